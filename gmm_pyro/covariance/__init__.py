@@ -1,0 +1,45 @@
+"""Covariance families: scikit-learn's words and mclust's codes for the same six classes.
+
+A new family is one class in a file of this folder and one row of `FAMILIES`.
+"""
+
+from __future__ import annotations
+
+import difflib
+
+from .diagonal import Diagonal, Spherical, TiedDiagonal, TiedSpherical
+from .family import CovarianceFamily, NaturalParameters, Parameters, Statistics
+from .triangular import Full, Tied
+
+FAMILIES: dict[str, CovarianceFamily] = {
+    family.name: family
+    for family in (Full(), Tied(), Diagonal(), Spherical(), TiedDiagonal(), TiedSpherical())
+}
+
+
+def family_named(name: str) -> CovarianceFamily:
+    """The covariance family of this name: scikit-learn's word or mclust's code.
+
+    Raises:
+        ValueError: if there is none, with the nearest name.
+
+    Example:
+        >>> family_named("VVI").name
+        'diag'
+    """
+    families = FAMILIES | {family.mclust: family for family in FAMILIES.values()}
+    if name in families:
+        return families[name]
+    close = difflib.get_close_matches(str(name), families, n=1, cutoff=0.4)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"covariance must be one of {', '.join(families)}; got {name!r}{hint}")
+
+
+__all__ = [
+    "FAMILIES",
+    "CovarianceFamily",
+    "NaturalParameters",
+    "Parameters",
+    "Statistics",
+    "family_named",
+]

@@ -1,0 +1,198 @@
+"""Families whose covariances are diagonal: the compact form is a vector of standard deviations.
+
+A spherical covariance is a vector of length one, which broadcasts over the features.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from .family import CovarianceFamily
+
+
+class Diagonal(CovarianceFamily):
+    """Every component has a variance of its own for each feature (mclust's VVI)."""
+
+    name = "diag"
+    mclust = "VVI"
+    tied = False
+    factor_support = constraints.positive
+
+    def event_shape(self, d: int) -> tuple[int, ...]:
+        """See the base class."""
+        return (d,)
+
+    def n_covariance_parameters(self, d: int) -> int:
+        """See the base class."""
+        return self.event_shape(d)[0]
+
+    def log_determinant(self, factor: Tensor, d: int) -> Float[Tensor, "*k1"]:
+        """See the base class."""
+        return factor.log().expand(*factor.shape[:-1], d).sum(-1)
+
+    def precision(self, factor: Tensor) -> Tensor:
+        """See the base class."""
+        return factor.square().reciprocal()
+
+    def product(self, compact: Tensor, vector: Float[Tensor, "*k d"]) -> Float[Tensor, "*k d"]:
+        """See the base class."""
+        return compact * vector
+
+    def whiten(self, factor: Tensor, z: Float[Tensor, "*k n d"]) -> Float[Tensor, "*k n d"]:
+        """See the base class."""
+        return z / factor[..., None, :]
+
+    def extent(self, factor: Tensor, size: Float[Tensor, "*k d"]) -> Float[Tensor, "*k"]:
+        """See the base class."""
+        return (size / factor).square().sum(-1)
+
+    def dense(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
+        """See the base class."""
+        return torch.diag_embed(factor.square().expand(*factor.shape[:-1], d))
+
+    def scale_tril(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
+        """See the base class."""
+        return torch.diag_embed(factor.expand(*factor.shape[:-1], d))
+
+    def emission(self, means: Float[Tensor, "*b d"], factor: Tensor) -> Distribution:
+        """See the base class."""
+        import pyro.distributions as dist  # only the Pyro program needs it
+
+        return dist.Normal(means, factor).to_event(1)
+
+    def n_features(self, d: int) -> int:
+        """See the base class."""
+        return self.event_shape(d)[0]
+
+    def quadratic_features(self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]) -> None:
+        """Squares only."""
+        torch.mul(z, z, out=out)
+
+    def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:
+        """See the base class."""
+        del d
+        return quadratic
+
+    def unpack(self, moments: Float[Tensor, "*k q"], d: int) -> Tensor:
+        """See the base class."""
+        del d
+        return moments
+
+    def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
+        """See the base class."""
+        return z.square()
+
+    def weighted_square(
+        self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]
+    ) -> Tensor:
+        """See the base class."""
+        return (weight[..., None, :] @ z.square())[..., 0, :]
+
+    def compress(self, matrix: Float[Tensor, "*k d d"]) -> Tensor:
+        """The diagonal."""
+        return matrix.diagonal(dim1=-2, dim2=-1)
+
+    def fit(self, covariance: Tensor, floor: Float[Tensor, "d"]) -> Tensor:
+        """See the base class."""
+        raised = torch.maximum(covariance, floor)
+        return torch.where(raised > 0, raised, torch.nan).sqrt()
+
+    def smallest_ratio(self, factor: Tensor, variance: Float[Tensor, "d"]) -> Float[Tensor, "*k1"]:
+        """See the base class."""
+        return (factor.square() / variance).amin(-1)
+
+    def site_shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
+        """Standard deviations only."""
+        return {"scales": (d,) if self.tied else (k, d)}
+
+    def factor(self, sites: dict[str, Tensor]) -> Tensor:
+        """See the base class."""
+        return sites["scales"].unsqueeze(-2) if self.tied else sites["scales"]
+
+    def sites(self, factor: Tensor) -> dict[str, Tensor]:
+        """See the base class."""
+        return {"scales": factor.squeeze(-2) if self.tied else factor}
+
+    def shape(self, k: int, d: int) -> tuple[int, ...]:
+        """(k, d), or (d,) if tied."""
+        return (d,) if self.tied else (k, d)
+
+    def covariances(self, factor: Tensor) -> Tensor:
+        """Variances."""
+        return self.sites(factor)["scales"].square()
+
+    def factorise(self, covariances: Tensor) -> Tensor:
+        """See the base class."""
+        scales = torch.where(covariances > 0, covariances, torch.nan).sqrt()
+        return self.factor({"scales": scales})
+
+
+class TiedDiagonal(Diagonal):
+    """One variance for each feature, shared by all components (mclust's EEI)."""
+
+    name = "tied_diag"
+    mclust = "EEI"
+    tied = True
+
+
+class Spherical(Diagonal):
+    """Every component has one variance of its own (mclust's VII)."""
+
+    name = "spherical"
+    mclust = "VII"
+
+    def event_shape(self, d: int) -> tuple[int, ...]:
+        """One number."""
+        del d
+        return (1,)
+
+    def quadratic_features(self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]) -> None:
+        """Squared norms."""
+        torch.sum(z.square(), 0, keepdim=True, out=out)
+
+    def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
+        """See the base class."""
+        return z.square().sum(-1, keepdim=True)
+
+    def weighted_square(
+        self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]
+    ) -> Tensor:
+        """See the base class."""
+        return (weight * z.square().sum(-1)).sum(-1, keepdim=True)
+
+    def compress(self, matrix: Float[Tensor, "*k d d"]) -> Tensor:
+        """The trace."""
+        return super().compress(matrix).sum(-1, keepdim=True)
+
+    def fit(self, covariance: Tensor, floor: Float[Tensor, "d"]) -> Tensor:
+        """The mean over the features of the summed squares, above the mean of the floor."""
+        return super().fit(covariance / len(floor), floor.mean(-1, keepdim=True))
+
+    def site_shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
+        """One standard deviation in place of d."""
+        del d
+        return {"scales": () if self.tied else (k,)}
+
+    def factor(self, sites: dict[str, Tensor]) -> Tensor:
+        """See the base class."""
+        return super().factor({"scales": sites["scales"].unsqueeze(-1)})
+
+    def sites(self, factor: Tensor) -> dict[str, Tensor]:
+        """See the base class."""
+        return {"scales": super().sites(factor)["scales"].squeeze(-1)}
+
+    def shape(self, k: int, d: int) -> tuple[int, ...]:
+        """(k,), or () if tied."""
+        del d
+        return () if self.tied else (k,)
+
+
+class TiedSpherical(Spherical):
+    """One variance shared by all components and features (mclust's EII)."""
+
+    name = "tied_spherical"
+    mclust = "EII"
+    tied = True

@@ -1,0 +1,268 @@
+"""What a covariance family is, and the three records that families and the reduction exchange.
+
+Shapes: s sets of parameters (restarts, particles, draws), k components, d features. A family whose
+components share one covariance keeps a component axis of length 1 on it, written k|1 below, so
+that it broadcasts and stays one leaf for autograd.
+"""
+
+from __future__ import annotations
+
+import math
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution
+from torch.distributions.constraints import Constraint
+
+TINY = torch.finfo(torch.float64).tiny  # guards a division by the count of an empty component
+LOG_2PI = math.log(2 * math.pi)
+
+
+@dataclass(frozen=True, eq=False)
+class Parameters:
+    """s sets of mixture parameters.
+
+    Attributes:
+        log_weights: logarithms of the mixture weights, shape (s, k).
+        means: shape (s, k, d).
+        factor: the family's compact square root of the covariances, shape (s, k|1, *event): lower
+            Cholesky factors or standard deviations.
+    """
+
+    log_weights: Float[Tensor, "s k"]
+    means: Float[Tensor, "s k d"]
+    factor: Float[Tensor, "s k1 *event"]
+
+    def __getitem__(self, sets: slice | list[int] | Tensor) -> Parameters:
+        """The chosen sets."""
+        return Parameters(self.log_weights[sets], self.means[sets], self.factor[sets])
+
+
+@dataclass(frozen=True, eq=False)
+class NaturalParameters:
+    """One row of natural parameters a component, about a reference point.
+
+    With z = x - reference, the logit of point x under a component is
+
+        log w + log N(x | μ, Σ) = constant + linear · z + <quadratic, z zᵀ>.
+
+    Attributes:
+        constant: shape (s, k).
+        linear: P (μ - reference), shape (s, k, d), with the precision matrix P = Σ⁻¹.
+        quadratic: -P / 2 in the family's compact form, shape (s, k|1, *event).
+    """
+
+    constant: Float[Tensor, "s k"]
+    linear: Float[Tensor, "s k d"]
+    quadratic: Float[Tensor, "s k1 *event"]
+
+
+@dataclass(frozen=True, eq=False)
+class Statistics:
+    """Expected sufficient statistics of s sets: what one pass over the data leaves.
+
+    With z = x - reference, responsibilities r and sample weights u:
+
+    Attributes:
+        log_norm: Σ u log p(x), the log-likelihood in nats, shape (s,).
+        counts: Σ u r, shape (s, k).
+        first: Σ u r z, shape (s, k, d).
+        second: Σ u r z zᵀ in the family's compact form, shape (s, k|1, *event).
+        reference: the points that the moments are about, shape (d,) or (s, k, d).
+    """
+
+    log_norm: Float[Tensor, "s"]
+    counts: Float[Tensor, "s k"]
+    first: Float[Tensor, "s k d"]
+    second: Float[Tensor, "s k1 *event"]
+    reference: Float[Tensor, "*sk d"]
+
+
+class CovarianceFamily(ABC):
+    """A constraint on the covariance matrices of a mixture, with its algebra.
+
+    Subclasses say how a covariance is stored (its compact form), how z zᵀ enters the features, how
+    the M-step turns scatter into a covariance, and which prior sites describe it. Nothing else in
+    the package asks which family it deals with.
+    """
+
+    name: ClassVar[str]
+    mclust: ClassVar[str]
+    tied: ClassVar[bool]
+    factor_support: ClassVar[Constraint]
+
+    def __repr__(self) -> str:
+        return f"<covariance family {self.name}>"
+
+    # ------------------------------------------------------------------ shapes and counts
+
+    def n_covariances(self, k: int) -> int:
+        """Number of distinct covariances among k components: the k|1 of the shapes."""
+        return 1 if self.tied else k
+
+    @abstractmethod
+    def event_shape(self, d: int) -> tuple[int, ...]:
+        """Shape of one covariance in compact form."""
+
+    @abstractmethod
+    def n_covariance_parameters(self, d: int) -> int:
+        """Free parameters of one covariance."""
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """Free parameters of a mixture: weights, means and covariances."""
+        return k - 1 + k * d + self.n_covariances(k) * self.n_covariance_parameters(d)
+
+    # ------------------------------------------------------------------ algebra of one covariance
+
+    @abstractmethod
+    def log_determinant(self, factor: Tensor, d: int) -> Float[Tensor, "*k1"]:
+        """Half of log det Σ."""
+
+    @abstractmethod
+    def precision(self, factor: Tensor) -> Tensor:
+        """Σ⁻¹ in compact form."""
+
+    @abstractmethod
+    def product(self, compact: Tensor, vector: Float[Tensor, "*k d"]) -> Float[Tensor, "*k d"]:
+        """The matrix that `compact` stands for, times a vector for each component."""
+
+    @abstractmethod
+    def whiten(self, factor: Tensor, z: Float[Tensor, "*k n d"]) -> Float[Tensor, "*k n d"]:
+        """L⁻¹ z for n points a component, where Σ = L Lᵀ."""
+
+    @abstractmethod
+    def extent(self, factor: Tensor, size: Float[Tensor, "*k d"]) -> Float[Tensor, "*k"]:
+        """An upper bound on ‖L⁻¹ z‖² over all |z| ≤ size: what cancels when moments are raw."""
+
+    @abstractmethod
+    def dense(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
+        """The covariance matrices."""
+
+    @abstractmethod
+    def scale_tril(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
+        """Lower Cholesky factors of the covariance matrices."""
+
+    @abstractmethod
+    def emission(self, means: Float[Tensor, "*b d"], factor: Tensor) -> Distribution:
+        """Pyro distribution of a point whose component has these parameters."""
+
+    # ------------------------------------------------------------------ features
+
+    @abstractmethod
+    def n_features(self, d: int) -> int:
+        """Number of quadratic features."""
+
+    @abstractmethod
+    def quadratic_features(self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]) -> None:
+        """Write the quadratic features of n points."""
+
+    @abstractmethod
+    def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:
+        """Coefficients of the quadratic features, from the compact form of a symmetric matrix."""
+
+    @abstractmethod
+    def unpack(self, moments: Float[Tensor, "*k q"], d: int) -> Tensor:
+        """Compact second moments, from sums of the quadratic features."""
+
+    @abstractmethod
+    def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
+        """z zᵀ in compact form."""
+
+    @abstractmethod
+    def weighted_square(
+        self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]
+    ) -> Tensor:
+        """Σ_n weight z zᵀ in compact form, for each component."""
+
+    @abstractmethod
+    def compress(self, matrix: Float[Tensor, "*k d d"]) -> Tensor:
+        """A symmetric matrix in compact form: what `square` gives for z zᵀ."""
+
+    # ------------------------------------------------------------------ M-step
+
+    @abstractmethod
+    def fit(self, covariance: Tensor, floor: Float[Tensor, "d"]) -> Tensor:
+        """Factor of the closest covariance that is nowhere below the floor.
+
+        Args:
+            covariance: empirical covariances in compact form, shape (..., *event).
+            floor: smallest variance of each feature, shape (d,); the maximum-likelihood covariance
+                under Σ ⪰ diag(floor) has the eigenvalues of floor^-½ Σ floor^-½ raised to 1.
+
+        Returns:
+            The factor; NaN where no positive definite covariance was found.
+        """
+
+    @abstractmethod
+    def smallest_ratio(self, factor: Tensor, variance: Float[Tensor, "d"]) -> Float[Tensor, "*k1"]:
+        """Smallest eigenvalue of each covariance, in units of each feature's variance."""
+
+    # ------------------------------------------------------------------ prior sites
+
+    @abstractmethod
+    def site_shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
+        """Shapes of the covariance's sites in a Pyro program, in the order they are sampled."""
+
+    @abstractmethod
+    def factor(self, sites: dict[str, Tensor]) -> Tensor:
+        """The factor from the sites; leading batch axes are kept."""
+
+    @abstractmethod
+    def sites(self, factor: Tensor) -> dict[str, Tensor]:
+        """The sites from the factor: the inverse of `factor`."""
+
+    # ------------------------------------------------------------------ the user's arrays
+
+    @abstractmethod
+    def shape(self, k: int, d: int) -> tuple[int, ...]:
+        """Shape of the covariances as the user sees them: scikit-learn's conventions."""
+
+    @abstractmethod
+    def covariances(self, factor: Tensor) -> Tensor:
+        """The covariances as the user sees them, from the factor of one set."""
+
+    @abstractmethod
+    def factorise(self, covariances: Tensor) -> Tensor:
+        """The factor of one set; NaN where a covariance is not positive definite."""
+
+    # ------------------------------------------------------------------ shared by all families
+
+    def natural(
+        self, parameters: Parameters, reference: Float[Tensor, "*sk d"]
+    ) -> NaturalParameters:
+        """Natural parameters about a reference point; differentiable."""
+        d = parameters.means.shape[-1]
+        precision = self.precision(parameters.factor)
+        shift = parameters.means - reference
+        linear = self.product(precision, shift)
+        log_peak = -0.5 * d * LOG_2PI - self.log_determinant(parameters.factor, d)
+        constant = parameters.log_weights + log_peak - 0.5 * (shift * linear).sum(-1)
+        return NaturalParameters(constant, linear, -0.5 * precision)
+
+    def m_step(self, statistics: Statistics, floor: Float[Tensor, "d"]) -> Parameters:
+        """Maximum-likelihood parameters given expected sufficient statistics.
+
+        Args:
+            statistics: what a reduction returned.
+            floor: smallest variance of each feature.
+
+        Source: Bishop (2006), equations 9.24 to 9.26, about a reference point.
+        """
+        counts = statistics.counts
+        shift = statistics.first / counts.clamp_min(TINY)[..., None]
+        covariance = self.empirical(statistics, shift)
+        log_weights = (counts / counts.sum(-1, keepdim=True)).log()
+        return Parameters(log_weights, statistics.reference + shift, self.fit(covariance, floor))
+
+    def empirical(self, statistics: Statistics, shift: Float[Tensor, "s k d"]) -> Tensor:
+        """Covariances about the empirical means, in compact form."""
+        counts = statistics.counts.clamp_min(TINY)
+        counts = counts.reshape(*counts.shape, *(1,) * (statistics.second.ndim - counts.ndim))
+        between = self.square(shift) * counts
+        if self.tied:
+            between, counts = between.sum(1, keepdim=True), counts.sum(1, keepdim=True)
+        return (statistics.second - between) / counts

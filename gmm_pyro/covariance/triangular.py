@@ -1,0 +1,186 @@
+"""Families whose covariances are free matrices: the compact form is the lower Cholesky factor."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+
+from .family import CovarianceFamily
+
+
+class Full(CovarianceFamily):
+    """Every component has a covariance matrix of its own (mclust's VVV)."""
+
+    name = "full"
+    mclust = "VVV"
+    tied = False
+    factor_support = constraints.lower_cholesky
+
+    def event_shape(self, d: int) -> tuple[int, ...]:
+        """See the base class."""
+        return (d, d)
+
+    def n_covariance_parameters(self, d: int) -> int:
+        """See the base class."""
+        return d * (d + 1) // 2
+
+    def log_determinant(self, factor: Tensor, d: int) -> Float[Tensor, "*k1"]:
+        """Half of log det Σ: the logarithms of L's diagonal."""
+        del d
+        return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+
+    def precision(self, factor: Tensor) -> Tensor:
+        """Σ⁻¹ = L⁻ᵀ L⁻¹."""
+        inverse = _inverse(factor)
+        return inverse.mT @ inverse
+
+    def product(self, compact: Tensor, vector: Float[Tensor, "*k d"]) -> Float[Tensor, "*k d"]:
+        """See the base class."""
+        return (compact @ vector[..., None])[..., 0]
+
+    def whiten(self, factor: Tensor, z: Float[Tensor, "*k n d"]) -> Float[Tensor, "*k n d"]:
+        """See the base class."""
+        return z @ _inverse(factor).mT
+
+    def extent(self, factor: Tensor, size: Float[Tensor, "*k d"]) -> Float[Tensor, "*k"]:
+        """See the base class."""
+        return self.product(_inverse(factor).abs(), size).square().sum(-1)
+
+    def dense(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
+        """See the base class."""
+        del d
+        return factor @ factor.mT
+
+    def scale_tril(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
+        """See the base class."""
+        del d
+        return factor
+
+    def emission(self, means: Float[Tensor, "*b d"], factor: Tensor) -> Distribution:
+        """See the base class."""
+        import pyro.distributions as dist  # only the Pyro program needs it
+
+        return dist.MultivariateNormal(means, scale_tril=factor)
+
+    def n_features(self, d: int) -> int:
+        """See the base class."""
+        return d * (d + 1) // 2
+
+    def quadratic_features(self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]) -> None:
+        """The upper triangle of z zᵀ, row after row."""
+        first = 0
+        for i in range(len(z)):
+            last = first + len(z) - i
+            torch.mul(z[i:], z[i], out=out[first:last])
+            first = last
+
+    def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:
+        """Entries off the diagonal count twice: the features hold one of each pair."""
+        row, column = torch.triu_indices(d, d, device=quadratic.device)
+        return quadratic[..., row, column] * torch.where(row == column, 1.0, 2.0).to(quadratic)
+
+    def unpack(self, moments: Float[Tensor, "*k q"], d: int) -> Tensor:
+        """See the base class."""
+        row, column = torch.triu_indices(d, d, device=moments.device)
+        matrix = moments.new_empty(*moments.shape[:-1], d, d)
+        matrix[..., row, column] = moments
+        matrix[..., column, row] = moments
+        return matrix
+
+    def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
+        """See the base class."""
+        return z[..., :, None] * z[..., None, :]
+
+    def weighted_square(
+        self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]
+    ) -> Tensor:
+        """See the base class."""
+        return (z * weight[..., None]).mT @ z
+
+    def compress(self, matrix: Float[Tensor, "*k d d"]) -> Tensor:
+        """See the base class."""
+        return matrix
+
+    def fit(self, covariance: Tensor, floor: Float[Tensor, "d"]) -> Tensor:
+        """Cholesky factors, with eigenvalues raised to the floor only where one is below it."""
+        factor, _ = torch.linalg.cholesky_ex(covariance - torch.diag(floor))
+        if (factor.diagonal(dim1=-2, dim2=-1) > 0).all() and not factor.isnan().any():
+            return torch.linalg.cholesky_ex(covariance)[0]
+        return _cholesky_or_nan(_raise_eigenvalues(covariance, floor))
+
+    def smallest_ratio(self, factor: Tensor, variance: Float[Tensor, "d"]) -> Float[Tensor, "*k1"]:
+        """See the base class."""
+        standardised = factor / variance.sqrt()[:, None]
+        return torch.linalg.svdvals(standardised)[..., -1].square()
+
+    def site_shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
+        """Standard deviations, and Cholesky factors of correlations where d > 1."""
+        lead = () if self.tied else (k,)
+        shapes: dict[str, tuple[int, ...]] = {"scales": (*lead, d)}
+        return shapes if d == 1 else {**shapes, "correlations": (*lead, d, d)}
+
+    def factor(self, sites: dict[str, Tensor]) -> Tensor:
+        """Σ = L Lᵀ with L = diag(scales) · correlations."""
+        scales = sites["scales"][..., None]
+        factor = scales * sites["correlations"] if "correlations" in sites else scales
+        return factor.unsqueeze(-3) if self.tied else factor
+
+    def sites(self, factor: Tensor) -> dict[str, Tensor]:
+        """Row norms of L, and L with rows of norm one."""
+        factor = factor.squeeze(-3) if self.tied else factor
+        scales = factor.square().sum(-1).sqrt()
+        if factor.shape[-1] == 1:
+            return {"scales": scales}
+        return {"scales": scales, "correlations": factor / scales[..., None]}
+
+    def shape(self, k: int, d: int) -> tuple[int, ...]:
+        """(k, d, d), or (d, d) if tied."""
+        return (d, d) if self.tied else (k, d, d)
+
+    def covariances(self, factor: Tensor) -> Tensor:
+        """See the base class."""
+        matrices = factor @ factor.mT
+        return matrices.squeeze(-3) if self.tied else matrices
+
+    def factorise(self, covariances: Tensor) -> Tensor:
+        """Cholesky factors; NaN for a matrix that is not symmetric positive definite."""
+        size = covariances.diagonal(dim1=-2, dim2=-1).abs().amax(-1)[..., None, None]
+        asymmetric = ((covariances - covariances.mT).abs() > 1e-6 * size).any(-1).any(-1)
+        factor = _cholesky_or_nan(covariances)
+        factor = factor.masked_fill(asymmetric[..., None, None], torch.nan)
+        return factor.unsqueeze(-3) if self.tied else factor
+
+
+class Tied(Full):
+    """One covariance matrix shared by all components (mclust's EEE)."""
+
+    name = "tied"
+    mclust = "EEE"
+    tied = True
+
+
+def _inverse(factor: Float[Tensor, "*k d d"]) -> Float[Tensor, "*k d d"]:
+    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    return torch.linalg.solve_triangular(factor, identity, upper=False)
+
+
+def _cholesky_or_nan(matrices: Float[Tensor, "*k d d"]) -> Float[Tensor, "*k d d"]:
+    factor, failed = torch.linalg.cholesky_ex(matrices)
+    return factor.masked_fill((failed != 0)[..., None, None], torch.nan)
+
+
+def _raise_eigenvalues(
+    covariance: Float[Tensor, "*k d d"], floor: Float[Tensor, "d"]
+) -> Float[Tensor, "*k d d"]:
+    """The covariances with no eigenvalue below 1 in units where the floor is one."""
+    if not (floor > 0).all():
+        return covariance
+    unit = floor.sqrt()
+    finite = covariance.nan_to_num(0.0, 0.0, 0.0)  # eigh refuses NaN; put back below
+    values, vectors = torch.linalg.eigh(finite / unit / unit[:, None])
+    raised = (vectors * values.clamp_min(1.0)[..., None, :]) @ vectors.mT
+    raised = torch.where(covariance.isfinite(), raised * unit * unit[:, None], torch.nan)
+    sound = (values[..., :1, None] >= 1.0)
+    return torch.where(sound, covariance, raised)

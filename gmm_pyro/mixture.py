@@ -1,0 +1,373 @@
+"""A Gaussian mixture as a value: densities, labels, samples, marginals, conditionals, files."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from . import reduction
+from .covariance import CovarianceFamily, Parameters, family_named
+from .observations import Observations, as_points
+from .reduction import Theta, theta_of
+
+FORMAT = "gmm_pyro.GaussianMixture"
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Points drawn from a mixture, with the component that each came from."""
+
+    x: Float[Tensor, "n d"]
+    labels: Int[Tensor, "n"]
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class GaussianMixture:
+    """A mixture of k Gaussians in d dimensions, from parameters, with or without a fit.
+
+    Attributes:
+        weights: probabilities of the components, shape (k,).
+        means: shape (k, d).
+        covariances: in scikit-learn's shapes: (k, d, d) for full, (d, d) tied, (k, d) diag,
+            (k,) spherical, (d,) tied_diag, () tied_spherical.
+        family: the covariance family.
+        feature_names: d column names.
+
+    Example:
+        >>> mixture = GaussianMixture([0.5, 0.5], [[-2.0], [2.0]], [[[0.25]], [[0.25]]])
+        >>> mixture.predict([-1.9, 2.2]).tolist()
+        [0, 1]
+    """
+
+    weights: Float[Tensor, "k"]
+    means: Float[Tensor, "k d"]
+    covariances: Float[Tensor, "*covariances"]
+    family: CovarianceFamily
+    feature_names: tuple[str, ...]
+    parameters: Parameters = field(repr=False)
+
+    def __init__(
+        self,
+        weights: Any,
+        means: Any,
+        covariances: Any,
+        covariance: str = "full",
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
+        """Check the parameters and keep them, in the type of `means`.
+
+        Args:
+            weights: array-like of shape (k,), non-negative with sum 1.
+            means: array-like of shape (k, d), or (k,) for univariate mixtures.
+            covariances: array-like in the family's shape.
+            covariance: name of the covariance family, or mclust's code.
+            feature_names: d column names; x0, x1, … if not given.
+
+        Raises:
+            ValueError: if shapes do not fit, the weights are not probabilities, or a covariance is
+                not positive definite.
+        """
+        family = family_named(covariance)
+        means = _tensor(means, None)
+        means = means[:, None] if means.ndim == 1 else means
+        if means.ndim != 2 or 0 in means.shape or not means.isfinite().all():
+            raise ValueError(f"means must be finite, of shape (k, d), got {tuple(means.shape)}")
+        weights, covariances = _tensor(weights, means), _tensor(covariances, means)
+        k, d = means.shape
+        _check_weights(weights, k)
+        if covariances.shape != family.shape(k, d):
+            raise ValueError(
+                f"covariances of a {family.name} mixture of {k} components in {d} dimensions must "
+                f"have shape {family.shape(k, d)}, got {tuple(covariances.shape)}"
+            )
+        factor = family.factorise(covariances.double())
+        if not factor.isfinite().all():
+            raise ValueError("covariances must be finite, symmetric and positive definite")
+        names = tuple(feature_names or (f"x{i}" for i in range(d)))
+        if len(names) != d:
+            raise ValueError(f"feature_names must hold {d} names, got {len(names)}")
+        parameters = Parameters(weights.double().log()[None], means.double()[None], factor[None])
+        for name, value in {
+            "weights": weights,
+            "means": means,
+            "covariances": covariances,
+            "family": family,
+            "feature_names": names,
+            "parameters": parameters,
+        }.items():
+            object.__setattr__(self, name, value)
+
+    @classmethod
+    def from_parameters(
+        cls,
+        family: CovarianceFamily,
+        parameters: Parameters,
+        *,
+        dtype: torch.dtype = torch.float64,
+        feature_names: tuple[str, ...] | None = None,
+    ) -> GaussianMixture:
+        """The mixture that a batch of one parameter set describes."""
+        weights = parameters.log_weights[0].softmax(-1)
+        covariances = family.covariances(parameters.factor[0])
+        arrays = (t.detach().to(dtype) for t in (weights, parameters.means[0], covariances))
+        return cls(*arrays, covariance=family.name, feature_names=feature_names)
+
+    # ------------------------------------------------------------------ shape
+
+    @property
+    def n_components(self) -> int:
+        """Number of components k."""
+        return self.means.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features d."""
+        return self.means.shape[1]
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters, as BIC and AIC count them."""
+        return self.family.n_parameters(*self.means.shape)
+
+    # ------------------------------------------------------------------ at points
+
+    def log_prob(self, x: Any) -> Float[Tensor, "n"]:
+        """Log density of each point in nats, shape (n,)."""
+        return reduction.log_density(*self._at(x))[0]
+
+    def responsibilities(self, x: Any) -> Float[Tensor, "n k"]:
+        """Posterior probability of each component at each point, shape (n, k)."""
+        return reduction.responsibilities(*self._at(x))[0].T.contiguous()
+
+    def predict(self, x: Any) -> Int[Tensor, "n"]:
+        """The most probable component of each point, shape (n,)."""
+        return reduction.labels(*self._at(x))[0]
+
+    def _at(self, x: Any) -> tuple[Observations, Theta]:
+        points, _ = as_points(
+            x, n_features=self.n_features, dtype=self.means.dtype, device=self.means.device
+        )
+        centre = self.mean().double()
+        observations = Observations(points, None, centre, torch.ones_like(centre), self.feature_names)
+        return observations, theta_of(self.family, self.parameters, observations)
+
+    # ------------------------------------------------------------------ criteria
+
+    def bic(self, x: Any) -> float:
+        """Bayesian information criterion, -2 log L + p log n; lower is better (Schwarz 1978)."""
+        log_density = self.log_prob(x)
+        return float(-2 * log_density.sum() + self.n_parameters * np.log(len(log_density)))
+
+    def aic(self, x: Any) -> float:
+        """Akaike information criterion, -2 log L + 2 p; lower is better (Akaike 1974)."""
+        return float(-2 * self.log_prob(x).sum() + 2 * self.n_parameters)
+
+    def icl(self, x: Any) -> float:
+        """BIC of the most probable assignment; lower is better.
+
+        As in mclust up to its sign: BIC - 2 Σ_n log max_k r_nk (Biernacki, Celeux & Govaert 2000).
+        """
+        return self.bic(x) - 2 * float(self.responsibilities(x).amax(-1).log().sum())
+
+    # ------------------------------------------------------------------ as a distribution
+
+    def mean(self) -> Float[Tensor, "d"]:
+        """Mean of the whole mixture, shape (d,)."""
+        return self.weights @ self.means
+
+    def covariance_matrices(self) -> Float[Tensor, "k d d"]:
+        """Covariance matrix of every component, whatever the family, shape (k, d, d)."""
+        dense = self.family.dense(self.parameters.factor[0], self.n_features)
+        return dense.expand(self.n_components, -1, -1).to(self.means)
+
+    def covariance(self) -> Float[Tensor, "d d"]:
+        """Covariance of the whole mixture: within plus between the components, shape (d, d)."""
+        shift = self.means - self.mean()
+        within = (self.weights[:, None, None] * self.covariance_matrices()).sum(0)
+        return within + (shift * self.weights[:, None]).T @ shift
+
+    def distribution(self) -> torch.distributions.MixtureSameFamily:
+        """The mixture as a torch distribution over points of shape (d,)."""
+        tril = self.family.scale_tril(self.parameters.factor[0], self.n_features)
+        tril = tril.expand(self.n_components, -1, -1).to(self.means)
+        return torch.distributions.MixtureSameFamily(
+            torch.distributions.Categorical(self.weights),
+            torch.distributions.MultivariateNormal(self.means, scale_tril=tril),
+        )
+
+    def sample(self, n: int, seed: int = 0) -> Float[Tensor, "n d"]:
+        """n independent points, shape (n, d)."""
+        return self.sample_labelled(n, seed).x
+
+    def sample_labelled(self, n: int, seed: int = 0) -> Sample:
+        """n independent points with the component that each came from."""
+        generator = torch.Generator(self.means.device).manual_seed(seed)
+        labels = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        noise = torch.randn(
+            n,
+            self.n_features,
+            generator=generator,
+            dtype=self.means.dtype,
+            device=self.means.device,
+        )
+        tril = self.family.scale_tril(self.parameters.factor[0], self.n_features).to(self.means)
+        x = torch.empty_like(noise)
+        for component, factor in enumerate(tril.expand(self.n_components, -1, -1)):
+            rows = labels == component
+            x[rows] = self.means[component] + noise[rows] @ factor.T
+        return Sample(x, labels)
+
+    # ------------------------------------------------------------------ other mixtures
+
+    def marginal(self, features: Sequence[int | str]) -> GaussianMixture:
+        """The mixture of some of the features, named or numbered, in that order.
+
+        Raises:
+            ValueError: if a feature does not exist or is named twice.
+        """
+        keep = self._columns(features)
+        dense = self.family.dense(self.parameters.factor[0], self.n_features)
+        return self._rebuilt(self.weights, self.means[:, keep], dense[:, keep][:, :, keep], keep)
+
+    def conditional(self, features: Sequence[int | str], values: Any) -> GaussianMixture:
+        """The mixture of the other features, given that these have these values.
+
+        Args:
+            features: names or numbers of the known features.
+            values: their values, shape (len(features),).
+
+        Raises:
+            ValueError: if a feature does not exist, or none is left.
+
+        Source: Bishop (2006), equations 2.81 and 2.82, within each component.
+        """
+        known = self._columns(features)
+        rest = [i for i in range(self.n_features) if i not in known]
+        if not rest:
+            raise ValueError("conditional needs at least one feature that is not given")
+        point, _ = as_points(
+            np.atleast_2d(np.asarray(values, dtype=float)), n_features=len(known)
+        )
+        dense = self.family.dense(self.parameters.factor[0], self.n_features)
+        across, within = dense[:, rest][:, :, known], dense[:, known][:, :, known]
+        gain = torch.linalg.solve(within, across.mT).mT
+        shift = (point - self.means[:, known].double())[..., None]
+        means = self.means[:, rest].double() + (gain @ shift)[..., 0]
+        covariances = dense[:, rest][:, :, rest] - gain @ across.mT
+        weights = self.marginal(features).responsibilities(point)[0]
+        return self._rebuilt(weights, means, covariances, rest)
+
+    def permute(self, order: Sequence[int]) -> GaussianMixture:
+        """The same mixture with its components in another order."""
+        index = [int(i) for i in order]
+        if sorted(index) != list(range(self.n_components)):
+            raise ValueError(
+                f"order must be a permutation of 0 to {self.n_components - 1}, got {index}"
+            )
+        covariances = self.covariances if self.family.tied else self.covariances[index]
+        return GaussianMixture(
+            self.weights[index],
+            self.means[index],
+            covariances,
+            self.family.name,
+            self.feature_names,
+        )
+
+    def _columns(self, features: Sequence[int | str]) -> list[int]:
+        """Column numbers of features that are named or numbered."""
+        names = self.feature_names
+        features = [features] if isinstance(features, int | str) else list(features)
+        columns = []
+        for feature in features:
+            known = feature in names if isinstance(feature, str) else 0 <= feature < len(names)
+            if not known:
+                raise ValueError(f"no feature {feature!r}: the mixture has {', '.join(names)}")
+            columns.append(names.index(feature) if isinstance(feature, str) else int(feature))
+        if not columns or len(set(columns)) != len(columns):
+            raise ValueError(f"features must be one or more different columns, got {features}")
+        return columns
+
+    def _rebuilt(
+        self, weights: Tensor, means: Tensor, dense: Tensor, columns: list[int]
+    ) -> GaussianMixture:
+        """A mixture of the same family over some columns, from dense covariances."""
+        family = self.family
+        factor = family.fit(family.compress(dense), dense.new_zeros(len(columns)))
+        names = tuple(self.feature_names[i] for i in columns)
+        covariances = family.covariances(factor).to(self.means)
+        return GaussianMixture(weights, means.to(self.means), covariances, family.name, names)
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path: str | Path) -> Path:
+        """Write the mixture as JSON, or as NumPy arrays if the name ends in .npz.
+
+        The file appears only when it is whole. Numbers are kept to the last bit.
+        """
+        path = Path(path)
+        arrays = {
+            name: getattr(self, name).cpu().numpy() for name in ("weights", "means", "covariances")
+        }
+        words = {"covariance": self.family.name, "feature_names": list(self.feature_names)}
+        partial = path.with_name(f".{path.name}.partial")
+        if path.suffix == ".npz":
+            with partial.open("wb") as file:
+                np.savez(file, format=FORMAT, **arrays, **words)  # type: ignore[arg-type]
+        else:
+            numbers = {name: array.tolist() for name, array in arrays.items()}
+            content = {"format": FORMAT, **words, "dtype": str(arrays["means"].dtype), **numbers}
+            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+        os.replace(partial, path)
+        return path
+
+    @classmethod
+    def load(cls, path: str | Path) -> GaussianMixture:
+        """A mixture from a file that `save` wrote; loading runs no code from the file.
+
+        Raises:
+            ValueError: if the file does not hold a mixture.
+        """
+        path = Path(path)
+        try:
+            if path.suffix == ".npz":
+                with np.load(path, allow_pickle=False) as file:
+                    content = {name: file[name] for name in file.files}
+            else:
+                content = json.loads(path.read_text(encoding="utf-8"))
+            if str(content["format"]) != FORMAT:
+                raise ValueError(f"its format is {content['format']!r}")
+            dtype = np.dtype(str(content.get("dtype", getattr(content["means"], "dtype", "f8"))))
+            arrays = [
+                torch.from_numpy(np.asarray(content[name], dtype=dtype))
+                for name in ("weights", "means", "covariances")
+            ]
+            names = tuple(str(name) for name in content["feature_names"])
+            return cls(*arrays, str(content["covariance"]), names)
+        except (KeyError, ValueError, TypeError) as error:
+            raise ValueError(f"{path} does not hold a mixture saved by gmm_pyro: {error}") from error
+
+
+def _tensor(values: Any, like: Tensor | None) -> Tensor:
+    """A detached floating tensor; float64 unless a floating tensor says otherwise."""
+    if like is not None:
+        return torch.as_tensor(values, dtype=like.dtype, device=like.device).detach()
+    if isinstance(values, Tensor) and values.is_floating_point():
+        return values.detach()
+    return torch.as_tensor(np.asarray(values, dtype=np.float64))
+
+
+def _check_weights(weights: Tensor, k: int) -> None:
+    if weights.shape != (k,):
+        raise ValueError(f"weights must have shape ({k},), got {tuple(weights.shape)}")
+    tolerance = 1e-9 if weights.dtype == torch.float64 else 1e-5
+    if (weights < 0).any() or not abs(float(weights.double().sum()) - 1) < tolerance * k:
+        raise ValueError(f"weights must be non-negative and sum to 1, got {weights.tolist()}")

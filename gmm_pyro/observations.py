@@ -1,0 +1,287 @@
+"""Array-likes in, validated observations out: the only place that coerces and checks data.
+
+Everything behind this module can rely on a finite floating-point tensor of shape (n, d). The data
+are never copied when they already have the right type, so a memory-mapped array stays on disk:
+`origin` and `scale` say where the data lie and how far they spread, and the reduction centres one
+cache-sized chunk at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+ROWS = 65_536  # rows read at a time where a whole pass over the data needs a temporary
+
+
+@dataclass(frozen=True, eq=False)
+class Observations:
+    """n points in d dimensions, with what every method needs to know about them.
+
+    Attributes:
+        x: the points as the user gave them, shape (n, d).
+        sample_weight: non-negative weights, shape (n,), or None where all are one.
+        origin: weighted column means, shape (d,).
+        scale: weighted standard deviations of the columns, shape (d,), all positive.
+        feature_names: d column names.
+        cache: sums over the data that do not change during a fit, by name.
+    """
+
+    x: Float[Tensor, "n d"]
+    sample_weight: Float[Tensor, "n"] | None
+    origin: Float[Tensor, "d"]
+    scale: Float[Tensor, "d"]
+    feature_names: tuple[str, ...]
+    cache: dict[str, Tensor] = field(default_factory=dict, repr=False)
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return self.x.shape[0]
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return self.x.shape[1]
+
+    @cached_property
+    def total_weight(self) -> float:
+        """Sum of the sample weights: n where there are none."""
+        return float(self.n if self.sample_weight is None else self.sample_weight.double().sum())
+
+    def subset(self, index: Int[Tensor, "m"]) -> Observations:
+        """The points at `index`, with the whole data's origin and scale."""
+        weight = None if self.sample_weight is None else self.sample_weight[index]
+        return Observations(self.x[index], weight, self.origin, self.scale, self.feature_names)
+
+    def standardised(self) -> Float[np.ndarray, "n d"]:
+        """(x - origin) / scale as a NumPy array: unit-free input for a clustering library."""
+        z = (self.x - self.origin.to(self.x)) / self.scale.to(self.x)
+        return np.asarray(z.cpu().numpy())
+
+
+def chunks(n: int, rows: int) -> Iterator[slice]:
+    """Consecutive slices of at most `rows` rows that cover n rows."""
+    return (slice(first, min(first + rows, n)) for first in range(0, n, rows))
+
+
+def observe(
+    x: Any,
+    *,
+    n_components: int = 1,
+    sample_weight: Any = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> Observations:
+    """Validated observations of data to be fitted.
+
+    Args:
+        x: numpy array, torch tensor, pandas or polars frame or nested list of shape (n, d); a
+            one-dimensional array of n values is univariate data.
+        n_components: the number of components to be fitted, which n must not fall short of.
+        sample_weight: n non-negative weights, or None.
+        dtype: floating-point type of the work on points; float64 where None.
+        device: torch device; where the data are, if None.
+
+    Raises:
+        ValueError: if the data are not numeric, not finite, not of this shape, constant in a
+            column, or fewer than the components; or if the weights do not fit.
+
+    Example:
+        >>> observations = observe([[0.0, 1.0], [2.0, 1.5], [4.0, 5.0]])
+        >>> observations.n, observations.d, observations.origin.tolist()
+        (3, 2, [2.0, 2.5])
+    """
+    points, names = as_points(x, dtype=dtype, device=device)
+    weight = None if sample_weight is None else _as_weights(sample_weight, points)
+    used = points if weight is None else points[weight > 0]
+    if len(used) < n_components:
+        kind = "points" if weight is None else "points of positive weight"
+        raise ValueError(
+            f"x has {len(used)} {kind}, fewer than the {n_components} components to be fitted"
+        )
+    _refuse_constant_columns(used, names)
+    origin, scale = _location_and_scale(points, weight)
+    return Observations(points, weight, origin, scale, names)
+
+
+def as_points(
+    x: Any,
+    *,
+    n_features: int | None = None,
+    dtype: torch.dtype | None = None,
+    device: torch.device | str | None = None,
+) -> tuple[Float[Tensor, "n d"], tuple[str, ...]]:
+    """A finite tensor of shape (n, d) and its column names; no copy where none is needed.
+
+    Args:
+        x: any array-like; one-dimensional input is n values of one feature.
+        n_features: the number of columns that x must have, if known.
+        dtype: floating-point type of the result; float64 where None.
+        device: torch device; where the data are, if None.
+
+    Raises:
+        ValueError: if x is not numeric, not finite or not of this shape.
+    """
+    dtype = dtype or torch.float64
+    if not dtype.is_floating_point:
+        raise ValueError(f"dtype must be a floating-point torch dtype, got {dtype}")
+    array, names = _to_numeric(x)
+    points = array if isinstance(array, Tensor) else _alias(array)
+    points = points.detach().to(device=device, dtype=dtype)
+    points = points[:, None] if points.ndim == 1 else points
+    _check_shape(x, points, n_features)
+    names = names or tuple(f"x{i}" for i in range(points.shape[1]))
+    _refuse_non_finite(points, names)
+    return points, names
+
+
+def _to_numeric(x: Any) -> tuple[np.ndarray | Tensor, tuple[str, ...] | None]:
+    """A real numeric array of any shape, and column names where x has them."""
+    if isinstance(x, Tensor):
+        if x.is_complex() or x.layout != torch.strided:
+            raise ValueError(f"x must be dense and real, got a {x.layout} tensor of {x.dtype}")
+        return x, None
+    if hasattr(x, "columns") and hasattr(x, "to_numpy"):  # a pandas or polars frame
+        names = tuple(str(name) for name in x.columns)
+        columns = [_column(x[name], str(name)) for name in x.columns]
+        return (np.column_stack(columns) if columns else np.empty((len(x), 0))), names
+    if hasattr(x, "name") and hasattr(x, "to_numpy"):  # a pandas or polars series
+        name = "x0" if x.name in (None, "") else str(x.name)
+        return _column(x, name), (name,)
+    return _real(_plain_array(x), "x"), None
+
+
+def _plain_array(x: Any) -> np.ndarray:
+    if hasattr(x, "toarray"):
+        raise ValueError(f"x must be dense, got {type(x).__name__}: call its toarray()")
+    if isinstance(x, np.ma.MaskedArray):
+        return np.asarray(x.astype(float).filled(np.nan))
+    try:
+        return np.asarray(x)
+    except ValueError as error:
+        raise ValueError(f"x must be a rectangular array of shape (n, d): {error}") from error
+
+
+def _column(column: Any, name: str) -> np.ndarray:
+    """One column of a frame as a real array; missing values become NaN."""
+    values = np.asarray(column.to_numpy())
+    if values.dtype == object and hasattr(column, "isna"):  # pandas' nullable types
+        values = np.where(column.isna(), np.nan, values)
+    return _real(values, f"column {name!r}")
+
+
+def _real(array: np.ndarray, what: str) -> np.ndarray:
+    """The array as real numbers, or an error that names what it holds."""
+    if array.dtype == object and not any(isinstance(v, str | complex) for v in array.flat):
+        try:
+            array = array.astype(float)
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"{what} must hold real numbers: {error}") from error
+    if array.dtype.kind not in "fiub":
+        kinds = {"c": "complex numbers", "U": "strings", "S": "bytes", "M": "dates", "O": "objects"}
+        held = kinds.get(array.dtype.kind, str(array.dtype))
+        if array.dtype == object and any(isinstance(v, str) for v in array.flat):
+            held = "strings"
+        raise ValueError(f"{what} must hold real numbers, got {held} (dtype {array.dtype})")
+    return array
+
+
+class _WritableView:
+    """An array interface without the read-only mark, at which torch would warn.
+
+    Nothing here writes to the data, so a read-only or memory-mapped array is safe.
+    """
+
+    def __init__(self, array: np.ndarray) -> None:
+        self._array = array  # keeps the memory alive
+        pointer, _ = array.__array_interface__["data"]
+        self.__array_interface__ = {**array.__array_interface__, "data": (pointer, False)}
+
+
+def _alias(array: np.ndarray) -> Tensor:
+    """A tensor on the array's own memory where torch can share it, a copy where it cannot."""
+    if array.dtype.kind in "iub" or array.dtype.itemsize not in (4, 8):
+        array = array.astype(np.float64)
+    if any(stride < 0 for stride in array.strides) or not array.dtype.isnative:
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    if array.size and not array.flags.writeable:
+        array = np.asarray(_WritableView(array))
+    return torch.from_numpy(array)
+
+
+def _check_shape(x: Any, points: Tensor, n_features: int | None) -> None:
+    given = tuple(getattr(x, "shape", points.shape))
+    if points.ndim != 2 or points.shape[1] == 0:
+        raise ValueError(f"x must have shape (n, d), or (n,) for univariate data; got {given}")
+    if len(points) == 0:
+        raise ValueError(f"x must have at least one row; got shape {given}")
+    if n_features is not None and points.shape[1] != n_features:
+        raise ValueError(f"x must have {n_features} features, got {points.shape[1]}: shape {given}")
+
+
+def _refuse_non_finite(points: Tensor, names: tuple[str, ...]) -> None:
+    if torch.isfinite(points.sum()):  # one cheap pass; a sum hides no NaN and no infinity
+        return
+    for word, is_bad in (("NaN", torch.isnan), ("infinite", torch.isinf)):
+        count, first = 0, None
+        for rows in chunks(len(points), ROWS):
+            bad = is_bad(points[rows])
+            if first is None and bad.any():
+                row, column = bad.nonzero()[0].tolist()
+                first = f"row {rows.start + row}, column {names[column]!r}"
+            count += int(bad.sum())
+        if first is not None:
+            noun = "value" if count == 1 else "values"
+            raise ValueError(f"x has {count} {word} {noun}, the first at {first}")
+
+
+def _refuse_constant_columns(points: Tensor, names: tuple[str, ...]) -> None:
+    constant = (points.amin(0) == points.amax(0)).tolist()
+    if any(constant):
+        listed = ", ".join(
+            f"{name!r} (always {float(points[0, i]):g})"
+            for i, name in enumerate(names)
+            if constant[i]
+        )
+        raise ValueError(
+            f"x must vary in every column; constant over its {len(points)} rows: {listed}"
+        )
+
+
+def _as_weights(sample_weight: Any, points: Tensor) -> Float[Tensor, "n"]:
+    array, _ = _to_numeric(sample_weight)
+    weight = (array if isinstance(array, Tensor) else _alias(array)).detach().to(points)
+    if weight.shape != points.shape[:1]:
+        raise ValueError(
+            f"sample_weight must have shape ({len(points)},), got {tuple(weight.shape)}"
+        )
+    bad = ~torch.isfinite(weight) | (weight < 0)
+    if bad.any():
+        row = int(bad.nonzero()[0])
+        raise ValueError(
+            f"sample_weight must be finite and not negative, got {weight[row].item():g} at row {row}"
+        )
+    if not (weight > 0).any():
+        raise ValueError("sample_weight must have a positive entry, got zeros only")
+    return weight
+
+
+def _location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weighted means and standard deviations of the columns, in float64, in two passes."""
+    weight = points.new_ones(1).expand(len(points)) if weight is None else weight
+    total = weight.double().sum()
+    mean = torch.zeros(points.shape[1], dtype=torch.float64, device=points.device)
+    for rows in chunks(len(points), ROWS):
+        mean += weight[rows].double() @ points[rows].double() / total
+    variance = torch.zeros_like(mean)
+    for rows in chunks(len(points), ROWS):
+        variance += weight[rows].double() @ (points[rows].double() - mean).square_() / total
+    return mean, variance.sqrt()
