@@ -25,10 +25,7 @@ from __future__ import annotations
 
 import functools
 import math
-import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -38,6 +35,7 @@ from torch import Tensor
 
 from .covariance import CovarianceFamily, Parameters, Statistics
 from .observations import ROWS, Observations, chunks
+from .threads import map_in_threads
 
 CHUNK_BYTES = 2 << 20  # what a chunk's features and logits may take: stays in the second-level cache
 SHORTEST_CHUNK = 256  # points; shorter products are slower than a larger chunk's cache misses
@@ -119,6 +117,16 @@ def given(responsibilities: Float[Tensor, "s k n"]) -> Assign:
 
     def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
         logits.copy_(responsibilities[..., rows])
+        return logits.new_zeros(logits.shape[0], logits.shape[2])
+
+    return assign
+
+
+def given_labels(labels: Int[Tensor, "s n"]) -> Assign:
+    """An assignment that ignores the logits: components known beforehand."""
+
+    def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+        logits.zero_().scatter_(1, labels[:, None, rows], 1.0)
         return logits.new_zeros(logits.shape[0], logits.shape[2])
 
     return assign
@@ -276,9 +284,28 @@ def reduce(observations: Observations, theta: Theta, assign: Assign = softmax) -
     per_block = math.ceil(len(starts) / BLOCKS)
     blocks = [starts[i : i + per_block] for i in range(0, len(starts), per_block)]
     work = functools.partial(_reduce_block, observations, theta, assign)
-    parts = [work(blocks[0], kernel)] if len(blocks) == 1 else _in_threads(work, blocks)
+    parts = [work(blocks[0], kernel)] if len(blocks) == 1 else map_in_threads(work, blocks)
     log_norm, *sums = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
     return kernel.statistics(log_norm, tuple(sums))
+
+
+def maximise(
+    observations: Observations,
+    theta: Theta,
+    statistics: Statistics,
+    floor: Float[Tensor, "d"],
+    assign: Assign = softmax,
+) -> Parameters:
+    """The M-step, from the statistics that `reduce` gave for this theta and assignment.
+
+    Where a new component is so tight that the moments about the data's centre have cancelled, the
+    moments are taken once more, about its mean.
+    """
+    parameters = theta.family.m_step(statistics, floor)
+    if theta.centred or not needs_centring(theta.family, parameters, observations):
+        return parameters
+    about_means = Theta(theta.family, theta.parameters, parameters.means, centred=True)
+    return theta.family.m_step(reduce(observations, about_means, assign), floor)
 
 
 def _reduce_block(
@@ -301,45 +328,6 @@ def _reduce_block(
         kernel.add_moments(logits)
         log_norm += log_p.sum(1)
     return log_norm, *kernel.sums()
-
-
-def _in_threads(work: Callable[[range], Any], blocks: list[range]) -> list[Any]:
-    """The results of all blocks in their order, on as many threads as torch may use.
-
-    Each thread runs single-threaded products on chunks of its own: threads inside of one small
-    product would wait for each other at its end.
-    """
-    threads = min(torch.get_num_threads(), len(blocks))
-    if threads == 1:
-        return [work(block) for block in blocks]
-    with _one_torch_thread():
-        return list(_pool(threads, os.getpid()).map(_on_one_torch_thread(work), blocks))
-
-
-@contextmanager
-def _one_torch_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
-
-
-def _on_one_torch_thread(work: Callable[[range], Any]) -> Callable[[range], Any]:
-    def run(block: range) -> Any:
-        if torch.get_num_threads() != 1:
-            torch.set_num_threads(1)
-        return work(block)
-
-    return run
-
-
-@functools.lru_cache(maxsize=1)
-def _pool(threads: int, process: int) -> ThreadPoolExecutor:
-    """Worker threads; a forked process gets its own, since threads do not survive a fork."""
-    del process
-    return ThreadPoolExecutor(threads, thread_name_prefix="gmm_pyro")
 
 
 # ---------------------------------------------------------------------- reading it as a gradient

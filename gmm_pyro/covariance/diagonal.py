@@ -184,6 +184,10 @@ class Spherical(Diagonal):
         """See the base class."""
         return {"scales": super().sites(factor)["scales"].squeeze(-1)}
 
+    def pool(self, values: Float[Tensor, "d"]) -> Tensor:
+        """Their mean."""
+        return values.mean(-1)
+
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         """(k,), or () if tied."""
         del d

@@ -215,6 +215,10 @@ class CovarianceFamily(ABC):
     def sites(self, factor: Tensor) -> dict[str, Tensor]:
         """The sites from the factor: the inverse of `factor`."""
 
+    def pool(self, values: Float[Tensor, "d"]) -> Tensor:
+        """One value for each standard deviation of a covariance, from one a feature."""
+        return values
+
     # ------------------------------------------------------------------ the user's arrays
 
     @abstractmethod

@@ -1,0 +1,202 @@
+"""`fit`: from a model and data to a result, whatever the method.
+
+The name of the method is looked up once in `METHODS`; a new method is one file and one row there.
+"""
+
+from __future__ import annotations
+
+import difflib
+import time
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+
+from ..mixture import GaussianMixture
+from ..model import MixtureModel
+from ..observations import Observations, observe
+from ..posterior import Posterior
+from ..threads import one_thread_a_product
+from .diagnosis import diagnose
+from .em import EMOptions, fit_em
+from .kmeans import KMeansOptions, fit_kmeans
+from .task import FitWarning, Options, Outcome, Status, Task
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of `METHODS`: how a method runs, what it can be told, and whether it has priors."""
+
+    run: Callable[[Task], Outcome]
+    options: type[Options]
+    uses_priors: bool = False
+
+
+METHODS: dict[str, Method] = {
+    "kmeans": Method(fit_kmeans, KMeansOptions),
+    "em": Method(fit_em, EMOptions),
+}
+
+
+class OptionError(TypeError, ValueError):
+    """An option that a method does not have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """What every method returns.
+
+    Attributes:
+        model: the model, its priors made concrete where the method used them.
+        method: name of the method.
+        mixture: the point estimate.
+        posterior: draws, or None for methods that have none.
+        history: the objective after every step, in nats.
+        objective: what the method maximised, at the point estimate: the log-likelihood (em,
+            gradient), the log posterior density up to a constant (map), the ELBO (svi), minus the
+            sum of squares (kmeans).
+        status: how the fit ended.
+        steps: number of steps.
+        seconds: wall-clock time.
+        seed: seed of every random choice.
+        options: all options, defaults included.
+        diagnostics: `filled_components`, `problems` (sentences), and what the method adds.
+        observations: the data.
+    """
+
+    model: MixtureModel
+    method: str
+    mixture: GaussianMixture
+    posterior: Posterior | None
+    history: torch.Tensor
+    objective: float
+    status: Status
+    steps: int
+    seconds: float
+    seed: int
+    options: Options
+    diagnostics: Mapping[str, Any]
+    observations: Observations
+
+    @property
+    def converged(self) -> bool:
+        """Whether the method says that it has converged."""
+        return self.status is Status.CONVERGED
+
+    def to_arviz(self) -> Any:
+        """The fit as ArviZ InferenceData (0.x) or DataTree (1.x).
+
+        Raises:
+            ValueError: if the method has no draws.
+        """
+        from ..inference_data import to_arviz  # arviz takes seconds to import
+
+        return to_arviz(self)
+
+
+def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
+    """Fit a mixture model to data.
+
+    Args:
+        model: the model.
+        x: data of shape (n, d): anything that `numpy.asarray` takes, a torch tensor, a pandas or
+            polars frame; a one-dimensional array is univariate data.
+        method: a name in `METHODS`.
+        **options: the method's options; `METHODS[method].options` documents them.
+
+    Returns:
+        The fit. One that did not converge, or that is degenerate, also warns.
+
+    Raises:
+        ValueError: if the data, the method or an option's value is not valid.
+        OptionError: if the method has no such option.
+
+    Example:
+        >>> from gmm_pyro.datasets import bimodal
+        >>> result = fit(MixtureModel(2), bimodal().x, method="em")
+        >>> result.status.name, result.mixture.n_components
+        ('CONVERGED', 2)
+    """
+    if not isinstance(model, MixtureModel):
+        raise ValueError(f"model must be a gmm_pyro.MixtureModel, got {type(model).__name__}")
+    row = method_named(method)
+    chosen = _options(method, row, options)
+    started = time.perf_counter()
+    with one_thread_a_product():
+        observations = observe(
+            x,
+            n_components=model.n_components,
+            sample_weight=chosen.sample_weight,
+            dtype=chosen.dtype,
+            device=chosen.device,
+        )
+        model = model.specialise(observations) if row.uses_priors else model
+        task = Task(method, model, observations, chosen)
+        result = _result(task, row.run(task), started)
+    _warn(result)
+    return result
+
+
+def _result(task: Task, outcome: Outcome, started: float) -> Fit:
+    """The outcome in the user's terms, with what is wrong with it."""
+    observations, family = task.observations, task.model.family
+    mixture = GaussianMixture.from_parameters(
+        family,
+        outcome.parameters,
+        dtype=observations.x.dtype,
+        feature_names=observations.feature_names,
+    )
+    diagnosis = diagnose(observations, family, outcome.parameters, task.floor)
+    return Fit(
+        model=task.model,
+        method=task.name,
+        mixture=mixture,
+        posterior=outcome.posterior,
+        history=torch.tensor(outcome.history, dtype=torch.float64),
+        objective=outcome.objective,
+        status=outcome.status,
+        steps=outcome.steps,
+        seconds=time.perf_counter() - started,
+        seed=task.options.seed,
+        options=task.options,
+        diagnostics={**vars(diagnosis), **outcome.diagnostics},
+        observations=observations,
+    )
+
+
+def method_named(name: str) -> Method:
+    """The row of `METHODS` of this name.
+
+    Raises:
+        ValueError: if there is none, with the nearest name.
+    """
+    if name in METHODS:
+        return METHODS[name]
+    close = difflib.get_close_matches(str(name), METHODS, n=1, cutoff=0.4)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"method must be one of {', '.join(METHODS)}; got {name!r}{hint}")
+
+
+def _options(method: str, row: Method, given: dict[str, Any]) -> Options:
+    known = [field.name for field in fields(row.options)]
+    for name in given:
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise OptionError(
+                f"method {method!r} has no option {name!r}{hint} (it has {', '.join(known)})"
+            )
+    return row.options(**given)
+
+
+def _warn(result: Fit) -> None:
+    """Say once what went wrong; the status and the diagnostics keep it."""
+    if result.status is not Status.CONVERGED:
+        message = f"{result.method} {result.status.message} (after {result.steps} steps)"
+        warnings.warn(message, FitWarning, stacklevel=3)
+    problems = result.diagnostics["problems"]
+    if problems:
+        message = f"{result.method} found a degenerate solution: {'; '.join(problems)}"
+        warnings.warn(message, FitWarning, stacklevel=3)

@@ -1,0 +1,89 @@
+"""Hard clustering by scikit-learn's k-means, reported as a mixture: the baseline of the others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..mixture import GaussianMixture
+from ..start import starting_parameters
+from .task import Options, Outcome, Status, Task, progress_bar
+
+
+@dataclass(frozen=True, kw_only=True)
+class KMeansOptions(Options):
+    """Options of k-means; `tolerance` is scikit-learn's, on the centres."""
+
+    max_steps: int = 300
+    tolerance: float = 1e-6
+
+
+def fit_kmeans(task: Task) -> Outcome:
+    """Clusters with the least within-cluster sum of squares, in the user's units (Lloyd 1982).
+
+    The mixture has the clusters' shares, means and covariances. The objective is minus the sum of
+    squares.
+    """
+    from sklearn.cluster import KMeans
+
+    options, observations = task.options, task.observations
+    init, n_init = _initial_centres(task)
+    with progress_bar(task) as bar:
+        clusters = KMeans(
+            task.model.n_components,
+            init=init,
+            n_init=n_init,
+            max_iter=options.max_steps,
+            tol=options.tolerance,
+            random_state=options.seed,
+        ).fit(
+            observations.x.cpu().numpy(),
+            sample_weight=_as_numpy(observations.sample_weight),
+        )
+        bar.update(clusters.n_iter_)
+    labels = torch.as_tensor(clusters.labels_, dtype=torch.int64)
+    parameters = starting_parameters(
+        labels,
+        observations,
+        task.model.family,
+        task.model.n_components,
+        n_starts=1,
+        floor=task.floor,
+        generator=task.generator(),
+    )
+    converged = clusters.n_iter_ < options.max_steps
+    return Outcome(
+        parameters=parameters,
+        objective=-float(clusters.inertia_),
+        history=[-float(clusters.inertia_)],
+        status=Status.CONVERGED if converged else Status.STEP_LIMIT,
+        steps=int(clusters.n_iter_),
+        diagnostics={"inertia": float(clusters.inertia_)},
+    )
+
+
+def _initial_centres(task: Task) -> tuple[Any, int]:
+    """scikit-learn's `init` and `n_init` for a start."""
+    start = task.options.start
+    names = {"k-means++": "k-means++", "k-means": "k-means++", "random points": "random"}
+    if isinstance(start, str) and start in names:
+        return names[start], task.options.n_starts
+    if isinstance(start, GaussianMixture):
+        return np.asarray(start.means.cpu()), 1
+    parameters = starting_parameters(
+        start,
+        task.observations,
+        task.model.family,
+        task.model.n_components,
+        n_starts=1,
+        floor=task.floor,
+        generator=task.generator(),
+    )
+    return np.asarray(parameters.means[0].cpu()), 1
+
+
+def _as_numpy(tensor: torch.Tensor | None) -> Any:
+    return None if tensor is None else tensor.cpu().numpy()

@@ -1,0 +1,189 @@
+"""What a method is given, what it returns, and the loop that all iterative methods share."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Generic, TypeVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from ..covariance import Parameters
+from ..model import MixtureModel
+from ..observations import Observations
+from ..posterior import Posterior
+
+State = TypeVar("State")
+
+
+class FitWarning(UserWarning):
+    """A fit that did not converge, or whose solution is degenerate."""
+
+
+class Status(Enum):
+    """How a fit ended; the value is a sentence about it."""
+
+    CONVERGED = "converged"
+    STEP_LIMIT = "stopped at the step limit before it converged; raise max_steps or tolerance"
+    DIVERGED = "diverged: the objective is no longer finite; the last finite state is kept"
+    INTERRUPTED = "interrupted; the best state so far is kept"
+
+    @property
+    def message(self) -> str:
+        """What happened, in words."""
+        return self.value
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """Options common to all methods.
+
+    Attributes:
+        seed: seed of every random choice.
+        start: "k-means++", "k-means", "random" (responsibilities), "random points", n labels, or a
+            GaussianMixture.
+        n_starts: restarts that are tried as one batch.
+        max_steps: most steps.
+        tolerance: change of the objective, in nats a point, below which a fit has converged.
+        covariance_floor: smallest eigenvalue of a covariance in units of each feature's variance.
+            It binds only on a component that would otherwise be thinner; 0 switches it off.
+        progress: whether to show a progress bar on standard error.
+        sample_weight: n non-negative weights, or None.
+        dtype: floating-point type of the work on points; float64 if None.
+        device: torch device; where the data are, if None.
+    """
+
+    seed: int = 0
+    start: Any = "k-means++"
+    n_starts: int = 10
+    max_steps: int = 1000
+    tolerance: float = 1e-8
+    covariance_floor: float = 1e-6
+    progress: bool = False
+    sample_weight: Any = None
+    dtype: torch.dtype | None = None
+    device: torch.device | str | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("n_starts", "max_steps"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                raise ValueError(f"{name} must be a positive integer, got {value!r}")
+        for name in ("tolerance", "covariance_floor"):
+            value = getattr(self, name)
+            if not (isinstance(value, int | float) and 0 <= value < math.inf):
+                raise ValueError(f"{name} must be a finite number that is not negative, got {value!r}")
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
+            raise ValueError(f"seed must be a non-negative integer, got {self.seed!r}")
+
+
+@dataclass(frozen=True, eq=False)
+class Task:
+    """A model, its data and the options of one fit.
+
+    Attributes:
+        name: what the progress bar says.
+        model: the model, with concrete priors if the method uses them.
+        observations: the data.
+        options: the method's options.
+    """
+
+    name: str
+    model: MixtureModel
+    observations: Observations
+    options: Any
+
+    @property
+    def floor(self) -> Float[Tensor, "d"]:
+        """Smallest variance of each feature."""
+        return self.options.covariance_floor * self.observations.scale.square()
+
+    def generator(self, stream: int = 0) -> torch.Generator:
+        """A generator of its own for each purpose, on the data's device."""
+        seed = self.options.seed + 1_000_003 * stream
+        return torch.Generator(self.observations.x.device).manual_seed(seed)
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """What a method hands back: the point estimate and how it was reached.
+
+    Attributes:
+        parameters: a batch of one parameter set.
+        objective: what the method maximised, in nats, at those parameters.
+        history: the objective after every step.
+        status: how the fit ended.
+        steps: number of steps.
+        posterior: draws, for methods that have them.
+        diagnostics: what the method has to say beside.
+    """
+
+    parameters: Parameters
+    objective: float
+    history: list[float]
+    status: Status
+    steps: int
+    posterior: Posterior | None = None
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class Run(Generic[State]):
+    """Where a loop ended: its best state, the objective after every step, and why it stopped."""
+
+    state: State
+    history: list[float]
+    status: Status
+
+    @property
+    def steps(self) -> int:
+        """Number of steps taken after the start."""
+        return len(self.history) - 1
+
+
+def iterate(
+    step: Callable[[State], State],
+    state: State,
+    objective: Callable[[State], float],
+    *,
+    converged: Callable[[list[float]], bool],
+    max_steps: int,
+    bar: tqdm[Any],
+) -> Run[State]:
+    """Repeat a step until it has converged, diverged, reached the limit, or is interrupted."""
+    history = [objective(state)]
+    try:
+        for _ in range(max_steps):
+            following = step(state)
+            value = objective(following)
+            if not math.isfinite(value):
+                return Run(state, history, Status.DIVERGED)
+            state = following
+            history.append(value)
+            bar.update()
+            if converged(history):
+                return Run(state, history, Status.CONVERGED)
+    except KeyboardInterrupt:
+        return Run(state, history, Status.INTERRUPTED)
+    return Run(state, history, Status.STEP_LIMIT)
+
+
+def stalled(tolerance: float) -> Callable[[list[float]], bool]:
+    """The rule that stops when the last step changed the objective by less than this."""
+    return lambda history: abs(history[-1] - history[-2]) <= tolerance
+
+
+def progress_bar(task: Task) -> tqdm[Any]:
+    """A bar on standard error that counts steps, silent unless asked for."""
+    return tqdm(
+        total=task.options.max_steps,
+        desc=task.name,
+        unit="step",
+        disable=not task.options.progress,
+        leave=True,
+    )

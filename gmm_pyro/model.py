@@ -1,0 +1,253 @@
+"""A mixture model declared once and read twice: as a Pyro program, and as a log density.
+
+Both readings use the same distributions. The program samples every site, with the discrete
+assignment enumerated in parallel; the log density puts the reduction in place of that sum, over one
+flat vector of unconstrained numbers, without effect handlers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import biject_to
+from torch.distributions.transforms import Transform
+
+from .covariance import CovarianceFamily, Parameters, family_named
+from .covariance.family import TINY
+from .observations import Observations, as_points, observe
+from .priors import Priors
+from .reduction import log_likelihood
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+
+
+@dataclass(frozen=True, eq=False)
+class MixtureModel:
+    """A Gaussian mixture with priors, before any data.
+
+    Calling it runs it as a Pyro program, so it can be given to any of Pyro's guides, to
+    `TraceEnum_ELBO`, `infer_discrete`, `Predictive` and `MCMC`.
+
+    Attributes:
+        n_components: number of components k.
+        covariance: covariance family, by scikit-learn's word or mclust's code.
+        priors: priors by site; None takes the defaults for the data at hand.
+
+    Raises:
+        ValueError: if the number of components is not a positive integer, or there is no such
+            covariance family.
+
+    Example:
+        >>> MixtureModel(3, covariance="VVI").family.name
+        'diag'
+    """
+
+    n_components: int
+    covariance: str = "full"
+    priors: Priors | None = None
+
+    def __post_init__(self) -> None:
+        k = self.n_components
+        if isinstance(k, bool) or not hasattr(k, "__index__") or int(k) < 1:
+            raise ValueError(f"n_components must be a positive integer, got {k!r}")
+        if self.priors is not None and not isinstance(self.priors, Priors):
+            raise ValueError(f"priors must be gmm_pyro.Priors or None, got {self.priors!r}")
+        family_named(self.covariance)
+
+    @property
+    def family(self) -> CovarianceFamily:
+        """The covariance family."""
+        return family_named(self.covariance)
+
+    def specialise(self, x: Any) -> MixtureModel:
+        """The same model with the default priors made concrete for these data."""
+        if self.priors is not None and self.priors.spread is not None:
+            return self
+        observations = x if isinstance(x, Observations) else observe(x)
+        return replace(self, priors=(self.priors or Priors()).scaled_to(observations))
+
+    def sites(self, like: Tensor | None = None) -> dict[str, TorchDistribution]:
+        """The prior of every continuous site, as distributions in the dtype of a tensor."""
+        return (self.priors or Priors()).sites(self.family, self.n_components, like)
+
+    def __call__(
+        self,
+        x: Any = None,
+        *,
+        n: int | None = None,
+        subsample_size: int | None = None,
+        sample_weight: Float[Tensor, "n"] | None = None,
+    ) -> Tensor:
+        """Run the model as a Pyro program.
+
+        Args:
+            x: data of shape (n, d), observed at site "x"; None samples them.
+            n: number of points where x is None.
+            subsample_size: rows that the data plate takes at a time, as in `pyro.plate`.
+            sample_weight: weights that the log densities of the points are multiplied by.
+
+        Returns:
+            The value of site "x".
+        """
+        import pyro
+        import pyro.distributions as dist
+
+        points = None if x is None else as_points(x, dtype=getattr(x, "dtype", None))[0]
+        model = self if points is None else self.specialise(points)
+        values = {
+            name: pyro.sample(name, prior) for name, prior in model.sites(like=points).items()
+        }
+        factor = self.family.factor(values)
+        size = n if points is None else len(points)
+        with pyro.plate("points", size, subsample_size=subsample_size) as rows:
+            weight = 1.0 if sample_weight is None else sample_weight[rows]
+            with pyro.poutine.scale(scale=weight):
+                assignment = pyro.sample(
+                    "assignment",
+                    dist.Categorical(values["weights"]),
+                    infer={"enumerate": "parallel"},
+                )
+                emission = self._emission(values["means"], factor, assignment)
+                observed = None if points is None else points[rows]
+                return pyro.sample("x", emission, obs=observed)  # type: ignore[no-any-return]
+
+    def _emission(self, means: Tensor, factor: Tensor, assignment: Tensor) -> Any:
+        """Distribution of the points given their components."""
+        from pyro.ops.indexing import Vindex
+
+        event = (slice(None),) * len(self.family.event_shape(means.shape[-1]))
+        component = torch.zeros_like(assignment) if self.family.tied else assignment
+        chosen = Vindex(factor)[(..., component, *event)]
+        return self.family.emission(Vindex(means)[..., assignment, :], chosen)
+
+    def log_density(self, x: Any) -> LogDensity:
+        """The model as a log density over one flat vector, given data or observations."""
+        observations = x if isinstance(x, Observations) else observe(x)
+        return LogDensity(self.specialise(observations), observations)
+
+
+@dataclass(frozen=True)
+class Site:
+    """One site of the model as a slice of the flat vector."""
+
+    name: str
+    prior: TorchDistribution
+    transform: Transform
+    shape: torch.Size
+    entries: slice
+
+    def constrain(self, vector: Float[Tensor, "s m"]) -> Tensor:
+        """Values of the site, shape (s, *event)."""
+        flat = vector[:, self.entries]
+        value: Tensor = self.transform(flat.reshape(len(vector), *self.shape))
+        return value
+
+    def log_jacobian(self, vector: Float[Tensor, "s m"], value: Tensor) -> Float[Tensor, "s"]:
+        """log |det ∂value/∂vector|."""
+        unconstrained = vector[:, self.entries].reshape(len(vector), *self.shape)
+        result: Tensor = self.transform.log_abs_det_jacobian(unconstrained, value)
+        return result.reshape(len(vector), -1).sum(1)
+
+
+@dataclass(frozen=True, eq=False)
+class LogDensity:
+    """log p(sites, x) of a model as a function of one flat unconstrained vector.
+
+    Sites are laid out in the order in which the program samples them, through the same `biject_to`
+    bijections as Pyro's guides, so that the vector is the one of `AutoMultivariateNormal`.
+
+    Attributes:
+        model: the model, its priors made concrete.
+        observations: the data.
+    """
+
+    model: MixtureModel
+    observations: Observations
+
+    @cached_property
+    def sites(self) -> tuple[Site, ...]:
+        """Priors and bijections of the sites, with their places in the vector."""
+        sites, first = [], 0
+        for name, prior in self.model.sites(like=self.observations.origin).items():
+            transform = biject_to(prior.support)
+            shape = torch.Size(transform.inverse_shape(prior.event_shape))
+            last = first + math.prod(shape)
+            sites.append(Site(name, prior, transform, shape, slice(first, last)))
+            first = last
+        return tuple(sites)
+
+    @property
+    def dimension(self) -> int:
+        """Length of the vector."""
+        return int(self.sites[-1].entries.stop)
+
+    def constrain(self, vector: Float[Tensor, "s m"]) -> dict[str, Tensor]:
+        """Values of the sites, each of shape (s, *event)."""
+        return {site.name: site.constrain(vector) for site in self.sites}
+
+    def unconstrain(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s m"]:
+        """The vector of given site values: the inverse of `constrain`."""
+        parts = [site.transform.inv(values[site.name]) for site in self.sites]
+        return torch.cat([part.reshape(len(part), -1) for part in parts], 1)
+
+    def parameters(self, values: Mapping[str, Tensor]) -> Parameters:
+        """Mixture parameters of s sets of site values."""
+        log_weights = values["weights"].clamp_min(TINY).log()
+        return Parameters(log_weights, values["means"], self.model.family.factor(dict(values)))
+
+    def values(self, parameters: Parameters) -> dict[str, Tensor]:
+        """Site values of mixture parameters: the inverse of `parameters`."""
+        covariance = self.model.family.sites(parameters.factor)
+        weights = parameters.log_weights.softmax(-1)
+        return {"weights": weights, "means": parameters.means, **covariance}
+
+    def log_prior(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
+        """Log prior density of s sets of site values in nats."""
+        log_prior: Tensor = sum(  # type: ignore[assignment]
+            site.prior.log_prob(values[site.name]) for site in self.sites
+        )
+        return log_prior
+
+    def log_likelihood(
+        self, values: Mapping[str, Tensor], rows: Observations | None = None
+    ) -> Float[Tensor, "s"]:
+        """Log-likelihood in nats; estimated without bias if only some rows are given."""
+        rows = rows or self.observations
+        scale = self.observations.n / rows.n
+        return scale * log_likelihood(rows, self.model.family, self.parameters(values))
+
+    def __call__(
+        self,
+        vector: Float[Tensor, "s m"],
+        *,
+        jacobian: bool = True,
+        rows: Observations | None = None,
+    ) -> Float[Tensor, "s"]:
+        """log p(sites, x) in nats for s vectors at once, differentiable.
+
+        Args:
+            vector: s unconstrained vectors.
+            jacobian: whether the density is that of the vector (as Laplace and variational
+                inference need it) or of the sites themselves (as the MAP estimate needs it).
+            rows: a random subset of the observations, for a minibatch estimate.
+        """
+        values = self.constrain(vector)
+        total = self.log_prior(values) + self.log_likelihood(values, rows)
+        if jacobian:
+            total = total + self.log_jacobian(vector, values)
+        return total
+
+    def log_jacobian(
+        self, vector: Float[Tensor, "s m"], values: Mapping[str, Tensor]
+    ) -> Float[Tensor, "s"]:
+        """log |det ∂sites/∂vector| of s vectors."""
+        parts = [site.log_jacobian(vector, values[site.name]) for site in self.sites]
+        return torch.stack(parts).sum(0)

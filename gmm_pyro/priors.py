@@ -1,0 +1,185 @@
+"""Priors of a mixture: plain Pyro distributions by site name, with defaults scaled to the data."""
+
+from __future__ import annotations
+
+import copy
+import math
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import Distribution, constraints
+from torch.distributions.transforms import Transform
+
+from .covariance import CovarianceFamily
+from .observations import Observations, observe
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+
+POSITIVE_SITES = ("scales",)
+
+
+@dataclass(frozen=True, eq=False)
+class Priors:
+    """A prior for every site of a mixture model; a site left out takes its default.
+
+    Any Pyro distribution of the right support will do; batch shapes broadcast to the site's shape.
+    The defaults are weakly informative and move with the data's units, so that a fit does too:
+
+    - weights ~ Dirichlet(2, …, 2): the mode is inside the simplex, so no component is emptied by
+      the prior, and it is worth one observation a component.
+    - means ~ Normal(location, 2 · spread): all of the data lie within two standard deviations.
+    - scales ~ LogNormal(log(spread / k^(1/d)), 1): the median is the size of k balls that together
+      fill the volume of the data, and a factor of 7 either way is plausible. The density falls
+      faster than any power at zero, so the posterior has no spike at a single point.
+    - correlations ~ LKJ(2): a mild pull towards none.
+
+    Attributes:
+        weights: distribution over (k,) probability vectors.
+        means: distribution over (k, d) means, or anything that broadcasts to it.
+        scales: distribution over positive standard deviations.
+        correlations: distribution over Cholesky factors of correlation matrices.
+        location: centre of the default prior of the means, shape (d,); from the data if None.
+        spread: unit of the default priors, shape (d,); from the data if None.
+
+    Example:
+        >>> import pyro.distributions as dist
+        >>> priors = Priors(means=dist.Normal(0.0, 2.0), scales=dist.HalfNormal(2.0))
+        >>> priors.location is None
+        True
+    """
+
+    weights: TorchDistribution | None = None
+    means: TorchDistribution | None = None
+    scales: TorchDistribution | None = None
+    correlations: TorchDistribution | None = None
+    location: Float[Tensor, "d"] | None = None
+    spread: Float[Tensor, "d"] | None = None
+
+    @classmethod
+    def weakly_informative(cls, x: Any) -> Priors:
+        """The default priors for these data: array-like of shape (n, d), or observations."""
+        return cls().scaled_to(x if isinstance(x, Observations) else observe(x))
+
+    def scaled_to(self, observations: Observations) -> Priors:
+        """The same priors, with the units of the defaults taken from the data where missing."""
+        if self.location is not None and self.spread is not None:
+            return self
+        return replace(self, location=observations.origin, spread=observations.scale)
+
+    def sites(
+        self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None
+    ) -> dict[str, TorchDistribution]:
+        """A distribution over the whole of each site, in the order in which they are sampled.
+
+        Args:
+            family: covariance family, which says which sites there are.
+            n_components: number of components k.
+            like: a tensor whose dtype and device the distributions take; float64 if None.
+
+        Raises:
+            ValueError: if a distribution does not fit its site, or if the number of features is
+                not known: `scaled_to` tells it.
+        """
+        d = self._n_features()
+        like = torch.empty(0, dtype=torch.float64) if like is None else like
+        shapes = {
+            "weights": (n_components,),
+            "means": (n_components, d),
+            **family.site_shapes(n_components, d),
+        }
+        self._refuse_unused(shapes, family)
+        return {
+            name: _over(name, cast(self._site(name, shape, family, n_components), like), shape)
+            for name, shape in shapes.items()
+        }
+
+    def _n_features(self) -> int:
+        if self.location is None or self.spread is None:
+            raise ValueError(
+                "the priors do not know the data's units yet: call model.specialise(x), or "
+                "Priors(...).scaled_to(observations)"
+            )
+        return len(self.location)
+
+    def _refuse_unused(self, shapes: dict[str, tuple[int, ...]], family: CovarianceFamily) -> None:
+        for field in fields(self)[:4]:
+            if getattr(self, field.name) is not None and field.name not in shapes:
+                raise ValueError(
+                    f"a {family.name} mixture in {self._n_features()} dimensions has no site "
+                    f"{field.name!r}; its sites are {', '.join(shapes)}"
+                )
+
+    def _site(
+        self, name: str, shape: tuple[int, ...], family: CovarianceFamily, k: int
+    ) -> Distribution:
+        """The prior of one site: the user's, or the default."""
+        import pyro.distributions as dist  # takes a second to import, and EM has no priors
+
+        given = getattr(self, name)
+        if given is not None:
+            if not hasattr(given, "to_event"):
+                raise ValueError(f"the prior of {name} must be a Pyro distribution, got {given!r}")
+            return given  # type: ignore[no-any-return]
+        if self.location is None or self.spread is None:
+            raise ValueError("the default priors need the data's location and spread")
+        if name == "weights":
+            return dist.Dirichlet(self.spread.new_full(shape, 2.0))
+        if name == "means":
+            return dist.Normal(self.location, 2 * self.spread)
+        if name == "correlations":
+            return dist.LKJCholesky(shape[-1], self.spread.new_tensor(2.0))
+        log_scale = family.pool(self.spread.log()) - math.log(k) / len(self.spread)
+        return dist.LogNormal(log_scale, self.spread.new_tensor(1.0))
+
+
+def cast(value: Any, like: Tensor) -> Any:
+    """A copy of a distribution whose tensors have the dtype and device of another tensor."""
+    if isinstance(value, Tensor):
+        return value.detach().to(like) if value.is_floating_point() else value.to(like.device)
+    if isinstance(value, list | tuple) and not isinstance(value, torch.Size):
+        return type(value)(cast(item, like) for item in value)
+    if isinstance(value, Distribution | Transform):
+        clone = copy.copy(value)
+        clone.__dict__.update({name: cast(item, like) for name, item in vars(value).items()})
+        if isinstance(clone, Distribution):
+            clone._validate_args = False  # checked once here, not at every evaluation
+        return clone
+    return value
+
+
+def _over(name: str, prior: Any, shape: tuple[int, ...]) -> TorchDistribution:
+    """The prior broadcast over a whole site, as one event."""
+    events = len(prior.event_shape)
+    try:
+        if tuple(prior.event_shape) != shape[len(shape) - events :]:
+            raise ValueError(f"events of shape {tuple(prior.event_shape)}")
+        whole = prior.expand(torch.Size(shape[: len(shape) - events])).to_event(len(shape) - events)
+    except (RuntimeError, ValueError) as error:
+        raise ValueError(
+            f"the prior of {name} must broadcast to shape {shape}, got a distribution with batch "
+            f"shape {tuple(prior.batch_shape)} and event shape {tuple(prior.event_shape)}"
+        ) from error
+    _check_support(name, prior, shape)
+    return whole  # type: ignore[no-any-return]
+
+
+def _check_support(name: str, prior: Any, shape: tuple[int, ...]) -> None:
+    """Refuse a prior that puts mass where the site cannot be."""
+    outside = {
+        "weights": torch.full((shape[-1] if shape else 1,), 2.0),
+        "scales": torch.full(tuple(prior.event_shape), -1.0),
+        "correlations": torch.full(tuple(prior.event_shape), 2.0),
+    }
+    wanted = {
+        "weights": "probability vectors (as a Dirichlet)",
+        "scales": "positive numbers (as a LogNormal)",
+        "correlations": "Cholesky factors of correlation matrices (as an LKJCholesky)",
+    }
+    support = getattr(prior, "support", constraints.real)
+    if support.is_discrete or (name in outside and bool(support.check(outside[name]).any())):
+        target = wanted.get(name, "real numbers (as a Normal)")
+        raise ValueError(f"the prior of {name} must be a distribution over {target}, got {prior}")

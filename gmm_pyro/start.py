@@ -1,0 +1,202 @@
+"""Starting values: batches of parameter sets that EM and every other method begin from.
+
+All restarts are one batch. They are made, and compared by a few steps of EM, on at most
+`SAMPLE` points; only the best few go on to the whole data.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .covariance import CovarianceFamily, Parameters
+from .mixture import GaussianMixture
+from .observations import Observations
+from .reduction import Assign, Theta, given, given_labels, maximise, reduce
+
+SAMPLE = 10_000  # points that starting values are computed from
+
+Start = Callable[[Observations, int, int, torch.Generator], Assign]
+
+
+def k_means_plus_plus(
+    sample: Observations, k: int, n_starts: int, generator: torch.Generator
+) -> Assign:
+    """Nearest of k centres, drawn by scikit-learn's k-means++ (Arthur & Vassilvitskii 2007)."""
+    from sklearn.cluster import kmeans_plusplus
+
+    x, weight = sample.standardised(), _numpy_weight(sample)
+    centres = [
+        kmeans_plusplus(x, k, sample_weight=weight, random_state=seed)[0]
+        for seed in _seeds(n_starts, generator)
+    ]
+    return given_labels(_nearest(torch.as_tensor(x), torch.as_tensor(np.stack(centres))))
+
+
+def k_means(sample: Observations, k: int, n_starts: int, generator: torch.Generator) -> Assign:
+    """Clusters of scikit-learn's k-means on standardised data."""
+    from sklearn.cluster import KMeans
+
+    x, weight = sample.standardised(), _numpy_weight(sample)
+    labels = [
+        KMeans(k, n_init=1, random_state=seed).fit(x, sample_weight=weight).labels_
+        for seed in _seeds(n_starts, generator)
+    ]
+    return given_labels(torch.as_tensor(np.stack(labels), dtype=torch.int64))
+
+
+def random_responsibilities(
+    sample: Observations, k: int, n_starts: int, generator: torch.Generator
+) -> Assign:
+    """Uniform numbers, normalised over the components."""
+    drawn = torch.rand(n_starts, k, sample.n, generator=generator, dtype=torch.float64)
+    return given((drawn / drawn.sum(1, keepdim=True)).to(sample.x))
+
+
+def random_points(
+    sample: Observations, k: int, n_starts: int, generator: torch.Generator
+) -> Assign:
+    """Nearest of k different points drawn at random."""
+    x = torch.as_tensor(sample.standardised())
+    weight = torch.ones(sample.n) if sample.sample_weight is None else sample.sample_weight.cpu()
+    drawn = [torch.multinomial(weight, k, generator=generator) for _ in range(n_starts)]
+    return given_labels(_nearest(x, x[torch.stack(drawn)]))
+
+
+STARTS: dict[str, Start] = {
+    "k-means++": k_means_plus_plus,
+    "k-means": k_means,
+    "random": random_responsibilities,
+    "random points": random_points,
+}
+
+
+def sample_of(observations: Observations, generator: torch.Generator) -> Observations:
+    """The observations, or a random `SAMPLE` of them if they are more."""
+    if observations.n <= SAMPLE:
+        return observations
+    chosen = torch.randperm(observations.n, generator=generator)[:SAMPLE].sort().values
+    return observations.subset(chosen.to(observations.x.device))
+
+
+def starting_parameters(
+    start: Any,
+    observations: Observations,
+    family: CovarianceFamily,
+    n_components: int,
+    *,
+    n_starts: int,
+    floor: Float[Tensor, "d"],
+    generator: torch.Generator,
+) -> Parameters:
+    """A batch of starting parameters, shape (s, …): one set if the start is given, else n_starts.
+
+    Args:
+        start: the name of a way to start (`STARTS`), n labels, or a mixture.
+        observations: the data, or the sample of them that starts are made from.
+        family: covariance family.
+        n_components: number of components k.
+        n_starts: number of sets s.
+        floor: smallest variance of each feature.
+        generator: source of randomness.
+
+    Raises:
+        ValueError: if the start does not exist or does not fit the data or the model.
+    """
+    if isinstance(start, GaussianMixture):
+        return _from_mixture(start, observations, family, n_components)
+    if isinstance(start, str):
+        make = STARTS.get(start)
+        if make is None:
+            close = difflib.get_close_matches(start, STARTS, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"start must be one of {', '.join(STARTS)}; got {start!r}{hint}")
+        assign = make(observations, n_components, n_starts, generator)
+    else:
+        n_starts = 1
+        assign = given_labels(_labels(start, observations, n_components))
+    return _from_assignment(assign, observations, family, (n_starts, n_components), floor)
+
+
+def is_given(start: Any) -> bool:
+    """Whether a start leaves nothing to chance: a mixture or labels."""
+    return not isinstance(start, str)
+
+
+def _from_assignment(
+    assign: Assign,
+    observations: Observations,
+    family: CovarianceFamily,
+    sets: tuple[int, int],
+    floor: Float[Tensor, "d"],
+) -> Parameters:
+    """The M-step from responsibilities that do not depend on parameters."""
+    event = family.n_covariances(sets[1]), *family.event_shape(observations.d)
+    unit = family.fit(family.compress(torch.eye(observations.d)).to(floor), torch.zeros_like(floor))
+    anywhere = Parameters(
+        floor.new_zeros(sets),
+        observations.origin.expand(*sets, -1),
+        unit.expand(sets[0], *event),
+    )
+    theta = Theta(family, anywhere, observations.origin, centred=False)
+    statistics = reduce(observations, theta, assign)
+    return maximise(observations, theta, statistics, floor, assign)
+
+
+def _from_mixture(
+    mixture: GaussianMixture, observations: Observations, family: CovarianceFamily, k: int
+) -> Parameters:
+    """The mixture's parameters, brought into the model's family."""
+    if (mixture.n_components, mixture.n_features) != (k, observations.d):
+        raise ValueError(
+            f"start must have {k} components in {observations.d} dimensions, got "
+            f"{mixture.n_components} in {mixture.n_features}"
+        )
+    if mixture.family is family:
+        return _on(observations, mixture.parameters)
+    dense = mixture.covariance_matrices().double()
+    if family.tied:
+        dense = (mixture.weights.double()[:, None, None] * dense).sum(0, keepdim=True)
+    factor = family.fit(family.compress(dense), dense.new_zeros(observations.d))
+    start = Parameters(mixture.parameters.log_weights, mixture.parameters.means, factor[None])
+    return _on(observations, start)
+
+
+def _on(observations: Observations, p: Parameters) -> Parameters:
+    device = observations.x.device
+    return Parameters(p.log_weights.to(device), p.means.to(device), p.factor.to(device))
+
+
+def _labels(start: Any, observations: Observations, k: int) -> Int[Tensor, "1 n"]:
+    values = start.cpu().numpy() if isinstance(start, Tensor) else np.asarray(start)
+    if values.shape != (observations.n,):
+        raise ValueError(
+            f"start must be a name, a GaussianMixture or {observations.n} labels, "
+            f"got an array of shape {values.shape}"
+        )
+    names, codes = np.unique(values, return_inverse=True)
+    if len(names) != k:
+        raise ValueError(f"start names {len(names)} clusters, the model has {k} components")
+    return torch.as_tensor(codes, dtype=torch.int64, device=observations.x.device)[None]
+
+
+def _nearest(
+    x: Float[Tensor, "n d"], centres: Float[Tensor, "s k d"]
+) -> Int[Tensor, "s n"]:
+    return torch.stack([torch.cdist(x, centre.to(x)).argmin(1) for centre in centres])
+
+
+def _numpy_weight(sample: Observations) -> Float[np.ndarray, "n"] | None:
+    return None if sample.sample_weight is None else np.asarray(sample.sample_weight.cpu())
+
+
+def _seeds(count: int, generator: torch.Generator) -> list[int]:
+    """Seeds for a library that takes integers."""
+    seeds: list[int] = torch.randint(2**31 - 1, (count,), generator=generator).tolist()
+    return seeds
