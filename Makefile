@@ -1,0 +1,46 @@
+# The Python that .venv is made from, 3.11 or later: make setup PYTHON=python3.12
+PYTHON := python3
+VENV := .venv
+BIN := $(VENV)/bin
+# More arguments for pytest: make test ARGS="-k em -m 'not slow'"
+ARGS :=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup compare test lint format wheel clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/.installed ## Make .venv and install the package into it, with what its tests need
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "gmm_pyro needs Python 3.11 or later, and $(PYTHON) is:" \
+	    "$$($(PYTHON) --version 2>&1). Name another one: make setup PYTHON=python3.12" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
+	@touch $@
+
+compare: setup ## Compare the inference methods on three clusters; the report goes to results/
+	$(BIN)/gmm-pyro compare --data three-clusters --out results
+
+test: setup lint ## Run the linters, then the tests and the docstrings' examples, with coverage
+	$(BIN)/python -m pytest --cov $(ARGS)
+
+lint: setup ## Check style, format and types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+
+format: setup ## Repair style and format where that can be done safely
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+wheel: ## Build the wheel into dist/
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+
+clean: ## Remove what the other targets leave, except .venv
+	rm -rf dist results .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find gmm_pyro tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
