@@ -1,1 +1,86 @@
-"""gmm_pyro"""
+"""Gaussian mixture models as Pyro programs, fitted by every method that matters.
+
+    import gmm_pyro as gp
+
+    data = gp.datasets.three_clusters(seed=42)
+    fit = gp.fit(gp.MixtureModel(n_components=3), data.x, method="em")
+    fit.mixture.predict(data.x)
+
+Names are loaded when they are first used, so that importing the package is cheap.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from . import datasets, inference, metrics, plots
+    from .comparison import Comparison, compare
+    from .covariance import FAMILIES
+    from .datasets import Dataset
+    from .inference.fit import Fit, OptionError, fit
+    from .inference.gradient import MixtureModule
+    from .inference.task import FitWarning, Status
+    from .mixture import GaussianMixture
+    from .model import LogDensity, MixtureModel
+    from .posterior import Posterior
+    from .priors import Priors
+
+__version__ = "0.1.0"
+
+_HOME = {
+    "Comparison": "comparison",
+    "Dataset": "datasets",
+    "FAMILIES": "covariance",
+    "Fit": "inference.fit",
+    "FitWarning": "inference.task",
+    "GaussianMixture": "mixture",
+    "LogDensity": "model",
+    "MixtureModel": "model",
+    "MixtureModule": "inference.gradient",
+    "OptionError": "inference.fit",
+    "Posterior": "posterior",
+    "Priors": "priors",
+    "Status": "inference.task",
+    "compare": "comparison",
+    "fit": "inference.fit",
+}
+_MODULES = ("datasets", "inference", "metrics", "plots")
+
+__all__ = [
+    "FAMILIES",
+    "Comparison",
+    "Dataset",
+    "Fit",
+    "FitWarning",
+    "GaussianMixture",
+    "LogDensity",
+    "MixtureModel",
+    "MixtureModule",
+    "OptionError",
+    "Posterior",
+    "Priors",
+    "Status",
+    "compare",
+    "datasets",
+    "fit",
+    "inference",
+    "metrics",
+    "plots",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """A public name, imported on first use (PEP 562)."""
+    if name in _MODULES:
+        return import_module(f".{name}", __name__)
+    if name in _HOME:
+        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+        globals()[name] = value
+        return value
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

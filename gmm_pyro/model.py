@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +53,9 @@ class MixtureModel:
     n_components: int
     covariance: str = "full"
     priors: Priors | None = None
+    _sites: dict[tuple[Any, ...], dict[str, TorchDistribution]] = field(
+        default_factory=dict, init=False, repr=False
+    )
 
     def __post_init__(self) -> None:
         k = self.n_components
@@ -76,7 +79,11 @@ class MixtureModel:
 
     def sites(self, like: Tensor | None = None) -> dict[str, TorchDistribution]:
         """The prior of every continuous site, as distributions in the dtype of a tensor."""
-        return (self.priors or Priors()).sites(self.family, self.n_components, like)
+        kind = (None, None) if like is None else (like.dtype, like.device)
+        if kind not in self._sites:  # an enumerated fit asks at every step
+            priors = self.priors or Priors()
+            self._sites[kind] = priors.sites(self.family, self.n_components, like)
+        return self._sites[kind]
 
     def __call__(
         self,
@@ -147,14 +154,14 @@ class Site:
     def constrain(self, vector: Float[Tensor, "s m"]) -> Tensor:
         """Values of the site, shape (s, *event)."""
         flat = vector[:, self.entries]
-        value: Tensor = self.transform(flat.reshape(len(vector), *self.shape))
+        value: Tensor = self.transform(flat.reshape(vector.shape[0], *self.shape))
         return value
 
     def log_jacobian(self, vector: Float[Tensor, "s m"], value: Tensor) -> Float[Tensor, "s"]:
         """log |det ∂value/∂vector|."""
-        unconstrained = vector[:, self.entries].reshape(len(vector), *self.shape)
+        unconstrained = vector[:, self.entries].reshape(vector.shape[0], *self.shape)
         result: Tensor = self.transform.log_abs_det_jacobian(unconstrained, value)
-        return result.reshape(len(vector), -1).sum(1)
+        return result.reshape(vector.shape[0], -1).sum(1)
 
 
 @dataclass(frozen=True, eq=False)

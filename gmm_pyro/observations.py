@@ -28,7 +28,7 @@ class Observations:
     Attributes:
         x: the points as the user gave them, shape (n, d).
         sample_weight: non-negative weights, shape (n,), or None where all are one.
-        origin: weighted column means, shape (d,).
+        origin: weighted column means, shape (d,), as exact as the type of x can hold them.
         scale: weighted standard deviations of the columns, shape (d,), all positive.
         feature_names: d column names.
         cache: sums over the data that do not change during a fit, by name.
@@ -143,31 +143,39 @@ def as_points(
     return points, names
 
 
-def _to_numeric(x: Any) -> tuple[np.ndarray | Tensor, tuple[str, ...] | None]:
+def _to_numeric(x: Any, what: str = "x") -> tuple[np.ndarray | Tensor, tuple[str, ...] | None]:
     """A real numeric array of any shape, and column names where x has them."""
     if isinstance(x, Tensor):
         if x.is_complex() or x.layout != torch.strided:
-            raise ValueError(f"x must be dense and real, got a {x.layout} tensor of {x.dtype}")
+            raise ValueError(f"{what} must be dense and real, got a {x.layout} tensor of {x.dtype}")
         return x, None
     if hasattr(x, "columns") and hasattr(x, "to_numpy"):  # a pandas or polars frame
         names = tuple(str(name) for name in x.columns)
+        _refuse_repeated(names)
         columns = [_column(x[name], str(name)) for name in x.columns]
         return (np.column_stack(columns) if columns else np.empty((len(x), 0))), names
     if hasattr(x, "name") and hasattr(x, "to_numpy"):  # a pandas or polars series
         name = "x0" if x.name in (None, "") else str(x.name)
         return _column(x, name), (name,)
-    return _real(_plain_array(x), "x"), None
+    return _real(_plain_array(x, what), what), None
 
 
-def _plain_array(x: Any) -> np.ndarray:
+def _refuse_repeated(names: tuple[str, ...]) -> None:
+    for name in names:
+        if names.count(name) > 1:
+            times = names.count(name)
+            raise ValueError(f"x must have column names that differ; {name!r} occurs {times} times")
+
+
+def _plain_array(x: Any, what: str) -> np.ndarray:
     if hasattr(x, "toarray"):
-        raise ValueError(f"x must be dense, got {type(x).__name__}: call its toarray()")
+        raise ValueError(f"{what} must be dense, got {type(x).__name__}: call its toarray()")
     if isinstance(x, np.ma.MaskedArray):
         return np.asarray(x.astype(float).filled(np.nan))
     try:
         return np.asarray(x)
     except ValueError as error:
-        raise ValueError(f"x must be a rectangular array of shape (n, d): {error}") from error
+        raise ValueError(f"{what} must be a rectangular array: {error}") from error
 
 
 def _column(column: Any, name: str) -> np.ndarray:
@@ -210,7 +218,8 @@ def _alias(array: np.ndarray) -> Tensor:
     """A tensor on the array's own memory where torch can share it, a copy where it cannot."""
     if array.dtype.kind in "iub" or array.dtype.itemsize not in (4, 8):
         array = array.astype(np.float64)
-    if any(stride < 0 for stride in array.strides) or not array.dtype.isnative:
+    odd = any(stride < 0 or stride % array.itemsize for stride in array.strides)
+    if odd or not array.dtype.isnative:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     if array.size and not array.flags.writeable:
         array = np.asarray(_WritableView(array))
@@ -257,7 +266,7 @@ def _refuse_constant_columns(points: Tensor, names: tuple[str, ...]) -> None:
 
 
 def _as_weights(sample_weight: Any, points: Tensor) -> Float[Tensor, "n"]:
-    array, _ = _to_numeric(sample_weight)
+    array, _ = _to_numeric(sample_weight, "sample_weight")
     weight = (array if isinstance(array, Tensor) else _alias(array)).detach().to(points)
     if weight.shape != points.shape[:1]:
         raise ValueError(
@@ -284,4 +293,4 @@ def _location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, 
     variance = torch.zeros_like(mean)
     for rows in chunks(len(points), ROWS):
         variance += weight[rows].double() @ (points[rows].double() - mean).square_() / total
-    return mean, variance.sqrt()
+    return mean.to(points).double(), variance.sqrt()  # x - origin is then the same in either type

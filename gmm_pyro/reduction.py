@@ -33,9 +33,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .covariance import CovarianceFamily, Parameters, Statistics
+from .covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
 from .observations import ROWS, Observations, chunks
-from .threads import map_in_threads
+from .threads import map_in_threads, one_thread_a_product
 
 CHUNK_BYTES = 2 << 20  # what a chunk's features and logits may take: stays in the second-level cache
 SHORTEST_CHUNK = 256  # points; shorter products are slower than a larger chunk's cache misses
@@ -53,41 +53,60 @@ class Theta:
 
     Attributes:
         family: the covariance family.
-        parameters: weights, means and covariance factors, detached, in float64.
+        parameters: weights, means and covariance factors, in float64.
+        natural: the natural parameters about the reference.
         reference: what the moments are about: one point (d,) or a point a component (s, k, d).
         centred: whether z = x - μ is formed for every component.
     """
 
     family: CovarianceFamily
     parameters: Parameters
+    natural: NaturalParameters
     reference: Float[Tensor, "*sk d"]
     centred: bool
+
+    @classmethod
+    def about_means(
+        cls,
+        family: CovarianceFamily,
+        parameters: Parameters,
+        means: Float[Tensor, "s k d"] | None = None,
+    ) -> Theta:
+        """For the centred kernel, with moments about the components' own means or others."""
+        reference = (parameters.means if means is None else means).detach()
+        natural = family.natural(parameters, reference)
+        return cls(family, parameters, natural, reference, centred=True)
 
 
 def theta_of(
     family: CovarianceFamily, parameters: Parameters, observations: Observations
 ) -> Theta:
-    """The parameters with the kernel that evaluates them exactly on these observations."""
-    detached = Parameters(
-        parameters.log_weights.detach(), parameters.means.detach(), parameters.factor.detach()
-    )
-    centred = needs_centring(family, detached, observations)
-    reference = detached.means if centred else observations.origin
-    return Theta(family, detached, reference, centred)
+    """The parameters with the kernel that evaluates them exactly on these observations.
 
-
-def needs_centring(
-    family: CovarianceFamily, parameters: Parameters, observations: Observations
-) -> bool:
-    """Whether moments about the data's centre would lose more than `IMPRECISE` nats."""
+    Differentiable: the natural parameters keep their graph.
+    """
     d = parameters.means.shape[-1]
     if d > WIDE and family.n_features(d) > d:
-        return True
-    reach = (parameters.means - observations.origin).abs()
-    extent = family.extent(parameters.factor, reach)
+        return Theta.about_means(family, parameters)
+    natural = family.natural(parameters, observations.origin)
+    if _cancels(family, natural, parameters, observations):
+        return Theta.about_means(family, parameters)
+    return Theta(family, parameters, natural, observations.origin, centred=False)
+
+
+@torch.no_grad()
+def _cancels(
+    family: CovarianceFamily,
+    natural: NaturalParameters,
+    parameters: Parameters,
+    observations: Observations,
+) -> bool:
+    """Whether the terms of z P z, about the data's centre, lose more than `IMPRECISE` nats."""
+    reach = family.square((parameters.means - observations.origin).abs())
+    largest = (natural.quadratic.abs() * reach).flatten(2).sum(-1).amax()
     epsilon = torch.finfo(observations.x.dtype).eps
-    allowed = max(IMPRECISE, 1e4 * epsilon)
-    return bool((epsilon * extent > allowed).any())
+    sound = 2 * epsilon * largest <= max(IMPRECISE, 1e4 * epsilon)
+    return not bool(sound)  # NaN is not sound: a variance that has cancelled may be negative
 
 
 # ---------------------------------------------------------------------- assignments
@@ -157,10 +176,9 @@ class _Features:
         self.quadratic = 0 if family.tied else family.n_features(self.d)
         width = 1 + self.d + self.quadratic
         self.rows = _chunk_rows(width + 2 * self.shape.numel(), x)
-        natural = family.natural(theta.parameters, theta.reference)
+        natural = theta.natural
         columns = [natural.constant[..., None], natural.linear]
         columns += [] if family.tied else [family.pack(natural.quadratic, self.d)]
-        self.natural = natural
         self.coefficients = torch.cat(columns, -1).flatten(0, 1).to(x)
         self.origin = theta.reference.to(x)[:, None]
         self.features = x.new_empty(width, min(self.rows, len(x)))
@@ -192,7 +210,7 @@ class _Features:
         if self.theta.family.tied:
             second = _second_moment(self.theta.family, self.observations)
             second = second.expand(self.shape[0], 1, *second.shape)
-            shared = (self.natural.quadratic * second).flatten(1).sum(1)
+            shared = (self.theta.natural.quadratic * second).flatten(1).sum(1)
             log_norm = log_norm + shared
         else:
             second = self.theta.family.unpack(moments[..., 1 + self.d :], self.d)
@@ -208,12 +226,11 @@ class _Centred:
         self.shape = p.log_weights.shape
         self.d = observations.d
         self.rows = _chunk_rows(3 * self.shape.numel() * self.d, x)
-        at_mean = family.natural(p, p.means)
-        self.log_peak = at_mean.constant[..., None].to(x)
+        self.log_peak = family.log_peak(p)[..., None].to(x)
         self.factor = p.factor.to(x)
         self.means = p.means.to(x)[:, :, None]
         self.reference = theta.reference.expand(p.means.shape).to(x)[:, :, None]
-        self.same = theta.reference is p.means
+        self.same = theta.reference.shape == p.means.shape and theta.reference.equal(p.means)
         self.z = self.means
         self.counts = p.means.new_zeros(self.shape)
         self.first = torch.zeros_like(p.means)
@@ -267,6 +284,8 @@ def _second_moment(family: CovarianceFamily, observations: Observations) -> Tens
 # ---------------------------------------------------------------------- the reduction
 
 
+@one_thread_a_product()  # sums are then the same to the last bit on any number of threads
+@torch.no_grad()
 def reduce(observations: Observations, theta: Theta, assign: Assign = softmax) -> Statistics:
     """Log-likelihood and expected sufficient statistics of s sets, in one pass over the data.
 
@@ -295,17 +314,18 @@ def maximise(
     statistics: Statistics,
     floor: Float[Tensor, "d"],
     assign: Assign = softmax,
-) -> Parameters:
+) -> Theta:
     """The M-step, from the statistics that `reduce` gave for this theta and assignment.
 
     Where a new component is so tight that the moments about the data's centre have cancelled, the
     moments are taken once more, about its mean.
     """
-    parameters = theta.family.m_step(statistics, floor)
-    if theta.centred or not needs_centring(theta.family, parameters, observations):
-        return parameters
-    about_means = Theta(theta.family, theta.parameters, parameters.means, centred=True)
-    return theta.family.m_step(reduce(observations, about_means, assign), floor)
+    found = theta_of(theta.family, theta.family.m_step(statistics, floor), observations)
+    if theta.centred or not found.centred:
+        return found
+    about_means = Theta.about_means(theta.family, theta.parameters, found.parameters.means)
+    parameters = theta.family.m_step(reduce(observations, about_means, assign), floor)
+    return theta_of(theta.family, parameters, observations)
 
 
 def _reduce_block(
@@ -363,10 +383,7 @@ def log_likelihood(
 ) -> Float[Tensor, "s"]:
     """Log-likelihood of s sets in nats, differentiable in the parameters."""
     theta = theta_of(family, parameters, observations)
-    natural = family.natural(parameters, theta.reference)
-    log_norm: Tensor = _LogLikelihood.apply(
-        natural.constant, natural.linear, natural.quadratic, observations, theta
-    )
+    log_norm: Tensor = _LogLikelihood.apply(*vars(theta.natural).values(), observations, theta)
     return log_norm
 
 
@@ -397,11 +414,8 @@ def _each_chunk(
     observations: Observations, theta: Theta
 ) -> Iterator[tuple[slice, Float[Tensor, "s k n"]]]:
     """Complete logits, chunk by chunk: a tied quadratic term is not left out."""
-    theta = theta if theta.centred or not theta.family.tied else _centre(theta)
+    if theta.family.tied and not theta.centred:
+        theta = Theta.about_means(theta.family, theta.parameters)
     kernel = _kernel(theta, observations)
     for rows in chunks(observations.n, kernel.rows):
         yield rows, kernel.logits(observations.x[rows])
-
-
-def _centre(theta: Theta) -> Theta:
-    return Theta(theta.family, theta.parameters, theta.parameters.means, centred=True)

@@ -18,7 +18,7 @@ from torch import Tensor
 from .covariance import CovarianceFamily, Parameters
 from .mixture import GaussianMixture
 from .observations import Observations
-from .reduction import Assign, Theta, given, given_labels, maximise, reduce
+from .reduction import Assign, given, given_labels, maximise, reduce, theta_of
 
 SAMPLE = 10_000  # points that starting values are computed from
 
@@ -144,9 +144,9 @@ def _from_assignment(
         observations.origin.expand(*sets, -1),
         unit.expand(sets[0], *event),
     )
-    theta = Theta(family, anywhere, observations.origin, centred=False)
+    theta = theta_of(family, anywhere, observations)
     statistics = reduce(observations, theta, assign)
-    return maximise(observations, theta, statistics, floor, assign)
+    return maximise(observations, theta, statistics, floor, assign).parameters
 
 
 def _from_mixture(

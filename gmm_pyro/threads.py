@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from threading import Lock
 from typing import TypeVar
 
 import torch
@@ -20,12 +21,18 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 _available: ContextVar[int] = ContextVar("available threads", default=0)
+_running: list[int] = []  # what each block that is running, on any thread, will restore
+_lock = Lock()
 
 
 @contextmanager
 def one_thread_a_product() -> Iterator[None]:
     """Run torch single-threaded in this block, and keep its threads for `map_in_threads`."""
-    before = torch.get_num_threads()
+    with _lock:
+        before = torch.get_num_threads()
+        if before == 1 and _running and not _available.get():
+            before = max(_running)  # a thread that starts beside a block inherits its 1
+        _running.append(before)
     token = _available.set(_available.get() or before)
     torch.set_num_threads(1)
     try:
@@ -33,6 +40,8 @@ def one_thread_a_product() -> Iterator[None]:
     finally:
         torch.set_num_threads(before)
         _available.reset(token)
+        with _lock:
+            _running.remove(before)
 
 
 def map_in_threads(work: Callable[[Item], Result], items: list[Item]) -> list[Result]:

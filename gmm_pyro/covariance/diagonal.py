@@ -45,10 +45,6 @@ class Diagonal(CovarianceFamily):
         """See the base class."""
         return z / factor[..., None, :]
 
-    def extent(self, factor: Tensor, size: Float[Tensor, "*k d"]) -> Float[Tensor, "*k"]:
-        """See the base class."""
-        return (size / factor).square().sum(-1)
-
     def dense(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
         """See the base class."""
         return torch.diag_embed(factor.square().expand(*factor.shape[:-1], d))
@@ -62,6 +58,10 @@ class Diagonal(CovarianceFamily):
         import pyro.distributions as dist  # only the Pyro program needs it
 
         return dist.Normal(means, factor).to_event(1)
+
+    def rescaled(self, factor: Tensor, scale: Float[Tensor, "d"]) -> Tensor:
+        """See the base class."""
+        return factor * self.pool(scale.log()).exp()
 
     def n_features(self, d: int) -> int:
         """See the base class."""

@@ -135,10 +135,6 @@ class CovarianceFamily(ABC):
         """L⁻¹ z for n points a component, where Σ = L Lᵀ."""
 
     @abstractmethod
-    def extent(self, factor: Tensor, size: Float[Tensor, "*k d"]) -> Float[Tensor, "*k"]:
-        """An upper bound on ‖L⁻¹ z‖² over all |z| ≤ size: what cancels when moments are raw."""
-
-    @abstractmethod
     def dense(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
         """The covariance matrices."""
 
@@ -149,6 +145,13 @@ class CovarianceFamily(ABC):
     @abstractmethod
     def emission(self, means: Float[Tensor, "*b d"], factor: Tensor) -> Distribution:
         """Pyro distribution of a point whose component has these parameters."""
+
+    @abstractmethod
+    def rescaled(self, factor: Tensor, scale: Float[Tensor, "d"]) -> Tensor:
+        """The factor after each feature is multiplied by its scale.
+
+        A spherical covariance is multiplied by the geometric mean of the scales.
+        """
 
     # ------------------------------------------------------------------ features
 
@@ -239,13 +242,17 @@ class CovarianceFamily(ABC):
         self, parameters: Parameters, reference: Float[Tensor, "*sk d"]
     ) -> NaturalParameters:
         """Natural parameters about a reference point; differentiable."""
-        d = parameters.means.shape[-1]
         precision = self.precision(parameters.factor)
         shift = parameters.means - reference
         linear = self.product(precision, shift)
-        log_peak = -0.5 * d * LOG_2PI - self.log_determinant(parameters.factor, d)
-        constant = parameters.log_weights + log_peak - 0.5 * (shift * linear).sum(-1)
+        constant = self.log_peak(parameters) - 0.5 * (shift * linear).sum(-1)
         return NaturalParameters(constant, linear, -0.5 * precision)
+
+    def log_peak(self, parameters: Parameters) -> Float[Tensor, "s k"]:
+        """log w + log N(μ | μ, Σ) of every component."""
+        d = parameters.means.shape[-1]
+        log_determinant = self.log_determinant(parameters.factor, d)
+        return parameters.log_weights - log_determinant - 0.5 * d * LOG_2PI
 
     def m_step(self, statistics: Statistics, floor: Float[Tensor, "d"]) -> Parameters:
         """Maximum-likelihood parameters given expected sufficient statistics.

@@ -44,10 +44,6 @@ class Full(CovarianceFamily):
         """See the base class."""
         return z @ _inverse(factor).mT
 
-    def extent(self, factor: Tensor, size: Float[Tensor, "*k d"]) -> Float[Tensor, "*k"]:
-        """See the base class."""
-        return self.product(_inverse(factor).abs(), size).square().sum(-1)
-
     def dense(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
         """See the base class."""
         del d
@@ -63,6 +59,10 @@ class Full(CovarianceFamily):
         import pyro.distributions as dist  # only the Pyro program needs it
 
         return dist.MultivariateNormal(means, scale_tril=factor)
+
+    def rescaled(self, factor: Tensor, scale: Float[Tensor, "d"]) -> Tensor:
+        """See the base class."""
+        return factor * scale[:, None]
 
     def n_features(self, d: int) -> int:
         """See the base class."""

@@ -57,49 +57,56 @@ class Start:
 def fit_em(task: Task) -> Outcome:
     """Maximum-likelihood parameters: the best few restarts, run to convergence."""
     with progress_bar(task) as bar:
-        starts = best_starts(task)
-        runs = [run_em(task, start.parameters, bar) for start in starts]
-    best = max(range(len(runs)), key=lambda i: (_is_sound(task, runs[i]), runs[i].history[-1]))
-    run, history = runs[best], starts[best].history + runs[best].history
+        run = best_run(task, bar, task.options.tolerance, task.options.max_steps)
     return Outcome(
         parameters=run.state.theta.parameters,
-        objective=history[-1],
-        history=history,
+        objective=run.history[-1],
+        history=run.history,
         status=run.status,
-        steps=len(history) - 1,
-        diagnostics={"finalists": [run.history[-1] for run in runs]},
+        steps=run.steps,
     )
 
 
-def expect(task: Task, parameters: Parameters, observations: Observations) -> Expectation:
+def best_run(task: Task, bar: tqdm[Any], tolerance: float, max_steps: int) -> Run[Expectation]:
+    """The best of the finalists: a sound solution before a degenerate one, then the likelier."""
+    runs = [
+        _followed_by(
+            start.history,
+            run_em(task, start.parameters, bar, tolerance, max_steps - len(start.history)),
+        )
+        for start in best_starts(task)
+    ]
+    if len(runs) == 1:
+        return runs[0]
+    return max(runs, key=lambda run: (_is_sound(task, run), run.history[-1]))
+
+
+def _followed_by(history: list[float], run: Run[Expectation]) -> Run[Expectation]:
+    return Run(run.state, history + run.history, run.status)
+
+
+def expect(theta: Theta, observations: Observations) -> Expectation:
     """The E-step: log-likelihood and expected sufficient statistics."""
-    theta = theta_of(task.model.family, parameters, observations)
     return Expectation(theta, reduce(observations, theta))
 
 
 def step(task: Task, state: Expectation, observations: Observations) -> Expectation:
     """One M-step and the E-step that follows it."""
-    parameters = maximise(observations, state.theta, state.statistics, task.floor)
-    return expect(task, parameters, observations)
+    theta = maximise(observations, state.theta, state.statistics, task.floor)
+    return expect(theta, observations)
 
 
 def run_em(
-    task: Task,
-    start: Parameters,
-    bar: tqdm[Any],
-    *,
-    tolerance: float | None = None,
-    max_steps: int | None = None,
+    task: Task, start: Parameters, bar: tqdm[Any], tolerance: float, max_steps: int
 ) -> Run[Expectation]:
     """EM from one set of parameters, on all of the data."""
     observations = task.observations
-    tolerance = task.options.tolerance if tolerance is None else tolerance
     return iterate(
         lambda state: step(task, state, observations),
-        expect(task, start, observations),
+        expect(theta_of(task.model.family, start, observations), observations),
         lambda state: float(state.log_likelihood[0]),
         converged=stalled(tolerance * observations.total_weight),
-        max_steps=max_steps or task.options.max_steps,
+        max_steps=max_steps,
         bar=bar,
     )
 
@@ -126,7 +133,7 @@ def best_starts(task: Task, count: int = FINALISTS) -> list[Start]:
 
 def _screen(task: Task, starts: Parameters, sample: Observations, count: int) -> list[Start]:
     """Run all restarts for a few steps as one batch, and keep the best that differ."""
-    states = [expect(task, starts, sample)]
+    states = [expect(theta_of(task.model.family, starts, sample), sample)]
     for _ in range(min(SCREENING_STEPS, task.options.max_steps)):
         states.append(step(task, states[-1], sample))
     history = torch.stack([state.log_likelihood for state in states], 1)

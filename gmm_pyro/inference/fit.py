@@ -21,7 +21,10 @@ from ..posterior import Posterior
 from ..threads import one_thread_a_product
 from .diagnosis import diagnose
 from .em import EMOptions, fit_em
+from .gradient import GradientOptions, fit_gradient
 from .kmeans import KMeansOptions, fit_kmeans
+from .map import MAPOptions, fit_map
+from .svi import SVIOptions, fit_svi
 from .task import FitWarning, Options, Outcome, Status, Task
 
 
@@ -37,6 +40,9 @@ class Method:
 METHODS: dict[str, Method] = {
     "kmeans": Method(fit_kmeans, KMeansOptions),
     "em": Method(fit_em, EMOptions),
+    "gradient": Method(fit_gradient, GradientOptions),
+    "map": Method(fit_map, MAPOptions, uses_priors=True),
+    "svi": Method(fit_svi, SVIOptions, uses_priors=True),
 }
 
 

@@ -134,16 +134,24 @@ class Outcome:
 
 @dataclass(frozen=True, eq=False)
 class Run(Generic[State]):
-    """Where a loop ended: its best state, the objective after every step, and why it stopped."""
+    """Where a loop ended: its best state, the objective along the way, and why it stopped.
+
+    Attributes:
+        state: the best state.
+        history: the objective at the start and after every block of `stride` steps.
+        status: why it stopped.
+        stride: steps from one entry of the history to the next.
+    """
 
     state: State
     history: list[float]
     status: Status
+    stride: int = 1
 
     @property
     def steps(self) -> int:
         """Number of steps taken after the start."""
-        return len(self.history) - 1
+        return (len(self.history) - 1) * self.stride
 
 
 def iterate(
@@ -154,23 +162,31 @@ def iterate(
     converged: Callable[[list[float]], bool],
     max_steps: int,
     bar: tqdm[Any],
+    stride: int = 1,
 ) -> Run[State]:
-    """Repeat a step until it has converged, diverged, reached the limit, or is interrupted."""
+    """Repeat a step until it has converged, diverged, reached the limit, or is interrupted.
+
+    A step may stand for a block of `stride` steps that the bar counts and the limit limits.
+    """
     history = [objective(state)]
+    status = Status.STEP_LIMIT if math.isfinite(history[0]) else Status.DIVERGED
+    left = max_steps // stride if status is Status.STEP_LIMIT else 0
     try:
-        for _ in range(max_steps):
+        for _ in range(left):
             following = step(state)
             value = objective(following)
             if not math.isfinite(value):
-                return Run(state, history, Status.DIVERGED)
+                status = Status.DIVERGED
+                break
             state = following
             history.append(value)
-            bar.update()
+            bar.update(stride)
             if converged(history):
-                return Run(state, history, Status.CONVERGED)
+                status = Status.CONVERGED
+                break
     except KeyboardInterrupt:
-        return Run(state, history, Status.INTERRUPTED)
-    return Run(state, history, Status.STEP_LIMIT)
+        status = Status.INTERRUPTED
+    return Run(state, history, status, stride)
 
 
 def stalled(tolerance: float) -> Callable[[list[float]], bool]:

@@ -1,0 +1,169 @@
+"""Maximum likelihood by gradients alone, and the mixture as a torch module.
+
+The unconstrained parameters are the logits of the weights, the means, and covariance factors with
+logarithms on the diagonal. Their gradient is the reduction's statistics.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.distributions import transform_to
+
+from ..covariance import CovarianceFamily, Parameters
+from ..mixture import GaussianMixture
+from ..observations import Observations
+from ..reduction import log_likelihood
+from .adam import ascend
+from .em import best_starts
+from .task import Options, Outcome, Task, progress_bar
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientOptions(Options):
+    """Options of maximum likelihood by gradients.
+
+    Attributes:
+        rate: first step size, in units of each feature's standard deviation.
+        batch_size: points in a minibatch, or None for all.
+    """
+
+    max_steps: int = 5000
+    tolerance: float = 1e-7
+    rate: float = 0.05
+    batch_size: int | None = None
+
+
+def fit_gradient(task: Task) -> Outcome:
+    """Maximum-likelihood parameters by Adam, on the whole data or on minibatches."""
+    start = best_starts(task, 1)[0].parameters
+    coordinates = Coordinates(task.model.family, task.observations, tuple(start.means.shape[1:]))
+    generator = task.generator()
+    with progress_bar(task) as bar:
+        run = ascend(
+            lambda vector: coordinates.gradient(vector, _batch(task, generator)),
+            lambda vector: float(coordinates.log_likelihood(vector.detach(), task.observations)),
+            coordinates.vector(start),
+            rate=task.options.rate,
+            tolerance=task.options.tolerance * task.observations.total_weight,
+            max_steps=task.options.max_steps,
+            bar=bar,
+        )
+    return Outcome(
+        parameters=coordinates.parameters(run.state.vector),
+        objective=run.history[-1],
+        history=run.history,
+        status=run.status,
+        steps=run.steps,
+    )
+
+
+def _batch(task: Task, generator: torch.Generator) -> Observations:
+    """The data, or a random part of them."""
+    observations, size = task.observations, task.options.batch_size
+    if size is None or size >= observations.n:
+        return observations
+    device = observations.x.device
+    return observations.subset(
+        torch.randint(observations.n, (size,), generator=generator, device=device)
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """The unconstrained parameters of a mixture as one vector, in units of the data's spread.
+
+    Attributes:
+        family: the covariance family.
+        observations: the data, which give the units.
+        shape: (k, d).
+    """
+
+    family: CovarianceFamily
+    observations: Observations
+    shape: tuple[int, ...]
+
+    def vector(self, parameters: Parameters) -> Float[Tensor, "m"]:
+        """The vector of a batch of one parameter set."""
+        spread = self.observations.scale
+        means = (parameters.means - self.observations.origin) / spread
+        factor = self.family.rescaled(parameters.factor, 1 / spread)
+        raw = transform_to(self.family.factor_support).inv(factor)
+        return torch.cat([parameters.log_weights.flatten(), means.flatten(), raw.flatten()])
+
+    def parameters(self, vector: Float[Tensor, "m"]) -> Parameters:
+        """A batch of one parameter set; differentiable."""
+        k, d = self.shape
+        event = self.family.n_covariances(k), *self.family.event_shape(d)
+        logits, means, raw = vector.split([k, k * d, len(vector) - k - k * d])
+        spread = self.observations.scale
+        factor = transform_to(self.family.factor_support)(raw.view(1, *event))
+        return Parameters(
+            logits.log_softmax(-1)[None],
+            self.observations.origin + spread * means.view(1, k, d),
+            self.family.rescaled(factor, spread),
+        )
+
+    def log_likelihood(
+        self, vector: Float[Tensor, "m"], rows: Observations
+    ) -> Float[Tensor, ""]:
+        """Log-likelihood of the rows in nats, scaled up to the whole data."""
+        value = log_likelihood(rows, self.family, self.parameters(vector))[0]
+        return value * (self.observations.n / rows.n)
+
+    def gradient(self, vector: Float[Tensor, "m"], rows: Observations) -> Float[Tensor, "m"]:
+        """Gradient of the log-likelihood."""
+        vector = vector.detach().requires_grad_()
+        return torch.autograd.grad(self.log_likelihood(vector, rows), vector)[0]
+
+
+class MixtureModule(nn.Module):
+    """A mixture as a layer: `forward(x)` is the log density, differentiable in x and parameters.
+
+    Attributes:
+        logits: weights before the softmax, shape (k,).
+        means: shape (k, d).
+        factor: covariance factors with logarithms on the diagonal, shape (k|1, *event).
+
+    Example:
+        >>> mixture = GaussianMixture([0.5, 0.5], [[-2.0], [2.0]], [[[0.25]], [[0.25]]])
+        >>> module = MixtureModule(mixture)
+        >>> loss = -module(torch.tensor([[-1.9], [2.2]], dtype=torch.float64)).mean()
+        >>> loss.backward()
+        >>> tuple(module.means.grad.shape)
+        (2, 1)
+    """
+
+    def __init__(self, mixture: GaussianMixture) -> None:
+        """Start from a mixture, in its dtype and on its device.
+
+        Args:
+            mixture: the first values of the parameters; all of its weights must be positive.
+        """
+        super().__init__()
+        self.family = mixture.family
+        raw = transform_to(self.family.factor_support).inv(mixture.parameters.factor[0])
+        self.logits = nn.Parameter(mixture.weights.log().clone())
+        self.means = nn.Parameter(mixture.means.clone())
+        self.factor = nn.Parameter(raw.to(mixture.means).clone())
+
+    def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
+        """Log density of each point in nats, shape (n,)."""
+        factor = transform_to(self.family.factor_support)(self.factor)
+        z = x - self.means[:, None]
+        natural = self.family.natural(self._parameters(factor), self.means[None])
+        distance = self.family.whiten(factor, z).square().sum(-1)
+        return (natural.constant[0][:, None] - 0.5 * distance).logsumexp(0)
+
+    def mixture(self) -> GaussianMixture:
+        """The mixture at the present values."""
+        factor = transform_to(self.family.factor_support)(self.factor)
+        return GaussianMixture.from_parameters(
+            self.family, self._parameters(factor.double()), dtype=self.means.dtype
+        )
+
+    def _parameters(self, factor: Tensor) -> Parameters:
+        return Parameters(self.logits.log_softmax(-1)[None], self.means[None], factor[None])

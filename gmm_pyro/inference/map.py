@@ -1,0 +1,57 @@
+"""Maximum a posteriori: the mode of the posterior density of the sites.
+
+The density is that of (weights, means, scales, correlations) themselves, as AutoDelta's is: no
+Jacobian. `laplace` and `svi` work in unconstrained space, with it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .enumerated import Engine, check_engine, run_auto_delta
+from .optimise import em_start, find_mode
+from .task import Options, Outcome, Task, progress_bar
+
+
+@dataclass(frozen=True, kw_only=True)
+class MAPOptions(Options):
+    """Options of MAP.
+
+    Attributes:
+        engine: "collapsed" climbs the log density by L-BFGS; "enumerated" runs Pyro's AutoDelta
+            with TraceEnum_ELBO and Adam.
+        rate: step size of Adam, for the enumerated engine.
+    """
+
+    tolerance: float = 1e-10
+    engine: Engine = "collapsed"
+    rate: float = 0.02
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_engine(self.engine)
+
+
+def fit_map(task: Task) -> Outcome:
+    """The mode that is reached from the best EM start."""
+    density = task.model.log_density(task.observations)
+    with progress_bar(task) as bar:
+        start = em_start(task, density, bar)
+        if task.options.engine == "enumerated":
+            run = run_auto_delta(task, density, start, bar)
+        else:
+            run = find_mode(
+                density,
+                start,
+                jacobian=False,
+                tolerance=task.options.tolerance * task.observations.total_weight,
+                max_steps=task.options.max_steps,
+                bar=bar,
+            )
+    return Outcome(
+        parameters=density.parameters(density.constrain(run.state)),
+        objective=run.history[-1],
+        history=run.history,
+        status=run.status,
+        steps=run.steps,
+    )
