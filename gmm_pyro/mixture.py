@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -92,9 +93,13 @@ class GaussianMixture:
         factor = family.factorise(covariances.double())
         if not factor.isfinite().all():
             raise ValueError("covariances must be finite, symmetric and positive definite")
-        names = tuple(feature_names or (f"x{i}" for i in range(d)))
+        names = tuple(f"x{i}" for i in range(d))
+        if feature_names is not None:
+            names = tuple(str(name) for name in feature_names)
         if len(names) != d:
             raise ValueError(f"feature_names must hold {d} names, got {len(names)}")
+        if len(set(names)) != d:
+            raise ValueError(f"feature_names must differ, got {', '.join(names)}")
         parameters = Parameters(weights.double().log()[None], means.double()[None], factor[None])
         for name, value in {
             "weights": weights,
@@ -339,7 +344,7 @@ class GaussianMixture:
         path = Path(path)
         try:
             if path.suffix == ".npz":
-                with np.load(path, allow_pickle=False) as file:
+                with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
                     content = {name: file[name] for name in file.files}
             else:
                 content = json.loads(path.read_text(encoding="utf-8"))
@@ -352,22 +357,23 @@ class GaussianMixture:
             ]
             names = tuple(str(name) for name in content["feature_names"])
             return cls(*arrays, str(content["covariance"]), names)
-        except (KeyError, ValueError, TypeError) as error:
-            raise ValueError(f"{path} does not hold a mixture saved by gmm_pyro: {error}") from error
+        except (KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:
+            why = f"{error} is missing" if isinstance(error, KeyError) else error
+            raise ValueError(f"{path} does not hold a mixture saved by gmm_pyro: {why}") from error
 
 
 def _tensor(values: Any, like: Tensor | None) -> Tensor:
-    """A detached floating tensor; float64 unless a floating tensor says otherwise."""
-    if like is not None:
-        return torch.as_tensor(values, dtype=like.dtype, device=like.device).detach()
-    if isinstance(values, Tensor) and values.is_floating_point():
-        return values.detach()
-    return torch.as_tensor(np.asarray(values, dtype=np.float64))
+    """A copy as a detached tensor, in the type of `like`; else in its own, or float64."""
+    if not isinstance(values, Tensor):
+        values = torch.from_numpy(np.array(values, dtype=np.float64))
+    if like is None:
+        like = values if values.is_floating_point() else values.double()
+    return values.detach().to(like, copy=True)
 
 
 def _check_weights(weights: Tensor, k: int) -> None:
     if weights.shape != (k,):
         raise ValueError(f"weights must have shape ({k},), got {tuple(weights.shape)}")
-    tolerance = 1e-9 if weights.dtype == torch.float64 else 1e-5
-    if (weights < 0).any() or not abs(float(weights.double().sum()) - 1) < tolerance * k:
+    tolerance = 1e-6 * k  # also where float32 weights come with float64 means
+    if (weights < 0).any() or not abs(float(weights.double().sum()) - 1) < tolerance:
         raise ValueError(f"weights must be non-negative and sum to 1, got {weights.tolist()}")

@@ -1,0 +1,44 @@
+"""Fixtures that several test files share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+import torch
+from hypothesis import settings
+from torch import Tensor
+
+from gmm_pyro.covariance import CovarianceFamily, Parameters
+
+settings.register_profile(
+    "repeatable", derandomize=True, database=None, deadline=None, max_examples=30
+)
+settings.load_profile("repeatable")
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """One torch thread, unless the test takes more: on small tensors they wait for each other."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def random_parameters() -> Callable[..., Parameters]:
+    """Draws of well-conditioned parameters: `random_parameters(family, s, k, d, seed)`."""
+
+    def draw(family: CovarianceFamily, s: int, k: int, d: int, seed: int = 0) -> Parameters:
+        generator = torch.Generator().manual_seed(seed)
+
+        def normal(*shape: int) -> Tensor:
+            return torch.randn(*shape, generator=generator, dtype=torch.float64)
+
+        root = normal(s, family.n_covariances(k), d, d + 2)
+        covariances = root @ root.mT / (d + 2) + 0.3 * torch.eye(d, dtype=torch.float64)
+        factor = family.fit(family.compress(covariances), covariances.new_zeros(d))
+        return Parameters(normal(s, k).log_softmax(-1), 2 * normal(s, k, d), factor)
+
+    return draw
