@@ -72,7 +72,8 @@ class MixtureModel:
 
     def specialise(self, x: Any) -> MixtureModel:
         """The same model with the default priors made concrete for these data."""
-        if self.priors is not None and self.priors.spread is not None:
+        p = self.priors
+        if p is not None and p.location is not None and p.spread is not None:
             return self
         observations = x if isinstance(x, Observations) else observe(x)
         return replace(self, priors=(self.priors or Priors()).scaled_to(observations))

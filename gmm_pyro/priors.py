@@ -66,9 +66,9 @@ class Priors:
 
     def scaled_to(self, observations: Observations) -> Priors:
         """The same priors, with the units of the defaults taken from the data where missing."""
-        if self.location is not None and self.spread is not None:
-            return self
-        return replace(self, location=observations.origin, spread=observations.scale)
+        location = observations.origin if self.location is None else self.location
+        spread = observations.scale if self.spread is None else self.spread
+        return replace(self, location=location, spread=spread)
 
     def sites(
         self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None
@@ -170,9 +170,9 @@ def _over(name: str, prior: Any, shape: tuple[int, ...]) -> TorchDistribution:
 def _check_support(name: str, prior: Any, shape: tuple[int, ...]) -> None:
     """Refuse a prior that puts mass where the site cannot be."""
     outside = {
-        "weights": torch.full((shape[-1] if shape else 1,), 2.0),
-        "scales": torch.full(tuple(prior.event_shape), -1.0),
-        "correlations": torch.full(tuple(prior.event_shape), 2.0),
+        "weights": torch.full((shape[-1] if shape else 1,), 0.4),  # sums to 1 for no k
+        "scales": torch.full(tuple(prior.event_shape), -1e-6),
+        "correlations": torch.full(tuple(prior.event_shape), 0.4),  # not lower triangular
     }
     wanted = {
         "weights": "probability vectors (as a Dirichlet)",

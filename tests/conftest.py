@@ -42,3 +42,13 @@ def random_parameters() -> Callable[..., Parameters]:
         return Parameters(normal(s, k).log_softmax(-1), 2 * normal(s, k, d), factor)
 
     return draw
+
+
+@pytest.fixture
+def pyro_of_its_own() -> Iterator[None]:
+    """A seeded default generator and an empty parameter store, put back afterwards."""
+    import pyro
+
+    with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
+        torch.manual_seed(0)
+        yield
