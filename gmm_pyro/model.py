@@ -108,7 +108,8 @@ class MixtureModel:
         import pyro
         import pyro.distributions as dist
 
-        points = None if x is None else as_points(x, dtype=getattr(x, "dtype", None))[0]
+        dtype = x.dtype if isinstance(x, Tensor) and x.is_floating_point() else None
+        points = None if x is None else as_points(x, dtype=dtype)[0]
         model = self if points is None else self.specialise(points)
         values = {
             name: pyro.sample(name, prior) for name, prior in model.sites(like=points).items()

@@ -61,9 +61,9 @@ class Observations:
         weight = None if self.sample_weight is None else self.sample_weight[index]
         return Observations(self.x[index], weight, self.origin, self.scale, self.feature_names)
 
-    def standardised(self) -> Float[np.ndarray, "n d"]:
-        """(x - origin) / scale as a NumPy array: unit-free input for a clustering library."""
-        z = (self.x - self.origin.to(self.x)) / self.scale.to(self.x)
+    def standardised(self, unit: Float[Tensor, "d"]) -> Float[np.ndarray, "n d"]:
+        """(x - origin) / unit as a NumPy array: unit-free input for a clustering library."""
+        z = (self.x - self.origin.to(self.x)) / unit.to(self.x)
         return np.asarray(z.cpu().numpy())
 
 

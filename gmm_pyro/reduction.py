@@ -34,6 +34,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
+from .covariance.family import Sets
 from .observations import ROWS, Observations, chunks
 from .threads import map_in_threads, one_thread_a_product
 
@@ -64,6 +65,13 @@ class Theta:
     natural: NaturalParameters
     reference: Float[Tensor, "*sk d"]
     centred: bool
+
+    def __getitem__(self, sets: Sets) -> Theta:
+        """The chosen sets."""
+        reference = self.reference if self.reference.ndim == 1 else self.reference[sets]
+        return Theta(
+            self.family, self.parameters[sets], self.natural[sets], reference, self.centred
+        )
 
     @classmethod
     def about_means(
@@ -145,7 +153,7 @@ def given_labels(labels: Int[Tensor, "s n"]) -> Assign:
     """An assignment that ignores the logits: components known beforehand."""
 
     def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-        logits.zero_().scatter_(1, labels[:, None, rows], 1.0)
+        logits.zero_().scatter_(1, labels[:, None, rows].to(logits.device), 1.0)
         return logits.new_zeros(logits.shape[0], logits.shape[2])
 
     return assign

@@ -1,7 +1,7 @@
 """Starting values: batches of parameter sets that EM and every other method begin from.
 
 All restarts are one batch. They are made, and compared by a few steps of EM, on at most
-`SAMPLE` points; only the best few go on to the whole data.
+a few thousand points; only the best few go on to the whole data.
 """
 
 from __future__ import annotations
@@ -20,18 +20,23 @@ from .mixture import GaussianMixture
 from .observations import Observations
 from .reduction import Assign, given, given_labels, maximise, reduce, theta_of
 
-SAMPLE = 10_000  # points that starting values are computed from
+SAMPLE = 2_000  # points that starting values are computed from, at least
+SAMPLE_A_MEAN = 20  # points for each entry of the means, at least
 
-Start = Callable[[Observations, int, int, torch.Generator], Assign]
+Start = Callable[[Observations, Float[Tensor, "d"], int, int, torch.Generator], Assign]
 
 
 def k_means_plus_plus(
-    sample: Observations, k: int, n_starts: int, generator: torch.Generator
+    sample: Observations,
+    unit: Float[Tensor, "d"],
+    k: int,
+    n_starts: int,
+    generator: torch.Generator,
 ) -> Assign:
     """Nearest of k centres, drawn by scikit-learn's k-means++ (Arthur & Vassilvitskii 2007)."""
     from sklearn.cluster import kmeans_plusplus
 
-    x, weight = sample.standardised(), _numpy_weight(sample)
+    x, weight = sample.standardised(unit), _numpy_weight(sample)
     centres = [
         kmeans_plusplus(x, k, sample_weight=weight, random_state=seed)[0]
         for seed in _seeds(n_starts, generator)
@@ -40,10 +45,10 @@ def k_means_plus_plus(
 
 
 def k_means(sample: Observations, k: int, n_starts: int, generator: torch.Generator) -> Assign:
-    """Clusters of scikit-learn's k-means on standardised data."""
+    """Clusters of scikit-learn's k-means on data in these units."""
     from sklearn.cluster import KMeans
 
-    x, weight = sample.standardised(), _numpy_weight(sample)
+    x, weight = sample.standardised(unit), _numpy_weight(sample)
     labels = [
         KMeans(k, n_init=1, random_state=seed).fit(x, sample_weight=weight).labels_
         for seed in _seeds(n_starts, generator)
@@ -52,18 +57,27 @@ def k_means(sample: Observations, k: int, n_starts: int, generator: torch.Genera
 
 
 def random_responsibilities(
-    sample: Observations, k: int, n_starts: int, generator: torch.Generator
+    sample: Observations,
+    unit: Float[Tensor, "d"],
+    k: int,
+    n_starts: int,
+    generator: torch.Generator,
 ) -> Assign:
     """Uniform numbers, normalised over the components."""
+    del unit
     drawn = torch.rand(n_starts, k, sample.n, generator=generator, dtype=torch.float64)
     return given((drawn / drawn.sum(1, keepdim=True)).to(sample.x))
 
 
 def random_points(
-    sample: Observations, k: int, n_starts: int, generator: torch.Generator
+    sample: Observations,
+    unit: Float[Tensor, "d"],
+    k: int,
+    n_starts: int,
+    generator: torch.Generator,
 ) -> Assign:
     """Nearest of k different points drawn at random."""
-    x = torch.as_tensor(sample.standardised())
+    x = torch.as_tensor(sample.standardised(unit))
     weight = torch.ones(sample.n) if sample.sample_weight is None else sample.sample_weight.cpu()
     drawn = [torch.multinomial(weight, k, generator=generator) for _ in range(n_starts)]
     return given_labels(_nearest(x, x[torch.stack(drawn)]))
@@ -77,11 +91,14 @@ STARTS: dict[str, Start] = {
 }
 
 
-def sample_of(observations: Observations, generator: torch.Generator) -> Observations:
-    """The observations, or a random `SAMPLE` of them if they are more."""
-    if observations.n <= SAMPLE:
+def sample_of(
+    observations: Observations, n_components: int, generator: torch.Generator
+) -> Observations:
+    """The observations, or a random part of them if they are more than a start needs."""
+    enough = max(SAMPLE, SAMPLE_A_MEAN * n_components * observations.d)
+    if observations.n <= enough:
         return observations
-    chosen = torch.randperm(observations.n, generator=generator)[:SAMPLE].sort().values
+    chosen = torch.randperm(observations.n, generator=generator)[:enough].sort().values
     return observations.subset(chosen.to(observations.x.device))
 
 
@@ -117,7 +134,8 @@ def starting_parameters(
             close = difflib.get_close_matches(start, STARTS, n=1)
             hint = f"; did you mean {close[0]!r}?" if close else ""
             raise ValueError(f"start must be one of {', '.join(STARTS)}; got {start!r}{hint}")
-        assign = make(observations, n_components, n_starts, generator)
+        unit = family.pool(observations.scale.log()).exp().expand_as(observations.scale)
+        assign = make(observations, unit, n_components, n_starts, generator)
     else:
         n_starts = 1
         assign = given_labels(_labels(start, observations, n_components))

@@ -46,9 +46,18 @@ def random_parameters() -> Callable[..., Parameters]:
 
 @pytest.fixture
 def pyro_of_its_own() -> Iterator[None]:
-    """A seeded default generator and an empty parameter store, put back afterwards."""
+    """A seeded default generator and an empty parameter store, put back afterwards.
+
+    On one thread: Pyro's tensors are tiny, and torch's threads would only wait for each other.
+    """
     import pyro
 
-    with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
+    from gmm_pyro.threads import one_thread_a_product
+
+    with (
+        torch.random.fork_rng(devices=[]),
+        pyro.get_param_store().scope(),
+        one_thread_a_product(),
+    ):
         torch.manual_seed(0)
         yield

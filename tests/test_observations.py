@@ -253,7 +253,8 @@ def test_float32_points_less_the_origin_are_exact() -> None:
 
 
 def test_standardised_points_have_mean_zero_and_deviation_one() -> None:
-    z = observe(100 + 7 * X).standardised()
+    observations = observe(100 + 7 * X)
+    z = observations.standardised(observations.scale)
     np.testing.assert_allclose(z.mean(0), 0, atol=100 * EPSILON)
     np.testing.assert_allclose(z.std(0), 1, rtol=100 * EPSILON)
 

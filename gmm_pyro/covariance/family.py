@@ -21,6 +21,8 @@ from torch.distributions.constraints import Constraint
 TINY = torch.finfo(torch.float64).tiny  # guards a division by the count of an empty component
 LOG_2PI = math.log(2 * math.pi)
 
+Sets = slice | list[int] | Tensor  # which of the s sets of a batch
+
 
 @dataclass(frozen=True, eq=False)
 class Parameters:
@@ -37,7 +39,7 @@ class Parameters:
     means: Float[Tensor, "s k d"]
     factor: Float[Tensor, "s k1 *event"]
 
-    def __getitem__(self, sets: slice | list[int] | Tensor) -> Parameters:
+    def __getitem__(self, sets: Sets) -> Parameters:
         """The chosen sets."""
         return Parameters(self.log_weights[sets], self.means[sets], self.factor[sets])
 
@@ -60,6 +62,10 @@ class NaturalParameters:
     linear: Float[Tensor, "s k d"]
     quadratic: Float[Tensor, "s k1 *event"]
 
+    def __getitem__(self, sets: Sets) -> NaturalParameters:
+        """The chosen sets."""
+        return NaturalParameters(self.constant[sets], self.linear[sets], self.quadratic[sets])
+
 
 @dataclass(frozen=True, eq=False)
 class Statistics:
@@ -80,6 +86,12 @@ class Statistics:
     first: Float[Tensor, "s k d"]
     second: Float[Tensor, "s k1 *event"]
     reference: Float[Tensor, "*sk d"]
+
+    def __getitem__(self, sets: Sets) -> Statistics:
+        """The chosen sets."""
+        reference = self.reference if self.reference.ndim == 1 else self.reference[sets]
+        sums = (self.log_norm[sets], self.counts[sets], self.first[sets], self.second[sets])
+        return Statistics(*sums, reference)
 
 
 class CovarianceFamily(ABC):

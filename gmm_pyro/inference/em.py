@@ -19,11 +19,10 @@ from ..observations import Observations
 from ..reduction import Theta, maximise, reduce, theta_of
 from ..start import is_given, sample_of, starting_parameters
 from .diagnosis import diagnose
-from .task import Options, Outcome, Run, Task, iterate, progress_bar, stalled
+from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
-SCREENING_STEPS = 8  # steps after which restarts are compared
-FINALISTS = 2  # restarts that run to the end
-SAME = 1e-6  # nats a point: restarts closer than this after screening count as one
+SCREENING = ((5, 4), (10, 3), (20, 2))  # rounds: steps, and how many restarts stay after them
+SAME = 1e-6  # nats a point: restarts that are closer than this count as one
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +39,10 @@ class Expectation:
     theta: Theta
     statistics: Statistics
 
+    def __getitem__(self, sets: list[int]) -> Expectation:
+        """The chosen sets."""
+        return Expectation(self.theta[sets], self.statistics[sets])
+
     @property
     def log_likelihood(self) -> Float[Tensor, "s"]:
         """Log-likelihood in nats."""
@@ -55,7 +58,7 @@ class Start:
 
 
 def fit_em(task: Task) -> Outcome:
-    """Maximum-likelihood parameters: the best few restarts, run to convergence."""
+    """Maximum-likelihood parameters: the best restart, run to convergence."""
     with progress_bar(task) as bar:
         run = best_run(task, bar, task.options.tolerance, task.options.max_steps)
     return Outcome(
@@ -68,21 +71,16 @@ def fit_em(task: Task) -> Outcome:
 
 
 def best_run(task: Task, bar: tqdm[Any], tolerance: float, max_steps: int) -> Run[Expectation]:
-    """The best of the finalists: a sound solution before a degenerate one, then the likelier."""
-    runs = [
-        _followed_by(
-            start.history,
-            run_em(task, start.parameters, bar, tolerance, max_steps - len(start.history)),
-        )
-        for start in best_starts(task)
-    ]
-    if len(runs) == 1:
-        return runs[0]
-    return max(runs, key=lambda run: (_is_sound(task, run), run.history[-1]))
-
-
-def _followed_by(history: list[float], run: Run[Expectation]) -> Run[Expectation]:
-    return Run(run.state, history + run.history, run.status)
+    """The best restart, run on; the next ones too, for as long as the solution is degenerate."""
+    runs: list[Run[Expectation]] = []
+    for start in best_starts(task):
+        left = max_steps - len(start.history)
+        run = run_em(task, start.parameters, bar, tolerance, left)
+        run = Run(run.state, start.history + run.history, run.status)
+        if run.status is Status.INTERRUPTED or is_sound(task, run.state.theta.parameters):
+            return run
+        runs.append(run)
+    return max(runs, key=lambda run: run.history[-1])
 
 
 def expect(theta: Theta, observations: Observations) -> Expectation:
@@ -111,45 +109,57 @@ def run_em(
     )
 
 
-def best_starts(task: Task, count: int = FINALISTS) -> list[Start]:
-    """The most promising of the restarts, best first: at most `count` different ones."""
+def best_starts(task: Task) -> list[Start]:
+    """The most promising of the restarts, best first."""
     options = task.options
     generator = torch.Generator().manual_seed(options.seed)
     given = is_given(options.start)
-    sample = task.observations if given else sample_of(task.observations, generator)
+    k = task.model.n_components
+    sample = task.observations if given else sample_of(task.observations, k, generator)
     starts = starting_parameters(
         options.start,
         sample,
         task.model.family,
-        task.model.n_components,
+        k,
         n_starts=options.n_starts,
         floor=task.floor,
         generator=generator,
     )
     if given or options.n_starts == 1:
         return [Start(starts, [])]
-    return _screen(task, starts, sample, count)
+    return _screen(task, starts, sample)
 
 
-def _screen(task: Task, starts: Parameters, sample: Observations, count: int) -> list[Start]:
-    """Run all restarts for a few steps as one batch, and keep the best that differ."""
-    states = [expect(theta_of(task.model.family, starts, sample), sample)]
-    for _ in range(min(SCREENING_STEPS, task.options.max_steps)):
-        states.append(step(task, states[-1], sample))
-    history = torch.stack([state.log_likelihood for state in states], 1)
-    last = history[:, -1].nan_to_num(nan=-torch.inf)
-    kept: list[int] = []
-    for i in last.argsort(descending=True, stable=True).tolist():
-        if all(abs(last[i] - last[j]) > SAME * sample.total_weight for j in kept):
-            kept.append(i)
-    comparable = sample is task.observations
+def _screen(task: Task, starts: Parameters, sample: Observations) -> list[Start]:
+    """Run all restarts as one batch, in rounds after which only the best that differ stay."""
+    state = expect(theta_of(task.model.family, starts, sample), sample)
+    history = state.log_likelihood[:, None]
+    left = task.options.max_steps
+    for steps, keep in SCREENING:
+        for _ in range(min(steps, left)):
+            state = step(task, state, sample)
+            history = torch.cat([history, state.log_likelihood[:, None]], 1)
+        left = max(0, left - steps)
+        best = _best_different(history[:, -1], keep, SAME * sample.total_weight)
+        state, history = state[best], history[best]
+    comparable = sample is task.observations  # else the log-likelihoods are of other data
     return [
-        Start(states[-1].theta.parameters[[i]], history[i, :-1].tolist() if comparable else [])
-        for i in kept[:count]
+        Start(state.theta.parameters[[i]], history[i, :-1].tolist() if comparable else [])
+        for i in range(len(history))
     ]
 
 
-def _is_sound(task: Task, run: Run[Expectation]) -> bool:
-    parameters = run.state.theta.parameters
-    problems = diagnose(task.observations, task.model.family, parameters, task.floor).problems
-    return not problems
+def _best_different(log_likelihood: Float[Tensor, "s"], count: int, gap: float) -> list[int]:
+    """The sets of highest log-likelihood, best first, that are not the same solution twice."""
+    values = log_likelihood.nan_to_num(nan=-torch.inf)
+    kept: list[int] = []
+    for i in values.argsort(descending=True, stable=True).tolist():
+        if all(values[j] - values[i] > gap for j in kept):
+            kept.append(i)
+    return kept[:count]
+
+
+def is_sound(task: Task, parameters: Parameters) -> bool:
+    """Whether no component is degenerate."""
+    family, observations = task.model.family, task.observations
+    return not diagnose(observations, family, parameters, task.floor).problems

@@ -39,7 +39,7 @@ class GradientOptions(Options):
 
 def fit_gradient(task: Task) -> Outcome:
     """Maximum-likelihood parameters by Adam, on the whole data or on minibatches."""
-    start = best_starts(task, 1)[0].parameters
+    start = best_starts(task)[0].parameters
     coordinates = Coordinates(task.model.family, task.observations, tuple(start.means.shape[1:]))
     generator = task.generator()
     with progress_bar(task) as bar:

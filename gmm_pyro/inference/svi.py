@@ -170,7 +170,8 @@ def _curvature(task: Task, density: LogDensity, mode: Run[Tensor]) -> Tensor:
     unit = units(density)
     if m > LARGEST_CURVATURE:
         return task.observations.n / task.model.n_components / unit.square()
-    rows = sample_of(task.observations, torch.Generator().manual_seed(task.options.seed))
+    generator = torch.Generator().manual_seed(task.options.seed)
+    rows = sample_of(task.observations, task.model.n_components, generator)
     steps = torch.diag(1e-4 * unit)
     points = torch.cat([mode.state + steps, mode.state - steps])
     gradients = torch.cat([_gradients(density, part, rows) for part in points.split(SETS_AT_ONCE)])
