@@ -162,7 +162,9 @@ class GaussianMixture:
             x, n_features=self.n_features, dtype=self.means.dtype, device=self.means.device
         )
         centre = self.mean().double()
-        observations = Observations(points, None, centre, torch.ones_like(centre), self.feature_names)
+        observations = Observations(
+            points, None, centre, torch.ones_like(centre), self.feature_names
+        )
         return observations, theta_of(self.family, self.parameters, observations)
 
     # ------------------------------------------------------------------ criteria
@@ -259,9 +261,7 @@ class GaussianMixture:
         rest = [i for i in range(self.n_features) if i not in known]
         if not rest:
             raise ValueError("conditional needs at least one feature that is not given")
-        point, _ = as_points(
-            np.atleast_2d(np.asarray(values, dtype=float)), n_features=len(known)
-        )
+        point, _ = as_points(np.atleast_2d(np.asarray(values, dtype=float)), n_features=len(known))
         dense = self.family.dense(self.parameters.factor[0], self.n_features)
         across, within = dense[:, rest][:, :, known], dense[:, known][:, :, known]
         gain = torch.linalg.solve(within, across.mT).mT

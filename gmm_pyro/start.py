@@ -44,7 +44,13 @@ def k_means_plus_plus(
     return given_labels(_nearest(torch.as_tensor(x), torch.as_tensor(np.stack(centres))))
 
 
-def k_means(sample: Observations, k: int, n_starts: int, generator: torch.Generator) -> Assign:
+def k_means(
+    sample: Observations,
+    unit: Float[Tensor, "d"],
+    k: int,
+    n_starts: int,
+    generator: torch.Generator,
+) -> Assign:
     """Clusters of scikit-learn's k-means on data in these units."""
     from sklearn.cluster import KMeans
 
@@ -204,9 +210,7 @@ def _labels(start: Any, observations: Observations, k: int) -> Int[Tensor, "1 n"
     return torch.as_tensor(codes, dtype=torch.int64, device=observations.x.device)[None]
 
 
-def _nearest(
-    x: Float[Tensor, "n d"], centres: Float[Tensor, "s k d"]
-) -> Int[Tensor, "s n"]:
+def _nearest(x: Float[Tensor, "n d"], centres: Float[Tensor, "s k d"]) -> Int[Tensor, "s n"]:
     return torch.stack([torch.cdist(x, centre.to(x)).argmin(1) for centre in centres])
 
 

@@ -15,6 +15,7 @@ ROOT = Path(__file__).parents[1] / "gmm_pyro"
 # A module imports from layers above its own; within one layer, two never import each other.
 LAYERS = [
     ["threads", "observations", "covariance"],
+    ["kernels"],
     ["reduction"],
     ["mixture"],
     ["datasets", "metrics"],

@@ -85,9 +85,7 @@ class Diagonal(CovarianceFamily):
         """See the base class."""
         return z.square()
 
-    def weighted_square(
-        self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]
-    ) -> Tensor:
+    def weighted_square(self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]) -> Tensor:
         """See the base class."""
         return (weight[..., None, :] @ z.square())[..., 0, :]
 
@@ -157,9 +155,7 @@ class Spherical(Diagonal):
         """See the base class."""
         return z.square().sum(-1, keepdim=True)
 
-    def weighted_square(
-        self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]
-    ) -> Tensor:
+    def weighted_square(self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]) -> Tensor:
         """See the base class."""
         return (weight * z.square().sum(-1)).sum(-1, keepdim=True)
 

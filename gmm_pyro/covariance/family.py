@@ -188,9 +188,7 @@ class CovarianceFamily(ABC):
         """z zᵀ in compact form."""
 
     @abstractmethod
-    def weighted_square(
-        self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]
-    ) -> Tensor:
+    def weighted_square(self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]) -> Tensor:
         """Σ_n weight z zᵀ in compact form, for each component."""
 
     @abstractmethod

@@ -93,9 +93,7 @@ class Full(CovarianceFamily):
         """See the base class."""
         return z[..., :, None] * z[..., None, :]
 
-    def weighted_square(
-        self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]
-    ) -> Tensor:
+    def weighted_square(self, z: Float[Tensor, "*k n d"], weight: Float[Tensor, "*k n"]) -> Tensor:
         """See the base class."""
         return (z * weight[..., None]).mT @ z
 
@@ -182,5 +180,5 @@ def _raise_eigenvalues(
     values, vectors = torch.linalg.eigh(finite / unit / unit[:, None])
     raised = (vectors * values.clamp_min(1.0)[..., None, :]) @ vectors.mT
     raised = torch.where(covariance.isfinite(), raised * unit * unit[:, None], torch.nan)
-    sound = (values[..., :1, None] >= 1.0)
+    sound = values[..., :1, None] >= 1.0
     return torch.where(sound, covariance, raised)

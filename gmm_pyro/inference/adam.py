@@ -100,7 +100,9 @@ def _block(
         step, moments = _adam(gradient(vector), moments, state.count + i)
         vector = vector + state.rate * step
         total += vector
-    value, best = max(((objective(v), v) for v in (total / BLOCK, vector)), key=lambda pair: pair[0])
+    value, best = max(
+        ((objective(v), v) for v in (total / BLOCK, vector)), key=lambda pair: pair[0]
+    )
     rate = state.rate if value > state.objective + tolerance else state.rate / 2
     if not value > state.objective:
         value, best = state.objective, state.vector

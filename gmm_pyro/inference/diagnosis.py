@@ -38,9 +38,7 @@ def diagnose(
     k = parameters.means.shape[1]
     counts = reduce(observations, theta_of(family, parameters, observations), argmax).counts[0]
     filled = int((counts > 0).sum())
-    problems = [
-        f"component {i} holds no point" for i in range(k) if k > 1 and not counts[i] > 0
-    ]
+    problems = [f"component {i} holds no point" for i in range(k) if k > 1 and not counts[i] > 0]
     if k > 1 and filled == 1:
         problems = ["all points are in one component"]
     problems += _singular(observations, family, parameters, floor, counts)

@@ -115,9 +115,7 @@ def _guide(task: Task, values: dict[str, Tensor]) -> Callable[..., Any]:
     return guide(_continuous(task), init_loc_fn=start)  # type: ignore[no-any-return]
 
 
-def _train(
-    task: Task, guide: Callable[..., Any], bar: tqdm[Any], *, noisy: bool
-) -> Run[None]:
+def _train(task: Task, guide: Callable[..., Any], bar: tqdm[Any], *, noisy: bool) -> Run[None]:
     """Steps of Pyro's SVI in blocks, with a rate that falls geometrically."""
     from pyro.infer import SVI
     from pyro.optim import ClippedAdam
@@ -156,9 +154,7 @@ def _settled(blocks: list[Tensor], tolerance: float, *, noisy: bool) -> bool:
 def _loss(particles: int = 1, *, at_once: bool = False) -> Any:
     from pyro.infer import TraceEnum_ELBO
 
-    return TraceEnum_ELBO(
-        max_plate_nesting=1, num_particles=particles, vectorize_particles=at_once
-    )
+    return TraceEnum_ELBO(max_plate_nesting=1, num_particles=particles, vectorize_particles=at_once)
 
 
 def _weights(task: Task) -> dict[str, Any]:
@@ -171,9 +167,7 @@ def _site_values(density: LogDensity, start: Float[Tensor, "1 m"]) -> dict[str, 
     return {name: value[0].detach() for name, value in density.constrain(start).items()}
 
 
-def _draws_at_once(
-    task: Task, guide: Any, density: LogDensity
-) -> dict[str, Tensor]:
+def _draws_at_once(task: Task, guide: Any, density: LogDensity) -> dict[str, Tensor]:
     """Draws of every site from one of the Gaussian guides, shape (draw, *site)."""
     from pyro.infer.autoguide import AutoNormal
 

@@ -107,9 +107,7 @@ class Coordinates:
             self.family.rescaled(factor, spread),
         )
 
-    def log_likelihood(
-        self, vector: Float[Tensor, "m"], rows: Observations
-    ) -> Float[Tensor, ""]:
+    def log_likelihood(self, vector: Float[Tensor, "m"], rows: Observations) -> Float[Tensor, ""]:
         """Log-likelihood of the rows in nats, scaled up to the whole data."""
         value = log_likelihood(rows, self.family, self.parameters(vector))[0]
         return value * (self.observations.n / rows.n)
@@ -154,7 +152,7 @@ class MixtureModule(nn.Module):
         """Log density of each point in nats, shape (n,)."""
         factor = transform_to(self.family.factor_support)(self.factor)
         z = x - self.means[:, None]
-        natural = self.family.natural(self._parameters(factor), self.means[None])
+        natural = self.family.natural(self._as_parameters(factor), self.means[None])
         distance = self.family.whiten(factor, z).square().sum(-1)
         return (natural.constant[0][:, None] - 0.5 * distance).logsumexp(0)
 
@@ -162,8 +160,8 @@ class MixtureModule(nn.Module):
         """The mixture at the present values."""
         factor = transform_to(self.family.factor_support)(self.factor)
         return GaussianMixture.from_parameters(
-            self.family, self._parameters(factor.double()), dtype=self.means.dtype
+            self.family, self._as_parameters(factor.double()), dtype=self.means.dtype
         )
 
-    def _parameters(self, factor: Tensor) -> Parameters:
+    def _as_parameters(self, factor: Tensor) -> Parameters:
         return Parameters(self.logits.log_softmax(-1)[None], self.means[None], factor[None])

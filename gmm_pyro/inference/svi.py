@@ -155,9 +155,7 @@ def _minibatch(task: Task, generator: torch.Generator) -> Observations | None:
     if size is None or size >= n:
         return None
     device = task.observations.x.device
-    return task.observations.subset(
-        torch.randint(n, (size,), generator=generator, device=device)
-    )
+    return task.observations.subset(torch.randint(n, (size,), generator=generator, device=device))
 
 
 def _curvature(task: Task, density: LogDensity, mode: Run[Tensor]) -> Tensor:

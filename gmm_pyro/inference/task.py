@@ -77,7 +77,9 @@ class Options:
         for name in ("tolerance", "covariance_floor"):
             value = getattr(self, name)
             if not (isinstance(value, int | float) and 0 <= value < math.inf):
-                raise ValueError(f"{name} must be a finite number that is not negative, got {value!r}")
+                raise ValueError(
+                    f"{name} must be a finite number that is not negative, got {value!r}"
+                )
         if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
             raise ValueError(f"seed must be a non-negative integer, got {self.seed!r}")
 
