@@ -16,9 +16,10 @@ from torch import Tensor
 
 from . import __version__
 from .covariance import CovarianceFamily, Parameters
+from .kernels import theta_of
 from .observations import Observations
 from .posterior import Posterior
-from .reduction import log_density, theta_of
+from .reduction import log_density
 from .threads import one_thread_a_product
 
 if TYPE_CHECKING:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,10 +15,12 @@ from torch import Tensor
 
 from . import reduction
 from .covariance import CovarianceFamily, Parameters, family_named
+from .kernels import Theta, theta_of
 from .observations import Observations, as_points
-from .reduction import Theta, theta_of
+from .storage import read_record, write_record
 
-FORMAT = "gmm_pyro.GaussianMixture"
+FORMAT = "gmm_pyro.GaussianMixture"  # in files
+ARRAYS = ("weights", "means", "covariances")
 
 
 @dataclass(frozen=True, eq=False)
@@ -85,31 +85,15 @@ class GaussianMixture:
         weights, covariances = _tensor(weights, means), _tensor(covariances, means)
         k, d = means.shape
         _check_weights(weights, k)
-        if covariances.shape != family.shape(k, d):
-            raise ValueError(
-                f"covariances of a {family.name} mixture of {k} components in {d} dimensions must "
-                f"have shape {family.shape(k, d)}, got {tuple(covariances.shape)}"
-            )
-        factor = family.factorise(covariances.double())
-        if not factor.isfinite().all():
-            raise ValueError("covariances must be finite, symmetric and positive definite")
-        names = tuple(f"x{i}" for i in range(d))
-        if feature_names is not None:
-            names = tuple(str(name) for name in feature_names)
-        if len(names) != d:
-            raise ValueError(f"feature_names must hold {d} names, got {len(names)}")
-        if len(set(names)) != d:
-            raise ValueError(f"feature_names must differ, got {', '.join(names)}")
-        parameters = Parameters(weights.double().log()[None], means.double()[None], factor[None])
-        for name, value in {
-            "weights": weights,
-            "means": means,
-            "covariances": covariances,
-            "family": family,
-            "feature_names": names,
-            "parameters": parameters,
-        }.items():
-            object.__setattr__(self, name, value)
+        factor = _check_covariances(family, covariances, (k, d))
+        self._keep(
+            weights=weights,
+            means=means,
+            covariances=covariances,
+            family=family,
+            feature_names=_check_names(feature_names, d),
+            parameters=Parameters(weights.double().log()[None], means.double()[None], factor[None]),
+        )
 
     @classmethod
     def from_parameters(
@@ -123,8 +107,24 @@ class GaussianMixture:
         """The mixture that a batch of one parameter set describes."""
         weights = parameters.log_weights[0].softmax(-1)
         covariances = family.covariances(parameters.factor[0])
-        arrays = (t.detach().to(dtype) for t in (weights, parameters.means[0], covariances))
-        return cls(*arrays, covariance=family.name, feature_names=feature_names)
+        mixture = cls.__new__(cls)
+        mixture._keep(
+            weights=weights.detach().to(dtype),
+            means=parameters.means[0].detach().to(dtype),
+            covariances=covariances.detach().to(dtype),
+            family=family,
+            feature_names=_check_names(feature_names, parameters.means.shape[-1]),
+            parameters=Parameters(
+                parameters.log_weights.detach(),
+                parameters.means.detach(),
+                parameters.factor.detach(),
+            ),
+        )
+        return mixture
+
+    def _keep(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
 
     # ------------------------------------------------------------------ shape
 
@@ -318,21 +318,9 @@ class GaussianMixture:
 
         The file appears only when it is whole. Numbers are kept to the last bit.
         """
-        path = Path(path)
-        arrays = {
-            name: getattr(self, name).cpu().numpy() for name in ("weights", "means", "covariances")
-        }
+        arrays = {name: getattr(self, name).cpu().numpy() for name in ARRAYS}
         words = {"covariance": self.family.name, "feature_names": list(self.feature_names)}
-        partial = path.with_name(f".{path.name}.partial")
-        if path.suffix == ".npz":
-            with partial.open("wb") as file:
-                np.savez(file, format=FORMAT, **arrays, **words)  # type: ignore[arg-type]
-        else:
-            numbers = {name: array.tolist() for name, array in arrays.items()}
-            content = {"format": FORMAT, **words, "dtype": str(arrays["means"].dtype), **numbers}
-            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-        return path
+        return write_record(path, FORMAT, arrays, words)
 
     @classmethod
     def load(cls, path: str | Path) -> GaussianMixture:
@@ -341,22 +329,11 @@ class GaussianMixture:
         Raises:
             ValueError: if the file does not hold a mixture.
         """
-        path = Path(path)
         try:
-            if path.suffix == ".npz":
-                with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-                    content = {name: file[name] for name in file.files}
-            else:
-                content = json.loads(path.read_text(encoding="utf-8"))
-            if str(content["format"]) != FORMAT:
-                raise ValueError(f"its format is {content['format']!r}")
-            dtype = np.dtype(str(content.get("dtype", getattr(content["means"], "dtype", "f8"))))
-            arrays = [
-                torch.from_numpy(np.asarray(content[name], dtype=dtype))
-                for name in ("weights", "means", "covariances")
-            ]
-            names = tuple(str(name) for name in content["feature_names"])
-            return cls(*arrays, str(content["covariance"]), names)
+            record = read_record(path, FORMAT, ARRAYS)
+            weights, means, covariances = (torch.from_numpy(record[name]) for name in ARRAYS)
+            names = [str(name) for name in record["feature_names"]]
+            return cls(weights, means, covariances, str(record["covariance"]), names)
         except (KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:
             why = f"{error} is missing" if isinstance(error, KeyError) else error
             raise ValueError(f"{path} does not hold a mixture saved by gmm_pyro: {why}") from error
@@ -377,3 +354,30 @@ def _check_weights(weights: Tensor, k: int) -> None:
     tolerance = 1e-6 * k  # also where float32 weights come with float64 means
     if (weights < 0).any() or not abs(float(weights.double().sum()) - 1) < tolerance:
         raise ValueError(f"weights must be non-negative and sum to 1, got {weights.tolist()}")
+
+
+def _check_covariances(
+    family: CovarianceFamily, covariances: Tensor, shape: tuple[int, int]
+) -> Tensor:
+    """The factor of the covariances, in float64."""
+    if covariances.shape != family.shape(*shape):
+        raise ValueError(
+            f"covariances of a {family.name} mixture of {shape[0]} components in {shape[1]} "
+            f"dimensions must have shape {family.shape(*shape)}, got {tuple(covariances.shape)}"
+        )
+    factor = family.factorise(covariances.double())
+    if not factor.isfinite().all():
+        raise ValueError("covariances must be finite, symmetric and positive definite")
+    return factor
+
+
+def _check_names(feature_names: Sequence[str] | None, d: int) -> tuple[str, ...]:
+    """d different column names; x0, x1, … if none are given."""
+    if feature_names is None:
+        return tuple(f"x{i}" for i in range(d))
+    names = tuple(str(name) for name in feature_names)
+    if len(names) != d:
+        raise ValueError(f"feature_names must hold {d} names, got {len(names)}")
+    if len(set(names)) != d:
+        raise ValueError(f"feature_names must differ, got {', '.join(names)}")
+    return names

@@ -126,7 +126,7 @@ class MixtureModel:
                 )
                 emission = self._emission(values["means"], factor, assignment)
                 observed = None if points is None else points[rows]
-                return pyro.sample("x", emission, obs=observed)  # type: ignore[no-any-return]
+                return pyro.sample("x", emission, obs=observed)
 
     def _emission(self, means: Tensor, factor: Tensor, assignment: Tensor) -> Any:
         """Distribution of the points given their components."""

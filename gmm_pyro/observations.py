@@ -171,7 +171,7 @@ def _plain_array(x: Any, what: str) -> np.ndarray:
     if hasattr(x, "toarray"):
         raise ValueError(f"{what} must be dense, got {type(x).__name__}: call its toarray()")
     if isinstance(x, np.ma.MaskedArray):
-        return np.asarray(x.astype(float).filled(np.nan))
+        return np.asarray(np.ma.filled(x.astype(float), np.nan))
     try:
         return np.asarray(x)
     except ValueError as error:
@@ -276,7 +276,8 @@ def _as_weights(sample_weight: Any, points: Tensor) -> Float[Tensor, "n"]:
     if bad.any():
         row = int(bad.nonzero()[0])
         raise ValueError(
-            f"sample_weight must be finite and not negative, got {weight[row].item():g} at row {row}"
+            f"sample_weight must be finite and not negative, got {weight[row].item():g} at row "
+            f"{row}"
         )
     if not (weight > 0).any():
         raise ValueError("sample_weight must have a positive entry, got zeros only")

@@ -19,7 +19,8 @@ from .observations import Observations, observe
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
 
-POSITIVE_SITES = ("scales",)
+UNCHECKED = {"_validate_args": False}  # of a distribution that is evaluated over and over
+FORGOTTEN = {"_inv": None, "_cached_x_y": (None, None)}  # what a transform remembers of its past
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +124,7 @@ class Priors:
         if given is not None:
             if not hasattr(given, "to_event"):
                 raise ValueError(f"the prior of {name} must be a Pyro distribution, got {given!r}")
-            return given  # type: ignore[no-any-return]
+            return given
         if self.location is None or self.spread is None:
             raise ValueError("the default priors need the data's location and spread")
         if name == "weights":
@@ -144,27 +145,30 @@ def cast(value: Any, like: Tensor) -> Any:
         return type(value)(cast(item, like) for item in value)
     if isinstance(value, Distribution | Transform):
         clone = copy.copy(value)
-        clone.__dict__.update({name: cast(item, like) for name, item in vars(value).items()})
-        if isinstance(clone, Distribution):
-            clone._validate_args = False  # checked once here, not at every evaluation
+        clone.__dict__.update(
+            {name: cast(item, like) for name, item in vars(value).items() if name not in FORGOTTEN}
+        )
+        clone.__dict__.update(FORGOTTEN if isinstance(clone, Transform) else UNCHECKED)
         return clone
     return value
 
 
 def _over(name: str, prior: Any, shape: tuple[int, ...]) -> TorchDistribution:
     """The prior broadcast over a whole site, as one event."""
-    events = len(prior.event_shape)
-    try:
-        if tuple(prior.event_shape) != shape[len(shape) - events :]:
-            raise ValueError(f"events of shape {tuple(prior.event_shape)}")
-        whole = prior.expand(torch.Size(shape[: len(shape) - events])).to_event(len(shape) - events)
-    except (RuntimeError, ValueError) as error:
+    batch = shape[: len(shape) - len(prior.event_shape)]
+    if batch + tuple(prior.event_shape) != shape or not _broadcasts(prior.batch_shape, batch):
         raise ValueError(
             f"the prior of {name} must broadcast to shape {shape}, got a distribution with batch "
             f"shape {tuple(prior.batch_shape)} and event shape {tuple(prior.event_shape)}"
-        ) from error
+        )
     _check_support(name, prior, shape)
-    return whole  # type: ignore[no-any-return]
+    return prior.expand(torch.Size(batch)).to_event(len(batch))
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether tensors of one shape expand to another."""
+    pairs = zip(reversed(shape), reversed(target), strict=False)
+    return len(shape) <= len(target) and all(a in (1, b) for a, b in pairs)
 
 
 def _check_support(name: str, prior: Any, shape: tuple[int, ...]) -> None:

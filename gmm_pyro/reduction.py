@@ -185,7 +185,9 @@ def log_likelihood(
 ) -> Float[Tensor, "s"]:
     """Log-likelihood of s sets in nats, differentiable in the parameters."""
     theta = theta_of(family, parameters, observations)
-    log_norm: Tensor = _LogLikelihood.apply(*vars(theta.natural).values(), observations, theta)
+    log_norm: Tensor = _LogLikelihood.apply(  # type: ignore[no-untyped-call]
+        *vars(theta.natural).values(), observations, theta
+    )
     return log_norm
 
 

@@ -16,9 +16,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .covariance import CovarianceFamily, Parameters
+from .kernels import theta_of
 from .mixture import GaussianMixture
 from .observations import Observations
-from .reduction import Assign, given, given_labels, maximise, reduce, theta_of
+from .reduction import Assign, given, given_labels, maximise, reduce
 
 SAMPLE = 2_000  # points that starting values are computed from, at least
 SAMPLE_A_MEAN = 20  # points for each entry of the means, at least

@@ -14,11 +14,12 @@ ROOT = Path(__file__).parents[1] / "gmm_pyro"
 
 # A module imports from layers above its own; within one layer, two never import each other.
 LAYERS = [
-    ["threads", "observations", "covariance"],
+    ["threads", "storage", "observations", "covariance"],
     ["kernels"],
     ["reduction"],
     ["mixture"],
     ["datasets", "metrics"],
+    ["files"],
     ["priors"],
     ["model"],
     ["start"],
@@ -27,7 +28,9 @@ LAYERS = [
     ["inference"],
     ["report", "comparison"],
     ["estimator"],
-    ["cli", "__main__"],
+    ["terminal"],
+    ["cli"],
+    ["__main__"],
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"matplotlib": {"plots"}, "arviz": {"inference_data"}}

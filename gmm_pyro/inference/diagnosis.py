@@ -9,8 +9,9 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
+from ..kernels import theta_of
 from ..observations import Observations
-from ..reduction import argmax, reduce, theta_of
+from ..reduction import argmax, reduce
 
 AT_THE_FLOOR = 1.01  # an eigenvalue within this factor of the floor is held up by it
 

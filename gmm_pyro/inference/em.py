@@ -15,8 +15,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..covariance import Parameters, Statistics
+from ..kernels import Theta, theta_of
 from ..observations import Observations
-from ..reduction import Theta, maximise, reduce, theta_of
+from ..reduction import maximise, reduce
 from ..start import is_given, sample_of, starting_parameters
 from .diagnosis import diagnose
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from jaxtyping import Float
@@ -105,14 +105,14 @@ def _guide(task: Task, values: dict[str, Tensor]) -> Callable[..., Any]:
         "multivariate": autoguide.AutoMultivariateNormal,
         "low_rank": autoguide.AutoLowRankMultivariateNormal,
     }
-    guide = task.options.guide
+    guide: Any = task.options.guide
     guide = names[guide] if isinstance(guide, str) else guide
     if not (isinstance(guide, type) and issubclass(guide, autoguide.AutoGuide)):
-        return guide  # type: ignore[no-any-return]
-    start = autoguide.init_to_value(values=values)
+        return cast(Callable[..., Any], guide)
+    options: dict[str, Any] = {"init_loc_fn": autoguide.init_to_value(values=values)}
     if issubclass(guide, autoguide.AutoNormal | autoguide.AutoContinuous):
-        return guide(_continuous(task), init_loc_fn=start, init_scale=INITIAL_SCALE)  # type: ignore[no-any-return]
-    return guide(_continuous(task), init_loc_fn=start)  # type: ignore[no-any-return]
+        options["init_scale"] = INITIAL_SCALE
+    return cast(Callable[..., Any], guide(_continuous(task), **options))
 
 
 def _train(task: Task, guide: Callable[..., Any], bar: tqdm[Any], *, noisy: bool) -> Run[None]:
@@ -190,5 +190,5 @@ def _draws(task: Task, guide: Callable[..., Any], density: LogDensity) -> dict[s
         for _ in range(task.options.n_draws):
             trace = pyro.poutine.trace(guide).get_trace(task.observations.x, **_weights(task))
             for name, values in draws.items():
-                values.append(trace.nodes[name]["value"])
+                values.append(cast(Tensor, trace.nodes[name]["value"]))
     return {name: torch.stack(values) for name, values in draws.items()}

@@ -116,6 +116,7 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
         The fit. One that did not converge, or that is degenerate, also warns.
 
     Raises:
+        TypeError: if the model is not one.
         ValueError: if the data, the method or an option's value is not valid.
         OptionError: if the method has no such option.
 
@@ -126,7 +127,7 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
         ('CONVERGED', 2)
     """
     if not isinstance(model, MixtureModel):
-        raise ValueError(f"model must be a gmm_pyro.MixtureModel, got {type(model).__name__}")
+        raise TypeError(f"model must be a gmm_pyro.MixtureModel, got {type(model).__name__}")
     row = method_named(method)
     chosen = _options(method, row, options)
     started = time.perf_counter()

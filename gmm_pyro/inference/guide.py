@@ -193,7 +193,8 @@ def _inverse(curvature: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
     """The inverse, with the few directions of no curvature held to a finite width."""
     values, vectors = torch.linalg.eigh(0.5 * (curvature + curvature.T))
     values = values.clamp_min(1e-3 * values.median().abs().clamp_min(1e-8))
-    return (vectors / values) @ vectors.T
+    inverse: Tensor = (vectors / values) @ vectors.T
+    return inverse
 
 
 def _low_rank(mode: Float[Tensor, "m"], covariance: Float[Tensor, "m m"]) -> LowRankGuide:
