@@ -184,6 +184,10 @@ def _check_support(name: str, prior: Any, shape: tuple[int, ...]) -> None:
         "correlations": "Cholesky factors of correlation matrices (as an LKJCholesky)",
     }
     support = getattr(prior, "support", constraints.real)
-    if support.is_discrete or (name in outside and bool(support.check(outside[name]).any())):
+    wrong = support.is_discrete or (name in outside and bool(support.check(outside[name]).any()))
+    if name == "correlations" and not wrong:
+        factor = torch.ones(tuple(prior.event_shape)).tril()
+        wrong = not support.check(factor / factor.norm(dim=-1, keepdim=True)).all()
+    if wrong:
         target = wanted.get(name, "real numbers (as a Normal)")
         raise ValueError(f"the prior of {name} must be a distribution over {target}, got {prior}")
