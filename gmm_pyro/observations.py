@@ -150,14 +150,19 @@ def _to_numeric(x: Any, what: str = "x") -> tuple[np.ndarray | Tensor, tuple[str
             raise ValueError(f"{what} must be dense and real, got a {x.layout} tensor of {x.dtype}")
         return x, None
     if hasattr(x, "columns") and hasattr(x, "to_numpy"):  # a pandas or polars frame
-        names = tuple(str(name) for name in x.columns)
-        _refuse_repeated(names)
-        columns = [_column(x[name], str(name)) for name in x.columns]
-        return (np.column_stack(columns) if columns else np.empty((len(x), 0))), names
+        return _frame(x)
     if hasattr(x, "name") and hasattr(x, "to_numpy"):  # a pandas or polars series
         name = "x0" if x.name in (None, "") else str(x.name)
         return _column(x, name), (name,)
     return _real(_plain_array(x, what), what), None
+
+
+def _frame(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The columns of a frame side by side, and their names."""
+    names = tuple(str(name) for name in x.columns)
+    _refuse_repeated(names)
+    columns = [_column(x[name], str(name)) for name in x.columns]
+    return (np.column_stack(columns) if columns else np.empty((len(x), 0))), names
 
 
 def _refuse_repeated(names: tuple[str, ...]) -> None:

@@ -135,11 +135,14 @@ def _screen(task: Task, starts: Parameters, sample: Observations) -> list[Start]
     """Run all restarts as one batch, in rounds after which only the best that differ stay."""
     state = expect(theta_of(task.model.family, starts, sample), sample)
     history = state.log_likelihood[:, None]
+    small = task.options.tolerance * sample.total_weight
     left = task.options.max_steps
     for steps, keep in SCREENING:
         for _ in range(min(steps, left)):
             state = step(task, state, sample)
             history = torch.cat([history, state.log_likelihood[:, None]], 1)
+            if (history[:, -1] - history[:, -2]).abs().max() <= small:
+                break
         left = max(0, left - steps)
         best = _best_different(history[:, -1], keep, SAME * sample.total_weight)
         state, history = state[best], history[best]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -19,15 +18,6 @@ from .task import Run, Status, Task
 EM_STEPS = 50  # steps of EM that a start is given
 EM_TOLERANCE = 1e-4  # nats a point
 MEMORY = 20  # past gradients that L-BFGS keeps
-
-
-@dataclass
-class _Trace:
-    """The best point so far and the objective along the way, kept for interrupts."""
-
-    vector: Tensor
-    value: float = -math.inf
-    history: list[float] = field(default_factory=list)
 
 
 def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Float[Tensor, "1 m"]:
@@ -58,52 +48,72 @@ def find_mode(
         max_steps: most steps.
         bar: counts the steps.
     """
-    from scipy.optimize import minimize
+    climb = _Climb(density, start, bar, jacobian=jacobian)
+    first, _ = climb(np.zeros(start.shape[1]))
+    climb.record()
+    if not math.isfinite(first):
+        return Run(start, climb.history, Status.DIVERGED)
+    try:
+        limit_reached = climb.run(tolerance / max(1.0, abs(first)), max_steps)
+    except KeyboardInterrupt:
+        return Run(climb.best, climb.history, Status.INTERRUPTED)
+    status = Status.STEP_LIMIT if limit_reached else Status.CONVERGED
+    return Run(climb.best, climb.history, status)
 
-    unit = units(density)
-    trace = _Trace(start)
 
-    def negative(u: np.ndarray) -> tuple[float, np.ndarray]:
-        vector = start + torch.as_tensor(u) * unit
-        vector = vector.requires_grad_()
-        value = density(vector, jacobian=jacobian)[0]
-        gradient = torch.autograd.grad(value, vector)[0][0]
+class _Climb:
+    """The log density as SciPy wants it, and the best vector so far, kept for interrupts."""
+
+    def __init__(
+        self,
+        density: LogDensity,
+        start: Float[Tensor, "1 m"],
+        bar: tqdm[Any],
+        *,
+        jacobian: bool,
+    ) -> None:
+        self.density, self.start, self.jacobian, self.bar = density, start, jacobian, bar
+        self.unit = units(density)
+        self.best, self.value = start, -math.inf
+        self.history: list[float] = []
+
+    def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:
+        """Minus the log density and its gradient, in units of the data's spread."""
+        vector = (self.start + torch.as_tensor(u).to(self.start) * self.unit).requires_grad_()
+        value = self.density(vector, jacobian=self.jacobian)[0]
+        gradient = torch.autograd.grad(value, vector)[0][0] * self.unit
         number = float(value.detach())
         if not math.isfinite(number):
             return math.inf, np.zeros_like(u)
-        if number > trace.value:
-            trace.vector, trace.value = vector.detach(), number
-        return -number, -(gradient * unit).numpy()
+        if number > self.value:
+            self.best, self.value = vector.detach(), number
+        return -number, -gradient.cpu().numpy()
 
-    def record(_: np.ndarray) -> None:
-        trace.history.append(trace.value)
-        bar.update()
+    def record(self, _: Any = None) -> None:
+        """Keep the objective of a finished step."""
+        self.history.append(self.value)
+        self.bar.update()
 
-    first, _ = negative(np.zeros(start.shape[1]))
-    trace.history.append(-first)
-    if not math.isfinite(first):
-        return Run(start, trace.history, Status.DIVERGED)
-    options = {
-        "maxiter": max_steps,
-        "maxfun": 20 * max_steps,
-        "ftol": tolerance / max(1.0, abs(first)),
-        "gtol": 0.0,
-        "maxcor": MEMORY,
-    }
-    try:
+    def run(self, tolerance: float, max_steps: int) -> bool:
+        """Climb until a step gains less than this share; whether a limit came first."""
+        from scipy.optimize import minimize
+
+        evaluations = 20 * max_steps
         result = minimize(
-            negative,
-            np.zeros(start.shape[1]),
+            self,
+            np.zeros(self.start.shape[1]),
             jac=True,
             method="L-BFGS-B",
-            callback=record,
-            options=options,
+            callback=self.record,
+            options={
+                "maxiter": max_steps,
+                "maxfun": evaluations,
+                "ftol": tolerance,
+                "gtol": 0.0,
+                "maxcor": MEMORY,
+            },
         )
-    except KeyboardInterrupt:
-        return Run(trace.vector, trace.history, Status.INTERRUPTED)
-    reached_limit = result.nit >= max_steps or result.nfev >= 20 * max_steps
-    status = Status.STEP_LIMIT if reached_limit else Status.CONVERGED
-    return Run(trace.vector, trace.history, status)
+        return bool(result.nit >= max_steps or result.nfev >= evaluations)
 
 
 def units(density: LogDensity) -> Float[Tensor, "m"]:

@@ -70,18 +70,24 @@ class Options:
     device: torch.device | str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("n_starts", "max_steps"):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                raise ValueError(f"{name} must be a positive integer, got {value!r}")
-        for name in ("tolerance", "covariance_floor"):
-            value = getattr(self, name)
-            if not (isinstance(value, int | float) and 0 <= value < math.inf):
-                raise ValueError(
-                    f"{name} must be a finite number that is not negative, got {value!r}"
-                )
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or self.seed < 0:
-            raise ValueError(f"seed must be a non-negative integer, got {self.seed!r}")
+        check_count("n_starts", self.n_starts, 1)
+        check_count("max_steps", self.max_steps, 1)
+        check_count("seed", self.seed, 0)
+        check_number("tolerance", self.tolerance)
+        check_number("covariance_floor", self.covariance_floor)
+
+
+def check_count(name: str, value: Any, smallest: int) -> None:
+    """Refuse an option that is not an integer from `smallest` on."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+        raise ValueError(f"{name} must be an integer of at least {smallest}, got {value!r}")
+
+
+def check_number(name: str, value: Any) -> None:
+    """Refuse an option that is not a finite number, or is negative."""
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (number and 0 <= value < math.inf):
+        raise ValueError(f"{name} must be a finite number that is not negative, got {value!r}")
 
 
 @dataclass(frozen=True, eq=False)
