@@ -1,0 +1,21 @@
+"""Pictures of data, mixtures and fits: functions of (data, ax=None) that return the Axes.
+
+Where no Axes are given, pyplot makes them, so that `plt.show()` shows them; no other state of
+pyplot's is touched. Colours are those of Okabe & Ito (2008), which colour-blind readers can tell
+apart; a cluster has the same colour in all pictures that are given the same labels. This package
+is the only one that imports matplotlib.
+"""
+
+from .fits import comparison_figure, comparison_figures, parameter_errors, traces
+from .mixtures import clusters, density, responsibilities, scatter
+
+__all__ = [
+    "clusters",
+    "comparison_figure",
+    "comparison_figures",
+    "density",
+    "parameter_errors",
+    "responsibilities",
+    "scatter",
+    "traces",
+]

@@ -1,0 +1,237 @@
+"""Pictures of several fits beside each other: panels, objectives, errors."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from ..metrics import adjusted_rand
+from ..mixture import GaussianMixture
+from ..observations import Observations, as_points
+from . import mixtures, parts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LEAST_GAP = 1e-9  # nats a point; below it, the scale of the traces is linear down to zero
+PANEL, KEY = 3.2, 1.6  # widths of a panel and of the key beside them, in inches
+SIZE = (6.4, 4.8)  # of other figures, in inches
+COLUMNS = 4  # most panels in a row
+ERRORS = {"weight_error": "weights", "mean_error": "means", "covariance_error": "covariances"}
+DASHES = ("-", "--", ":")  # one for each round through the colours
+
+
+class Traced(Protocol):
+    """What a trace needs to know of a fit."""
+
+    @property
+    def history(self) -> Tensor:
+        """The objective along the way, in nats."""
+
+    @property
+    def steps(self) -> int:
+        """Number of steps, over which the history is evenly spread."""
+
+    @property
+    def observations(self) -> Observations:
+        """The data."""
+
+
+class Pictured(mixtures.Fitted, Traced, Protocol):
+    """What all pictures of a comparison need to know of a fit."""
+
+
+def comparison_figure(
+    x: Any,
+    fits: Mapping[str, mixtures.Fitted | GaussianMixture],
+    labels: Any = None,
+    *,
+    feature_names: tuple[str, ...] | None = None,
+    figure: Figure | None = None,
+) -> Figure:
+    """A figure with the data in its first panel and the clusters of one fit in each other.
+
+    All panels have the same axes, and a cluster the same colour in each.
+
+    Args:
+        x: points, array-like of shape (n, d).
+        fits: fits or mixtures, by what their panels are called.
+        labels: true class of each point, shape (n,), or None; colours then follow the first fit.
+        feature_names: d names to show in place of x's own.
+        figure: an empty figure to draw in; a new one of pyplot's if there is none.
+
+    Raises:
+        ValueError: if x or labels do not have these shapes.
+    """
+    points, names = as_points(x)
+    figure = figure or _new_figure()
+    panels = _panels(figure, 1 + len(fits))
+    mixtures.scatter(points, labels, panels[0], feature_names or names)
+    panels[0].set_title("data" if labels is None else "data, true classes")
+    reference = labels
+    for (name, fit), ax in zip(fits.items(), panels[1:], strict=True):
+        predicted = mixtures.mixture_of(fit).predict(points).cpu()
+        reference = predicted if reference is None else reference
+        mixtures.clusters(fit, points, ax, reference)
+        score = "" if labels is None else f"   ARI {adjusted_rand(labels, predicted):.3f}"
+        ax.set_title(name + score)
+    _share_key(
+        figure, panels, "class" if labels is not None else f"cluster of {next(iter(fits), '')}"
+    )
+    _name_outer_axes(panels)
+    return figure
+
+
+def comparison_figures(
+    x: Any,
+    fits: Mapping[str, Pictured],
+    table: pd.DataFrame,
+    labels: Any = None,
+    feature_names: tuple[str, ...] | None = None,
+) -> dict[str, Figure]:
+    """The pictures of a comparison, as figures that pyplot does not know of.
+
+    Args:
+        x: points, array-like of shape (n, d).
+        fits: fits, by name.
+        table: the comparison's table, one row a fit.
+        labels: true class of each point, shape (n,), or None.
+        feature_names: d names to show in place of x's own.
+
+    Returns:
+        `data`, `clusters`, and where there is something to show in them, `traces` and
+        `parameter_errors`.
+    """
+    data, panels, lines, dots = (Figure(layout="compressed", figsize=SIZE) for _ in range(4))
+    mixtures.scatter(x, labels, data.subplots(), feature_names)
+    comparison_figure(x, fits, labels, feature_names=feature_names, figure=panels)
+    figures = {"data": data, "clusters": panels}
+    if any(len(fit.history) > 1 for fit in fits.values()):
+        traces(fits, lines.subplots())
+        figures["traces"] = lines
+    if table[list(ERRORS)].notna().any(axis=None):
+        parameter_errors(table, dots.subplots())
+        figures["parameter_errors"] = dots
+    return figures
+
+
+def _new_figure() -> Figure:
+    import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
+
+    return plt.figure(layout="compressed")
+
+
+def _panels(figure: Figure, count: int) -> list[Axes]:
+    """Panels on shared axes, in rows of about the same length."""
+    columns = _columns(count)
+    rows = math.ceil(count / columns)
+    figure.set_size_inches(PANEL * columns + KEY, PANEL * rows + 0.2)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for ax in grid.flat[count:]:
+        ax.remove()
+    return list(grid.flat[:count])
+
+
+def _columns(count: int) -> int:
+    """Panels in a row, of so many."""
+    return math.ceil(count / math.ceil(count / COLUMNS))
+
+
+def _share_key(figure: Figure, panels: list[Axes], title: str) -> None:
+    """One legend for all panels, in place of the first one's."""
+    if (legend := panels[0].get_legend()) is not None:
+        legend.remove()
+    keys = {
+        name: key
+        for ax in panels
+        for key, name in zip(*ax.get_legend_handles_labels(), strict=True)
+    }
+    legend = figure.legend(
+        list(keys.values()), list(keys), title=title, loc="outside right center", frameon=False
+    )
+    parts.show_plainly(legend)
+
+
+def _name_outer_axes(panels: list[Axes]) -> None:
+    """Keep the names of axes at the left and at the bottom only."""
+    columns = _columns(len(panels))
+    for i, ax in enumerate(panels):
+        if i % columns:
+            ax.set_ylabel("")
+        if i < len(panels) - columns:
+            ax.set_xlabel("")
+        else:
+            ax.tick_params(labelbottom=True)  # also above an empty place
+
+
+# ---------------------------------------------------------------------- lines and dots
+
+
+def traces(fits: Mapping[str, Traced], ax: Axes | None = None) -> Axes:
+    """Draw how far each fit's objective was from its best, along its steps.
+
+    Methods maximise different things: a likelihood, a posterior density, a lower bound. Only the
+    gap to a fit's own best value can be compared. It is in nats a point, on logarithmic scales;
+    fits that keep no trace, as k-means, are left out.
+
+    Args:
+        fits: fits, by what the legend calls them.
+        ax: where to draw.
+    """
+    ax = ax or parts.new_axes()
+    drawn = {name: fit for name, fit in fits.items() if len(fit.history) > 1}
+    for number, (name, fit) in enumerate(drawn.items()):
+        history = fit.history.numpy()
+        steps = np.linspace(0, fit.steps, len(history))
+        gap = (np.nanmax(history) - history) / fit.observations.n
+        dashes = DASHES[number // len(parts.COLOURS) % len(DASHES)]
+        ax.plot(steps, gap, dashes, color=parts.colour_of(number), label=name)
+    ax.set_xscale("symlog", linthresh=1)
+    ax.set_yscale("symlog", linthresh=LEAST_GAP)
+    ax.set_xlim(left=0)
+    ax.set_ylim(bottom=-0.2 * LEAST_GAP)  # a line at zero is seen whole
+    ax.set(xlabel="step", ylabel="below the fit's own best objective, nats a point")
+    ax.grid(alpha=0.3)
+    parts.draw_key(ax, "")
+    return ax
+
+
+def parameter_errors(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
+    """Draw the errors of weights, means and covariances of each method.
+
+    Args:
+        table: a comparison's table, one row a method, with the columns of `ERRORS`.
+        ax: where to draw.
+
+    Raises:
+        ValueError: if no row has an error, as without a known truth.
+    """
+    rows = table[list(ERRORS)].dropna(how="all").astype(float)
+    if rows.empty:
+        raise ValueError("the table has no parameter errors: they need data with a known truth")
+    ax = ax or parts.new_axes()
+    places = np.arange(len(rows))
+    for number, (column, name) in enumerate(ERRORS.items()):
+        ax.plot(
+            rows[column],
+            places + 0.2 * (number - 1),
+            parts.MARKERS[number],
+            color=parts.colour_of(number),
+            label=name,
+            clip_on=False,  # a dot at zero is seen whole
+        )
+    for place in places[1:]:
+        ax.axhline(place - 0.5, color="0.9", linewidth=0.8)
+    ax.set_yticks(places, [str(name) for name in rows.index])
+    ax.invert_yaxis()
+    ax.set_xlim(left=0, right=1.1 * rows.to_numpy().max())
+    ax.set_xlabel("weights: absolute;  means: in sd;  covariances: relative", fontsize="medium")
+    ax.grid(axis="x", alpha=0.3)
+    parts.draw_key(ax, "error of")
+    return ax

@@ -1,0 +1,193 @@
+"""Pictures of points, and of one mixture: clusters, density, responsibilities."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+from matplotlib.axes import Axes
+
+from ..mixture import GaussianMixture
+from ..observations import as_points
+from ..posterior import Posterior
+from . import parts
+from .views import (
+    colours_of_components,
+    mixtures_drawn,
+    ranks,
+    view_of_mixture,
+    view_of_points,
+)
+
+DRAWS = 40  # posterior draws that are shown
+
+
+class Fitted(Protocol):
+    """What a picture of a mixture needs to know of a fit."""
+
+    @property
+    def mixture(self) -> GaussianMixture:
+        """The point estimate."""
+
+    @property
+    def posterior(self) -> Posterior | None:
+        """Draws, if there are any."""
+
+
+def scatter(
+    x: Any,
+    labels: Any = None,
+    ax: Axes | None = None,
+    feature_names: Sequence[str] | None = None,
+    *,
+    features: Sequence[int | str] | None = None,
+) -> Axes:
+    """Draw points, coloured by class; of univariate data, a stacked histogram.
+
+    Args:
+        x: points, array-like of shape (n, d).
+        labels: class of each point, shape (n,), with -1 for outliers, drawn as crosses; or None.
+        ax: where to draw.
+        feature_names: d names to show in place of x's own.
+        features: names or numbers of one or two features to show; None shows all of one or two,
+            and the first two principal axes of more.
+
+    Raises:
+        ValueError: if x or labels do not have these shapes, or a feature does not exist.
+    """
+    points, names = as_points(x)
+    view = view_of_points(points, feature_names or names, features)
+    ax = parts.prepared(ax, view)
+    classes = None if labels is None else ranks(labels, len(points))
+    parts.draw_points(ax, view.points(points), classes)
+    if labels is not None:
+        parts.draw_key(ax, "class")
+    return ax
+
+
+def clusters(
+    fit: Fitted | GaussianMixture,
+    x: Any,
+    ax: Axes | None = None,
+    labels: Any = None,
+    *,
+    features: Sequence[int | str] | None = None,
+) -> Axes:
+    """Draw points coloured by their most probable component, with the components.
+
+    Means are crosses, and covariances ellipses at one and two standard deviations; thin ellipses
+    at two show posterior draws, if the fit has any. Of univariate data, the curves are each
+    component's share of the density, over a histogram.
+
+    Args:
+        fit: a fit, or a mixture.
+        x: points, array-like of shape (n, d).
+        ax: where to draw.
+        labels: true class of each point, shape (n,), or None. Components then have the colours of
+            the classes that they hold most of, and points in a cluster of another class are ringed.
+        features: as in `scatter`.
+
+    Raises:
+        ValueError: if x or labels do not have these shapes, or a feature does not exist.
+    """
+    mixture = mixture_of(fit)
+    points, _ = as_points(x, n_features=mixture.n_features)
+    view = view_of_points(points, mixture.feature_names, features)
+    ax, shown = parts.prepared(ax, view), view.points(points)
+    predicted = mixture.predict(points).cpu()
+    classes = None if labels is None else ranks(labels, len(points))
+    numbers = colours_of_components(predicted, mixture.n_components, classes)
+    colours = [parts.colour_of(number) for number in numbers.tolist()]
+    draws = [view.mixture(draw) for draw in _draws(fit)]
+    parts.draw_points(ax, shown, numbers[predicted])
+    if not view.is_plane:
+        parts.draw_curves(ax, view.mixture(mixture), draws)
+        parts.draw_bells(ax, view.mixture(mixture), colours)
+        return ax
+    if classes is not None:
+        parts.draw_rings(ax, shown, (classes >= 0) & (classes != numbers[predicted]))
+    parts.draw_thin_ellipses(ax, draws, colours)
+    parts.draw_ellipses(ax, view.mixture(mixture), colours)
+    return ax
+
+
+def responsibilities(
+    fit: Fitted | GaussianMixture,
+    x: Any,
+    ax: Axes | None = None,
+    labels: Any = None,
+    *,
+    features: Sequence[int | str] | None = None,
+) -> Axes:
+    """Draw how surely each point belongs to each component: the soft assignment.
+
+    The colour of a point is the mean of the components' colours under its responsibilities, and
+    its edge is the darker, the less certain they are. Of univariate data, they are curves.
+
+    Args:
+        fit: a fit, or a mixture.
+        x: points, array-like of shape (n, d).
+        ax: where to draw.
+        labels: true class of each point, for the colours, as in `clusters`.
+        features: as in `scatter`.
+
+    Raises:
+        ValueError: if x or labels do not have these shapes, or a feature does not exist.
+    """
+    mixture = mixture_of(fit)
+    points, _ = as_points(x, n_features=mixture.n_features)
+    view = view_of_points(points, mixture.feature_names, features)
+    ax, shown = parts.prepared(ax, view), view.points(points)
+    share = mixture.responsibilities(points).cpu().double()
+    classes = None if labels is None else ranks(labels, len(points))
+    numbers = colours_of_components(share.argmax(1), mixture.n_components, classes)
+    colours = [parts.colour_of(number) for number in numbers.tolist()]
+    if view.is_plane:
+        parts.draw_blended(ax, shown, share, colours)
+    else:
+        parts.draw_shares(ax, shown[:, 0], view.mixture(mixture), colours)
+    return ax
+
+
+def density(
+    fit: Fitted | GaussianMixture,
+    ax: Axes | None = None,
+    x: Any = None,
+    *,
+    features: Sequence[int | str] | None = None,
+) -> Axes:
+    """Draw the density: a curve, or the regions that hold 50, 90 and 99 % of the probability.
+
+    Args:
+        fit: a fit, or a mixture. Of a fit with posterior draws, thin curves show the densities of
+            draws along one axis.
+        ax: where to draw.
+        x: points to draw with it, array-like of shape (n, d), or None.
+        features: as in `scatter`; the principal axes are the mixture's.
+
+    Raises:
+        ValueError: if x does not have this shape, or a feature does not exist.
+    """
+    mixture = mixture_of(fit)
+    view = view_of_mixture(mixture, features)
+    ax = parts.prepared(ax, view)
+    if x is not None:
+        points, _ = as_points(x, n_features=mixture.n_features)
+        parts.draw_points(ax, view.points(points), None)
+    if view.is_plane:
+        parts.draw_regions(ax, view.mixture(mixture))
+    else:
+        parts.draw_curves(ax, view.mixture(mixture), [view.mixture(m) for m in _draws(fit)])
+    return ax
+
+
+def mixture_of(fit: Fitted | GaussianMixture) -> GaussianMixture:
+    """The mixture of a fit, or the mixture itself."""
+    return fit if isinstance(fit, GaussianMixture) else fit.mixture
+
+
+def _draws(fit: Fitted | GaussianMixture) -> list[GaussianMixture]:
+    """Some mixtures from the posterior, if the fit has one."""
+    if isinstance(fit, GaussianMixture) or fit.posterior is None:
+        return []
+    return mixtures_drawn(fit.posterior, fit.mixture, DRAWS)

@@ -1,0 +1,264 @@
+"""The parts that pictures are made of: axes, points, ellipses, curves and contours."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import PathCollection
+from matplotlib.colors import to_rgb
+from matplotlib.legend import Legend
+from matplotlib.patches import Ellipse, Patch
+from torch import Tensor
+
+from ..mixture import GaussianMixture
+from .views import View
+
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
+MARKERS = "osD^vP"  # one for each round through the colours
+DARK, GREY = "0.15", "0.6"
+BINS = 40
+MANY = 1000  # points
+KEY_SIZE = 30.0  # area of a point in a legend, in square typographic points
+GRID = 201  # points along an axis at which a density is evaluated
+REACH = 3.5  # standard deviations about each mean over which a density is drawn
+REGIONS = (0.99, 0.9, 0.5)  # probabilities that the contours of a density hold
+SHADES = (0.08, 0.25, 0.55)  # how dark their insides are
+RING, MEAN = "in another cluster", "mean, 1 and 2 sd"  # in legends
+ALIKE = 3.0  # ratio of two axes' lengths up to which they have the same scale
+
+
+def prepared(ax: Axes | None, view: View) -> Axes:
+    """Axes that carry the names of a view; new ones of pyplot's if there are none."""
+    ax = ax or new_axes()
+    ax.set_xlabel(view.names[0])
+    ax.set_ylabel(view.names[1] if view.is_plane else "density")
+    return ax
+
+
+def new_axes() -> Axes:
+    """Axes in a new figure of pyplot's."""
+    import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
+
+    return plt.subplots(layout="constrained")[1]
+
+
+def colour_of(number: int) -> str:
+    """The colour of a class or component; grey for an outlier."""
+    return GREY if number < 0 else COLOURS[number % len(COLOURS)]
+
+
+# ---------------------------------------------------------------------- points
+
+
+def draw_points(ax: Axes, shown: Float[Tensor, "n v"], numbers: Int[Tensor, "n"] | None) -> None:
+    """Points of a plane, or a stacked histogram, by colour number; grey where there are none."""
+    draw = _scatter if shown.shape[1] == 2 else _stack
+    if numbers is None:
+        return draw(ax, [shown.numpy()], [None])
+    values = numbers.unique().tolist()
+    return draw(ax, [shown[numbers == value].numpy() for value in values], values)
+
+
+def _scatter(ax: Axes, groups: list[np.ndarray], numbers: Sequence[int | None]) -> None:
+    n = sum(len(group) for group in groups)
+    for group, number in zip(groups, numbers, strict=True):
+        outlier = number is not None and number < 0
+        ax.scatter(
+            group[:, 0],
+            group[:, 1],
+            s=_size(n),
+            color=GREY if number is None else colour_of(number),
+            marker="x" if outlier else MARKERS[(number or 0) // len(COLOURS) % len(MARKERS)],
+            linewidths=0.8 if outlier else 0,
+            alpha=0.6,
+            label=_name(number),
+            zorder=2 - len(group) / n,  # small groups on top of large ones
+            rasterized=n > MANY,  # a vector file of so many points is slow to open
+        )
+    _scale_alike(ax, np.concatenate(groups))
+
+
+def _stack(ax: Axes, groups: list[np.ndarray], numbers: Sequence[int | None]) -> None:
+    values = np.concatenate(groups)
+    edges = np.histogram_bin_edges(values, BINS)
+    weight = 1 / (len(values) * (edges[1] - edges[0]))
+    ax.hist(
+        [group[:, 0] for group in groups],
+        edges.tolist(),
+        weights=[np.full(len(group), weight) for group in groups],
+        stacked=True,
+        color=[GREY if number is None else colour_of(number) for number in numbers],
+        label=[_name(number) for number in numbers],
+        alpha=0.45,
+    )
+
+
+def _name(number: int | None) -> str:
+    """What a legend calls a class; one with a leading underscore is left out of it."""
+    if number is None:
+        return "_points"
+    return "outlier" if number < 0 else str(number)
+
+
+def _size(n: int) -> float:
+    """Area of a point among n, in square typographic points."""
+    return float(np.clip(6000 / n, 3, 20))
+
+
+def _scale_alike(ax: Axes, points: Float[np.ndarray, "n 2"]) -> None:
+    """Give both axes one scale where the points are about as high as wide: circles are round."""
+    width, height = np.ptp(points, axis=0)
+    if width < ALIKE * height and height < ALIKE * width:
+        ax.set_aspect("equal", adjustable="box")
+
+
+def draw_rings(ax: Axes, shown: Float[Tensor, "n 2"], chosen: Bool[Tensor, "n"]) -> None:
+    """A ring around each chosen point, unless they are among so many that rings would hide them."""
+    if not chosen.any() or len(shown) > MANY:
+        return
+    x, y = shown[chosen].numpy().T
+    size = 2.5 * _size(len(shown))
+    ax.scatter(x, y, s=size, facecolors="none", edgecolors=DARK, linewidths=0.9, label=RING)
+
+
+def draw_blended(
+    ax: Axes, shown: Float[Tensor, "n 2"], share: Float[Tensor, "n k"], colours: list[str]
+) -> None:
+    """Points in the mean of the components' colours, their edges dark where that is uncertain."""
+    palette = np.array([to_rgb(colour) for colour in colours])
+    entropy = torch.special.entr(share).sum(1).numpy() / math.log(max(2, len(colours)))
+    edges = np.concatenate([np.zeros((len(share), 3)), np.sqrt(entropy)[:, None]], 1)
+    order = entropy.argsort()  # the uncertain ones on top
+    x, y = shown.numpy()[order].T
+    ax.scatter(
+        x,
+        y,
+        s=1.5 * _size(len(shown)),
+        c=(share.numpy() @ palette)[order].clip(0, 1),
+        edgecolors=edges[order].clip(0, 1),
+        linewidths=1.0,
+    )
+    _scale_alike(ax, shown.numpy())
+
+
+def draw_key(ax: Axes, title: str, keys: Sequence[Artist] | None = None) -> None:
+    """A legend beside the axes, where it hides nothing."""
+    keys = ax.get_legend_handles_labels()[0] if keys is None else keys
+    place = (1.0, 0.5)
+    legend = ax.legend(
+        handles=keys, title=title, loc="center left", bbox_to_anchor=place, frameon=False
+    )
+    show_plainly(legend)
+
+
+def show_plainly(legend: Legend) -> None:
+    """Give the points in a legend one size, however small they are in the picture."""
+    for key in legend.legend_handles:
+        if isinstance(key, PathCollection):
+            key.set_sizes([KEY_SIZE])
+            key.set_alpha(1.0)
+
+
+# ---------------------------------------------------------------------- components
+
+
+def draw_ellipses(ax: Axes, mixture: GaussianMixture, colours: list[str]) -> None:
+    """Means as crosses, covariances as ellipses at one and two standard deviations."""
+    for mean, covariance, colour in zip(*_plane(mixture), colours, strict=True):
+        for deviations in (1, 2):
+            ax.add_patch(_ellipse(mean, covariance, deviations, color=colour, linewidth=1.8))
+    x, y = mixture.means.numpy().T
+    ax.scatter(x, y, marker="+", s=60, color=DARK, linewidths=1.5, zorder=4, label=MEAN)
+    ax.autoscale_view()
+
+
+def draw_thin_ellipses(ax: Axes, mixtures: list[GaussianMixture], colours: list[str]) -> None:
+    """Covariances of many mixtures, as thin ellipses at two standard deviations."""
+    for mixture in mixtures:
+        for mean, covariance, colour in zip(*_plane(mixture), colours, strict=True):
+            ax.add_patch(_ellipse(mean, covariance, 2, color=colour, linewidth=0.5, alpha=0.35))
+    if mixtures:
+        ax.plot([], [], DARK, linewidth=0.5, alpha=0.35, label="posterior draws, 2 sd")
+
+
+def _plane(mixture: GaussianMixture) -> tuple[np.ndarray, np.ndarray]:
+    return mixture.means.numpy(), mixture.covariances.numpy()
+
+
+def _ellipse(
+    mean: Float[np.ndarray, "2"],
+    covariance: Float[np.ndarray, "2 2"],
+    deviations: float,
+    **style: Any,
+) -> Ellipse:
+    """The ellipse at so many standard deviations."""
+    variances, axes = np.linalg.eigh(covariance)
+    short, long = 2 * deviations * np.sqrt(variances)
+    angle = math.degrees(math.atan2(axes[1, 1], axes[0, 1]))
+    return Ellipse((mean[0], mean[1]), long, short, angle=angle, fill=False, **style)
+
+
+def draw_bells(ax: Axes, mixture: GaussianMixture, colours: list[str]) -> None:
+    """Each component's share of a density over one axis."""
+    grid = _grid(mixture, 0)
+    share = mixture.responsibilities(grid) * mixture.log_prob(grid).exp()[:, None]
+    for component, colour in enumerate(colours):
+        ax.plot(grid.numpy(), share[:, component].numpy(), color=colour, linewidth=3)
+
+
+def draw_shares(
+    ax: Axes, x: Float[Tensor, "n"], mixture: GaussianMixture, colours: list[str]
+) -> None:
+    """Responsibilities as curves over one axis, above a tick for each point."""
+    grid = _grid(mixture, 0)
+    share = mixture.responsibilities(grid).numpy()
+    for component, colour in enumerate(colours):
+        ax.plot(grid.numpy(), share[:, component], color=colour, linewidth=1.8)
+    ax.plot(x.numpy(), np.full(len(x), -0.04), "|", color=DARK, alpha=0.3, markersize=5)
+    ax.set_ylabel("responsibility")
+
+
+def draw_curves(ax: Axes, mixture: GaussianMixture, draws: list[GaussianMixture]) -> None:
+    """A density over one axis, with those of posterior draws as thin curves."""
+    grid = _grid(mixture, 0)
+    x = grid.numpy()
+    for i, draw in enumerate(draws):
+        name = "_draw" if i else "posterior draws"
+        ax.plot(x, draw.log_prob(grid).exp().numpy(), "0.4", lw=0.5, alpha=0.4, label=name)
+    height = mixture.log_prob(grid).exp().numpy()
+    ax.plot(x, height, DARK, linewidth=1, label="mixture", zorder=2.5)
+
+
+def draw_regions(ax: Axes, mixture: GaussianMixture) -> None:
+    """The smallest regions of a plane that hold given probabilities, as contours."""
+    across, up = _grid(mixture, 0), _grid(mixture, 1)
+    points = torch.cartesian_prod(across, up)
+    height = mixture.log_prob(points).exp().reshape(GRID, GRID).T.numpy()
+    levels = _levels(height)
+    shades = [(*to_rgb(COLOURS[0]), alpha) for alpha in SHADES]
+    ax.contourf(across.numpy(), up.numpy(), height, [*levels, 1.01 * height.max()], colors=shades)
+    ax.contour(across.numpy(), up.numpy(), height, levels, colors=DARK, linewidths=0.6)
+    inside = zip(reversed(REGIONS), reversed(shades), strict=True)
+    keys = [Patch(fc=shade, ec=DARK, lw=0.6, label=f"{region:.0%}") for region, shade in inside]
+    draw_key(ax, "probability\ninside", keys)
+
+
+def _levels(height: Float[np.ndarray, "g g"]) -> list[float]:
+    """Densities above which a grid holds the probabilities of `REGIONS`."""
+    falling = np.sort(height, axis=None)[::-1]
+    held = falling.cumsum() / falling.sum()
+    return [float(falling[np.searchsorted(held, region)]) for region in REGIONS]
+
+
+def _grid(mixture: GaussianMixture, axis: int) -> Float[Tensor, "g"]:
+    """Places along an axis that cover all components."""
+    sd = mixture.covariance_matrices()[:, axis, axis].sqrt()
+    low, high = mixture.means[:, axis] - REACH * sd, mixture.means[:, axis] + REACH * sd
+    return torch.linspace(float(low.min()), float(high.max()), GRID, dtype=torch.float64)

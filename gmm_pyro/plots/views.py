@@ -1,0 +1,195 @@
+"""What pictures show, before anything is drawn: planes through d features, and cluster colours.
+
+A view is linear, so what it shows of a mixture is again a mixture, and what it shows of posterior
+draws is a list of mixtures.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..covariance import Parameters
+from ..mixture import GaussianMixture
+from ..posterior import Posterior
+
+# ---------------------------------------------------------------------- planes
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """A linear map from d features to the v axes of a picture, v = 1 or 2.
+
+    Attributes:
+        origin: the point that is shown at zero, float64, shape (d,).
+        axes: coefficients of the picture's axes, shape (d, v).
+        names: labels of the picture's axes.
+    """
+
+    origin: Float[Tensor, "d"]
+    axes: Float[Tensor, "d v"]
+    names: tuple[str, ...]
+
+    @property
+    def is_plane(self) -> bool:
+        """Whether there are two axes."""
+        return len(self.names) == 2
+
+    def points(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n v"]:
+        """The points as the picture shows them."""
+        return (x.detach().cpu().double() - self.origin) @ self.axes
+
+    def mixture(self, mixture: GaussianMixture) -> GaussianMixture:
+        """The mixture as the picture shows it: its marginal along the picture's axes."""
+        dense = mixture.covariance_matrices().cpu().double()
+        shown = self.axes.T @ dense @ self.axes
+        weights = mixture.weights.cpu().double()
+        return GaussianMixture(
+            weights / weights.sum(), self.points(mixture.means), (shown + shown.mT) / 2
+        )
+
+
+def view_of_points(
+    x: Float[Tensor, "n d"], names: Sequence[str], features: Sequence[int | str] | None = None
+) -> View:
+    """The view of points: of chosen features, of all, or of principal axes where there are many.
+
+    Args:
+        x: points, shape (n, d).
+        names: d feature names.
+        features: names or numbers of one or two features; None takes all of one or two, and the
+            first two principal axes of more.
+
+    Raises:
+        ValueError: if a feature does not exist, or there are not one or two different ones.
+
+    Example:
+        >>> view_of_points(torch.eye(3), ["a", "b", "c"], features=["c", 0]).names
+        ('c', 'a')
+    """
+    x = x.detach().cpu().double()
+    covariance = torch.cov(x.T).reshape(x.shape[1], x.shape[1])
+    return _view(x.mean(0), covariance, names, features)
+
+
+def view_of_mixture(mixture: GaussianMixture, features: Sequence[int | str] | None = None) -> View:
+    """The view of a mixture, as `view_of_points` of very many points drawn from it."""
+    mean, covariance = (t.cpu().double() for t in (mixture.mean(), mixture.covariance()))
+    return _view(mean, covariance, mixture.feature_names, features)
+
+
+def _view(
+    mean: Float[Tensor, "d"],
+    covariance: Float[Tensor, "d d"],
+    names: Sequence[str],
+    features: Sequence[int | str] | None,
+) -> View:
+    if features is None and len(names) > 2:
+        return _principal_view(mean, covariance)
+    columns = [
+        _column(name, names) for name in (range(len(names)) if features is None else features)
+    ]
+    if len(columns) not in (1, 2) or len(set(columns)) != len(columns):
+        raise ValueError(f"features must be one or two different columns, got {features!r}")
+    axes = torch.eye(len(names), dtype=torch.float64)[:, columns]
+    return View(torch.zeros_like(mean), axes, tuple(names[i] for i in columns))
+
+
+def _principal_view(mean: Float[Tensor, "d"], covariance: Float[Tensor, "d d"]) -> View:
+    """The first two principal axes of the features in units of their standard deviations.
+
+    The sign of an axis is that of its largest coefficient, so that pictures can be compared.
+    """
+    sd = covariance.diagonal().sqrt()
+    values, vectors = torch.linalg.eigh(covariance / sd / sd[:, None])
+    share, axes = values.flip(0)[:2] / values.sum(), vectors.flip(1)[:, :2]
+    largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
+    names = (f"principal axis {i + 1} ({share[i]:.0%} of variance)" for i in range(2))
+    return View(mean, axes * largest.sign() / sd[:, None], tuple(names))
+
+
+def _column(feature: int | str, names: Sequence[str]) -> int:
+    if isinstance(feature, str) and feature in names:
+        return list(names).index(feature)
+    if isinstance(feature, int) and 0 <= feature < len(names):
+        return feature
+    raise ValueError(f"no feature {feature!r}: there are {', '.join(names)}")
+
+
+# ---------------------------------------------------------------------- draws
+
+
+def mixtures_drawn(
+    posterior: Posterior, like: GaussianMixture, count: int
+) -> list[GaussianMixture]:
+    """At most `count` mixtures, evenly spaced among the draws of a posterior.
+
+    Args:
+        posterior: draws of the model's sites, components aligned with the mixture's.
+        like: a mixture of the same family and features.
+        count: how many at most.
+    """
+    draws = {name: values.flatten(0, 1) for name, values in posterior.draws.items()}
+    index = torch.linspace(0, len(draws["means"]) - 1, min(count, len(draws["means"]))).long()
+    sites = {name: values[index] for name, values in draws.items()}
+    parameters = Parameters(sites["weights"].log(), sites["means"], like.family.factor(sites))
+    return [
+        GaussianMixture.from_parameters(
+            like.family, parameters[[i]], feature_names=like.feature_names
+        )
+        for i in range(len(index))
+    ]
+
+
+# ---------------------------------------------------------------------- colours
+
+
+def ranks(labels: Any, n: int) -> Int[Tensor, "n"]:
+    """Classes numbered from 0 in their order; outliers, which are negative, become -1.
+
+    Raises:
+        ValueError: if there are not n labels.
+
+    Example:
+        >>> ranks([7, 3, 3, -1], 4).tolist()
+        [1, 0, 0, -1]
+    """
+    given = torch.as_tensor(np.asarray(labels)).long()
+    if given.shape != (n,):
+        raise ValueError(f"labels must have shape ({n},), got {tuple(given.shape)}")
+    classes = given[given >= 0].unique()
+    return torch.where(given >= 0, torch.searchsorted(classes, given), -1)
+
+
+def colours_of_components(
+    predicted: Int[Tensor, "n"], k: int, classes: Int[Tensor, "n"] | None
+) -> Int[Tensor, "k"]:
+    """A colour number for each component: that of the class with which it shares most points.
+
+    Components and classes are matched one to one; components without a class get numbers that no
+    class has.
+
+    Args:
+        predicted: component of each point.
+        k: number of components.
+        classes: class of each point, from 0, with -1 for none; None leaves components as they are.
+
+    Example:
+        >>> colours_of_components(torch.tensor([0, 0, 1]), 2, torch.tensor([1, 1, 0])).tolist()
+        [1, 0]
+    """
+    from scipy.optimize import linear_sum_assignment
+
+    if classes is None:
+        return torch.arange(k)
+    size = max(k, int(classes.max()) + 1)
+    known = classes >= 0
+    shared = torch.bincount(predicted[known] * size + classes[known], minlength=size * size)
+    _, colours = linear_sum_assignment(shared.reshape(size, size).numpy(), maximize=True)
+    return torch.as_tensor(colours[:k])
