@@ -1,0 +1,100 @@
+"""A comparison as a table in a terminal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from rich.table import Table
+
+GAP = 2  # blanks between columns
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of numbers.
+
+    Attributes:
+        name: its name in `Comparison.table`.
+        header: what the terminal calls it.
+        form: format of its numbers.
+        rank: the first ranks are shown first where there is no room for all.
+    """
+
+    name: str
+    header: str
+    form: str
+    rank: int
+
+    def cells(self, table: pd.DataFrame) -> list[str]:
+        """The numbers as text; nothing where one is missing."""
+        values = table[self.name]
+        gone = values.isna()
+        return ["" if gone[row] else format(values[row], self.form) for row in table.index]
+
+
+COLUMNS = (
+    Column("steps", "steps", "d", 6),
+    Column("seconds", "seconds", ".2f", 4),
+    Column("log_likelihood", "log lik.", ".4f", 1),
+    Column("held_out_log_density", "held out", ".4f", 2),
+    Column("bic", "BIC", ".1f", 7),
+    Column("ari", "ARI", ".3f", 3),
+    Column("weight_error", "weights", ".3f", 10),
+    Column("mean_error", "means", ".3f", 9),
+    Column("covariance_error", "covs.", ".3f", 8),
+    Column("kl_to_truth", "KL", ".4f", 5),
+)
+
+
+def terminal_table(table: pd.DataFrame, width: int) -> Table:
+    """A comparison's table, as many columns as fit into so many characters."""
+    from rich import box
+    from rich.table import Table
+
+    columns = columns_that_fit(table, width)
+    padding = (0, GAP - 1, 0, 0)  # the box puts one more blank between columns
+    result = Table(box=box.SIMPLE_HEAD, padding=padding, pad_edge=False, show_edge=False)
+    for header in columns:
+        is_text = header in ("method", "status")
+        result.add_column(header, justify="left" if is_text else "right", no_wrap=True)
+    for row in zip(*columns.values(), strict=True):
+        result.add_row(*row)
+    return result
+
+
+def columns_that_fit(table: pd.DataFrame, width: int) -> dict[str, list[str]]:
+    """Cells by header: what matters most, as far as there is room; columns without values do not.
+
+    Args:
+        table: one row a method, by name, as `Comparison.table`.
+        width: how many characters a line has.
+    """
+    words = {"method": list(table.index), "status": [brief(text) for text in table["status"]]}
+    room = width - sum(_width(header, cells) for header, cells in words.items())
+    numbers = {}
+    for column in sorted(COLUMNS, key=lambda column: column.rank):
+        cells = column.cells(table)
+        if any(cells):
+            room -= _width(column.header, cells)
+            if room < 0:
+                break
+            numbers[column.header] = cells
+    headers = [column.header for column in COLUMNS]
+    return words | {header: numbers[header] for header in headers if header in numbers}
+
+
+def brief(status: str) -> str:
+    """The heart of a status.
+
+    Example:
+        >>> brief("converged; degenerate: component 1 holds no point")
+        'degenerate'
+    """
+    return status.partition(":")[0].rpartition("; ")[2]
+
+
+def _width(header: str, cells: list[str]) -> int:
+    return max(map(len, [header, *cells])) + GAP
