@@ -85,7 +85,8 @@ def _cancels(
     observations: Observations,
 ) -> bool:
     """Whether the terms of z P z, about the data's centre, lose more than `IMPRECISE` nats."""
-    reach = family.square((parameters.means - observations.origin).abs())
+    deviation = family.scale_tril(parameters.factor, observations.d).square().sum(-1).sqrt()
+    reach = family.square((parameters.means - observations.origin).abs() + deviation)
     largest = (natural.quadratic.abs() * reach).flatten(2).sum(-1).amax()
     epsilon = torch.finfo(observations.x.dtype).eps
     sound = 2 * epsilon * largest <= max(IMPRECISE, 1e4 * epsilon)

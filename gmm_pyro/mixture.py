@@ -115,7 +115,7 @@ class GaussianMixture:
             family=family,
             feature_names=_check_names(feature_names, parameters.means.shape[-1]),
             parameters=Parameters(
-                parameters.log_weights.detach(),
+                parameters.log_weights.detach().log_softmax(-1),
                 parameters.means.detach(),
                 parameters.factor.detach(),
             ),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
-from dataclasses import FrozenInstanceError
+from dataclasses import FrozenInstanceError, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
-from gmm_pyro.covariance import FAMILIES, CovarianceFamily
+from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters
 from gmm_pyro.mixture import GaussianMixture
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -461,6 +461,29 @@ def test_parameters_of_a_set_make_the_same_mixture(
     )
     assert same_mixture(again, mixture)
     close(again.parameters.factor, mixture.parameters.factor)
+
+
+@every_family
+def test_weights_of_a_set_are_normalised(
+    family: CovarianceFamily, mixture: GaussianMixture
+) -> None:
+    shifted = replace(mixture.parameters, log_weights=mixture.parameters.log_weights + 1)
+    again = GaussianMixture.from_parameters(family, shifted)
+    x = points(20, 3)
+    close(again.log_prob(x), mixture.log_prob(x))
+    close(again.sample(3), mixture.sample(3))
+
+
+def test_a_factor_is_kept_where_its_covariance_has_no_cholesky_factor() -> None:
+    """(1, 0), (1, 1e-9) squares to a matrix of ones, which is singular."""
+    factor = torch.tensor([[[[1.0, 0.0], [1.0, 1e-9]]]], dtype=torch.float64)
+    log_weights, means = factor.new_zeros(1, 1), factor.new_zeros(1, 1, 2)
+    mixture = GaussianMixture.from_parameters(
+        FAMILIES["full"], Parameters(log_weights, means, factor)
+    )
+    assert mixture.covariances.tolist() == [[[1.0, 1.0], [1.0, 1.0]]]
+    expected = -np.log(2 * np.pi) - np.log(1e-9) - 0.5
+    close(mixture.log_prob([[1.0, 1.0]]), [expected])
 
 
 W, M, C = [0.4, 0.6], [[0.0, 0.0], [1.0, 1.0]], [np.eye(2), np.eye(2)]

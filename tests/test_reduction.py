@@ -238,6 +238,20 @@ def test_the_kernel_is_chosen_before_digits_are_lost(
     torch.testing.assert_close(ours, dense_log_density(family, p, x), rtol=0, atol=1e-9)  # nats
 
 
+@pytest.mark.parametrize("name", ["full", "tied"])
+@pytest.mark.parametrize("gap", [1e-2, 1e-5, 1e-8, 1e-11], ids="1 - {:g}".format)
+def test_the_kernel_is_chosen_before_a_correlation_loses_digits(name: str, gap: float) -> None:
+    """A component at the data's centre, whose features are nearly the same."""
+    family = FAMILIES[name]
+    factor = torch.tensor([[[[1.0, 0.0], [1 - gap, math.sqrt(2 * gap)]]]], dtype=torch.float64)
+    p = Parameters(factor.new_zeros(1, 1), factor.new_zeros(1, 1, 2), factor)
+    x = normal(200, 2) @ factor[0, 0].T
+    observations = observe(torch.cat([x, -x]))
+    ours = reduction.log_density(observations, theta_of(family, p, observations))
+    dense = dense_log_density(family, p, observations.x)
+    torch.testing.assert_close(ours, dense, rtol=0, atol=1e-9)  # nats
+
+
 @every_family
 @pytest.mark.parametrize("d", [1, 2])
 def test_gradcheck(family: CovarianceFamily, d: int, random_parameters: Callable) -> None:
