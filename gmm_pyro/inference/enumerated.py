@@ -21,9 +21,11 @@ from .task import Outcome, Run, Task, iterate
 
 Engine = Literal["collapsed", "enumerated"]
 
-BLOCK = 50  # steps whose mean loss is one entry of the history
-FINAL_PARTICLES = 64  # draws that the reported ELBO is the mean of
-INITIAL_SCALE = 0.02  # of a guide: narrow, so that components do not swap or merge early
+BLOCK = 25  # steps whose mean loss is one entry of the history
+WINDOW = 4  # blocks on either side of the comparison that ends a noisy climb
+FINAL_PARTICLES = 64  # draws that the reported ELBO is the mean of; 16 times as many at once
+INITIAL_SCALE = 0.05  # of a guide: narrow, so that components do not swap or merge early
+RATE = 0.02  # first step size of Adam
 SLOWEST = 0.01  # share of the first rate that is left at the step limit
 
 
@@ -74,7 +76,7 @@ def run_pyro_svi(
         guide = _guide(task, _site_values(density, start))
         run = _train(task, guide, bar, noisy=True)
         ours = isinstance(task.options.guide, str)
-        loss = _loss(particles=FINAL_PARTICLES, at_once=ours)
+        loss = _loss(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
         elbo = -float(loss.loss(task.model, guide, task.observations.x, **_weights(task)))
         draws = _draws_at_once(task, guide, density) if ours else _draws(task, guide, density)
     centre = density.unconstrain(draws).mean(0, keepdim=True)
@@ -121,7 +123,7 @@ def _train(task: Task, guide: Callable[..., Any], bar: tqdm[Any], *, noisy: bool
     from pyro.optim import ClippedAdam
 
     decay = SLOWEST ** (1 / task.options.max_steps)
-    optimiser = ClippedAdam({"lr": task.options.rate, "lrd": decay, "clip_norm": 1e6})
+    optimiser = ClippedAdam({"lr": task.options.rate or RATE, "lrd": decay, "clip_norm": 1e6})
     svi = SVI(task.model, guide, optimiser, _loss())
     blocks: list[Tensor] = []
 
@@ -143,12 +145,18 @@ def _train(task: Task, guide: Callable[..., Any], bar: tqdm[Any], *, noisy: bool
 
 
 def _settled(blocks: list[Tensor], tolerance: float, *, noisy: bool) -> bool:
-    """Whether the last two blocks differ by less than the tolerance or than their noise."""
-    before, after = blocks[-2:]
+    """Whether the objective has stopped rising: by less than the tolerance, or than its noise.
+
+    A noisy one is judged by the means of two windows of blocks, and must rise by less than half of
+    the standard error of their difference.
+    """
     if not noisy:
-        return bool(abs(after[-1] - before[-1]) <= tolerance)
-    noise = ((before.var() + after.var()) / BLOCK).sqrt()
-    return bool(abs(after.mean() - before.mean()) <= max(tolerance, float(noise)))
+        return bool(abs(blocks[-1][-1] - blocks[-2][-1]) <= tolerance)
+    if len(blocks) < 2 * WINDOW:
+        return False
+    after, before = torch.cat(blocks[-WINDOW:]), torch.cat(blocks[-2 * WINDOW : -WINDOW])
+    noise = ((before.var() + after.var()) / len(after)).sqrt()
+    return bool(after.mean() - before.mean() <= max(tolerance, float(noise) / 2))
 
 
 def _loss(particles: int = 1, *, at_once: bool = False) -> Any:

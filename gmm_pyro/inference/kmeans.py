@@ -61,7 +61,7 @@ def fit_kmeans(task: Task) -> Outcome:
         history=[-float(clusters.inertia_)],
         status=Status.CONVERGED if converged else Status.STEP_LIMIT,
         steps=int(clusters.n_iter_),
-        diagnostics={"inertia": float(clusters.inertia_)},
+        diagnostics={"inertia": float(clusters.inertia_), "labels": labels},
     )
 
 

@@ -33,6 +33,7 @@ GUIDES = ("normal", "multivariate", "low_rank")
 JUDGES = 256  # fixed draws that blocks are judged by
 MODE_TOLERANCE = 1e-8  # nats a point, for the mode that the guide starts from
 LARGEST_CURVATURE = 300  # unconstrained numbers up to which the whole Hessian is taken
+RATE = 0.05  # first step size, in standard deviations of the guide
 SETS_AT_ONCE = 64  # parameter sets in one batch of gradients
 
 
@@ -47,7 +48,8 @@ class SVIOptions(Options):
         n_particles: draws a step.
         n_draws: draws that the posterior keeps.
         batch_size: points in a minibatch, or None for all.
-        rate: first step size of Adam.
+        rate: first step size of Adam: of the guide's own units for the collapsed engine, of
+            Pyro's parameters for the enumerated one, which does not average its iterates.
     """
 
     max_steps: int = 3000
@@ -57,7 +59,7 @@ class SVIOptions(Options):
     n_particles: int = 16
     n_draws: int = 1000
     batch_size: int | None = None
-    rate: float = 0.05
+    rate: float | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,7 +133,7 @@ def _run_collapsed(task: Task, density: LogDensity, guide: Guide, bar: tqdm[Any]
         gradient,
         objective,
         guide.loc.new_zeros(guide.n_parameters),
-        rate=task.options.rate,
+        rate=task.options.rate or RATE,
         tolerance=task.options.tolerance * task.observations.total_weight,
         max_steps=task.options.max_steps,
         bar=bar,

@@ -20,6 +20,8 @@ from ..posterior import Posterior
 
 State = TypeVar("State")
 
+ROUNDING = 1e-15  # relative change of an objective that is no change
+
 
 class FitWarning(UserWarning):
     """A fit that did not converge, or whose solution is degenerate."""
@@ -49,7 +51,7 @@ class Options:
             GaussianMixture.
         n_starts: restarts that are tried as one batch.
         max_steps: most steps.
-        tolerance: change of the objective, in nats a point, below which a fit has converged.
+        tolerance: gain of the objective that may be left, in nats a point, when a fit stops.
         covariance_floor: smallest eigenvalue of a covariance in units of each feature's variance.
             It binds only on a component that would otherwise be thinner; 0 switches it off.
         progress: whether to show a progress bar on standard error.
@@ -198,8 +200,23 @@ def iterate(
 
 
 def stalled(tolerance: float) -> Callable[[list[float]], bool]:
-    """The rule that stops when the last step changed the objective by less than this."""
-    return lambda history: abs(history[-1] - history[-2]) <= tolerance
+    """The rule that stops a linearly converging climb within `tolerance` nats of where it leads.
+
+    Successive gains shrink by a ratio ρ, so what is left after a gain g is about g ρ / (1 - ρ):
+    Aitken's extrapolation (Böhning et al. 1994). A small last gain alone says little where ρ is
+    close to one.
+    """
+
+    def rule(history: list[float]) -> bool:
+        gain = history[-1] - history[-2]
+        if abs(gain) <= ROUNDING * abs(history[-1]):
+            return True
+        if abs(gain) > tolerance or len(history) < 3:
+            return False
+        ratio = gain / (history[-2] - history[-3] or gain)
+        return ratio < 1 and gain * ratio / (1 - ratio) <= tolerance
+
+    return rule
 
 
 def progress_bar(task: Task) -> tqdm[Any]:
