@@ -258,7 +258,7 @@ def _count(test_size: float, n: int) -> int:
     """A number of points, from a share or a number."""
     if 0 < test_size < 1:
         return max(1, round(test_size * n))
-    if test_size < 1 or test_size != int(test_size):
+    if not test_size >= 1 or test_size % 1:  # NaN is neither
         raise ValueError(
             "test_size must be a share between 0 and 1, or a whole number of points, "
             f"got {test_size!r}"
