@@ -32,7 +32,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line; bad input ends in one line on standard error and exit code 2."""
     try:
-        sys.exit(app(standalone_mode=False))
+        sys.exit(app(standalone_mode=False) or 0)
     except typer.Abort:
         sys.exit(INTERRUPTED)
     except Exception as error:

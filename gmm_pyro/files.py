@@ -110,10 +110,10 @@ def _kind(path: Path) -> str:
 def _read(path: Path) -> pd.DataFrame:
     import pandas as pd
 
-    read: Any = getattr(pd, f"read_{_kind(path)}")
+    is_csv = _kind(path) == "csv"
     try:
         with _pyarrow_named(path):
-            return read(path)
+            return pd.read_csv(path) if is_csv else pd.read_parquet(path)
     except ValueError as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
 

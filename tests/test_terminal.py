@@ -1,0 +1,53 @@
+"""Claims about the printed table: what is shown, and that it fits."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from gmm_pyro.terminal import columns_that_fit
+
+TABLE = pd.DataFrame(
+    {
+        "status": ["converged", "converged; degenerate: all points are in one component"],
+        "steps": pd.array([12, None], dtype="Int64"),
+        "seconds": [0.1234, 10.0],
+        "log_likelihood": [-3.85538, -1234.5],
+        "held_out_log_density": [-3.9, float("nan")],
+        "bic": [2410.2, 1e6],
+        "ari": [1.0, 0.5],
+        "weight_error": [0.001, 0.5],
+        "mean_error": [0.03, 0.5],
+        "covariance_error": [0.14, 0.5],
+        "kl_to_truth": [0.0194, 2.0],
+    },
+    index=["em", "svi:enumerated"],
+)
+
+
+@pytest.mark.parametrize("width", [50, 60, 80, 100, 120, 200])
+def test_no_line_is_wider_than_the_terminal(width: int) -> None:
+    columns = columns_that_fit(TABLE, width)
+    widths = [max(map(len, [header, *cells])) for header, cells in columns.items()]
+    assert sum(widths) + 2 * len(widths) <= width
+
+
+def test_a_wide_terminal_shows_all_and_a_narrow_one_what_matters_most() -> None:
+    headers = list(columns_that_fit(TABLE, 200))
+    assert headers == [
+        *("method", "status", "steps", "seconds", "log lik.", "held out", "BIC", "ARI"),
+        *("weights", "means", "covs.", "KL"),
+    ]
+    assert list(columns_that_fit(TABLE, 45)) == ["method", "status", "log lik."]
+
+
+def test_cells_are_rounded_and_empty_where_there_is_no_number() -> None:
+    columns = columns_that_fit(TABLE, 200)
+    assert columns["status"] == ["converged", "degenerate"]
+    assert columns["steps"] == ["12", ""]
+    assert columns["log lik."] == ["-3.8554", "-1234.5000"]
+    assert columns["held out"] == ["-3.9000", ""]
+
+
+def test_columns_without_numbers_are_left_out() -> None:
+    assert "KL" not in columns_that_fit(TABLE.assign(kl_to_truth=float("nan")), 200)
