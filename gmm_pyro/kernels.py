@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
 from .covariance.family import Sets
-from .observations import ROWS, Observations, chunks
+from .observations import Observations, passes
 
 CHUNK_BYTES = 2 << 20  # a chunk's features and logits: they stay in the second-level cache
 SHORTEST_CHUNK = 256  # points; shorter products are slower than a larger chunk's cache misses
@@ -231,7 +231,7 @@ def _second_moment(family: CovarianceFamily, observations: Observations) -> Tens
     key = f"second moment, {family.name}"
     if key not in observations.cache:
         total = torch.zeros((), dtype=torch.float64, device=observations.x.device)
-        for rows in chunks(observations.n, ROWS):
+        for rows in passes(observations.x):
             z = observations.x[rows].double() - observations.origin
             weight = z.new_ones(len(z))
             if observations.sample_weight is not None:

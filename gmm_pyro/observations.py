@@ -18,7 +18,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-ROWS = 65_536  # rows read at a time where a whole pass over the data needs a temporary
+ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,6 +72,11 @@ def chunks(n: int, rows: int) -> Iterator[slice]:
     return (slice(first, min(first + rows, n)) for first in range(0, n, rows))
 
 
+def passes(points: Float[Tensor, "n d"]) -> Iterator[slice]:
+    """Slices of rows for a pass over the data with temporaries of about half a megabyte."""
+    return chunks(len(points), max(1, ROWS // points.shape[1]))
+
+
 def observe(
     x: Any,
     *,
@@ -101,7 +106,7 @@ def observe(
     """
     points, names = as_points(x, dtype=dtype, device=device)
     weight = None if sample_weight is None else _as_weights(sample_weight, points)
-    used = points if weight is None else points[weight > 0]
+    used = points if weight is None or (weight > 0).all() else points[weight > 0]
     if len(used) < n_components:
         kind = "points" if weight is None else "points of positive weight"
         raise ValueError(
@@ -109,6 +114,7 @@ def observe(
         )
     _refuse_constant_columns(used, names)
     origin, scale = _location_and_scale(points, weight)
+    _refuse_extreme(scale, names)
     return Observations(points, weight, origin, scale, names)
 
 
@@ -246,7 +252,7 @@ def _refuse_non_finite(points: Tensor, names: tuple[str, ...]) -> None:
         return
     for word, is_bad in (("NaN", torch.isnan), ("infinite", torch.isinf)):
         count, first = 0, None
-        for rows in chunks(len(points), ROWS):
+        for rows in passes(points):
             bad = is_bad(points[rows])
             if first is None and bad.any():
                 row, column = bad.nonzero()[0].tolist()
@@ -268,6 +274,16 @@ def _refuse_constant_columns(points: Tensor, names: tuple[str, ...]) -> None:
         raise ValueError(
             f"x must vary in every column; constant over its {len(points)} rows: {listed}"
         )
+
+
+def _refuse_extreme(scale: Tensor, names: tuple[str, ...]) -> None:
+    """Refuse columns whose squares leave the range of the numbers."""
+    for name, spread in zip(names, scale.tolist(), strict=True):
+        if not 1e-100 < spread < 1e100:
+            raise ValueError(
+                f"x must have columns of moderate size; the standard deviation of {name!r} is "
+                f"{spread:g}, whose square is out of range: choose other units"
+            )
 
 
 def _as_weights(sample_weight: Any, points: Tensor) -> Float[Tensor, "n"]:
@@ -294,9 +310,9 @@ def _location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, 
     weight = points.new_ones(1).expand(len(points)) if weight is None else weight
     total = weight.double().sum()
     mean = torch.zeros(points.shape[1], dtype=torch.float64, device=points.device)
-    for rows in chunks(len(points), ROWS):
+    for rows in passes(points):
         mean += weight[rows].double() @ points[rows].double() / total
     variance = torch.zeros_like(mean)
-    for rows in chunks(len(points), ROWS):
+    for rows in passes(points):
         variance += weight[rows].double() @ (points[rows].double() - mean).square_() / total
     return mean.to(points).double(), variance.sqrt()  # x - origin is then the same in either type

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -32,7 +32,7 @@ from torch import Tensor
 
 from .covariance import CovarianceFamily, Parameters, Statistics
 from .kernels import Kernel, Theta, kernel_for, theta_of
-from .observations import Observations, chunks
+from .observations import Observations
 from .threads import map_in_threads, one_thread_a_product
 
 BLOCKS = 16  # units of work handed to threads; sums are added in their order, whoever made them
@@ -101,13 +101,18 @@ def reduce(observations: Observations, theta: Theta, assign: Assign = softmax) -
         Statistics in float64; log_norm is in nats.
     """
     kernel = kernel_for(theta, observations)
-    starts = range(0, observations.n, kernel.rows)
-    per_block = math.ceil(len(starts) / BLOCKS)
-    blocks = [starts[i : i + per_block] for i in range(0, len(starts), per_block)]
+    blocks = _blocks(observations, kernel)
     work = functools.partial(_reduce_block, observations, theta, assign)
     parts = [work(blocks[0], kernel)] if len(blocks) == 1 else map_in_threads(work, blocks)
     log_norm, *sums = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
     return kernel.statistics(log_norm, tuple(sums))
+
+
+def _blocks(observations: Observations, kernel: Kernel) -> list[range]:
+    """The first rows of all chunks, in at most `BLOCKS` groups."""
+    starts = range(0, observations.n, kernel.rows)
+    size = math.ceil(len(starts) / BLOCKS)
+    return [starts[i : i + size] for i in range(0, len(starts), size)]
 
 
 def maximise(
@@ -196,30 +201,37 @@ def log_likelihood(
 
 def log_density(observations: Observations, theta: Theta) -> Float[Tensor, "s n"]:
     """log p(x) of every point in nats."""
-    parts = [softmax(logits, rows) for rows, logits in _each_chunk(observations, theta)]
-    return torch.cat(parts, -1)
+    return _pointwise(observations, theta, lambda logits: softmax(logits, slice(None)))
 
 
 def responsibilities(observations: Observations, theta: Theta) -> Float[Tensor, "s k n"]:
     """Posterior probability of every component at every point."""
-    parts = []
-    for rows, logits in _each_chunk(observations, theta):
-        softmax(logits, rows)
-        parts.append(logits)
-    return torch.cat(parts, -1)
+
+    def normalised(logits: Float[Tensor, "s k n"]) -> Float[Tensor, "s k n"]:
+        softmax(logits, slice(None))
+        return logits
+
+    return _pointwise(observations, theta, normalised)
 
 
 def labels(observations: Observations, theta: Theta) -> Int[Tensor, "s n"]:
     """The most probable component of every point."""
-    return torch.cat([logits.argmax(1) for _, logits in _each_chunk(observations, theta)], -1)
+    return _pointwise(observations, theta, lambda logits: logits.argmax(1))
 
 
-def _each_chunk(
-    observations: Observations, theta: Theta
-) -> Iterator[tuple[slice, Float[Tensor, "s k n"]]]:
-    """Complete logits, chunk by chunk: a tied quadratic term is not left out."""
+@one_thread_a_product()
+@torch.no_grad()
+def _pointwise(
+    observations: Observations, theta: Theta, evaluate: Callable[[Tensor], Tensor]
+) -> Tensor:
+    """A function of the complete logits, which leave no tied quadratic term out."""
     if theta.family.tied and not theta.centred:
         theta = Theta.about_means(theta.family, theta.parameters)
-    kernel = kernel_for(theta, observations)
-    for rows in chunks(observations.n, kernel.rows):
-        yield rows, kernel.logits(observations.x[rows])
+
+    def work(starts: range) -> Tensor:
+        kernel = kernel_for(theta, observations)
+        pieces = (observations.x[first : first + kernel.rows] for first in starts)
+        return torch.cat([evaluate(kernel.logits(piece)) for piece in pieces], -1)
+
+    blocks = _blocks(observations, kernel_for(theta, observations))
+    return torch.cat(map_in_threads(work, blocks), -1)

@@ -23,6 +23,7 @@ from .reduction import Assign, given, given_labels, maximise, reduce
 
 SAMPLE = 2_000  # points that starting values are computed from, at least
 SAMPLE_A_MEAN = 20  # points for each entry of the means, at least
+THINNEST = 1e-12  # share of a feature's variance that a starting covariance has at least
 
 Start = Callable[[Observations, Float[Tensor, "d"], int, int, torch.Generator], Assign]
 
@@ -56,6 +57,8 @@ def k_means(
     from sklearn.cluster import KMeans
 
     x, weight = sample.standardised(unit), _numpy_weight(sample)
+    if len(np.unique(x, axis=0)) < k:  # k-means would warn of what the fit's diagnosis says
+        return k_means_plus_plus(sample, unit, k, n_starts, generator)
     labels = [
         KMeans(k, n_init=1, random_state=seed).fit(x, sample_weight=weight).labels_
         for seed in _seeds(n_starts, generator)
@@ -162,6 +165,7 @@ def _from_assignment(
     floor: Float[Tensor, "d"],
 ) -> Parameters:
     """The M-step from responsibilities that do not depend on parameters."""
+    floor = torch.maximum(floor, THINNEST * observations.scale.square())
     event = family.n_covariances(sets[1]), *family.event_shape(observations.d)
     unit = family.fit(family.compress(torch.eye(observations.d)).to(floor), torch.zeros_like(floor))
     anywhere = Parameters(

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from sklearn.exceptions import ConvergenceWarning
 from torch import Tensor
 
 import gmm_pyro as gp
@@ -257,12 +256,7 @@ def test_a_mixture_must_fit_the_model_and_the_data(k: int, d: int, data: gp.Data
     "start",
     [
         "k-means++",
-        pytest.param(
-            "k-means",
-            marks=pytest.mark.xfail(
-                raises=ConvergenceWarning, reason="scikit-learn's warning reaches the user"
-            ),
-        ),
+        "k-means",
         "random",
         "random points",
     ],

@@ -12,6 +12,13 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,8 +52,8 @@ class Guide(ABC):
         """Draws as a differentiable function of the parameters."""
 
     @abstractmethod
-    def entropy(self, vector: Float[Tensor, "p"]) -> Float[Tensor, ""]:
-        """Entropy in nats."""
+    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
+        """The guide as a torch distribution over vectors of shape (m,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,9 +81,10 @@ class NormalGuide(Guide):
         """See the base class."""
         return self.location(vector) + self.scale * vector[len(self.loc) :].exp() * noise
 
-    def entropy(self, vector: Float[Tensor, "p"]) -> Float[Tensor, ""]:
+    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
         """See the base class."""
-        return (self.scale.log() + vector[len(self.loc) :]).sum() + _unit_entropy(self.loc)
+        scale = self.scale * vector[len(self.loc) :].exp()
+        return Independent(Normal(self.location(vector), scale, validate_args=False), 1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,17 +111,19 @@ class MultivariateGuide(Guide):
         self, vector: Float[Tensor, "p"], noise: Float[Tensor, "s e"]
     ) -> Float[Tensor, "s m"]:
         """See the base class."""
+        return self.location(vector) + noise @ self._factor(vector).T @ self.scale_tril.T
+
+    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
+        """See the base class."""
+        tril = self.scale_tril @ self._factor(vector)
+        return MultivariateNormal(self.location(vector), scale_tril=tril, validate_args=False)
+
+    def _factor(self, vector: Float[Tensor, "p"]) -> Float[Tensor, "m m"]:
+        """What the Cholesky factor at the start is multiplied by."""
         m = len(self.loc)
         row, column = torch.tril_indices(m, m, -1, device=vector.device)
-        factor = torch.diag(vector[m : 2 * m].exp())
-        factor = factor.index_put((row, column), vector[2 * m :])
-        return self.location(vector) + noise @ factor.T @ self.scale_tril.T
-
-    def entropy(self, vector: Float[Tensor, "p"]) -> Float[Tensor, ""]:
-        """See the base class."""
-        m = len(self.loc)
-        log_diagonal = self.scale_tril.diagonal().log() + vector[m : 2 * m]
-        return log_diagonal.sum() + _unit_entropy(self.loc)
+        diagonal = torch.diag(vector[m : 2 * m].exp())
+        return diagonal.index_put((row, column), vector[2 * m :])
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,23 +160,18 @@ class LowRankGuide(Guide):
         scale, factor = self._scale_and_factor(vector)
         return self.location(vector) + scale * (noise[:, :m] + noise[:, m:] @ factor.T)
 
-    def entropy(self, vector: Float[Tensor, "p"]) -> Float[Tensor, ""]:
-        """By the matrix determinant lemma."""
+    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
+        """See the base class."""
         scale, factor = self._scale_and_factor(vector)
-        inner = factor.T @ factor + torch.eye(factor.shape[1]).to(factor)
-        return scale.log().sum() + 0.5 * torch.logdet(inner) + _unit_entropy(self.loc)
+        return LowRankMultivariateNormal(
+            self.location(vector), scale[:, None] * factor, scale.square(), validate_args=False
+        )
 
     def _scale_and_factor(self, vector: Float[Tensor, "p"]) -> tuple[Tensor, Tensor]:
         m = len(self.loc)
         return self.scale * vector[m : 2 * m].exp(), self.factor + vector[2 * m :].view_as(
             self.factor
         )
-
-
-def _unit_entropy(loc: Float[Tensor, "m"]) -> float:
-    """Entropy of a standard normal in as many dimensions."""
-    half: float = 0.5 * (1 + torch.tensor(2 * torch.pi).log().item())
-    return len(loc) * half
 
 
 def guide_at_mode(
@@ -183,10 +188,9 @@ def guide_at_mode(
         curvature = torch.diag(curvature)
     if name == "normal":
         return NormalGuide(mode, curvature.diagonal().clamp_min(1e-8).rsqrt())
-    covariance = _inverse(curvature)
     if name == "multivariate":
-        return MultivariateGuide(mode, torch.linalg.cholesky(covariance))
-    return _low_rank(mode, covariance)
+        return MultivariateGuide(mode, torch.linalg.cholesky(_inverse(curvature)))
+    return _low_rank(mode, curvature)
 
 
 def _inverse(curvature: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
@@ -197,12 +201,10 @@ def _inverse(curvature: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
     return inverse
 
 
-def _low_rank(mode: Float[Tensor, "m"], covariance: Float[Tensor, "m m"]) -> LowRankGuide:
-    """The leading correlations, and what they leave of the variances."""
+def _low_rank(mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]) -> LowRankGuide:
+    """The mean-field scales, widened along the directions in which they are most too narrow."""
     rank = max(1, round(len(mode) ** 0.5))
-    variance = covariance.diagonal()
-    correlation = covariance * variance.rsqrt() * variance.rsqrt()[:, None]
-    values, vectors = torch.linalg.eigh(correlation)
-    leading = vectors[:, -rank:] * (values[-rank:] - 1).clamp_min(0.01).sqrt()
-    left = (1 - leading.square().sum(1)).clamp_min(0.1)
-    return LowRankGuide(mode, (variance * left).sqrt(), leading / left.sqrt()[:, None])
+    scale = curvature.diagonal().clamp_min(1e-8).rsqrt()
+    values, vectors = torch.linalg.eigh(_inverse(curvature) / scale / scale[:, None])
+    widening = (values[-rank:] - 1).clamp_min(0.01).sqrt()
+    return LowRankGuide(mode, scale, vectors[:, -rank:] * widening)
