@@ -60,12 +60,7 @@ def read_dataset(path: str | Path, label_column: str | None = None) -> FileConte
     path = Path(path)
     table = _read(path)
     names = [str(name) for name in table.columns]
-    if label_column is None and LABELS in names:
-        label_column = LABELS
-    if label_column is not None and label_column not in names:
-        close = difflib.get_close_matches(label_column, names, n=1)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"{path} has no column {label_column!r}: it has {', '.join(names)}{hint}")
+    label_column = _label_column(path, names, label_column)
     labels = None if label_column is None else _classes(table.pop(label_column))
     features = table.select_dtypes("number").loc[:, lambda t: ~t.columns.str.match("Unnamed: ")]
     if features.shape[1] == 0:
@@ -74,6 +69,17 @@ def read_dataset(path: str | Path, label_column: str | None = None) -> FileConte
     dataset = Dataset(points, labels, None, path.stem, feature_names)
     left_out = tuple(str(name) for name in table.columns if name not in features.columns)
     return FileContent(dataset, label_column, left_out)
+
+
+def _label_column(path: Path, names: list[str], wanted: str | None) -> str | None:
+    """The column of the classes: the one that is wanted, or else "label", if there is one."""
+    if wanted is None:
+        return LABELS if LABELS in names else None
+    if wanted in names:
+        return wanted
+    close = difflib.get_close_matches(wanted, names, n=1)
+    hint = f"; did you mean {close[0]!r}?" if close else ""
+    raise ValueError(f"{path} has no column {wanted!r}: it has {', '.join(names)}{hint}")
 
 
 def write_dataset(data: Dataset, path: str | Path) -> Path:

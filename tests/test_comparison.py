@@ -18,7 +18,8 @@ import pytest
 import torch
 
 from gmm_pyro import metrics
-from gmm_pyro.comparison import COLUMNS, COUNTS, WORDS, Comparison, compare
+from gmm_pyro.comparison import COLUMNS, Comparison, compare
+from gmm_pyro.comparison.scores import COUNTS, WORDS
 from gmm_pyro.datasets import Dataset, iris, make_mixture, three_clusters
 from gmm_pyro.inference.fit import METHODS, Method, fit
 from gmm_pyro.inference.task import Outcome, Status, Task
@@ -191,12 +192,20 @@ class TestFailures:
 
     def test_an_interrupted_fit_is_the_last_one(self, method) -> None:
         def stop(task: Task) -> Outcome:
-            return replace(METHODS["em"].run(task), status=Status.INTERRUPTED)
+            status = Status.INTERRUPTED if task.observations.n == DATA.n else Status.CONVERGED
+            return replace(METHODS["em"].run(task), status=status)
 
         comparison = compare(MODEL, DATA, [method(stop), "kmeans"])
         assert list(comparison.table["status"]) == ["interrupted", "not run: interrupted"]
         assert list(comparison.fits) == ["own"]
         assert comparison.interrupted
+
+    def test_an_interrupt_while_a_method_warms_up_is_not_lost(self, method) -> None:
+        def stop(task: Task) -> Outcome:
+            return replace(METHODS["em"].run(task), status=Status.INTERRUPTED)
+
+        comparison = compare(MODEL, DATA, [method(stop), "kmeans"])
+        assert list(comparison.table["status"]) == ["not run: interrupted"] * 2
 
     def test_warnings_of_fits_become_notes_and_words_of_the_status(self) -> None:
         options = {"em": {"max_steps": 1, "n_starts": 1}}
@@ -239,7 +248,7 @@ class TestBadInput:
         ],
     )
     def test_names_are_checked_before_anything_runs(self, methods, message, monkeypatch) -> None:
-        monkeypatch.setattr("gmm_pyro.comparison.fit", lambda *_, **__: pytest.fail("it ran"))
+        monkeypatch.setattr("gmm_pyro.comparison.run.fit", lambda *_, **__: pytest.fail("it ran"))
         with pytest.raises(ValueError, match=message):
             compare(MODEL, DATA, methods)
 

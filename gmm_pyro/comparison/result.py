@@ -1,0 +1,111 @@
+"""What a comparison is: a table and fits, with their pictures and files."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..datasets import Dataset
+from ..inference.fit import METHODS, Fit
+from ..threads import one_thread_a_product
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.figure import Figure
+
+FIGURES = ("data", "clusters", "traces", "parameter_errors")
+DOTS_PER_INCH = 150
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Fits of several methods to the same data, and how good they are.
+
+    A fit goes by the name that it was asked for with: `method`, or `method:engine`.
+
+    Attributes:
+        table: a pandas frame with one row a method, by name, and the columns `COLUMNS`; what cannot
+            be had without a truth, labels or held-out data is empty. `seconds` is wall-clock time
+            without what a method imports when it is first used; `log_likelihood` is the mean log
+            density of the data that were fitted, `held_out_log_density` that of other data, both in
+            nats a point; `bic` is lower for better fits; `ari`, `nmi` and `accuracy` hold the most
+            probable components against the labels; the errors are those of
+            `metrics.parameter_errors`; `kl_to_truth` is the Kullback-Leibler divergence from the
+            truth in nats, by Monte Carlo.
+        fits: the fits that were made, by name.
+        dataset: the data that were fitted.
+        held_out: other data of the same kind, or None.
+        notes: what the methods warned of, by name; those without warnings are left out.
+        interrupted: whether an interrupt (Ctrl-C) ended the comparison early.
+    """
+
+    table: pd.DataFrame
+    fits: Mapping[str, Fit]
+    dataset: Dataset
+    held_out: Dataset | None
+    notes: Mapping[str, tuple[str, ...]]
+    interrupted: bool = False
+
+    def plot(self) -> Figure:
+        """A figure with the data, and beside them the clusters of each fit."""
+        from .. import plots  # matplotlib takes a second to import
+
+        data = self.dataset
+        return plots.comparison_figure(
+            data.x, self.fits, data.labels, feature_names=data.feature_names
+        )
+
+    def save(self, folder: str | Path) -> list[Path]:
+        """Write the table, the pictures and the mixtures into a folder.
+
+        These are `comparison.csv`, `figures/*.png` and `mixtures/<name>.json`, with "-" for the ":"
+        in a name. They replace those of an earlier comparison; other files in the folder stay.
+        Nothing appears in its place before everything is written.
+
+        Returns:
+            The paths of the files.
+
+        Raises:
+            OSError: if the folder cannot be written.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
+            self._write(Path(partial))
+            return _move_into_place(Path(partial), folder)
+
+    @one_thread_a_product()
+    def _write(self, folder: Path) -> None:
+        from .. import plots
+
+        (folder / "figures").mkdir()
+        (folder / "mixtures").mkdir()
+        for name, result in self.fits.items():
+            result.mixture.save(folder / "mixtures" / f"{name.replace(':', '-')}.json")
+        data = self.dataset
+        figures = plots.comparison_figures(
+            data.x, self.fits, self.table, data.labels, data.feature_names
+        )
+        for name, figure in figures.items():
+            figure.savefig(folder / "figures" / f"{name}.png", dpi=DOTS_PER_INCH)
+        self.table.to_csv(folder / "comparison.csv", index=False)
+
+
+def _move_into_place(partial: Path, folder: Path) -> list[Path]:
+    """Move the files of one folder into another one, which loses those of an earlier comparison."""
+    written = [path.relative_to(partial) for path in partial.rglob("*.*") if path.is_file()]
+    for path in written:
+        (folder / path).parent.mkdir(exist_ok=True)
+        os.replace(partial / path, folder / path)
+    figures = [folder / "figures" / f"{name}.png" for name in FIGURES]
+    mixtures = [
+        path for path in folder.glob("mixtures/*.json") if path.stem.partition("-")[0] in METHODS
+    ]
+    kept = [folder / path for path in sorted(written)]
+    for path in {*figures, *mixtures} - {*kept}:
+        path.unlink(missing_ok=True)
+    return kept

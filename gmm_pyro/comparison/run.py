@@ -1,0 +1,212 @@
+"""`compare`: the same data and model, one method after the other."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+
+from ..datasets import Dataset
+from ..inference.fit import Fit, fit, method_named
+from ..inference.task import FitWarning, Status
+from ..model import MixtureModel
+from ..observations import as_points, observe
+from .result import Comparison
+from .scores import scores_of, table_of
+
+
+def compare(
+    model: MixtureModel,
+    data: Any,
+    methods: Sequence[str] = ("kmeans", "em", "gradient", "map", "svi"),
+    *,
+    seed: int = 0,
+    test_size: float | None = None,
+    progress: bool = False,
+    options: Mapping[str, Mapping[str, Any]] | None = None,
+) -> Comparison:
+    """Fit a model to the same data by several methods, and compare the results.
+
+    A method that fails does not stop the others: the table has the reason in its row, and so for
+    methods that an interrupt (Ctrl-C) kept from running. Warnings of fits become notes.
+
+    Args:
+        model: the model.
+        data: a `Dataset`, or points of shape (n, d) as `fit` takes them.
+        methods: names of methods, each once; "svi:enumerated" is a method and its engine.
+        seed: seed of every fit and of the held-out data.
+        test_size: how many points are held out, as a share of n or as a number. Of data with a
+            known truth, that many others are drawn from it (n, if None); of other data, they are
+            taken out at random (none, if None).
+        progress: whether each fit shows a progress bar on standard error.
+        options: options of single methods, by the names that `methods` has.
+
+    Raises:
+        ValueError: if the data, the model, a name or the size is not valid.
+
+    Example:
+        >>> from gmm_pyro.datasets import bimodal
+        >>> comparison = compare(MixtureModel(2), bimodal(), methods=["kmeans", "em"])
+        >>> float(comparison.table.loc["em", "ari"])
+        1.0
+    """
+    entries = _entries(methods, options or {}, {"seed": seed, "progress": progress})
+    train, held_out = _split(_dataset(data), test_size, seed)
+    observe(train.x, n_components=model.n_components)  # bad data are no method's failure
+    attempts: dict[str, Attempt] = {}
+    rows: dict[str, dict[str, Any]] = {}
+    interrupted = False
+    for entry in entries:
+        attempt = NOT_RUN if interrupted else _attempt(entry, model, train)
+        attempts[entry.name] = attempt
+        rows[entry.name] = _row(entry, attempt, train, held_out)
+        interrupted = interrupted or attempt.interrupted
+    return Comparison(
+        table=table_of(rows),
+        fits={name: attempt.fit for name, attempt in attempts.items() if attempt.fit},
+        dataset=train,
+        held_out=held_out,
+        notes={name: attempt.notes for name, attempt in attempts.items() if attempt.notes},
+        interrupted=interrupted,
+    )
+
+
+# ---------------------------------------------------------------------- methods
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A method to be run, by the name that it was asked for with."""
+
+    name: str
+    method: str
+    engine: str | None
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt:
+    """What came of an entry."""
+
+    status: str
+    fit: Fit | None = None
+    notes: tuple[str, ...] = ()
+    interrupted: bool = False
+
+
+NOT_RUN = Attempt("not run: interrupted", interrupted=True)
+
+
+def _entries(
+    methods: Sequence[str], options: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any]
+) -> list[Entry]:
+    """The methods to be run; every name is checked before the first one is."""
+    names = [methods] if isinstance(methods, str) else list(methods)
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"methods must hold one or more different names, got {names}")
+    for name in options:
+        if name not in names:
+            raise ValueError(f"options are for {name!r}, which is not among {', '.join(names)}")
+    return [_entry(name, {**common, **options.get(name, {})}) for name in names]
+
+
+def _entry(name: str, options: Mapping[str, Any]) -> Entry:
+    method, _, engine = name.partition(":")
+    known: Any = method_named(method).options
+    if engine and not hasattr(known, "engine"):
+        raise ValueError(f"method {method!r} has no engines, got {name!r}")
+    chosen = engine or options.get("engine", getattr(known, "engine", None))
+    if chosen is None:
+        return Entry(name, method, None, options)
+    known(engine=chosen)  # refuses an engine that does not exist
+    return Entry(name, method, chosen, {**options, "engine": chosen})
+
+
+# ---------------------------------------------------------------------- data
+
+
+def _dataset(data: Any) -> Dataset:
+    if isinstance(data, Dataset):
+        return data
+    points, names = as_points(data)
+    return Dataset(points.cpu(), None, None, "data", names)
+
+
+def _split(data: Dataset, test_size: float | None, seed: int) -> tuple[Dataset, Dataset | None]:
+    """The data to be fitted, and held-out data of the same kind."""
+    if data.truth is not None:
+        return data, data.held_out(data.n if test_size is None else _count(test_size, data.n), seed)
+    if test_size is None:
+        return data, None
+    count = _count(test_size, data.n)
+    if count >= data.n:
+        raise ValueError(f"test_size must leave points to fit, got {count} of {data.n}")
+    order = torch.randperm(data.n, generator=torch.Generator().manual_seed(seed))
+    return _rows(data, order[count:].sort().values), _rows(data, order[:count].sort().values)
+
+
+def _count(test_size: float, n: int) -> int:
+    """A number of points, from a share or a number."""
+    if 0 < test_size < 1:
+        return max(1, round(test_size * n))
+    if not test_size >= 1 or test_size % 1:  # NaN is neither
+        raise ValueError(
+            "test_size must be a share between 0 and 1, or a whole number of points, "
+            f"got {test_size!r}"
+        )
+    return int(test_size)
+
+
+def _rows(data: Dataset, index: torch.Tensor) -> Dataset:
+    labels = None if data.labels is None else data.labels[index]
+    return replace(data, x=data.x[index], labels=labels)
+
+
+# ---------------------------------------------------------------------- one fit
+
+
+def _attempt(entry: Entry, model: MixtureModel, data: Dataset) -> Attempt:
+    """A fit, or why there is none."""
+    import pandas as pd
+
+    frame = pd.DataFrame(data.x.numpy(), columns=list(data.feature_names))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FitWarning)
+        try:
+            _rehearse(entry)
+            result = fit(model, frame, entry.method, **entry.options)
+        except KeyboardInterrupt:
+            return NOT_RUN
+        except Exception as error:
+            reason = " ".join(str(error).split()) or "no message"
+            return Attempt(f"failed: {type(error).__name__}: {reason}")
+    notes = tuple(str(warning.message) for warning in caught)
+    return Attempt(_status(result), result, notes, result.status is Status.INTERRUPTED)
+
+
+def _rehearse(entry: Entry) -> None:
+    """One step on a few points, so that what a method imports is not counted as its time."""
+    options = {"engine": entry.engine} if entry.engine else {}
+    points = [[0.0], [1.0], [3.0], [4.0]]
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
+        warnings.simplefilter("ignore")
+        result = fit(MixtureModel(1), points, entry.method, max_steps=1, **options)
+        if result.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+
+
+def _status(result: Fit) -> str:
+    """How a fit ended, in few words, with what is wrong with the solution."""
+    problems = result.diagnostics["problems"]
+    words = result.status.name.lower().replace("_", " ")
+    return f"{words}; degenerate: {'; '.join(problems)}" if problems else words
+
+
+def _row(entry: Entry, attempt: Attempt, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
+    """One row of the table."""
+    row = {"method": entry.method, "engine": entry.engine, "status": attempt.status}
+    return row if attempt.fit is None else row | scores_of(attempt.fit, data, held_out)

@@ -1,0 +1,77 @@
+"""How good fits are: the columns of a comparison's table."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
+
+from .. import metrics
+from ..datasets import OUTLIER, Dataset
+from ..inference.fit import Fit
+from ..mixture import GaussianMixture
+from ..threads import one_thread_a_product
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    *("method", "engine", "status", "steps", "seconds"),
+    *("log_likelihood", "held_out_log_density", "bic", "n_parameters"),
+    *("ari", "nmi", "accuracy"),
+    *("weight_error", "mean_error", "covariance_error", "kl_to_truth", "kl_standard_error"),
+)
+WORDS = ("method", "engine", "status")
+COUNTS = ("steps", "n_parameters")
+
+
+def table_of(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    """A table from rows by name; what a row does not have is empty."""
+    import pandas as pd
+
+    table = pd.DataFrame(list(rows.values()), index=list(rows), columns=list(COLUMNS))
+    types = {name: "Int64" if name in COUNTS else "float64" for name in COLUMNS[len(WORDS) :]}
+    return table.astype(types)
+
+
+@one_thread_a_product()
+def scores_of(result: Fit, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
+    """The numbers of one row; those that cannot be had are left out."""
+    mixture = result.mixture
+    scores = {
+        "steps": result.steps,
+        "seconds": result.seconds,
+        "log_likelihood": metrics.mean_log_density(mixture, data.x),
+        "bic": metrics.bic(mixture, data.x),
+        "n_parameters": mixture.n_parameters,
+    }
+    if held_out is not None:
+        scores["held_out_log_density"] = metrics.mean_log_density(mixture, held_out.x)
+    if data.labels is not None and (data.labels != OUTLIER).any():
+        scores |= _agreement(data.labels, mixture.predict(data.x))
+    if data.truth is not None:
+        scores |= _distances(data.truth, mixture)
+    return scores
+
+
+def _agreement(labels: Tensor, predicted: Tensor) -> dict[str, float]:
+    """Scores of the most probable components against the labels."""
+    return {
+        "ari": metrics.adjusted_rand(labels, predicted),
+        "nmi": metrics.normalised_mutual_information(labels, predicted),
+        "accuracy": metrics.accuracy(labels, predicted),
+    }
+
+
+def _distances(truth: GaussianMixture, mixture: GaussianMixture) -> dict[str, float]:
+    """Errors of the parameters, and the divergence of the density, from the truth's."""
+    errors = metrics.parameter_errors(mixture, truth)
+    divergence = metrics.kl_divergence(truth, mixture)
+    return {
+        "weight_error": errors.weights,
+        "mean_error": errors.means,
+        "covariance_error": errors.covariances,
+        "kl_to_truth": divergence.value,
+        "kl_standard_error": divergence.standard_error,
+    }
