@@ -71,9 +71,16 @@ class MixtureModel:
         return family_named(self.covariance)
 
     def specialise(self, x: Any) -> MixtureModel:
-        """The same model with the default priors made concrete for these data."""
+        """The same model with the default priors made concrete for these data.
+
+        Raises:
+            ValueError: if the priors are already concrete, for another number of features.
+        """
         p = self.priors
         if p is not None and p.location is not None and p.spread is not None:
+            d = x.d if isinstance(x, Observations) else as_points(x)[0].shape[1]
+            if len(p.spread) != d:
+                raise ValueError(f"x must have {len(p.spread)} features, got {d}")
             return self
         observations = x if isinstance(x, Observations) else observe(x)
         return replace(self, priors=(self.priors or Priors()).scaled_to(observations))
@@ -100,42 +107,58 @@ class MixtureModel:
             x: data of shape (n, d), observed at site "x"; None samples them.
             n: number of points where x is None.
             subsample_size: rows that the data plate takes at a time, as in `pyro.plate`.
-            sample_weight: weights that the log densities of the points are multiplied by.
+            sample_weight: weights of the points. Pyro takes one scale for all points that it
+                enumerates, so a weighted program has no site "assignment": "x" is then drawn from
+                the mixture, with the assignment summed out.
 
         Returns:
             The value of site "x".
+
+        Raises:
+            ValueError: if there are neither data nor a number of points, or the data do not have
+                as many features as the priors.
         """
         import pyro
-        import pyro.distributions as dist
 
         dtype = x.dtype if isinstance(x, Tensor) and x.is_floating_point() else None
         points = None if x is None else as_points(x, dtype=dtype)[0]
+        if points is None and n is None:
+            raise ValueError("n must be given where x is None: model(n=100)")
+        size = n if points is None else len(points)
         model = self if points is None else self.specialise(points)
         values = {
             name: pyro.sample(name, prior) for name, prior in model.sites(like=points).items()
         }
-        factor = self.family.factor(values)
-        size = n if points is None else len(points)
         with pyro.plate("points", size, subsample_size=subsample_size) as rows:
-            weight = 1.0 if sample_weight is None else sample_weight[rows]
-            with pyro.poutine.scale(scale=weight):
-                assignment = pyro.sample(
-                    "assignment",
-                    dist.Categorical(values["weights"]),
-                    infer={"enumerate": "parallel"},
-                )
-                emission = self._emission(values["means"], factor, assignment)
-                observed = None if points is None else points[rows]
-                return pyro.sample("x", emission, obs=observed)
+            observed = None if points is None else points[rows]
+            if sample_weight is None:
+                return pyro.sample("x", self._emission(values), obs=observed)
+            with pyro.poutine.scale(scale=torch.as_tensor(sample_weight)[rows]):
+                return pyro.sample("x", self._marginal(values), obs=observed)
 
-    def _emission(self, means: Tensor, factor: Tensor, assignment: Tensor) -> Any:
-        """Distribution of the points given their components."""
+    def _emission(self, values: dict[str, Tensor]) -> Any:
+        """Distribution of the points given their components, which are a site of their own."""
+        import pyro
+        import pyro.distributions as dist
         from pyro.ops.indexing import Vindex
 
+        means, factor = values["means"], self.family.factor(values)
+        component = pyro.sample(
+            "assignment", dist.Categorical(values["weights"]), infer={"enumerate": "parallel"}
+        )
         event = (slice(None),) * len(self.family.event_shape(means.shape[-1]))
-        component = torch.zeros_like(assignment) if self.family.tied else assignment
-        chosen = Vindex(factor)[(..., component, *event)]
-        return self.family.emission(Vindex(means)[..., assignment, :], chosen)
+        row = torch.zeros_like(component) if self.family.tied else component
+        chosen = Vindex(factor)[(..., row, *event)]
+        return self.family.emission(Vindex(means)[..., component, :], chosen)
+
+    def _marginal(self, values: dict[str, Tensor]) -> Any:
+        """Distribution of the points with their components summed out."""
+        import pyro.distributions as dist
+
+        factor = self.family.factor(values)
+        return dist.MixtureSameFamily(
+            dist.Categorical(values["weights"]), self.family.emission(values["means"], factor)
+        )
 
     def log_density(self, x: Any) -> LogDensity:
         """The model as a log density over one flat vector, given data or observations."""

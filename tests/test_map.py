@@ -208,7 +208,6 @@ def test_whole_weights_are_repeated_rows() -> None:
     torch.testing.assert_close(again, repeated.mixture.log_prob(data.x), rtol=0, atol=1e-3)
 
 
-@pytest.mark.xfail(reason="Pyro takes one scale for all points that it enumerates")
 def test_sample_weights_serve_both_engines() -> None:
     data = clusters()
     weight = 1 + torch.arange(data.n) % 3

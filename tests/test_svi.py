@@ -352,7 +352,6 @@ def test_what_is_no_guide_is_refused(options: dict[str, Any], message: str) -> N
         fit(clusters().x, **options)
 
 
-@pytest.mark.xfail(reason="they are taken as they come")
 @pytest.mark.parametrize(
     "options",
     [
@@ -384,7 +383,6 @@ def test_minibatches_find_the_same_answer() -> None:
     assert adjusted_rand(data.labels, batches.mixture.predict(data.x)) == 1.0
 
 
-@pytest.mark.xfail(raises=AssertionError, reason="it takes one particle and all rows, silently")
 @STEP_LIMIT
 @pytest.mark.parametrize("option", [{"n_particles": 5}, {"batch_size": 20}], ids=str)
 def test_the_enumerated_engine_heeds_or_refuses_every_option(option: dict[str, int]) -> None:

@@ -124,11 +124,13 @@ def _train(task: Task, guide: Callable[..., Any], bar: tqdm[Any], *, noisy: bool
 
     decay = SLOWEST ** (1 / task.options.max_steps)
     optimiser = ClippedAdam({"lr": task.options.rate or RATE, "lrd": decay, "clip_norm": 1e6})
-    svi = SVI(task.model, guide, optimiser, _loss())
+    loss = _loss(getattr(task.options, "n_particles", None) or 1)
+    svi = SVI(task.model, guide, optimiser, loss)
+    arguments = {**_weights(task), **_minibatch(task)}
     blocks: list[Tensor] = []
 
     def block(_: None) -> None:
-        losses = [svi.step(task.observations.x, **_weights(task)) for _ in range(BLOCK)]
+        losses = [svi.step(task.observations.x, **arguments) for _ in range(BLOCK)]
         blocks.append(-torch.tensor(losses, dtype=torch.float64))
 
     block(None)
@@ -169,6 +171,12 @@ def _weights(task: Task) -> dict[str, Any]:
     """Keyword arguments that the program is called with beside the data."""
     weight = task.observations.sample_weight
     return {} if weight is None else {"sample_weight": weight}
+
+
+def _minibatch(task: Task) -> dict[str, Any]:
+    """The keyword argument that makes the data plate take a part of the rows."""
+    size = getattr(task.options, "batch_size", None)
+    return {} if size is None or size >= task.observations.n else {"subsample_size": size}
 
 
 def _site_values(density: LogDensity, start: Float[Tensor, "1 m"]) -> dict[str, Tensor]:

@@ -19,7 +19,7 @@ from ..observations import Observations
 from ..reduction import log_likelihood
 from .adam import ascend
 from .em import best_starts
-from .task import Options, Outcome, Task, progress_bar
+from .task import Options, Outcome, Task, check_batch_and_rate, progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +35,10 @@ class GradientOptions(Options):
     tolerance: float = 1e-7
     rate: float = 0.05
     batch_size: int | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_batch_and_rate(self.batch_size, self.rate)
 
 
 def fit_gradient(task: Task) -> Outcome:
@@ -139,8 +143,13 @@ class MixtureModule(nn.Module):
         """Start from a mixture, in its dtype and on its device.
 
         Args:
-            mixture: the first values of the parameters; all of its weights must be positive.
+            mixture: the first values of the parameters.
+
+        Raises:
+            ValueError: if a weight is zero, since its logit is minus infinity.
         """
+        if not (mixture.weights > 0).all():
+            raise ValueError(f"weights must be positive, got {mixture.weights.tolist()}")
         super().__init__()
         self.family = mixture.family
         raw = transform_to(self.family.factor_support).inv(mixture.parameters.factor[0])
@@ -149,7 +158,13 @@ class MixtureModule(nn.Module):
         self.factor = nn.Parameter(raw.to(mixture.means).clone())
 
     def forward(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "n"]:
-        """Log density of each point in nats, shape (n,)."""
+        """Log density of each point in nats, shape (n,).
+
+        Raises:
+            ValueError: if x does not have shape (n, d).
+        """
+        if x.ndim != 2 or x.shape[1] != self.means.shape[1]:
+            raise ValueError(f"x must have shape (n, {self.means.shape[1]}), got {tuple(x.shape)}")
         factor = transform_to(self.family.factor_support)(self.factor)
         z = x - self.means[:, None]
         natural = self.family.natural(self._as_parameters(factor), self.means[None])

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from .enumerated import Engine, check_engine, run_auto_delta
 from .optimise import em_start, find_mode
-from .task import Options, Outcome, Task, progress_bar
+from .task import Options, Outcome, Task, check_batch_and_rate, progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,7 @@ class MAPOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_engine(self.engine)
+        check_batch_and_rate(None, self.rate)
 
 
 def fit_map(task: Task) -> Outcome:

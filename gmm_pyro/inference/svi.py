@@ -27,12 +27,13 @@ from .adam import ascend
 from .enumerated import Engine, check_engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
 from .optimise import em_start, find_mode, units
-from .task import Options, Outcome, Run, Task, progress_bar
+from .task import Options, Outcome, Run, Task, check_batch_and_rate, check_count, progress_bar
 
 GUIDES = ("normal", "multivariate", "low_rank")
 JUDGES = 256  # fixed draws that blocks are judged by
 MODE_TOLERANCE = 1e-8  # nats a point, for the mode that the guide starts from
 LARGEST_CURVATURE = 300  # unconstrained numbers up to which the whole Hessian is taken
+PARTICLES = 16  # draws a step
 RATE = 0.05  # first step size, in standard deviations of the guide
 SETS_AT_ONCE = 64  # parameter sets in one batch of gradients
 
@@ -45,7 +46,7 @@ class SVIOptions(Options):
         guide: "normal", "multivariate" or "low_rank"; with the enumerated engine also a guide of
             Pyro's: an AutoGuide class, or a function or module with the model's arguments.
         engine: "collapsed", or "enumerated" for Pyro's SVI with TraceEnum_ELBO.
-        n_particles: draws a step.
+        n_particles: draws a step; 16 for the collapsed engine, 1 for the enumerated one, if None.
         n_draws: draws that the posterior keeps.
         batch_size: points in a minibatch, or None for all.
         rate: first step size of Adam: of the guide's own units for the collapsed engine, of
@@ -56,7 +57,7 @@ class SVIOptions(Options):
     tolerance: float = 1e-5
     guide: Any = "normal"
     engine: Engine = "collapsed"
-    n_particles: int = 16
+    n_particles: int | None = None
     n_draws: int = 1000
     batch_size: int | None = None
     rate: float | None = None
@@ -64,6 +65,9 @@ class SVIOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_engine(self.engine)
+        check_count("n_draws", self.n_draws, 1)
+        check_count("n_particles", PARTICLES if self.n_particles is None else self.n_particles, 1)
+        check_batch_and_rate(self.batch_size, self.rate)
         named = isinstance(self.guide, str) or self.engine == "collapsed"
         if named and self.guide not in GUIDES:
             raise ValueError(
@@ -126,7 +130,7 @@ def _run_collapsed(task: Task, density: LogDensity, guide: Guide, bar: tqdm[Any]
 
     def gradient(vector: Tensor) -> Tensor:
         vector = vector.detach().requires_grad_()
-        noise = _noise(generator, guide, task.options.n_particles)
+        noise = _noise(generator, guide, task.options.n_particles or PARTICLES)
         rows = _minibatch(task, generator)
         draws = guide.draws(vector, noise)
         entropies = -guide.distribution(vector.detach()).log_prob(draws)

@@ -92,6 +92,16 @@ def check_number(name: str, value: Any) -> None:
         raise ValueError(f"{name} must be a finite number that is not negative, got {value!r}")
 
 
+def check_batch_and_rate(batch_size: Any, rate: Any) -> None:
+    """Refuse a minibatch without points, or a step size that is not positive."""
+    if batch_size is not None:
+        check_count("batch_size", batch_size, 1)
+    if rate is not None:
+        check_number("rate", rate)
+        if rate == 0:
+            raise ValueError("rate must be positive, got 0")
+
+
 @dataclass(frozen=True, eq=False)
 class Task:
     """A model, its data and the options of one fit.
