@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -74,13 +73,3 @@ def _singular(
 def _points(observations: Observations, weight: float) -> float:
     """A weight in units of the average point's weight."""
     return weight * observations.n / observations.total_weight
-
-
-def describe(problems: tuple[str, ...]) -> str:
-    """The problems as one sentence."""
-    return "; ".join(problems)
-
-
-def filled_components(labels: Tensor) -> int:
-    """Number of different labels."""
-    return len(torch.unique(labels))

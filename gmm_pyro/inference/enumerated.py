@@ -22,7 +22,7 @@ from .task import Outcome, Run, Task, iterate
 Engine = Literal["collapsed", "enumerated"]
 
 BLOCK = 25  # steps whose mean loss is one entry of the history
-WINDOW = 4  # blocks on either side of the comparison that ends a noisy climb
+WINDOW = 3  # blocks on either side of the comparison that ends a noisy climb
 FINAL_PARTICLES = 64  # draws that the reported ELBO is the mean of; 16 times as many at once
 INITIAL_SCALE = 0.05  # of a guide: narrow, so that components do not swap or merge early
 RATE = 0.02  # first step size of Adam
@@ -83,9 +83,9 @@ def run_pyro_svi(
     return Outcome(
         parameters=density.parameters(density.constrain(centre)),
         objective=elbo,
-        history=[*run.history, elbo],
+        history=run.history,
         status=run.status,
-        steps=run.steps + BLOCK,
+        steps=run.steps + run.stride,
         posterior=Posterior({name: value[None] for name, value in draws.items()}),
     )
 
@@ -126,23 +126,25 @@ def _train(task: Task, guide: Callable[..., Any], bar: tqdm[Any], *, noisy: bool
     optimiser = ClippedAdam({"lr": task.options.rate or RATE, "lrd": decay, "clip_norm": 1e6})
     loss = _loss(getattr(task.options, "n_particles", None) or 1)
     svi = SVI(task.model, guide, optimiser, loss)
+    stride = min(BLOCK, task.options.max_steps)
     arguments = {**_weights(task), **_minibatch(task)}
     blocks: list[Tensor] = []
 
     def block(_: None) -> None:
-        losses = [svi.step(task.observations.x, **arguments) for _ in range(BLOCK)]
+        losses = [svi.step(task.observations.x, **arguments) for _ in range(stride)]
         blocks.append(-torch.tensor(losses, dtype=torch.float64))
 
     block(None)
+    bar.update(stride)
     tolerance = task.options.tolerance * task.observations.total_weight
     return iterate(
         block,
         None,
         lambda _: float(blocks[-1].mean() if noisy else blocks[-1][-1]),
         converged=lambda _: _settled(blocks, tolerance, noisy=noisy),
-        max_steps=task.options.max_steps - BLOCK,
+        max_steps=task.options.max_steps - stride,
         bar=bar,
-        stride=BLOCK,
+        stride=stride,
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Generic, TypeVar
@@ -229,12 +230,16 @@ def stalled(tolerance: float) -> Callable[[list[float]], bool]:
     return rule
 
 
-def progress_bar(task: Task) -> tqdm[Any]:
-    """A bar on standard error that counts steps, silent unless asked for."""
-    return tqdm(
-        total=task.options.max_steps,
-        desc=task.name,
-        unit="step",
-        disable=not task.options.progress,
-        leave=True,
-    )
+@contextmanager
+def progress_bar(task: Task) -> Iterator[tqdm[Any]]:
+    """A bar on standard error that counts steps, silent unless asked for.
+
+    Its length is the step limit until the fit ends, and the steps taken from then on.
+    """
+    engine = getattr(task.options, "engine", "collapsed")
+    label = task.name if engine == "collapsed" else f"{task.name}:{engine}"
+    silent = not task.options.progress
+    with tqdm(total=task.options.max_steps, desc=label, unit="step", disable=silent) as bar:
+        yield bar
+        bar.total = bar.n
+        bar.refresh()
