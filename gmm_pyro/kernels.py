@@ -8,6 +8,7 @@ same numbers.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,6 +99,14 @@ class Kernel(Protocol):
 
     rows: int
 
+    def fresh(self) -> Kernel:
+        """The same kernel with buffers of its own, for another thread."""
+        ...
+
+    def restart(self) -> None:
+        """Begin new sums; the old ones stay with whoever has them."""
+        ...
+
     def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
         """Log weight plus log density of every component at every point, in nats."""
         ...
@@ -131,10 +140,25 @@ class Features:
         columns += [] if family.tied else [family.pack(natural.quadratic, self.d)]
         self.coefficients = torch.cat(columns, -1).flatten(0, 1).to(x)
         self.origin = theta.reference.to(x)[:, None]
-        self.features = x.new_empty(width, min(self.rows, len(x)))
+        self.allocate()
+        self.restart()
+
+    def allocate(self) -> None:
+        """Room for the features of a chunk."""
+        rows = min(self.rows, self.observations.n)
+        self.features = self.coefficients.new_empty(self.coefficients.shape[1], rows)
         self.features[0] = 1.0
         self.chunk = self.features
-        self.total = theta.reference.new_zeros(self.shape.numel(), width)
+
+    def fresh(self) -> Features:
+        """See `Kernel`."""
+        kernel = copy.copy(self)
+        kernel.allocate()
+        return kernel
+
+    def restart(self) -> None:
+        """See `Kernel`."""
+        self.total = self.theta.reference.new_zeros(self.coefficients.shape)
 
     def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
         """See `Kernel`."""
@@ -186,10 +210,19 @@ class Centred:
         self.reference = theta.reference.expand(p.means.shape).to(x)[:, :, None]
         self.same = theta.reference.shape == p.means.shape and theta.reference.equal(p.means)
         self.z = self.means
-        self.counts = p.means.new_zeros(self.shape)
-        self.first = torch.zeros_like(p.means)
-        second = family.n_covariances(self.shape[1]), *family.event_shape(self.d)
-        self.second = p.means.new_zeros(self.shape[0], *second)
+        self.restart()
+
+    def fresh(self) -> Centred:
+        """See `Kernel`."""
+        return copy.copy(self)
+
+    def restart(self) -> None:
+        """See `Kernel`."""
+        family, means = self.theta.family, self.theta.parameters.means
+        event = family.n_covariances(self.shape[1]), *family.event_shape(self.d)
+        self.counts = means.new_zeros(self.shape)
+        self.first = torch.zeros_like(means)
+        self.second = means.new_zeros(self.shape[0], *event)
 
     def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
         """See `Kernel`."""

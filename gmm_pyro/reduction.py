@@ -102,8 +102,8 @@ def reduce(observations: Observations, theta: Theta, assign: Assign = softmax) -
     """
     kernel = kernel_for(theta, observations)
     blocks = _blocks(observations, kernel)
-    work = functools.partial(_reduce_block, observations, theta, assign)
-    parts = [work(blocks[0], kernel)] if len(blocks) == 1 else map_in_threads(work, blocks)
+    make_worker = functools.partial(_worker, kernel, observations, assign)
+    parts = map_in_threads(make_worker, blocks)
     log_norm, *sums = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
     return kernel.statistics(log_norm, tuple(sums))
 
@@ -135,26 +135,28 @@ def maximise(
     return theta_of(theta.family, parameters, observations)
 
 
-def _reduce_block(
-    observations: Observations,
-    theta: Theta,
-    assign: Assign,
-    starts: range,
-    kernel: Kernel | None = None,
-) -> tuple[Tensor, ...]:
-    """log_norm and the kernel's sums over consecutive chunks."""
-    kernel = kernel or kernel_for(theta, observations)
-    log_norm = theta.parameters.log_weights.new_zeros(theta.parameters.log_weights.shape[0])
-    for first in starts:
-        rows = slice(first, min(first + kernel.rows, observations.n))
-        logits = kernel.logits(observations.x[rows])
-        log_p = assign(logits, rows)
-        if observations.sample_weight is not None:
-            weight = observations.sample_weight[rows]
-            log_p, logits = log_p * weight, logits.mul_(weight)
-        kernel.add_moments(logits)
-        log_norm += log_p.sum(1)
-    return log_norm, *kernel.sums()
+def _worker(
+    kernel: Kernel, observations: Observations, assign: Assign
+) -> Callable[[range], tuple[Tensor, ...]]:
+    """A function from consecutive chunks to log_norm and the kernel's sums over them."""
+    kernel = kernel.fresh()
+
+    @torch.no_grad()  # a thread has a gradient mode of its own
+    def work(starts: range) -> tuple[Tensor, ...]:
+        kernel.restart()
+        log_norm = observations.origin.new_zeros(1)  # not a scalar: it must stay in float64
+        for first in starts:
+            rows = slice(first, min(first + kernel.rows, observations.n))
+            logits = kernel.logits(observations.x[rows])
+            log_p = assign(logits, rows)
+            if observations.sample_weight is not None:
+                weight = observations.sample_weight[rows]
+                log_p, logits = log_p * weight, logits.mul_(weight)
+            kernel.add_moments(logits)
+            log_norm = log_norm + log_p.sum(1)
+        return log_norm, *kernel.sums()
+
+    return work
 
 
 # ---------------------------------------------------------------------- reading it as a gradient
@@ -228,10 +230,16 @@ def _pointwise(
     if theta.family.tied and not theta.centred:
         theta = Theta.about_means(theta.family, theta.parameters)
 
-    def work(starts: range) -> Tensor:
-        kernel = kernel_for(theta, observations)
-        pieces = (observations.x[first : first + kernel.rows] for first in starts)
-        return torch.cat([evaluate(kernel.logits(piece)) for piece in pieces], -1)
+    kernel = kernel_for(theta, observations)
 
-    blocks = _blocks(observations, kernel_for(theta, observations))
-    return torch.cat(map_in_threads(work, blocks), -1)
+    def make_worker() -> Callable[[range], Tensor]:
+        own = kernel.fresh()
+
+        @torch.no_grad()
+        def work(starts: range) -> Tensor:
+            pieces = (observations.x[first : first + own.rows] for first in starts)
+            return torch.cat([evaluate(own.logits(piece)) for piece in pieces], -1)
+
+        return work
+
+    return torch.cat(map_in_threads(make_worker, _blocks(observations, kernel)), -1)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from contextvars import ContextVar
+from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import TypeVar
 
@@ -44,19 +45,43 @@ def one_thread_a_product() -> Iterator[None]:
             _running.remove(before)
 
 
-def map_in_threads(work: Callable[[Item], Result], items: list[Item]) -> list[Result]:
-    """The results for all items, in their order, on as many threads as torch was allowed."""
+def map_in_threads(
+    make_worker: Callable[[], Callable[[Item], Result]], items: list[Item]
+) -> list[Result]:
+    """The results for all items, in their order, on as many threads as torch was allowed.
+
+    Args:
+        make_worker: called once in each thread; gives the function from an item to its result.
+        items: what there is to do; a thread takes the next one when it has finished one.
+    """
     threads = min(_available.get() or torch.get_num_threads(), len(items))
+    todo: SimpleQueue[tuple[int, Item]] = SimpleQueue()
+    for numbered in enumerate(items):
+        todo.put(numbered)
     if threads <= 1:
-        return [work(item) for item in items]
-    with one_thread_a_product():
-        return list(_pool(threads, os.getpid()).map(functools.partial(_run, work), items))
+        done = _work_off(make_worker, todo)
+    else:
+        with one_thread_a_product():
+            pool = _pool(threads, os.getpid())
+            jobs = [pool.submit(_work_off, make_worker, todo) for _ in range(threads)]
+            done = {i: result for job in jobs for i, result in job.result().items()}
+    return [done[i] for i in range(len(items))]
 
 
-def _run(work: Callable[[Item], Result], item: Item) -> Result:
-    if torch.get_num_threads() != 1:
+def _work_off(
+    make_worker: Callable[[], Callable[[Item], Result]], todo: SimpleQueue[tuple[int, Item]]
+) -> dict[int, Result]:
+    """Take items until there are none left; returns results by number."""
+    if torch.get_num_threads() != 1 and _available.get() == 0:
         torch.set_num_threads(1)  # a new thread starts with the process's number
-    return work(item)
+    work = make_worker()
+    done: dict[int, Result] = {}
+    while True:
+        try:
+            i, item = todo.get_nowait()
+        except Empty:
+            return done
+        done[i] = work(item)
 
 
 @functools.lru_cache(maxsize=1)

@@ -488,7 +488,7 @@ def test_the_number_of_threads_survives_an_error(random_parameters: Callable) ->
         raise ArithmeticError(f"at row {rows.start}")
 
     torch.set_num_threads(2)
-    with pytest.raises(ArithmeticError, match="at row 0"):
+    with pytest.raises(ArithmeticError, match="at row"):
         reduce(observations, theta, fail)
     assert torch.get_num_threads() == 2
 
