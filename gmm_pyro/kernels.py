@@ -100,7 +100,7 @@ class Kernel(Protocol):
     rows: int
 
     def fresh(self) -> Kernel:
-        """The same kernel with buffers of its own, for another thread."""
+        """The same kernel with buffers of its own, for one thread to work with."""
         ...
 
     def restart(self) -> None:
@@ -127,6 +127,10 @@ class Kernel(Protocol):
 class Features:
     """logits = Θ Φ, moments = R Φᵀ, with features Φ (f, n) of a chunk about the data's centre."""
 
+    features: Tensor
+    chunk: Tensor
+    total: Tensor
+
     def __init__(self, theta: Theta, observations: Observations) -> None:
         self.theta, self.observations = theta, observations
         family, x = theta.family, observations.x
@@ -140,20 +144,14 @@ class Features:
         columns += [] if family.tied else [family.pack(natural.quadratic, self.d)]
         self.coefficients = torch.cat(columns, -1).flatten(0, 1).to(x)
         self.origin = theta.reference.to(x)[:, None]
-        self.allocate()
-        self.restart()
-
-    def allocate(self) -> None:
-        """Room for the features of a chunk."""
-        rows = min(self.rows, self.observations.n)
-        self.features = self.coefficients.new_empty(self.coefficients.shape[1], rows)
-        self.features[0] = 1.0
-        self.chunk = self.features
 
     def fresh(self) -> Features:
         """See `Kernel`."""
         kernel = copy.copy(self)
-        kernel.allocate()
+        rows = min(self.rows, self.observations.n)
+        kernel.features = self.coefficients.new_empty(self.coefficients.shape[1], rows)
+        kernel.features[0] = 1.0
+        kernel.restart()
         return kernel
 
     def restart(self) -> None:
@@ -198,6 +196,11 @@ class Features:
 class Centred:
     """logits = log peak - ‖L⁻¹ (x - μ)‖² / 2, with moments about a reference a component."""
 
+    z: Tensor
+    counts: Tensor
+    first: Tensor
+    second: Tensor
+
     def __init__(self, theta: Theta, observations: Observations) -> None:
         self.theta = theta
         family, x, p = theta.family, observations.x, theta.parameters
@@ -209,12 +212,12 @@ class Centred:
         self.means = p.means.to(x)[:, :, None]
         self.reference = theta.reference.expand(p.means.shape).to(x)[:, :, None]
         self.same = theta.reference.shape == p.means.shape and theta.reference.equal(p.means)
-        self.z = self.means
-        self.restart()
 
     def fresh(self) -> Centred:
         """See `Kernel`."""
-        return copy.copy(self)
+        kernel = copy.copy(self)
+        kernel.restart()
+        return kernel
 
     def restart(self) -> None:
         """See `Kernel`."""
@@ -249,7 +252,7 @@ class Centred:
 
 
 def kernel_for(theta: Theta, observations: Observations) -> Kernel:
-    """The kernel that evaluates these parameters exactly, ready for the first chunk."""
+    """The kernel that evaluates these parameters exactly; `fresh` makes it ready for chunks."""
     return (Centred if theta.centred else Features)(theta, observations)
 
 
