@@ -122,28 +122,19 @@ def _assemble(
     attributes: dict[str, Any],
 ) -> Any:
     """One object of whichever generation of ArviZ is installed."""
-    pointwise = {**dims, "x": ["obs_id"]}
-    if arviz.__version__.startswith("0."):
-        parts = [
-            arviz.from_dict(
-                **{name: group},
-                coords=coords,
-                dims=pointwise if name == "log_likelihood" else dims,
-                attrs=attributes if name == "posterior" else None,
-            )
-            for name, group in groups.items()
-        ]
-        return arviz.concat(*parts)
+    old = arviz.__version__.startswith("0.")
+    datasets = {}
+    for name, group in groups.items():
+        sampled = [] if name == "observed_data" else ["chain", "draw"]
+        datasets[name] = arviz.dict_to_dataset(
+            group,
+            coords=coords,
+            dims={**dims, "x": ["obs_id"]} if name == "log_likelihood" else dims,
+            attrs=attributes if name == "posterior" else None,
+            **{"default_dims" if old else "sample_dims": sampled},
+        )
+    if old:
+        return arviz.InferenceData(**datasets)
     import xarray
 
-    datasets = {
-        name: arviz.dict_to_dataset(
-            group,
-            sample_dims=[] if name == "observed_data" else ["chain", "draw"],
-            coords=coords,
-            dims=pointwise if name == "log_likelihood" else dims,
-            attrs=attributes if name == "posterior" else None,
-        )
-        for name, group in groups.items()
-    }
     return xarray.DataTree.from_dict(datasets)
