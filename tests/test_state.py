@@ -1,0 +1,239 @@
+"""No fit changes anything outside of itself: not when it ends, not when it fails or is stopped."""
+
+from __future__ import annotations
+
+import random
+import warnings
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import numpy as np
+import pyro
+import pytest
+import torch
+from pyro.infer.util import is_validation_enabled
+from torch import Tensor
+from torch.distributions import Distribution
+from tqdm import tqdm
+
+import gmm_pyro as gp
+from gmm_pyro import MixtureModel
+
+RUNS: dict[str, tuple[str, dict[str, Any]]] = {
+    "kmeans": ("kmeans", {}),
+    "em": ("em", {"max_steps": 5}),
+    "gradient": ("gradient", {"max_steps": 25}),
+    "map": ("map", {"max_steps": 5}),
+    "map, enumerated": ("map", {"engine": "enumerated", "max_steps": 50}),
+    "svi": ("svi", {"max_steps": 25, "n_draws": 5}),
+    "svi, enumerated": ("svi", {"engine": "enumerated", "max_steps": 50, "n_draws": 5}),
+}
+every_run = pytest.mark.parametrize("run", RUNS)
+collapsed = pytest.mark.parametrize("run", [run for run in RUNS if "enumerated" not in run])
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.* stopped at the step limit:gmm_pyro.FitWarning"),
+    pytest.mark.filterwarnings("ignore:.* interrupted:gmm_pyro.FitWarning"),
+]
+
+
+def data() -> Tensor:
+    return gp.datasets.make_mixture(n=40, d=2, k=2, separation=5, seed=1).x
+
+
+def fit(run: str, **options: Any) -> gp.Fit:
+    method, settings = RUNS[run]
+    return gp.fit(MixtureModel(2), data(), method=method, **{**settings, **options})
+
+
+def state() -> dict[str, Any]:
+    """Everything that a program keeps outside of its objects, in values that can be compared."""
+    store = pyro.get_param_store()
+    return {
+        "parameters": {name: value.tolist() for name, value in store.items()},
+        "constraints": dict(store._constraints),
+        "torch generator": torch.get_rng_state().tolist(),
+        "numpy generator": [np.asarray(part).tolist() for part in np.random.get_state()],  # noqa: NPY002
+        "python generator": random.getstate(),
+        "default dtype": torch.get_default_dtype(),
+        "default device": torch.get_default_device(),
+        "threads": torch.get_num_threads(),
+        "gradients": torch.is_grad_enabled(),
+        "deterministic": torch.are_deterministic_algorithms_enabled(),
+        "settings of Pyro": pyro.settings.get(),
+        "validation of distributions": Distribution._Distribution__validate_args
+        if hasattr(Distribution, "_Distribution__validate_args")
+        else Distribution._validate_args,
+        "validation of inference": is_validation_enabled(),
+        "validation of handlers": pyro.poutine.is_validation_enabled(),
+        "handlers": list(pyro.poutine.runtime._PYRO_STACK),
+        "warning filters": list(warnings.filters),
+        "numpy's errors": np.geterr(),
+    }
+
+
+@pytest.fixture
+def unusual() -> Iterator[dict[str, Any]]:
+    """A state that differs from the default in as much as it can."""
+    with (
+        torch.random.fork_rng(devices=[]),
+        pyro.get_param_store().scope(),
+        pyro.validation_enabled(is_validate=False),
+        warnings.catch_warnings(),
+    ):
+        threads, dtype = torch.get_num_threads(), torch.get_default_dtype()
+        numpy_state, python_state = np.random.get_state(), random.getstate()  # noqa: NPY002
+        pyro.param("weights", torch.ones(3), constraint=torch.distributions.constraints.positive)
+        torch.manual_seed(11)
+        np.random.seed(12)  # noqa: NPY002
+        random.seed(13)
+        torch.set_num_threads(2)
+        Distribution.set_default_validate_args(True)  # unlike Pyro's other two
+        torch.set_default_dtype(torch.float16)
+        try:
+            yield state()
+        finally:
+            torch.set_default_dtype(dtype)
+            torch.set_num_threads(threads)
+            np.random.set_state(numpy_state)  # noqa: NPY002
+            random.setstate(python_state)
+
+
+def unchanged(before: dict[str, Any]) -> None:
+    after = state()
+    for name, value in before.items():
+        assert after[name] == value, f"{name} changed"
+
+
+# ---------------------------------------------------------------------- at the end
+
+
+@every_run
+def test_a_fit_leaves_no_trace(run: str, unusual: dict[str, Any]) -> None:
+    assert fit(run).mixture.means.isfinite().all()
+    unchanged(unusual)
+
+
+@every_run
+def test_the_default_state_stays_the_default(run: str) -> None:
+    before = state()
+    fit(run)
+    unchanged(before)
+
+
+@every_run
+def test_the_state_outside_does_not_change_the_fit(run: str, unusual: dict[str, Any]) -> None:
+    """Nor the other way round: the seed alone decides."""
+    del unusual
+    inside = fit(run, seed=4).mixture.means
+    torch.manual_seed(99)
+    np.random.seed(98)  # noqa: NPY002
+    random.seed(97)
+    assert fit(run, seed=4).mixture.means.equal(inside)
+
+
+@pytest.mark.parametrize("run", [run for run in RUNS if run != "kmeans"])
+def test_a_parameter_of_the_same_name_is_left_alone(run: str) -> None:
+    """Pyro's guides name their parameters; a user's own may have the same name."""
+    with pyro.get_param_store().scope():
+        mine = pyro.param("AutoNormal.locs.means", torch.full((2, 2), 7.0))
+        fit(run)
+        assert pyro.get_param_store().keys() == {"AutoNormal.locs.means"}
+        assert pyro.param("AutoNormal.locs.means") is mine
+
+
+# ---------------------------------------------------------------------- not at the end
+
+
+@every_run
+@pytest.mark.parametrize(
+    "options",
+    [{"start": "nowhere"}, {"sample_weight": [-1.0] * 40}, {"no_such_option": 1}],
+    ids=["start", "weights", "option"],
+)
+def test_after_bad_input(run: str, options: dict[str, Any], unusual: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=r"start must|sample_weight must|no option"):
+        fit(run, **options)
+    unchanged(unusual)
+
+
+def stop_with(
+    monkeypatch: pytest.MonkeyPatch, run: str, error: type[BaseException]
+) -> Callable[[], bool]:
+    """Raise an error in the middle of a fit; returns whether it was raised."""
+    raised = False
+
+    def stop(*args: Any, **kwargs: Any) -> None:
+        nonlocal raised
+        raised = True
+        raise error("in the middle")
+
+    if "enumerated" in run:
+        monkeypatch.setattr(pyro.infer.SVI, "step", stop)
+    else:
+        monkeypatch.setattr(tqdm, "update", stop)
+    return lambda: raised
+
+
+@every_run
+@pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
+def test_after_an_error_in_the_middle(
+    run: str,
+    error: type[BaseException],
+    unusual: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    raised = stop_with(monkeypatch, run, error)
+    try:
+        fit(run)
+    except error:
+        pass
+    assert raised()
+    unchanged(unusual)
+
+
+def test_after_an_error_in_the_user_s_own_guide(unusual: dict[str, Any]) -> None:
+    def guide(x: Tensor) -> None:
+        pyro.param("started", torch.zeros(3))
+        raise RuntimeError("no guide after all")
+
+    with pytest.raises(RuntimeError, match="no guide after all"):
+        fit("svi, enumerated", guide=guide)
+    unchanged(unusual)
+
+
+@every_run
+def test_after_a_warning_that_is_an_error(run: str, unusual: dict[str, Any]) -> None:
+    warnings.simplefilter("error")
+    before = state()
+    x = torch.cat([data(), data()[:1].expand(30, 2) + 30])
+    method, settings = RUNS[run]
+    with pytest.raises(gp.FitWarning):
+        gp.fit(MixtureModel(2), x, method=method, start=[0] * 40 + [1] * 30, **settings)
+    unchanged(before)
+    del unusual
+
+
+# ---------------------------------------------------------------------- several at once
+
+
+@collapsed
+def test_fits_in_threads_leave_no_trace(run: str, unusual: dict[str, Any]) -> None:
+    """Those that draw from generators of their own: Pyro's engine has the process's only."""
+    with ThreadPoolExecutor(3) as pool:
+        threads = list(pool.map(lambda _: (fit(run), torch.get_num_threads())[1], range(6)))
+    unchanged(unusual)
+    assert set(threads) == {2}
+
+
+def test_a_fit_inside_of_a_program_of_pyro_s(unusual: dict[str, Any]) -> None:
+    """A fit within a traced program adds no site to it."""
+
+    def program() -> None:
+        pyro.sample("mine", pyro.distributions.Normal(0.0, 1.0))
+        fit("em")
+
+    trace = pyro.poutine.trace(program).get_trace()
+    assert set(trace.nodes) == {"_INPUT", "_RETURN", "mine"}
+    torch.set_rng_state(torch.tensor(unusual["torch generator"], dtype=torch.uint8))
+    unchanged(unusual)
