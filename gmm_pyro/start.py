@@ -18,7 +18,7 @@ from torch import Tensor
 from .covariance import CovarianceFamily, Parameters
 from .kernels import theta_of
 from .mixture import GaussianMixture
-from .observations import Observations
+from .observations import Observations, passes
 from .reduction import Assign, given, given_labels, maximise, reduce
 
 SAMPLE = 2_000  # points that starting values are computed from, at least
@@ -57,7 +57,7 @@ def k_means(
     from sklearn.cluster import KMeans
 
     x, weight = sample.standardised(unit), _numpy_weight(sample)
-    if len(np.unique(x, axis=0)) < k:  # k-means would warn of what the fit's diagnosis says
+    if n_places(sample, k) < k:  # k-means would warn of what the fit's diagnosis says
         return k_means_plus_plus(sample, unit, k, n_starts, generator)
     labels = [
         KMeans(k, n_init=1, random_state=seed).fit(x, sample_weight=weight).labels_
@@ -110,6 +110,28 @@ def sample_of(
         return observations
     chosen = torch.randperm(observations.n, generator=generator)[:enough].sort().values
     return observations.subset(chosen.to(observations.x.device))
+
+
+def n_places(observations: Observations, enough: int) -> int:
+    """Number of different points; counting stops at `enough`."""
+    places: set[tuple[float, ...]] = set()
+    for rows in passes(observations.x):
+        places |= set(map(tuple, observations.x[rows].unique(dim=0)[:enough].tolist()))
+        if len(places) >= enough:
+            break
+    return min(len(places), enough)
+
+
+def from_labels(
+    labels: Int[Tensor, "n"],
+    observations: Observations,
+    family: CovarianceFamily,
+    k: int,
+    floor: Float[Tensor, "d"],
+) -> Parameters:
+    """A batch of one parameter set: the M-step from labels 0 to k - 1, which may miss some."""
+    assign = given_labels(labels.to(observations.x.device)[None])
+    return _from_assignment(assign, observations, family, (1, k), floor)
 
 
 def starting_parameters(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -48,17 +48,7 @@ CASES = [
     for d in (1, 2, 3)
     if run not in SLOW or (family, d) in (("full", 2), ("tied", 3), ("diag", 1), ("spherical", 2))
 ]
-SWALLOWED = "an interrupt of the start's EM is forgotten when L-BFGS begins"
-NOT_KEPT = "Pyro's parameters are no longer finite, and are what is returned"
-DUPLICATES = "its labels, fewer than the components, are refused as a start"
-UNCOUNTED = "the first block of steps is not counted"
 STEP_LIMIT = pytest.mark.filterwarnings("ignore:.* stopped at the step limit:gmm_pyro.FitWarning")
-
-
-def with_xfail(runs: Iterable[str], reason: str, *failing: str) -> list[Any]:
-    """The runs, of which some do not keep the promise yet."""
-    marks = pytest.mark.xfail(reason=reason)
-    return [pytest.param(run, marks=marks) if run in failing else run for run in runs]
 
 
 def clusters(d: int = 2, n: int = 60) -> gp.Dataset:
@@ -408,7 +398,6 @@ def test_values_that_make_no_sense_are_refused(run: str, option: dict[str, Any])
         fit(run, clusters().x, **option)
 
 
-@pytest.mark.xfail(raises=ValueError, reason="only Python's own integers are taken")
 def test_numpy_s_integers_are_integers() -> None:
     assert fit("em", clusters().x, seed=np.int64(3), max_steps=np.int32(90)).seed == 3
 
@@ -458,7 +447,7 @@ def overlapping(d: int = 2) -> Tensor:
     return gp.datasets.make_mixture(n=100, d=d, k=2, separation=1.5, seed=1).x
 
 
-@pytest.mark.parametrize("run", with_xfail(RUNS, UNCOUNTED, "map, enumerated"))
+@pytest.mark.parametrize("run", RUNS)
 def test_the_step_limit_is_kept_and_told(run: str) -> None:
     limit = 1 if run in ("kmeans", "em", "map") else 50
     with pytest.warns(FitWarning, match=f"{RUNS[run][0]} stopped at the step limit.*raise max_st"):
@@ -506,7 +495,7 @@ def interrupted(run: str, x: Tensor, family: str = "full", **options: Any) -> gp
     return found
 
 
-@pytest.mark.parametrize("run", with_xfail(BY_STEPS, SWALLOWED, "map", "svi"))
+@pytest.mark.parametrize("run", BY_STEPS)
 @pytest.mark.parametrize("update", [1, 2, 6])
 def test_an_interrupt_returns_the_best_so_far(
     run: str, update: int, monkeypatch: pytest.MonkeyPatch
@@ -515,7 +504,7 @@ def test_an_interrupt_returns_the_best_so_far(
     interrupted(run, overlapping(), tolerance=0, start="random points", n_starts=1)
 
 
-@pytest.mark.parametrize("run", with_xfail(BY_STEPS, SWALLOWED, "map", "svi"))
+@pytest.mark.parametrize("run", BY_STEPS)
 def test_one_interrupt_is_enough(run: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """No later phase of the fit goes on as if nothing had happened."""
     updates_after = interrupt_at(monkeypatch, 2)
@@ -526,7 +515,7 @@ def test_one_interrupt_is_enough(run: str, monkeypatch: pytest.MonkeyPatch) -> N
 @pytest.mark.parametrize("run", ENUMERATED)
 @pytest.mark.parametrize(
     "step",
-    [pytest.param(1, marks=pytest.mark.xfail(reason="the first block of steps passes it on")), 40],
+    [1, 40],
 )
 def test_an_interrupt_of_pyro_s_steps(run: str, step: int, monkeypatch: pytest.MonkeyPatch) -> None:
     count, original = 0, pyro.infer.SVI.step
@@ -558,7 +547,7 @@ def test_em_that_diverges_keeps_the_last_finite_state() -> None:
     assert found.mixture.log_prob(x).isfinite().all()
 
 
-@pytest.mark.parametrize("run", with_xfail(["gradient", "svi", *ENUMERATED], NOT_KEPT, *ENUMERATED))
+@pytest.mark.parametrize("run", ["gradient", "svi", *ENUMERATED])
 def test_steps_too_large_to_climb_do_no_harm(run: str) -> None:
     """Whatever the status, the state that is returned is finite, and not good by accident."""
     with warnings.catch_warnings():
@@ -569,7 +558,7 @@ def test_steps_too_large_to_climb_do_no_harm(run: str) -> None:
     assert found.history.isfinite().all()
 
 
-@pytest.mark.parametrize("run", with_xfail(COLLAPSED, DUPLICATES, "kmeans"))
+@pytest.mark.parametrize("run", COLLAPSED)
 def test_points_in_fewer_places_than_components_are_told(run: str) -> None:
     x = torch.tensor([[0.0, 0.0], [1.0, 2.0]], dtype=torch.float64).repeat(20, 1)
     with warnings.catch_warnings(record=True) as caught:

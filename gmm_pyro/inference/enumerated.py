@@ -6,6 +6,8 @@ process and draws from torch's default generator; both are put back as they were
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal, cast, get_args
@@ -17,7 +19,7 @@ from tqdm import tqdm
 
 from ..model import LogDensity
 from ..posterior import Posterior
-from .task import Outcome, Run, Task, iterate
+from .task import Outcome, Run, Status, Task, iterate
 
 Engine = Literal["collapsed", "enumerated"]
 
@@ -25,6 +27,9 @@ BLOCK = 25  # steps whose mean loss is one entry of the history
 WINDOW = 3  # blocks on either side of the comparison that ends a noisy climb
 FINAL_PARTICLES = 64  # draws that the reported ELBO is the mean of; 16 times as many at once
 INITIAL_SCALE = 0.05  # of a guide: narrow, so that components do not swap or merge early
+VALIDATION = tuple(  # pyro.validation_enabled would not put torch's own back
+    f"validate_{what}" for what in ("distributions_pyro", "distributions_torch", "poutine", "infer")
+)
 RATE = 0.02  # first step size of Adam
 SLOWEST = 0.01  # share of the first rate that is left at the step limit
 
@@ -47,34 +52,34 @@ def isolated(seed: int, device: torch.device) -> Iterator[None]:
     with (
         pyro.get_param_store().scope(),
         torch.random.fork_rng(devices=cuda),
-        pyro.validation_enabled(is_validate=False),
+        pyro.settings.context(**dict.fromkeys(VALIDATION, False)),
+        warnings.catch_warnings(),
     ):
+        warnings.filterwarnings("ignore", "Encountered NaN")  # the fit's status says so
         torch.manual_seed(seed)
         yield
 
 
 def run_auto_delta(
-    task: Task, density: LogDensity, start: Float[Tensor, "1 m"], bar: tqdm[Any]
+    task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[Any]
 ) -> Run[Tensor]:
     """MAP by AutoDelta and TraceEnum_ELBO, from a vector to a vector."""
     from pyro.infer.autoguide import AutoDelta, init_to_value
 
     with isolated(task.options.seed, task.observations.x.device):
-        values = _site_values(density, start)
+        values = _site_values(density, start.state)
         guide = AutoDelta(_continuous(task), init_loc_fn=init_to_value(values=values))
-        run = _train(task, guide, bar, noisy=False)
+        run = _train(task, guide, start, bar, noisy=False)
         found = guide(task.observations.x, **_weights(task))
         modes = {site.name: found[site.name].detach()[None] for site in density.sites}
     return Run(density.unconstrain(modes), run.history, run.status, run.stride)
 
 
-def run_pyro_svi(
-    task: Task, density: LogDensity, start: Float[Tensor, "1 m"], bar: tqdm[Any]
-) -> Outcome:
+def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[Any]) -> Outcome:
     """SVI with one of Pyro's guides, or the user's, and draws from the trained guide."""
     with isolated(task.options.seed, task.observations.x.device):
-        guide = _guide(task, _site_values(density, start))
-        run = _train(task, guide, bar, noisy=True)
+        guide = _guide(task, _site_values(density, start.state))
+        run = start.then(_train(task, guide, start, bar, noisy=True))
         ours = isinstance(task.options.guide, str)
         loss = _loss(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
         elbo = -float(loss.loss(task.model, guide, task.observations.x, **_weights(task)))
@@ -85,7 +90,7 @@ def run_pyro_svi(
         objective=elbo,
         history=run.history,
         status=run.status,
-        steps=run.steps + run.stride,
+        steps=run.steps,
         posterior=Posterior({name: value[None] for name, value in draws.items()}),
     )
 
@@ -117,46 +122,74 @@ def _guide(task: Task, values: dict[str, Tensor]) -> Callable[..., Any]:
     return cast(Callable[..., Any], guide(_continuous(task), **options))
 
 
-def _train(task: Task, guide: Callable[..., Any], bar: tqdm[Any], *, noisy: bool) -> Run[None]:
+def _train(
+    task: Task, guide: Callable[..., Any], start: Run[Any], bar: tqdm[Any], *, noisy: bool
+) -> Run[Any]:
     """Steps of Pyro's SVI in blocks, with a rate that falls geometrically."""
     from pyro.infer import SVI
     from pyro.optim import ClippedAdam
 
-    decay = SLOWEST ** (1 / task.options.max_steps)
+    x, arguments = task.observations.x, {**_weights(task), **_minibatch(task)}
+    max_steps, tolerance = task.options.max_steps, task.options.tolerance
+    decay = SLOWEST ** (1 / max_steps)
     optimiser = ClippedAdam({"lr": task.options.rate or RATE, "lrd": decay, "clip_norm": 1e6})
     loss = _loss(getattr(task.options, "n_particles", None) or 1)
     svi = SVI(task.model, guide, optimiser, loss)
-    stride = min(BLOCK, task.options.max_steps)
-    arguments = {**_weights(task), **_minibatch(task)}
-    blocks: list[Tensor] = []
+    stride = min(BLOCK, max_steps)
+    blocks = [-torch.tensor([loss.loss(task.model, guide, x, **arguments)], dtype=torch.float64)]
 
-    def block(_: None) -> None:
-        losses = [svi.step(task.observations.x, **arguments) for _ in range(stride)]
+    def block(_: dict[str, Tensor]) -> dict[str, Tensor]:
+        losses = [svi.step(x, **arguments) for _ in range(stride)]
         blocks.append(-torch.tensor(losses, dtype=torch.float64))
+        return _snapshot()
 
-    block(None)
-    bar.update(stride)
-    tolerance = task.options.tolerance * task.observations.total_weight
-    return iterate(
+    def objective(state: dict[str, Tensor]) -> float:
+        sound = all(value.isfinite().all() for value in state.values())
+        return float(blocks[-1].mean() if noisy else blocks[-1][-1]) if sound else math.nan
+
+    run = iterate(
         block,
-        None,
-        lambda _: float(blocks[-1].mean() if noisy else blocks[-1][-1]),
-        converged=lambda _: _settled(blocks, tolerance, noisy=noisy),
-        max_steps=task.options.max_steps - stride,
+        _snapshot(),
+        objective,
+        converged=lambda _: _settled(blocks, tolerance * task.observations.total_weight, noisy),
+        max_steps=start.allows(max_steps),
         bar=bar,
         stride=stride,
     )
+    if run.status is Status.DIVERGED:
+        _restore(run.state)
+    return run
 
 
-def _settled(blocks: list[Tensor], tolerance: float, *, noisy: bool) -> bool:
+def _snapshot() -> dict[str, Tensor]:
+    """A copy of all parameters in Pyro's store."""
+    import pyro
+
+    return {
+        name: value.detach().clone() for name, value in pyro.get_param_store().named_parameters()
+    }
+
+
+def _restore(state: dict[str, Tensor]) -> None:
+    """Put a copy of all parameters back."""
+    import pyro
+
+    with torch.no_grad():
+        for name, value in pyro.get_param_store().named_parameters():
+            value.copy_(state[name])
+
+
+def _settled(blocks: list[Tensor], tolerance: float, noisy: bool) -> bool:  # noqa: FBT001
     """Whether the objective has stopped rising: by less than the tolerance, or than its noise.
 
     A noisy one is judged by the means of two windows of blocks, and must rise by less than half of
     the standard error of their difference.
     """
+    if not noisy and len(blocks) < 3:  # the first is the start
+        return False
     if not noisy:
         return bool(abs(blocks[-1][-1] - blocks[-2][-1]) <= tolerance)
-    if len(blocks) < 2 * WINDOW:
+    if len(blocks) <= 2 * WINDOW:
         return False
     after, before = torch.cat(blocks[-WINDOW:]), torch.cat(blocks[-2 * WINDOW : -WINDOW])
     noise = ((before.var() + after.var()) / len(after)).sqrt()

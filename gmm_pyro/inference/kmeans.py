@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..mixture import GaussianMixture
-from ..start import starting_parameters
+from ..start import from_labels, n_places, starting_parameters
 from .task import Options, Outcome, Status, Task, progress_bar
 
 
@@ -30,11 +30,13 @@ def fit_kmeans(task: Task) -> Outcome:
     from sklearn.cluster import KMeans
 
     options, observations = task.options, task.observations
+    k = task.model.n_components
     init, n_init = _initial_centres(task)
+    places = n_places(observations, k)  # fewer than k would make scikit-learn warn
     with progress_bar(task) as bar:
         clusters = KMeans(
-            task.model.n_components,
-            init=init,
+            places,
+            init=init if places == k else "k-means++",
             n_init=n_init,
             max_iter=options.max_steps,
             tol=options.tolerance,
@@ -45,15 +47,7 @@ def fit_kmeans(task: Task) -> Outcome:
         )
         bar.update(clusters.n_iter_)
     labels = torch.as_tensor(clusters.labels_, dtype=torch.int64)
-    parameters = starting_parameters(
-        labels,
-        observations,
-        task.model.family,
-        task.model.n_components,
-        n_starts=1,
-        floor=task.floor,
-        generator=task.generator(),
-    )
+    parameters = from_labels(labels, observations, task.model.family, k, task.floor)
     converged = clusters.n_iter_ < options.max_steps
     return Outcome(
         parameters=parameters,

@@ -43,12 +43,13 @@ def fit_map(task: Task) -> Outcome:
         else:
             run = find_mode(
                 density,
-                start,
+                start.state,
                 jacobian=False,
                 tolerance=task.options.tolerance * task.observations.total_weight,
-                max_steps=task.options.max_steps,
+                max_steps=start.allows(task.options.max_steps),
                 bar=bar,
             )
+    run = start.then(run)
     return Outcome(
         parameters=density.parameters(density.constrain(run.state)),
         objective=run.history[-1],

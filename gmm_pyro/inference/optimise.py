@@ -20,13 +20,13 @@ EM_TOLERANCE = 1e-4  # nats a point
 MEMORY = 20  # past gradients that L-BFGS keeps
 
 
-def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Float[Tensor, "1 m"]:
+def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
     """The vector of the best EM start, a little away from the edge of the simplex."""
-    parameters = best_run(task, bar, EM_TOLERANCE, EM_STEPS).state.theta.parameters
-    values = density.values(parameters)
-    k = task.model.n_components
-    values["weights"] = 0.99 * values["weights"] + 0.01 / k
-    return density.unconstrain(values).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    run = best_run(task, bar, EM_TOLERANCE, EM_STEPS)
+    values = density.values(run.state.theta.parameters)
+    values["weights"] = 0.99 * values["weights"] + 0.01 / task.model.n_components
+    vector = density.unconstrain(values).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    return Run(vector, run.history, run.status)
 
 
 def find_mode(
@@ -51,8 +51,9 @@ def find_mode(
     climb = _Climb(density, start, bar, jacobian=jacobian)
     first, _ = climb(np.zeros(start.shape[1]))
     climb.record()
-    if not math.isfinite(first):
-        return Run(start, climb.history, Status.DIVERGED)
+    if max_steps == 0 or not math.isfinite(first):
+        status = Status.STEP_LIMIT if math.isfinite(first) else Status.DIVERGED
+        return Run(start, climb.history, status)
     try:
         limit_reached = climb.run(tolerance / max(1.0, abs(first)), max_steps)
     except KeyboardInterrupt:

@@ -85,14 +85,17 @@ def fit_svi(task: Task) -> Outcome:
             return run_pyro_svi(task, density, start, bar)
         mode = find_mode(
             density,
-            start,
+            start.state,
             jacobian=True,
             tolerance=MODE_TOLERANCE * task.observations.total_weight,
-            max_steps=task.options.max_steps,
+            max_steps=start.allows(task.options.max_steps),
             bar=bar,
         )
+        mode = start.then(mode)
         guide = guide_at_mode(task.options.guide, mode.state[0], _curvature(task, density, mode))
-        run = _run_collapsed(task, density, guide, bar)
+        run = mode.then(
+            _run_collapsed(task, density, guide, bar, mode.allows(task.options.max_steps))
+        )
     noise = _noise(task.generator(2), guide, task.options.n_draws)
     with torch.no_grad():
         draws = density.constrain(guide.draws(run.state.vector, noise))
@@ -119,7 +122,9 @@ def elbo(
     return value + guide.distribution(vector).entropy()
 
 
-def _run_collapsed(task: Task, density: LogDensity, guide: Guide, bar: tqdm[Any]) -> Run[Any]:
+def _run_collapsed(
+    task: Task, density: LogDensity, guide: Guide, bar: tqdm[Any], max_steps: int
+) -> Run[Any]:
     """Ascend the ELBO with fresh antithetic draws, judged by fixed ones.
 
     The gradient follows the draws only (Roeder, Wu & Duvenaud 2017): its noise vanishes as the
@@ -146,7 +151,7 @@ def _run_collapsed(task: Task, density: LogDensity, guide: Guide, bar: tqdm[Any]
         guide.loc.new_zeros(guide.n_parameters),
         rate=task.options.rate or RATE,
         tolerance=task.options.tolerance * task.observations.total_weight,
-        max_steps=task.options.max_steps,
+        max_steps=max_steps,
         bar=bar,
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from ..observations import Observations
 from ..posterior import Posterior
 
 State = TypeVar("State")
+Other = TypeVar("Other")
 
 ROUNDING = 1e-15  # relative change of an objective that is no change
 
@@ -73,17 +75,19 @@ class Options:
     device: torch.device | str | None = None
 
     def __post_init__(self) -> None:
-        check_count("n_starts", self.n_starts, 1)
-        check_count("max_steps", self.max_steps, 1)
-        check_count("seed", self.seed, 0)
+        for name, smallest in (("n_starts", 1), ("max_steps", 1), ("seed", 0)):
+            number = check_count(name, getattr(self, name), smallest)
+            object.__setattr__(self, name, number)
         check_number("tolerance", self.tolerance)
         check_number("covariance_floor", self.covariance_floor)
 
 
-def check_count(name: str, value: Any, smallest: int) -> None:
-    """Refuse an option that is not an integer from `smallest` on."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < smallest:
+def check_count(name: str, value: Any, smallest: int) -> int:
+    """The option as Python's own integer; refuse what is none, or below `smallest`."""
+    whole = hasattr(value, "__index__") and not isinstance(value, bool)
+    if not whole or operator.index(value) < smallest:
         raise ValueError(f"{name} must be an integer of at least {smallest}, got {value!r}")
+    return operator.index(value)
 
 
 def check_number(name: str, value: Any) -> None:
@@ -173,6 +177,16 @@ class Run(Generic[State]):
     def steps(self) -> int:
         """Number of steps taken after the start."""
         return (len(self.history) - 1) * self.stride
+
+    def allows(self, max_steps: int) -> int:
+        """Steps that the next phase may take: none after an interrupt."""
+        return 0 if self.status is Status.INTERRUPTED else max_steps
+
+    def then(self, following: Run[Other]) -> Run[Other]:
+        """The next phase, marked as interrupted if this one was."""
+        if self.status is not Status.INTERRUPTED:
+            return following
+        return Run(following.state, following.history, self.status, following.stride)
 
 
 def iterate(
