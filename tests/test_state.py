@@ -1,8 +1,14 @@
-"""No fit changes anything outside of itself: not when it ends, not when it fails or is stopped."""
+"""No fit changes anything outside of itself: not when it ends, not when it fails or is stopped.
+
+The first fit of a process imports what it needs; what these imports do is a test of its own.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import random
+import subprocess
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -46,6 +52,15 @@ def fit(run: str, **options: Any) -> gp.Fit:
     return gp.fit(MixtureModel(2), data(), method=method, **{**settings, **options})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def imported() -> None:
+    """Every library that a fit imports when it first needs it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for run in RUNS:
+            fit(run)
+
+
 def state() -> dict[str, Any]:
     """Everything that a program keeps outside of its objects, in values that can be compared."""
     store = pyro.get_param_store()
@@ -61,9 +76,7 @@ def state() -> dict[str, Any]:
         "gradients": torch.is_grad_enabled(),
         "deterministic": torch.are_deterministic_algorithms_enabled(),
         "settings of Pyro": pyro.settings.get(),
-        "validation of distributions": Distribution._Distribution__validate_args
-        if hasattr(Distribution, "_Distribution__validate_args")
-        else Distribution._validate_args,
+        "validation of distributions": Distribution._validate_args,
         "validation of inference": is_validation_enabled(),
         "validation of handlers": pyro.poutine.is_validation_enabled(),
         "handlers": list(pyro.poutine.runtime._PYRO_STACK),
@@ -88,7 +101,6 @@ def unusual() -> Iterator[dict[str, Any]]:
         np.random.seed(12)  # noqa: NPY002
         random.seed(13)
         torch.set_num_threads(2)
-        Distribution.set_default_validate_args(True)  # unlike Pyro's other two
         torch.set_default_dtype(torch.float16)
         try:
             yield state()
@@ -142,6 +154,33 @@ def test_a_parameter_of_the_same_name_is_left_alone(run: str) -> None:
         assert pyro.param("AutoNormal.locs.means") is mine
 
 
+@every_run
+def test_validation_that_torch_and_pyro_do_not_share(run: str, unusual: dict[str, Any]) -> None:
+    """Pyro's own distributions are not validated here, and torch's are."""
+    del unusual
+    Distribution.set_default_validate_args(True)
+    before = state()
+    fit(run)
+    unchanged(before)
+
+
+FIRST_FIT = """
+import random, warnings
+import gmm_pyro as gp
+x = gp.datasets.make_mixture(n=40, d=2, k=2, separation=5, seed=1).x
+random.seed(1)
+before = random.getstate(), list(warnings.filters)
+gp.fit(gp.MixtureModel(2), x, method="map")
+assert random.getstate() == before[0], "Python's generator"
+assert list(warnings.filters) == before[1], "warning filters"
+"""
+
+
+@pytest.mark.xfail(reason="libraries draw random numbers and add warning filters when imported")
+def test_the_first_fit_of_a_process() -> None:
+    subprocess.run([sys.executable, "-c", FIRST_FIT], check=True)
+
+
 # ---------------------------------------------------------------------- not at the end
 
 
@@ -184,10 +223,8 @@ def test_after_an_error_in_the_middle(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     raised = stop_with(monkeypatch, run, error)
-    try:
-        fit(run)
-    except error:
-        pass
+    with contextlib.suppress(error):
+        fit(run, n_starts=1)  # then EM has steps of its own, beside those that compare starts
     assert raised()
     unchanged(unusual)
 
