@@ -91,6 +91,7 @@ class Comparison:
             data.x, self.fits, self.table, data.labels, data.feature_names
         )
         for name, figure in figures.items():
+            plots.settle(figure)
             figure.savefig(folder / "figures" / f"{name}.png", dpi=DOTS_PER_INCH)
         self.table.to_csv(folder / "comparison.csv", index=False)
 

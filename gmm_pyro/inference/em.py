@@ -22,7 +22,13 @@ from ..start import is_given, sample_of, starting_parameters
 from .diagnosis import diagnose
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
-SCREENING = ((5, 4), (10, 3), (20, 2))  # rounds: steps, and how many restarts stay after them
+Rounds = tuple[tuple[int, int], ...]
+
+SCREENING: Rounds = (
+    (5, 4),
+    (10, 3),
+    (20, 2),
+)  # rounds: steps, and how many restarts stay after them
 SAME = 1e-6  # nats a point: restarts that are closer than this count as one
 
 
@@ -110,8 +116,8 @@ def run_em(
     )
 
 
-def best_starts(task: Task) -> list[Start]:
-    """The most promising of the restarts, best first."""
+def best_starts(task: Task, rounds: Rounds = SCREENING) -> list[Start]:
+    """The most promising of the restarts after some rounds of EM, best first."""
     options = task.options
     generator = torch.Generator().manual_seed(options.seed)
     given = is_given(options.start)
@@ -128,16 +134,16 @@ def best_starts(task: Task) -> list[Start]:
     )
     if given or options.n_starts == 1:
         return [Start(starts, [])]
-    return _screen(task, starts, sample)
+    return _screen(task, starts, sample, rounds)
 
 
-def _screen(task: Task, starts: Parameters, sample: Observations) -> list[Start]:
+def _screen(task: Task, starts: Parameters, sample: Observations, rounds: Rounds) -> list[Start]:
     """Run all restarts as one batch, in rounds after which only the best that differ stay."""
     state = expect(theta_of(task.model.family, starts, sample), sample)
     history = state.log_likelihood[:, None]
     small = task.options.tolerance * sample.total_weight
     left = task.options.max_steps
-    for steps, keep in SCREENING:
+    for steps, keep in rounds:
         for _ in range(min(steps, left)):
             state = step(task, state, sample)
             history = torch.cat([history, state.log_likelihood[:, None]], 1)

@@ -21,6 +21,8 @@ from .adam import ascend
 from .em import best_starts
 from .task import Options, Outcome, Task, check_batch_and_rate, progress_bar
 
+NO_EM = ((0, 1),)  # the likeliest of the restarts as they are drawn
+
 
 @dataclass(frozen=True, kw_only=True)
 class GradientOptions(Options):
@@ -43,7 +45,7 @@ class GradientOptions(Options):
 
 def fit_gradient(task: Task) -> Outcome:
     """Maximum-likelihood parameters by Adam, on the whole data or on minibatches."""
-    start = best_starts(task)[0].parameters
+    start = best_starts(task, NO_EM)[0].parameters
     coordinates = Coordinates(task.model.family, task.observations, tuple(start.means.shape[1:]))
     generator = task.generator()
     with progress_bar(task) as bar:

@@ -6,7 +6,7 @@ apart; a cluster has the same colour in all pictures that are given the same lab
 is the only one that imports matplotlib.
 """
 
-from .fits import comparison_figure, comparison_figures, parameter_errors, traces
+from .fits import comparison_figure, comparison_figures, parameter_errors, settle, traces
 from .mixtures import clusters, density, responsibilities, scatter
 
 __all__ = [
@@ -17,5 +17,6 @@ __all__ = [
     "parameter_errors",
     "responsibilities",
     "scatter",
+    "settle",
     "traces",
 ]

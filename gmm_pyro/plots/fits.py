@@ -88,6 +88,14 @@ def comparison_figure(
     return figure
 
 
+def settle(figure: Figure) -> None:
+    """Lay a figure out once and for all; saving would do it twice more."""
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        engine.execute(figure)
+        figure.set_layout_engine("none")
+
+
 def comparison_figures(
     x: Any,
     fits: Mapping[str, Pictured],
