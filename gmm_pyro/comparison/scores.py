@@ -49,14 +49,14 @@ def scores_of(result: Fit, data: Dataset, held_out: Dataset | None) -> dict[str,
     if held_out is not None:
         scores["held_out_log_density"] = metrics.mean_log_density(mixture, held_out.x)
     if data.labels is not None and (data.labels != OUTLIER).any():
-        scores |= _agreement(data.labels, mixture.predict(data.x))
+        scores |= _agreement(data.labels, result.labels.cpu())
     if data.truth is not None:
         scores |= _distances(data.truth, mixture)
     return scores
 
 
 def _agreement(labels: Tensor, predicted: Tensor) -> dict[str, float]:
-    """Scores of the most probable components against the labels."""
+    """Scores of a fit's labels against the true ones."""
     return {
         "ari": metrics.adjusted_rand(labels, predicted),
         "nmi": metrics.normalised_mutual_information(labels, predicted),

@@ -24,11 +24,8 @@ from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, st
 
 Rounds = tuple[tuple[int, int], ...]
 
-SCREENING: Rounds = (
-    (5, 4),
-    (10, 3),
-    (20, 2),
-)  # rounds: steps, and how many restarts stay after them
+# Rounds of steps, and how many restarts stay after each.
+SCREENING: Rounds = ((5, 4), (10, 3), (20, 2))
 SAME = 1e-6  # nats a point: restarts that are closer than this count as one
 
 

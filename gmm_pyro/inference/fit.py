@@ -91,6 +91,12 @@ class Fit:
         """Whether the method says that it has converged."""
         return self.status is Status.CONVERGED
 
+    @property
+    def labels(self) -> torch.Tensor:
+        """The component of every point: k-means' own clusters, else the most probable component."""
+        own: torch.Tensor | None = self.diagnostics.get("labels")
+        return self.mixture.predict(self.observations.x) if own is None else own
+
     def to_arviz(self) -> Any:
         """The fit as ArviZ InferenceData (0.x) or DataTree (1.x).
 

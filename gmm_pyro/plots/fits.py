@@ -76,7 +76,7 @@ def comparison_figure(
     panels[0].set_title("data" if labels is None else "data, true classes")
     reference = labels
     for (name, fit), ax in zip(fits.items(), panels[1:], strict=True):
-        predicted = mixtures.mixture_of(fit).predict(points).cpu()
+        predicted = _labels(fit, points)
         reference = predicted if reference is None else reference
         mixtures.clusters(fit, points, ax, reference)
         score = "" if labels is None else f"   ARI {adjusted_rand(labels, predicted):.3f}"
@@ -86,6 +86,14 @@ def comparison_figure(
     )
     _name_outer_axes(panels)
     return figure
+
+
+def _labels(fit: Any, points: Tensor) -> Tensor:
+    """The fit's own labels of its data, as k-means has them, or its mixture's of other points."""
+    own = getattr(fit, "labels", None)
+    if own is None or len(own) != len(points):
+        return mixtures.mixture_of(fit).predict(points).cpu()
+    return own.cpu()
 
 
 def settle(figure: Figure) -> None:
