@@ -27,7 +27,7 @@ compare: setup ## Compare the inference methods on three clusters; the report go
 	$(BIN)/gmm-pyro compare --data three-clusters --out results
 
 test: setup lint ## Run the linters, then the tests and the docstrings' examples, with coverage
-	$(BIN)/python -m pytest --cov $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) --cov
 
 lint: setup ## Check style, format and types
 	$(BIN)/ruff check

@@ -15,7 +15,7 @@ RUNS: dict[str, dict[str, Any]] = {
     "map": {},
     "svi": {"n_draws": 2},
     "map enumerated": {"engine": "enumerated"},
-    "svi enumerated": {"engine": "enumerated", "n_draws": 2, "max_steps": 150},
+    "svi enumerated": {"engine": "enumerated", "n_draws": 500, "max_steps": 150},
 }
 
 

@@ -176,6 +176,7 @@ assert list(warnings.filters) == before[1], "warning filters"
 """
 
 
+@pytest.mark.slow
 @pytest.mark.xfail(reason="libraries draw random numbers and add warning filters when imported")
 def test_the_first_fit_of_a_process() -> None:
     subprocess.run([sys.executable, "-c", FIRST_FIT], check=True)

@@ -245,7 +245,7 @@ def test_the_elbo_of_a_mixture_is_below_its_evidence() -> None:
 @pytest.mark.parametrize("engine", ["collapsed", "enumerated"])
 def test_every_guide_converges(guide: str, engine: str) -> None:
     data = clusters()
-    found = fit(data.x, "diag", guide=guide, engine=engine, n_draws=100, tolerance=1e-3)
+    found = fit(data.x, "diag", guide=guide, engine=engine, n_draws=100, tolerance=1e-2)
     assert found.converged
     assert adjusted_rand(data.labels, found.mixture.predict(data.x)) == 1.0
     assert {name: tuple(v.shape) for name, v in found.posterior.draws.items()} == {
@@ -263,10 +263,11 @@ def test_every_guide_converges(guide: str, engine: str) -> None:
     assert ((found.mixture.means - em.means[nearest]).abs() < deviation).all()
 
 
+@STEP_LIMIT
 @every_family
 @pytest.mark.parametrize("d", [1, 3])
 def test_draws_lie_in_the_support_of_every_site(family: str, d: int) -> None:
-    found = fit(clusters(d).x, family, n_draws=20, tolerance=1e-3)
+    found = fit(clusters(d).x, family, n_draws=20, max_steps=25)
     sites = found.model.sites()
     assert list(found.posterior.draws) == list(sites)
     for name, value in found.posterior.draws.items():
@@ -395,7 +396,7 @@ def test_the_enumerated_engine_heeds_or_refuses_every_option(option: dict[str, i
 @pytest.mark.parametrize("engine", ["collapsed", "enumerated"])
 def test_the_seed_decides_to_the_last_bit(engine: str) -> None:
     def run(seed: int) -> gp.Fit:
-        return fit(clusters(1).x, "diag", engine=engine, seed=seed, n_draws=10, max_steps=100)
+        return fit(clusters(1).x, "diag", engine=engine, seed=seed, n_draws=10, max_steps=50)
 
     one, same, other = run(5), run(5), run(6)
     for name, draws in one.posterior.draws.items():
