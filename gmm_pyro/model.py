@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import biject_to
+from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import Transform
 
 from .covariance import CovarianceFamily, Parameters, family_named
@@ -176,6 +176,14 @@ class Site:
     shape: torch.Size
     entries: slice
 
+    @property
+    def unbounded(self) -> bool:
+        """Whether values of the site are their own unconstrained form, in the data's units."""
+        support: Any = self.prior.support
+        while hasattr(support, "base_constraint"):
+            support = support.base_constraint
+        return support is constraints.real
+
     def constrain(self, vector: Float[Tensor, "s m"]) -> Tensor:
         """Values of the site, shape (s, *event)."""
         flat = vector[:, self.entries]
@@ -210,7 +218,8 @@ class LogDensity:
         sites, first = [], 0
         for name, prior in self.model.sites(like=self.observations.origin).items():
             transform = biject_to(prior.support)
-            shape = torch.Size(transform.inverse_shape(prior.event_shape))
+            # transform.inverse_shape says the same, and imports sympy, which takes half a second
+            shape = transform.inv(self.observations.origin.new_ones(prior.event_shape)).shape
             last = first + math.prod(shape)
             sites.append(Site(name, prior, transform, shape, slice(first, last)))
             first = last

@@ -82,7 +82,7 @@ def observe(
     *,
     n_components: int = 1,
     sample_weight: Any = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
 ) -> Observations:
     """Validated observations of data to be fitted.
@@ -92,7 +92,7 @@ def observe(
             one-dimensional array of n values is univariate data.
         n_components: the number of components to be fitted, which n must not fall short of.
         sample_weight: n non-negative weights, or None.
-        dtype: floating-point type of the work on points; float64 where None.
+        dtype: floating-point type of the work on points, or its name; float64 where None.
         device: torch device; where the data are, if None.
 
     Raises:
@@ -122,7 +122,7 @@ def as_points(
     x: Any,
     *,
     n_features: int | None = None,
-    dtype: torch.dtype | None = None,
+    dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Float[Tensor, "n d"], tuple[str, ...]]:
     """A finite tensor of shape (n, d) and its column names; no copy where none is needed.
@@ -130,23 +130,32 @@ def as_points(
     Args:
         x: any array-like; one-dimensional input is n values of one feature.
         n_features: the number of columns that x must have, if known.
-        dtype: floating-point type of the result; float64 where None.
+        dtype: floating-point type of the result, or its name; float64 where None.
         device: torch device; where the data are, if None.
 
     Raises:
         ValueError: if x is not numeric, not finite or not of this shape.
     """
-    dtype = dtype or torch.float64
-    if not dtype.is_floating_point:
-        raise ValueError(f"dtype must be a floating-point torch dtype, got {dtype}")
+    kind = _floating_type(dtype)
     array, names = _to_numeric(x)
     points = array if isinstance(array, Tensor) else _alias(array)
-    points = points.detach().to(device=device, dtype=dtype)
+    points = points.detach().to(device=device, dtype=kind)
     points = points[:, None] if points.ndim == 1 else points
     _check_shape(x, points, n_features)
     names = names or tuple(f"x{i}" for i in range(points.shape[1]))
     _refuse_non_finite(points, names)
     return points, names
+
+
+def _floating_type(dtype: torch.dtype | str | None) -> torch.dtype:
+    """Single or double precision, by torch's object or its name."""
+    kinds = {"float32": torch.float32, "float64": torch.float64}
+    kind = kinds.get(dtype) if isinstance(dtype, str) else dtype or torch.float64
+    if kind is None or kind not in kinds.values():
+        raise ValueError(
+            f"dtype must be torch.float64 or torch.float32, or the name of one, got {dtype!r}"
+        )
+    return kind
 
 
 def _to_numeric(x: Any, what: str = "x") -> tuple[np.ndarray | Tensor, tuple[str, ...] | None]:

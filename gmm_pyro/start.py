@@ -7,7 +7,11 @@ a few thousand points; only the best few go on to the whole data.
 from __future__ import annotations
 
 import difflib
+import importlib
+import random
+import sys
 from collections.abc import Callable
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,6 +32,15 @@ THINNEST = 1e-12  # share of a feature's variance that a starting covariance has
 Start = Callable[[Observations, Float[Tensor, "d"], int, int, torch.Generator], Assign]
 
 
+def clustering() -> ModuleType:
+    """scikit-learn's module; importing it draws from Python's generator, which is put back."""
+    if "sklearn.cluster" not in sys.modules:
+        state = random.getstate()
+        importlib.import_module("sklearn.cluster")
+        random.setstate(state)
+    return sys.modules["sklearn.cluster"]
+
+
 def k_means_plus_plus(
     sample: Observations,
     unit: Float[Tensor, "d"],
@@ -36,11 +49,9 @@ def k_means_plus_plus(
     generator: torch.Generator,
 ) -> Assign:
     """Nearest of k centres, drawn by scikit-learn's k-means++ (Arthur & Vassilvitskii 2007)."""
-    from sklearn.cluster import kmeans_plusplus
-
     x, weight = sample.standardised(unit), _numpy_weight(sample)
     centres = [
-        kmeans_plusplus(x, k, sample_weight=weight, random_state=seed)[0]
+        clustering().kmeans_plusplus(x, k, sample_weight=weight, random_state=seed)[0]
         for seed in _seeds(n_starts, generator)
     ]
     return given_labels(_nearest(torch.as_tensor(x), torch.as_tensor(np.stack(centres))))
@@ -54,13 +65,11 @@ def k_means(
     generator: torch.Generator,
 ) -> Assign:
     """Clusters of scikit-learn's k-means on data in these units."""
-    from sklearn.cluster import KMeans
-
     x, weight = sample.standardised(unit), _numpy_weight(sample)
     if n_places(sample, k) < k:  # k-means would warn of what the fit's diagnosis says
         return k_means_plus_plus(sample, unit, k, n_starts, generator)
     labels = [
-        KMeans(k, n_init=1, random_state=seed).fit(x, sample_weight=weight).labels_
+        clustering().KMeans(k, n_init=1, random_state=seed).fit(x, sample_weight=weight).labels_
         for seed in _seeds(n_starts, generator)
     ]
     return given_labels(torch.as_tensor(np.stack(labels), dtype=torch.int64))

@@ -406,11 +406,12 @@ def test_wrong_number_of_features() -> None:
         as_points(X, n_features=3)
 
 
-@pytest.mark.parametrize("dtype", [torch.int64, torch.complex128, torch.bool])
-def test_points_must_be_floating(dtype: torch.dtype) -> None:
-    with pytest.raises(
-        ValueError, match=f"dtype must be a floating-point torch dtype, got {dtype}"
-    ):
+@pytest.mark.parametrize(
+    "dtype", [torch.int64, torch.complex128, torch.bool, torch.float16, "float", "int64", 64]
+)
+def test_points_are_of_single_or_double_precision(dtype: Any) -> None:
+    message = "dtype must be torch.float64 or torch.float32, or the name of one, got "
+    with pytest.raises(ValueError, match=re.escape(f"{message}{dtype!r}")):
         observe(X, dtype=dtype)
 
 

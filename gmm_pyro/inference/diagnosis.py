@@ -61,9 +61,10 @@ def _singular(
         if count == 0:
             continue
         if not smallest > AT_THE_FLOOR * lowest:
+            where = "below" if smallest < lowest / AT_THE_FLOOR else "held up by"
             problems.append(
                 f"the covariance of component {i} is singular: its smallest eigenvalue is "
-                f"{smallest:.1e} of the data's variance, held up by covariance_floor={lowest:.1e}"
+                f"{smallest:.1e} of the data's variance, {where} covariance_floor={lowest:.1e}"
             )
         elif not family.tied and _points(observations, count) < 2:
             problems.append(f"component {i} rests on a single point")

@@ -142,7 +142,10 @@ def _screen(task: Task, starts: Parameters, sample: Observations, rounds: Rounds
     left = task.options.max_steps
     for steps, keep in rounds:
         for _ in range(min(steps, left)):
-            state = step(task, state, sample)
+            following = step(task, state, sample)
+            if not following.log_likelihood.isfinite().any():  # the run says that it diverged
+                break
+            state = following
             history = torch.cat([history, state.log_likelihood[:, None]], 1)
             if (history[:, -1] - history[:, -2]).abs().max() <= small:
                 break

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 import torch
@@ -19,14 +21,17 @@ from tqdm import tqdm
 
 from ..model import LogDensity
 from ..posterior import Posterior
-from .task import Outcome, Run, Status, Task, iterate
+from .optimise import origins, units
+from .task import Outcome, Run, Task, iterate
 
+State = dict[str, Tensor]  # all of a guide's parameters
 Engine = Literal["collapsed", "enumerated"]
 
 BLOCK = 25  # steps whose mean loss is one entry of the history
 WINDOW = 3  # blocks on either side of the comparison that ends a noisy climb
 FINAL_PARTICLES = 64  # draws that the reported ELBO is the mean of; 16 times as many at once
 INITIAL_SCALE = 0.05  # of a guide: narrow, so that components do not swap or merge early
+STANDARDISED = "standardised_means"  # the site of the means in the data's own units
 VALIDATION = tuple(  # pyro.validation_enabled would not put torch's own back
     f"validate_{what}" for what in ("distributions_pyro", "distributions_torch", "poutine", "infer")
 )
@@ -60,6 +65,88 @@ def isolated(seed: int, device: torch.device) -> Iterator[None]:
         yield
 
 
+@dataclass(frozen=True, eq=False)
+class Program:
+    """The Pyro program as a guide sees it, and its numbers in terms of the log density's vector.
+
+    A guide's first width and Adam's step are lengths, and data come in any unit, so the automatic
+    guides see the means from the data's centre, in units of their spread. Densities of guide and
+    program change by the same constant, which leaves the ELBO as it is.
+
+    Attributes:
+        run: the program.
+        density: the log density that it stands for.
+        origin: what the log density's vector is where the guide's is zero, shape (m,).
+        unit: how much it changes where the guide's changes by one, shape (m,).
+        names: what the program calls the sites that it does not call by their own name.
+    """
+
+    run: Callable[..., Any]
+    density: LogDensity
+    origin: Float[Tensor, "m"]
+    unit: Float[Tensor, "m"]
+    names: Mapping[str, str]
+
+    @classmethod
+    def plain(cls, density: LogDensity) -> Program:
+        """The model itself."""
+        one = density.observations.scale.new_ones(density.dimension)
+        return cls(density.model, density, torch.zeros_like(one), one, {})
+
+    @classmethod
+    def standardised(cls, density: LogDensity) -> Program:
+        """The model with its means, where they are unbounded, in the data's own units."""
+        import pyro
+        import pyro.distributions as dist
+        from pyro.infer.reparam.reparam import Reparam
+
+        site = next(site for site in density.sites if site.name == "means")
+        if not site.unbounded:
+            return cls.plain(density)
+
+        data = density.observations
+        origin, scale = (value.expand(site.shape) for value in (data.origin, data.scale))
+        affine = dist.transforms.AffineTransform(origin, scale, event_dim=2)  # must not broadcast
+        prior = dist.TransformedDistribution(site.prior, affine.inv)
+
+        class Standardise(Reparam):
+            def apply(self, _: Any) -> Any:
+                means = affine(pyro.sample(STANDARDISED, prior))
+                fixed = dist.Delta(means, event_dim=2)
+                return {"fn": fixed, "value": means, "is_observed": True}
+
+        run = pyro.poutine.reparam(density.model, {"means": Standardise()})
+        return cls(run, density, origins(density), units(density), {"means": STANDARDISED})
+
+    @property
+    def site_names(self) -> list[str]:
+        """The program's names of the log density's sites."""
+        return [self.names.get(site.name, site.name) for site in self.density.sites]
+
+    def values(self, vector: Float[Tensor, "1 m"]) -> dict[str, Tensor]:
+        """Values of the program's sites at a vector of the log density's."""
+        values = self.density.constrain((vector - self.origin) / self.unit)
+        return {self.names.get(name, name): value[0].detach() for name, value in values.items()}
+
+    def continuous(self) -> Callable[..., Any]:
+        """The program without its discrete site, which an automatic guide must not see."""
+        import pyro
+
+        blocked: Callable[..., Any] = pyro.poutine.block(self.run, hide=["assignment"])
+        return blocked
+
+    def restore(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Values of the log density's sites from those of the program's."""
+        restored = {
+            site.name: values[name]
+            for site, name in zip(self.density.sites, self.site_names, strict=True)
+        }
+        if STANDARDISED in values:
+            data = self.density.observations
+            restored["means"] = data.origin + data.scale * values[STANDARDISED]
+        return restored
+
+
 def run_auto_delta(
     task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[Any]
 ) -> Run[Tensor]:
@@ -67,24 +154,31 @@ def run_auto_delta(
     from pyro.infer.autoguide import AutoDelta, init_to_value
 
     with isolated(task.options.seed, task.observations.x.device):
-        values = _site_values(density, start.state)
-        guide = AutoDelta(_continuous(task), init_loc_fn=init_to_value(values=values))
-        run = _train(task, guide, start, bar, noisy=False)
-        found = guide(task.observations.x, **_weights(task))
-        modes = {site.name: found[site.name].detach()[None] for site in density.sites}
-    return Run(density.unconstrain(modes), run.history, run.status, run.stride)
+        program = Program.standardised(density)
+        init = init_to_value(values=program.values(start.state))
+        guide = AutoDelta(program.continuous(), init_loc_fn=init)
+        run = _train(task, program, guide, start, bar, noisy=False)
+        modes = {name: mode.detach()[None] for name, mode in guide().items()}
+    vector = density.unconstrain(program.restore(modes))
+    in_data_units = -float(program.unit.log().sum())  # the density of the means themselves
+    history = [value + in_data_units for value in run.history]
+    return Run(vector, history, run.status, run.stride)
 
 
 def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[Any]) -> Outcome:
     """SVI with one of Pyro's guides, or the user's, and draws from the trained guide."""
     with isolated(task.options.seed, task.observations.x.device):
-        guide = _guide(task, _site_values(density, start.state))
-        run = start.then(_train(task, guide, start, bar, noisy=True))
+        program, guide = _program_and_guide(task, density, start.state)
+        run = start.then(_train(task, program, guide, start, bar, noisy=True))
         ours = isinstance(task.options.guide, str)
         loss = _loss(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
-        elbo = -float(loss.loss(task.model, guide, task.observations.x, **_weights(task)))
-        draws = _draws_at_once(task, guide, density) if ours else _draws(task, guide, density)
-    centre = density.unconstrain(draws).mean(0, keepdim=True)
+        elbo = -float(loss.loss(program.run, guide, task.observations.x, **_weights(task)))
+        with torch.no_grad():
+            if ours:
+                centre, draws = _centre_and_draws(task, program, guide)
+            else:
+                draws = _draws(task, program, guide)
+                centre = density.unconstrain(draws).mean(0, keepdim=True)
     return Outcome(
         parameters=density.parameters(density.constrain(centre)),
         objective=elbo,
@@ -95,16 +189,10 @@ def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[
     )
 
 
-def _continuous(task: Task) -> Callable[..., Any]:
-    """The program without its discrete site, which an automatic guide must not see."""
-    import pyro
-
-    blocked: Callable[..., Any] = pyro.poutine.block(task.model, hide=["assignment"])
-    return blocked
-
-
-def _guide(task: Task, values: dict[str, Tensor]) -> Callable[..., Any]:
-    """An automatic guide by name or class, or the user's own."""
+def _program_and_guide(
+    task: Task, density: LogDensity, start: Float[Tensor, "1 m"]
+) -> tuple[Program, Callable[..., Any]]:
+    """The program, and an automatic guide by name or class, or the user's own."""
     from pyro.infer import autoguide
 
     names = {
@@ -115,17 +203,28 @@ def _guide(task: Task, values: dict[str, Tensor]) -> Callable[..., Any]:
     guide: Any = task.options.guide
     guide = names[guide] if isinstance(guide, str) else guide
     if not (isinstance(guide, type) and issubclass(guide, autoguide.AutoGuide)):
-        return cast(Callable[..., Any], guide)
-    options: dict[str, Any] = {"init_loc_fn": autoguide.init_to_value(values=values)}
+        return Program.plain(density), cast(Callable[..., Any], guide)
+    of_pyro = guide.__module__.startswith("pyro.")  # a user's own class may go by site names
+    program = Program.standardised(density) if of_pyro else Program.plain(density)
+    options: dict[str, Any] = {"init_loc_fn": autoguide.init_to_value(values=program.values(start))}
     if issubclass(guide, autoguide.AutoNormal | autoguide.AutoContinuous):
         options["init_scale"] = INITIAL_SCALE
-    return cast(Callable[..., Any], guide(_continuous(task), **options))
+    return program, cast(Callable[..., Any], guide(program.continuous(), **options))
 
 
 def _train(
-    task: Task, guide: Callable[..., Any], start: Run[Any], bar: tqdm[Any], *, noisy: bool
+    task: Task,
+    program: Program,
+    guide: Callable[..., Any],
+    start: Run[Any],
+    bar: tqdm[Any],
+    *,
+    noisy: bool,
 ) -> Run[Any]:
-    """Steps of Pyro's SVI in blocks, with a rate that falls geometrically."""
+    """Steps of Pyro's SVI in blocks, with a rate that falls geometrically.
+
+    A noisy climb ends at the mean of its last iterates (Polyak & Juditsky 1992).
+    """
     from pyro.infer import SVI
     from pyro.optim import ClippedAdam
 
@@ -134,16 +233,21 @@ def _train(
     decay = SLOWEST ** (1 / max_steps)
     optimiser = ClippedAdam({"lr": task.options.rate or RATE, "lrd": decay, "clip_norm": 1e6})
     loss = _loss(getattr(task.options, "n_particles", None) or 1)
-    svi = SVI(task.model, guide, optimiser, loss)
+    svi = SVI(program.run, guide, optimiser, loss)
     stride = min(BLOCK, max_steps)
-    blocks = [-torch.tensor([loss.loss(task.model, guide, x, **arguments)], dtype=torch.float64)]
+    blocks = [-torch.tensor([loss.loss(program.run, guide, x, **arguments)], dtype=torch.float64)]
+    iterates: deque[State] = deque(maxlen=WINDOW * stride if noisy else 1)
 
-    def block(_: dict[str, Tensor]) -> dict[str, Tensor]:
-        losses = [svi.step(x, **arguments) for _ in range(stride)]
+    def block(before: State) -> State:
+        del before  # it is in the parameter store
+        losses = []
+        for _ in range(stride):
+            losses.append(svi.step(x, **arguments))
+            iterates.append(_snapshot())
         blocks.append(-torch.tensor(losses, dtype=torch.float64))
-        return _snapshot()
+        return {name: torch.stack([s[name] for s in iterates]).mean(0) for name in iterates[-1]}
 
-    def objective(state: dict[str, Tensor]) -> float:
+    def objective(state: State) -> float:
         sound = all(value.isfinite().all() for value in state.values())
         return float(blocks[-1].mean() if noisy else blocks[-1][-1]) if sound else math.nan
 
@@ -156,12 +260,11 @@ def _train(
         bar=bar,
         stride=stride,
     )
-    if run.status is Status.DIVERGED:
-        _restore(run.state)
+    _restore(run.state)
     return run
 
 
-def _snapshot() -> dict[str, Tensor]:
+def _snapshot() -> State:
     """A copy of all parameters in Pyro's store."""
     import pyro
 
@@ -170,7 +273,7 @@ def _snapshot() -> dict[str, Tensor]:
     }
 
 
-def _restore(state: dict[str, Tensor]) -> None:
+def _restore(state: State) -> None:
     """Put a copy of all parameters back."""
     import pyro
 
@@ -214,32 +317,30 @@ def _minibatch(task: Task) -> dict[str, Any]:
     return {} if size is None or size >= task.observations.n else {"subsample_size": size}
 
 
-def _site_values(density: LogDensity, start: Float[Tensor, "1 m"]) -> dict[str, Tensor]:
-    return {name: value[0].detach() for name, value in density.constrain(start).items()}
-
-
-def _draws_at_once(task: Task, guide: Any, density: LogDensity) -> dict[str, Tensor]:
-    """Draws of every site from one of the Gaussian guides, shape (draw, *site)."""
+def _centre_and_draws(
+    task: Task, program: Program, guide: Any
+) -> tuple[Float[Tensor, "1 m"], dict[str, Tensor]]:
+    """The log density's vector at the centre of a Gaussian guide, and draws of every site."""
     from pyro.infer.autoguide import AutoNormal
 
-    with torch.no_grad():
-        if isinstance(guide, AutoNormal):
-            parts = [guide._get_loc_and_scale(site.name) for site in density.sites]
-            loc, scale = (torch.cat([t.flatten() for t in ts]) for ts in zip(*parts, strict=True))
-            vectors = torch.distributions.Normal(loc, scale).sample((task.options.n_draws,))
-        else:
-            vectors = guide.get_posterior().sample((task.options.n_draws,))
-        return density.constrain(vectors)
+    if isinstance(guide, AutoNormal):
+        parts = [guide._get_loc_and_scale(name) for name in program.site_names]
+        loc, scale = (torch.cat([t.flatten() for t in ts]) for ts in zip(*parts, strict=True))
+        gaussian = torch.distributions.Normal(loc, scale)
+    else:
+        gaussian = guide.get_posterior()
+    vectors = torch.cat([gaussian.mean[None], gaussian.sample((task.options.n_draws,))])
+    vectors = program.origin + program.unit * vectors
+    return vectors[:1], program.density.constrain(vectors[1:])
 
 
-def _draws(task: Task, guide: Callable[..., Any], density: LogDensity) -> dict[str, Tensor]:
+def _draws(task: Task, program: Program, guide: Callable[..., Any]) -> dict[str, Tensor]:
     """Draws of every site from any guide, one run each, shape (draw, *site)."""
     import pyro
 
-    draws: dict[str, list[Tensor]] = {site.name: [] for site in density.sites}
-    with torch.no_grad():
-        for _ in range(task.options.n_draws):
-            trace = pyro.poutine.trace(guide).get_trace(task.observations.x, **_weights(task))
-            for name, values in draws.items():
-                values.append(cast(Tensor, trace.nodes[name]["value"]))
-    return {name: torch.stack(values) for name, values in draws.items()}
+    draws: dict[str, list[Tensor]] = {name: [] for name in program.site_names}
+    for _ in range(task.options.n_draws):
+        trace = pyro.poutine.trace(guide).get_trace(task.observations.x, **_weights(task))
+        for name, values in draws.items():
+            values.append(cast(Tensor, trace.nodes[name]["value"]))
+    return program.restore({name: torch.stack(values) for name, values in draws.items()})

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..mixture import GaussianMixture
-from ..start import from_labels, n_places, starting_parameters
+from ..start import clustering, from_labels, n_places, starting_parameters
 from .task import Options, Outcome, Status, Task, progress_bar
 
 
@@ -27,23 +27,25 @@ def fit_kmeans(task: Task) -> Outcome:
     The mixture has the clusters' shares, means and covariances. The objective is minus the sum of
     squares.
     """
-    from sklearn.cluster import KMeans
-
     options, observations = task.options, task.observations
     k = task.model.n_components
     init, n_init = _initial_centres(task)
     places = n_places(observations, k)  # fewer than k would make scikit-learn warn
     with progress_bar(task) as bar:
-        clusters = KMeans(
-            places,
-            init=init if places == k else "k-means++",
-            n_init=n_init,
-            max_iter=options.max_steps,
-            tol=options.tolerance,
-            random_state=options.seed,
-        ).fit(
-            observations.x.cpu().numpy(),
-            sample_weight=_as_numpy(observations.sample_weight),
+        clusters = (
+            clustering()
+            .KMeans(
+                places,
+                init=init if places == k else "k-means++",
+                n_init=n_init,
+                max_iter=options.max_steps,
+                tol=options.tolerance,
+                random_state=options.seed,
+            )
+            .fit(
+                observations.x.cpu().numpy(),
+                sample_weight=_as_numpy(observations.sample_weight),
+            )
         )
         bar.update(clusters.n_iter_)
     labels = torch.as_tensor(clusters.labels_, dtype=torch.int64)

@@ -1,7 +1,10 @@
 """Maximum a posteriori: the mode of the posterior density of the sites.
 
 The density is that of (weights, means, scales, correlations) themselves, as AutoDelta's is: no
-Jacobian. `laplace` and `svi` work in unconstrained space, with it.
+Jacobian. `laplace` and `svi` work in unconstrained space, with it. A mode depends on the
+coordinates that its density is written in, and Cholesky factors of correlations are written in an
+order of the features: from three features on, the mode of a full or tied covariance depends a
+little on it.
 """
 
 from __future__ import annotations

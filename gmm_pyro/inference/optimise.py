@@ -119,9 +119,20 @@ class _Climb:
 
 def units(density: LogDensity) -> Float[Tensor, "m"]:
     """A natural length of each entry of the vector: the data's spread for means, else one."""
-    unit = density.observations.scale.new_ones(density.dimension)
-    spread = density.observations.scale
+    return _of_means(density, density.observations.scale, 1.0)
+
+
+def origins(density: LogDensity) -> Float[Tensor, "m"]:
+    """A natural zero of each entry of the vector: the data's centre for means, else zero."""
+    return _of_means(density, density.observations.origin, 0.0)
+
+
+def _of_means(
+    density: LogDensity, value: Float[Tensor, "d"], elsewhere: float
+) -> Float[Tensor, "m"]:
+    """A value of each feature where the vector holds means in the data's units."""
+    result = value.new_full((density.dimension,), elsewhere)
     for site in density.sites:
-        if site.name == "means":
-            unit[site.entries] = spread.expand(site.shape).flatten()
-    return unit
+        if site.name == "means" and site.unbounded:
+            result[site.entries] = value.expand(site.shape).flatten()
+    return result

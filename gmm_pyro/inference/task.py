@@ -57,9 +57,12 @@ class Options:
         tolerance: gain of the objective that may be left, in nats a point, when a fit stops.
         covariance_floor: smallest eigenvalue of a covariance in units of each feature's variance.
             It binds only on a component that would otherwise be thinner; 0 switches it off.
+            Methods with a prior, and `gradient`, have it for their starts alone: the diagnostics
+            name what falls below.
         progress: whether to show a progress bar on standard error.
         sample_weight: n non-negative weights, or None.
-        dtype: floating-point type of the work on points; float64 if None.
+        dtype: floating-point type of the work on points, by torch's object or its name; float64 if
+            None.
         device: torch device; where the data are, if None.
     """
 
@@ -71,7 +74,7 @@ class Options:
     covariance_floor: float = 1e-6
     progress: bool = False
     sample_weight: Any = None
-    dtype: torch.dtype | None = None
+    dtype: torch.dtype | str | None = None
     device: torch.device | str | None = None
 
     def __post_init__(self) -> None:
