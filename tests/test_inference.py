@@ -111,7 +111,9 @@ class TestFit:
         assert found.history.ndim == 1
         assert found.history.dtype == torch.float64
         assert found.history.isfinite().all()
-        if run != "svi, enumerated":  # whose history is of single draws
+        if run == "svi":  # whose history is of one set of draws, and the objective of another
+            assert found.history[-1] == pytest.approx(found.objective, abs=0.5)
+        elif run != "svi, enumerated":  # whose history is of single draws
             assert found.history[-1] == found.objective
         assert 0 < found.steps <= found.options.max_steps
         assert len(found.history) <= found.steps + 1
@@ -452,7 +454,7 @@ def overlapping(d: int = 2) -> Tensor:
 
 @pytest.mark.parametrize("run", RUNS)
 def test_the_step_limit_is_kept_and_told(run: str) -> None:
-    limit = 1 if run in ("kmeans", "em", "map") else 50
+    limit = 1 if run in ("kmeans", "em", "map", "svi") else 50
     with pytest.warns(FitWarning, match=f"{RUNS[run][0]} stopped at the step limit.*raise max_st"):
         found = fit(run, overlapping(), max_steps=limit, tolerance=0, start="random points")
     assert found.status is Status.STEP_LIMIT
@@ -460,7 +462,7 @@ def test_the_step_limit_is_kept_and_told(run: str) -> None:
     assert found.steps == limit
 
 
-@pytest.mark.parametrize("run", ["gradient", "svi", "map, enumerated", "svi, enumerated"])
+@pytest.mark.parametrize("run", ["gradient", "map, enumerated", "svi, enumerated"])
 def test_no_step_is_taken_beyond_the_limit(run: str) -> None:
     """These methods take steps in blocks, which a limit below a block does not allow."""
     with pytest.warns(FitWarning, match="step limit"):
@@ -577,6 +579,7 @@ def test_a_name_of_a_dtype_is_that_dtype() -> None:
     assert named.equal(fit("em", clusters().x, dtype=torch.float32).mixture.means)
 
 
+@pytest.mark.filterwarnings("ignore:.* holds no point:gmm_pyro.FitWarning")
 @pytest.mark.parametrize("k", [1, 2, 3])
 def test_points_in_two_places_without_a_floor_diverge_from_a_finite_state(k: int) -> None:
     x = torch.tensor([[0.0, 0.0], [1.0, 2.0]], dtype=torch.float64).repeat(20, 1)

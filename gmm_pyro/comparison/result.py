@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 FIGURES = ("data", "clusters", "traces", "parameter_errors")
-DOTS_PER_INCH = 150
+DOTS_PER_INCH = 120
 
 
 @dataclass(frozen=True, eq=False)

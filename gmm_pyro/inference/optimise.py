@@ -1,8 +1,9 @@
-"""The mode of a log density by SciPy's L-BFGS-B, from the best EM start."""
+"""The mode of a log density, or of any smooth function, by SciPy's L-BFGS-B."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -48,47 +49,75 @@ def find_mode(
         max_steps: most steps.
         bar: counts the steps.
     """
-    climb = _Climb(density, start, bar, jacobian=jacobian)
-    first, _ = climb(np.zeros(start.shape[1]))
-    climb.record()
+    return climb(
+        lambda vector: density(vector, jacobian=jacobian)[0],
+        start,
+        units(density),
+        tolerance=tolerance,
+        max_steps=max_steps,
+        bar=bar,
+    )
+
+
+def climb(
+    function: Callable[[Tensor], Tensor],
+    start: Float[Tensor, "*shape"],
+    unit: Float[Tensor, "m"] | float = 1.0,
+    *,
+    tolerance: float,
+    max_steps: int,
+    bar: tqdm[Any],
+) -> Run[Tensor]:
+    """The array at which a smooth function, in nats, is highest: L-BFGS-B (Byrd et al. 1995).
+
+    Args:
+        function: from an array of the start's shape to a number, differentiable.
+        start: where to begin.
+        unit: a natural length of each entry.
+        tolerance: change of the function, in nats, below which a step is the last.
+        max_steps: most steps.
+        bar: counts the steps.
+    """
+    path = _Climb(function, start, unit, bar)
+    first, _ = path(np.zeros(start.numel()))
+    path.history.append(path.value)
     if max_steps == 0 or not math.isfinite(first):
         status = Status.STEP_LIMIT if math.isfinite(first) else Status.DIVERGED
-        return Run(start, climb.history, status)
+        return Run(start, path.history, status)
     try:
-        limit_reached = climb.run(tolerance / max(1.0, abs(first)), max_steps)
+        limit_reached = path.run(tolerance / max(1.0, abs(first)), max_steps)
     except KeyboardInterrupt:
-        return Run(climb.best, climb.history, Status.INTERRUPTED)
+        return Run(path.best, path.history, Status.INTERRUPTED)
     status = Status.STEP_LIMIT if limit_reached else Status.CONVERGED
-    return Run(climb.best, climb.history, status)
+    return Run(path.best, path.history, status)
 
 
 class _Climb:
-    """The log density as SciPy wants it, and the best vector so far, kept for interrupts."""
+    """The function as SciPy wants it, and the best array so far, kept for interrupts."""
 
     def __init__(
         self,
-        density: LogDensity,
-        start: Float[Tensor, "1 m"],
+        function: Callable[[Tensor], Tensor],
+        start: Tensor,
+        unit: Float[Tensor, "m"] | float,
         bar: tqdm[Any],
-        *,
-        jacobian: bool,
     ) -> None:
-        self.density, self.start, self.jacobian, self.bar = density, start, jacobian, bar
-        self.unit = units(density)
+        self.function, self.start, self.unit, self.bar = function, start, unit, bar
         self.best, self.value = start, -math.inf
         self.history: list[float] = []
 
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:
-        """Minus the log density and its gradient, in units of the data's spread."""
-        vector = (self.start + torch.as_tensor(u).to(self.start) * self.unit).requires_grad_()
-        value = self.density(vector, jacobian=self.jacobian)[0]
-        gradient = torch.autograd.grad(value, vector)[0][0] * self.unit
+        """Minus the function and its gradient, in the units."""
+        shift = torch.as_tensor(u).to(self.start).view_as(self.start)
+        vector = (self.start + shift * self.unit).requires_grad_()
+        value = self.function(vector)
+        gradient = torch.autograd.grad(value, vector)[0] * self.unit
         number = float(value.detach())
         if not math.isfinite(number):
             return math.inf, np.zeros_like(u)
         if number > self.value:
             self.best, self.value = vector.detach(), number
-        return -number, -gradient.cpu().numpy()
+        return -number, -gradient.flatten().cpu().numpy()
 
     def record(self, _: Any = None) -> None:
         """Keep the objective of a finished step."""
@@ -102,7 +131,7 @@ class _Climb:
         evaluations = 20 * max_steps
         result = minimize(
             self,
-            np.zeros(self.start.shape[1]),
+            np.zeros(self.start.numel()),
             jac=True,
             method="L-BFGS-B",
             callback=self.record,

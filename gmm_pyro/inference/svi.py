@@ -2,10 +2,12 @@
 
     ELBO = E_q[log p(sites(z), x) + log |det ∂sites/∂z|] + entropy of q
 
-The collapsed engine starts at the mode with the curvature's widths, draws all particles in one
-reduction, and averages iterates; the enumerated engine is Pyro's own SVI over the Pyro program.
+The collapsed engine starts at the mode with the curvature's widths, and has all draws in one
+reduction. The draws stay the same from step to step, so that the ELBO is a smooth function which a
+quasi-Newton method takes to its maximum; minibatches are climbed by Adam with fresh draws, and
+iterates are averaged. The enumerated engine is Pyro's own SVI over the Pyro program.
 
-Source: Kucukelbir et al. (2017); Hoffman et al. (2013) for minibatches.
+Source: Kucukelbir et al. (2017); Giordano et al. (2024); Hoffman et al. (2013) for minibatches.
 """
 
 from __future__ import annotations
@@ -26,11 +28,11 @@ from ..start import sample_of
 from .adam import ascend
 from .enumerated import Engine, check_engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
-from .optimise import em_start, find_mode, units
+from .optimise import climb, em_start, find_mode, units
 from .task import Options, Outcome, Run, Task, check_batch_and_rate, check_count, progress_bar
 
 GUIDES = ("normal", "multivariate", "low_rank")
-JUDGES = 256  # fixed draws that blocks are judged by
+FIXED_DRAWS = 256  # draws that stay the same from step to step, at least
 MODE_TOLERANCE = 1e-8  # nats a point, for the mode that the guide starts from
 LARGEST_CURVATURE = 300  # unconstrained numbers up to which the whole Hessian is taken
 PARTICLES = 16  # draws a step
@@ -46,15 +48,16 @@ class SVIOptions(Options):
         guide: "normal", "multivariate" or "low_rank"; with the enumerated engine also a guide of
             Pyro's: an AutoGuide class, or a function or module with the model's arguments.
         engine: "collapsed", or "enumerated" for Pyro's SVI with TraceEnum_ELBO.
-        n_particles: draws a step; 16 for the collapsed engine, 1 for the enumerated one, if None.
+        n_particles: fresh draws a step, for Adam. If None, the collapsed engine takes at least 256
+            that stay, or 16 fresh ones with minibatches; the enumerated one takes 1.
         n_draws: draws that the posterior keeps.
         batch_size: points in a minibatch, or None for all.
-        rate: first step size of Adam: of the guide's own units for the collapsed engine, of
-            Pyro's parameters for the enumerated one, which does not average its iterates.
+        rate: first step size of Adam, if wanted: in the guide's own units for the collapsed engine,
+            of Pyro's parameters for the enumerated one.
     """
 
     max_steps: int = 3000
-    tolerance: float = 1e-5
+    tolerance: float = 1e-6
     guide: Any = "normal"
     engine: Engine = "collapsed"
     n_particles: int | None = None
@@ -93,16 +96,17 @@ def fit_svi(task: Task) -> Outcome:
         )
         mode = start.then(mode)
         guide = guide_at_mode(task.options.guide, mode.state[0], _curvature(task, density, mode))
-        run = mode.then(
-            _run_collapsed(task, density, guide, bar, mode.allows(task.options.max_steps))
-        )
-    noise = _noise(task.generator(2), guide, task.options.n_draws)
+        ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws
+        run = mode.then(ascent(task, density, guide, bar, mode.allows(task.options.max_steps)))
     with torch.no_grad():
-        draws = density.constrain(guide.draws(run.state.vector, noise))
-    centre = density.constrain(guide.location(run.state.vector)[None])
+        judges = _matched_noise(task.generator(3), guide, _enough_draws(guide))
+        objective = float(elbo(density, guide, run.state, judges))
+        noise = _noise(task.generator(2), guide, task.options.n_draws)
+        draws = density.constrain(guide.draws(run.state, noise))
+        centre = density.constrain(guide.location(run.state)[None])
     return Outcome(
         parameters=density.parameters(centre),
-        objective=run.history[-1],
+        objective=objective,
         history=run.history,
         status=run.status,
         steps=run.steps,
@@ -122,15 +126,45 @@ def elbo(
     return value + guide.distribution(vector).entropy()
 
 
-def _run_collapsed(
+def _fixed_draws(task: Task) -> bool:
+    """Whether all steps share their draws: with all of the data, unless Adam is asked for."""
+    options, n = task.options, task.observations.n
+    whole = options.batch_size is None or options.batch_size >= n
+    return whole and options.n_particles is None and options.rate is None
+
+
+def _ascend_fixed_draws(
     task: Task, density: LogDensity, guide: Guide, bar: tqdm[Any], max_steps: int
-) -> Run[Any]:
-    """Ascend the ELBO with fresh antithetic draws, judged by fixed ones.
+) -> Run[Tensor]:
+    """The maximum of the ELBO's estimate by fixed draws, which is a smooth function.
+
+    Source: Giordano, Ingram & Broderick (2024).
+    """
+    noise = _matched_noise(task.generator(), guide, _enough_draws(guide))
+    return climb(
+        lambda vector: elbo(density, guide, vector, noise),
+        guide.loc.new_zeros(guide.n_parameters),
+        tolerance=task.options.tolerance * task.observations.total_weight,
+        max_steps=max_steps,
+        bar=bar,
+    )
+
+
+def _enough_draws(guide: Guide) -> int:
+    """Fixed draws that a guide cannot fit itself to: a free covariance has many parameters."""
+    independent = guide.n_parameters == 2 * len(guide.loc)
+    return FIXED_DRAWS if independent else max(FIXED_DRAWS, 4 * guide.n_noise)
+
+
+def _ascend_fresh_draws(
+    task: Task, density: LogDensity, guide: Guide, bar: tqdm[Any], max_steps: int
+) -> Run[Tensor]:
+    """Ascend the ELBO with fresh antithetic draws, judged by fixed ones, averaging iterates.
 
     The gradient follows the draws only (Roeder, Wu & Duvenaud 2017): its noise vanishes as the
     guide comes to fit.
     """
-    judges = _noise(task.generator(1), guide, JUDGES)
+    judges = _matched_noise(task.generator(1), guide, FIXED_DRAWS)
     generator = task.generator()
 
     def gradient(vector: Tensor) -> Tensor:
@@ -145,7 +179,7 @@ def _run_collapsed(
         with torch.no_grad():
             return float(elbo(density, guide, vector, judges))
 
-    return ascend(
+    run = ascend(
         gradient,
         objective,
         guide.loc.new_zeros(guide.n_parameters),
@@ -154,6 +188,7 @@ def _run_collapsed(
         max_steps=max_steps,
         bar=bar,
     )
+    return Run(run.state.vector, run.history, run.status, run.stride)
 
 
 def _noise(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
@@ -166,6 +201,20 @@ def _noise(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor
         device=guide.loc.device,
     )
     return torch.cat([half, -half])[:count]
+
+
+def _matched_noise(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
+    """Antithetic pairs with the second moments of the standard normal, as far as they are enough.
+
+    An average over them is then exact for a quadratic: the ELBO of a Gaussian posterior.
+    """
+    half = _noise(generator, guide, count)[: count // 2]
+    if len(half) < guide.n_noise:
+        half = half / half.square().mean(0).sqrt()
+    else:
+        factor = torch.linalg.cholesky(half.T @ half / len(half))
+        half = torch.linalg.solve_triangular(factor, half.T, upper=False).T
+    return torch.cat([half, -half])
 
 
 def _minibatch(task: Task, generator: torch.Generator) -> Observations | None:
