@@ -9,8 +9,10 @@ same numbers.
 from __future__ import annotations
 
 import copy
+import threading
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -20,10 +22,13 @@ from .covariance import CovarianceFamily, NaturalParameters, Parameters, Statist
 from .covariance.family import Sets
 from .observations import Observations, passes
 
-CHUNK_BYTES = 2 << 20  # a chunk's features and logits: they stay in the second-level cache
-SHORTEST_CHUNK = 256  # points; shorter products are slower than a larger chunk's cache misses
+CHUNK_BYTES = 5 << 19  # a chunk's features and logits: they stay in the second-level cache
+SHORTEST_CHUNK = 264  # points; shorter products are slower than a larger chunk's cache misses
+FEW_FEATURES = 16  # up to which the moments are summed as (components, features)
 IMPRECISE = 1e-10  # error of a logit, in nats, from which the centred kernel takes over
 WIDE = 100  # features, from which the centred kernel takes over
+
+_held = threading.local()  # the buffers of a thread's last features, and their shape
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,12 +91,19 @@ def _cancels(
     observations: Observations,
 ) -> bool:
     """Whether the terms of z P z, about the data's centre, lose more than `IMPRECISE` nats."""
-    deviation = family.scale_tril(parameters.factor, observations.d).square().sum(-1).sqrt()
-    reach = family.square((parameters.means - observations.origin).abs() + deviation)
-    largest = (natural.quadratic.abs() * reach).flatten(2).sum(-1).amax()
     epsilon = torch.finfo(observations.x.dtype).eps
-    sound = 2 * epsilon * largest <= max(IMPRECISE, 1e4 * epsilon)
-    return not bool(sound)  # NaN is not sound: a variance that has cancelled may be negative
+    allowed = max(IMPRECISE, 1e4 * epsilon) / (2 * epsilon)
+    shift = parameters.means - observations.origin
+    size, away, wide = (
+        float(torch.linalg.vector_norm(part, torch.inf))
+        for part in (natural.quadratic, shift, parameters.factor)
+    )
+    if size * (observations.d * (away + observations.d * wide)) ** 2 <= allowed:
+        return False  # by far: no sum is larger than all of its terms at their largest
+    deviation = family.scale_tril(parameters.factor, observations.d).square().sum(-1).sqrt()
+    reach = family.square(shift.abs() + deviation)
+    largest = (natural.quadratic.abs() * reach).flatten(2).sum(-1).amax()
+    return not bool(largest <= allowed)  # NaN is not sound: a variance that cancelled is negative
 
 
 class Kernel(Protocol):
@@ -124,11 +136,28 @@ class Kernel(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class Buffers:
+    """Where a chunk of n points is worked on.
+
+    Attributes:
+        features: Φ = [1, z, quadratic features], shape (f, n).
+        z: its rows of centred points, shape (d, n).
+        write_quadratic: fills the rows below z.
+        logits: Θ Φ, shape (s k, n).
+    """
+
+    features: Float[Tensor, "f n"]
+    z: Float[Tensor, "d n"]
+    write_quadratic: Callable[[], Any]
+    logits: Float[Tensor, "sk n"]
+
+
 class Features:
     """logits = Θ Φ, moments = R Φᵀ, with features Φ (f, n) of a chunk about the data's centre."""
 
-    features: Tensor
-    chunk: Tensor
+    buffers: Buffers  # of the chunk at hand
+    whole: Buffers  # of a chunk of `rows` points; slicing anew would take as long as the work
     total: Tensor
 
     def __init__(self, theta: Theta, observations: Observations) -> None:
@@ -138,42 +167,67 @@ class Features:
         self.d = observations.d
         self.quadratic = 0 if family.tied else family.n_features(self.d)
         width = 1 + self.d + self.quadratic
-        self.rows = _chunk_rows(width + 2 * self.shape.numel(), x)
+        self.rows = min(observations.n, _chunk_rows(width + self.shape.numel(), x))
         natural = theta.natural
         columns = [natural.constant[..., None], natural.linear]
         columns += [] if family.tied else [family.pack(natural.quadratic, self.d)]
         self.coefficients = torch.cat(columns, -1).flatten(0, 1).to(x)
         self.origin = theta.reference.to(x)[:, None]
+        self.tall = width > FEW_FEATURES
 
     def fresh(self) -> Features:
         """See `Kernel`."""
         kernel = copy.copy(self)
-        rows = min(self.rows, self.observations.n)
-        kernel.features = self.coefficients.new_empty(self.coefficients.shape[1], rows)
-        kernel.features[0] = 1.0
+        kernel.whole = self._held_buffers()
         kernel.restart()
         return kernel
 
+    def _held_buffers(self) -> Buffers:
+        """Buffers of the last kernel of this shape in this thread: making them takes a while."""
+        n_sets, width = self.coefficients.shape
+        x = self.coefficients
+        shape = (self.theta.family, n_sets, width, self.rows, x.dtype, x.device)
+        if getattr(_held, "shape", None) != shape:
+            with torch.inference_mode(mode=False):  # else nothing outside of it could write there
+                both = torch.ones(width + n_sets, self.rows, dtype=x.dtype, device=x.device)
+                _held.buffers = self._buffers(both[:width], both[width:])
+            _held.shape = shape
+        buffers: Buffers = _held.buffers
+        return buffers
+
+    def _buffers(self, features: Tensor, logits: Tensor) -> Buffers:
+        z, quadratic = features[1 : 1 + self.d], features[1 + self.d :]
+        nothing: Callable[[], Any] = bool
+        write = self.theta.family.quadratic_features(z, quadratic) if self.quadratic else nothing
+        return Buffers(features, z, write, logits)
+
     def restart(self) -> None:
         """See `Kernel`."""
-        self.total = self.theta.reference.new_zeros(self.coefficients.shape)
+        n_sets, width = self.coefficients.shape
+        shape = (width, n_sets) if self.tall else (n_sets, width)
+        self.total = self.theta.reference.new_zeros(shape)
 
     def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
         """See `Kernel`."""
-        self.chunk = self.features[:, : len(x)]
-        z = self.chunk[1 : 1 + self.d]
-        torch.sub(x.T, self.origin, out=z)
-        if self.quadratic:
-            self.theta.family.quadratic_features(z, self.chunk[1 + self.d :])
-        return (self.coefficients @ self.chunk).view(*self.shape, len(x))
+        n = len(x)
+        whole = self.whole
+        if n != self.rows:
+            whole = self._buffers(whole.features[:, :n], whole.logits[:, :n])
+        self.buffers = whole
+        torch.sub(x.T, self.origin, out=whole.z)
+        whole.write_quadratic()
+        torch.mm(self.coefficients, whole.features, out=whole.logits)
+        return whole.logits.view(*self.shape, n)
 
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
         """See `Kernel`."""
-        flat = responsibilities.flatten(0, 1)
-        if flat.dtype == self.total.dtype:
-            self.total.addmm_(flat, self.chunk.T)
+        left, right = responsibilities.flatten(0, 1), self.buffers.features
+        if self.tall:  # the product with the long side first is twice as fast
+            left, right = right, left
+        if left.dtype == self.total.dtype:
+            self.total.addmm_(left, right.T)
         else:
-            self.total += flat @ self.chunk.T
+            self.total += left @ right.T
 
     def sums(self) -> tuple[Tensor, ...]:
         """See `Kernel`."""
@@ -181,7 +235,7 @@ class Features:
 
     def statistics(self, log_norm: Tensor, sums: tuple[Tensor, ...]) -> Statistics:
         """See `Kernel`."""
-        moments = sums[0].view(*self.shape, -1)
+        moments = (sums[0].T if self.tall else sums[0]).reshape(*self.shape, -1)
         counts, first = moments[..., 0], moments[..., 1 : 1 + self.d]
         if self.theta.family.tied:
             second = _second_moment(self.theta.family, self.observations)
@@ -257,9 +311,10 @@ def kernel_for(theta: Theta, observations: Observations) -> Kernel:
 
 
 def _chunk_rows(numbers_a_point: int, x: Tensor) -> int:
-    if x.device.type != "cpu":
-        return max(SHORTEST_CHUNK, (64 * CHUNK_BYTES) // (numbers_a_point * x.element_size()))
-    return max(SHORTEST_CHUNK, CHUNK_BYTES // (numbers_a_point * x.element_size()))
+    """Points in a chunk: an odd multiple of 8, as rows a power of two apart share cache lines."""
+    size = CHUNK_BYTES if x.device.type == "cpu" else 64 * CHUNK_BYTES
+    rows = max(SHORTEST_CHUNK, size // (numbers_a_point * x.element_size()))
+    return rows // 16 * 16 + 8
 
 
 def _second_moment(family: CovarianceFamily, observations: Observations) -> Tensor:

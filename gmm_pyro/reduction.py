@@ -51,7 +51,7 @@ def softmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]
     logits.sub_(largest).clamp_(min=NEGLIGIBLE - 1).exp_()  # exp(-inf) is six times as slow
     torch.threshold_(logits, math.exp(NEGLIGIBLE), 0.0)
     total = logits.sum(1, keepdim=True)
-    logits.mul_(total.reciprocal())
+    logits.mul_(total.reciprocal())  # a division takes four times as long
     return (total.log_().add_(largest)).squeeze(1)
 
 
@@ -104,7 +104,7 @@ def reduce(observations: Observations, theta: Theta, assign: Assign = softmax) -
     blocks = _blocks(observations, kernel)
     make_worker = functools.partial(_worker, kernel, observations, assign)
     parts = map_in_threads(make_worker, blocks)
-    log_norm, *sums = (torch.stack(part).sum(0) for part in zip(*parts, strict=True))
+    log_norm, *sums = (functools.reduce(torch.add, part) for part in zip(*parts, strict=True))
     return kernel.statistics(log_norm, tuple(sums))
 
 
@@ -211,7 +211,7 @@ def responsibilities(observations: Observations, theta: Theta) -> Float[Tensor, 
 
     def normalised(logits: Float[Tensor, "s k n"]) -> Float[Tensor, "s k n"]:
         softmax(logits, slice(None))
-        return logits
+        return logits.clone()  # the kernel writes the next chunk there
 
     return _pointwise(observations, theta, normalised)
 

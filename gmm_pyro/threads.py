@@ -9,8 +9,8 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
 from threading import Lock
@@ -62,10 +62,23 @@ def map_in_threads(
         done = _work_off(make_worker, todo)
     else:
         with one_thread_a_product():
-            pool = _pool(threads, os.getpid())
-            jobs = [pool.submit(_work_off, make_worker, todo) for _ in range(threads)]
-            done = {i: result for job in jobs for i, result in job.result().items()}
+            pool = _pool(threads - 1, os.getpid())
+            jobs = [pool.submit(_work_off, make_worker, todo) for _ in range(threads - 1)]
+            try:
+                done = _work_off(make_worker, todo)
+            finally:
+                _empty(todo)  # after an error or an interrupt there is nothing left to do
+                wait(jobs)
+            for job in jobs:
+                done.update(job.result())
     return [done[i] for i in range(len(items))]
+
+
+def _empty(queue: SimpleQueue[tuple[int, Item]]) -> None:
+    """Drop what nobody has taken yet."""
+    with suppress(Empty):
+        while True:
+            queue.get_nowait()
 
 
 def _work_off(

@@ -234,7 +234,7 @@ class TestEveryFamily:
     def test_packed_matrices_times_features_are_quadratic_forms(self, case: Case) -> None:
         z = numbers(case.d, 9)
         features = torch.empty(case.family.n_features(case.d), 9, dtype=torch.float64)
-        case.family.quadratic_features(torch.tensor(z), features)
+        case.family.quadratic_features(torch.tensor(z), features)()
         packed = case.family.pack(case.family.precision(case.factor), case.d)
         forms = (z * np.linalg.solve(case.distinct, z)).sum(1)
         close(packed @ features, forms)
@@ -257,7 +257,7 @@ class TestEveryFamily:
         close(case.family.weighted_square(torch.tensor(z), torch.tensor(weight)), expected)
         for component in range(case.k):
             features = torch.empty(case.family.n_features(case.d), 7, dtype=torch.float64)
-            case.family.quadratic_features(torch.tensor(z[component].T), features)
+            case.family.quadratic_features(torch.tensor(z[component].T), features)()
             moments = features @ torch.tensor(weight[component])
             close(case.family.unpack(moments, case.d), expected[component])
 

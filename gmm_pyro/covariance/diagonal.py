@@ -5,6 +5,9 @@ A spherical covariance is a vector of length one, which broadcasts over the feat
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -67,9 +70,11 @@ class Diagonal(CovarianceFamily):
         """See the base class."""
         return self.event_shape(d)[0]
 
-    def quadratic_features(self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]) -> None:
+    def quadratic_features(
+        self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]
+    ) -> Callable[[], Any]:
         """Squares only."""
-        torch.mul(z, z, out=out)
+        return lambda: torch.mul(z, z, out=out)
 
     def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:
         """See the base class."""
@@ -147,9 +152,11 @@ class Spherical(Diagonal):
         del d
         return (1,)
 
-    def quadratic_features(self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]) -> None:
+    def quadratic_features(
+        self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]
+    ) -> Callable[[], Any]:
         """Squared norms."""
-        torch.sum(z.square(), 0, keepdim=True, out=out)
+        return lambda: torch.sum(z.square(), 0, keepdim=True, out=out)
 
     def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
         """See the base class."""

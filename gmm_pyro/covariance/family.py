@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -172,8 +173,13 @@ class CovarianceFamily(ABC):
         """Number of quadratic features."""
 
     @abstractmethod
-    def quadratic_features(self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]) -> None:
-        """Write the quadratic features of n points."""
+    def quadratic_features(
+        self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]
+    ) -> Callable[[], Any]:
+        """A function that writes the quadratic features of the n points that z then holds.
+
+        Slicing costs as much as the arithmetic of a small chunk, so it is done here, once.
+        """
 
     @abstractmethod
     def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:

@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
 from .family import CovarianceFamily
+
+TALLEST_BAND = 4  # rows of z zᵀ that are made at once: fewer calls, for some features made twice
 
 
 class Full(CovarianceFamily):
@@ -65,29 +72,36 @@ class Full(CovarianceFamily):
         return factor * scale[:, None]
 
     def n_features(self, d: int) -> int:
-        """See the base class."""
-        return d * (d + 1) // 2
+        """One for each pair of features, and a few pairs twice: see `_Triangle`."""
+        return sum(len(band) * (d - band.start) for band in _bands(d))
 
-    def quadratic_features(self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]) -> None:
-        """The upper triangle of z zᵀ, row after row."""
-        first = 0
-        for i in range(len(z)):
-            last = first + len(z) - i
-            torch.mul(z[i:], z[i], out=out[first:last])
+    def quadratic_features(
+        self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]
+    ) -> Callable[[], Any]:
+        """The upper triangle of z zᵀ, band after band."""
+        products, first = [], 0
+        for band in _bands(len(z)):
+            shape = len(band), len(z) - band.start, z.shape[1]
+            last = first + shape[0] * shape[1]
+            rows, columns = z[band.start : band.stop, None], z[band.start :]
+            products.append((rows, columns, out[first:last].view(shape)))
             first = last
+
+        def write() -> None:
+            for rows, columns, part in products:
+                torch.mul(rows, columns, out=part)
+
+        return write
 
     def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:
         """Entries off the diagonal count twice: the features hold one of each pair."""
-        row, column = torch.triu_indices(d, d, device=quadratic.device)
-        return quadratic[..., row, column] * torch.where(row == column, 1.0, 2.0).to(quadratic)
+        triangle = _triangle(d, quadratic.device)
+        return quadratic.flatten(-2)[..., triangle.entries] * triangle.multiplicity.to(quadratic)
 
     def unpack(self, moments: Float[Tensor, "*k q"], d: int) -> Tensor:
         """See the base class."""
-        row, column = torch.triu_indices(d, d, device=moments.device)
-        matrix = moments.new_empty(*moments.shape[:-1], d, d)
-        matrix[..., row, column] = moments
-        matrix[..., column, row] = moments
-        return matrix
+        places = _triangle(d, moments.device).places
+        return moments.index_select(-1, places).unflatten(-1, (d, d))
 
     def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
         """See the base class."""
@@ -103,8 +117,8 @@ class Full(CovarianceFamily):
 
     def fit(self, covariance: Tensor, floor: Float[Tensor, "d"]) -> Tensor:
         """Cholesky factors, with eigenvalues raised to the floor only where one is below it."""
-        factor, _ = torch.linalg.cholesky_ex(covariance - torch.diag(floor))
-        if (factor.diagonal(dim1=-2, dim2=-1) > 0).all() and not factor.isnan().any():
+        _, failed = torch.linalg.cholesky_ex(covariance - floor.diag())
+        if not failed.any():
             return torch.linalg.cholesky_ex(covariance)[0]
         return _cholesky_or_nan(_raise_eigenvalues(covariance, floor))
 
@@ -157,6 +171,43 @@ class Tied(Full):
     name = "tied"
     mclust = "EEE"
     tied = True
+
+
+def _bands(d: int) -> list[range]:
+    """The rows of the upper triangle in groups that one product each makes."""
+    height = min(max(1, d // 4), TALLEST_BAND)
+    return [range(first, min(first + height, d)) for first in range(0, d, height)]
+
+
+@dataclass(frozen=True, eq=False)
+class _Triangle:
+    """Which pairs (i, j) the quadratic features are of.
+
+    A band of rows is a rectangle, so the pairs within its left end occur in either order; the one
+    with i > j has multiplicity 0.
+
+    Attributes:
+        entries: i d + j of each feature.
+        multiplicity: how often the feature counts in z P z: 1 if i = j, 2 if i < j, else 0.
+        places: the feature that holds each entry of a (d, d) matrix, row after row.
+    """
+
+    entries: Int[Tensor, "q"]
+    multiplicity: Float[Tensor, "q"]
+    places: Int[Tensor, "dd"]
+
+
+@functools.lru_cache(maxsize=16)
+def _triangle(d: int, device: torch.device) -> _Triangle:
+    pairs = [(i, j) for band in _bands(d) for i in band for j in range(band.start, d)]
+    place = {pair: feature for feature, pair in enumerate(pairs)}
+    multiplicity = [1.0 if i == j else 2.0 * (i < j) for i, j in pairs]
+    places = [place[min(i, j), max(i, j)] for i in range(d) for j in range(d)]
+    return _Triangle(
+        torch.tensor([i * d + j for i, j in pairs], device=device),
+        torch.tensor(multiplicity, dtype=torch.float64, device=device),
+        torch.tensor(places, device=device),
+    )
 
 
 def _inverse(factor: Float[Tensor, "*k d d"]) -> Float[Tensor, "*k d d"]:
