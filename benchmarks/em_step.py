@@ -101,7 +101,7 @@ def row(size: tuple[int, int, int, str], rounds: int) -> dict[str, Any]:
     n, d, k, covariance = size
     data = gp.datasets.make_mixture(n, d, k, covariance=covariance, separation=2.0, seed=1)
     x = data.x.numpy()
-    sample = data.x[:: max(1, n // 2000)]
+    sample = data.x[:: max(1, n // (2000 + 20 * k * d))]
     start = gp.fit(
         gp.MixtureModel(k, covariance), sample, "em", n_starts=1, max_steps=3, covariance_floor=1e-3
     ).mixture

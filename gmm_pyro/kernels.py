@@ -9,6 +9,7 @@ same numbers.
 from __future__ import annotations
 
 import copy
+import math
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,10 +23,10 @@ from .covariance import CovarianceFamily, NaturalParameters, Parameters, Statist
 from .covariance.family import Sets
 from .observations import Observations, passes
 
-CHUNK_BYTES = 5 << 19  # a chunk's features and logits: they stay in the second-level cache
+CHUNK_BYTES = 5 << 20  # features and logits of a chunk: more calls on shorter ones take longer
 SHORTEST_CHUNK = 264  # points; shorter products are slower than a larger chunk's cache misses
 FEW_FEATURES = 16  # up to which the moments are summed as (components, features)
-IMPRECISE = 1e-10  # error of a logit, in nats, from which the centred kernel takes over
+IMPRECISE = 1e-9  # error of a logit, in nats, from which the centred kernel takes over
 WIDE = 100  # features, from which the centred kernel takes over
 
 _held = threading.local()  # the buffers of a thread's last features, and their shape
@@ -167,7 +168,7 @@ class Features:
         self.d = observations.d
         self.quadratic = 0 if family.tied else family.n_features(self.d)
         width = 1 + self.d + self.quadratic
-        self.rows = min(observations.n, _chunk_rows(width + self.shape.numel(), x))
+        self.rows = _chunk_rows(width + self.shape.numel(), x)
         natural = theta.natural
         columns = [natural.constant[..., None], natural.linear]
         columns += [] if family.tied else [family.pack(natural.quadratic, self.d)]
@@ -313,8 +314,11 @@ def kernel_for(theta: Theta, observations: Observations) -> Kernel:
 def _chunk_rows(numbers_a_point: int, x: Tensor) -> int:
     """Points in a chunk: an odd multiple of 8, as rows a power of two apart share cache lines."""
     size = CHUNK_BYTES if x.device.type == "cpu" else 64 * CHUNK_BYTES
-    rows = max(SHORTEST_CHUNK, size // (numbers_a_point * x.element_size()))
-    return rows // 16 * 16 + 8
+    most = max(SHORTEST_CHUNK, size // (numbers_a_point * x.element_size()))
+    if most >= len(x):
+        return len(x)
+    even = 2 * math.ceil(len(x) / most / 2)  # chunks, as many for one thread as for another
+    return math.ceil(len(x) / even / 16) * 16 + 8
 
 
 def _second_moment(family: CovarianceFamily, observations: Observations) -> Tensor:

@@ -35,7 +35,7 @@ from .kernels import Kernel, Theta, kernel_for, theta_of
 from .observations import Observations
 from .threads import map_in_threads, one_thread_a_product
 
-BLOCKS = 16  # units of work handed to threads; sums are added in their order, whoever made them
+BLOCKS = 32  # units of work handed to threads; sums are added in their order, whoever made them
 NEGLIGIBLE = -80.0  # logits this far below the largest give no responsibility: denormals are slow
 
 Assign = Callable[[Float[Tensor, "s k n"], slice], Float[Tensor, "s n"]]

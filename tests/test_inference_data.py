@@ -147,7 +147,7 @@ def test_attributes_say_how_the_fit_was_made() -> None:
         "inference_library_version": gp.__version__,
         "method": "svi",
         "engine": "collapsed",
-        "status": "STEP_LIMIT",
+        "status": fit().status.name,
         "objective": fit().objective,
         "steps": fit().steps,
         "seed": 0,
