@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test lint format wheel clean
+.PHONY: help setup compare test lint format benchmark wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,6 +33,13 @@ lint: setup ## Check style, format and types
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
+
+benchmark: $(VENV)/.benchmarks ## Measure against the peers, which takes ten minutes; tables go to benchmarks/results/
+	$(BIN)/python benchmarks/run.py
+
+$(VENV)/.benchmarks: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
+	@touch $@
 
 format: setup ## Repair style and format where that can be done safely
 	$(BIN)/ruff check --fix

@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import Any
 
 RESULTS = Path(__file__).parent / "results"
-PACKAGES = ["torch", "numpy", "scipy", "scikit-learn", "scikit-learn-intelex", "pyro-ppl"]
+PACKAGES = [
+    "torch",
+    "numpy",
+    "scipy",
+    "scikit-learn",
+    "scikit-learn-intelex",
+    "pomegranate",
+    "pyro-ppl",
+    "numpyro",
+    "jax",
+]
 
 # Some machines pin OpenBLAS to an old kernel; NumPy's users would not, so neither do we.
 for variable in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE"):

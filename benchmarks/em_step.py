@@ -23,6 +23,7 @@ from gmm_pyro.inference.em import expect, step
 from gmm_pyro.inference.fit import METHODS, Task
 from gmm_pyro.kernels import theta_of
 from gmm_pyro.observations import observe
+from gmm_pyro.reduction import reduce
 from gmm_pyro.threads import one_thread_a_product
 
 SIZES = [
@@ -96,6 +97,37 @@ def onedals(x: np.ndarray, start: gp.GaussianMixture, steps: int) -> Callable[[]
     return run
 
 
+def pomegranates(x: np.ndarray, start: gp.GaussianMixture, steps: int) -> Callable[[], Any] | None:
+    """`steps` steps of pomegranate's EM, or None where it is not installed or takes too long."""
+    try:
+        from pomegranate.distributions import Normal
+        from pomegranate.gmm import GeneralMixtureModel
+    except ImportError:
+        return None
+    if start.family.name != "full" or x.size * start.n_components > 1e7:
+        return None
+    pairs = zip(start.means, start.covariances, strict=True)
+    model = GeneralMixtureModel([Normal(*pair) for pair in pairs], priors=start.weights)
+    points = torch.from_numpy(x)
+
+    def run() -> Any:
+        for _ in range(steps):
+            model.summarize(points)
+            model.from_summaries()
+        return model
+
+    return run
+
+
+def float32_error(x: np.ndarray, start: gp.GaussianMixture) -> float:
+    """Relative difference of the log-likelihood in single precision."""
+    single, double = (
+        float(reduce(o, theta_of(start.family, start.parameters, o)).log_norm)
+        for o in (observe(x, dtype=torch.float32), observe(x))
+    )
+    return abs(single / double - 1)
+
+
 def row(size: tuple[int, int, int, str], rounds: int) -> dict[str, Any]:
     """All sides on one size."""
     n, d, k, covariance = size
@@ -111,15 +143,17 @@ def row(size: tuple[int, int, int, str], rounds: int) -> dict[str, Any]:
         "float32": ours(x, start, steps, torch.float32),
         "scikit-learn": sklearns(x, start, steps),
         "oneDAL": onedals(x, start, steps),
+        "pomegranate": pomegranates(x, start, steps),
     }
     times = common.interleaved({name: run for name, run in sides.items() if run}, rounds=rounds)
     result: dict[str, Any] = {"n": n, "d": d, "k": k, "covariance": covariance}
     for name in sides:
         known = name in times
         result[f"{name}, ms"] = common.milliseconds(times[name], steps) if known else "-"
-    for peer in ("scikit-learn", "oneDAL"):
+    for peer in ("scikit-learn", "oneDAL", "pomegranate"):
         result[f"{peer} / ours"] = common.ratio(times, peer) if peer in times else "-"
     result["ours / float32"] = 1 / common.ratio(times, "float32")
+    result["float32's error"] = float32_error(x, start)
     result["of peak"] = _share_of_peak(size, min(times["gmm_pyro"]) / steps)
     return result
 
