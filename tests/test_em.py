@@ -389,3 +389,46 @@ def test_a_mixture_that_is_given_is_the_only_start(random_parameters: Callable) 
     fits = [em("full", x, start=start, n_starts=n, seed=n) for n in (1, 10)]
     close(fits[0].mixture, fits[1].mixture, rtol=0)
     assert fits[0].history[0] == pytest.approx(float(start.log_prob(x).sum()), rel=1e-12)
+
+
+# ---------------------------------------------------------------------- acceleration
+
+
+@every_family
+@pytest.mark.filterwarnings("ignore:em found a degenerate solution.* no point:gmm_pyro.FitWarning")
+def test_leaps_save_steps_and_end_at_plain_em_s_fixed_point(family: str) -> None:
+    """Clusters that overlap so much that plain steps are small."""
+    x = gp.datasets.make_mixture(n=600, d=2, k=3, separation=1.2, seed=2).x
+    start = gp.fit(MixtureModel(3, family), x, "kmeans").mixture
+    plain, leaping = (
+        em(family, x, start=start, acceleration=a, max_steps=20_000) for a in (None, "squarem")
+    )
+    assert plain.converged
+    assert leaping.converged
+    assert (leaping.history.diff() >= -1e-9).all()
+    assert leaping.objective >= plain.objective - 1e-5 * len(x)
+    assert leaping.steps <= plain.steps + 20  # where there is nothing to save
+    after = em(family, x, start=leaping.mixture, tolerance=1e-4)
+    assert after.history[-1] - after.history[0] < 1e-6 * len(x)
+
+
+def test_leaps_take_a_fifth_of_the_steps_where_plain_em_takes_a_thousand() -> None:
+    x = gp.datasets.make_mixture(n=1000, d=2, k=3, separation=1.2, seed=2).x
+    plain, leaping = (em("full", x, acceleration=a) for a in (None, "squarem"))
+    assert plain.steps > 1000
+    assert leaping.steps < plain.steps / 5
+    assert leaping.objective == pytest.approx(plain.objective, abs=1e-3)
+
+
+@pytest.mark.parametrize("limit", [1, 2, 3, 4, 7, 10])
+def test_leaps_keep_to_the_step_limit(limit: int) -> None:
+    found = stopped_early(
+        "full", overlapping(), acceleration="squarem", max_steps=limit, n_starts=1
+    )
+    assert found.steps <= limit
+    assert found.status is Status.STEP_LIMIT
+
+
+def test_no_other_acceleration() -> None:
+    with pytest.raises(ValueError, match="acceleration must be 'squarem' or None, got 'warp'"):
+        em("full", overlapping(), acceleration="warp")

@@ -6,6 +6,7 @@ the log-likelihood in one. Restarts are a batch of parameter sets that take the 
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +20,7 @@ from ..kernels import Theta, theta_of
 from ..observations import Observations
 from ..reduction import maximise, reduce
 from ..start import is_given, sample_of, starting_parameters
+from .coordinates import Coordinates
 from .diagnosis import diagnose
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
@@ -26,14 +28,26 @@ Rounds = tuple[tuple[int, int], ...]
 
 # Rounds of steps, and how many restarts stay after each.
 SCREENING: Rounds = ((5, 4), (10, 3), (20, 2))
+SLOWER = 0.01  # share of the tolerance at which leaps end: they come close by jumps, not evenly
 SAME = 1e-6  # nats a point: restarts that are closer than this count as one
 
 
 @dataclass(frozen=True, kw_only=True)
 class EMOptions(Options):
-    """Options of EM: the common ones, with room for slow convergence."""
+    """Options of EM: the common ones, with room for slow convergence.
+
+    Attributes:
+        acceleration: "squarem" to leap along the path of EM where it is slow (overlapping
+            clusters, surplus components), or None.
+    """
 
     max_steps: int = 5000
+    acceleration: str | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.acceleration not in (None, "squarem"):
+            raise ValueError(f"acceleration must be 'squarem' or None, got {self.acceleration!r}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,14 +117,62 @@ def run_em(
 ) -> Run[Expectation]:
     """EM from one set of parameters, on all of the data."""
     observations = task.observations
-    return iterate(
+    state = expect(theta_of(task.model.family, start, observations), observations)
+    history: list[float] = []
+    if getattr(task.options, "acceleration", None) is not None:
+        leaps = _leaps(task, state, bar, SLOWER * tolerance, max_steps)
+        if leaps.status not in (Status.CONVERGED, Status.STEP_LIMIT):
+            return leaps
+        state, history = leaps.state, leaps.history[:-1]  # plain steps have the last word
+    run = iterate(
         lambda state: step(task, state, observations),
-        expect(theta_of(task.model.family, start, observations), observations),
+        state,
+        lambda state: float(state.log_likelihood[0]),
+        converged=stalled(tolerance * observations.total_weight),
+        max_steps=max(0, max_steps - len(history)),
+        bar=bar,
+    )
+    return Run(run.state, history + run.history, run.status)
+
+
+def _leaps(
+    task: Task, state: Expectation, bar: tqdm[Any], tolerance: float, max_steps: int
+) -> Run[Expectation]:
+    """SQUAREM (Varadhan & Roland 2008, scheme S3): after two steps, a leap, and a step from there.
+
+    A leap that ends below the two steps is taken back, so the log-likelihood never falls.
+    """
+    observations, family = task.observations, task.model.family
+    shape = tuple(state.theta.parameters.means.shape[1:])
+    coordinates = Coordinates(family, observations, shape)
+    history = [float(state.log_likelihood[0])]
+
+    def leap(state: Expectation) -> Expectation:
+        path = [state]
+        for _ in range(2):
+            path.append(step(task, path[-1], observations))
+        origin, first, second = (coordinates.vector(p.theta.parameters) for p in path)
+        change, bend = first - origin, second - 2 * first + origin
+        length = float(change.norm() / bend.norm())
+        if length > 1:  # else there is nothing to gain on the two steps
+            there = coordinates.parameters(origin + 2 * length * change + length**2 * bend)
+            landed = expect(theta_of(family, there, observations), observations)
+            path.append(step(task, landed, observations))
+        best = path[-1] if path[-1].log_likelihood >= path[2].log_likelihood else path[2]
+        history.extend(float(p.log_likelihood[0]) for p in [*path[1:3], best])
+        return best
+
+    run = iterate(
+        leap,
+        state,
         lambda state: float(state.log_likelihood[0]),
         converged=stalled(tolerance * observations.total_weight),
         max_steps=max_steps,
         bar=bar,
+        stride=3,
     )
+    sound = [value for value in history if math.isfinite(value)]
+    return Run(run.state, sound, run.status)
 
 
 def best_starts(task: Task, rounds: Rounds = SCREENING) -> list[Start]:

@@ -1,7 +1,6 @@
 """Maximum likelihood by gradients alone, and the mixture as a torch module.
 
-The unconstrained parameters are the logits of the weights, the means, and covariance factors with
-logarithms on the diagonal. Their gradient is the reduction's statistics.
+The gradient of the unconstrained parameters (`coordinates.py`) is the reduction's statistics.
 """
 
 from __future__ import annotations
@@ -13,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import transform_to
 
-from ..covariance import CovarianceFamily, Parameters
+from ..covariance import Parameters
 from ..mixture import GaussianMixture
 from ..observations import Observations
-from ..reduction import log_likelihood
 from .adam import ascend
+from .coordinates import Coordinates
 from .em import best_starts
 from .task import Options, Outcome, Task, check_batch_and_rate, progress_bar
 
@@ -78,52 +77,6 @@ def _batch(task: Task, generator: torch.Generator) -> Observations:
     return observations.subset(
         torch.randint(observations.n, (size,), generator=generator, device=device)
     )
-
-
-@dataclass(frozen=True, eq=False)
-class Coordinates:
-    """The unconstrained parameters of a mixture as one vector, in units of the data's spread.
-
-    Attributes:
-        family: the covariance family.
-        observations: the data, which give the units.
-        shape: (k, d).
-    """
-
-    family: CovarianceFamily
-    observations: Observations
-    shape: tuple[int, ...]
-
-    def vector(self, parameters: Parameters) -> Float[Tensor, "m"]:
-        """The vector of a batch of one parameter set."""
-        spread = self.observations.scale
-        means = (parameters.means - self.observations.origin) / spread
-        factor = self.family.rescaled(parameters.factor, 1 / spread)
-        raw = transform_to(self.family.factor_support).inv(factor)
-        return torch.cat([parameters.log_weights.flatten(), means.flatten(), raw.flatten()])
-
-    def parameters(self, vector: Float[Tensor, "m"]) -> Parameters:
-        """A batch of one parameter set; differentiable."""
-        k, d = self.shape
-        event = self.family.n_covariances(k), *self.family.event_shape(d)
-        logits, means, raw = vector.split([k, k * d, len(vector) - k - k * d])
-        spread = self.observations.scale
-        factor = transform_to(self.family.factor_support)(raw.view(1, *event))
-        return Parameters(
-            logits.log_softmax(-1)[None],
-            self.observations.origin + spread * means.view(1, k, d),
-            self.family.rescaled(factor, spread),
-        )
-
-    def log_likelihood(self, vector: Float[Tensor, "m"], rows: Observations) -> Float[Tensor, ""]:
-        """Log-likelihood of the rows in nats, scaled up to the whole data."""
-        value = log_likelihood(rows, self.family, self.parameters(vector))[0]
-        return value * (self.observations.n / rows.n)
-
-    def gradient(self, vector: Float[Tensor, "m"], rows: Observations) -> Float[Tensor, "m"]:
-        """Gradient of the log-likelihood."""
-        vector = vector.detach().requires_grad_()
-        return torch.autograd.grad(self.log_likelihood(vector, rows), vector)[0]
 
 
 class MixtureModule(nn.Module):
