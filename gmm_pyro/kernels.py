@@ -313,7 +313,7 @@ def kernel_for(theta: Theta, observations: Observations) -> Kernel:
 
 def _chunk_rows(numbers_a_point: int, x: Tensor) -> int:
     """Points in a chunk: an odd multiple of 8, as rows a power of two apart share cache lines."""
-    size = CHUNK_BYTES if x.device.type == "cpu" else 64 * CHUNK_BYTES
+    size = CHUNK_BYTES if x.device.type == "cpu" else 16 * CHUNK_BYTES
     most = max(SHORTEST_CHUNK, size // (numbers_a_point * x.element_size()))
     if most >= len(x):
         return len(x)

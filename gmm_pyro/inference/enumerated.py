@@ -21,7 +21,7 @@ from tqdm import tqdm
 
 from ..model import LogDensity
 from ..posterior import Posterior
-from .optimise import origins, units
+from .curvature import origins, units
 from .task import Outcome, Run, Task, iterate
 
 State = dict[str, Tensor]  # all of a guide's parameters

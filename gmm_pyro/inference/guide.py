@@ -20,6 +20,8 @@ from torch.distributions import (
     Normal,
 )
 
+from .curvature import inverse
+
 
 @dataclass(frozen=True, eq=False)
 class Guide(ABC):
@@ -174,37 +176,25 @@ class LowRankGuide(Guide):
         )
 
 
-def guide_at_mode(
-    name: str, mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"] | Float[Tensor, "m"]
-) -> Guide:
+def guide_at_mode(name: str, mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]) -> Guide:
     """The guide of this name, started from a quadratic approximation at the mode.
 
     Args:
         name: "normal", "multivariate" or "low_rank".
         mode: where the log density is highest.
-        curvature: minus its Hessian there, or the diagonal of that alone.
+        curvature: minus its Hessian there.
     """
-    if curvature.ndim == 1:
-        curvature = torch.diag(curvature)
     if name == "normal":
         return NormalGuide(mode, curvature.diagonal().clamp_min(1e-8).rsqrt())
     if name == "multivariate":
-        return MultivariateGuide(mode, torch.linalg.cholesky(_inverse(curvature)))
+        return MultivariateGuide(mode, torch.linalg.cholesky(inverse(curvature)))
     return _low_rank(mode, curvature)
-
-
-def _inverse(curvature: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
-    """The inverse, with the few directions of no curvature held to a finite width."""
-    values, vectors = torch.linalg.eigh(0.5 * (curvature + curvature.T))
-    values = values.clamp_min(1e-3 * values.median().abs().clamp_min(1e-8))
-    inverse: Tensor = (vectors / values) @ vectors.T
-    return inverse
 
 
 def _low_rank(mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]) -> LowRankGuide:
     """The mean-field scales, widened along the directions in which they are most too narrow."""
     rank = max(1, round(len(mode) ** 0.5))
     scale = curvature.diagonal().clamp_min(1e-8).rsqrt()
-    values, vectors = torch.linalg.eigh(_inverse(curvature) / scale / scale[:, None])
+    values, vectors = torch.linalg.eigh(inverse(curvature) / scale / scale[:, None])
     widening = (values[-rank:] - 1).clamp_min(0.01).sqrt()
     return LowRankGuide(mode, scale, vectors[:, -rank:] * widening)

@@ -48,6 +48,7 @@ def fit_map(task: Task) -> Outcome:
                 density,
                 start.state,
                 jacobian=False,
+                seed=task.options.seed,
                 tolerance=task.options.tolerance * task.observations.total_weight,
                 max_steps=start.allows(task.options.max_steps),
                 bar=bar,

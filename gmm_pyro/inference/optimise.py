@@ -13,11 +13,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..model import LogDensity
+from .curvature import curvature, inverse
 from .em import best_run
 from .task import Run, Status, Task
 
-EM_STEPS = 50  # steps of EM that a start is given
-EM_TOLERANCE = 1e-4  # nats a point
+EM_STEPS = 300  # steps of EM that a start is given: each takes a sixth of a gradient's time
+EM_TOLERANCE = 1e-6  # nats a point
+LEG = 20  # steps after which the curvature is taken anew
 MEMORY = 20  # past gradients that L-BFGS keeps
 
 
@@ -35,6 +37,7 @@ def find_mode(
     start: Float[Tensor, "1 m"],
     *,
     jacobian: bool,
+    seed: int,
     tolerance: float,
     max_steps: int,
     bar: tqdm[Any],
@@ -45,24 +48,32 @@ def find_mode(
         density: the log density.
         start: where to begin.
         jacobian: whether the mode is that of the vector or of the sites.
+        seed: of the sample of the data whose curvature gives the lengths of the steps.
         tolerance: change of the log density, in nats, below which a step is the last.
         max_steps: most steps.
         bar: counts the steps.
     """
-    return climb(
-        lambda vector: density(vector, jacobian=jacobian)[0],
-        start,
-        units(density),
-        tolerance=tolerance,
-        max_steps=max_steps,
-        bar=bar,
-    )
+    run = Run(start, [], Status.STEP_LIMIT)
+    while True:  # the curvature far from the mode is not that at the mode
+        shape = inverse(curvature(density, run.state, seed=seed, jacobian=jacobian).nan_to_num())
+        left = max_steps - max(0, run.steps)
+        leg = climb(
+            lambda vector: density(vector, jacobian=jacobian)[0],
+            run.state,
+            torch.linalg.cholesky_ex(shape)[0],
+            tolerance=tolerance,
+            max_steps=min(LEG, left),
+            bar=bar,
+        )
+        run = Run(leg.state, run.history[:-1] + leg.history, leg.status)
+        if run.status is not Status.STEP_LIMIT or run.steps >= max_steps:
+            return run
 
 
 def climb(
     function: Callable[[Tensor], Tensor],
     start: Float[Tensor, "*shape"],
-    unit: Float[Tensor, "m"] | float = 1.0,
+    basis: Float[Tensor, "m m"] | None = None,
     *,
     tolerance: float,
     max_steps: int,
@@ -73,12 +84,12 @@ def climb(
     Args:
         function: from an array of the start's shape to a number, differentiable.
         start: where to begin.
-        unit: a natural length of each entry.
+        basis: steps in its columns are taken to be of one size; the entries' own if None.
         tolerance: change of the function, in nats, below which a step is the last.
         max_steps: most steps.
         bar: counts the steps.
     """
-    path = _Climb(function, start, unit, bar)
+    path = _Climb(function, start, basis, bar)
     first, _ = path(np.zeros(start.numel()))
     path.history.append(path.value)
     if max_steps == 0 or not math.isfinite(first):
@@ -99,25 +110,27 @@ class _Climb:
         self,
         function: Callable[[Tensor], Tensor],
         start: Tensor,
-        unit: Float[Tensor, "m"] | float,
+        basis: Float[Tensor, "m m"] | None,
         bar: tqdm[Any],
     ) -> None:
-        self.function, self.start, self.unit, self.bar = function, start, unit, bar
+        self.function, self.start, self.basis, self.bar = function, start, basis, bar
         self.best, self.value = start, -math.inf
         self.history: list[float] = []
 
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:
-        """Minus the function and its gradient, in the units."""
-        shift = torch.as_tensor(u).to(self.start).view_as(self.start)
-        vector = (self.start + shift * self.unit).requires_grad_()
+        """Minus the function and its gradient, in the basis."""
+        shift = torch.as_tensor(u).to(self.start)
+        shift = shift if self.basis is None else self.basis @ shift
+        vector = (self.start + shift.view_as(self.start)).requires_grad_()
         value = self.function(vector)
-        gradient = torch.autograd.grad(value, vector)[0] * self.unit
+        gradient = torch.autograd.grad(value, vector)[0].flatten()
+        gradient = gradient if self.basis is None else gradient @ self.basis
         number = float(value.detach())
         if not math.isfinite(number):
             return math.inf, np.zeros_like(u)
         if number > self.value:
             self.best, self.value = vector.detach(), number
-        return -number, -gradient.flatten().cpu().numpy()
+        return -number, -gradient.cpu().numpy()
 
     def record(self, _: Any = None) -> None:
         """Keep the objective of a finished step."""
@@ -144,24 +157,3 @@ class _Climb:
             },
         )
         return bool(result.nit >= max_steps or result.nfev >= evaluations)
-
-
-def units(density: LogDensity) -> Float[Tensor, "m"]:
-    """A natural length of each entry of the vector: the data's spread for means, else one."""
-    return _of_means(density, density.observations.scale, 1.0)
-
-
-def origins(density: LogDensity) -> Float[Tensor, "m"]:
-    """A natural zero of each entry of the vector: the data's centre for means, else zero."""
-    return _of_means(density, density.observations.origin, 0.0)
-
-
-def _of_means(
-    density: LogDensity, value: Float[Tensor, "d"], elsewhere: float
-) -> Float[Tensor, "m"]:
-    """A value of each feature where the vector holds means in the data's units."""
-    result = value.new_full((density.dimension,), elsewhere)
-    for site in density.sites:
-        if site.name == "means" and site.unbounded:
-            result[site.entries] = value.expand(site.shape).flatten()
-    return result

@@ -24,20 +24,18 @@ from tqdm import tqdm
 from ..model import LogDensity
 from ..observations import Observations
 from ..posterior import Posterior
-from ..start import sample_of
 from .adam import ascend
+from .curvature import curvature
 from .enumerated import Engine, check_engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
-from .optimise import climb, em_start, find_mode, units
+from .optimise import climb, em_start, find_mode
 from .task import Options, Outcome, Run, Task, check_batch_and_rate, check_count, progress_bar
 
 GUIDES = ("normal", "multivariate", "low_rank")
 FIXED_DRAWS = 256  # draws that stay the same from step to step, at least
 MODE_TOLERANCE = 1e-8  # nats a point, for the mode that the guide starts from
-LARGEST_CURVATURE = 300  # unconstrained numbers up to which the whole Hessian is taken
 PARTICLES = 16  # draws a step
 RATE = 0.05  # first step size, in standard deviations of the guide
-SETS_AT_ONCE = 64  # parameter sets in one batch of gradients
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,12 +88,14 @@ def fit_svi(task: Task) -> Outcome:
             density,
             start.state,
             jacobian=True,
+            seed=task.options.seed,
             tolerance=MODE_TOLERANCE * task.observations.total_weight,
             max_steps=start.allows(task.options.max_steps),
             bar=bar,
         )
         mode = start.then(mode)
-        guide = guide_at_mode(task.options.guide, mode.state[0], _curvature(task, density, mode))
+        shape = curvature(density, mode.state, seed=task.options.seed)
+        guide = guide_at_mode(task.options.guide, mode.state[0], shape)
         ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws
         run = mode.then(ascent(task, density, guide, bar, mode.allows(task.options.max_steps)))
     with torch.no_grad():
@@ -223,28 +223,3 @@ def _minibatch(task: Task, generator: torch.Generator) -> Observations | None:
         return None
     device = task.observations.x.device
     return task.observations.subset(torch.randint(n, (size,), generator=generator, device=device))
-
-
-def _curvature(task: Task, density: LogDensity, mode: Run[Tensor]) -> Tensor:
-    """Minus the Hessian at the mode, by differences of exact gradients in one batch.
-
-    It only starts the guide, so it is taken on a sample of the data; and where it would be too
-    large, an information of n / k points a number stands in for its diagonal.
-    """
-    m = density.dimension
-    unit = units(density)
-    if m > LARGEST_CURVATURE:
-        return task.observations.n / task.model.n_components / unit.square()
-    generator = torch.Generator().manual_seed(task.options.seed)
-    rows = sample_of(task.observations, task.model.n_components, generator)
-    steps = torch.diag(1e-4 * unit)
-    points = torch.cat([mode.state + steps, mode.state - steps])
-    gradients = torch.cat([_gradients(density, part, rows) for part in points.split(SETS_AT_ONCE)])
-    return (gradients[m:] - gradients[:m]) / (2e-4 * unit[:, None])
-
-
-def _gradients(
-    density: LogDensity, vectors: Float[Tensor, "s m"], rows: Observations
-) -> Float[Tensor, "s m"]:
-    vectors = vectors.detach().requires_grad_()
-    return torch.autograd.grad(density(vectors, rows=rows).sum(), vectors)[0]
