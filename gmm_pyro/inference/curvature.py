@@ -73,9 +73,14 @@ def inverse(curvature: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
 
     It is taken in coordinates of curvature one, so that the units of the entries do not matter.
     """
-    width = curvature.diagonal().abs().rsqrt()
-    width = torch.where(width.isfinite(), width, 1.0)
+    width = widths(curvature)
     relative = width[:, None] * (0.5 * (curvature + curvature.T)) * width
     values, vectors = torch.linalg.eigh(relative)
     result: Tensor = (vectors / values.clamp_min(FLATTEST)) @ vectors.T
     return width[:, None] * result * width
+
+
+def widths(curvature: Float[Tensor, "m m"]) -> Float[Tensor, "m"]:
+    """How far each entry alone goes for half a nat; one where there is no curvature."""
+    width = curvature.diagonal().abs().rsqrt()
+    return torch.where(width.isfinite(), width, 1.0)

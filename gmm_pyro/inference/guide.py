@@ -20,7 +20,7 @@ from torch.distributions import (
     Normal,
 )
 
-from .curvature import inverse
+from .curvature import inverse, widths
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +185,7 @@ def guide_at_mode(name: str, mode: Float[Tensor, "m"], curvature: Float[Tensor, 
         curvature: minus its Hessian there.
     """
     if name == "normal":
-        return NormalGuide(mode, curvature.diagonal().clamp_min(1e-8).rsqrt())
+        return NormalGuide(mode, widths(curvature))
     if name == "multivariate":
         return MultivariateGuide(mode, torch.linalg.cholesky(inverse(curvature)))
     return _low_rank(mode, curvature)
@@ -194,7 +194,7 @@ def guide_at_mode(name: str, mode: Float[Tensor, "m"], curvature: Float[Tensor, 
 def _low_rank(mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]) -> LowRankGuide:
     """The mean-field scales, widened along the directions in which they are most too narrow."""
     rank = max(1, round(len(mode) ** 0.5))
-    scale = curvature.diagonal().clamp_min(1e-8).rsqrt()
+    scale = widths(curvature)
     values, vectors = torch.linalg.eigh(inverse(curvature) / scale / scale[:, None])
     widening = (values[-rank:] - 1).clamp_min(0.01).sqrt()
     return LowRankGuide(mode, scale, vectors[:, -rank:] * widening)
