@@ -229,3 +229,17 @@ def test_a_prior_that_excludes_the_em_solution_is_respected(engine: str) -> None
 def test_an_unknown_engine_is_refused() -> None:
     with pytest.raises(ValueError, match="engine must be one of collapsed, enumerated; got 'jax'"):
         fit(clusters().x, engine="jax")
+
+
+@pytest.mark.parametrize("family", ["full", "tied_diag"])
+def test_large_models_reach_the_same_mode_without_a_matrix(
+    family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    x = gp.datasets.make_mixture(n=200, d=2, k=3, separation=2, seed=1).x
+    with_curvature = gp.fit(MixtureModel(3, family), x, method="map")
+    monkeypatch.setattr("gmm_pyro.inference.optimise.LARGEST", 1)
+    without = gp.fit(MixtureModel(3, family), x, method="map")
+    assert with_curvature.converged
+    assert without.converged
+    assert without.objective == pytest.approx(with_curvature.objective, abs=1e-6)
+    assert with_curvature.steps < without.steps

@@ -13,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..model import LogDensity
-from .curvature import curvature, inverse
+from .curvature import LARGEST, curvature, inverse, units
 from .em import best_run
 from .task import Run, Status, Task
 
@@ -53,27 +53,29 @@ def find_mode(
         max_steps: most steps.
         bar: counts the steps.
     """
+
+    def function(vector: Tensor) -> Tensor:
+        return density(vector, jacobian=jacobian)[0]
+
+    if density.dimension > LARGEST:  # a matrix of that size would take longer than the climb
+        return climb(
+            function, start, units(density), tolerance=tolerance, max_steps=max_steps, bar=bar
+        )
     run = Run(start, [], Status.STEP_LIMIT)
     while True:  # the curvature far from the mode is not that at the mode
         shape = inverse(curvature(density, run.state, seed=seed, jacobian=jacobian).nan_to_num())
-        left = max_steps - max(0, run.steps)
-        leg = climb(
-            lambda vector: density(vector, jacobian=jacobian)[0],
-            run.state,
-            torch.linalg.cholesky_ex(shape)[0],
-            tolerance=tolerance,
-            max_steps=min(LEG, left),
-            bar=bar,
-        )
+        basis = torch.linalg.cholesky_ex(shape)[0]
+        limit = min(LEG, max_steps - max(0, run.steps))
+        leg = climb(function, run.state, basis, tolerance=tolerance, max_steps=limit, bar=bar)
         run = Run(leg.state, run.history[:-1] + leg.history, leg.status)
-        if run.status is not Status.STEP_LIMIT or run.steps >= max_steps:
+        if leg.status is not Status.STEP_LIMIT or leg.steps == 0 or run.steps >= max_steps:
             return run
 
 
 def climb(
     function: Callable[[Tensor], Tensor],
     start: Float[Tensor, "*shape"],
-    basis: Float[Tensor, "m m"] | None = None,
+    basis: Float[Tensor, "m m"] | Float[Tensor, "m"] | None = None,
     *,
     tolerance: float,
     max_steps: int,
@@ -84,7 +86,8 @@ def climb(
     Args:
         function: from an array of the start's shape to a number, differentiable.
         start: where to begin.
-        basis: steps in its columns are taken to be of one size; the entries' own if None.
+        basis: steps in its columns are taken to be of one size; a vector is its diagonal, and None
+            the identity.
         tolerance: change of the function, in nats, below which a step is the last.
         max_steps: most steps.
         bar: counts the steps.
@@ -110,7 +113,7 @@ class _Climb:
         self,
         function: Callable[[Tensor], Tensor],
         start: Tensor,
-        basis: Float[Tensor, "m m"] | None,
+        basis: Tensor | None,
         bar: tqdm[Any],
     ) -> None:
         self.function, self.start, self.basis, self.bar = function, start, basis, bar
@@ -120,17 +123,24 @@ class _Climb:
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:
         """Minus the function and its gradient, in the basis."""
         shift = torch.as_tensor(u).to(self.start)
-        shift = shift if self.basis is None else self.basis @ shift
+        shift = self._times_basis(shift)
         vector = (self.start + shift.view_as(self.start)).requires_grad_()
         value = self.function(vector)
         gradient = torch.autograd.grad(value, vector)[0].flatten()
-        gradient = gradient if self.basis is None else gradient @ self.basis
+        gradient = self._times_basis(gradient, transposed=True)
         number = float(value.detach())
         if not math.isfinite(number):
             return math.inf, np.zeros_like(u)
         if number > self.value:
             self.best, self.value = vector.detach(), number
         return -number, -gradient.cpu().numpy()
+
+    def _times_basis(self, vector: Tensor, *, transposed: bool = False) -> Tensor:
+        if self.basis is None:
+            return vector
+        if self.basis.ndim == 1:
+            return self.basis * vector
+        return vector @ self.basis if transposed else self.basis @ vector
 
     def record(self, _: Any = None) -> None:
         """Keep the objective of a finished step."""
