@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from . import datasets, inference, metrics, plots
     from .comparison import Comparison, compare
+    from .conjugate import ConjugatePriors
     from .covariance import FAMILIES
     from .datasets import Dataset
     from .inference.fit import Fit, OptionError, fit
@@ -32,6 +33,7 @@ __version__ = "0.1.0"
 _HOME = {
     "Comparison": "comparison",
     "Dataset": "datasets",
+    "ConjugatePriors": "conjugate",
     "FAMILIES": "covariance",
     "Fit": "inference.fit",
     "FitWarning": "inference.task",
@@ -51,6 +53,7 @@ _MODULES = ("datasets", "inference", "metrics", "plots")
 __all__ = [
     "FAMILIES",
     "Comparison",
+    "ConjugatePriors",
     "Dataset",
     "Fit",
     "FitWarning",

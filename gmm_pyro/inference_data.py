@@ -12,12 +12,10 @@ import arviz
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch import Tensor
 
 from . import __version__
-from .covariance import CovarianceFamily, Parameters
+from .covariance import CovarianceFamily
 from .kernels import theta_of
-from .observations import Observations
 from .posterior import Posterior
 from .reduction import log_density
 from .threads import one_thread_a_product
@@ -43,7 +41,7 @@ def to_arviz(fit: Fit) -> Any:
     family, observations = fit.model.family, fit.observations
     groups = {
         "posterior": _sites(fit.posterior),
-        "log_likelihood": {"x": pointwise_log_likelihood(fit.posterior, family, observations)},
+        "log_likelihood": {"x": pointwise_log_likelihood(fit.posterior)},
         "observed_data": {"x": observations.x.cpu().numpy()},
     }
     names = list(observations.feature_names)
@@ -56,25 +54,17 @@ def to_arviz(fit: Fit) -> Any:
     return _assemble(groups, coords, _dimensions(groups["posterior"], family), _attributes(fit))
 
 
-def pointwise_log_likelihood(
-    posterior: Posterior, family: CovarianceFamily, observations: Observations
-) -> Float[np.ndarray, "chain draw n"]:
+def pointwise_log_likelihood(posterior: Posterior) -> Float[np.ndarray, "chain draw n"]:
     """log p(x_n | parameters) in nats for every draw and point."""
-    chains, draws = posterior.draws["weights"].shape[:2]
-    flat = {name: value.flatten(0, 1) for name, value in posterior.draws.items()}
+    family, observations = posterior.family, posterior.observations
+    parameters = posterior.parameters()
     with one_thread_a_product():
         parts = [
-            _log_density({name: v[rows] for name, v in flat.items()}, family, observations)
-            for rows in torch.arange(chains * draws).split(DRAWS_AT_ONCE)
+            log_density(observations, theta_of(family, parameters[rows], observations))
+            for rows in torch.arange(len(parameters.means)).split(DRAWS_AT_ONCE)
         ]
-    return torch.cat(parts).view(chains, draws, -1).cpu().numpy()
-
-
-def _log_density(
-    sites: dict[str, Tensor], family: CovarianceFamily, observations: Observations
-) -> Float[Tensor, "s n"]:
-    parameters = Parameters(sites["weights"].log(), sites["means"], family.factor(sites))
-    return log_density(observations, theta_of(family, parameters, observations))
+    shape = posterior.n_chains, posterior.n_draws, -1
+    return torch.cat(parts).view(shape).cpu().numpy()
 
 
 def _sites(posterior: Posterior) -> dict[str, np.ndarray]:

@@ -19,10 +19,11 @@ from torch import Tensor
 from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import Transform
 
+from .conjugate import ConjugatePriors
 from .covariance import CovarianceFamily, Parameters, family_named
 from .covariance.family import TINY
 from .observations import Observations, as_points, observe
-from .priors import Priors
+from .priors import Conditional, Priors
 from .reduction import log_likelihood
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class MixtureModel:
     Attributes:
         n_components: number of components k.
         covariance: covariance family, by scikit-learn's word or mclust's code.
-        priors: priors by site; None takes the defaults for the data at hand.
+        priors: priors by site, or the conjugate prior; None takes the defaults for the data at
+            hand.
 
     Raises:
         ValueError: if the number of components is not a positive integer, or there is no such
@@ -52,8 +54,8 @@ class MixtureModel:
 
     n_components: int
     covariance: str = "full"
-    priors: Priors | None = None
-    _sites: dict[tuple[Any, ...], dict[str, TorchDistribution]] = field(
+    priors: Priors | ConjugatePriors | None = None
+    _sites: dict[tuple[Any, ...], dict[str, TorchDistribution | Conditional]] = field(
         default_factory=dict, init=False, repr=False
     )
 
@@ -61,8 +63,11 @@ class MixtureModel:
         k = self.n_components
         if isinstance(k, bool) or not hasattr(k, "__index__") or int(k) < 1:
             raise ValueError(f"n_components must be a positive integer, got {k!r}")
-        if self.priors is not None and not isinstance(self.priors, Priors):
-            raise ValueError(f"priors must be gmm_pyro.Priors or None, got {self.priors!r}")
+        if not isinstance(self.priors, Priors | ConjugatePriors | None):
+            raise ValueError(  # noqa: TRY004 - as for the other arguments
+                "priors must be gmm_pyro.Priors, gmm_pyro.ConjugatePriors or None, got "
+                f"{self.priors!r}"
+            )
         family_named(self.covariance)
 
     @property
@@ -76,16 +81,16 @@ class MixtureModel:
         Raises:
             ValueError: if the priors are already concrete, for another number of features.
         """
-        p = self.priors
-        if p is not None and p.location is not None and p.spread is not None:
+        known = None if self.priors is None else self.priors.n_features
+        if known is not None:
             d = x.d if isinstance(x, Observations) else as_points(x)[0].shape[1]
-            if len(p.spread) != d:
-                raise ValueError(f"x must have {len(p.spread)} features, got {d}")
+            if known != d:
+                raise ValueError(f"x must have {known} features, got {d}")
             return self
         observations = x if isinstance(x, Observations) else observe(x)
         return replace(self, priors=(self.priors or Priors()).scaled_to(observations))
 
-    def sites(self, like: Tensor | None = None) -> dict[str, TorchDistribution]:
+    def sites(self, like: Tensor | None = None) -> dict[str, TorchDistribution | Conditional]:
         """The prior of every continuous site, as distributions in the dtype of a tensor."""
         kind = (None, None) if like is None else (like.dtype, like.device)
         if kind not in self._sites:  # an enumerated fit asks at every step
@@ -126,9 +131,9 @@ class MixtureModel:
             raise ValueError("n must be given where x is None: model(n=100)")
         size = n if points is None else len(points)
         model = self if points is None else self.specialise(points)
-        values = {
-            name: pyro.sample(name, prior) for name, prior in model.sites(like=points).items()
-        }
+        values: dict[str, Tensor] = {}
+        for name, prior in model.sites(like=points).items():
+            values[name] = pyro.sample(name, _distribution(prior, values))
         with pyro.plate("points", size, subsample_size=subsample_size) as rows:
             observed = None if points is None else points[rows]
             if sample_weight is None:
@@ -166,12 +171,19 @@ class MixtureModel:
         return LogDensity(self.specialise(observations), observations)
 
 
+def _distribution(
+    prior: TorchDistribution | Conditional, values: Mapping[str, Tensor]
+) -> TorchDistribution:
+    """The distribution of a site, given the values of those before it."""
+    return prior.given(values) if isinstance(prior, Conditional) else prior
+
+
 @dataclass(frozen=True)
 class Site:
     """One site of the model as a slice of the flat vector."""
 
     name: str
-    prior: TorchDistribution
+    prior: TorchDistribution | Conditional
     transform: Transform
     shape: torch.Size
     entries: slice
@@ -246,14 +258,16 @@ class LogDensity:
 
     def values(self, parameters: Parameters) -> dict[str, Tensor]:
         """Site values of mixture parameters: the inverse of `parameters`."""
-        covariance = self.model.family.sites(parameters.factor)
+        priors = self.model.priors or Priors()
+        covariance = priors.covariance_sites(self.model.family, parameters.factor)
         weights = parameters.log_weights.softmax(-1)
-        return {"weights": weights, "means": parameters.means, **covariance}
+        values = {"weights": weights, "means": parameters.means, **covariance}
+        return {site.name: values[site.name] for site in self.sites}
 
     def log_prior(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """Log prior density of s sets of site values in nats."""
         log_prior: Tensor = sum(  # type: ignore[assignment]
-            site.prior.log_prob(values[site.name]) for site in self.sites
+            _distribution(site.prior, values).log_prob(values[site.name]) for site in self.sites
         )
         return log_prior
 

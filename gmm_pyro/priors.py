@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,20 @@ if TYPE_CHECKING:
 
 UNCHECKED = {"_validate_args": False}  # of a distribution that is evaluated over and over
 FORGOTTEN = {"_inv": None, "_cached_x_y": (None, None)}  # what a transform remembers of its past
+
+
+@dataclass(frozen=True, eq=False)
+class Conditional:
+    """The prior of a real-valued site whose distribution depends on the values of others.
+
+    Attributes:
+        event_shape: shape of the site.
+        given: the distribution, from the values of the sites that are sampled before it.
+    """
+
+    event_shape: tuple[int, ...]
+    given: Callable[[Mapping[str, Tensor]], TorchDistribution]
+    support = constraints.real_vector
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +75,17 @@ class Priors:
     location: Float[Tensor, "d"] | None = None
     spread: Float[Tensor, "d"] | None = None
 
+    @property
+    def n_features(self) -> int | None:
+        """Number of features d, or None as long as the data's units are not known."""
+        if self.location is None or self.spread is None:
+            return None
+        return len(self.spread)
+
+    def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
+        """The sites of covariances."""
+        return family.sites(factor)
+
     @classmethod
     def weakly_informative(cls, x: Any) -> Priors:
         """The default priors for these data: array-like of shape (n, d), or observations."""
@@ -73,7 +99,7 @@ class Priors:
 
     def sites(
         self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None
-    ) -> dict[str, TorchDistribution]:
+    ) -> dict[str, TorchDistribution | Conditional]:
         """A distribution over the whole of each site, in the order in which they are sampled.
 
         Args:
@@ -85,7 +111,7 @@ class Priors:
             ValueError: if a distribution does not fit its site, or if the number of features is
                 not known: `scaled_to` tells it.
         """
-        d = self._n_features()
+        d = self._known_features()
         like = torch.empty(0, dtype=torch.float64) if like is None else like
         shapes = {
             "weights": (n_components,),
@@ -94,23 +120,24 @@ class Priors:
         }
         self._refuse_unused(shapes, family)
         return {
-            name: _over(name, cast(self._site(name, shape, family, n_components), like), shape)
+            name: over(name, cast(self._site(name, shape, family, n_components), like), shape)
             for name, shape in shapes.items()
         }
 
-    def _n_features(self) -> int:
-        if self.location is None or self.spread is None:
+    def _known_features(self) -> int:
+        d = self.n_features
+        if d is None:
             raise ValueError(
                 "the priors do not know the data's units yet: call model.specialise(x), or "
                 "Priors(...).scaled_to(observations)"
             )
-        return len(self.location)
+        return d
 
     def _refuse_unused(self, shapes: dict[str, tuple[int, ...]], family: CovarianceFamily) -> None:
         for field in fields(self)[:4]:
             if getattr(self, field.name) is not None and field.name not in shapes:
                 raise ValueError(
-                    f"a {family.name} mixture in {self._n_features()} dimensions has no site "
+                    f"a {family.name} mixture in {self.n_features} dimensions has no site "
                     f"{field.name!r}; its sites are {', '.join(shapes)}"
                 )
 
@@ -153,8 +180,12 @@ def cast(value: Any, like: Tensor) -> Any:
     return value
 
 
-def _over(name: str, prior: Any, shape: tuple[int, ...]) -> TorchDistribution:
-    """The prior broadcast over a whole site, as one event."""
+def over(name: str, prior: Any, shape: tuple[int, ...]) -> TorchDistribution:
+    """The prior broadcast over a whole site, as one event.
+
+    Raises:
+        ValueError: if it does not fit the site.
+    """
     batch = shape[: len(shape) - len(prior.event_shape)]
     if batch + tuple(prior.event_shape) != shape or not _broadcasts(prior.batch_shape, batch):
         raise ValueError(

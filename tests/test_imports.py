@@ -21,6 +21,7 @@ LAYERS = [
     ["datasets", "metrics"],
     ["files"],
     ["priors"],
+    ["conjugate"],
     ["model"],
     ["start"],
     ["posterior"],

@@ -17,7 +17,7 @@ import torch
 from matplotlib import pyplot as plt
 
 import gmm_pyro as gp
-from gmm_pyro import GaussianMixture, MixtureModel, Posterior
+from gmm_pyro import GaussianMixture, MixtureModel
 from gmm_pyro.covariance import FAMILIES
 
 NAMES = ["height", "width"]
@@ -165,8 +165,9 @@ def test_columns_without_names_are_numbered() -> None:
 
 
 def test_several_chains() -> None:
-    draws = {name: value.unflatten(1, (4, 25))[0] for name, value in fit().posterior.draws.items()}
-    data = replace(fit(), posterior=Posterior(draws)).to_arviz()
+    posterior = fit().posterior
+    draws = {name: value.unflatten(1, (4, 25))[0] for name, value in posterior.draws.items()}
+    data = replace(fit(), posterior=replace(posterior, draws=draws)).to_arviz()
     assert dict(data["posterior"].sizes)["chain"] == 4
     likelihood = converted()["log_likelihood"]["x"].values.reshape(4, 25, 50)
     np.testing.assert_allclose(data["log_likelihood"]["x"].values, likelihood, rtol=1e-12)

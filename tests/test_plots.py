@@ -23,6 +23,7 @@ from gmm_pyro import plots
 from gmm_pyro.datasets import bimodal, iris, make_mixture, three_clusters
 from gmm_pyro.metrics import adjusted_rand
 from gmm_pyro.mixture import GaussianMixture
+from gmm_pyro.observations import observe
 from gmm_pyro.plots.parts import COLOURS, GREY, RING
 from gmm_pyro.plots.views import mixtures_drawn, view_of_points
 from gmm_pyro.posterior import Posterior
@@ -56,9 +57,9 @@ def fake_fit(mixture: GaussianMixture, n_draws: int = 100, **rest: object) -> Si
     noise = 0.1 * torch.randn(2, n_draws // 2, k, d, generator=generator, dtype=torch.float64)
     sites = {"weights": mixture.weights, **mixture.family.sites(mixture.parameters.factor[0])}
     draws = {name: value.expand(2, n_draws // 2, *value.shape) for name, value in sites.items()}
-    return SimpleNamespace(
-        mixture=mixture, posterior=Posterior({**draws, "means": mixture.means + noise}), **rest
-    )
+    draws["means"] = mixture.means + noise
+    posterior = Posterior(draws, mixture.family, observe(mixture.sample(50).double()))
+    return SimpleNamespace(mixture=mixture, posterior=posterior, **rest)
 
 
 def ellipses(ax: Axes, width: float) -> list[Ellipse]:

@@ -112,12 +112,45 @@ class Diagonal(CovarianceFamily):
         return {"scales": (d,) if self.tied else (k, d)}
 
     def factor(self, sites: dict[str, Tensor]) -> Tensor:
-        """See the base class."""
-        return sites["scales"].unsqueeze(-2) if self.tied else sites["scales"]
+        """The standard deviations, whether the sites have them or the precisions."""
+        scales = sites["precisions"].rsqrt() if "precisions" in sites else sites["scales"]
+        return scales.unsqueeze(-2) if self.tied else scales
 
     def sites(self, factor: Tensor) -> dict[str, Tensor]:
         """See the base class."""
         return {"scales": factor.squeeze(-2) if self.tied else factor}
+
+    def squares_a_point(self, d: int) -> int:
+        """One for every precision."""
+        return d // self.event_shape(d)[0]
+
+    def proper_dof(self, d: int) -> int:
+        """See the base class."""
+        del d
+        return 0
+
+    def precision_prior(self, dof: Tensor, scale: Tensor) -> Any:
+        """Gamma distributions."""
+        import pyro.distributions as dist
+
+        return dist.Gamma(0.5 * dof.expand_as(scale), 0.5 * scale, validate_args=False)
+
+    def precision_sites(self, factor: Tensor) -> dict[str, Tensor]:
+        """See the base class."""
+        return {"precisions": self.sites(factor)["scales"].square().reciprocal()}
+
+    def draw_factor(
+        self, dof: Float[Tensor, "*k1"], scale: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """See the base class."""
+        half = (0.5 * dof)[..., None].expand_as(scale).contiguous()
+        drawn = torch._standard_gamma(half, generator=generator)
+        return (0.5 * scale / drawn).sqrt()
+
+    def log_normaliser(self, dof: Float[Tensor, "*k1"], scale: Tensor) -> Float[Tensor, "*k1"]:
+        """See the base class."""
+        half = 0.5 * dof[..., None]
+        return (half.lgamma() - half * (0.5 * scale).log()).sum(-1)
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         """(k, d), or (d,) if tied."""
@@ -181,7 +214,9 @@ class Spherical(Diagonal):
 
     def factor(self, sites: dict[str, Tensor]) -> Tensor:
         """See the base class."""
-        return super().factor({"scales": sites["scales"].unsqueeze(-1)})
+        return super().factor(
+            {name: sites[name].unsqueeze(-1) for name in ("scales", "precisions") if name in sites}
+        )
 
     def sites(self, factor: Tensor) -> dict[str, Tensor]:
         """See the base class."""

@@ -234,6 +234,37 @@ class CovarianceFamily(ABC):
     def sites(self, factor: Tensor) -> dict[str, Tensor]:
         """The sites from the factor: the inverse of `factor`."""
 
+    # ------------------------------------------------------------------ conjugate prior
+
+    # A precision matrix P has the prior density ∝ |P|^((ν - c) / 2) exp(-tr(Ψ P) / 2), where c is
+    # such that ν are degrees of freedom: a Wishart, or a gamma distribution of each precision.
+
+    @abstractmethod
+    def squares_a_point(self, d: int) -> int:
+        """Degrees of freedom that one point adds to the posterior of its component's precision."""
+
+    @abstractmethod
+    def proper_dof(self, d: int) -> int:
+        """Degrees of freedom ν that the prior must have more of, to be one."""
+
+    @abstractmethod
+    def precision_prior(self, dof: Tensor, scale: Tensor) -> Any:
+        """Pyro distribution of the site `precisions`, given ν and Ψ in compact form."""
+
+    @abstractmethod
+    def precision_sites(self, factor: Tensor) -> dict[str, Tensor]:
+        """The site `precisions` from the factor; `factor` is its inverse, too."""
+
+    @abstractmethod
+    def draw_factor(
+        self, dof: Float[Tensor, "*k1"], scale: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """Factors of the covariances that belong to draws of the precisions."""
+
+    @abstractmethod
+    def log_normaliser(self, dof: Float[Tensor, "*k1"], scale: Tensor) -> Float[Tensor, "*k1"]:
+        """Logarithm of the integral of the unnormalised density of the precisions."""
+
     def pool(self, values: Float[Tensor, "d"]) -> Tensor:
         """One value for each standard deviation of a covariance, from one a feature."""
         return values

@@ -134,7 +134,12 @@ class Full(CovarianceFamily):
         return shapes if d == 1 else {**shapes, "correlations": (*lead, d, d)}
 
     def factor(self, sites: dict[str, Tensor]) -> Tensor:
-        """Σ = L Lᵀ with L = diag(scales) · correlations."""
+        """Σ = L Lᵀ with L = diag(scales) · correlations, or from the precisions."""
+        if "precisions" in sites:
+            from .wishart import covariance_factor  # imports Pyro, as whoever made the site did
+
+            factor = covariance_factor(sites["precisions"])
+            return factor.unsqueeze(-3) if self.tied else factor
         scales = sites["scales"][..., None]
         factor = scales * sites["correlations"] if "correlations" in sites else scales
         return factor.unsqueeze(-3) if self.tied else factor
@@ -146,6 +151,40 @@ class Full(CovarianceFamily):
         if factor.shape[-1] == 1:
             return {"scales": scales}
         return {"scales": scales, "correlations": factor / scales[..., None]}
+
+    def squares_a_point(self, d: int) -> int:
+        """One in every direction."""
+        del d
+        return 1
+
+    def proper_dof(self, d: int) -> int:
+        """See the base class."""
+        return d - 1
+
+    def precision_prior(self, dof: Tensor, scale: Tensor) -> Any:
+        """A Wishart distribution."""
+        from .wishart import Wishart
+
+        return Wishart(dof, scale, validate_args=False)
+
+    def precision_sites(self, factor: Tensor) -> dict[str, Tensor]:
+        """See the base class."""
+        precision = self.precision(factor)
+        return {"precisions": precision.squeeze(-3) if self.tied else precision}
+
+    def draw_factor(
+        self, dof: Float[Tensor, "*k1"], scale: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """See the base class."""
+        from .wishart import draw_factors
+
+        return draw_factors(dof, scale, generator)
+
+    def log_normaliser(self, dof: Float[Tensor, "*k1"], scale: Tensor) -> Float[Tensor, "*k1"]:
+        """See the base class."""
+        from .wishart import log_normaliser
+
+        return log_normaliser(dof, scale)
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         """(k, d, d), or (d, d) if tied."""

@@ -107,10 +107,10 @@ class Program:
         data = density.observations
         origin, scale = (value.expand(site.shape) for value in (data.origin, data.scale))
         affine = dist.transforms.AffineTransform(origin, scale, event_dim=2)  # must not broadcast
-        prior = dist.TransformedDistribution(site.prior, affine.inv)
 
         class Standardise(Reparam):
-            def apply(self, _: Any) -> Any:
+            def apply(self, message: Any) -> Any:
+                prior = dist.TransformedDistribution(message["fn"], affine.inv)
                 means = affine(pyro.sample(STANDARDISED, prior))
                 fixed = dist.Delta(means, event_dim=2)
                 return {"fn": fixed, "value": means, "is_observed": True}
@@ -185,7 +185,12 @@ def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[
         history=run.history,
         status=run.status,
         steps=run.steps,
-        posterior=Posterior({name: value[None] for name, value in draws.items()}),
+        posterior=Posterior(
+            {name: value[None] for name, value in draws.items()},
+            density.model.family,
+            density.observations,
+            independent=True,
+        ),
     )
 
 

@@ -110,7 +110,12 @@ def fit_svi(task: Task) -> Outcome:
         history=run.history,
         status=run.status,
         steps=run.steps,
-        posterior=Posterior({name: value[None] for name, value in draws.items()}),
+        posterior=Posterior(
+            {name: value[None] for name, value in draws.items()},
+            density.model.family,
+            density.observations,
+            independent=True,
+        ),
     )
 
 

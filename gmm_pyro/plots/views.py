@@ -15,7 +15,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..covariance import Parameters
 from ..mixture import GaussianMixture
 from ..posterior import Posterior
 
@@ -135,10 +134,10 @@ def mixtures_drawn(
         like: a mixture of the same family and features.
         count: how many at most.
     """
-    draws = {name: values.flatten(0, 1) for name, values in posterior.draws.items()}
-    index = torch.linspace(0, len(draws["means"]) - 1, min(count, len(draws["means"]))).long()
-    sites = {name: values[index] for name, values in draws.items()}
-    parameters = Parameters(sites["weights"].log(), sites["means"], like.family.factor(sites))
+    parameters = posterior.parameters()
+    n_draws = len(parameters.means)
+    index = torch.linspace(0, n_draws - 1, min(count, n_draws)).long()
+    parameters = parameters[index]
     return [
         GaussianMixture.from_parameters(
             like.family, parameters[[i]], feature_names=like.feature_names

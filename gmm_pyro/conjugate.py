@@ -1,0 +1,357 @@
+"""The conjugate prior of a mixture: Dirichlet weights and Normal-inverse-Wishart components.
+
+With hard assignments, everything about it is known in closed form: the posterior of a component
+given its points, and how probable the points are with the component integrated out.
+
+Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution"; Gelman et al.
+(2013), §3.6; Fraley & Raftery (2007) for the defaults.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .covariance import CovarianceFamily, Parameters, Statistics
+from .covariance.family import LOG_2PI, TINY
+from .observations import Observations, observe
+from .priors import Conditional, over
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+
+Sites = dict[str, "TorchDistribution | Conditional"]
+
+
+@dataclass(frozen=True, eq=False)
+class ConjugatePriors:
+    """Dirichlet weights, (inverse-)Wishart covariances, and Normal means given the covariances.
+
+        weights       ~ Dirichlet(concentration)
+        precisions P  ~ Wishart(dof, scale⁻¹), so that P⁻¹ ~ inverse-Wishart(dof, scale)
+        means | P     ~ Normal(mean, P⁻¹ / mean_strength)
+
+    Diagonal families have a gamma distribution of each precision, Gamma(dof / 2, scale / 2), and
+    spherical ones the same with the trace of the scale. A model with this prior has the site
+    `precisions` in place of `scales` and `correlations`.
+
+    The defaults move with the data's units (Fraley & Raftery 2007): the mean is that of the data,
+    and worth a hundredth of an observation; covariances are worth few observations, and their mean
+    is the size of k balls that together fill the volume of the data.
+
+    Attributes:
+        concentration: of the Dirichlet, one number or k of them.
+        mean: centre of the means, one number or shape (d,); from the data if None.
+        mean_strength: observations that the prior of a mean is worth.
+        dof: degrees of freedom; if None, d + 2, or 3 for each variance of diagonal families.
+        scale: prior sum of squares, one number, d numbers or a matrix (d, d); if None,
+            spread² / k^(2/d), which is the prior mean of a covariance if `dof` is None.
+        mean_scale: standard deviations of means that do not depend on the covariances, one number
+            or shape (d,): Normal(mean, mean_scale), which is conjugate a block at a time. None for
+            means in units of the covariances.
+        spread: unit of the default scale, shape (d,); from the data if None.
+
+    Example:
+        >>> ConjugatePriors(concentration=1.0).scaled_to(observe([0.0, 1.0, 5.0])).mean.tolist()
+        [2.0]
+    """
+
+    concentration: Any = 2.0
+    mean: Any = None
+    mean_strength: float = 0.01
+    dof: float | None = None
+    scale: Any = None
+    mean_scale: Any = None
+    spread: Float[Tensor, "d"] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale"):
+            value = getattr(self, name)
+            if value is None:
+                continue
+            numbers = _numbers(name, value)
+            if name != "mean" and name != "scale" and not bool((numbers > 0).all()):
+                raise ValueError(f"{name} must be positive, got {value!r}")
+            if name in ("mean_strength", "dof") and numbers.ndim:
+                raise ValueError(f"{name} must be one number, got {value!r}")
+
+    @classmethod
+    def weakly_informative(cls, x: Any) -> ConjugatePriors:
+        """The default prior for these data: array-like of shape (n, d), or observations."""
+        return cls().scaled_to(x if isinstance(x, Observations) else observe(x))
+
+    @property
+    def n_features(self) -> int | None:
+        """Number of features d, or None as long as the data's units are not known."""
+        if self.spread is not None:
+            return len(self.spread)
+        return None
+
+    def scaled_to(self, observations: Observations) -> ConjugatePriors:
+        """The same prior, with the centre and the units of the defaults taken from the data."""
+        mean = observations.origin if self.mean is None else self.mean
+        return replace(self, mean=mean, spread=observations.scale)
+
+    def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
+        """The sites of covariances."""
+        return family.precision_sites(factor)
+
+    def sites(
+        self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None
+    ) -> Sites:
+        """A distribution over the whole of each site, in the order in which they are sampled.
+
+        Args:
+            family: covariance family.
+            n_components: number of components k.
+            like: a tensor whose dtype and device the distributions take; float64 if None.
+
+        Raises:
+            ValueError: if the numbers do not fit the model, or the data's units are not known.
+        """
+        import pyro.distributions as dist
+
+        h = self.hyperparameters(family, n_components, like)
+        d = len(h.mean)
+        any_factor = h.scale.expand(family.n_covariances(n_components), *h.scale.shape)
+        shape = tuple(family.precision_sites(any_factor)["precisions"].shape)
+        one = shape if family.tied else shape[1:]
+        precisions = family.precision_prior(h.dof, h.scale.reshape(one))
+        means: TorchDistribution | Conditional
+        if h.mean_scale is not None:
+            means = over("means", dist.Normal(h.mean, h.mean_scale), (n_components, d))
+        else:
+            means = Conditional((n_components, d), _MeansGiven(family, h, n_components))
+        return {
+            "weights": dist.Dirichlet(h.concentration, validate_args=False),
+            "precisions": over("precisions", precisions, shape),
+            "means": means,
+        }
+
+    def hyperparameters(
+        self, family: CovarianceFamily, n_components: int, like: Tensor | None = None
+    ) -> Hyperparameters:
+        """The numbers of the prior for a model, checked, as tensors.
+
+        Raises:
+            ValueError: if they do not fit the model, or the data's units are not known.
+        """
+        d = self.n_features
+        if d is None or self.spread is None or self.mean is None:
+            raise ValueError(
+                "the prior does not know the data's units yet: call model.specialise(x), or "
+                "ConjugatePriors(...).scaled_to(observations)"
+            )
+        like = self.spread.double() if like is None else like
+        spread = self.spread.to(like)
+        default = family.squares_a_point(d) + family.proper_dof(d) + 2
+        dof = float(default if self.dof is None else self.dof)
+        if not dof > family.proper_dof(d):
+            raise ValueError(
+                f"dof must be above {family.proper_dof(d)} for {family.name} covariances in "
+                f"{d} dimensions, got {dof}"
+            )
+        if self.scale is None:
+            matrix = torch.diag(spread.square()) / n_components ** (2 / d)
+        else:
+            matrix = _matrix(_numbers("scale", self.scale).to(like), d)
+        return Hyperparameters(
+            concentration=_vector("concentration", self.concentration, n_components, like),
+            mean=_vector("mean", self.mean, d, like),
+            mean_strength=float(self.mean_strength),
+            dof=like.new_tensor(dof),
+            scale=family.compress(matrix),
+            mean_scale=(
+                None if self.mean_scale is None else _vector("mean_scale", self.mean_scale, d, like)
+            ),
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Hyperparameters:
+    """A conjugate prior in numbers, and what it says about points whose components are known.
+
+    Attributes:
+        concentration: shape (k,).
+        mean: shape (d,).
+        mean_strength: κ, observations that the prior of a mean is worth.
+        dof: ν, a scalar.
+        scale: Ψ in the family's compact form.
+        mean_scale: standard deviations of independent means, shape (d,), or None.
+    """
+
+    concentration: Float[Tensor, "k"]
+    mean: Float[Tensor, "d"]
+    mean_strength: float
+    dof: Float[Tensor, ""]
+    scale: Float[Tensor, "*event"]
+    mean_scale: Float[Tensor, "d"] | None
+
+    def draw(
+        self,
+        family: CovarianceFamily,
+        statistics: Statistics,
+        current: Parameters,
+        generator: torch.Generator | None,
+    ) -> Parameters:
+        """Parameters drawn from their posterior, given s sets of hard assignments.
+
+        Args:
+            family: covariance family.
+            statistics: of the assignments.
+            current: parameters that the independent means' conditional distributions start from.
+            generator: source of randomness.
+        """
+        weights = torch._sample_dirichlet(self.concentration + statistics.counts, generator)
+        log_weights = weights.clamp_min(TINY).log()
+        if self.mean_scale is None:
+            means, factor = self._draw_components(family, statistics, generator)
+        else:
+            means = self._draw_means(family, statistics, current, generator)
+            factor = self._draw_factor_given_means(family, statistics, means, generator)
+        return Parameters(log_weights, means, factor)
+
+    def log_evidence(self, family: CovarianceFamily, statistics: Statistics) -> Float[Tensor, "s"]:
+        """log p(x | assignments) in nats, with means and covariances integrated out."""
+        n, d = statistics.counts, len(self.mean)
+        dof, scale, _ = self._covariance_posterior(family, statistics)
+        gain = family.log_normaliser(dof, scale) - family.log_normaliser(self.dof, self.scale)
+        of_means = 0.5 * d * (self.mean_strength / (self.mean_strength + n)).log()
+        return gain.sum(-1) + (of_means - 0.5 * d * n * LOG_2PI).sum(-1)
+
+    # ------------------------------------------------------------------ means with covariances
+
+    def _covariance_posterior(
+        self, family: CovarianceFamily, statistics: Statistics
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """ν and Ψ given the assignments, and the means' posterior means."""
+        n, kappa = statistics.counts, self.mean_strength
+        mean = statistics.first / n.clamp_min(TINY)[..., None]  # about the reference
+        offset = self.mean - statistics.reference
+        pull = family.square(mean - offset)
+        shrunk = _times(kappa * n / (kappa + n), pull)
+        within = statistics.second - _pooled(family, _times(n, family.square(mean)))
+        scale = self.scale + within + _pooled(family, shrunk)
+        counts = n.sum(-1, keepdim=True) if family.tied else n
+        dof = self.dof + counts * family.squares_a_point(len(self.mean))
+        share = (n / (n + kappa))[..., None]
+        return dof, scale, statistics.reference + offset + share * (mean - offset)
+
+    def _draw_components(
+        self, family: CovarianceFamily, statistics: Statistics, generator: torch.Generator | None
+    ) -> tuple[Tensor, Tensor]:
+        dof, scale, centre = self._covariance_posterior(family, statistics)
+        factor = family.draw_factor(dof, scale, generator)
+        noise = (
+            _normal(centre, generator) / (self.mean_strength + statistics.counts)[..., None].sqrt()
+        )
+        tril = family.scale_tril(factor, len(self.mean))
+        return centre + (tril @ noise[..., None])[..., 0], factor
+
+    # ------------------------------------------------------------------ means on their own
+
+    def _draw_means(
+        self,
+        family: CovarianceFamily,
+        statistics: Statistics,
+        current: Parameters,
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, "s k d"]:
+        """Means given the covariances."""
+        assert self.mean_scale is not None
+        tril = family.scale_tril(current.factor, len(self.mean))
+        precision = torch.cholesky_inverse(tril).expand(*statistics.first.shape, -1)
+        prior = self.mean_scale.square().reciprocal()
+        total = statistics.counts[..., None, None] * precision + prior.diag()
+        offset = self.mean - statistics.reference
+        pulled = (precision @ statistics.first[..., None])[..., 0] + prior * offset
+        root = torch.linalg.cholesky_ex(total)[0]
+        centre = torch.cholesky_solve(pulled[..., None], root)
+        noise = _normal(statistics.first, generator)[..., None]
+        drawn = centre + torch.linalg.solve_triangular(root.mT, noise, upper=True)
+        return statistics.reference + drawn[..., 0]
+
+    def _draw_factor_given_means(
+        self,
+        family: CovarianceFamily,
+        statistics: Statistics,
+        means: Float[Tensor, "s k d"],
+        generator: torch.Generator | None,
+    ) -> Tensor:
+        """Covariances given the means."""
+        n = statistics.counts
+        mean = statistics.first / n.clamp_min(TINY)[..., None]
+        away = family.square(mean - (means - statistics.reference)) - family.square(mean)
+        scale = self.scale + statistics.second + _pooled(family, _times(n, away))
+        counts = n.sum(-1, keepdim=True) if family.tied else n
+        dof = self.dof + counts * family.squares_a_point(len(self.mean))
+        return family.draw_factor(dof, scale, generator)
+
+
+@dataclass(frozen=True, eq=False)
+class _MeansGiven:
+    """The distribution of the means given the precisions."""
+
+    family: CovarianceFamily
+    prior: Hyperparameters
+    n_components: int
+
+    def __call__(self, values: Mapping[str, Tensor]) -> TorchDistribution:
+        precisions = values["precisions"] * self.prior.mean_strength
+        factor = self.family.factor({"precisions": precisions})
+        mean = self.prior.mean.expand(self.n_components, -1)
+        return self.family.emission(mean, factor).to_event(1)  # type: ignore[attr-defined]
+
+
+def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def _times(number: Float[Tensor, "s k"], compact: Tensor) -> Tensor:
+    """A number a component times a covariance in compact form."""
+    return number.view(*number.shape, *(1,) * (compact.ndim - number.ndim)) * compact
+
+
+def _pooled(family: CovarianceFamily, compact: Tensor) -> Tensor:
+    """The sum over the components, where they share one covariance."""
+    return compact.sum(1, keepdim=True) if family.tied else compact
+
+
+def _numbers(name: str, value: Any) -> Tensor:
+    """The value as a finite tensor in float64."""
+    try:
+        raw = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
+        numbers = torch.as_tensor(np.asarray(raw, dtype=float))
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{name} must be numbers, got {value!r}") from error
+    if not numbers.isfinite().all():
+        raise ValueError(f"{name} must be finite, got {value!r}")
+    return numbers
+
+
+def _vector(name: str, value: Any, size: int, like: Tensor) -> Tensor:
+    numbers = _numbers(name, value).to(like)
+    if numbers.shape not in ((), (size,)):
+        raise ValueError(
+            f"{name} must be one number or {size} of them, got shape {tuple(numbers.shape)}"
+        )
+    return numbers.expand(size).clone()
+
+
+def _matrix(scale: Tensor, d: int) -> Float[Tensor, "d d"]:
+    """A prior sum of squares as a matrix."""
+    if scale.shape in ((), (d,)):
+        scale = torch.diag(scale.expand(d))
+    symmetric = scale.shape == (d, d) and torch.allclose(scale, scale.mT)
+    if not symmetric or int(torch.linalg.cholesky_ex(scale)[1]):
+        raise ValueError(
+            f"scale must be positive: one number, {d} of them, or a positive definite matrix of "
+            f"shape ({d}, {d}); got shape {tuple(scale.shape)}"
+        )
+    return scale
