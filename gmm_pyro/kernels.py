@@ -256,11 +256,11 @@ class Centred:
     first: Tensor
     second: Tensor
 
-    def __init__(self, theta: Theta, observations: Observations) -> None:
+    def __init__(self, theta: Theta, x: Float[Tensor, "n d"]) -> None:
         self.theta = theta
-        family, x, p = theta.family, observations.x, theta.parameters
+        family, p = theta.family, theta.parameters
         self.shape = p.log_weights.shape
-        self.d = observations.d
+        self.d = x.shape[1]
         self.rows = _chunk_rows(3 * self.shape.numel() * self.d, x)
         self.log_peak = family.log_peak(p)[..., None].to(x)
         self.factor = p.factor.to(x)
@@ -308,7 +308,7 @@ class Centred:
 
 def kernel_for(theta: Theta, observations: Observations) -> Kernel:
     """The kernel that evaluates these parameters exactly; `fresh` makes it ready for chunks."""
-    return (Centred if theta.centred else Features)(theta, observations)
+    return Centred(theta, observations.x) if theta.centred else Features(theta, observations)
 
 
 def _chunk_rows(numbers_a_point: int, x: Tensor) -> int:

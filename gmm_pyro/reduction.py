@@ -31,7 +31,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .covariance import CovarianceFamily, Parameters, Statistics
-from .kernels import Kernel, Theta, kernel_for, theta_of
+from .kernels import Centred, Kernel, Theta, kernel_for, theta_of
 from .observations import Observations
 from .threads import map_in_threads, one_thread_a_product
 
@@ -61,6 +61,29 @@ def argmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
     largest, label = logits.max(1, keepdim=True)
     logits.zero_().scatter_(1, label, 1.0)
     return largest.squeeze(1)
+
+
+def categorical(seed: int, labels: Int[Tensor, "s n"] | None = None) -> Assign:
+    """Turn logits into assignments drawn from them in place; returns log p(x), shape (s, n).
+
+    Args:
+        seed: of the draws; a chunk has a generator of its own, whichever thread works on it.
+        labels: where the drawn components are written, if they are wanted.
+    """
+
+    def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+        log_p = softmax(logits, rows)
+        s, k, n = logits.shape
+        generator = torch.Generator(logits.device).manual_seed(seed + rows.start)
+        uniform = torch.rand(s, 1, n, generator=generator, dtype=logits.dtype, device=logits.device)
+        passed = torch.cumsum(logits, 1, out=logits).lt(uniform)
+        drawn = passed.sum(1, keepdim=True).clamp_(max=k - 1)  # rounding may leave a sum below 1
+        if labels is not None:
+            labels[:, rows] = drawn[:, 0]
+        logits.zero_().scatter_(1, drawn, 1.0)
+        return log_p
+
+    return assign
 
 
 def given(responsibilities: Float[Tensor, "s k n"]) -> Assign:
@@ -106,6 +129,24 @@ def reduce(observations: Observations, theta: Theta, assign: Assign = softmax) -
     parts = map_in_threads(make_worker, blocks)
     log_norm, *sums = (functools.reduce(torch.add, part) for part in zip(*parts, strict=True))
     return kernel.statistics(log_norm, tuple(sums))
+
+
+@one_thread_a_product()
+@torch.no_grad()
+def reduce_each(
+    x: Float[Tensor, "s n d"],
+    family: CovarianceFamily,
+    parameters: Parameters,
+    assign: Assign = softmax,
+) -> Statistics:
+    """The reduction of s sets, each over n points of its own: many small data sets at once."""
+    theta = Theta.about_means(family, parameters)
+    kernel = Centred(theta, x[0]).fresh()
+    kernel.restart()
+    responsibilities = kernel.logits(x[:, None])
+    log_p = assign(responsibilities, slice(0, x.shape[1]))
+    kernel.add_moments(responsibilities)
+    return kernel.statistics(log_p.sum(1), kernel.sums())
 
 
 def _blocks(observations: Observations, kernel: Kernel) -> list[range]:

@@ -9,18 +9,21 @@ import difflib
 import time
 import warnings
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import torch
 
+from ..conjugate import ConjugatePriors
 from ..mixture import GaussianMixture
 from ..model import MixtureModel
 from ..observations import Observations, observe
 from ..posterior import Posterior
+from ..priors import Priors
 from ..threads import one_thread_a_product
 from .diagnosis import diagnose
 from .em import EMOptions, fit_em
+from .gibbs import GibbsOptions, fit_gibbs
 from .gradient import GradientOptions, fit_gradient
 from .kmeans import KMeansOptions, fit_kmeans
 from .map import MAPOptions, fit_map
@@ -30,19 +33,26 @@ from .task import FitWarning, Options, Outcome, Status, Task
 
 @dataclass(frozen=True)
 class Method:
-    """One row of `METHODS`: how a method runs, what it can be told, and whether it has priors."""
+    """One row of `METHODS`.
+
+    Attributes:
+        run: how the method runs.
+        options: what it can be told.
+        priors: the default priors, for methods that have priors.
+    """
 
     run: Callable[[Task], Outcome]
     options: type[Options]
-    uses_priors: bool = False
+    priors: Callable[[], Priors | ConjugatePriors] | None = None
 
 
 METHODS: dict[str, Method] = {
     "kmeans": Method(fit_kmeans, KMeansOptions),
     "em": Method(fit_em, EMOptions),
     "gradient": Method(fit_gradient, GradientOptions),
-    "map": Method(fit_map, MAPOptions, uses_priors=True),
-    "svi": Method(fit_svi, SVIOptions, uses_priors=True),
+    "map": Method(fit_map, MAPOptions, Priors),
+    "svi": Method(fit_svi, SVIOptions, Priors),
+    "gibbs": Method(fit_gibbs, GibbsOptions, ConjugatePriors),
 }
 
 
@@ -145,7 +155,8 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
             dtype=chosen.dtype,
             device=chosen.device,
         )
-        model = model.specialise(observations) if row.uses_priors else model
+        if row.priors is not None:
+            model = replace(model, priors=model.priors or row.priors()).specialise(observations)
         task = Task(method, model, observations, chosen)
         result = _result(task, row.run(task), started)
     _warn(result)

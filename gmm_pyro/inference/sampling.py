@@ -1,0 +1,100 @@
+"""What all samplers share: their options, chains of draws, and how a sample becomes an outcome."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..covariance import Parameters
+from ..model import LogDensity
+from ..posterior import Posterior
+from ..threads import one_thread_a_product
+from .task import Options, Outcome, Status, check_count
+
+MIXED = 1.05  # R-hat of the log density, from which chains are said to disagree
+FEWEST = 8  # draws of a chain, below which there is no R-hat
+
+
+@dataclass(frozen=True, kw_only=True)
+class SamplingOptions(Options):
+    """Options common to samplers.
+
+    Attributes:
+        n_chains: number of chains.
+        n_draws: draws that each chain keeps.
+        n_warmup: steps that each chain takes, and forgets, before them.
+        thin: steps from one draw that is kept to the next.
+        max_steps: most steps to the start.
+        tolerance: of the start.
+    """
+
+    tolerance: float = 1e-6
+    n_chains: int = 4
+    n_draws: int = 1000
+    n_warmup: int = 300
+    thin: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        for name, smallest in (("n_chains", 1), ("n_draws", 1), ("n_warmup", 0), ("thin", 1)):
+            check_count(name, getattr(self, name), smallest)
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of each chain."""
+        return self.n_warmup + (self.n_draws - 1) * self.thin + 1
+
+
+def sampled(density: LogDensity, posterior: Posterior, *, interrupted: bool) -> Outcome:
+    """The outcome of a sampler: aligned draws, their mean, and whether the chains agree.
+
+    Args:
+        density: the log density that was sampled.
+        posterior: the sampler's own draws, with the log-likelihood among their statistics.
+        interrupted: whether the sampler was stopped before it had them all.
+    """
+    sites = {name: values.flatten(0, 1) for name, values in posterior.draws.items()}
+    log_prior = density.log_prior(sites).view(posterior.n_chains, posterior.n_draws)
+    lp = posterior.statistics["log_likelihood"] + log_prior
+    posterior = replace(posterior, statistics={**posterior.statistics, "lp": lp}).relabel()
+    r_hat, ess = r_hat_and_ess(lp)
+    status = Status.UNMIXED if r_hat > MIXED else Status.CONVERGED
+    return Outcome(
+        parameters=mean_parameters(posterior),
+        objective=float(lp.mean()),
+        history=lp.mean(0).tolist(),
+        status=Status.INTERRUPTED if interrupted else status,
+        steps=posterior.n_draws,
+        posterior=posterior,
+        diagnostics={"r_hat": r_hat, "ess": ess},
+    )
+
+
+def r_hat_and_ess(values: Float[Tensor, "chain draw"]) -> tuple[float, float]:
+    """Split R-hat and effective sample size of a scalar (Gelman et al. 2013, §11.4 and 11.5)."""
+    from pyro.ops.stats import effective_sample_size, split_gelman_rubin
+
+    if values.shape[1] < FEWEST:
+        return math.nan, math.nan
+    return float(split_gelman_rubin(values)), float(effective_sample_size(values))
+
+
+def mean_parameters(posterior: Posterior) -> Parameters:
+    """Weights, means and covariances averaged over the draws, as a batch of one set."""
+    family, p = posterior.family, posterior.parameters()
+    d = p.means.shape[-1]
+    with one_thread_a_product():
+        covariance = family.dense(p.factor, d).mean(0, keepdim=True)
+        factor = family.fit(family.compress(covariance), covariance.new_zeros(d))
+    weights = p.log_weights.exp().mean(0, keepdim=True)
+    return Parameters(weights.log(), p.means.mean(0, keepdim=True), factor)
+
+
+def stacked(draws: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
+    """Sites of shape (chain, draw, *site), from one batch of chains a draw."""
+    return {name: torch.stack([draw[name] for draw in draws], 1) for name in draws[0]}
