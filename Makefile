@@ -2,14 +2,21 @@
 PYTHON := python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Python 3.12 or later, which ArviZ 1.x needs: make test-arviz1 PYTHON312=/path/to/python
+PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
+PYTHON312 = $(shell for python in python3.12 $(PYENV)/3.12*/bin/python python3.13 \
+  $(PYENV)/3.13*/bin/python $(PYTHON); do \
+  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null \
+  && { echo "$$python"; break; }; done)
+ARVIZ1_VENV := .venv-arviz1
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test lint format benchmark wheel clean
+.PHONY: help setup compare test test-arviz1 lint format benchmark wheel clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv and install the package into it, with what its tests need
 
@@ -28,6 +35,16 @@ compare: setup ## Compare the inference methods on three clusters; the report go
 
 test: setup lint ## Run the linters, then the tests and the docstrings' examples, with coverage
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) --cov
+
+# Where torch comes with GPU libraries this takes 6 GB; an index of CPU builds spares them:
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-arviz1
+test-arviz1: ## Run the ArviZ tests on ArviZ 1.x, in .venv-arviz1 with Python 3.12 or later
+	@python="$(PYTHON312)"; if [ -z "$$python" ]; then \
+	  echo "ArviZ 1.x is not tested: it needs Python 3.12 or later, and none was found." \
+	    "Name one: make test-arviz1 PYTHON312=/path/to/python"; exit 0; fi; \
+	$(MAKE) --no-print-directory setup VENV=$(ARVIZ1_VENV) PYTHON="$$python" && \
+	$(ARVIZ1_VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS) \
+	  tests/test_inference_data.py tests/test_arviz_plots.py
 
 lint: setup ## Check style, format and types
 	$(BIN)/ruff check
@@ -48,6 +65,6 @@ format: setup ## Repair style and format where that can be done safely
 wheel: ## Build the wheel into dist/
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-clean: ## Remove what the other targets leave, except .venv
+clean: ## Remove what the other targets leave, except .venv and .venv-arviz1
 	rm -rf dist results .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find gmm_pyro tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

@@ -1,0 +1,20 @@
+"""Fits as ArviZ objects, and ArviZ's diagnostics of them: the only package that imports ArviZ.
+
+`InferenceData` on ArviZ 0.x and `DataTree` on 1.x have the same groups, names and numbers.
+`groups.py` says what is in them, `quantities.py` and `predictive.py` compute it, `diagnostics.py`
+reads it; `generation.py` is the one place where the two generations of ArviZ differ.
+"""
+
+from .diagnostics import Convergence, Elpd, elpd_loo, psis_k_hat, rhat_and_ess
+from .groups import to_arviz
+from .quantities import pointwise_log_likelihood
+
+__all__ = [
+    "Convergence",
+    "Elpd",
+    "elpd_loo",
+    "pointwise_log_likelihood",
+    "psis_k_hat",
+    "rhat_and_ess",
+    "to_arviz",
+]

@@ -1,0 +1,127 @@
+"""ArviZ's numbers about draws: convergence, leave-one-out, and the tail of importance weights."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import arviz
+import numpy as np
+
+from ..posterior import Posterior
+from . import generation
+from .groups import draws_and_log_likelihood, readable_sites
+from .quantities import quantities
+
+if TYPE_CHECKING:
+    from ..inference.fit import Fit
+
+ROUNDING = 1e-9  # nats; log ratios that differ less are the same
+
+
+@dataclass(frozen=True)
+class Convergence:
+    """How far the chains of a posterior are from its distribution.
+
+    Attributes:
+        r_hat: the largest rank-normalised R-hat (Vehtari et al. 2021); 1 at best.
+        ess_bulk: the smallest effective number of draws, for the middle of a distribution.
+        ess_tail: the smallest effective number of draws, for its 5 % and 95 % quantiles.
+    """
+
+    r_hat: float
+    ess_bulk: float
+    ess_tail: float
+
+
+@dataclass(frozen=True)
+class Elpd:
+    """Expected log predictive density by leave-one-out (Vehtari, Gelman & Gabry 2017).
+
+    Attributes:
+        elpd: of all points together, in nats.
+        se: its standard error, in nats.
+        worst_k: the largest Pareto k-hat of a point; above 0.7 the estimate is not reliable.
+    """
+
+    elpd: float
+    se: float
+    worst_k: float
+
+
+def psis_k_hat(log_ratios: Any) -> float:
+    """Pareto k-hat of importance ratios: above 0.7, the proposal misses too much of the target.
+
+    Args:
+        log_ratios: log target density minus log proposal density at draws of the proposal, up to
+            a constant, in nats, shape (draws,).
+
+    Returns:
+        The shape of the ratios' tail; 0 where all ratios are equal, infinity where one is not a
+        number, or there are too few draws to have a tail.
+
+    Source: Vehtari et al. (2024).
+
+    Example:
+        >>> psis_k_hat(np.zeros(100))
+        0.0
+    """
+    ratios = np.asarray(log_ratios, dtype=float)
+    if not np.all(ratios < np.inf):  # NaN is not, either
+        return np.inf
+    if np.max(ratios) - np.min(ratios) < ROUNDING:
+        return 0.0
+    return generation.pareto_k(ratios)
+
+
+def rhat_and_ess(posterior: Posterior) -> Convergence:
+    """The worst R-hat and effective sample sizes of weights, means, scales and log-likelihood.
+
+    A single chain is cut in two for R-hat. Quantities that never vary have none and are left out.
+    """
+    shape = posterior.n_chains, posterior.n_draws
+    sites = readable_sites(posterior.family, posterior.draws)
+    values = {name: sites[name] for name in ("weights", "means", "scales")}
+    values["log_likelihood"] = quantities(posterior).log_likelihood.view(shape).cpu().numpy()
+    data = generation.dataset(values, {}, {})
+    halved = generation.dataset({name: _two_chains(x) for name, x in values.items()}, {}, {})
+    return Convergence(
+        r_hat=_extreme(np.nanmax, arviz.rhat(halved)),
+        ess_bulk=_extreme(np.nanmin, arviz.ess(data, method="bulk")),
+        ess_tail=_extreme(np.nanmin, arviz.ess(data, method="tail")),
+    )
+
+
+def elpd_loo(source: Fit | Any) -> Elpd:
+    """Leave-one-out cross-validation by Pareto-smoothed importance sampling.
+
+    ArviZ's warning of unreliable points is not repeated: `worst_k` says the same.
+
+    Args:
+        source: a fit with draws, or what its `to_arviz` gave.
+
+    Raises:
+        ValueError: if the fit has no draws.
+    """
+    is_fit = isinstance(source.posterior, Posterior | None)
+    data: Any = draws_and_log_likelihood(source) if is_fit else source
+    independent = bool(data["posterior"].attrs.get("independent_draws", 0))
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
+        elpd, se, k = generation.leave_one_out(data, 1.0 if independent else None)
+    return Elpd(elpd, se, float(k.max()))
+
+
+def _two_chains(draws: np.ndarray) -> np.ndarray:
+    """The halves of a single chain as two; several chains as they are."""
+    if len(draws) > 1:
+        return draws
+    half = draws.shape[1] // 2
+    return np.concatenate([draws[:, :half], draws[:, half : 2 * half]])
+
+
+def _extreme(choose: Any, found: Any) -> float:
+    """The largest or smallest number of a dataset, NaN where there is none."""
+    numbers = np.concatenate([found[name].values.ravel() for name in found.data_vars])
+    return float(choose(numbers)) if np.isfinite(numbers).any() else np.nan

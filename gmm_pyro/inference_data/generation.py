@@ -1,0 +1,71 @@
+"""Where ArviZ 0.x and 1.x differ: their containers, and the names of their functions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import arviz
+import numpy as np
+
+FIRST = arviz.__version__.startswith("0.")
+SAMPLED = ["chain", "draw"]
+
+Values = Mapping[str, np.ndarray]
+
+
+def dataset(
+    values: Values,
+    dims: Mapping[str, list[str]],
+    coords: Mapping[str, Any],
+    *,
+    sampled: Sequence[str] = SAMPLED,
+    attributes: Mapping[str, Any] | None = None,
+) -> Any:
+    """An xarray Dataset as ArviZ makes it.
+
+    Args:
+        values: arrays by variable.
+        dims: names of the dimensions of a variable, after the sampled ones.
+        coords: labels by dimension; those of dimensions that do not occur are left out.
+        sampled: the dimensions that every variable begins with.
+        attributes: of the dataset, beside ArviZ's own.
+    """
+    known = {name: list(names) for name, names in dims.items() if name in values}
+    return arviz.dict_to_dataset(
+        dict(values),
+        coords=dict(coords),
+        dims=known,
+        attrs=dict(attributes or {}),
+        **{"default_dims" if FIRST else "sample_dims": list(sampled)},
+    )
+
+
+def container(groups: Mapping[str, Any], attributes: Mapping[str, Any]) -> Any:
+    """Datasets by group as one object: InferenceData (0.x) or DataTree (1.x)."""
+    if FIRST:
+        return arviz.InferenceData(**groups, attrs=dict(attributes))
+    import xarray
+
+    tree = xarray.DataTree.from_dict(dict(groups))
+    tree.attrs.update(attributes)
+    return tree
+
+
+def leave_one_out(data: Any, reff: float | None) -> tuple[float, float, np.ndarray]:
+    """Expected log predictive density in nats, its standard error, and k-hat of every point."""
+    if FIRST:
+        found = arviz.loo(data, pointwise=True, reff=reff, scale="log")
+        return float(found.elpd_loo), float(found.se), np.asarray(found.pareto_k)
+    found = arviz.loo(data, pointwise=True, reff=reff)
+    return float(found.elpd), float(found.se), np.asarray(found.pareto_k)
+
+
+def pareto_k(log_ratios: np.ndarray) -> float:
+    """Shape of the Pareto tail of importance ratios, given their logarithms, shape (draws,)."""
+    if FIRST:
+        return float(arviz.psislw(log_ratios)[1])
+    import xarray
+
+    left_out: Any = xarray.DataArray(-log_ratios, dims="draw")  # it negates log-likelihoods
+    return float(left_out.azstats.psislw(dim="draw")[1])

@@ -1,0 +1,83 @@
+"""What the draws of a posterior say about the data, whatever their components are called."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..kernels import Theta, theta_of
+from ..observations import Observations
+from ..posterior import Posterior
+from ..reduction import reduce, softmax
+from ..threads import one_thread_a_product
+
+DRAWS_AT_ONCE = 64  # parameter sets in one pass over the data
+
+
+@dataclass(frozen=True, eq=False)
+class Quantities:
+    """Of s draws and n points.
+
+    Attributes:
+        pointwise: log p(x_n | parameters) in nats, shape (s, n).
+        log_likelihood: their sum, times sample weights if any, shape (s,).
+        entropy: of the assignment, in nats: the sum over the points, with their sample weights, of
+            the entropy of their responsibilities, shape (s,).
+        filled_components: components that are the most probable one of a point, shape (s,).
+    """
+
+    pointwise: Float[Tensor, "s n"]
+    log_likelihood: Float[Tensor, "s"]
+    entropy: Float[Tensor, "s"]
+    filled_components: Int[Tensor, "s"]
+
+
+def quantities(posterior: Posterior) -> Quantities:
+    """The label-invariant quantities of all draws, chain after chain."""
+    family, observations = posterior.family, posterior.observations
+    parameters = posterior.parameters()
+    with one_thread_a_product():
+        parts = [
+            _evaluate(observations, _complete(theta_of(family, parameters[rows], observations)))
+            for rows in torch.arange(len(parameters.means)).split(DRAWS_AT_ONCE)
+        ]
+    names = [field.name for field in fields(Quantities)]
+    return Quantities(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+
+
+def pointwise_log_likelihood(posterior: Posterior) -> Float[np.ndarray, "chain draw n"]:
+    """log p(x_n | parameters) in nats for every draw and point."""
+    shape = posterior.n_chains, posterior.n_draws, -1
+    return quantities(posterior).pointwise.view(shape).cpu().numpy()
+
+
+def _complete(theta: Theta) -> Theta:
+    """With logits that leave no tied quadratic term out."""
+    if theta.family.tied and not theta.centred:
+        return Theta.about_means(theta.family, theta.parameters)
+    return theta
+
+
+def _evaluate(observations: Observations, theta: Theta) -> Quantities:
+    """All quantities in one pass over the data."""
+    s = len(theta.parameters.log_weights)
+    pointwise, entropy = observations.x.new_empty(2, s, observations.n)
+    filled: list[Tensor] = []  # by chunk, in no order
+
+    def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+        log_p = softmax(logits, rows)  # the logits are responsibilities now
+        pointwise[:, rows] = log_p
+        entropy[:, rows] = torch.special.entr(logits).sum(1)
+        filled.append((logits == logits.amax(1, keepdim=True)).any(-1))  # argmax takes longer
+        return log_p
+
+    log_norm = reduce(observations, theta, assign).log_norm
+    if observations.sample_weight is not None:
+        entropy = entropy * observations.sample_weight
+    return Quantities(
+        pointwise, log_norm, entropy.double().sum(1), torch.stack(filled).any(0).sum(1)
+    )
