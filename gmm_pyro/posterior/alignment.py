@@ -1,0 +1,270 @@
+"""Orders of the components of draws in which they mean the same: four ways to find them.
+
+An order (s, k) says for every draw which of its components takes place j.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters
+from ..kernels import Theta, kernel_for, theta_of
+from ..observations import Observations, chunks
+from ..reduction import softmax
+from ..threads import map_in_threads, one_thread_a_product
+from .draws import DRAWS_AT_ONCE, batches, sampled_rows
+
+POINTS = 1000  # most points at which draws are compared
+NUMBERS = 40_000_000  # most responsibilities that are held, if that leaves a tenth of the points
+SMALLEST = 1e-35  # responsibility: what a point costs at most is 80 nats
+TIE = 1e-5  # nats a point; of two orders so close, the one at hand is kept
+MOST_ROUNDS = 100
+
+Order = Int[Tensor, "s k"]
+Key = str | tuple[str, Any] | Callable[[Mapping[str, Tensor]], Tensor] | None
+
+
+@dataclass(frozen=True, eq=False)
+class Memberships:
+    """How every draw divides some of the points among its components.
+
+    Attributes:
+        share: responsibilities, float32, shape (s, k, m).
+        weight: weights of the points, with the sum of those of all points, float32, shape (m,).
+        log_likelihood: of every draw in nats, up to a factor, shape (s,).
+        rows: which of the data the points are, shape (m,).
+    """
+
+    share: Float[Tensor, "s k m"]
+    weight: Float[Tensor, "m"]
+    log_likelihood: Float[Tensor, "s"]
+    rows: Int[Tensor, "m"]
+
+    @property
+    def best(self) -> int:
+        """The draw of the highest likelihood: the pivot."""
+        return int(self.log_likelihood.argmax())
+
+    @property
+    def unchanged(self) -> Order:
+        """The order in which every component stays where it is."""
+        s, k, _ = self.share.shape
+        return torch.arange(k).expand(s, k)
+
+
+def memberships(
+    family: CovarianceFamily, parameters: Parameters, observations: Observations
+) -> Memberships:
+    """Responsibilities and log-likelihoods of all draws, in one pass over at most 1000 points."""
+    s, k = parameters.log_weights.shape
+    rows = sampled_rows(observations, min(POINTS, max(POINTS // 10, NUMBERS // (s * k))))
+    points = observations.subset(rows.to(observations.x.device))
+    weight = points.x.new_ones(points.n).double()
+    if points.sample_weight is not None:
+        weight = points.sample_weight.double()
+    share = torch.empty(s, k, points.n, dtype=torch.float32)
+
+    @torch.no_grad()  # a thread has a gradient mode of its own
+    def evaluate(draws: slice) -> Float[Tensor, "b"]:
+        theta = theta_of(family, parameters[draws], points)
+        log_likelihood = _shared_term(theta, points, weight)
+        kernel = kernel_for(theta, points).fresh()
+        for some in chunks(points.n, kernel.rows):
+            logits = kernel.logits(points.x[some])
+            log_likelihood = log_likelihood + softmax(logits, some).double() @ weight[some]
+            share[draws, :, some] = logits.to(share)
+        return log_likelihood
+
+    with one_thread_a_product():
+        log_likelihood = torch.cat(map_in_threads(lambda: evaluate, batches(s))).cpu()
+    weight = (weight * (observations.total_weight / weight.sum())).to(share)
+    return Memberships(share, weight, log_likelihood, rows)
+
+
+def _shared_term(
+    theta: Theta, points: Observations, weight: Float[Tensor, "m"]
+) -> Float[Tensor, "*s"]:
+    """The part of the log-likelihood that the logits of a tied family leave out."""
+    if theta.centred or not theta.family.tied:
+        return weight.new_zeros(1)
+    z = points.x.double() - points.origin
+    second = theta.family.weighted_square(z, weight)
+    return (theta.natural.quadratic * second).flatten(1).sum(1)
+
+
+# ---------------------------------------------------------------------- assignment
+
+
+def costs(held: Memberships, target: Float[Tensor, "k m"]) -> Float[Tensor, "s k k"]:
+    """-Σ_n u r_in log t_jn in nats: what it costs to call component i of a draw component j.
+
+    Up to a constant of each draw it is the Kullback-Leibler divergence from r to t.
+    """
+    s, k, m = held.share.shape
+    log_target = target.to(held.share).clamp_min(SMALLEST).log() * held.weight
+    return -(held.share.view(s * k, m) @ log_target.T).view(s, k, k)
+
+
+def cheapest(cost: Float[Tensor, "s k k"], stay: Order, tie: float) -> Order:
+    """The order of least cost for every draw.
+
+    Args:
+        cost: what it costs that component i takes place j, shape (s, i, j).
+        stay: the order that is kept where it is within a tie of the cheapest.
+        tie: how much less an order must cost for each component that it moves.
+    """
+    by_place = cost.mT.clone()  # (s, j, i)
+    by_place.scatter_add_(2, stay[..., None], by_place.new_full((*stay.shape, 1), -tie))
+    order = by_place.argmin(2)
+    everyone = torch.arange(order.shape[1])
+    clashes = (order.sort(1).values != everyone).any(1).nonzero()[:, 0]
+    for draw, matrix in zip(clashes.tolist(), by_place[clashes].numpy(), strict=True):
+        order[draw] = torch.from_numpy(np.asarray(linear_sum_assignment(matrix)[1]))
+    return order
+
+
+def mean_share(held: Memberships, order: Order) -> Float[Tensor, "k m"]:
+    """Responsibilities of the components in this order, averaged over the draws."""
+    s, k, m = held.share.shape
+    which = torch.zeros(s, k, k).scatter_(2, order[..., None], 1.0)  # (s, j, i)
+    return which.transpose(0, 1).reshape(k, s * k) @ held.share.view(s * k, m) / s
+
+
+# ---------------------------------------------------------------------- methods
+
+
+def stephens(held: Memberships) -> Order:
+    """The order that brings the responsibilities closest to their own mean.
+
+    The mean and the order are improved in turn until neither changes, from the order at hand and
+    from that closest to the pivot; the better end is taken.
+
+    Source: Stephens (2000), algorithm 2.
+    """
+    tie = TIE * float(held.weight.sum())
+    pivot = cheapest(costs(held, held.share[held.best]), held.unchanged, tie)
+    order, cost = _iterated(held, held.unchanged)
+    if not pivot.equal(held.unchanged):
+        other, other_cost = _iterated(held, pivot)
+        if other_cost < cost - tie:
+            return other
+    return order
+
+
+def _iterated(held: Memberships, order: Order) -> tuple[Order, float]:
+    """The fixed point that is reached from an order, and its mean cost in nats."""
+    tie = TIE * float(held.weight.sum())
+    for _ in range(MOST_ROUNDS):
+        cost = costs(held, mean_share(held, order))
+        before, order = order, cheapest(cost, order, tie)
+        if order.equal(before):
+            break
+    places = order[:, None]  # cost[s, order[s, j], j]
+    return order, float(cost.gather(1, places).double().sum(2).mean())
+
+
+def ecr(held: Memberships, labels: Int[Tensor, "s m"] | None = None) -> Order:
+    """The order in which most points are in the component that they are in under the pivot.
+
+    Args:
+        held: what the draws make of the points.
+        labels: the component of every point in each draw; the most probable one where None.
+
+    Source: Papastamoulis & Iliopoulos (2010).
+    """
+    if labels is None:
+        hard = (held.share == held.share.amax(1, keepdim=True)).float()  # argmax is slow along k
+    else:
+        hard = torch.zeros_like(held.share).scatter_(1, labels[:, None], 1.0)
+    s, k, m = hard.shape
+    shared = (hard.view(s * k, m) @ (hard[held.best] * held.weight).T).view(s, k, k)
+    return cheapest(-shared, held.unchanged, TIE * float(held.weight.sum()))
+
+
+def pivotal(held: Memberships, family: CovarianceFamily, parameters: Parameters) -> Order:
+    """The order in which the parameters of the components are closest to those of the pivot.
+
+    They are the weight, the means, the logarithms of the standard deviations, and the
+    correlations, each in units of its standard deviation over all draws and components.
+
+    Source: Marin, Mengersen & Robert (2005), algorithm 2, with units.
+    """
+    values = _descriptions(family, parameters)
+    spread, centre = torch.std_mean(values, (0, 1), correction=0)
+    values = values - centre
+    values = values[..., spread > 0] / spread[spread > 0]
+    distance = torch.cdist(values, values[held.best]).square().cpu()
+    return cheapest(distance, held.unchanged, TIE)
+
+
+def _descriptions(family: CovarianceFamily, parameters: Parameters) -> Float[Tensor, "s k q"]:
+    """Weight, means, log standard deviations and correlations of every component."""
+    k, d = parameters.means.shape[1:]
+    parts = []
+    for factor in parameters.factor.split(
+        DRAWS_AT_ONCE
+    ):  # dense matrices of all draws may be large
+        dense = family.dense(factor, d)
+        sd = dense.diagonal(dim1=-2, dim2=-1).sqrt()
+        below = torch.tril_indices(d, d, -1)
+        correlations = (dense / sd[..., None] / sd[..., None, :])[..., below[0], below[1]]
+        parts.append(torch.cat([sd.log(), correlations], -1).expand(-1, k, -1))
+    weights = parameters.log_weights.exp()[..., None]
+    return torch.cat([weights, parameters.means, torch.cat(parts)], -1)
+
+
+def ordered(draws: Mapping[str, Tensor], family: CovarianceFamily, by: Key) -> Order:
+    """The order in which a number of each component rises.
+
+    Args:
+        draws: the sites, each of shape (chain, draw, *site).
+        family: the covariance family.
+        by: as in `Posterior.relabel`.
+
+    Raises:
+        ValueError: if there is no such number.
+    """
+    shape = draws["weights"].shape
+    key = by(draws) if callable(by) else _entry(draws, family, by)
+    if tuple(key.shape) != tuple(shape):
+        raise ValueError(
+            f"by must give one number a component, of shape {tuple(shape)}, got {tuple(key.shape)}"
+        )
+    return key.flatten(0, 1).sort(dim=1, stable=True).indices.cpu()
+
+
+def _entry(
+    draws: Mapping[str, Tensor], family: CovarianceFamily, by: str | tuple[str, Any] | None
+) -> Float[Tensor, "chain draw k"]:
+    """One entry of a site for every component: the first, if none is named."""
+    name, index = (by or "means", None) if not isinstance(by, tuple) else by
+    sites = [site for site in draws if has_components(site, family)]
+    if name not in sites:
+        raise ValueError(
+            "by must be one of the sites that each component has its own value of, "
+            f"{', '.join(sites)}; got {name!r}"
+        )
+    values = draws[name]
+    given = index if isinstance(index, tuple) else (index,)
+    place = (0,) * (values.ndim - 3) if index is None else given
+    inside = len(place) == values.ndim - 3 and all(
+        isinstance(i, int) and -size <= i < size
+        for i, size in zip(place, values.shape[3:], strict=True)
+    )
+    if not inside:
+        shape = tuple(values.shape[3:])
+        raise ValueError(f"by must give a place in {name!r} of shape {shape}, got {index!r}")
+    return values[(..., *place)]
+
+
+def has_components(site: str, family: CovarianceFamily) -> bool:
+    """Whether a site has a value for each component, or one that all of them share."""
+    return not family.tied or site in ("weights", "means")

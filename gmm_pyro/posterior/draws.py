@@ -1,0 +1,69 @@
+"""What relabelling, clustering and prediction ask of draws: evenly spaced ones, at points, batched.
+
+A batch of draws is a batch of parameter sets to the reduction, so that no loop over single draws
+is written in Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters
+from ..kernels import Theta, theta_of
+from ..observations import Observations, chunks
+from ..threads import one_thread_a_product
+
+DRAWS_AT_ONCE = 64  # parameter sets in one batch
+SEED = 0  # of the choice of points that stand for all
+
+
+def evenly_spaced(n: int, count: int) -> Int[Tensor, "m"]:
+    """At most `count` of the numbers 0 to n - 1, evenly spaced, with the first and the last.
+
+    Example:
+        >>> evenly_spaced(9, 3).tolist(), evenly_spaced(2, 3).tolist()
+        ([0, 4, 8], [0, 1])
+    """
+    return torch.linspace(0, n - 1, min(n, count), dtype=torch.float64).round().long()
+
+
+def sampled_rows(observations: Observations, count: int) -> Int[Tensor, "m"]:
+    """At most `count` rows of positive weight: one at random from each of as many equal parts."""
+    weight = observations.sample_weight
+    rows = torch.arange(observations.n) if weight is None else weight.cpu().nonzero()[:, 0]
+    if len(rows) <= count:
+        return rows
+    generator = torch.Generator().manual_seed(SEED)
+    place = torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)
+    return rows[(place * (len(rows) / count)).long().clamp_max(len(rows) - 1)]
+
+
+def batches(n_draws: int) -> list[slice]:
+    """Slices of at most `DRAWS_AT_ONCE` draws that cover them all."""
+    return list(chunks(n_draws, DRAWS_AT_ONCE))
+
+
+@one_thread_a_product()
+@torch.no_grad()
+def over_draws(
+    family: CovarianceFamily,
+    parameters: Parameters,
+    observations: Observations,
+    evaluate: Callable[[Theta, slice], Tensor],
+) -> list[Tensor]:
+    """What a function of the reduction gives for each batch of draws, in their order.
+
+    Args:
+        family: the covariance family.
+        parameters: s draws, as sets.
+        observations: the points that the draws will be evaluated at.
+        evaluate: a function of a batch of draws, and of their numbers.
+    """
+    return [
+        evaluate(theta_of(family, parameters[draws], observations), draws)
+        for draws in batches(len(parameters.means))
+    ]

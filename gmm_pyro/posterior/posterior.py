@@ -1,0 +1,211 @@
+"""Draws from a posterior, by site: what they say of components, clusterings and new points."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters
+from ..covariance.family import TINY
+from ..mixture import GaussianMixture
+from ..observations import Observations
+from . import clustering, predictive, relabelling
+from .alignment import Key
+from .clustering import Partition
+from .predictive import Assignments, PredictiveDensity
+
+
+@dataclass(frozen=True, eq=False)
+class Posterior:
+    """Draws of every site of a model, in the data's units.
+
+    Attributes:
+        draws: site name -> tensor of shape (chain, draw, *site).
+        family: the covariance family.
+        observations: the data.
+        permutation: which component of the sampler's own draw each component is, shape (chain,
+            draw, k); None where components have never been exchanged.
+        statistics: what a sampler says about each draw, name -> tensor of shape (chain, draw).
+        allocations: the component of every point, drawn with the parameters, shape (chain, kept,
+            n), or None.
+        kept: numbers of the draws that `allocations` belong to, shape (kept,), or None.
+        independent: whether the draws are independent of each other, as those of a guide.
+        ambiguous: after `relabel`, the share of the draws in which two components could as well be
+            exchanged: that would add no more than log 19 nats to Σ_n u_n KL(r_n, q_n), with the
+            sample weights u, the draw's responsibilities r and their mean q over all draws. None
+            where the draws have not been relabelled.
+
+    Example:
+        >>> import gmm_pyro as gp
+        >>> data = gp.datasets.three_clusters(n=60, seed=0)
+        >>> fit = gp.fit(gp.MixtureModel(3), data.x, method="svi", n_draws=50)
+        >>> posterior = fit.posterior.relabel(like=fit.mixture)
+        >>> posterior.ambiguous, posterior.partition().n_clusters
+        (0.0, 3)
+    """
+
+    draws: Mapping[str, Tensor]
+    family: CovarianceFamily
+    observations: Observations
+    permutation: Int[Tensor, "chain draw k"] | None = None
+    statistics: Mapping[str, Tensor] = field(default_factory=dict)
+    allocations: Int[Tensor, "chain kept n"] | None = None
+    kept: Int[Tensor, "kept"] | None = None
+    independent: bool = False
+    ambiguous: float | None = None
+
+    @property
+    def n_chains(self) -> int:
+        """Number of chains."""
+        return self.draws["weights"].shape[0]
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws of each chain."""
+        return self.draws["weights"].shape[1]
+
+    @property
+    def n_components(self) -> int:
+        """Number of components k."""
+        return self.draws["weights"].shape[2]
+
+    def parameters(self) -> Parameters:
+        """Mixture parameters of all draws, chain after chain, as one batch of sets."""
+        sites = {name: values.flatten(0, 1) for name, values in self.draws.items()}
+        log_weights = sites["weights"].clamp_min(TINY).log()
+        return Parameters(log_weights, sites["means"], self.family.factor(sites))
+
+    def mixture(self) -> GaussianMixture:
+        """The mixture of the posterior means of weights, means and covariances.
+
+        It means something where the components of the draws are aligned: see `relabel`.
+        """
+        return predictive.mean_mixture(self)
+
+    # ------------------------------------------------------------------ labels
+
+    def relabel(self, method: str = "stephens", *, by: Key = None, like: Any = None) -> Posterior:
+        """The posterior with the components of all draws aligned: one for all label switching.
+
+        Draws are compared at no more than 1000 points, the same at every call; sample weights
+        count. Relabelling what is relabelled changes nothing.
+
+        Args:
+            method: how components of different draws are matched.
+                "stephens": by the responsibilities, in Kullback-Leibler divergence from their mean
+                over all draws (Stephens 2000).
+                "ecr": by the allocations, where they were kept for all draws, else by the most
+                probable components, as those of the likeliest draw (Papastamoulis & Iliopoulos
+                2010).
+                "pivot": by the distance of the parameters from those of the likeliest draw (Marin,
+                Mengersen & Robert 2005).
+                "ordered": not at all; components are numbered in rising order of `by`.
+            by: for "ordered", what rises: a site; a site and an index into it, as ("means", 1); or
+                a function of `draws` that gives a tensor of shape (chain, draw, k). Of a site
+                alone it is the first entry; None is the mean of the first feature.
+            like: what the components are numbered as, for the other methods: a mixture of k
+                components, or n integer labels from 0 to k - 1, as those of a point estimate. None
+                keeps the numbering of the likeliest draw.
+
+        Returns:
+            A posterior of the same draws, with `permutation` and `ambiguous`.
+
+        Raises:
+            ValueError: if there is no such method, `by` or `like` does not go with it, or has
+                another shape.
+        """
+        return relabelling.relabelled(self, method, by, like)
+
+    def raw(self) -> Posterior:
+        """The sampler's own draws, with its own numbers of the components."""
+        return relabelling.raw(self)
+
+    # ------------------------------------------------------------------ clusterings
+
+    def co_clustering(self, rows: Any = None, *, max_draws: int = 1000) -> Float[Tensor, "m m"]:
+        """Probabilities that two points share a component, whatever its label.
+
+        They are averages over draws: of the allocations, if any were kept, else of the
+        probabilities Σ_k r_ik r_jk that the responsibilities of a draw give.
+
+        Args:
+            rows: which of the data, as m different integers or n booleans; None takes them all.
+            max_draws: how many draws are averaged over at most, evenly spaced.
+
+        Returns:
+            A symmetric matrix with ones on its diagonal, float64, shape (m, m).
+
+        Raises:
+            ValueError: if there are more than 5000 points, or no such rows.
+        """
+        return clustering.co_clustering(self, rows, max_draws)
+
+    def partition(self, loss: str = "vi", *, rows: Any = None, max_draws: int = 1000) -> Partition:
+        """The clustering of the data that is expected to be closest to that of a draw.
+
+        Args:
+            loss: "vi", a lower bound on the expected variation of information, in nats; or
+                "binder", the expected share of the pairs of points that are together in one
+                clustering and apart in the other. See `clustering.best_partition`.
+            rows: as in `co_clustering`.
+            max_draws: as in `co_clustering`.
+
+        Raises:
+            ValueError: if there is no such loss, or as in `co_clustering`.
+
+        Source: Wade & Ghahramani (2018).
+        """
+        return clustering.partition(self, loss, rows, max_draws)
+
+    def assignments(self, x: Any = None, *, seed: int = 0) -> Assignments:
+        """Components of points: drawn once for every draw, and their posterior probabilities.
+
+        Args:
+            x: points, array-like of shape (n, d); None takes the data.
+            seed: of the random numbers.
+
+        Raises:
+            ValueError: if x is not finite or not of this shape.
+        """
+        return predictive.assignments(self, x, seed)
+
+    # ------------------------------------------------------------------ new points
+
+    def predictive_density(self, x: Any, prob: float = 0.94) -> PredictiveDensity:
+        """Posterior predictive density at points, with an interval of the draws' densities.
+
+        Args:
+            x: points, array-like of shape (n, d).
+            prob: what the interval holds of the draws, at each point, with equal tails.
+
+        Raises:
+            ValueError: if x is not finite or not of this shape, or prob is not between 0 and 1.
+        """
+        return predictive.predictive_density(self, x, prob)
+
+    def density_band(
+        self, grid: Any, prob: float = 0.94, *, feature: int | str | None = None
+    ) -> PredictiveDensity:
+        """Posterior predictive density of one feature, with an interval of the draws' densities.
+
+        Args:
+            grid: values of the feature, array-like of shape (n,).
+            prob: as in `predictive_density`.
+            feature: its name or number; only univariate data need none.
+
+        Raises:
+            ValueError: if there is no such feature, or as in `predictive_density`.
+        """
+        return predictive.density_band(self, grid, prob, feature)
+
+    def sample_predictive(self, n: int, *, seed: int = 0) -> Float[Tensor, "n d"]:
+        """n new points, each from the mixture of a draw that is picked at random for it.
+
+        Raises:
+            ValueError: if n is not a positive integer.
+        """
+        return predictive.sample_predictive(self, n, seed)

@@ -1,0 +1,208 @@
+"""What a posterior predicts: components of points, densities, new points, and a mean mixture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters
+from ..kernels import Theta
+from ..mixture import GaussianMixture
+from ..observations import Observations, as_points, chunks
+from ..reduction import log_density, responsibilities
+from .draws import DRAWS_AT_ONCE, over_draws
+
+if TYPE_CHECKING:
+    from .posterior import Posterior
+
+NUMBERS = 4_000_000  # densities that are sorted at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Assignments:
+    """Components of n points.
+
+    Attributes:
+        draws: a component for every draw, chain after chain, shape (draw, n).
+        probabilities: posterior means of the responsibilities, shape (n, k).
+    """
+
+    draws: Int[Tensor, "draw n"]
+    probabilities: Float[Tensor, "n k"]
+
+
+@dataclass(frozen=True, eq=False)
+class PredictiveDensity:
+    """Densities at n points: densities themselves, not their logarithms.
+
+    Attributes:
+        mean: posterior predictive density, the mean of those of the draws, shape (n,).
+        lower: lower end of the interval, shape (n,).
+        upper: upper end of the interval, shape (n,).
+        prob: what the interval holds of the draws, at each point, with equal tails.
+    """
+
+    mean: Float[Tensor, "n"]
+    lower: Float[Tensor, "n"]
+    upper: Float[Tensor, "n"]
+    prob: float
+
+
+# ---------------------------------------------------------------------- components of points
+
+
+def assignments(posterior: Posterior, x: Any, seed: int) -> Assignments:
+    """Drawn and mean assignments; see `Posterior.assignments`."""
+    points = posterior.observations if x is None else placed(posterior.observations, x)
+    parameters = posterior.parameters()
+    n_draws = len(parameters.means)
+    generator = torch.Generator(points.x.device).manual_seed(seed)
+    uniform = torch.rand(
+        n_draws, points.n, generator=generator, dtype=points.x.dtype, device=points.x.device
+    )
+    labels = torch.empty(n_draws, points.n, dtype=torch.long, device=points.x.device)
+
+    def evaluate(theta: Theta, draws: slice) -> Float[Tensor, "k n"]:
+        share = responsibilities(points, theta)
+        below = share.cumsum(1)[:, :-1]  # the last one ends at 1
+        labels[draws] = (uniform[draws, None] >= below).sum(1)
+        return share.sum(0, dtype=torch.float64)
+
+    total = torch.stack(over_draws(posterior.family, parameters, points, evaluate)).sum(0)
+    return Assignments(labels, (total / n_draws).T.contiguous())
+
+
+def placed(observations: Observations, x: Any) -> Observations:
+    """Other points in the place of the data, all of weight 1."""
+    points, _ = as_points(
+        x, n_features=observations.d, dtype=observations.x.dtype, device=observations.x.device
+    )
+    names = observations.feature_names
+    return Observations(points, None, observations.origin, observations.scale, names)
+
+
+# ---------------------------------------------------------------------- densities
+
+
+def predictive_density(posterior: Posterior, x: Any, prob: float) -> PredictiveDensity:
+    """Predictive density at points; see `Posterior.predictive_density`."""
+    points = placed(posterior.observations, x)
+    return _density(posterior.family, posterior.parameters(), points, prob)
+
+
+def density_band(
+    posterior: Posterior, grid: Any, prob: float, feature: int | str | None
+) -> PredictiveDensity:
+    """Predictive density of one feature; see `Posterior.density_band`."""
+    data = posterior.observations
+    column = feature_column(data.feature_names, feature)
+    values, _ = as_points(grid, n_features=1, dtype=data.x.dtype, device=data.x.device)
+    one = slice(column, column + 1)
+    points = Observations(values, None, data.origin[one], data.scale[one], data.feature_names[one])
+    marginal = marginal_parameters(posterior.family, posterior.parameters(), column)
+    return _density(posterior.family, marginal, points, prob)
+
+
+def feature_column(names: tuple[str, ...], feature: int | str | None) -> int:
+    """The column of a feature that is named or numbered; univariate data have only one.
+
+    Raises:
+        ValueError: if there is no such feature, or none is named of several.
+    """
+    if feature is None and len(names) > 1:
+        raise ValueError(f"feature must be one of {', '.join(names)}, or its number; got None")
+    if isinstance(feature, str) and feature in names:
+        return names.index(feature)
+    number = 0 if feature is None else feature
+    if isinstance(number, int) and 0 <= number < len(names):
+        return number
+    raise ValueError(f"no feature {feature!r}: there are {', '.join(names)}")
+
+
+def marginal_parameters(
+    family: CovarianceFamily, parameters: Parameters, column: int
+) -> Parameters:
+    """The same mixtures of one feature alone."""
+    d, one = parameters.means.shape[-1], slice(column, column + 1)
+    parts = [
+        family.compress(family.dense(factor, d)[..., one, one])
+        for factor in parameters.factor.split(DRAWS_AT_ONCE)
+    ]
+    factor = family.fit(torch.cat(parts), parameters.means.new_zeros(1))
+    return Parameters(parameters.log_weights, parameters.means[..., one], factor)
+
+
+def _density(
+    family: CovarianceFamily, parameters: Parameters, points: Observations, prob: float
+) -> PredictiveDensity:
+    if not 0 < prob < 1:
+        raise ValueError(f"prob must be between 0 and 1, got {prob!r}")
+    parts = []
+    for rows in chunks(points.n, max(1, NUMBERS // len(parameters.means))):
+        some = points.subset(torch.arange(rows.start, rows.stop))
+        parts.append(_summary(_densities(family, parameters, some), prob))
+    mean, lower, upper = torch.cat(parts, 1)
+    return PredictiveDensity(mean, lower, upper, prob)
+
+
+def _densities(
+    family: CovarianceFamily, parameters: Parameters, points: Observations
+) -> Float[Tensor, "s n"]:
+    """Density of every draw at every point."""
+
+    def evaluate(theta: Theta, draws: slice) -> Float[Tensor, "b n"]:
+        del draws
+        return log_density(points, theta).double().exp()
+
+    return torch.cat(over_draws(family, parameters, points, evaluate))
+
+
+def _summary(densities: Float[Tensor, "s n"], prob: float) -> Float[Tensor, "3 n"]:
+    """Mean, lower and upper quantile over the draws."""
+    tail = (1 - prob) / 2
+    ends = torch.tensor([tail, 1 - tail], dtype=densities.dtype, device=densities.device)
+    return torch.cat([densities.mean(0, keepdim=True), torch.quantile(densities, ends, dim=0)])
+
+
+# ---------------------------------------------------------------------- new points
+
+
+def sample_predictive(posterior: Posterior, n: int, seed: int) -> Float[Tensor, "n d"]:
+    """New points; see `Posterior.sample_predictive`."""
+    if isinstance(n, bool) or not hasattr(n, "__index__") or int(n) < 1:
+        raise ValueError(f"n must be a positive integer, got {n!r}")
+    parameters = posterior.parameters()
+    s, _, d = parameters.means.shape
+    like = parameters.means
+    generator = torch.Generator(like.device).manual_seed(seed)
+    draw = torch.randint(s, (int(n),), generator=generator, device=like.device)
+    weights = parameters.log_weights[draw].exp()
+    component = torch.multinomial(weights, 1, generator=generator)[:, 0]
+    noise = torch.randn(len(draw), d, generator=generator, dtype=like.dtype, device=like.device)
+    row = torch.zeros_like(component) if posterior.family.tied else component
+    tril = posterior.family.scale_tril(parameters.factor[draw, row], d)
+    return like[draw, component] + (tril @ noise[..., None])[..., 0]
+
+
+# ---------------------------------------------------------------------- one mixture
+
+
+def mean_mixture(posterior: Posterior) -> GaussianMixture:
+    """The mixture of posterior means; see `Posterior.mixture`."""
+    parameters, family = posterior.parameters(), posterior.family
+    s, _, d = parameters.means.shape
+    sums = [family.dense(part, d).sum(0) for part in parameters.factor.split(DRAWS_AT_ONCE)]
+    dense = torch.stack(sums).sum(0, keepdim=True) / s
+    factor = family.fit(family.compress(dense), dense.new_zeros(d))
+    log_weights = parameters.log_weights.exp().mean(0, keepdim=True).log()
+    means = parameters.means.mean(0, keepdim=True)
+    return GaussianMixture.from_parameters(
+        family,
+        Parameters(log_weights, means, factor),
+        dtype=posterior.observations.x.dtype,
+        feature_names=posterior.observations.feature_names,
+    )

@@ -1,0 +1,182 @@
+"""Label switching: draws whose components are put in one order, and what that does to them.
+
+A sampler may number the components anew in every draw, since their likelihood does not depend on
+it. Relabelling is a permutation of each draw, and nothing else: the density of every draw stays
+as it is.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..mixture import GaussianMixture
+from .alignment import (
+    Key,
+    Memberships,
+    Order,
+    cheapest,
+    costs,
+    ecr,
+    has_components,
+    mean_share,
+    memberships,
+    ordered,
+    pivotal,
+    stephens,
+)
+
+if TYPE_CHECKING:
+    from .posterior import Posterior
+
+METHODS = ("stephens", "ecr", "pivot", "ordered")
+AMBIGUOUS = math.log(19)  # nats: the labelling has at most 95 % against one with two exchanged
+
+
+def relabelled(posterior: Posterior, method: str, by: Key, like: Any) -> Posterior:
+    """The posterior with its components aligned; see `Posterior.relabel`."""
+    _check(method, by, like)
+    parameters = posterior.parameters()
+    held = memberships(posterior.family, parameters, posterior.observations)
+    if method == "ordered":
+        order = ordered(posterior.draws, posterior.family, by)
+    else:
+        order = _aligned(posterior, held, method)
+        order = order[:, order[held.best].argsort()]  # numbered as the pivot is
+    if like is not None:
+        order = order[:, _matched(posterior, held, order, like)]
+    shape = posterior.n_chains, posterior.n_draws, posterior.n_components
+    return replace(
+        permuted(posterior, order.reshape(shape)), ambiguous=ambiguous_share(held, order)
+    )
+
+
+def _check(method: str, by: Key, like: Any) -> None:
+    if method not in METHODS:
+        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    if method != "ordered" and by is not None:
+        raise ValueError(f"by goes with method='ordered' only, got it with {method!r}")
+    if method == "ordered" and like is not None:
+        raise ValueError("like does not go with method='ordered', which numbers the components")
+
+
+def _aligned(posterior: Posterior, held: Memberships, method: str) -> Order:
+    """The order of a method that compares draws with each other."""
+    if method == "stephens":
+        return stephens(held)
+    if method == "ecr":
+        return ecr(held, _labels(posterior, held.rows))
+    return pivotal(held, posterior.family, posterior.parameters())
+
+
+def _labels(posterior: Posterior, rows: Int[Tensor, "m"]) -> Int[Tensor, "s m"] | None:
+    """The allocations of these points, if they were kept for all draws."""
+    if posterior.allocations is None or posterior.kept is None:
+        return None
+    if not posterior.kept.cpu().equal(torch.arange(posterior.n_draws)):
+        return None
+    return posterior.allocations[:, :, rows].flatten(0, 1).long().cpu()
+
+
+def _matched(posterior: Posterior, held: Memberships, order: Order, like: Any) -> Int[Tensor, "k"]:
+    """Which aligned component is closest to each of those of `like`, matched one to one."""
+    share = mean_share(held, order)
+    target = _target(posterior, held.rows, like).to(share)
+    one = replace(held, share=share[None].contiguous())
+    cost = costs(one, target)
+    return cheapest(cost, one.unchanged, 0.0)[0]
+
+
+def _target(posterior: Posterior, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor, "k m"]:
+    """Responsibilities of what the components are to be numbered as."""
+    k, n = posterior.n_components, posterior.observations.n
+    if isinstance(like, GaussianMixture):
+        if like.means.shape != (k, posterior.observations.d):
+            raise ValueError(
+                f"like must have {k} components and {posterior.observations.d} features, got "
+                f"{like.n_components} and {like.n_features}"
+            )
+        return like.responsibilities(posterior.observations.x[rows]).T.cpu()
+    labels = torch.as_tensor(np.asarray(like))
+    if labels.shape != (n,) or labels.is_floating_point():
+        raise ValueError(
+            f"like must be a GaussianMixture or {n} integer labels, got "
+            f"{labels.dtype} of shape {tuple(labels.shape)}"
+        )
+    if labels.min() < 0 or labels.max() >= k:
+        low, high = int(labels.min()), int(labels.max())
+        raise ValueError(f"like must hold labels from 0 to {k - 1}, got {low} to {high}")
+    return torch.nn.functional.one_hot(labels.long()[rows], k).T
+
+
+# ---------------------------------------------------------------------- permutation
+
+
+def permuted(posterior: Posterior, order: Int[Tensor, "chain draw k"]) -> Posterior:
+    """The posterior with component order[..., j] of every draw in place j."""
+    draws = {
+        name: _taken(values, order) if has_components(name, posterior.family) else values
+        for name, values in posterior.draws.items()
+    }
+    permutation = order
+    if posterior.permutation is not None:
+        permutation = _taken(posterior.permutation.to(order.device), order)
+    return replace(
+        posterior,
+        draws=draws,
+        permutation=permutation,
+        allocations=_renamed(posterior, order.argsort(-1)),
+    )
+
+
+def _taken(
+    values: Float[Tensor, "chain draw k *site"], order: Int[Tensor, "chain draw k"]
+) -> Float[Tensor, "chain draw k *site"]:
+    """The values of every draw, in its order."""
+    chains, draws, _ = order.shape
+    order = order.to(values.device)
+    chain = torch.arange(chains, device=order.device)[:, None, None]
+    draw = torch.arange(draws, device=order.device)[:, None]
+    return values[chain, draw, order]
+
+
+def _renamed(
+    posterior: Posterior, names: Int[Tensor, "chain draw k"]
+) -> Int[Tensor, "chain kept n"] | None:
+    """The allocations, where component i of a draw is now called names[..., i]."""
+    labels, kept = posterior.allocations, posterior.kept
+    if labels is None:
+        return None
+    names = names if kept is None else names[:, kept.to(names.device)]
+    return names.to(labels.device).gather(2, labels.long()).to(labels.dtype)
+
+
+def raw(posterior: Posterior) -> Posterior:
+    """The sampler's own draws; see `Posterior.raw`."""
+    if posterior.permutation is None:
+        return posterior
+    back = permuted(posterior, posterior.permutation.argsort(-1))
+    return replace(back, permutation=None, ambiguous=None)
+
+
+# ---------------------------------------------------------------------- how sure it is
+
+
+def ambiguous_share(held: Memberships, order: Order) -> float:
+    """Share of the draws whose labelling is ambiguous; see `Posterior.ambiguous`."""
+    k = order.shape[1]
+    if k == 1:
+        return 0.0
+    cost = costs(held, mean_share(held, order))
+    cost = cost.gather(1, order[..., None].expand_as(cost)).double()  # (s, component, place)
+    own = cost.diagonal(dim1=1, dim2=2)
+    exchanged = cost + cost.mT - own[:, :, None] - own[:, None]
+    first, second = torch.triu_indices(k, k, 1)
+    margin = exchanged[:, first, second].amin(1)
+    return float((margin <= AMBIGUOUS).double().mean())
