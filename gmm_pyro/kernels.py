@@ -57,6 +57,14 @@ class Theta:
             self.family, self.parameters[sets], self.natural[sets], reference, self.centred
         )
 
+    def coefficients(self) -> Float[Tensor, "s k f"]:
+        """Natural parameters by feature: 1, z and, unless it is shared, the upper z zᵀ."""
+        columns = [self.natural.constant[..., None], self.natural.linear]
+        if not self.family.tied:
+            d = self.parameters.means.shape[-1]
+            columns.append(self.family.pack(self.natural.quadratic, d))
+        return torch.cat(columns, -1)
+
     @classmethod
     def about_means(
         cls,
@@ -169,10 +177,7 @@ class Features:
         self.quadratic = 0 if family.tied else family.n_features(self.d)
         width = 1 + self.d + self.quadratic
         self.rows = _chunk_rows(width + self.shape.numel(), x)
-        natural = theta.natural
-        columns = [natural.constant[..., None], natural.linear]
-        columns += [] if family.tied else [family.pack(natural.quadratic, self.d)]
-        self.coefficients = torch.cat(columns, -1).flatten(0, 1).to(x)
+        self.coefficients = theta.coefficients().flatten(0, 1).to(x)
         self.origin = theta.reference.to(x)[:, None]
         self.tall = width > FEW_FEATURES
 

@@ -56,7 +56,7 @@ class Observations:
         """Sum of the sample weights: n where there are none."""
         return float(self.n if self.sample_weight is None else self.sample_weight.double().sum())
 
-    def subset(self, index: Int[Tensor, "m"]) -> Observations:
+    def subset(self, index: Int[Tensor, "m"] | slice) -> Observations:
         """The points at `index`, with the whole data's origin and scale."""
         weight = None if self.sample_weight is None else self.sample_weight[index]
         return Observations(self.x[index], weight, self.origin, self.scale, self.feature_names)

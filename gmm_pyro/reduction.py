@@ -36,6 +36,7 @@ from .observations import Observations
 from .threads import map_in_threads, one_thread_a_product
 
 BLOCKS = 32  # units of work handed to threads; sums are added in their order, whoever made them
+HESSIAN_NUMBERS = 2_000_000  # features of all components that a second derivative has at once
 NEGLIGIBLE = -80.0  # logits this far below the largest give no responsibility: denormals are slow
 
 Assign = Callable[[Float[Tensor, "s k n"], slice], Float[Tensor, "s n"]]
@@ -217,7 +218,7 @@ class _LogLikelihood(torch.autograd.Function):
     ) -> Float[Tensor, "s"]:
         del constant, linear, quadratic  # theta holds the same values
         statistics = reduce(observations, theta)
-        ctx.save_for_backward(statistics.counts, statistics.first, statistics.second)
+        ctx.save_for_backward(*statistics.sums)
         return statistics.log_norm
 
     @staticmethod
@@ -237,6 +238,43 @@ def log_likelihood(
         *vars(theta.natural).values(), observations, theta
     )
     return log_norm
+
+
+# ---------------------------------------------------------------------- its second derivative
+
+
+@one_thread_a_product()
+@torch.no_grad()
+def information(observations: Observations, theta: Theta) -> Float[Tensor, "kf kf"]:
+    """Minus the Hessian of Σ u log p(x) in the natural parameters of one set of k components.
+
+    Entries go by component and within it as in `Theta.coefficients`: with responsibilities r,
+
+        ∂² log p(x) / ∂θ_j ∂θ_l = (r_j [j = l] - r_j r_l) φ(z_j) φ(z_l)ᵀ
+
+    Source: Louis (1982).
+    """
+    family, d = theta.family, observations.d
+    quadratic = 0 if family.tied else family.n_features(d)
+    k, width = theta.parameters.log_weights.shape[1], 1 + d + quadratic
+    total = theta.reference.new_zeros(k * width, k * width)
+    diagonal = total.view(k, width, k, width).diagonal(dim1=0, dim2=2)  # (f, f, k)
+    rows = max(1, HESSIAN_NUMBERS // (k * width))
+    reference = theta.reference.expand(theta.parameters.means.shape)[0]
+    for first in range(0, observations.n, rows):
+        part = observations.subset(slice(first, first + rows))
+        z = (part.x.to(total) - reference[:, None]).mT.contiguous()
+        features = torch.ones(k, width, part.n, dtype=total.dtype, device=total.device)
+        features[:, 1 : 1 + d] = z
+        for j in range(k if quadratic else 0):
+            family.quadratic_features(z[j], features[j, 1 + d :])()
+        weight = responsibilities(part, theta)[0, :, None]
+        expected = features * weight
+        u = part.sample_weight
+        scaled = expected if u is None else expected * u
+        diagonal -= (scaled @ features.mT).permute(1, 2, 0)
+        total += scaled.flatten(0, 1) @ expected.flatten(0, 1).T
+    return total
 
 
 # ---------------------------------------------------------------------- one value a point

@@ -88,6 +88,11 @@ class Statistics:
     second: Float[Tensor, "s k1 *event"]
     reference: Float[Tensor, "*sk d"]
 
+    @property
+    def sums(self) -> tuple[Tensor, Tensor, Tensor]:
+        """The derivatives of `log_norm` by constant, linear and quadratic natural parameters."""
+        return self.counts, self.first, self.second
+
     def __getitem__(self, sets: Sets) -> Statistics:
         """The chosen sets."""
         reference = self.reference if self.reference.ndim == 1 else self.reference[sets]

@@ -26,7 +26,9 @@ from .em import EMOptions, fit_em
 from .gibbs import GibbsOptions, fit_gibbs
 from .gradient import GradientOptions, fit_gradient
 from .kmeans import KMeansOptions, fit_kmeans
+from .laplace import LaplaceOptions, fit_laplace
 from .map import MAPOptions, fit_map
+from .nuts import NUTSOptions, fit_nuts
 from .svi import SVIOptions, fit_svi
 from .task import FitWarning, Options, Outcome, Status, Task
 
@@ -51,7 +53,9 @@ METHODS: dict[str, Method] = {
     "em": Method(fit_em, EMOptions),
     "gradient": Method(fit_gradient, GradientOptions),
     "map": Method(fit_map, MAPOptions, Priors),
+    "laplace": Method(fit_laplace, LaplaceOptions, Priors),
     "svi": Method(fit_svi, SVIOptions, Priors),
+    "nuts": Method(fit_nuts, NUTSOptions, Priors),
     "gibbs": Method(fit_gibbs, GibbsOptions, ConjugatePriors),
 }
 

@@ -152,7 +152,7 @@ def _sampler(task: Task) -> Sampler:
     """
     model, observations = task.model, task.observations
     if not isinstance(model.priors, ConjugatePriors):
-        raise ValueError(
+        raise ValueError(  # noqa: TRY004 - a wrong value of a right model
             "gibbs needs a conjugate prior: MixtureModel(..., priors=ConjugatePriors()), got "
             f"{type(model.priors).__name__}"
         )

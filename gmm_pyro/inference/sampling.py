@@ -16,6 +16,7 @@ from ..posterior import Posterior
 from ..threads import one_thread_a_product
 from .task import Options, Outcome, Status, check_count
 
+DRAWS_AT_ONCE = 64  # parameter sets in one batch of log densities
 MIXED = 1.05  # R-hat of the log density, from which chains are said to disagree
 FEWEST = 8  # draws of a chain, below which there is no R-hat
 
@@ -98,3 +99,26 @@ def mean_parameters(posterior: Posterior) -> Parameters:
 def stacked(draws: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
     """Sites of shape (chain, draw, *site), from one batch of chains a draw."""
     return {name: torch.stack([draw[name] for draw in draws], 1) for name in draws[0]}
+
+
+@torch.no_grad()
+def log_ratios(
+    density: LogDensity, vectors: Float[Tensor, "s m"], log_q: Float[Tensor, "s"]
+) -> Float[Tensor, "s"]:
+    """log p(v, x) - log q(v) of draws from an approximation q: their importance weights."""
+    parts = [density(part) for part in vectors.split(DRAWS_AT_ONCE)]
+    return torch.cat(parts) - log_q
+
+
+@torch.no_grad()
+def log_likelihoods(
+    density: LogDensity, draws: Mapping[str, Tensor]
+) -> Float[Tensor, "chain draw"]:
+    """Log-likelihood in nats of every draw."""
+    shape = draws["weights"].shape[:2]
+    sites = {name: values.flatten(0, 1) for name, values in draws.items()}
+    parts = [
+        density.log_likelihood({name: values[rows] for name, values in sites.items()})
+        for rows in torch.arange(math.prod(shape)).split(DRAWS_AT_ONCE)
+    ]
+    return torch.cat(parts).view(shape)

@@ -1,0 +1,284 @@
+"""The no-U-turn sampler, for any prior: Hoffman & Gelman (2014).
+
+The collapsed engine runs all chains as one batch over the log density, in coordinates in which the
+posterior is round: those of the curvature at the mode to begin with, and of the draws themselves
+later on. The enumerated engine is Pyro's own sampler over the Pyro program, chain after chain.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from ..model import LogDensity
+from ..posterior import Posterior
+from .curvature import curvature, inverse
+from .enumerated import Engine, check_engine
+from .optimise import em_start, find_mode
+from .sampling import SamplingOptions, log_likelihoods, sampled
+from .task import Outcome, Run, Task, check_count, progress_bar
+from .trajectory import NoUTurn, Point, Transition
+
+MODE_TOLERANCE = 1e-6  # nats a point
+SHRINKAGE, DELAY, FORGETTING = 0.05, 10, 0.75  # γ, t₀ and κ of dual averaging
+
+
+@dataclass(frozen=True, kw_only=True)
+class NUTSOptions(SamplingOptions):
+    """Options of the no-U-turn sampler.
+
+    Attributes:
+        engine: "collapsed", or "enumerated" for Pyro's NUTS over the program.
+        target_accept: acceptance probability that the step size is adapted to.
+        max_tree_depth: most doublings of a trajectory.
+    """
+
+    engine: Engine = "collapsed"
+    target_accept: float = 0.8
+    max_tree_depth: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_engine(self.engine)
+        check_count("max_tree_depth", self.max_tree_depth, 1)
+        if not 0 < self.target_accept < 1:
+            raise ValueError(f"target_accept must be between 0 and 1, got {self.target_accept!r}")
+
+
+def fit_nuts(task: Task) -> Outcome:
+    """Draws from the posterior, aligned, and the mixture at their mean."""
+    density = task.model.log_density(task.observations)
+    with progress_bar(task) as bar:
+        start = em_start(task, density, bar)
+        mode = find_mode(
+            density,
+            start.state,
+            jacobian=True,
+            seed=task.options.seed,
+            tolerance=MODE_TOLERANCE * task.observations.total_weight,
+            max_steps=start.allows(task.options.max_steps),
+            bar=bar,
+        )
+        bar.reset(task.options.n_steps)
+        chains = run_chains(task, density, start.then(mode), bar)
+    vectors = torch.stack(chains.vectors, 1)
+    draws = {
+        name: value.unflatten(0, vectors.shape[:2])
+        for name, value in density.constrain(vectors.flatten(0, 1)).items()
+    }
+    statistics = {name: torch.stack(values, 1) for name, values in chains.statistics.items()}
+    statistics["log_likelihood"] = log_likelihoods(density, draws)
+    posterior = Posterior(draws, density.model.family, density.observations, statistics=statistics)
+    return sampled(density, posterior, interrupted=chains.interrupted)
+
+
+# ---------------------------------------------------------------------- chains
+
+
+@dataclass(eq=False)
+class Chains:
+    """What a batch of chains has drawn: one entry a draw that is kept."""
+
+    vectors: list[Float[Tensor, "c m"]] = field(default_factory=list)
+    statistics: dict[str, list[Float[Tensor, "c"]]] = field(default_factory=dict)
+    interrupted: bool = False
+
+    def add(self, vector: Tensor, transition: Transition, step: float) -> None:
+        """Keep a draw, and what it took."""
+        self.vectors.append(vector)
+        found = {
+            "energy": transition.energy,
+            "acceptance_rate": transition.acceptance,
+            "tree_depth": transition.depth,
+            "n_steps": transition.steps,
+            "diverging": transition.diverging,
+            "step_size": torch.full_like(transition.energy, step),
+        }
+        for name, value in found.items():
+            self.statistics.setdefault(name, []).append(value)
+
+
+def run_chains(task: Task, density: LogDensity, mode: Run[Tensor], bar: tqdm[Any]) -> Chains:
+    """Transitions of all chains; an interrupt ends them with what there is."""
+    options, chains = task.options, Chains()
+    walk = start = Walk.at_mode(task, density, mode.state)
+    try:
+        for walk in warm_up(start, options.n_warmup, options.target_accept):  # noqa: B007
+            bar.update()
+        for step in range(options.n_steps - options.n_warmup):
+            walk, transition = walk.advanced()
+            if step % options.thin == 0:
+                chains.add(walk.vector, transition, walk.sampler.step)
+            bar.update()
+    except KeyboardInterrupt:
+        chains.interrupted = True
+    if not chains.vectors:
+        chains.add(walk.vector, walk.advanced()[1], walk.sampler.step)
+    return chains
+
+
+def warm_up(walk: Walk, steps: int, target: float) -> Iterator[Walk]:
+    """Every transition of a warm-up, which adapts the step size all the time and the metric twice.
+
+    Coordinates are taken from the draws of the first and second quarter: all chains' together.
+    """
+    for length, renew in (
+        (steps // 4, True),
+        (steps // 4, True),
+        (steps - 2 * (steps // 4), False),
+    ):
+        rate = StepSize.started(walk.vector.shape[1], target)
+        seen = []
+        for _ in range(length):
+            walk, transition = walk.with_step(rate.step).advanced()
+            rate = rate.learned(float(transition.acceptance.mean()))
+            seen.append(walk.vector)
+            yield walk
+        if renew and seen:
+            walk = walk.in_metric(walk.metric.learned(torch.cat(seen)))
+        walk = walk.with_step(rate.average)
+    yield walk
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """Coordinates u of a vector v = centre + basis u, in which the posterior is about round."""
+
+    centre: Float[Tensor, "m"]
+    basis: Float[Tensor, "m m"]
+
+    @classmethod
+    def at_mode(cls, density: LogDensity, mode: Float[Tensor, "1 m"], seed: int) -> Metric:
+        """The coordinates of the curvature at the mode."""
+        shape = inverse(curvature(density, mode, seed=seed).nan_to_num())
+        return cls(mode[0], torch.linalg.cholesky(shape))
+
+    def vector(self, position: Float[Tensor, "c m"]) -> Float[Tensor, "c m"]:
+        """The vectors of positions."""
+        return self.centre + position @ self.basis.T
+
+    def position(self, vector: Float[Tensor, "c m"]) -> Float[Tensor, "c m"]:
+        """The positions of vectors."""
+        return torch.linalg.solve_triangular(self.basis, (vector - self.centre).T, upper=False).T
+
+    def learned(self, vectors: Float[Tensor, "s m"]) -> Metric:
+        """The coordinates of draws, drawn towards the present ones where the draws are few."""
+        positions = self.position(vectors)
+        s, m = positions.shape
+        covariance = (s * torch.cov(positions.T).view(m, m) + m * torch.eye(m).to(vectors)) / (
+            s + m
+        )
+        return Metric(vectors.mean(0), self.basis @ torch.linalg.cholesky(covariance))
+
+    def seen_by(self, density: LogDensity) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+        """The log density of positions, and its gradient."""
+
+        def function(position: Float[Tensor, "c m"]) -> tuple[Tensor, Tensor]:
+            position = position.detach().requires_grad_()
+            value = density(self.vector(position))
+            gradient = torch.autograd.grad(value.sum(), position)[0]
+            return value.detach().nan_to_num(nan=-math.inf), gradient
+
+        return function
+
+
+@dataclass(frozen=True, eq=False)
+class Walk:
+    """Where the chains are, and how they go on.
+
+    Attributes:
+        density: the log density of a vector.
+        metric: coordinates of the vector.
+        sampler: makes transitions in these coordinates.
+        point: where the chains are.
+    """
+
+    density: LogDensity
+    metric: Metric
+    sampler: NoUTurn
+    point: Point
+
+    @classmethod
+    def at_mode(cls, task: Task, density: LogDensity, mode: Float[Tensor, "1 m"]) -> Walk:
+        """Chains that start at draws from the Gaussian at the mode."""
+        metric, generator = Metric.at_mode(density, mode, task.options.seed), task.generator(4)
+        shape, like = (task.options.n_chains, density.dimension), metric.basis
+        jitter = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+        step = StepSize.started(density.dimension, task.options.target_accept).step
+        depth = task.options.max_tree_depth
+        sampler = NoUTurn(metric.seen_by(density), step, depth, generator)
+        return cls(density, metric, sampler, sampler.at(jitter))
+
+    @property
+    def vector(self) -> Float[Tensor, "c m"]:
+        """Where the chains are, as vectors."""
+        return self.metric.vector(self.point.position)
+
+    def advanced(self) -> tuple[Walk, Transition]:
+        """One draw on for each chain."""
+        transition = self.sampler.transition(self.point)
+        return replace(self, point=transition.point), transition
+
+    def with_step(self, step: float) -> Walk:
+        """The same with another step size."""
+        return replace(self, sampler=replace(self.sampler, step=step))
+
+    def in_metric(self, metric: Metric) -> Walk:
+        """The same in other coordinates."""
+        sampler = replace(self.sampler, function=metric.seen_by(self.density))
+        point = sampler.at(metric.position(self.vector))
+        return Walk(self.density, metric, sampler, point)
+
+
+@dataclass(frozen=True)
+class StepSize:
+    """Dual averaging of the logarithm of a step size (Hoffman & Gelman 2014, §3.2).
+
+    Attributes:
+        target: acceptance probability that is aimed at.
+        first: logarithm of the first step size.
+        count: transitions so far.
+        error: weighted mean of what acceptance was short of the target.
+        now: logarithm of the step size to take.
+        mean: weighted mean of `now`.
+    """
+
+    target: float
+    first: float
+    count: int = 0
+    error: float = 0.0
+    now: float = 0.0
+    mean: float = 0.0
+
+    @classmethod
+    def started(cls, dimension: int, target: float) -> StepSize:
+        """For a round density in as many dimensions."""
+        first = math.log(dimension**-0.25)
+        return cls(target, first, now=first, mean=first)
+
+    @property
+    def step(self) -> float:
+        """Step size to take."""
+        return math.exp(self.now)
+
+    @property
+    def average(self) -> float:
+        """Step size to keep."""
+        return math.exp(self.mean)
+
+    def learned(self, acceptance: float) -> StepSize:
+        """After a transition with this acceptance probability."""
+        count = self.count + 1
+        share = 1 / (count + DELAY)
+        error = (1 - share) * self.error + share * (self.target - acceptance)
+        now = self.first + math.log(2) - math.sqrt(count) / SHRINKAGE * error
+        weight = count**-FORGETTING
+        mean = weight * now + (1 - weight) * self.mean
+        return replace(self, count=count, error=error, now=now, mean=mean)
