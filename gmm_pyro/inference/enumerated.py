@@ -172,7 +172,7 @@ def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[
         run = start.then(_train(task, program, guide, start, bar, noisy=True))
         ours = isinstance(task.options.guide, str)
         loss = _loss(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
-        elbo = -float(loss.loss(program.run, guide, task.observations.x, **_weights(task)))
+        elbo = -float(loss.loss(program.run, guide, task.observations.x, **weights_of(task)))
         with torch.no_grad():
             if ours:
                 centre, draws = _centre_and_draws(task, program, guide)
@@ -233,7 +233,7 @@ def _train(
     from pyro.infer import SVI
     from pyro.optim import ClippedAdam
 
-    x, arguments = task.observations.x, {**_weights(task), **_minibatch(task)}
+    x, arguments = task.observations.x, {**weights_of(task), **_minibatch(task)}
     max_steps, tolerance = task.options.max_steps, task.options.tolerance
     decay = SLOWEST ** (1 / max_steps)
     optimiser = ClippedAdam({"lr": task.options.rate or RATE, "lrd": decay, "clip_norm": 1e6})
@@ -310,7 +310,7 @@ def _loss(particles: int = 1, *, at_once: bool = False) -> Any:
     return TraceEnum_ELBO(max_plate_nesting=1, num_particles=particles, vectorize_particles=at_once)
 
 
-def _weights(task: Task) -> dict[str, Any]:
+def weights_of(task: Task) -> dict[str, Any]:
     """Keyword arguments that the program is called with beside the data."""
     weight = task.observations.sample_weight
     return {} if weight is None else {"sample_weight": weight}
@@ -345,7 +345,7 @@ def _draws(task: Task, program: Program, guide: Callable[..., Any]) -> dict[str,
 
     draws: dict[str, list[Tensor]] = {name: [] for name in program.site_names}
     for _ in range(task.options.n_draws):
-        trace = pyro.poutine.trace(guide).get_trace(task.observations.x, **_weights(task))
+        trace = pyro.poutine.trace(guide).get_trace(task.observations.x, **weights_of(task))
         for name, values in draws.items():
             values.append(cast(Tensor, trace.nodes[name]["value"]))
     return program.restore({name: torch.stack(values) for name, values in draws.items()})

@@ -22,6 +22,7 @@ from ..posterior import Posterior
 from .curvature import curvature, inverse
 from .enumerated import Engine, check_engine
 from .optimise import em_start, find_mode
+from .pyro_nuts import run_pyro_nuts
 from .sampling import SamplingOptions, log_likelihoods, sampled
 from .task import Outcome, Run, Task, check_count, progress_bar
 from .trajectory import NoUTurn, Point, Transition
@@ -66,17 +67,34 @@ def fit_nuts(task: Task) -> Outcome:
             max_steps=start.allows(task.options.max_steps),
             bar=bar,
         )
-        bar.reset(task.options.n_steps)
-        chains = run_chains(task, density, start.then(mode), bar)
-    vectors = torch.stack(chains.vectors, 1)
-    draws = {
-        name: value.unflatten(0, vectors.shape[:2])
-        for name, value in density.constrain(vectors.flatten(0, 1)).items()
-    }
-    statistics = {name: torch.stack(values, 1) for name, values in chains.statistics.items()}
+        sample = _sample_program if task.options.engine == "enumerated" else _sample_density
+        draws, statistics, interrupted = sample(task, density, start.then(mode), bar)
     statistics["log_likelihood"] = log_likelihoods(density, draws)
     posterior = Posterior(draws, density.model.family, density.observations, statistics=statistics)
-    return sampled(density, posterior, interrupted=chains.interrupted)
+    return sampled(density, posterior, interrupted=interrupted)
+
+
+def _sample_program(
+    task: Task, density: LogDensity, mode: Run[Tensor], bar: tqdm[Any]
+) -> tuple[dict[str, Tensor], dict[str, Tensor], bool]:
+    """Draws, statistics, and whether there was an interrupt, by Pyro's sampler."""
+    bar.reset(task.options.n_steps * task.options.n_chains)
+    starts = Walk.at_mode(task, density, mode.state).vector
+    chains = run_pyro_nuts(task, density, starts, bar)
+    return chains.draws, chains.statistics, chains.interrupted
+
+
+def _sample_density(
+    task: Task, density: LogDensity, mode: Run[Tensor], bar: tqdm[Any]
+) -> tuple[dict[str, Tensor], dict[str, Tensor], bool]:
+    """Draws, statistics, and whether there was an interrupt, by the batch of chains."""
+    bar.reset(task.options.n_steps)
+    chains = run_chains(task, density, mode, bar)
+    vectors = torch.stack(chains.vectors, 1)
+    draws = density.constrain(vectors.flatten(0, 1))
+    draws = {name: value.unflatten(0, vectors.shape[:2]) for name, value in draws.items()}
+    statistics = {name: torch.stack(values, 1) for name, values in chains.statistics.items()}
+    return draws, statistics, chains.interrupted
 
 
 # ---------------------------------------------------------------------- chains
