@@ -27,7 +27,7 @@ LAYERS = [
     ["posterior"],
     ["plots", "inference_data"],
     ["inference"],
-    ["report", "comparison"],
+    ["report", "comparison", "calibration"],
     ["estimator"],
     ["terminal"],
     ["cli"],

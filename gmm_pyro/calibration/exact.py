@@ -1,0 +1,186 @@
+"""The exact posterior of a mixture of very few points under the conjugate prior.
+
+With weights, means and covariances integrated out, what is left are the partitions of the points
+into at most k blocks. A partition with blocks of sizes n_b, of which there are b, has the prior
+probability
+
+    k! / (k - b)!  ·  Γ(k α) / Γ(k α + n)  ·  Π_b Γ(α + n_b) / Γ(α)
+
+under the symmetric Dirichlet distribution of concentration α, and the data have a closed form given
+the partition. Eight points have 4,140 partitions: all of them are summed.
+
+Source: Richardson & Green (1997); Nobile & Fearnside (2007) for the integrals.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..conjugate import ConjugatePriors, Hyperparameters
+from ..covariance import Statistics
+from ..model import MixtureModel
+from ..observations import Observations, as_points, observe
+from .joint import require_conjugate
+
+MOST_POINTS = 8  # which have 4,140 partitions; a ninth makes it 21,147
+NUMBERS = 2**21  # in the largest temporary, over which predictions are made in turn
+
+
+@dataclass(frozen=True, eq=False)
+class ExactPosterior:
+    """The posterior of a conjugate mixture of n <= 8 points, without error but for rounding.
+
+    Attributes:
+        model: the model, its prior made concrete.
+        observations: the data.
+        partitions: the block of every point in each of p partitions, shape (p, n); blocks are
+            numbered in the order of their first points.
+        probabilities: posterior probabilities of the partitions, shape (p,).
+        log_evidence: log p(x) in nats.
+    """
+
+    model: MixtureModel
+    observations: Observations
+    partitions: Int[Tensor, "p n"]
+    probabilities: Float[Tensor, "p"]
+    log_evidence: float
+
+    @cached_property
+    def co_clustering(self) -> Float[Tensor, "n n"]:
+        """Posterior probability that two points belong to the same component."""
+        together = self.partitions[:, :, None] == self.partitions[:, None, :]
+        return torch.einsum("p,pij->ij", self.probabilities, together.double())
+
+    @cached_property
+    def filled_components(self) -> Float[Tensor, "k"]:
+        """Posterior probabilities of 1, 2, …, k components with points."""
+        filled = self.partitions.amax(1)
+        result = self.probabilities.new_zeros(self.model.n_components)
+        return result.index_add(0, filled, self.probabilities)
+
+    def log_predictive(self, points: Any) -> Float[Tensor, "m"]:
+        """log p(new point | x) in nats: the evidence with one more point, over that without it.
+
+        Args:
+            points: m new points, array-like of shape (m, d), each predicted by itself.
+
+        Raises:
+            ValueError: if they do not have this shape.
+        """
+        d, n, k = self.observations.d, self.observations.n, self.model.n_components
+        new = as_points(points, n_features=d)[0].double()
+        prior = require_conjugate(self.model, "an exact posterior")
+        partitions = set_partitions(n + 1, k)
+        blocks = int(partitions.max()) + 1
+        rows = max(1, NUMBERS // (len(partitions) * blocks * (n + 1) * d))
+        old = self.observations.x.double()
+        joint = [
+            _log_joint(
+                self.model,
+                prior,
+                torch.cat([old.expand(len(some), n, d), some[:, None]], 1),
+                partitions,
+            ).logsumexp(1)
+            for some in new.split(rows)
+        ]
+        return torch.cat(joint) - self.log_evidence
+
+
+def exact_posterior(model: MixtureModel, x: Any) -> ExactPosterior:
+    """The exact posterior over partitions of the data.
+
+    Args:
+        model: a model with the conjugate prior, equal concentrations, and means in units of the
+            covariances; without a prior, it takes the default `ConjugatePriors()`.
+        x: two to eight points, array-like of shape (n, d).
+
+    Raises:
+        ValueError: if there are more points, or the prior is another one.
+
+    Example:
+        >>> posterior = exact_posterior(MixtureModel(2), [0.0, 0.2, 5.0, 5.1])
+        >>> len(posterior.partitions), bool(posterior.co_clustering[0, 1] > 0.9)
+        (8, True)
+    """
+    observations = observe(x)
+    if observations.n > MOST_POINTS:
+        raise ValueError(
+            f"x must have at most {MOST_POINTS} points, whose partitions can be listed, "
+            f"got {observations.n}"
+        )
+    model = replace(model, priors=model.priors or ConjugatePriors()).specialise(observations)
+    prior = require_conjugate(model, "an exact posterior")
+    if prior.mean_scale is not None:
+        raise ValueError(
+            "an exact posterior needs means in units of the covariances: ConjugatePriors without "
+            "mean_scale"
+        )
+    if not bool((prior.concentration == prior.concentration[0]).all()):
+        raise ValueError(
+            f"concentration must be equal for all components, got {prior.concentration.tolist()}"
+        )
+    partitions = set_partitions(observations.n, model.n_components)
+    joint = _log_joint(model, prior, observations.x.double()[None], partitions)[0]
+    return ExactPosterior(
+        model, observations, partitions, joint.softmax(0), float(joint.logsumexp(0))
+    )
+
+
+def set_partitions(n: int, k: int) -> Int[Tensor, "p n"]:
+    """All partitions of n points into at most k blocks, as the block of every point.
+
+    Example:
+        >>> set_partitions(3, 2).tolist()
+        [[0, 0, 0], [0, 0, 1], [0, 1, 0], [0, 1, 1]]
+    """
+    blocks = torch.zeros(1, 1, dtype=torch.int64)
+    for _ in range(n - 1):
+        used = blocks.amax(1) + 1
+        partition, block = (torch.arange(min(k, n)) <= used[:, None]).nonzero(as_tuple=True)
+        blocks = torch.cat([blocks[partition], block[:, None]], 1)
+    return blocks
+
+
+def log_partition_prior(
+    partitions: Int[Tensor, "p n"], concentration: Float[Tensor, "k"]
+) -> Float[Tensor, "p"]:
+    """Log prior probability of partitions under equal concentrations, one for each component."""
+    n, k, alpha = partitions.shape[1], len(concentration), concentration[0]
+    size = _one_hot(partitions).sum(2)
+    free = (k - (size > 0).sum(1)).to(alpha)
+    labellings = (alpha.new_tensor(k) + 1).lgamma() - (free + 1).lgamma()
+    total = (k * alpha).lgamma() - (k * alpha + n).lgamma()
+    return labellings + total + ((alpha + size).lgamma() - alpha.lgamma()).sum(1)
+
+
+def _one_hot(partitions: Int[Tensor, "p n"]) -> Float[Tensor, "p b n"]:
+    return torch.nn.functional.one_hot(partitions).mT.double()
+
+
+def _log_joint(
+    model: MixtureModel,
+    prior: Hyperparameters,
+    x: Float[Tensor, "m n d"],
+    partitions: Int[Tensor, "p n"],
+) -> Float[Tensor, "m p"]:
+    """log p(x, partition) of m data sets, whose components are integrated out."""
+    family, assigned = model.family, _one_hot(partitions)
+    m, p = len(x), len(partitions)
+    reference = x.mean(1)[:, None, None]  # moments about it do not cancel
+    z = x - reference[:, 0]
+    second = family.weighted_square(z[:, None, None], assigned).flatten(0, 1)
+    statistics = Statistics(
+        log_norm=x.new_zeros(m * p),
+        counts=assigned.sum(2).repeat(m, 1),
+        first=(assigned @ z[:, None]).flatten(0, 1),
+        second=second.sum(1, keepdim=True) if family.tied else second,
+        reference=reference.repeat_interleave(p, 0)[:, 0],
+    )
+    evidence = prior.log_evidence(family, statistics).view(m, p)
+    return log_partition_prior(partitions, prior.concentration) + evidence

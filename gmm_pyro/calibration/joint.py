@@ -1,0 +1,105 @@
+"""The joint distribution of parameters and data that a model declares, as s independent draws."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..conjugate import ConjugatePriors, Hyperparameters
+from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..covariance.family import TINY
+from ..inference.gibbs import Sampler
+from ..model import MixtureModel
+from ..priors import Conditional
+from ..reduction import Assign, reduce_each
+
+SEEDS = 2**62  # as many seeds of torch's default generator
+
+
+def require_concrete(model: MixtureModel) -> int:
+    """The number of features d of a model whose priors are complete without any data.
+
+    Raises:
+        TypeError: if the model is not one.
+        ValueError: if its priors wait for data to tell them their units.
+    """
+    if not isinstance(model, MixtureModel):
+        raise TypeError(f"model must be a gmm_pyro.MixtureModel, got {type(model).__name__}")
+    d = None if model.priors is None else model.priors.n_features
+    if d is None:
+        raise ValueError(
+            "the model must have priors that data can be drawn from, and these wait for data: "
+            "give ConjugatePriors(mean=0.0, spread=torch.ones(d)), or Priors(location=..., "
+            "spread=...), or model.specialise(x)"
+        )
+    model.sites()  # refuses what does not fit the model
+    return d
+
+
+def require_conjugate(model: MixtureModel, purpose: str) -> Hyperparameters:
+    """The numbers of a model's conjugate prior.
+
+    Raises:
+        ValueError: if it has another one.
+    """
+    if not isinstance(model.priors, ConjugatePriors):
+        raise ValueError(  # noqa: TRY004 - the model is one, its prior does not suit
+            f"{purpose} needs a conjugate prior: MixtureModel(..., priors=ConjugatePriors(...)), "
+            f"got {type(model.priors).__name__}"
+        )
+    return model.priors.hyperparameters(model.family, model.n_components)
+
+
+@torch.no_grad()
+def draw_prior(model: MixtureModel, count: int, generator: torch.Generator) -> Parameters:
+    """Parameters drawn from the prior, s = `count` sets in float64.
+
+    Distributions draw from torch's default generator, which is the same afterwards as before.
+    """
+    seed = int(torch.randint(SEEDS, (), generator=generator))
+    values: dict[str, Tensor] = {}
+    with torch.random.fork_rng(devices=[]):
+        torch.default_generator.manual_seed(seed)
+        for name, prior in model.sites().items():
+            values[name] = (
+                prior.given(values).sample()
+                if isinstance(prior, Conditional)
+                else prior.sample(torch.Size([count]))
+            )
+    return parameters_of(model.family, values)
+
+
+def parameters_of(family: CovarianceFamily, values: dict[str, Tensor]) -> Parameters:
+    """Mixture parameters of s sets of site values."""
+    log_weights = values["weights"].clamp_min(TINY).log()
+    return Parameters(log_weights, values["means"], family.factor(values))
+
+
+def draw_points(
+    family: CovarianceFamily, parameters: Parameters, n: int, generator: torch.Generator
+) -> Float[Tensor, "s n d"]:
+    """Points drawn from each of s mixtures."""
+    s, k, d = parameters.means.shape
+    component = torch.multinomial(
+        parameters.log_weights.exp(), n, replacement=True, generator=generator
+    )
+    tril = family.scale_tril(parameters.factor, d).expand(s, k, d, d)
+    one = torch.arange(s)[:, None]
+    noise = torch.randn(s, n, d, 1, generator=generator, dtype=parameters.means.dtype)
+    return parameters.means[one, component] + (tril[one, component] @ noise)[..., 0]
+
+
+def gibbs_sampler(
+    family: CovarianceFamily,
+    prior: Hyperparameters,
+    x: Float[Tensor, "s n d"],
+    *,
+    exchange: bool = True,
+) -> Sampler:
+    """The sampler whose s chains have a data set each."""
+
+    def allocate(parameters: Parameters, assign: Assign) -> Statistics:
+        return reduce_each(x, family, parameters, assign)
+
+    return Sampler(family, prior, allocate, exchange)

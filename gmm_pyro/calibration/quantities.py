@@ -1,0 +1,114 @@
+"""What a test of calibration looks at: functions of parameters and data, blind to labels."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters
+from ..model import MixtureModel
+from .joint import draw_points, draw_prior
+
+Quantity = Callable[[Parameters, Float[Tensor, "s n d"]], Float[Tensor, "s"]]
+Quantities = Mapping[str, Quantity]
+
+PLACES = 2  # fixed points at which the density is looked at
+STREAM = 1_000_003  # between the seeds of the places and of the data
+
+
+def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity]:
+    """Label-invariant quantities that together see weights, means, covariances and assignments.
+
+    Each is a function of s sets of `Parameters` and of s data sets, shape (s, n, d), to s numbers:
+
+    - `log_likelihood` of the data, in nats;
+    - `mean_1` to `mean_k`: the means of the first feature, in ascending order;
+    - `weight_1` to `weight_(k-1)`: the weights, in ascending order;
+    - `log_volume`: half of log det Σ, summed over the covariances;
+    - `log_density_1`, `log_density_2`: of the mixture at two fixed points, which are drawn from the
+      prior predictive distribution;
+    - `same_component`: the probability that the data's first two points share a component.
+
+    Args:
+        model: a model with concrete priors.
+        seed: of the fixed points.
+
+    Example:
+        >>> from gmm_pyro import ConjugatePriors
+        >>> prior = ConjugatePriors(mean=0.0, spread=torch.ones(1))
+        >>> list(default_quantities(MixtureModel(1, priors=prior)))
+        ['log_likelihood', 'mean_1', 'log_volume', 'log_density_1', 'log_density_2']
+    """
+    family, k = model.family, model.n_components
+    generator = torch.Generator().manual_seed(seed + STREAM)
+    places = draw_points(family, draw_prior(model, PLACES, generator), 1, generator)[:, 0]
+    quantities: dict[str, Quantity] = {"log_likelihood": partial(_log_likelihood, family)}
+    quantities |= {f"mean_{i + 1}": partial(_sorted_mean, i) for i in range(k)}
+    quantities |= {f"weight_{i + 1}": partial(_sorted_weight, i) for i in range(k - 1)}
+    quantities["log_volume"] = partial(_log_volume, family)
+    for i, place in enumerate(places):
+        quantities[f"log_density_{i + 1}"] = partial(_log_density, family, place)
+    if k > 1:
+        quantities["same_component"] = partial(_same_component, family)
+    return quantities
+
+
+def evaluate(
+    quantities: Quantities, parameters: Parameters, x: Float[Tensor, "s n d"]
+) -> dict[str, Float[Tensor, "s"]]:
+    """The values of all quantities.
+
+    Raises:
+        ValueError: if one does not give a number for every set.
+    """
+    values = {name: function(parameters, x) for name, function in quantities.items()}
+    for name, value in values.items():
+        if value.shape != (len(x),):
+            raise ValueError(
+                f"quantity {name!r} must return shape ({len(x)},), got {tuple(value.shape)}"
+            )
+        if value.isnan().any():
+            raise ValueError(f"quantity {name!r} is not a number for some of the draws")
+    return values
+
+
+def _logits(
+    family: CovarianceFamily, p: Parameters, x: Float[Tensor, "s m d"]
+) -> Float[Tensor, "s k m"]:
+    """log w + log N(x | μ, Σ)."""
+    z = x[:, None] - p.means[:, :, None]
+    whitened = family.whiten(p.factor, z)
+    return family.log_peak(p)[..., None] - 0.5 * whitened.square().sum(-1)
+
+
+def _log_likelihood(family: CovarianceFamily, p: Parameters, x: Tensor) -> Tensor:
+    return _logits(family, p, x).logsumexp(1).sum(1)
+
+
+def _sorted_mean(place: int, p: Parameters, x: Tensor) -> Tensor:
+    del x
+    return p.means[..., 0].sort(1).values[:, place]
+
+
+def _sorted_weight(place: int, p: Parameters, x: Tensor) -> Tensor:
+    del x
+    return p.log_weights.sort(1).values[:, place].exp()
+
+
+def _log_volume(family: CovarianceFamily, p: Parameters, x: Tensor) -> Tensor:
+    return family.log_determinant(p.factor, x.shape[-1]).sum(1)
+
+
+def _log_density(
+    family: CovarianceFamily, place: Float[Tensor, "d"], p: Parameters, x: Tensor
+) -> Tensor:
+    del x
+    return _logits(family, p, place.expand(len(p.means), 1, -1)).logsumexp(1)[:, 0]
+
+
+def _same_component(family: CovarianceFamily, p: Parameters, x: Tensor) -> Tensor:
+    return _logits(family, p, x[:, :2]).softmax(1).prod(2).sum(1)
