@@ -189,36 +189,36 @@ def ecr(held: Memberships, labels: Int[Tensor, "s m"] | None = None) -> Order:
     return cheapest(-shared, held.unchanged, TIE * float(held.weight.sum()))
 
 
-def pivotal(held: Memberships, family: CovarianceFamily, parameters: Parameters) -> Order:
+def pivotal(
+    held: Memberships, family: CovarianceFamily, parameters: Parameters, unit: Float[Tensor, "d"]
+) -> Order:
     """The order in which the parameters of the components are closest to those of the pivot.
 
-    They are the weight, the means, the logarithms of the standard deviations, and the
-    correlations, each in units of its standard deviation over all draws and components.
+    They are the weight, the means in these units, the logarithms of the standard deviations, and
+    the correlations: none depends on the data's own units, and their squared differences are added.
 
     Source: Marin, Mengersen & Robert (2005), algorithm 2, with units.
     """
-    values = _descriptions(family, parameters)
-    spread, centre = torch.std_mean(values, (0, 1), correction=0)
-    values = values - centre
-    values = values[..., spread > 0] / spread[spread > 0]
-    distance = torch.cdist(values, values[held.best]).square().cpu()
+    values = _descriptions(family, parameters, unit)
+    values = values - values[held.best].mean(0)
+    distance = torch.cdist(values, values[held.best].expand_as(values)).square().cpu()
     return cheapest(distance, held.unchanged, TIE)
 
 
-def _descriptions(family: CovarianceFamily, parameters: Parameters) -> Float[Tensor, "s k q"]:
+def _descriptions(
+    family: CovarianceFamily, parameters: Parameters, unit: Float[Tensor, "d"]
+) -> Float[Tensor, "s k q"]:
     """Weight, means, log standard deviations and correlations of every component."""
     k, d = parameters.means.shape[1:]
+    below = torch.tril_indices(d, d, -1)
     parts = []
-    for factor in parameters.factor.split(
-        DRAWS_AT_ONCE
-    ):  # dense matrices of all draws may be large
+    for factor in parameters.factor.split(DRAWS_AT_ONCE):  # dense matrices of all may be large
         dense = family.dense(factor, d)
         sd = dense.diagonal(dim1=-2, dim2=-1).sqrt()
-        below = torch.tril_indices(d, d, -1)
         correlations = (dense / sd[..., None] / sd[..., None, :])[..., below[0], below[1]]
         parts.append(torch.cat([sd.log(), correlations], -1).expand(-1, k, -1))
     weights = parameters.log_weights.exp()[..., None]
-    return torch.cat([weights, parameters.means, torch.cat(parts)], -1)
+    return torch.cat([weights, parameters.means / unit, torch.cat(parts)], -1)
 
 
 def ordered(draws: Mapping[str, Tensor], family: CovarianceFamily, by: Key) -> Order:

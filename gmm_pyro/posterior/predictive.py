@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -164,8 +165,8 @@ def _densities(
 def _summary(densities: Float[Tensor, "s n"], prob: float) -> Float[Tensor, "3 n"]:
     """Mean, lower and upper quantile over the draws."""
     tail = (1 - prob) / 2
-    ends = torch.tensor([tail, 1 - tail], dtype=densities.dtype, device=densities.device)
-    return torch.cat([densities.mean(0, keepdim=True), torch.quantile(densities, ends, dim=0)])
+    ends = np.quantile(densities.cpu().numpy(), [tail, 1 - tail], axis=0)  # torch's sorts it all
+    return torch.cat([densities.mean(0, keepdim=True), torch.from_numpy(ends).to(densities)])
 
 
 # ---------------------------------------------------------------------- new points

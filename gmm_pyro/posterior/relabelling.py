@@ -72,7 +72,7 @@ def _aligned(posterior: Posterior, held: Memberships, method: str) -> Order:
         return stephens(held)
     if method == "ecr":
         return ecr(held, _labels(posterior, held.rows))
-    return pivotal(held, posterior.family, posterior.parameters())
+    return pivotal(held, posterior.family, posterior.parameters(), posterior.observations.scale)
 
 
 def _labels(posterior: Posterior, rows: Int[Tensor, "m"]) -> Int[Tensor, "s m"] | None:
