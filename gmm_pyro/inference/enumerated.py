@@ -174,8 +174,9 @@ def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[
         loss = _loss(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
         elbo = -float(loss.loss(program.run, guide, task.observations.x, **weights_of(task)))
         with torch.no_grad():
+            found: dict[str, Tensor] = {}
             if ours:
-                centre, draws = _centre_and_draws(task, program, guide)
+                centre, draws, found["log_q"] = _centre_and_draws(task, program, guide)
             else:
                 draws = _draws(task, program, guide)
                 centre = density.unconstrain(draws).mean(0, keepdim=True)
@@ -191,6 +192,7 @@ def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[
             density.observations,
             independent=True,
         ),
+        diagnostics=found,
     )
 
 
@@ -324,19 +326,20 @@ def _minibatch(task: Task) -> dict[str, Any]:
 
 def _centre_and_draws(
     task: Task, program: Program, guide: Any
-) -> tuple[Float[Tensor, "1 m"], dict[str, Tensor]]:
-    """The log density's vector at the centre of a Gaussian guide, and draws of every site."""
+) -> tuple[Float[Tensor, "1 m"], dict[str, Tensor], Float[Tensor, "s"]]:
+    """The log density's vector at the centre of a Gaussian guide; draws, and their log density."""
     from pyro.infer.autoguide import AutoNormal
 
     if isinstance(guide, AutoNormal):
         parts = [guide._get_loc_and_scale(name) for name in program.site_names]
         loc, scale = (torch.cat([t.flatten() for t in ts]) for ts in zip(*parts, strict=True))
-        gaussian = torch.distributions.Normal(loc, scale)
+        gaussian = torch.distributions.Independent(torch.distributions.Normal(loc, scale), 1)
     else:
         gaussian = guide.get_posterior()
-    vectors = torch.cat([gaussian.mean[None], gaussian.sample((task.options.n_draws,))])
-    vectors = program.origin + program.unit * vectors
-    return vectors[:1], program.density.constrain(vectors[1:])
+    drawn = gaussian.sample((task.options.n_draws,))
+    log_q = gaussian.log_prob(drawn) - program.unit.log().sum()
+    vectors = program.origin + program.unit * torch.cat([gaussian.mean[None], drawn])
+    return vectors[:1], program.density.constrain(vectors[1:]), log_q
 
 
 def _draws(task: Task, program: Program, guide: Callable[..., Any]) -> dict[str, Tensor]:

@@ -10,6 +10,7 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -29,6 +30,7 @@ from .kmeans import KMeansOptions, fit_kmeans
 from .laplace import LaplaceOptions, fit_laplace
 from .map import MAPOptions, fit_map
 from .nuts import NUTSOptions, fit_nuts
+from .sampling import log_ratios
 from .svi import SVIOptions, fit_svi
 from .task import FitWarning, Options, Outcome, Status, Task
 
@@ -110,6 +112,23 @@ class Fit:
         """The component of every point: k-means' own clusters, else the most probable component."""
         own: torch.Tensor | None = self.diagnostics.get("labels")
         return self.mixture.predict(self.observations.x) if own is None else own
+
+    @cached_property
+    def k_hat(self) -> float | None:
+        """Pareto k-hat of the draws of an approximation (svi, laplace), None for other methods.
+
+        Below 0.7, importance weights could turn them into draws from the posterior near the mode;
+        above, means and deviations are not to be trusted (Vehtari et al. 2024).
+        """
+        log_q = self.diagnostics.get("log_q")
+        if log_q is None or self.posterior is None:
+            return None
+        from ..inference_data import psis_k_hat
+
+        with one_thread_a_product():
+            density = self.model.log_density(self.observations)
+            ratios = log_ratios(density, self.posterior, log_q)
+        return psis_k_hat(ratios.cpu().numpy())
 
     def to_arviz(self) -> Any:
         """The fit as ArviZ InferenceData (0.x) or DataTree (1.x).

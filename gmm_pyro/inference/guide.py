@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,18 @@ from torch.distributions import (
 )
 
 from .curvature import inverse, widths
+
+
+class OverVectors(Protocol):
+    """What is asked of a guide's distribution, in nats."""
+
+    def log_prob(self, value: Float[Tensor, "s m"], /) -> Float[Tensor, "s"]:
+        """Log density of vectors."""
+        ...
+
+    def entropy(self) -> Float[Tensor, ""]:
+        """Entropy."""
+        ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,8 +67,8 @@ class Guide(ABC):
         """Draws as a differentiable function of the parameters."""
 
     @abstractmethod
-    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
-        """The guide as a torch distribution over vectors of shape (m,)."""
+    def distribution(self, vector: Float[Tensor, "p"]) -> OverVectors:
+        """The guide as a distribution over vectors of shape (m,)."""
 
 
 @dataclass(frozen=True, eq=False)

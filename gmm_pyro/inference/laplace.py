@@ -24,7 +24,6 @@ from ..posterior import Posterior
 from .curvature import inverse
 from .hessian import hessian
 from .optimise import em_start, find_mode
-from .sampling import log_ratios
 from .task import Options, Outcome, Run, Task, check_count, progress_bar
 
 LARGEST = 2_000  # unconstrained numbers, above which a Hessian would not fit in memory
@@ -105,7 +104,7 @@ def _at_mode(task: Task, density: LogDensity, mode: Run[Tensor]) -> Outcome:
         ),
         diagnostics={
             "log_evidence": evidence if is_peak else math.nan,
-            "log_ratios": log_ratios(density, vectors, log_q),
+            "log_q": log_q,
         },
     )
 

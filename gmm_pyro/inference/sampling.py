@@ -103,11 +103,12 @@ def stacked(draws: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
 
 @torch.no_grad()
 def log_ratios(
-    density: LogDensity, vectors: Float[Tensor, "s m"], log_q: Float[Tensor, "s"]
+    density: LogDensity, posterior: Posterior, log_q: Float[Tensor, "s"]
 ) -> Float[Tensor, "s"]:
-    """log p(v, x) - log q(v) of draws from an approximation q: their importance weights."""
-    parts = [density(part) for part in vectors.split(DRAWS_AT_ONCE)]
-    return torch.cat(parts) - log_q
+    """log p(v, x) - log q(v) in nats of draws from an approximation q: their importance weights."""
+    sites = {name: values.flatten(0, 1) for name, values in posterior.draws.items()}
+    vectors = density.unconstrain(sites)
+    return torch.cat([density(part) for part in vectors.split(DRAWS_AT_ONCE)]) - log_q
 
 
 @torch.no_grad()

@@ -29,9 +29,10 @@ from .curvature import curvature
 from .enumerated import Engine, check_engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
 from .optimise import climb, em_start, find_mode
+from .structured import structured_at_mode
 from .task import Options, Outcome, Run, Task, check_batch_and_rate, check_count, progress_bar
 
-GUIDES = ("normal", "multivariate", "low_rank")
+GUIDES = ("normal", "multivariate", "low_rank", "structured")
 FIXED_DRAWS = 256  # draws that stay the same from step to step, at least
 MODE_TOLERANCE = 1e-8  # nats a point, for the mode that the guide starts from
 PARTICLES = 16  # draws a step
@@ -43,7 +44,8 @@ class SVIOptions(Options):
     """Options of variational inference.
 
     Attributes:
-        guide: "normal", "multivariate" or "low_rank"; with the enumerated engine also a guide of
+        guide: "normal", "multivariate", "low_rank", or "structured" for Dirichlet weights and a
+            multivariate normal for each component; with the enumerated engine also a guide of
             Pyro's: an AutoGuide class, or a function or module with the model's arguments.
         engine: "collapsed", or "enumerated" for Pyro's SVI with TraceEnum_ELBO.
         n_particles: fresh draws a step, for Adam. If None, the collapsed engine takes at least 256
@@ -69,6 +71,8 @@ class SVIOptions(Options):
         check_count("n_draws", self.n_draws, 1)
         check_count("n_particles", PARTICLES if self.n_particles is None else self.n_particles, 1)
         check_batch_and_rate(self.batch_size, self.rate)
+        if self.guide == "structured" and self.engine == "enumerated":
+            raise ValueError("guide='structured' is for the collapsed engine; Pyro has no such one")
         named = isinstance(self.guide, str) or self.engine == "collapsed"
         if named and self.guide not in GUIDES:
             raise ValueError(
@@ -95,14 +99,16 @@ def fit_svi(task: Task) -> Outcome:
         )
         mode = start.then(mode)
         shape = curvature(density, mode.state, seed=task.options.seed)
-        guide = guide_at_mode(task.options.guide, mode.state[0], shape)
+        guide = _guide(task, density, mode.state[0], shape)
         ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws
         run = mode.then(ascent(task, density, guide, bar, mode.allows(task.options.max_steps)))
     with torch.no_grad():
         judges = _matched_noise(task.generator(3), guide, _enough_draws(guide))
         objective = float(elbo(density, guide, run.state, judges))
         noise = _noise(task.generator(2), guide, task.options.n_draws)
-        draws = density.constrain(guide.draws(run.state, noise))
+        vectors = guide.draws(run.state, noise)
+        log_q = guide.distribution(run.state).log_prob(vectors)
+        draws = density.constrain(vectors)
         centre = density.constrain(guide.location(run.state)[None])
     return Outcome(
         parameters=density.parameters(centre),
@@ -116,7 +122,17 @@ def fit_svi(task: Task) -> Outcome:
             density.observations,
             independent=True,
         ),
+        diagnostics={"log_q": log_q},
     )
+
+
+def _guide(
+    task: Task, density: LogDensity, mode: Float[Tensor, "m"], shape: Float[Tensor, "m m"]
+) -> Guide:
+    """The guide of the task's choice, started from a quadratic approximation at the mode."""
+    if task.options.guide == "structured":
+        return structured_at_mode(density, mode, shape)
+    return guide_at_mode(task.options.guide, mode, shape)
 
 
 def elbo(
