@@ -109,8 +109,8 @@ class Calibration:
 
         `mean_rank` is a share of the draws, 0.5 if calibrated: below it, the draws are too large.
         `rank_spread` is how far ranks are from the middle, in units of the uniform distribution's
-        standard deviation: above 1, the draws lie too close together. `largest_difference` is that of the ECDF, with
-        its sign.
+        standard deviation: above 1, the draws lie too close together. `largest_difference` is
+        that of the ECDF, with its sign.
         """
         import pandas as pd
 

@@ -6,10 +6,12 @@ apart; a cluster has the same colour in all pictures that are given the same lab
 is the only one that imports matplotlib.
 """
 
+from .calibration import calibration
 from .fits import comparison_figure, comparison_figures, parameter_errors, settle, traces
 from .mixtures import clusters, density, responsibilities, scatter
 
 __all__ = [
+    "calibration",
     "clusters",
     "comparison_figure",
     "comparison_figures",

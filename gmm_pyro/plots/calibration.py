@@ -1,0 +1,109 @@
+"""The picture of a simulation-based calibration."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Protocol
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from . import parts
+
+COLUMNS = 5  # most panels in a row
+WIDTH, HEIGHT = 1.9, 1.6  # of a panel, in inches
+MARGIN = 0.5  # beside and below the panels, in inches
+RIGHT, WRONG = parts.COLOURS[0], parts.COLOURS[4]
+
+
+class Banded(Protocol):
+    """Places, and between which differences a curve should lie there."""
+
+    @property
+    def places(self) -> Tensor:
+        """Between 0 and 1, shape (z,)."""
+
+    @property
+    def lower(self) -> Tensor:
+        """Smallest differences, shape (z,)."""
+
+    @property
+    def upper(self) -> Tensor:
+        """Largest differences, shape (z,)."""
+
+
+class Ranked(Protocol):
+    """What the picture needs to know of a calibration."""
+
+    @property
+    def ecdf_difference(self) -> Mapping[str, Tensor]:
+        """Curves by quantity, shape (z,)."""
+
+    @property
+    def band(self) -> Banded:
+        """Where they should lie."""
+
+    @property
+    def passes(self) -> Mapping[str, bool]:
+        """Whether they do."""
+
+
+def calibration(calibration: Ranked, figure: Figure | None = None) -> Figure:
+    """Draw how far the ranks of each quantity are from uniform, in a small panel each.
+
+    A curve is the share of ranks below a place, less what it should be, within the band that the
+    whole curve of a right posterior leaves only at the failure rate. A posterior that is too narrow
+    has a hill and then a valley; one that is too wide, a valley and then a hill; one that is
+    shifted, a single hill or valley.
+
+    Args:
+        calibration: what `gmm_pyro.calibration.simulation_based_calibration` returned.
+        figure: an empty figure to draw in; a new one of pyplot's if there is none.
+
+    Returns:
+        The figure.
+
+    Source: Säilynoja, Bürkner & Vehtari (2022).
+    """
+    figure = figure or _new_figure()
+    curves, band, passes = calibration.ecdf_difference, calibration.band, calibration.passes
+    panels = _panels(figure, len(curves))
+    for (name, curve), ax in zip(curves.items(), panels, strict=True):
+        _draw(ax, curve, band, RIGHT if passes[name] else WRONG)
+        outside = "" if passes[name] else " ✗"
+        ax.set_title(name.replace("_", " ") + outside, fontsize="medium")
+    figure.supxlabel("rank of the truth, as a share of the draws", fontsize="medium")
+    figure.supylabel("ECDF less uniform", fontsize="medium")
+    return figure
+
+
+def _draw(ax: Axes, curve: Tensor, band: Banded, colour: str) -> None:
+    """One curve in its band, both zero at either end."""
+    places = [0.0, *band.places.tolist(), 1.0]
+    lower, upper, middle = ([0.0, *v.tolist(), 0.0] for v in (band.lower, band.upper, curve))
+    ax.fill_between(places, lower, upper, color="0.88", linewidth=0)
+    ax.axhline(0, color=parts.GREY, linewidth=0.6)
+    ax.plot(places, middle, color=colour, linewidth=1.4)
+    ax.set_xlim(0, 1)
+    ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
+
+
+def _new_figure() -> Figure:
+    import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
+
+    return plt.figure(layout="constrained")
+
+
+def _panels(figure: Figure, count: int) -> list[Axes]:
+    """Panels on shared axes, in rows of about the same length."""
+    rows = math.ceil(count / COLUMNS)
+    columns = math.ceil(count / rows)
+    figure.set_size_inches(WIDTH * columns + MARGIN, HEIGHT * rows + MARGIN)
+    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+    for ax in grid.flat[count:]:
+        ax.remove()
+    for ax in grid.flat[max(0, count - columns) : count]:
+        ax.tick_params(labelbottom=True)  # also above an empty place
+    return list(grid.flat[:count])
