@@ -57,7 +57,9 @@ def to_arviz(fit: Fit, *, n_prior_draws: int = PRIOR_DRAWS) -> Any:
     - `observed_data`: x. Univariate data have no dimension `feature` here nor in what is
       predicted, as the PIT of ArviZ's leave-one-out needs them.
 
-    Attributes of the object and of `posterior` say how the fit was made.
+    Attributes of the object and of `posterior` say how the fit was made. Correlations of a feature
+    with itself are always 1, and the number of filled components may be constant: leave them out
+    of rank plots, `var_names=["~correlations", "~filled_components"]`.
 
     Args:
         fit: the fit.

@@ -6,7 +6,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ..kernels import Theta, theta_of
@@ -15,7 +15,7 @@ from ..posterior import Posterior
 from ..reduction import reduce, softmax
 from ..threads import one_thread_a_product
 
-DRAWS_AT_ONCE = 64  # parameter sets in one pass over the data
+DRAWS_AT_ONCE = 256  # parameter sets in one pass over the data
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,13 +27,14 @@ class Quantities:
         log_likelihood: their sum, times sample weights if any, shape (s,).
         entropy: of the assignment, in nats: the sum over the points, with their sample weights, of
             the entropy of their responsibilities, shape (s,).
-        filled_components: components that are the most probable one of a point, shape (s,).
+        filled_components: number of components that are the most probable one of a point, shape
+            (s,); in floating point, since ArviZ cannot draw whole numbers that are all the same.
     """
 
     pointwise: Float[Tensor, "s n"]
     log_likelihood: Float[Tensor, "s"]
     entropy: Float[Tensor, "s"]
-    filled_components: Int[Tensor, "s"]
+    filled_components: Float[Tensor, "s"]
 
 
 def quantities(posterior: Posterior) -> Quantities:
@@ -78,6 +79,5 @@ def _evaluate(observations: Observations, theta: Theta) -> Quantities:
     log_norm = reduce(observations, theta, assign).log_norm
     if observations.sample_weight is not None:
         entropy = entropy * observations.sample_weight
-    return Quantities(
-        pointwise, log_norm, entropy.double().sum(1), torch.stack(filled).any(0).sum(1)
-    )
+    n_filled = torch.stack(filled).any(0).double().sum(1)
+    return Quantities(pointwise, log_norm, entropy.double().sum(1), n_filled)
