@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .datasets import Dataset
     from .model import MixtureModel
 
-METHODS = "kmeans, em, gradient, map, svi"
+METHODS = "kmeans, em, map, laplace, svi, gibbs"
 DATASETS = "three-clusters, bimodal, make-mixture, anisotropic, tight-and-diffuse, iris or wine"
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
@@ -93,6 +93,10 @@ def compare(
     out: Annotated[
         Path, typer.Option(help="Folder for the table, the pictures and the mixtures.")
     ] = Path("results"),
+    save_posteriors: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool,
+        typer.Option("--save-posteriors", help="Write draws to posteriors/METHOD.nc, for ArviZ."),
+    ] = False,
 ) -> None:
     """Fit one model by several methods, and compare the results."""
     from .comparison import compare as run
@@ -106,7 +110,7 @@ def compare(
     comparison = run(model, dataset, names, seed=seed, test_size=test_size, progress=True)
     _print_table(comparison, model)
     _print_remarks(comparison)
-    _print_written(comparison.save(out), out)
+    _print_written(comparison.save(out, posteriors=save_posteriors), out)
     raise typer.Exit(_exit_code(comparison))
 
 
@@ -174,7 +178,7 @@ def _n_components(dataset: Dataset) -> int:
 def _print_table(comparison: Comparison, model: MixtureModel) -> None:
     from rich.console import Console
 
-    from .terminal import terminal_table
+    from .terminal import OF_POSTERIORS, terminal_table
 
     console, data = Console(highlight=False), comparison.dataset
     size = f"{_count(data.n, 'point')}, {_count(data.d, 'feature')}"
@@ -182,6 +186,13 @@ def _print_table(comparison: Comparison, model: MixtureModel) -> None:
     console.print(f"{data.name}: {size}; {shape}\n", soft_wrap=True)
     console.print(terminal_table(comparison.table, console.width))
     console.print()
+    drawn = comparison.table[comparison.table["ess"].notna()]
+    if len(drawn):
+        reference = comparison.reference
+        against = "" if reference is None else f"; errors in standard deviations of {reference}"
+        console.print(f"posteriors{against}\n", soft_wrap=True)
+        console.print(terminal_table(drawn, console.width, OF_POSTERIORS))
+        console.print()
 
 
 def _print_remarks(comparison: Comparison) -> None:
@@ -195,9 +206,13 @@ def _print_remarks(comparison: Comparison) -> None:
 
 def _print_written(files: list[Path], out: Path) -> None:
     kinds = [path.suffix for path in files]
-    pictures = _count(kinds.count(".png"), "picture")
-    mixtures = _count(kinds.count(".json"), "mixture")
-    typer.echo(f"wrote comparison.csv, {pictures} and {mixtures} to {out}")
+    counted = [
+        _count(kinds.count(suffix), noun)
+        for suffix, noun in ((".png", "picture"), (".json", "mixture"), (".nc", "posterior"))
+        if suffix != ".nc" or suffix in kinds
+    ]
+    *first, last = ["comparison.csv", *counted]
+    typer.echo(f"wrote {', '.join(first)} and {last} to {out}")
 
 
 def _count(number: int, noun: str) -> str:

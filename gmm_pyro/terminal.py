@@ -48,41 +48,56 @@ COLUMNS = (
     Column("kl_to_truth", "KL", ".4f", 5),
 )
 
+OF_POSTERIORS = (
+    Column("posterior_mean_error", "error", ".3f", 1),
+    Column("posterior_sd_ratio", "sd ratio", ".3f", 2),
+    Column("coverage", "coverage", ".0%", 6),
+    Column("r_hat", "R-hat", ".3f", 3),
+    Column("ess", "ESS", ".0f", 4),
+    Column("ess_per_second", "ESS/s", ".0f", 5),
+    Column("elpd_loo", "elpd", ".1f", 7),
+    Column("elpd_standard_error", "± se", ".1f", 9),
+    Column("k_hat", "k-hat", ".2f", 8),
+)
 
-def terminal_table(table: pd.DataFrame, width: int) -> Table:
-    """A comparison's table, as many columns as fit into so many characters."""
+
+def terminal_table(table: pd.DataFrame, width: int, columns: tuple[Column, ...] = COLUMNS) -> Table:
+    """A comparison's table, as many of the columns as fit into so many characters."""
     from rich import box
     from rich.table import Table
 
-    columns = columns_that_fit(table, width)
+    shown = columns_that_fit(table, width, columns)
     padding = (0, GAP - 1, 0, 0)  # the box puts one more blank between columns
     result = Table(box=box.SIMPLE_HEAD, padding=padding, pad_edge=False, show_edge=False)
-    for header in columns:
+    for header in shown:
         is_text = header in ("method", "status")
         result.add_column(header, justify="left" if is_text else "right", no_wrap=True)
-    for row in zip(*columns.values(), strict=True):
+    for row in zip(*shown.values(), strict=True):
         result.add_row(*row)
     return result
 
 
-def columns_that_fit(table: pd.DataFrame, width: int) -> dict[str, list[str]]:
+def columns_that_fit(
+    table: pd.DataFrame, width: int, columns: tuple[Column, ...] = COLUMNS
+) -> dict[str, list[str]]:
     """Cells by header: what matters most, as far as there is room; columns without values do not.
 
     Args:
         table: one row a method, by name, as `Comparison.table`.
         width: how many characters a line has.
+        columns: what there is to show, in its order.
     """
     words = {"method": list(table.index), "status": [brief(text) for text in table["status"]]}
     room = width - sum(_width(header, cells) for header, cells in words.items())
     numbers = {}
-    for column in sorted(COLUMNS, key=lambda column: column.rank):
+    for column in sorted(columns, key=lambda column: column.rank):
         cells = column.cells(table)
         if any(cells):
             room -= _width(column.header, cells)
             if room < 0:
                 break
             numbers[column.header] = cells
-    headers = [column.header for column in COLUMNS]
+    headers = [column.header for column in columns]
     return words | {header: numbers[header] for header in headers if header in numbers}
 
 

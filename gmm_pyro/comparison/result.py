@@ -36,10 +36,21 @@ class Comparison:
             probable components against the labels; the errors are those of
             `metrics.parameter_errors`; `kl_to_truth` is the Kullback-Leibler divergence from the
             truth in nats, by Monte Carlo.
+
+            Methods with draws also have, over all weights, means and standard deviations of the
+            components: `posterior_mean_error`, the root mean square of (mean - mean of the
+            reference) / (standard deviation of the reference); `posterior_sd_ratio`, the geometric
+            mean of standard deviation / that of the reference; `coverage`, the share of the true
+            numbers that lie in their central 90 % intervals; `r_hat`, the largest, `ess`, the
+            smallest effective number of draws (with the log-likelihood among the quantities);
+            `elpd_loo` of all points by leave-one-out, in nats; and `k_hat`, the Pareto k-hat of
+            approximations, which are not to be trusted above 0.7.
         fits: the fits that were made, by name.
         dataset: the data that were fitted.
         held_out: other data of the same kind, or None.
         notes: what the methods warned of, by name; those without warnings are left out.
+        reference: name of the fit whose posterior the others are held against, an exact sampler's,
+            or None.
         interrupted: whether an interrupt (Ctrl-C) ended the comparison early.
     """
 
@@ -48,6 +59,7 @@ class Comparison:
     dataset: Dataset
     held_out: Dataset | None
     notes: Mapping[str, tuple[str, ...]]
+    reference: str | None = None
     interrupted: bool = False
 
     def plot(self) -> Figure:
@@ -59,12 +71,13 @@ class Comparison:
             data.x, self.fits, data.labels, feature_names=data.feature_names
         )
 
-    def save(self, folder: str | Path) -> list[Path]:
+    def save(self, folder: str | Path, *, posteriors: bool = False) -> list[Path]:
         """Write the table, the pictures and the mixtures into a folder.
 
         These are `comparison.csv`, `figures/*.png` and `mixtures/<name>.json`, with "-" for the ":"
-        in a name. They replace those of an earlier comparison; other files in the folder stay.
-        Nothing appears in its place before everything is written.
+        in a name, and `posteriors/<name>.nc` for ArviZ if they are asked for. They replace those of
+        an earlier comparison; other files in the folder stay. Nothing appears in its place before
+        everything is written.
 
         Returns:
             The paths of the files.
@@ -76,6 +89,8 @@ class Comparison:
         folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
             self._write(Path(partial))
+            if posteriors:
+                self._write_posteriors(Path(partial) / "posteriors")
             return _move_into_place(Path(partial), folder)
 
     @one_thread_a_product()
@@ -95,6 +110,12 @@ class Comparison:
             figure.savefig(folder / "figures" / f"{name}.png", dpi=DOTS_PER_INCH)
         self.table.to_csv(folder / "comparison.csv", index=False)
 
+    def _write_posteriors(self, folder: Path) -> None:
+        folder.mkdir()
+        for name, result in self.fits.items():
+            if result.posterior is not None:
+                result.to_arviz().to_netcdf(str(folder / f"{name.replace(':', '-')}.nc"))
+
 
 def _move_into_place(partial: Path, folder: Path) -> list[Path]:
     """Move the files of one folder into another one, which loses those of an earlier comparison."""
@@ -103,10 +124,13 @@ def _move_into_place(partial: Path, folder: Path) -> list[Path]:
         (folder / path).parent.mkdir(exist_ok=True)
         os.replace(partial / path, folder / path)
     figures = [folder / "figures" / f"{name}.png" for name in FIGURES]
-    mixtures = [
-        path for path in folder.glob("mixtures/*.json") if path.stem.partition("-")[0] in METHODS
+    of_methods = [
+        path
+        for pattern in ("mixtures/*.json", "posteriors/*.nc")
+        for path in folder.glob(pattern)
+        if path.stem.partition("-")[0] in METHODS
     ]
     kept = [folder / path for path in sorted(written)]
-    for path in {*figures, *mixtures} - {*kept}:
+    for path in {*figures, *of_methods} - {*kept}:
         path.unlink(missing_ok=True)
     return kept

@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 
+from ..conjugate import ConjugatePriors
 from ..datasets import Dataset
 from ..inference.fit import Fit, fit, method_named
 from ..inference.task import FitWarning, Status
 from ..model import MixtureModel
 from ..observations import as_points, observe
+from .posteriors import posterior_scores, reference_of
 from .result import Comparison
 from .scores import scores_of, table_of
 
@@ -30,6 +32,9 @@ def compare(
     options: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Comparison:
     """Fit a model to the same data by several methods, and compare the results.
+
+    All methods have the same prior. Where the model leaves it open and one of them needs a
+    conjugate prior (gibbs), it is the default `ConjugatePriors` for all.
 
     A method that fails does not stop the others: the table has the reason in its row, and so for
     methods that an interrupt (Ctrl-C) kept from running. Warnings of fits become notes.
@@ -55,6 +60,7 @@ def compare(
         1.0
     """
     entries = _entries(methods, options or {}, {"seed": seed, "progress": progress})
+    model = _with_one_prior(model, entries)
     train, held_out = _split(_dataset(data), test_size, seed)
     observe(train.x, n_components=model.n_components)  # bad data are no method's failure
     attempts: dict[str, Attempt] = {}
@@ -65,12 +71,18 @@ def compare(
         attempts[entry.name] = attempt
         rows[entry.name] = _row(entry, attempt, train, held_out)
         interrupted = interrupted or attempt.interrupted
+    fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
+    reference = reference_of(fits)
+    for name, found in fits.items():
+        exact = None if reference is None else fits[reference]
+        rows[name] |= posterior_scores(found, exact, train.truth)
     return Comparison(
         table=table_of(rows),
-        fits={name: attempt.fit for name, attempt in attempts.items() if attempt.fit},
+        fits=fits,
         dataset=train,
         held_out=held_out,
         notes={name: attempt.notes for name, attempt in attempts.items() if attempt.notes},
+        reference=reference,
         interrupted=interrupted,
     )
 
@@ -112,6 +124,14 @@ def _entries(
         if name not in names:
             raise ValueError(f"options are for {name!r}, which is not among {', '.join(names)}")
     return [_entry(name, {**common, **options.get(name, {})}) for name in names]
+
+
+def _with_one_prior(model: MixtureModel, entries: list[Entry]) -> MixtureModel:
+    """The model with the default prior of the pickiest method, so that all have the same one."""
+    rows = [method_named(entry.method) for entry in entries]
+    if model.priors is None and any(row.priors is ConjugatePriors for row in rows):
+        return replace(model, priors=ConjugatePriors())
+    return model
 
 
 def _entry(name: str, options: Mapping[str, Any]) -> Entry:

@@ -21,6 +21,8 @@ COLUMNS = (
     *("log_likelihood", "held_out_log_density", "bic", "n_parameters"),
     *("ari", "nmi", "accuracy"),
     *("weight_error", "mean_error", "covariance_error", "kl_to_truth", "kl_standard_error"),
+    *("posterior_mean_error", "posterior_sd_ratio", "coverage", "r_hat", "ess", "ess_per_second"),
+    *("elpd_loo", "elpd_standard_error", "k_hat"),
 )
 WORDS = ("method", "engine", "status")
 COUNTS = ("steps", "n_parameters")

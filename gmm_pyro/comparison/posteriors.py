@@ -1,0 +1,113 @@
+"""How good posteriors are: against an exact sampler's, against the truth, and for themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .. import metrics
+from ..inference.fit import Fit
+from ..mixture import GaussianMixture
+from ..posterior import Posterior
+from ..threads import one_thread_a_product
+
+EXACT = ("gibbs", "nuts")  # methods that can be a reference, the preferred first
+COVERAGE = 0.9  # probability of the intervals that are held against the truth
+MOST_NUMBERS = 20_000_000  # log-likelihoods of single points that leave-one-out takes
+
+
+@dataclass(frozen=True, eq=False)
+class Marginals:
+    """Draws of the numbers that posteriors are compared by, with components in some order.
+
+    Attributes:
+        values: weights, means and standard deviations of s draws, shape (s, k (1 + 2 d)).
+    """
+
+    values: Float[Tensor, "s p"]
+
+    @classmethod
+    def of(cls, posterior: Posterior, like: GaussianMixture) -> Marginals:
+        """Of a posterior, its components in the order of a mixture's."""
+        p = posterior.parameters()
+        d = p.means.shape[-1]
+        variances = posterior.family.dense(p.factor, d).diagonal(dim1=-2, dim2=-1)
+        order = metrics.match_components(posterior.mixture(), like)
+        weights = p.log_weights.exp()[:, order]
+        scales = variances.sqrt().expand_as(p.means)[:, order]
+        parts = [weights, p.means[:, order], scales]
+        return cls(torch.cat([part.flatten(1) for part in parts], 1).cpu().double())
+
+
+def reference_of(fits: Mapping[str, Fit]) -> str | None:
+    """The name of the fit that the others' posteriors are held against: an exact sampler's."""
+    for method in EXACT:
+        for name, fit in fits.items():
+            if fit.method == method:
+                return name
+    return None
+
+
+@one_thread_a_product()
+def posterior_scores(
+    fit: Fit, reference: Fit | None, truth: GaussianMixture | None
+) -> dict[str, Any]:
+    """The numbers of one row that are about draws; those that cannot be had are left out."""
+    from ..inference_data import elpd_loo, rhat_and_ess
+
+    posterior = fit.posterior
+    if posterior is None:
+        return {}
+    convergence = rhat_and_ess(posterior)
+    elpd = elpd_loo(replace(fit, posterior=_few_enough(posterior)))
+    scores = {
+        "r_hat": convergence.r_hat,
+        "ess": convergence.ess_bulk,
+        "ess_per_second": convergence.ess_bulk / fit.seconds,
+        "elpd_loo": elpd.elpd,
+        "elpd_standard_error": elpd.se,
+        "k_hat": fit.k_hat,
+    }
+    if reference is not None and reference.posterior is not None and reference is not fit:
+        scores |= _against(reference.posterior, posterior)
+    if truth is not None and truth.n_components == posterior.n_components:
+        scores["coverage"] = _coverage(posterior, truth)
+    return scores
+
+
+def _against(reference: Posterior, posterior: Posterior) -> dict[str, float]:
+    """Errors of the marginal means and standard deviations, those of a reference being right."""
+    like = reference.mixture()
+    exact, found = (Marginals.of(p, like).values for p in (reference, posterior))
+    sd = exact.std(0)
+    error = (found.mean(0) - exact.mean(0)) / sd
+    return {
+        "posterior_mean_error": float(error.square().mean().sqrt()),
+        "posterior_sd_ratio": float((found.std(0) / sd).log().mean().exp()),
+    }
+
+
+def _coverage(posterior: Posterior, truth: GaussianMixture) -> float:
+    """Share of the truth's numbers that lie in their central intervals."""
+    values = Marginals.of(posterior, truth).values
+    tail = torch.tensor([(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], dtype=values.dtype)
+    low, high = values.quantile(tail, dim=0)
+    scales = truth.covariance_matrices().diagonal(dim1=-2, dim2=-1).sqrt()
+    parts = [truth.weights, truth.means, scales]
+    true = torch.cat([part.flatten() for part in parts]).cpu().double()
+    return float(((low <= true) & (true <= high)).double().mean())
+
+
+def _few_enough(posterior: Posterior) -> Posterior:
+    """Every so-manieth draw, where all of them at all points would be too many numbers."""
+    numbers = posterior.n_chains * posterior.n_draws * posterior.observations.n
+    every = -(-numbers // MOST_NUMBERS)
+    thinned = {name: value[:, ::every] for name, value in posterior.draws.items()}
+    return replace(
+        posterior, draws=thinned, permutation=None, statistics={}, allocations=None, kept=None
+    )
