@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before pyplot is imported: no window, no display
@@ -362,6 +363,107 @@ class TestComparisonFigure:
         assert not overlaps
         assert all(figure.bbox.padded(1).containsx(x) for box in boxes for x in (box.x0, box.x1))
         assert all(figure.bbox.padded(1).containsy(y) for box in boxes for y in (box.y0, box.y1))
+
+
+class TestPosteriors:
+    """Pictures of draws: two chains of fifty."""
+
+    def posterior(self) -> Posterior:
+        return fake_fit(DATA.truth).posterior
+
+    def switched(self) -> Posterior:
+        """The draws of the second half of each chain with two components exchanged."""
+        posterior = self.posterior()
+        draws = {name: value.clone() for name, value in posterior.draws.items()}
+        for value in draws.values():
+            value[:, 25:] = value[:, 25:, [1, 0, 2]]
+        return replace(posterior, draws=draws)
+
+    def test_the_band_lies_about_the_mean_density(self, ax) -> None:
+        posterior = self.posterior()
+        plots.density_band(posterior, ax, feature="x1", prob=0.5)
+        (mean,) = ax.lines
+        (band,) = ax.collections
+        grid = mean.get_xdata()
+        expected = posterior.density_band(grid, 0.5, feature="x1")
+        assert np.allclose(mean.get_ydata(), expected.mean)
+        corners = band.get_paths()[0].vertices
+        assert corners[:, 1].max() == pytest.approx(float(expected.upper.max()))
+        assert sum(bar.get_width() * bar.get_height() for bar in ax.patches) == pytest.approx(1)
+        assert [t.get_text() for t in ax.get_legend().texts][1] == "50% band"
+        assert ax.get_xlabel() == "x1"
+
+    def test_points_of_weight_zero_are_no_part_of_the_histogram(self, ax) -> None:
+        posterior = fake_fit(UNIVARIATE.truth).posterior
+        weight = (posterior.observations.x[:, 0] > 0).double()
+        data = replace(posterior.observations, sample_weight=weight)
+        plots.density_band(replace(posterior, observations=data), ax)
+        assert all(b.get_height() == 0 for b in ax.patches if b.get_x() + b.get_width() < 0)
+
+    def test_ellipses_of_some_draws_and_of_their_mean(self, ax) -> None:
+        posterior = self.posterior()
+        plots.posterior_ellipses(posterior, ax, n_draws=7)
+        assert len(ellipses(ax, 0.5)) == 7 * 3
+        centres = [ellipse.get_center() for ellipse in main_ellipses(ax)[::2]]
+        assert np.allclose(centres, posterior.mixture().means)
+
+    def test_densities_of_univariate_draws_are_curves(self, ax) -> None:
+        plots.posterior_ellipses(fake_fit(UNIVARIATE.truth).posterior, ax, n_draws=7)
+        assert len(ax.lines) == 8
+
+    def test_traces_are_of_the_draws_as_sampled_and_aligned(self) -> None:
+        switched, axes = self.switched(), tuple(Figure().subplots(1, 2))
+        assert plots.label_traces(switched, axes, by=("means", 1)) == axes
+        for ax, posterior in zip(axes, (switched, switched.relabel()), strict=True):
+            dots = ax.lines[:3]
+            for k, line in enumerate(dots):
+                assert np.array_equal(line.get_ydata(), posterior.draws["means"][..., k, 1].ravel())
+            assert [line.get_color() for line in dots] == list(COLOURS[:3])
+        assert [ax.get_title() for ax in axes] == ["as sampled", "aligned"]
+        assert axes[0].get_ylabel() == "means of x1"
+
+    def test_draws_that_are_aligned_are_shown_as_they_are(self) -> None:
+        ordered = self.switched().relabel("ordered", by="weights")
+        _, right = plots.label_traces(ordered, tuple(Figure().subplots(1, 2)), by="weights")
+        assert np.array_equal(right.lines[0].get_ydata(), ordered.draws["weights"][..., 0].ravel())
+
+    def test_a_number_that_components_do_not_have_is_refused(self) -> None:
+        with pytest.raises(ValueError, match="by must be one of the sites"):
+            plots.label_traces(self.posterior(), tuple(Figure().subplots(1, 2)), by="colour")
+
+    def test_pairs_are_ordered_by_cluster(self, ax) -> None:
+        posterior = self.posterior()
+        plots.co_clustering(posterior, ax)
+        (picture,) = ax.images
+        found = posterior.partition()
+        sizes = found.labels.bincount().tolist()
+        assert [t.get_text() for t in ax.get_xticklabels()] == [str(size) for size in sizes]
+        matrix = np.asarray(picture.get_array())
+        assert matrix[: sizes[0], : sizes[0]].mean() > 0.9
+        assert matrix[: sizes[0], sizes[0] :].mean() < 0.1
+        assert np.allclose(np.sort(matrix.ravel()), found.co_clustering.flatten().sort().values)
+
+    def test_of_many_points_some_are_shown(self, ax) -> None:
+        plots.co_clustering(self.posterior(), ax, max_points=20)
+        assert ax.images[0].get_array().shape == (20, 20)
+
+    @pytest.mark.parametrize("name", ["density_band", "posterior_ellipses", "co_clustering"])
+    def test_nothing_is_cut_off(self, name) -> None:
+        extra = {"feature": 0} if name == "density_band" else {}
+        ax = getattr(plots, name)(self.posterior(), **extra)
+        self.check_inside(ax.figure)
+
+    def test_nothing_of_the_traces_is_cut_off(self) -> None:
+        self.check_inside(plots.label_traces(self.switched())[0].figure)
+
+    def check_inside(self, figure: Figure) -> None:
+        figure.draw_without_rendering()
+        box = figure.get_tightbbox()
+        width, height = figure.get_size_inches()
+        assert box.x0 >= 0
+        assert box.y0 >= 0
+        assert box.x1 <= width
+        assert box.y1 <= height
 
 
 class TestStateOfMatplotlib:

@@ -9,14 +9,19 @@ is the only one that imports matplotlib.
 from .calibration import calibration
 from .fits import comparison_figure, comparison_figures, parameter_errors, settle, traces
 from .mixtures import clusters, density, responsibilities, scatter
+from .posteriors import co_clustering, density_band, label_traces, posterior_ellipses
 
 __all__ = [
     "calibration",
     "clusters",
+    "co_clustering",
     "comparison_figure",
     "comparison_figures",
     "density",
+    "density_band",
+    "label_traces",
     "parameter_errors",
+    "posterior_ellipses",
     "responsibilities",
     "scatter",
     "settle",

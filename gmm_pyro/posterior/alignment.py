@@ -233,7 +233,7 @@ def ordered(draws: Mapping[str, Tensor], family: CovarianceFamily, by: Key) -> O
         ValueError: if there is no such number.
     """
     shape = draws["weights"].shape
-    key = by(draws) if callable(by) else _entry(draws, family, by)
+    key = by(draws) if callable(by) else values_of(draws, family, by)
     if tuple(key.shape) != tuple(shape):
         raise ValueError(
             f"by must give one number a component, of shape {tuple(shape)}, got {tuple(key.shape)}"
@@ -241,10 +241,19 @@ def ordered(draws: Mapping[str, Tensor], family: CovarianceFamily, by: Key) -> O
     return key.flatten(0, 1).sort(dim=1, stable=True).indices.cpu()
 
 
-def _entry(
+def values_of(
     draws: Mapping[str, Tensor], family: CovarianceFamily, by: str | tuple[str, Any] | None
 ) -> Float[Tensor, "chain draw k"]:
-    """One entry of a site for every component: the first, if none is named."""
+    """One entry of a site for every component: the first, if none is named.
+
+    Args:
+        draws: the sites, each of shape (chain, draw, *site).
+        family: the covariance family.
+        by: a site, or a site and an index into its value of a component; None is the means.
+
+    Raises:
+        ValueError: if components have no such site of their own, or there is no such entry.
+    """
     name, index = (by or "means", None) if not isinstance(by, tuple) else by
     sites = [site for site in draws if has_components(site, family)]
     if name not in sites:

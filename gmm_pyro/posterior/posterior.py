@@ -41,7 +41,7 @@ class Posterior:
 
     Example:
         >>> import gmm_pyro as gp
-        >>> data = gp.datasets.three_clusters(n=60, seed=0)
+        >>> data = gp.datasets.make_mixture(n=60, k=3, separation=6.0)
         >>> fit = gp.fit(gp.MixtureModel(3), data.x, method="svi", n_draws=50)
         >>> posterior = fit.posterior.relabel(like=fit.mixture)
         >>> posterior.ambiguous, posterior.partition().n_clusters

@@ -1,0 +1,235 @@
+"""Pictures of posteriors: density, components, clusterings, and labels as sampled and aligned."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from torch import Tensor
+
+from ..posterior import Posterior
+from ..posterior.alignment import values_of
+from ..posterior.draws import evenly_spaced
+from ..posterior.predictive import feature_column
+from . import parts
+from .mixtures import DRAWS
+from .views import mixtures_drawn, view_of_points
+
+PLACES = 301  # at which a density is evaluated
+MARGIN = 0.15  # of the data's range, on either side
+POINTS = 400  # most points in a matrix of pairs
+DOTS = 2000  # most draws in a trace
+
+
+def density_band(
+    posterior: Posterior,
+    ax: Axes | None = None,
+    *,
+    feature: int | str | None = None,
+    prob: float = 0.94,
+) -> Axes:
+    """Draw the posterior predictive density of one feature, with a band, over a histogram.
+
+    Args:
+        posterior: draws.
+        ax: where to draw.
+        feature: name or number of the feature; only univariate data need none.
+        prob: what the band holds of the densities of the draws, at each place, with equal tails.
+
+    Raises:
+        ValueError: if there is no such feature, or prob is not between 0 and 1.
+    """
+    data = posterior.observations
+    column = feature_column(data.feature_names, feature)
+    values = data.x[:, column].detach().cpu().double()
+    low, high = float(values.min()), float(values.max())
+    margin = MARGIN * (high - low)
+    grid = torch.linspace(low - margin, high + margin, PLACES, dtype=torch.float64)
+    band = posterior.density_band(grid, prob, feature=column)
+    ax = parts.prepared(ax, view_of_points(data.x, data.feature_names, [column]))
+    weight = None if data.sample_weight is None else data.sample_weight.cpu().numpy()
+    ax.hist(
+        values.numpy(), parts.BINS, weights=weight, density=True, color=parts.GREY, alpha=0.45,
+        label="data",
+    )  # fmt: skip
+    mean, lower, upper = (t.cpu().double().numpy() for t in (band.mean, band.lower, band.upper))
+    colour, x = parts.COLOURS[0], grid.numpy()
+    ax.fill_between(x, lower, upper, color=colour, alpha=0.3, linewidth=0, label=f"{prob:.0%} band")
+    ax.plot(x, mean, color=colour, linewidth=1.5, label="posterior mean")
+    ax.set_xlim(x[0], x[-1])
+    ax.set_ylim(bottom=0)
+    ax.legend(frameon=False)
+    return ax
+
+
+def posterior_ellipses(
+    posterior: Posterior,
+    ax: Axes | None = None,
+    *,
+    features: Sequence[int | str] | None = None,
+    n_draws: int = DRAWS,
+) -> Axes:
+    """Draw the components of many draws over the points, as thin ellipses at two deviations.
+
+    The mean mixture is drawn as crosses and ellipses at one and two. Of univariate data, curves
+    are the densities of the draws and of the mean mixture, over a histogram. Colours mean
+    something where components are aligned: see `Posterior.relabel`.
+
+    Args:
+        posterior: draws.
+        ax: where to draw.
+        features: names or numbers of one or two features to show; None shows all of one or two,
+            and the first two principal axes of more.
+        n_draws: how many draws at most, evenly spaced.
+
+    Raises:
+        ValueError: if a feature does not exist.
+    """
+    data, mixture = posterior.observations, posterior.mixture()
+    view = view_of_points(data.x, data.feature_names, features)
+    ax = parts.prepared(ax, view)
+    draws = [view.mixture(draw) for draw in mixtures_drawn(posterior, mixture, n_draws)]
+    parts.draw_points(ax, view.points(data.x), None)
+    if view.is_plane:
+        colours = [parts.colour_of(number) for number in range(posterior.n_components)]
+        parts.draw_thin_ellipses(ax, draws, colours)
+        parts.draw_ellipses(ax, view.mixture(mixture), colours)
+    else:
+        parts.draw_curves(ax, view.mixture(mixture), draws)
+    # above the axes: beside them there is no room for so long a text
+    ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
+    return ax
+
+
+def label_traces(
+    posterior: Posterior,
+    axes: tuple[Axes, Axes] | None = None,
+    *,
+    by: str | tuple[str, Any] | None = None,
+) -> tuple[Axes, Axes]:
+    """Draw one number of each component over the draws: as sampled, and with labels aligned.
+
+    Args:
+        posterior: draws; they are aligned by `relabel()` if they have not been.
+        axes: where to draw the draws as they were sampled, and aligned.
+        by: which number: a site, or a site and an index into it, as ("means", 1); the first entry
+            of a site alone. None is the mean of the first feature.
+
+    Raises:
+        ValueError: if there is no such number.
+    """
+    aligned = posterior.relabel() if posterior.permutation is None else posterior
+    left, right = axes or _pair()
+    name, ambiguous = _name(posterior, by), aligned.ambiguous
+    note = "" if not ambiguous else f" ({ambiguous:.0%} ambiguous)"
+    for ax, draws, title in ((left, aligned.raw(), "as sampled"), (right, aligned, "aligned")):
+        values = values_of(draws.draws, draws.family, by).detach().cpu().double()
+        _dots(ax, values)
+        ax.set(title=title, xlabel="draw", ylabel=name)
+    right.set_title("aligned" + note)
+    right.set_ylabel("")
+    _draw_dots_key(right, posterior.n_components)
+    return left, right
+
+
+def _pair() -> tuple[Axes, Axes]:
+    """Two axes beside each other in a new figure of pyplot's."""
+    import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
+
+    left, right = plt.subplots(1, 2, sharey=True, layout="constrained", figsize=(9.0, 3.6))[1]
+    return left, right
+
+
+def _name(posterior: Posterior, by: str | tuple[str, Any] | None) -> str:
+    """What the number is called."""
+    site, index = by if isinstance(by, tuple) else (by or "means", None)
+    width = posterior.draws[site].ndim - 3 if site in posterior.draws else 0
+    place = index if isinstance(index, tuple) else (0 if index is None else index,) * width
+    names = ", ".join(posterior.observations.feature_names[i] for i in place)
+    return f"{site} of {names}" if names else str(site)
+
+
+def _dots(ax: Axes, values: Float[Tensor, "chain draw k"]) -> None:
+    """A dot for each draw and component, chain after chain, with a line between chains."""
+    chains, draws, k = values.shape
+    shown = evenly_spaced(draws, max(1, DOTS // chains))
+    at = (torch.arange(chains)[:, None] * draws + shown).flatten()
+    for component in range(k):
+        ax.plot(
+            at.numpy(),
+            values[:, shown, component].flatten().numpy(),
+            ".",
+            markersize=3,
+            markeredgewidth=0,
+            color=parts.colour_of(component),
+            rasterized=len(at) > parts.MANY,
+        )
+    for chain in range(1, chains):
+        ax.axvline(chain * draws - 0.5, color=parts.GREY, linewidth=0.8)
+    ax.set_xlim(-0.5, chains * draws - 0.5)
+
+
+def _draw_dots_key(ax: Axes, k: int) -> None:
+    """A legend whose dots are large enough to see their colours."""
+    dots = [
+        Line2D([], [], linestyle="", marker="o", color=parts.colour_of(i), label=str(i))
+        for i in range(k)
+    ]
+    parts.draw_key(ax, "component", dots)
+
+
+def co_clustering(
+    posterior: Posterior, ax: Axes | None = None, *, loss: str = "vi", max_points: int = POINTS
+) -> Axes:
+    """Draw how probably points share a component: a matrix, ordered by the best partition.
+
+    Lines separate the clusters of the partition, the largest first. Within one, those points come
+    first that are together with the others most surely.
+
+    Args:
+        posterior: draws; how their components are labelled plays no part.
+        ax: where to draw.
+        loss: what the partition minimises: see `Posterior.partition`.
+        max_points: how many points at most, evenly spaced among the data.
+
+    Raises:
+        ValueError: if there is no such loss.
+    """
+    rows = evenly_spaced(posterior.observations.n, max_points)
+    found = posterior.partition(loss, rows=rows)
+    order = _by_cluster(found.labels, found.co_clustering)
+    ax = ax or parts.new_axes()
+    together = found.co_clustering[order][:, order].numpy()
+    picture = ax.imshow(together, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
+    ends = found.labels.bincount().cumsum(0).numpy()
+    for end in ends[:-1]:
+        ax.axhline(end - 0.5, color=parts.DARK, linewidth=0.6)
+        ax.axvline(end - 0.5, color=parts.DARK, linewidth=0.6)
+    _mark_clusters(ax, ends)
+    bar = ax.figure.colorbar(picture, ax=ax, shrink=0.85)
+    bar.set_label("probability of sharing a component")
+    return ax
+
+
+def _by_cluster(labels: Int[Tensor, "n"], together: Float[Tensor, "n n"]) -> Int[Tensor, "n"]:
+    """Points cluster by cluster, the surest first."""
+    same = (labels[:, None] == labels).double()
+    sureness = (together * same).sum(1) / same.sum(1)
+    return torch.from_numpy(np.lexsort([-sureness.numpy(), labels.numpy()]))
+
+
+def _mark_clusters(ax: Axes, ends: Int[np.ndarray, "clusters"]) -> None:
+    """The number of points in each cluster, at its middle, where there is room for it."""
+    sizes = np.diff(ends, prepend=0)
+    room = sizes > 0.04 * ends[-1]
+    middles = ((ends - sizes / 2) - 0.5)[room]
+    names = [str(size) for size in sizes[room]]
+    ax.set_xticks(middles, names)
+    ax.set_yticks(middles, names)
+    ax.tick_params(length=0)
+    ax.set_xlabel("points in each cluster")
