@@ -504,7 +504,7 @@ def test_k_hat_of_ratios_that_are_no_numbers(bad: float) -> None:
 # ---------------------------------------------------------------------- files
 
 
-@every_family
+@pytest.mark.parametrize("family", ["full", "tied_spherical"])
 @every_dimension
 def test_netcdf_both_ways(family: str, d: int, tmp_path: Path) -> None:
     data, path = converted(family, d), str(tmp_path / "fit.nc")

@@ -15,7 +15,8 @@ from ..posterior import Posterior
 from ..reduction import reduce, softmax
 from ..threads import one_thread_a_product
 
-DRAWS_AT_ONCE = 256  # parameter sets in one pass over the data
+DRAWS_AT_ONCE = 256  # parameter sets in one pass over the data, at most
+NUMBERS_AT_ONCE = 1 << 23  # that a pass over the data leaves, if these are many points
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,10 +42,11 @@ def quantities(posterior: Posterior) -> Quantities:
     """The label-invariant quantities of all draws, chain after chain."""
     family, observations = posterior.family, posterior.observations
     parameters = posterior.parameters()
+    at_once = max(1, min(DRAWS_AT_ONCE, NUMBERS_AT_ONCE // observations.n))
     with one_thread_a_product():
         parts = [
             _evaluate(observations, _complete(theta_of(family, parameters[rows], observations)))
-            for rows in torch.arange(len(parameters.means)).split(DRAWS_AT_ONCE)
+            for rows in torch.arange(len(parameters.means)).split(at_once)
         ]
     names = [field.name for field in fields(Quantities)]
     return Quantities(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
