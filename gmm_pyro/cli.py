@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .datasets import Dataset
     from .model import MixtureModel
 
-METHODS = "kmeans, em, map, laplace, svi, gibbs"
+METHODS = "kmeans, em, gradient, map, laplace, svi, gibbs"
 DATASETS = "three-clusters, bimodal, make-mixture, anisotropic, tight-and-diffuse, iris or wine"
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 

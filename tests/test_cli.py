@@ -79,7 +79,8 @@ class TestHelp:
 
     def test_help_names_the_data_sets_and_methods_that_there_are(self) -> None:
         assert cli.DATASETS.replace(" or ", ", ").split(", ") == list(DATASETS)
-        assert {name.partition(":")[0] for name in cli.METHODS.split(", ")} == set(METHODS)
+        names = {name.partition(":")[0] for name in cli.METHODS.split(", ")}
+        assert names == METHODS.keys() - {"nuts"}  # which takes longer than the rest together
         for name in cli.METHODS.split(", "):
             method_named(name.partition(":")[0])
 

@@ -20,6 +20,7 @@ import torch
 from gmm_pyro import metrics
 from gmm_pyro.comparison import COLUMNS, Comparison, compare
 from gmm_pyro.comparison.scores import COUNTS, WORDS
+from gmm_pyro.conjugate import ConjugatePriors
 from gmm_pyro.datasets import Dataset, iris, make_mixture, three_clusters
 from gmm_pyro.inference.fit import METHODS, Method, fit
 from gmm_pyro.inference.task import Outcome, Status, Task
@@ -28,6 +29,10 @@ from gmm_pyro.model import MixtureModel
 
 DATA, MODEL = three_clusters(), MixtureModel(3)
 NUMBERS = [name for name in COLUMNS if name not in WORDS]
+OF_POSTERIORS = [
+    *("posterior_mean_error", "posterior_sd_ratio", "coverage", "r_hat", "ess", "ess_per_second"),
+    *("elpd_loo", "elpd_standard_error", "k_hat"),
+]
 WITHOUT_TRUTH = ["weight_error", "mean_error", "covariance_error", "kl_to_truth"]
 
 
@@ -65,6 +70,76 @@ def unlabelled(data: Dataset = DATA) -> Dataset:
     return replace(data, labels=None, truth=None)
 
 
+@pytest.fixture(scope="module")
+def posteriors() -> Comparison:
+    return compare(MODEL, DATA, ["em", "laplace", "gibbs"], options={"gibbs": {"n_draws": 500}})
+
+
+class TestPosteriors:
+    def test_gibbs_brings_its_prior_to_all(self, posteriors) -> None:
+        for name in ("laplace", "gibbs"):
+            assert isinstance(posteriors.fits[name].model.priors, ConjugatePriors)
+
+    def test_a_prior_that_was_given_stays(self) -> None:
+        priors = ConjugatePriors(mean_strength=0.5)
+        found = compare(MixtureModel(3, priors=priors), DATA, ["laplace"]).fits["laplace"]
+        assert found.model.priors.mean_strength == 0.5
+
+    def test_the_exact_sampler_is_the_reference(self, posteriors, comparison) -> None:
+        assert posteriors.reference == "gibbs"
+        assert comparison.reference is None
+
+    def test_rows_without_draws_are_empty(self, posteriors) -> None:
+        assert posteriors.table.loc["em", OF_POSTERIORS].isna().all()
+
+    def test_the_numbers_are_those_of_the_draws(self, posteriors) -> None:
+        row, fit = posteriors.table.loc["laplace"], posteriors.fits["laplace"]
+        exact = posteriors.fits["gibbs"]
+        order = metrics.match_components(fit.posterior.mixture(), exact.posterior.mixture())
+        means, right = (
+            f.posterior.parameters().means[:, o].flatten(1)
+            for f, o in ((fit, order), (exact, [0, 1, 2]))
+        )
+        of_means = (means.mean(0) - right.mean(0)) / right.std(0)
+        assert row["k_hat"] == fit.k_hat
+        assert row["ess_per_second"] == pytest.approx(row["ess"] / row["seconds"])
+        # 6 of the 15 numbers are means, and the other errors are not zero
+        assert row["posterior_mean_error"] ** 2 * 15 >= float(of_means.square().sum())
+        assert row["posterior_mean_error"] < 0.5
+        assert row["posterior_sd_ratio"] == pytest.approx(1, abs=0.15)
+
+    def test_chains_have_mixed_and_cover_the_truth(self, posteriors) -> None:
+        row = posteriors.table.loc["gibbs"]
+        assert row["r_hat"] < 1.02
+        assert row["ess"] > 500
+        assert 0.6 <= row["coverage"] <= 1  # of 15 intervals of 90 %
+        assert pd.isna(row["posterior_mean_error"])
+        assert pd.isna(row["k_hat"])
+
+    def test_the_elpd_is_near_the_held_out_density(self, posteriors) -> None:
+        row = posteriors.table.loc["gibbs"]
+        held_out = row["held_out_log_density"] * DATA.n
+        assert abs(row["elpd_loo"] - held_out) < 4 * row["elpd_standard_error"]
+
+    def test_posteriors_are_written_if_asked_for(self, posteriors, tmp_path) -> None:
+        import xarray
+
+        assert not [path for path in posteriors.save(tmp_path) if path.suffix == ".nc"]
+        written = [path for path in posteriors.save(tmp_path, posteriors=True)]
+        names = {path.name for path in written if path.suffix == ".nc"}
+        assert names == {"laplace.nc", "gibbs.nc"}
+        path = tmp_path / "posteriors" / "gibbs.nc"
+        with xarray.open_dataset(path, group="posterior", engine="h5netcdf") as read:
+            assert dict(read["means"].sizes) == {
+                "chain": 4,
+                "draw": 500,
+                "component": 3,
+                "feature": 2,
+            }
+        posteriors.save(tmp_path)
+        assert not list(tmp_path.glob("posteriors/*.nc"))
+
+
 class TestTable:
     def test_the_columns_are_the_promised_ones_in_their_order(self, comparison) -> None:
         assert list(comparison.table.columns) == [
@@ -72,6 +147,7 @@ class TestTable:
             *("held_out_log_density", "bic", "n_parameters", "ari", "nmi", "accuracy"),
             *("weight_error", "mean_error", "covariance_error", "kl_to_truth"),
             "kl_standard_error",
+            *OF_POSTERIORS,
         ]
 
     def test_a_row_for_each_method_by_its_name(self, comparison) -> None:
@@ -113,6 +189,7 @@ class TestTable:
         assert empty == {
             *("held_out_log_density", "ari", "nmi", "accuracy", "kl_standard_error"),
             *WITHOUT_TRUTH,
+            *OF_POSTERIORS,
         }
 
     def test_labels_without_a_truth_give_the_scores_of_labels(self) -> None:

@@ -24,7 +24,7 @@ from .scores import scores_of, table_of
 def compare(
     model: MixtureModel,
     data: Any,
-    methods: Sequence[str] = ("kmeans", "em", "gradient", "map", "svi"),
+    methods: Sequence[str] = ("kmeans", "em", "map", "svi", "gibbs"),
     *,
     seed: int = 0,
     test_size: float | None = None,
