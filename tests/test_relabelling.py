@@ -192,6 +192,21 @@ class TestNumbering:
         assert float(held.weight.sum()) == pytest.approx(3000, rel=1e-5)
 
 
+    def test_single_precision_and_units_far_from_one(self) -> None:
+        truth = apart()
+        x = truth.observations.x
+        single = {name: values.float() for name, values in truth.draws.items()}
+        small = {
+            name: values * (1e-60 if name in ("means", "scales") else 1.0)
+            for name, values in truth.draws.items()
+        }
+        for draws, data in ((single, observe(x, dtype="float32")), (small, observe(1e-60 * x))):
+            expected = replace(truth, draws=draws, observations=data)
+            for method in ALIGNING:
+                found = switched(expected)[0].relabel(method, like=expected.mixture())
+                assert same_draws(found, expected)
+
+
 class TestOrdered:
     @pytest.mark.parametrize(
         ("by", "key"),

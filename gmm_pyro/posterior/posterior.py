@@ -74,8 +74,8 @@ class Posterior:
         return self.draws["weights"].shape[2]
 
     def parameters(self) -> Parameters:
-        """Mixture parameters of all draws, chain after chain, as one batch of sets."""
-        sites = {name: values.flatten(0, 1) for name, values in self.draws.items()}
+        """Mixture parameters of all draws, chain after chain, as one batch of sets, in float64."""
+        sites = {name: values.flatten(0, 1).double() for name, values in self.draws.items()}
         log_weights = sites["weights"].clamp_min(TINY).log()
         return Parameters(log_weights, sites["means"], self.family.factor(sites))
 
