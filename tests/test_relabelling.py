@@ -191,7 +191,6 @@ class TestNumbering:
         assert (held.rows % 2 == 0).all()
         assert float(held.weight.sum()) == pytest.approx(3000, rel=1e-5)
 
-
     def test_single_precision_and_units_far_from_one(self) -> None:
         truth = apart()
         x = truth.observations.x
