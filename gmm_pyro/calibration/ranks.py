@@ -13,6 +13,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -69,7 +70,7 @@ class Calibration:
         """Number of data sets m."""
         return len(next(iter(self.ranks.values())))
 
-    @property
+    @cached_property
     def ecdf_difference(self) -> dict[str, Float[Tensor, "z"]]:
         """Share of the ranks below each of the band's places, less what it is expected to be."""
         places = self.band.places
@@ -78,7 +79,7 @@ class Calibration:
             for name, counts in self._counts().items()
         }
 
-    @property
+    @cached_property
     def band(self) -> Band:
         """The band that a right posterior leaves with probability failure_rate / quantities."""
         m, places = self.n_datasets, _places(self.n_draws)
@@ -86,7 +87,7 @@ class Calibration:
         curves = places, lower / m - places, upper / m - places
         return Band(*(torch.tensor(curve) for curve in curves))
 
-    @property
+    @cached_property
     def p_values(self) -> dict[str, float]:
         """Probability that the curve of a right posterior comes as far out anywhere, exactly."""
         m, n_draws = self.n_datasets, self.n_draws
@@ -97,7 +98,7 @@ class Calibration:
             for name, counts in self._counts().items()
         }
 
-    @property
+    @cached_property
     def passes(self) -> dict[str, bool]:
         """Whether each quantity stays within the band."""
         level = self.failure_rate / len(self.ranks)

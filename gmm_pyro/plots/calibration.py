@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from torch import Tensor
 
 from . import parts
@@ -50,7 +50,9 @@ class Ranked(Protocol):
         """Whether they do."""
 
 
-def calibration(calibration: Ranked, figure: Figure | None = None) -> Figure:
+def calibration(
+    calibration: Ranked, figure: Figure | SubFigure | None = None
+) -> Figure | SubFigure:
     """Draw how far the ranks of each quantity are from uniform, in a small panel each.
 
     A curve is the share of ranks below a place, less what it should be, within the band that the
@@ -60,7 +62,7 @@ def calibration(calibration: Ranked, figure: Figure | None = None) -> Figure:
 
     Args:
         calibration: what `gmm_pyro.calibration.simulation_based_calibration` returned.
-        figure: an empty figure to draw in; a new one of pyplot's if there is none.
+        figure: an empty figure, or part of one, to draw in; a new one of pyplot's if there is none.
 
     Returns:
         The figure.
@@ -96,11 +98,12 @@ def _new_figure() -> Figure:
     return plt.figure(layout="constrained")
 
 
-def _panels(figure: Figure, count: int) -> list[Axes]:
+def _panels(figure: Figure | SubFigure, count: int) -> list[Axes]:
     """Panels on shared axes, in rows of about the same length."""
     rows = math.ceil(count / COLUMNS)
     columns = math.ceil(count / rows)
-    figure.set_size_inches(WIDTH * columns + MARGIN, HEIGHT * rows + MARGIN)
+    if isinstance(figure, Figure):
+        figure.set_size_inches(WIDTH * columns + MARGIN, HEIGHT * rows + MARGIN)
     grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
     for ax in grid.flat[count:]:
         ax.remove()
