@@ -1,0 +1,203 @@
+"""Exact samplers: effective draws a second, a sweep against a step of EM, and relabelling.
+
+    python benchmarks/sampling.py [--quick]
+
+All samplers have one posterior, that of the default conjugate prior. Effective draws are the fewest
+of the log-likelihood and of the means of the components; warm-up counts, compilation does not.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import common
+import numpy as np
+import torch
+
+import gmm_pyro as gp
+from gmm_pyro.inference.gibbs import Sampler
+from gmm_pyro.inference_data.generation import dataset
+from gmm_pyro.kernels import theta_of
+from gmm_pyro.observations import observe
+from gmm_pyro.posterior import Posterior
+from gmm_pyro.reduction import maximise, reduce
+from gmm_pyro.threads import one_thread_a_product
+
+QUICK = "--quick" in sys.argv
+SMALL = gp.datasets.make_mixture(300, 2, 3, separation=3.0, seed=1).x
+MODEL = gp.MixtureModel(3, priors=gp.ConjugatePriors())
+ROUNDS = 1 if QUICK else 3
+
+Draws = dict[str, np.ndarray]  # the log-likelihood, and the means
+
+
+def fewest(draws: Draws) -> float:
+    """The smallest effective number of draws of all quantities (ArviZ's bulk ESS)."""
+    import arviz
+
+    found = arviz.ess(dataset(draws, {}, {}), method="bulk")
+    return float(min(found[name].values.min() for name in found.data_vars))
+
+
+def rate(run: Callable[[int], Draws]) -> tuple[float, float]:
+    """Effective draws a second, and seconds: medians over seeds."""
+    rates, seconds = [], []
+    for seed in range(ROUNDS):
+        started = time.perf_counter()
+        draws = run(seed)
+        seconds.append(time.perf_counter() - started)
+        rates.append(fewest(draws) / seconds[-1])
+    return statistics.median(rates), statistics.median(seconds)
+
+
+def ours(method: str, **options: Any) -> Callable[[int], Draws]:
+    """Draws of one of our samplers."""
+
+    def run(seed: int) -> Draws:
+        posterior = gp.fit(MODEL, SMALL, method, seed=seed, **options).posterior
+        return {
+            "log_likelihood": posterior.statistics["log_likelihood"].numpy(),
+            "means": posterior.draws["means"].numpy(),
+        }
+
+    run(100)  # what is imported on first use does not count
+    return run
+
+
+def numpyros(n_chains: int, n_draws: int) -> Callable[[int], Draws] | None:
+    """NumPyro's NUTS on the marginal density, compiled before it is timed."""
+    try:
+        import jax
+        import jax.numpy as jnp
+        import numpyro
+        import numpyro.distributions as dist
+        from numpyro.infer import MCMC, NUTS, init_to_value
+    except ImportError:
+        return None
+    numpyro.enable_x64()
+    numpyro.set_host_device_count(2)
+    model = MODEL.specialise(SMALL)
+    h = model.priors.hyperparameters(model.family, 3)
+    start = gp.fit(model, SMALL, "map").mixture
+    x, scale = SMALL.numpy(), h.scale.numpy()
+
+    def program() -> None:
+        weights = numpyro.sample("weights", dist.Dirichlet(h.concentration.numpy()))
+        wishart = dist.WishartCholesky(float(h.dof), rate_matrix=scale)
+        with numpyro.plate("components", 3):
+            root = numpyro.sample("root", wishart)
+            precision = root @ root.mT
+            normal = dist.MultivariateNormal(
+                h.mean.numpy(), precision_matrix=h.mean_strength * precision
+            )
+            means = numpyro.sample("means", normal)
+        components = dist.MultivariateNormal(means, precision_matrix=precision)
+        mixture = dist.MixtureSameFamily(dist.Categorical(weights), components)
+        log_likelihood = mixture.log_prob(x).sum()
+        numpyro.deterministic("log_likelihood", log_likelihood)
+        numpyro.factor("x", log_likelihood)
+
+    precision = np.linalg.inv(start.covariance_matrices().numpy())
+    values = {
+        "weights": jnp.array(start.weights.numpy()),
+        "means": jnp.array(start.means.numpy()),
+        "root": jnp.array(np.linalg.cholesky(precision)),
+    }
+    mcmc = MCMC(
+        NUTS(program, init_strategy=init_to_value(values=values)),
+        num_warmup=300,
+        num_samples=n_draws,
+        num_chains=n_chains,
+        chain_method="vectorized" if n_chains > 2 else "parallel",
+        progress_bar=False,
+    )
+
+    def run(seed: int) -> Draws:
+        mcmc.run(jax.random.PRNGKey(seed))
+        draws = mcmc.get_samples(group_by_chain=True)
+        return {name: np.asarray(draws[name]) for name in ("log_likelihood", "means")}
+
+    run(100)
+    return run
+
+
+def samplers() -> list[dict[str, Any]]:
+    """Effective draws a second of all samplers."""
+    n_draws = 200 if QUICK else 1000
+    sides: dict[str, Callable[[int], Draws] | None] = {
+        "gibbs, 16 chains": ours("gibbs", n_chains=16, n_draws=n_draws),
+        "nuts, 4 chains": ours("nuts", n_chains=4, n_draws=n_draws),
+        "nuts, 16 chains": ours("nuts", n_chains=16, n_draws=n_draws // 2),
+        "NumPyro NUTS, 2 chains": numpyros(2, n_draws),
+        "NumPyro NUTS, 16 chains": numpyros(16, n_draws // 2),
+        "Pyro NUTS, 1 chain": ours(
+            "nuts", engine="enumerated", n_chains=1, n_draws=n_draws // 5, n_warmup=100
+        ),
+    }
+    rows = []
+    for name, run in sides.items():
+        if run is not None:
+            per_second, seconds = rate(run)
+            rows.append({"sampler": name, "seconds": seconds, "ESS a second": per_second})
+    return rows
+
+
+def sweep() -> dict[str, Any]:
+    """A sweep of a Gibbs chain against a step of EM, 100,000 x 8 with 8 components."""
+    n = 10_000 if QUICK else 100_000
+    data = gp.datasets.make_mixture(n, 8, 8, separation=2.5, seed=1)
+    observations, floor = observe(data.x), torch.zeros(8, dtype=torch.float64)
+    model = gp.MixtureModel(8, priors=gp.ConjugatePriors()).specialise(observations)
+    family, p = model.family, data.truth.parameters
+
+    def allocate(parameters: Any, assign: Any) -> Any:
+        return reduce(observations, theta_of(family, parameters, observations), assign)
+
+    sampler = Sampler(family, model.priors.hyperparameters(family, 8), allocate)
+    generator = torch.Generator().manual_seed(0)
+    theta = theta_of(family, p, observations)
+
+    def step() -> None:
+        maximise(observations, theta, reduce(observations, theta), floor)
+
+    with one_thread_a_product():
+        times = common.interleaved(
+            {"gmm_pyro": lambda: sampler.sweep(p, generator), "EM": step},
+            rounds=5 if QUICK else 25,
+            warm_up=3,
+        )
+    return {
+        "what": f"a sweep / a step of EM, {n:,} x 8, k = 8",
+        "ms": common.milliseconds(times["gmm_pyro"]),
+        "against, ms": common.milliseconds(times["EM"]),
+        "ratio": 1 / common.ratio(times, "EM"),
+    }
+
+
+def relabelling() -> dict[str, Any]:
+    """4,000 draws of 1,000 points and 5 components, exchanged at random, put in order."""
+    data = gp.datasets.make_mixture(1000, 2, 5, separation=3.0, seed=1)
+    model = gp.MixtureModel(5, priors=gp.ConjugatePriors())
+    posterior: Posterior = gp.fit(model, data.x, "gibbs", n_draws=1000).posterior.raw()
+    times = common.interleaved({"gmm_pyro": posterior.relabel}, rounds=ROUNDS)
+    return {
+        "what": "relabelling 4,000 draws of 1,000 points, k = 5",
+        "ms": common.milliseconds(times["gmm_pyro"]),
+        "against, ms": "-",
+        "ratio": "-",
+    }
+
+
+def main() -> None:
+    """Print and write the tables."""
+    title = "300 x 2, k = 3: the fewest effective draws a second"
+    common.report("samplers", title, samplers())
+    common.report("sweeps", "Sweeps and relabelling: minimum / median", [sweep(), relabelling()])
+
+
+if __name__ == "__main__":
+    main()
