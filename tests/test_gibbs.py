@@ -52,7 +52,7 @@ def sample(model: MixtureModel, x: Tensor, seed: int = 0, **options: Any) -> Cha
 
     generator = torch.Generator().manual_seed(seed)
     start = draw_prior(model, CHAINS, generator)
-    chosen = GibbsOptions(**{"n_draws": 150, "n_warmup": 100, "keep_allocations": 10**6, **options})
+    chosen = GibbsOptions(**{"n_draws": 100, "n_warmup": 100, "keep_allocations": 10**6, **options})
     sampler = Sampler(model.family, prior, allocate)
     with tqdm(disable=True) as bar:
         return run_chains(sampler, start, chosen, generator, bar, len(x))

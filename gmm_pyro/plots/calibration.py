@@ -58,7 +58,7 @@ def calibration(
     A curve is the share of ranks below a place, less what it should be, within the band that the
     whole curve of a right posterior leaves only at the failure rate. A posterior that is too narrow
     has a hill and then a valley; one that is too wide, a valley and then a hill; one that is
-    shifted, a single hill or valley.
+    shifted, a single hill or valley. Dots are where a curve leaves the band.
 
     Args:
         calibration: what `gmm_pyro.calibration.simulation_based_calibration` returned.
@@ -88,6 +88,8 @@ def _draw(ax: Axes, curve: Tensor, band: Banded, colour: str) -> None:
     ax.fill_between(places, lower, upper, color="0.88", linewidth=0)
     ax.axhline(0, color=parts.GREY, linewidth=0.6)
     ax.plot(places, middle, color=colour, linewidth=1.4)
+    outside = (curve < band.lower) | (curve > band.upper)
+    ax.plot(band.places[outside].numpy(), curve[outside].numpy(), ".", color=colour, markersize=7)
     ax.set_xlim(0, 1)
     ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
 
