@@ -193,6 +193,11 @@ class Hyperparameters:
     scale: Float[Tensor, "*event"]
     mean_scale: Float[Tensor, "d"] | None
 
+    @property
+    def is_exchangeable(self) -> bool:
+        """Whether nothing tells the components apart."""
+        return bool((self.concentration == self.concentration[0]).all())
+
     def draw(
         self,
         family: CovarianceFamily,
@@ -230,27 +235,27 @@ class Hyperparameters:
     def _covariance_posterior(
         self, family: CovarianceFamily, statistics: Statistics
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """ν and Ψ given the assignments, and the means' posterior means."""
+        """ν and Ψ given the assignments, and the means' posterior means.
+
+        About the reference, Ψ + Σ z zᵀ + κ m₀ m₀ᵀ - (κ + n) mₙ mₙᵀ.
+        """
         n, kappa = statistics.counts, self.mean_strength
-        mean = statistics.first / n.clamp_min(TINY)[..., None]  # about the reference
-        offset = self.mean - statistics.reference
-        pull = family.square(mean - offset)
-        shrunk = _times(kappa * n / (kappa + n), pull)
-        within = statistics.second - _pooled(family, _times(n, family.square(mean)))
-        scale = self.scale + within + _pooled(family, shrunk)
+        prior_mean = self.mean - statistics.reference
+        strength = (n + kappa)[..., None]
+        mean = (statistics.first + kappa * prior_mean) / strength
+        gain = kappa * family.square(prior_mean) - _times(n + kappa, family.square(mean))
+        scale = self.scale + statistics.second + _pooled(family, gain)
         counts = n.sum(-1, keepdim=True) if family.tied else n
         dof = self.dof + counts * family.squares_a_point(len(self.mean))
-        share = (n / (n + kappa))[..., None]
-        return dof, scale, statistics.reference + offset + share * (mean - offset)
+        return dof, scale, statistics.reference + mean
 
     def _draw_components(
         self, family: CovarianceFamily, statistics: Statistics, generator: torch.Generator | None
     ) -> tuple[Tensor, Tensor]:
         dof, scale, centre = self._covariance_posterior(family, statistics)
         factor = family.draw_factor(dof, scale, generator)
-        noise = (
-            _normal(centre, generator) / (self.mean_strength + statistics.counts)[..., None].sqrt()
-        )
+        spread = (self.mean_strength + statistics.counts).rsqrt()
+        noise = _normal(centre, generator) * spread[..., None]
         tril = family.scale_tril(factor, len(self.mean))
         return centre + (tril @ noise[..., None])[..., 0], factor
 
@@ -306,7 +311,7 @@ class _MeansGiven:
         precisions = values["precisions"] * self.prior.mean_strength
         factor = self.family.factor({"precisions": precisions})
         mean = self.prior.mean.expand(self.n_components, -1)
-        return self.family.emission(mean, factor).to_event(1)  # type: ignore[attr-defined]
+        return self.family.emission(mean, factor, validate_args=False).to_event(1)  # type: ignore[attr-defined]
 
 
 def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:

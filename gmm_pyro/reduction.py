@@ -73,12 +73,16 @@ def categorical(seed: int, labels: Int[Tensor, "s n"] | None = None) -> Assign:
     """
 
     def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-        log_p = softmax(logits, rows)
         s, k, n = logits.shape
+        largest = logits.amax(1, keepdim=True)
+        logits.sub_(largest).clamp_(min=NEGLIGIBLE).exp_()
+        cumulative = torch.cumsum(logits, 1, out=logits)
+        total = cumulative[:, -1:].clone()
         generator = torch.Generator(logits.device).manual_seed(seed + rows.start)
         uniform = torch.rand(s, 1, n, generator=generator, dtype=logits.dtype, device=logits.device)
-        passed = torch.cumsum(logits, 1, out=logits).lt(uniform)
-        drawn = passed.sum(1, keepdim=True).clamp_(max=k - 1)  # rounding may leave a sum below 1
+        drawn = cumulative.lt(uniform.mul_(total)).sum(1, keepdim=True)
+        drawn.clamp_(max=k - 1)  # rounding may take a product up to the sum itself
+        log_p = total.log_().add_(largest).squeeze(1)
         if labels is not None:
             labels[:, rows] = drawn[:, 0]
         logits.zero_().scatter_(1, drawn, 1.0)

@@ -56,11 +56,13 @@ class Diagonal(CovarianceFamily):
         """See the base class."""
         return torch.diag_embed(factor.expand(*factor.shape[:-1], d))
 
-    def emission(self, means: Float[Tensor, "*b d"], factor: Tensor) -> Distribution:
+    def emission(
+        self, means: Float[Tensor, "*b d"], factor: Tensor, *, validate_args: bool | None = None
+    ) -> Distribution:
         """See the base class."""
         import pyro.distributions as dist  # only the Pyro program needs it
 
-        return dist.Normal(means, factor).to_event(1)
+        return dist.Normal(means, factor, validate_args=validate_args).to_event(1)
 
     def rescaled(self, factor: Tensor, scale: Float[Tensor, "d"]) -> Tensor:
         """See the base class."""

@@ -161,7 +161,9 @@ class CovarianceFamily(ABC):
         """Lower Cholesky factors of the covariance matrices."""
 
     @abstractmethod
-    def emission(self, means: Float[Tensor, "*b d"], factor: Tensor) -> Distribution:
+    def emission(
+        self, means: Float[Tensor, "*b d"], factor: Tensor, *, validate_args: bool | None = None
+    ) -> Distribution:
         """Pyro distribution of a point whose component has these parameters."""
 
     @abstractmethod

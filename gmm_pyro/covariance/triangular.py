@@ -61,11 +61,13 @@ class Full(CovarianceFamily):
         del d
         return factor
 
-    def emission(self, means: Float[Tensor, "*b d"], factor: Tensor) -> Distribution:
+    def emission(
+        self, means: Float[Tensor, "*b d"], factor: Tensor, *, validate_args: bool | None = None
+    ) -> Distribution:
         """See the base class."""
         import pyro.distributions as dist  # only the Pyro program needs it
 
-        return dist.MultivariateNormal(means, scale_tril=factor)
+        return dist.MultivariateNormal(means, scale_tril=factor, validate_args=validate_args)
 
     def rescaled(self, factor: Tensor, scale: Float[Tensor, "d"]) -> Tensor:
         """See the base class."""

@@ -45,7 +45,7 @@ class PrecisionTransform(Transform):
 
     def _call(self, x: Float[Tensor, "*b m"]) -> Float[Tensor, "*b d d"]:
         log_scale, root = _split(x)
-        return torch.cholesky_inverse(log_scale.exp()[..., None] * root)
+        return inverse_from_factor(log_scale.exp()[..., None] * root)
 
     def _inverse(self, y: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b m"]:
         factor = covariance_factor(y)
@@ -101,10 +101,16 @@ def _split(x: Float[Tensor, "*b m"]) -> tuple[Float[Tensor, "*b d"], Float[Tenso
 def covariance_factor(precision: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b d d"]:
     """Lower Cholesky factor of P⁻¹; NaN where P is not positive definite."""
     factor, failed = torch.linalg.cholesky_ex(precision)
+    covariance = inverse_from_factor(factor)
     failed = (failed != 0)[..., None, None]
-    identity = torch.eye(precision.shape[-1], dtype=factor.dtype, device=factor.device)
-    covariance = torch.cholesky_inverse(torch.where(failed, identity, factor))
     return torch.linalg.cholesky_ex(covariance)[0].masked_fill(failed, torch.nan)
+
+
+def inverse_from_factor(factor: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b d d"]:
+    """The inverse of L Lᵀ; not finite, and no error, where a diagonal entry of L is zero."""
+    identity = torch.eye(factor.shape[-1], dtype=factor.dtype, device=factor.device)
+    inverse = torch.linalg.solve_triangular(factor, identity, upper=False)
+    return inverse.mT @ inverse
 
 
 @biject_to.register(_PrecisionMatrix)  # type: ignore[untyped-decorator]
@@ -152,7 +158,7 @@ class Wishart(TorchDistribution):
             factor = draw_factors(
                 self.dof.expand(shape), self.scale.expand(*shape, *self.event_shape)
             )
-            return torch.cholesky_inverse(factor)
+            return inverse_from_factor(factor)
 
     def log_prob(self, value: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b"]:
         """Log density in nats."""

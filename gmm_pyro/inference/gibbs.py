@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -87,6 +88,11 @@ class Sampler:
     allocate: Callable[[Parameters, Assign], Statistics]
     exchange: bool = True
 
+    @cached_property
+    def is_exchangeable(self) -> bool:
+        """Whether the prior does not tell components apart."""
+        return self.prior.is_exchangeable
+
     def sweep(
         self,
         parameters: Parameters,
@@ -110,13 +116,12 @@ class Sampler:
         """
         s, k = p.log_weights.shape
         order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
-        alpha = self.prior.concentration
-        if bool((alpha != alpha[0]).any()):
+        if not self.is_exchangeable:
+            alpha = self.prior.concentration
             gain = ((alpha - 1) * (p.log_weights.gather(1, order) - p.log_weights)).sum(1)
             uniform = torch.rand(s, generator=generator, dtype=gain.dtype, device=gain.device)
-            order = torch.where(
-                (uniform.log() < gain)[:, None], order, torch.arange(k, device=order.device)
-            )
+            stay = torch.arange(k, device=order.device)
+            order = torch.where((uniform.log() < gain)[:, None], order, stay)
         chain = torch.arange(s, device=order.device)[:, None]
         factor = p.factor if self.family.tied else p.factor[chain, order]
         return Parameters(p.log_weights[chain, order], p.means[chain, order], factor)

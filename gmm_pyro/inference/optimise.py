@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..covariance import Parameters
 from ..model import LogDensity
 from .curvature import LARGEST, curvature, inverse, units
 from .em import best_run
@@ -19,17 +20,35 @@ from .task import Run, Status, Task
 
 EM_STEPS = 300  # steps of EM that a start is given: each takes a sixth of a gradient's time
 EM_TOLERANCE = 1e-6  # nats a point
+WIDENINGS = (1e-4, 1e-3, 1e-2, 1e-1)  # least shares of the data's variance that starts may have
+STEEP = 0.01  # nats that a step may promise where a climb has ended; more, and it goes on
 LEG = 20  # steps after which the curvature is taken anew
 MEMORY = 20  # past gradients that L-BFGS keeps
 
 
 def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
-    """The vector of the best EM start, a little away from the edge of the simplex."""
+    """The vector of the best EM start, a little away from the edges of the density.
+
+    Where EM has ended on a component that the prior thinks far too thin, it is made as wide as is
+    best: a climb from beyond a cliff leaps too far.
+    """
     run = best_run(task, bar, EM_TOLERANCE, EM_STEPS)
-    values = density.values(run.state.theta.parameters)
+    values = density.values(_widened(density, run.state.theta.parameters))
     values["weights"] = 0.99 * values["weights"] + 0.01 / task.model.n_components
-    vector = density.unconstrain(values).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    return Run(vector, run.history, run.status)
+    vectors = density.unconstrain(values).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    with torch.no_grad():
+        best = density(vectors).nan_to_num(nan=-math.inf).argmax()
+    return Run(vectors[best][None], run.history, run.status)
+
+
+def _widened(density: LogDensity, p: Parameters) -> Parameters:
+    """The parameters, and the same with no covariance below some shares of the data's variance."""
+    family, observations = density.model.family, density.observations
+    covariance = family.compress(family.dense(p.factor, observations.d))
+    floors = [share * observations.scale.square() for share in WIDENINGS]
+    factor = torch.cat([p.factor, *(family.fit(covariance, floor) for floor in floors)])
+    copies = [0] * len(factor)
+    return Parameters(p.log_weights[copies], p.means[copies], factor)
 
 
 def find_mode(
@@ -68,8 +87,19 @@ def find_mode(
         limit = min(LEG, max_steps - max(0, run.steps))
         leg = climb(function, run.state, basis, tolerance=tolerance, max_steps=limit, bar=bar)
         run = Run(leg.state, run.history[:-1] + leg.history, leg.status)
-        if leg.status is not Status.STEP_LIMIT or leg.steps == 0 or run.steps >= max_steps:
+        if leg.status is Status.CONVERGED and _promise(function, leg.state, basis) > STEEP:
+            run = Run(leg.state, run.history, Status.STEP_LIMIT)
+        if run.status is not Status.STEP_LIMIT or leg.steps == 0 or run.steps >= max_steps:
             return run
+
+
+def _promise(
+    function: Callable[[Tensor], Tensor], state: Float[Tensor, "1 m"], basis: Float[Tensor, "m m"]
+) -> float:
+    """Nats that a step would gain from here, if the curvature were that of the basis."""
+    vector = state.detach().requires_grad_()
+    slope = torch.autograd.grad(function(vector), vector)[0]
+    return 0.5 * float((slope @ basis).square().sum())
 
 
 def climb(
