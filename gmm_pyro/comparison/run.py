@@ -210,7 +210,9 @@ def _attempt(entry: Entry, model: MixtureModel, data: Dataset) -> Attempt:
 
 def _rehearse(entry: Entry) -> None:
     """One step on a few points, so that what a method imports is not counted as its time."""
-    options = {"engine": entry.engine} if entry.engine else {}
+    options: dict[str, Any] = {"engine": entry.engine} if entry.engine else {}
+    known = method_named(entry.method).options
+    options |= {name: 2 for name in ("n_draws", "n_warmup") if hasattr(known, name)}
     points = [[0.0], [1.0], [3.0], [4.0]]
     with warnings.catch_warnings(), contextlib.suppress(Exception):
         warnings.simplefilter("ignore")

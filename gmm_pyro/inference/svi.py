@@ -105,7 +105,7 @@ def fit_svi(task: Task) -> Outcome:
     with torch.no_grad():
         judges = _matched_noise(task.generator(3), guide, _enough_draws(guide))
         objective = float(elbo(density, guide, run.state, judges))
-        noise = _noise(task.generator(2), guide, task.options.n_draws)
+        noise = _normal(task.generator(2), guide, task.options.n_draws)
         vectors = guide.draws(run.state, noise)
         log_q = guide.distribution(run.state).log_prob(vectors)
         draws = density.constrain(vectors)
@@ -214,14 +214,14 @@ def _ascend_fresh_draws(
 
 def _noise(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
     """Standard normal numbers in antithetic pairs."""
-    half = torch.randn(
-        (count + 1) // 2,
-        guide.n_noise,
-        generator=generator,
-        dtype=guide.loc.dtype,
-        device=guide.loc.device,
-    )
+    half = _normal(generator, guide, (count + 1) // 2)
     return torch.cat([half, -half])[:count]
+
+
+def _normal(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
+    """Independent standard normal numbers."""
+    shape, like = (count, guide.n_noise), guide.loc
+    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
 
 
 def _matched_noise(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
