@@ -22,16 +22,17 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from ..conjugate import ConjugatePriors, Hyperparameters
+from ..conjugate import ConjugatePriors
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..kernels import theta_of
+from ..normal_wishart import Hyperparameters
 from ..posterior import Posterior
 from ..reduction import Assign, categorical, reduce, softmax
 from ..start import is_given, starting_parameters
 from .em import best_run
 from .optimise import EM_STEPS
 from .sampling import SamplingOptions, sampled, stacked
-from .task import Outcome, Task, progress_bar
+from .task import Outcome, Run, Status, Task, progress_bar
 
 SEEDS = 2**62  # as many seeds of sweeps; a chunk adds the number of its first row
 
@@ -51,6 +52,12 @@ class GibbsOptions(SamplingOptions):
     n_warmup: int = 200
     exchange: bool = True
     keep_allocations: int = 0
+
+    def allocates(self, draw: int | None) -> bool:
+        """Whether the components of all points are kept with this draw."""
+        if draw is None or not self.keep_allocations:
+            return False
+        return draw % math.ceil(self.n_draws / self.keep_allocations) == 0
 
 
 @dataclass(eq=False)
@@ -134,8 +141,15 @@ def fit_gibbs(task: Task) -> Outcome:
     with progress_bar(task) as bar:
         start = _start(task, bar)
         bar.reset(task.options.n_steps)
-        n = task.observations.n
-        chains = run_chains(sampler, start, task.options, task.generator(4), bar, n)
+        chains = run_chains(
+            sampler,
+            start.state,
+            task.options,
+            task.generator(4),
+            bar,
+            task.observations.n,
+            interrupted=start.status is Status.INTERRUPTED,
+        )
     draws = stacked([density.values(p) for p in chains.parameters])
     allocations = torch.stack(chains.allocations, 1) if chains.allocations else None
     posterior = Posterior(
@@ -173,13 +187,13 @@ def _sampler(task: Task) -> Sampler:
     return Sampler(model.family, prior, allocate, task.options.exchange)
 
 
-def _start(task: Task, bar: tqdm[Any]) -> Parameters:
+def _start(task: Task, bar: tqdm[Any]) -> Run[Parameters]:
     """Where each chain starts: all at the best restart, or each at a restart of its own."""
     options, k = task.options, task.model.n_components
     if options.n_starts > 1 or is_given(options.start):
         best = best_run(task, bar, options.tolerance, min(EM_STEPS, options.max_steps))
-        return best.state.theta.parameters[[0] * options.n_chains]
-    return starting_parameters(
+        return Run(best.state.theta.parameters[[0] * options.n_chains], [], best.status)
+    starts = starting_parameters(
         options.start,
         task.observations,
         task.model.family,
@@ -188,6 +202,7 @@ def _start(task: Task, bar: tqdm[Any]) -> Parameters:
         floor=task.floor,
         generator=torch.Generator().manual_seed(options.seed),
     )
+    return Run(starts, [], Status.STEP_LIMIT)
 
 
 def run_chains(
@@ -197,6 +212,8 @@ def run_chains(
     generator: torch.Generator,
     bar: tqdm[Any],
     n_points: int = 0,
+    *,
+    interrupted: bool = False,
 ) -> Chains:
     """Sweeps of s chains; an interrupt ends them with what there is.
 
@@ -207,17 +224,15 @@ def run_chains(
         generator: source of randomness.
         bar: counts the sweeps.
         n_points: number of points, where their components are to be kept.
+        interrupted: whether there was an interrupt already, so that no sweep is to follow.
     """
-    chains, parameters = Chains(), start
-    every = math.ceil(options.n_draws / (options.keep_allocations or math.inf))
+    chains, parameters = Chains(interrupted=interrupted), start
     try:
-        for step in range(options.n_steps):
-            number, since = divmod(step - options.n_warmup, options.thin)
-            labels = None
-            if number >= 0 and since == 0 and every and number % every == 0:
-                labels = _no_labels(start, n_points)
+        for step in range(0 if interrupted else options.n_steps):
+            draw = options.draw_at(step)
+            labels = _no_labels(start, n_points) if options.allocates(draw) else None
             following, statistics = sampler.sweep(parameters, generator, labels)
-            if number >= 0 and since == 0:
+            if draw is not None:
                 chains.add(parameters, statistics, labels)
             parameters = following
             bar.update()

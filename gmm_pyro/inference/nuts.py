@@ -24,7 +24,7 @@ from .enumerated import Engine, check_engine
 from .optimise import em_start, find_mode
 from .pyro_nuts import run_pyro_nuts
 from .sampling import SamplingOptions, log_likelihoods, sampled
-from .task import Outcome, Run, Task, check_count, progress_bar
+from .task import Outcome, Run, Status, Task, check_count, progress_bar
 from .trajectory import NoUTurn, Point, Transition
 
 MODE_TOLERANCE = 1e-6  # nats a point
@@ -67,8 +67,10 @@ def fit_nuts(task: Task) -> Outcome:
             max_steps=start.allows(task.options.max_steps),
             bar=bar,
         )
-        sample = _sample_program if task.options.engine == "enumerated" else _sample_density
-        draws, statistics, interrupted = sample(task, density, start.then(mode), bar)
+        mode = start.then(mode)
+        by_pyro = task.options.engine == "enumerated" and mode.status is not Status.INTERRUPTED
+        sample = _sample_program if by_pyro else _sample_density
+        draws, statistics, interrupted = sample(task, density, mode, bar)
     statistics["log_likelihood"] = log_likelihoods(density, draws)
     posterior = Posterior(draws, density.model.family, density.observations, statistics=statistics)
     return sampled(density, posterior, interrupted=interrupted)
@@ -124,13 +126,16 @@ class Chains:
 
 
 def run_chains(task: Task, density: LogDensity, mode: Run[Tensor], bar: tqdm[Any]) -> Chains:
-    """Transitions of all chains; an interrupt ends them with what there is."""
-    options, chains = task.options, Chains()
+    """Transitions of all chains; an interrupt, now or on the way here, ends them."""
+    options, chains = task.options, Chains(interrupted=mode.status is Status.INTERRUPTED)
+    n_warmup, n_kept = (
+        mode.allows(steps) for steps in (options.n_warmup, options.n_steps - options.n_warmup)
+    )
     walk = start = Walk.at_mode(task, density, mode.state)
     try:
-        for walk in warm_up(start, options.n_warmup, options.target_accept):  # noqa: B007
+        for walk in warm_up(start, n_warmup, options.target_accept):  # noqa: B007
             bar.update()
-        for step in range(options.n_steps - options.n_warmup):
+        for step in range(n_kept):
             walk, transition = walk.advanced()
             if step % options.thin == 0:
                 chains.add(walk.vector, transition, walk.sampler.step)

@@ -134,7 +134,7 @@ def cheapest(cost: Float[Tensor, "s k k"], stay: Order, tie: float) -> Order:
 def mean_share(held: Memberships, order: Order) -> Float[Tensor, "k m"]:
     """Responsibilities of the components in this order, averaged over the draws."""
     s, k, m = held.share.shape
-    which = torch.zeros(s, k, k).scatter_(2, order[..., None], 1.0)  # (s, j, i)
+    which = held.share.new_zeros(s, k, k).scatter_(2, order[..., None], 1.0)  # (s, j, i)
     return which.transpose(0, 1).reshape(k, s * k) @ held.share.view(s * k, m) / s
 
 
@@ -262,16 +262,18 @@ def values_of(
             f"{', '.join(sites)}; got {name!r}"
         )
     values = draws[name]
+    shape = tuple(values.shape[3:])
     given = index if isinstance(index, tuple) else (index,)
-    place = (0,) * (values.ndim - 3) if index is None else given
-    inside = len(place) == values.ndim - 3 and all(
-        isinstance(i, int) and -size <= i < size
-        for i, size in zip(place, values.shape[3:], strict=True)
-    )
-    if not inside:
-        shape = tuple(values.shape[3:])
+    place = (0,) * len(shape) if index is None else given
+    if not _is_inside(place, shape):
         raise ValueError(f"by must give a place in {name!r} of shape {shape}, got {index!r}")
     return values[(..., *place)]
+
+
+def _is_inside(place: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
+    return len(place) == len(shape) and all(
+        isinstance(i, int) and -size <= i < size for i, size in zip(place, shape, strict=True)
+    )
 
 
 def has_components(site: str, family: CovarianceFamily) -> bool:

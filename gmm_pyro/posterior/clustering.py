@@ -71,15 +71,7 @@ def chosen_rows(posterior: Posterior, rows: Any) -> Int[Tensor, "m"]:
         ValueError: if there are more than 5000, or no such rows.
     """
     n = posterior.observations.n
-    given = torch.arange(n) if rows is None else torch.as_tensor(np.asarray(rows))
-    if given.dtype == torch.bool and given.shape == (n,):
-        given = given.nonzero()[:, 0]
-    if given.ndim != 1 or len(given) == 0 or given.is_floating_point() or given.dtype == torch.bool:
-        raise ValueError(
-            f"rows must be one or more integers, or {n} booleans; got {given.dtype} of shape "
-            f"{tuple(given.shape)}"
-        )
-    given = given.long()
+    given = torch.arange(n) if rows is None else _integers(rows, n)
     if given.min() < 0 or given.max() >= n or len(given.unique()) != len(given):
         raise ValueError(f"rows must be different numbers from 0 to {n - 1}")
     if len(given) > MOST_POINTS:
@@ -90,13 +82,26 @@ def chosen_rows(posterior: Posterior, rows: Any) -> Int[Tensor, "m"]:
     return given
 
 
+def _integers(rows: Any, n: int) -> Int[Tensor, "m"]:
+    """Numbers of rows, from numbers or from n booleans."""
+    given = torch.as_tensor(np.asarray(rows))
+    if given.dtype == torch.bool and given.shape == (n,):
+        given = given.nonzero()[:, 0]
+    if given.ndim != 1 or len(given) == 0 or given.is_floating_point() or given.dtype == torch.bool:
+        raise ValueError(
+            f"rows must be one or more integers, or {n} booleans; got {given.dtype} of shape "
+            f"{tuple(given.shape)}"
+        )
+    return given.long()
+
+
 def _from_allocations(
     posterior: Posterior, index: Int[Tensor, "m"], max_draws: int
 ) -> Float[Tensor, "m m"]:
     """Shares of the kept draws in which two points have one label."""
     kept = allocated(posterior, index, max_draws)
     k, m = posterior.n_components, len(index)
-    total = torch.zeros(m, m)  # whole numbers, which float32 holds exactly
+    total = torch.zeros(m, m, dtype=torch.float32)  # whole numbers, which it holds exactly
     for part in kept.split(max(1, NUMBERS // (k * m))):
         together = torch.nn.functional.one_hot(part, k).float()  # (b, m, k)
         together = together.transpose(0, 1).reshape(m, -1)
