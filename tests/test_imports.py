@@ -20,7 +20,7 @@ LAYERS = [
     ["mixture"],
     ["datasets", "metrics"],
     ["files"],
-    ["priors"],
+    ["priors", "normal_wishart"],
     ["conjugate"],
     ["model"],
     ["start"],

@@ -22,9 +22,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..conjugate import ConjugatePriors, Hyperparameters
+from ..conjugate import ConjugatePriors
 from ..covariance import Statistics
 from ..model import MixtureModel
+from ..normal_wishart import Hyperparameters
 from ..observations import Observations, as_points, observe
 from .joint import require_conjugate
 

@@ -6,11 +6,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conjugate import ConjugatePriors, Hyperparameters
+from ..conjugate import ConjugatePriors
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.family import TINY
 from ..inference.gibbs import Sampler
 from ..model import MixtureModel
+from ..normal_wishart import Hyperparameters
 from ..priors import Conditional
 from ..reduction import Assign, reduce_each
 

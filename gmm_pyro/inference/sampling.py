@@ -50,6 +50,11 @@ class SamplingOptions(Options):
         """Steps of each chain."""
         return self.n_warmup + (self.n_draws - 1) * self.thin + 1
 
+    def draw_at(self, step: int) -> int | None:
+        """The number of the draw that is kept at a step, or None."""
+        number, since = divmod(step - self.n_warmup, self.thin)
+        return number if number >= 0 and since == 0 else None
+
 
 def sampled(density: LogDensity, posterior: Posterior, *, interrupted: bool) -> Outcome:
     """The outcome of a sampler: aligned draws, their mean, and whether the chains agree.
