@@ -24,14 +24,13 @@ import torch
 from matplotlib.image import imread
 from scipy.stats import chi2
 
-from gmm_pyro.inference import METHODS
-
 FOLDER = Path(__file__).parents[1] / "examples"
-SLOW = {"compare_methods", "your_own_guide"}
+SLOW = {"calibration", "compare_methods", "your_own_guide"}
 EXAMPLES = [
     pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
     for path in sorted(FOLDER.glob("*.py"))
 ]
+COMPARED = ["kmeans", "em", "map", "svi", "gibbs"]  # what gmm_pyro.compare runs if not told
 STANDARD_ERRORS = 4.0  # a true claim about a mean fails for 1 seed in 16,000, and seeds are fixed
 LARGEST_PICTURE = 150_000  # bytes, of pictures that are in the repository
 
@@ -174,16 +173,15 @@ class TestSoftVersusHard:
 
 @pytest.mark.slow
 class TestCompareMethods:
-    def test_has_a_row_for_every_method_and_all_converge(self, ran) -> None:
+    def test_has_a_row_for_every_default_method_and_all_converge(self, ran) -> None:
         example = ran("compare_methods")
-        assert list(example.comparison.table.index) == list(METHODS)
+        assert list(example.comparison.table.index) == COMPARED
         assert set(example.comparison.table["status"]) == {"converged"}
-        assert all(f"\n{method} " in example.printed for method in METHODS)
+        assert all(f"\n{method} " in example.printed for method in COMPARED)
 
     def test_no_method_has_more_likelihood_than_maximum_likelihood(self, ran) -> None:
         table = ran("compare_methods").comparison.table["log_likelihood"]
         assert table["em"] == pytest.approx(table.max(), abs=1e-7)
-        assert table["gradient"] == pytest.approx(table["em"], abs=1e-5)
 
     def test_soft_assignment_comes_closer_to_the_truth_than_k_means(self, ran) -> None:
         table = ran("compare_methods").comparison.table
@@ -191,6 +189,26 @@ class TestCompareMethods:
         others = table["kl_to_truth"].drop("kmeans")
         assert (others > -error).all()
         assert (others < table.loc["kmeans", "kl_to_truth"] - error).all()
+
+
+@pytest.mark.slow
+class TestCalibration:
+    def test_gibbs_sampling_passes_by_both_routes(self, ran) -> None:
+        example = ran("calibration")
+        assert example.exact.table["passes"].all()
+        parts = example.printed.split("\n\n")
+        assert parts[0].startswith("gibbs\n")
+        assert parts[2].startswith("Geweke's test of gibbs\n")
+        for part in (parts[0], parts[2]):
+            assert "True" in part
+            assert "False" not in part
+
+    def test_variational_inference_fails_where_it_is_too_narrow(self, ran) -> None:
+        """True values are further out among its draws than they should be."""
+        table = ran("calibration").narrow.table
+        assert not table["passes"].all()
+        assert (table.loc[~table["passes"], "rank_spread"] > 1).all()
+        assert "False" in ran("calibration").printed.split("\n\n")[1]
 
 
 @pytest.mark.slow
