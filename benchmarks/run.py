@@ -16,7 +16,7 @@ from typing import Any
 import common
 
 HERE = Path(__file__).parent
-SCRIPTS = ["em_step", "whole_fit", "pyro_route", "scaling", "imports"]
+SCRIPTS = ["em_step", "whole_fit", "pyro_route", "scaling", "imports", "sampling"]
 HEADER = ["what", "size", "against", "times as fast (median)"]
 
 
@@ -45,6 +45,10 @@ def summary() -> list[dict[str, Any]]:
             lines.append(
                 (f"{row['method']} to the optimum", row["size"], peer, row[f"{peer} / ours"])
             )
+    first, *others = rows_of("samplers")
+    for row in others:
+        times = first["ESS a second"] / row["ESS a second"]
+        lines.append((f"ESS a second, {first['sampler']}", "300 x 2, k = 3", row["sampler"], times))
     return [dict(zip(HEADER, line, strict=True)) for line in lines if isinstance(line[-1], float)]
 
 

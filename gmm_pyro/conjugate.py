@@ -42,7 +42,8 @@ class ConjugatePriors:
 
     The defaults move with the data's units (Fraley & Raftery 2007): the mean is that of the data,
     and worth a hundredth of an observation; covariances are worth few observations, and their mean
-    is the size of k balls that together fill the volume of the data.
+    is the size of k balls that together fill the volume of the data. A component that is much
+    tighter than that is widened, as any inverse-Wishart prior would: give it a smaller `scale`.
 
     Attributes:
         concentration: of the Dirichlet, one number or k of them.

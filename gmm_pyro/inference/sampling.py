@@ -17,7 +17,7 @@ from ..threads import one_thread_a_product
 from .task import Options, Outcome, Status, check_count
 
 DRAWS_AT_ONCE = 64  # parameter sets in one batch of log densities
-MIXED = 1.05  # R-hat of the log density, from which chains are said to disagree
+MIXED = 1.05  # R-hat, from which chains are said to disagree
 FEWEST = 8  # draws of a chain, below which there is no R-hat
 
 
@@ -68,7 +68,8 @@ def sampled(density: LogDensity, posterior: Posterior, *, interrupted: bool) -> 
     log_prior = density.log_prior(sites).view(posterior.n_chains, posterior.n_draws)
     lp = posterior.statistics["log_likelihood"] + log_prior
     posterior = replace(posterior, statistics={**posterior.statistics, "lp": lp}).relabel()
-    r_hat, ess = r_hat_and_ess(lp)
+    aligned = [posterior.draws[name].flatten(2) for name in ("weights", "means")]
+    r_hat, ess = r_hat_and_ess(torch.cat([lp[..., None], *aligned], 2))
     status = Status.UNMIXED if r_hat > MIXED else Status.CONVERGED
     return Outcome(
         parameters=mean_parameters(posterior),
@@ -81,13 +82,17 @@ def sampled(density: LogDensity, posterior: Posterior, *, interrupted: bool) -> 
     )
 
 
-def r_hat_and_ess(values: Float[Tensor, "chain draw"]) -> tuple[float, float]:
-    """Split R-hat and effective sample size of a scalar (Gelman et al. 2013, §11.4 and 11.5)."""
+def r_hat_and_ess(values: Float[Tensor, "chain draw q"]) -> tuple[float, float]:
+    """The largest split R-hat and the smallest effective sample size of some quantities.
+
+    Source: Gelman et al. (2013), §11.4 and 11.5.
+    """
     from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 
-    if values.shape[1] < FEWEST:
+    values = values[..., values.flatten(0, 1).std(0) > 0]  # weights of one component never vary
+    if values.shape[1] < FEWEST or values.shape[2] == 0:
         return math.nan, math.nan
-    return float(split_gelman_rubin(values)), float(effective_sample_size(values))
+    return float(split_gelman_rubin(values).max()), float(effective_sample_size(values).min())
 
 
 def mean_parameters(posterior: Posterior) -> Parameters:
