@@ -121,20 +121,26 @@ def comparison_figures(
         feature_names: d names to show in place of x's own.
 
     Returns:
-        `data`, `clusters`, and where there is something to show in them, `traces` and
-        `parameter_errors`.
+        `data`, `clusters`, and where there is something to show in them, `traces` (not of
+        samplers) and `parameter_errors`.
     """
     data, panels, lines, dots = (Figure(layout="compressed", figsize=SIZE) for _ in range(4))
     mixtures.scatter(x, labels, data.subplots(), feature_names)
     comparison_figure(x, fits, labels, feature_names=feature_names, figure=panels)
     figures = {"data": data, "clusters": panels}
-    if any(len(fit.history) > 1 for fit in fits.values()):
-        traces(fits, lines.subplots())
+    climbs = {name: fit for name, fit in fits.items() if not _wanders(fit)}
+    if any(len(fit.history) > 1 for fit in climbs.values()):
+        traces(climbs, lines.subplots())
         figures["traces"] = lines
     if table[list(ERRORS)].notna().any(axis=None):
         parameter_errors(table, dots.subplots())
         figures["parameter_errors"] = dots
     return figures
+
+
+def _wanders(fit: Pictured) -> bool:
+    """Whether a fit is a sampler's, whose log density goes up and down for ever."""
+    return fit.posterior is not None and "lp" in fit.posterior.statistics
 
 
 def _new_figure() -> Figure:
