@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any
 
@@ -31,7 +31,7 @@ from ..reduction import Assign, categorical, reduce, softmax
 from ..start import is_given, starting_parameters
 from .em import best_run
 from .optimise import EM_STEPS
-from .sampling import SamplingOptions, sampled, stacked
+from .sampling import SamplingOptions, sampled
 from .task import Outcome, Run, Status, Task, progress_bar
 
 SEEDS = 2**62  # as many seeds of sweeps; a chunk adds the number of its first row
@@ -150,7 +150,10 @@ def fit_gibbs(task: Task) -> Outcome:
             task.observations.n,
             interrupted=start.status is Status.INTERRUPTED,
         )
-    draws = stacked([density.values(p) for p in chains.parameters])
+    draws = density.values(_joined(chains.parameters))
+    draws = {
+        name: value.unflatten(0, (-1, len(chains.parameters))) for name, value in draws.items()
+    }
     allocations = torch.stack(chains.allocations, 1) if chains.allocations else None
     posterior = Posterior(
         draws,
@@ -241,6 +244,15 @@ def run_chains(
     if not chains.parameters:
         chains.add(parameters, sampler.allocate(parameters, softmax), None)
     return chains
+
+
+def _joined(draws: list[Parameters]) -> Parameters:
+    """Batches of s chains, one for each draw, as one batch: chain after chain."""
+    parts = [
+        torch.stack([getattr(p, field.name) for p in draws], 1).flatten(0, 1)
+        for field in fields(Parameters)
+    ]
+    return Parameters(*parts)
 
 
 def _no_labels(p: Parameters, n_points: int) -> Int[Tensor, "s n"]:

@@ -106,11 +106,6 @@ def mean_parameters(posterior: Posterior) -> Parameters:
     return Parameters(weights.log(), p.means.mean(0, keepdim=True), factor)
 
 
-def stacked(draws: list[Mapping[str, Tensor]]) -> dict[str, Tensor]:
-    """Sites of shape (chain, draw, *site), from one batch of chains a draw."""
-    return {name: torch.stack([draw[name] for draw in draws], 1) for name in draws[0]}
-
-
 @torch.no_grad()
 def log_ratios(
     density: LogDensity, posterior: Posterior, log_q: Float[Tensor, "s"]
