@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from pyro.distributions import TorchDistribution
 from torch import Tensor
-from torch.distributions import biject_to, constraints
+from torch.distributions import biject_to, constraints, transform_to
 from torch.distributions.transforms import CorrCholeskyTransform, Transform
 
 _ROOT = CorrCholeskyTransform()
@@ -113,6 +113,7 @@ def inverse_from_factor(factor: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b d 
     return inverse.mT @ inverse
 
 
+@transform_to.register(_PrecisionMatrix)  # type: ignore[untyped-decorator]
 @biject_to.register(_PrecisionMatrix)  # type: ignore[untyped-decorator]
 def _bijection(constraint: Any) -> PrecisionTransform:
     del constraint
