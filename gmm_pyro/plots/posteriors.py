@@ -124,7 +124,7 @@ def label_traces(
         ValueError: if there is no such number.
     """
     aligned = posterior.relabel() if posterior.permutation is None else posterior
-    left, right = axes or _pair()
+    left, right = _pair() if axes is None else axes
     name, ambiguous = _name(posterior, by), aligned.ambiguous
     note = "" if not ambiguous else f" ({ambiguous:.0%} ambiguous)"
     for ax, draws, title in ((left, aligned.raw(), "as sampled"), (right, aligned, "aligned")):
