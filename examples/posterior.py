@@ -1,4 +1,4 @@
-"""A posterior looked at from all sides: labels put in order, clusters in doubt, densities with bands.
+"""A posterior looked at from all sides: labels in order, clusters in doubt, densities with bands.
 
 Prints convergence and the clustering of least expected loss; draws posterior.png.
 """
@@ -34,4 +34,4 @@ gp.plots.density_band(posterior, right, feature="x0")
 gp.plots.label_traces(posterior, below.subplots(1, 2, sharey=True))
 
 folder = Path(__file__).parent if "__file__" in globals() else Path()  # not in a notebook
-figure.savefig(folder / "posterior.png", dpi=64)
+figure.savefig(folder / "posterior.png", dpi=56)

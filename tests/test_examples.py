@@ -25,7 +25,7 @@ from matplotlib.image import imread
 from scipy.stats import chi2
 
 FOLDER = Path(__file__).parents[1] / "examples"
-SLOW = {"calibration", "compare_methods", "your_own_guide"}
+SLOW = {"calibration", "compare_methods", "posterior", "your_own_guide"}
 EXAMPLES = [
     pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
     for path in sorted(FOLDER.glob("*.py"))
@@ -209,6 +209,20 @@ class TestCalibration:
         assert not table["passes"].all()
         assert (table.loc[~table["passes"], "rank_spread"] > 1).all()
         assert "False" in ran("calibration").printed.split("\n\n")[1]
+
+
+@pytest.mark.slow
+class TestPosterior:
+    def test_chains_agree_and_labels_are_in_order(self, ran) -> None:
+        example = ran("posterior")
+        assert example.fit.converged
+        assert example.posterior.ambiguous < 0.05
+        assert example.posterior.raw().draws["means"].ne(example.posterior.draws["means"]).any()
+
+    def test_the_clustering_has_the_true_number_of_clusters(self, ran) -> None:
+        example = ran("posterior")
+        assert example.partition.n_clusters == 3
+        assert "\n3 clusters, " in example.printed
 
 
 @pytest.mark.slow
