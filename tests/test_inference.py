@@ -613,7 +613,7 @@ def test_steps_too_large_to_climb_do_no_harm(run: str) -> None:
     assert found.history.isfinite().all()
 
 
-@pytest.mark.parametrize("run", COLLAPSED)
+@pytest.mark.parametrize("run", [run for run in COLLAPSED if run != "nuts"])  # laplace's climb
 def test_points_in_fewer_places_than_components_are_told(run: str) -> None:
     x = torch.tensor([[0.0, 0.0], [1.0, 2.0]], dtype=torch.float64).repeat(20, 1)
     with warnings.catch_warnings(record=True) as caught:
