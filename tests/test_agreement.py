@@ -1,9 +1,9 @@
 """Methods that share no code but the model agree on the posterior, as far as each can be trusted.
 
-Gibbs sampling and NUTS are exact up to Monte Carlo error. Every quantity has at least 2,000 and
-1,000 effective draws, so that the difference of two means has an error of 0.04 posterior standard
-deviations at most, and the ratio of two standard deviations one of 2.7 %: the bounds, 0.1 and 7 %,
-are 2.5 such errors, for fixed seeds. Laplace's method and variational inference are approximations,
+Gibbs sampling and NUTS are exact up to Monte Carlo error: differences are compared with their own
+standard errors, by effective sample sizes of the values and of their squared deviations, and have
+to be small too: below 0.1 posterior standard deviations, and 7 % (or the error's bound) of the
+ratio of two standard deviations. Laplace's method and variational inference are approximations,
 with bounds of their own.
 """
 
@@ -17,6 +17,7 @@ import pyro.distributions as dist
 import pytest
 import torch
 from pyro.ops.stats import effective_sample_size
+from scipy.stats import norm
 from torch import Tensor
 
 import gmm_pyro as gp
@@ -24,6 +25,7 @@ from gmm_pyro import ConjugatePriors, FitWarning, MixtureModel, Priors
 from gmm_pyro.inference import METHODS
 from gmm_pyro.metrics import adjusted_rand
 
+FAILURE_RATE = 1e-3  # probability that one comparison of two right samplers fails
 SHIFT = 0.1  # posterior standard deviations between two means
 SPREAD = 0.07  # of the ratio of two standard deviations, from one
 FEWEST = {"gibbs": 2_000, "nuts": 1_000}  # effective draws of every quantity
@@ -101,6 +103,23 @@ def assert_agree(one: Quantities, other: Quantities, shift: float, spread: float
         assert abs(ratio - 1) < spread, f"{name}: standard deviations have a ratio of {ratio:.3f}"
 
 
+def assert_same(one: Quantities, other: Quantities) -> None:
+    """Means and standard deviations of two samples of one distribution."""
+    bound = norm.isf(FAILURE_RATE / 4 / len(one))
+    for name, values in one.items():
+        errors = torch.stack([error_of_deviation(v) for v in (values, other[name])])
+        spread = bound * float(errors.square().sum().sqrt())
+        size = sum(float(1 / effective_sample_size(v)) for v in (values, other[name]))
+        shift = min(SHIFT, bound * size**0.5)
+        assert_agree({name: values}, other, shift, max(SPREAD, spread))
+
+
+def error_of_deviation(values: Tensor) -> Tensor:
+    """Standard error of the logarithm of a standard deviation."""
+    square = (values - values.mean()).square()
+    return 0.5 * square.std() / square.mean() / effective_sample_size(square).sqrt()
+
+
 def assert_enough(method: str, quantities: Quantities) -> None:
     for name, values in quantities.items():
         size = float(effective_sample_size(values))
@@ -117,7 +136,7 @@ def test_samplers_agree_on_separated_clusters() -> None:
         exact, drawn = quantities(gibbs), quantities(nuts)
         assert_enough("gibbs", exact)
         assert_enough("nuts", drawn)
-        assert_agree(exact, drawn, SHIFT, SPREAD)
+        assert_same(exact, drawn)
 
 
 def test_samplers_agree_on_overlapping_clusters() -> None:
@@ -126,7 +145,7 @@ def test_samplers_agree_on_overlapping_clusters() -> None:
     exact, drawn = label_free(gibbs), label_free(nuts)
     assert_enough("gibbs", exact)
     assert_enough("nuts", drawn)
-    assert_agree(exact, drawn, SHIFT, SPREAD)
+    assert_same(exact, drawn)
 
 
 def test_laplace_is_close_to_gibbs_sampling_where_points_are_many() -> None:
