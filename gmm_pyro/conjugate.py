@@ -8,6 +8,7 @@ Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -18,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .covariance import CovarianceFamily
+from .covariance.family import LOG_2PI
 from .normal_wishart import Hyperparameters
 from .observations import Observations, observe
 from .priors import Conditional, over
@@ -127,7 +129,8 @@ class ConjugatePriors:
         if h.mean_scale is not None:
             means = over("means", dist.Normal(h.mean, h.mean_scale), (n_components, d))
         else:
-            means = Conditional((n_components, d), _MeansGiven(family, h, n_components))
+            given = _MeansGiven(family, h, n_components)
+            means = Conditional((n_components, d), given.distribution, given.log_prob)
         return {
             "weights": dist.Dirichlet(h.concentration, validate_args=False),
             "precisions": over("precisions", precisions, shape),
@@ -181,11 +184,21 @@ class _MeansGiven:
     prior: Hyperparameters
     n_components: int
 
-    def __call__(self, values: Mapping[str, Tensor]) -> TorchDistribution:
+    def distribution(self, values: Mapping[str, Tensor]) -> TorchDistribution:
+        """As the Pyro program has it."""
         precisions = values["precisions"] * self.prior.mean_strength
         factor = self.family.factor({"precisions": precisions})
         mean = self.prior.mean.expand(self.n_components, -1)
         return self.family.emission(mean, factor, validate_args=False).to_event(1)  # type: ignore[attr-defined]
+
+    def log_prob(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
+        """The log density; torch's distribution would import sympy, which takes half a second."""
+        shift = values["means"] - self.prior.mean
+        d, strength = shift.shape[-1], self.prior.mean_strength
+        factor = self.family.factor({"precisions": values["precisions"]})
+        distance = self.family.whiten(factor, shift[..., None, :]).square().sum((-2, -1))
+        half = self.family.log_determinant(factor, d) - 0.5 * d * (math.log(strength) - LOG_2PI)
+        return -(0.5 * strength * distance + half).sum(-1)
 
 
 def _numbers(name: str, value: Any) -> Tensor:

@@ -196,6 +196,12 @@ class Site:
             support = support.base_constraint
         return support is constraints.real
 
+    def log_prior(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
+        """Log prior density of the site's values, given those of the other sites."""
+        if isinstance(self.prior, Conditional):
+            return self.prior.log_density(values)
+        return self.prior.log_prob(values[self.name])
+
     def constrain(self, vector: Float[Tensor, "s m"]) -> Tensor:
         """Values of the site, shape (s, *event)."""
         flat = vector[:, self.entries]
@@ -267,7 +273,7 @@ class LogDensity:
     def log_prior(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """Log prior density of s sets of site values in nats."""
         log_prior: Tensor = sum(  # type: ignore[assignment]
-            _distribution(site.prior, values).log_prob(values[site.name]) for site in self.sites
+            site.log_prior(values) for site in self.sites
         )
         return log_prior
 

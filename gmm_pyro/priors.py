@@ -31,10 +31,12 @@ class Conditional:
     Attributes:
         event_shape: shape of the site.
         given: the distribution, from the values of the sites that are sampled before it.
+        log_density: in nats, from s values of all sites.
     """
 
     event_shape: tuple[int, ...]
     given: Callable[[Mapping[str, Tensor]], TorchDistribution]
+    log_density: Callable[[Mapping[str, Tensor]], Float[Tensor, "s"]]
     support = constraints.real_vector
 
 

@@ -137,7 +137,7 @@ class Wishart(TorchDistribution):
     def __init__(
         self, dof: Tensor, scale: Float[Tensor, "*b d d"], *, validate_args: bool | None = None
     ) -> None:
-        batch = torch.broadcast_shapes(dof.shape, scale.shape[:-2])
+        batch = (dof + scale[..., 0, 0]).shape  # torch.broadcast_shapes imports sympy
         self.dof = dof.expand(batch)
         self.scale = scale.expand(*batch, *scale.shape[-2:])
         super().__init__(batch, scale.shape[-2:], validate_args=validate_args)
