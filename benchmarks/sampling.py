@@ -133,7 +133,7 @@ def samplers() -> list[dict[str, Any]]:
     pyros = {"engine": "enumerated", "n_chains": 1, "n_draws": n_draws // 4, "n_warmup": 150}
     sides: list[tuple[str, Callable[[int], Draws] | None, int]] = [
         ("gibbs, 16 chains", ours("gibbs", n_chains=16, n_draws=n_draws), 3),
-        ("nuts, 4 chains", ours("nuts", n_chains=4, n_draws=n_draws), 1),
+        ("nuts, 16 chains", ours("nuts", n_draws=n_draws // 4), 1),
         ("Pyro's NUTS, enumerated, 1 chain", ours("nuts", **pyros), 1),
         ("NumPyro's NUTS, 2 chains, compiled", numpyros(2, n_draws), 1),
     ]

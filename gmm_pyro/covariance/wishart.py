@@ -7,6 +7,8 @@ guide and no sampler can use it.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -45,7 +47,10 @@ class PrecisionTransform(Transform):
 
     def _call(self, x: Float[Tensor, "*b m"]) -> Float[Tensor, "*b d d"]:
         log_scale, root = _split(x)
-        return inverse_from_factor(log_scale.exp()[..., None] * root)
+        made_from = MadeFrom(log_scale, root, log_scale.exp()[..., None] * root)
+        precision = inverse_from_factor(made_from.factor)
+        precision.made_from = made_from  # type: ignore[attr-defined]
+        return precision
 
     def _inverse(self, y: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b m"]:
         factor = covariance_factor(y)
@@ -58,7 +63,8 @@ class PrecisionTransform(Transform):
         self, x: Float[Tensor, "*b m"], y: Float[Tensor, "*b d d"]
     ) -> Float[Tensor, "*b"]:
         """log |∂P/∂x|, by way of Σ, its factor L = diag(scales) C, and the scales and C."""
-        log_scale, root = _split(x)
+        known = _made_from(y)
+        log_scale, root = _split(x) if known is None else (known.log_scale, known.root)
         d = y.shape[-1]
         log_root = root.diagonal(dim1=-2, dim2=-1).log()
         log_factor = log_scale + log_root
@@ -84,6 +90,23 @@ class PrecisionTransform(Transform):
         return torch.Size([*shape[:-2], shape[-1] * (shape[-1] + 1) // 2])
 
 
+@dataclass(frozen=True, eq=False)
+class MadeFrom:
+    """What a precision matrix was made from, kept on its tensor.
+
+    A density asks for it three times, and to find it again takes two Cholesky factors each time.
+    """
+
+    log_scale: Float[Tensor, "*b d"]
+    root: Float[Tensor, "*b d d"]
+    factor: Float[Tensor, "*b d d"]
+
+
+def _made_from(precision: Tensor) -> MadeFrom | None:
+    found: MadeFrom | None = getattr(precision, "made_from", None)
+    return found
+
+
 def _features(m: int) -> int:
     """The d of m = d (d + 1) / 2."""
     return (math.isqrt(8 * m + 1) - 1) // 2
@@ -100,6 +123,9 @@ def _split(x: Float[Tensor, "*b m"]) -> tuple[Float[Tensor, "*b d"], Float[Tenso
 
 def covariance_factor(precision: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b d d"]:
     """Lower Cholesky factor of P⁻¹; NaN where P is not positive definite."""
+    known = _made_from(precision)
+    if known is not None:
+        return known.factor
     factor, failed = torch.linalg.cholesky_ex(precision)
     covariance = inverse_from_factor(factor)
     failed = (failed != 0)[..., None, None]
@@ -163,11 +189,15 @@ class Wishart(TorchDistribution):
 
     def log_prob(self, value: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b"]:
         """Log density in nats."""
-        factor = torch.linalg.cholesky_ex(value)[0]
-        half_determinant = factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        half_determinant = -covariance_factor(value).diagonal(dim1=-2, dim2=-1).log().sum(-1)
         trace = (self.scale * value).sum((-2, -1))
         power = self.dof - value.shape[-1] - 1
-        return power * half_determinant - 0.5 * trace - log_normaliser(self.dof, self.scale)
+        return power * half_determinant - 0.5 * trace - self.log_normaliser
+
+    @cached_property
+    def log_normaliser(self) -> Float[Tensor, "*b"]:
+        """Logarithm of the integral of the unnormalised density."""
+        return log_normaliser(self.dof, self.scale)
 
 
 def log_normaliser(dof: Tensor, scale: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b"]:

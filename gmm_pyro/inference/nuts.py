@@ -35,12 +35,18 @@ SHRINKAGE, DELAY, FORGETTING = 0.05, 10, 0.75  # γ, t₀ and κ of dual averagi
 class NUTSOptions(SamplingOptions):
     """Options of the no-U-turn sampler.
 
+    A batch of many chains takes hardly longer than one chain, and learns their metric together: so
+    there are many, and each is short.
+
     Attributes:
         engine: "collapsed", or "enumerated" for Pyro's NUTS over the program.
         target_accept: acceptance probability that the step size is adapted to.
         max_tree_depth: most doublings of a trajectory.
     """
 
+    n_chains: int = 16
+    n_draws: int = 250
+    n_warmup: int = 150
     engine: Engine = "collapsed"
     target_accept: float = 0.8
     max_tree_depth: int = 10
