@@ -89,7 +89,8 @@ def r_hat_and_ess(values: Float[Tensor, "chain draw q"]) -> tuple[float, float]:
     """
     from pyro.ops.stats import effective_sample_size, split_gelman_rubin
 
-    values = values[..., values.flatten(0, 1).std(0) > 0]  # weights of one component never vary
+    varies = (values != values[:1, :1]).flatten(0, 1).any(0)  # not the weight of one component
+    values = values[..., varies]
     if values.shape[1] < FEWEST or values.shape[2] == 0:
         return math.nan, math.nan
     return float(split_gelman_rubin(values).max()), float(effective_sample_size(values).min())
