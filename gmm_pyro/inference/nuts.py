@@ -39,7 +39,8 @@ class NUTSOptions(SamplingOptions):
     there are many, and each is short.
 
     Attributes:
-        engine: "collapsed", or "enumerated" for Pyro's NUTS over the program.
+        engine: "collapsed", or "enumerated" for Pyro's NUTS over the program, whose chains run one
+            after the other: 16 of them take minutes.
         target_accept: acceptance probability that the step size is adapted to.
         max_tree_depth: most doublings of a trajectory.
     """
