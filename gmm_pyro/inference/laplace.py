@@ -23,7 +23,7 @@ from ..model import LogDensity
 from ..posterior import Posterior
 from .curvature import inverse
 from .hessian import hessian
-from .optimise import em_start, find_mode
+from .optimise import em_start, mode_from
 from .task import Options, Outcome, Run, Task, check_count, progress_bar
 
 LARGEST = 2_000  # unconstrained numbers, above which a Hessian would not fit in memory
@@ -62,16 +62,8 @@ def fit_laplace(task: Task) -> Outcome:
         )
     with progress_bar(task) as bar:
         start = em_start(task, density, bar)
-        mode = find_mode(
-            density,
-            start.state,
-            jacobian=True,
-            seed=task.options.seed,
-            tolerance=task.options.tolerance * task.observations.total_weight,
-            max_steps=start.allows(task.options.max_steps),
-            bar=bar,
-        )
-    return _at_mode(task, density, start.then(mode))
+        mode = mode_from(task, density, start, bar, tolerance=task.options.tolerance)
+    return _at_mode(task, density, mode)
 
 
 def _at_mode(task: Task, density: LogDensity, mode: Run[Tensor]) -> Outcome:

@@ -12,7 +12,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .enumerated import Engine, check_engine, run_auto_delta
-from .optimise import em_start, find_mode
+from .optimise import em_start, mode_from
 from .task import Options, Outcome, Task, check_batch_and_rate, progress_bar
 
 
@@ -42,18 +42,10 @@ def fit_map(task: Task) -> Outcome:
     with progress_bar(task) as bar:
         start = em_start(task, density, bar)
         if task.options.engine == "enumerated":
-            run = run_auto_delta(task, density, start, bar)
+            run = start.then(run_auto_delta(task, density, start, bar))
         else:
-            run = find_mode(
-                density,
-                start.state,
-                jacobian=False,
-                seed=task.options.seed,
-                tolerance=task.options.tolerance * task.observations.total_weight,
-                max_steps=start.allows(task.options.max_steps),
-                bar=bar,
-            )
-    run = start.then(run)
+            tolerance = task.options.tolerance
+            run = mode_from(task, density, start, bar, tolerance=tolerance, jacobian=False)
     return Outcome(
         parameters=density.parameters(density.constrain(run.state)),
         objective=run.history[-1],

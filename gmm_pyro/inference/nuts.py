@@ -21,7 +21,7 @@ from ..model import LogDensity
 from ..posterior import Posterior
 from .curvature import curvature, inverse
 from .enumerated import Engine, check_engine
-from .optimise import em_start, find_mode
+from .optimise import em_start, mode_from
 from .pyro_nuts import run_pyro_nuts
 from .sampling import SamplingOptions, log_likelihoods, sampled
 from .task import Outcome, Run, Status, Task, check_count, progress_bar
@@ -65,16 +65,7 @@ def fit_nuts(task: Task) -> Outcome:
     density = task.model.log_density(task.observations)
     with progress_bar(task) as bar:
         start = em_start(task, density, bar)
-        mode = find_mode(
-            density,
-            start.state,
-            jacobian=True,
-            seed=task.options.seed,
-            tolerance=MODE_TOLERANCE * task.observations.total_weight,
-            max_steps=start.allows(task.options.max_steps),
-            bar=bar,
-        )
-        mode = start.then(mode)
+        mode = mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE)
         by_pyro = task.options.engine == "enumerated" and mode.status is not Status.INTERRUPTED
         sample = _sample_program if by_pyro else _sample_density
         draws, statistics, interrupted = sample(task, density, mode, bar)

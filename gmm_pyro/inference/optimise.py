@@ -51,6 +51,37 @@ def _widened(density: LogDensity, p: Parameters) -> Parameters:
     return Parameters(p.log_weights[copies], p.means[copies], factor)
 
 
+def mode_from(
+    task: Task,
+    density: LogDensity,
+    start: Run[Tensor],
+    bar: tqdm[Any],
+    *,
+    tolerance: float,
+    jacobian: bool = True,
+) -> Run[Tensor]:
+    """The mode that is reached from a start, within as many steps as the task allows.
+
+    Args:
+        task: the task, which gives the seed and the steps.
+        density: its log density.
+        start: where to begin; the mode is marked as interrupted if this was.
+        bar: counts the steps.
+        tolerance: change of the log density, in nats a point, below which a step is the last.
+        jacobian: whether the mode is that of the vector or of the sites.
+    """
+    mode = find_mode(
+        density,
+        start.state,
+        jacobian=jacobian,
+        seed=task.options.seed,
+        tolerance=tolerance * task.observations.total_weight,
+        max_steps=start.allows(task.options.max_steps),
+        bar=bar,
+    )
+    return start.then(mode)
+
+
 def find_mode(
     density: LogDensity,
     start: Float[Tensor, "1 m"],

@@ -28,7 +28,7 @@ from .adam import ascend
 from .curvature import curvature
 from .enumerated import Engine, check_engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
-from .optimise import climb, em_start, find_mode
+from .optimise import climb, em_start, mode_from
 from .structured import structured_at_mode
 from .task import Options, Outcome, Run, Task, check_batch_and_rate, check_count, progress_bar
 
@@ -88,16 +88,7 @@ def fit_svi(task: Task) -> Outcome:
         start = em_start(task, density, bar)
         if task.options.engine == "enumerated":
             return run_pyro_svi(task, density, start, bar)
-        mode = find_mode(
-            density,
-            start.state,
-            jacobian=True,
-            seed=task.options.seed,
-            tolerance=MODE_TOLERANCE * task.observations.total_weight,
-            max_steps=start.allows(task.options.max_steps),
-            bar=bar,
-        )
-        mode = start.then(mode)
+        mode = mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE)
         shape = curvature(density, mode.state, seed=task.options.seed)
         guide = _guide(task, density, mode.state[0], shape)
         ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws
