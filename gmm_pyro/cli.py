@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from .model import MixtureModel
 
 METHODS = "kmeans, em, gradient, map, laplace, svi, gibbs"
-DATASETS = "three-clusters, bimodal, make-mixture, anisotropic, tight-and-diffuse, iris or wine"
+DATASETS = (
+    "three-clusters, bimodal, make-mixture, anisotropic, tight-and-diffuse, iris, wine or "
+    "old-faithful"
+)
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # click's ClickException; typer has its own click

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import random
+import shutil
+import subprocess
 
 import numpy as np
 import pytest
@@ -12,12 +15,21 @@ from hypothesis import strategies as st
 from sklearn.cluster import KMeans
 from sklearn.datasets import load_iris, load_wine
 
+import gmm_pyro as gp
 from gmm_pyro import metrics
 from gmm_pyro.covariance import FAMILIES
-from gmm_pyro.datasets import DATASETS, Dataset, anisotropic, dataset_named, iris, make_mixture
+from gmm_pyro.datasets import (
+    DATASETS,
+    Dataset,
+    anisotropic,
+    dataset_named,
+    iris,
+    make_mixture,
+    old_faithful,
+)
 from gmm_pyro.datasets import three_clusters as make_three_clusters
 
-DRAWN = [name for name in DATASETS if name not in ("iris", "wine")]
+DRAWN = [name for name in DATASETS if name not in ("iris", "wine", "old-faithful")]
 STANDARD_ERRORS = 4.0  # a true claim about a mean fails for 1 seed in 16,000, and seeds are fixed
 
 
@@ -32,19 +44,28 @@ def drawn(request: pytest.FixtureRequest) -> Dataset:
 
 
 class TestEveryDataset:
-    def test_is_a_labelled_table_of_finite_numbers(self, name: str) -> None:
+    def test_is_a_table_of_finite_numbers(self, name: str) -> None:
         data = dataset_named(name)
         assert data.name == name
-        assert data.x.shape == (data.n, data.d) == (len(data.labels), len(data.feature_names))
-        assert (data.x.dtype, data.labels.dtype) == (torch.float64, torch.int64)
+        assert data.x.shape == (data.n, data.d)
+        assert len(data.feature_names) == data.d
+        assert data.x.dtype == torch.float64
         assert data.x.isfinite().all()
 
-    def test_as_a_frame_holds_the_features_and_a_label(self, name: str) -> None:
+    def test_has_a_label_for_each_point_or_none(self, name: str) -> None:
+        data = dataset_named(name)
+        assert (data.labels is None) == (name == "old-faithful")
+        if data.labels is not None:
+            assert data.labels.shape == (data.n,)
+            assert data.labels.dtype == torch.int64
+
+    def test_as_a_frame_holds_the_features_and_what_labels_there_are(self, name: str) -> None:
         data = dataset_named(name)
         frame = data.frame()
-        assert list(frame) == [*data.feature_names, "label"]
-        assert np.array_equal(frame.drop(columns="label"), data.x)
-        assert np.array_equal(frame["label"], data.labels)
+        assert np.array_equal(frame[list(data.feature_names)], data.x)
+        others = frame.drop(columns=list(data.feature_names))
+        assert list(others) == ([] if data.labels is None else ["label"])
+        assert data.labels is None or np.array_equal(others["label"], data.labels)
 
     def test_touches_no_global_generator(self, name: str) -> None:
         before = global_states()
@@ -184,6 +205,41 @@ class TestRealData:
     def test_have_no_held_out_points(self) -> None:
         with pytest.raises(ValueError, match="iris has no known truth"):
             iris().held_out(10, seed=0)
+
+
+class TestOldFaithful:
+    def test_is_the_table_that_r_documents(self) -> None:
+        """`summary(faithful)`, the standard deviations and the correlation, as R prints them."""
+        frame = old_faithful().frame()
+        assert frame.shape == (272, 2)
+        assert list(frame) == ["eruptions", "waiting"]
+        summary = frame.describe().loc[["min", "25%", "50%", "mean", "75%", "max", "std"]]
+        durations = [1.6, 2.163, 4.0, 3.488, 4.454, 5.1, 1.141371]
+        assert summary["eruptions"].tolist() == pytest.approx(durations, abs=5e-4)
+        waits = [43.0, 58.0, 76.0, 70.9, 82.0, 96.0, 13.594974]
+        assert summary["waiting"].tolist() == pytest.approx(waits, abs=5e-3)
+        assert frame.corr().iloc[0, 1] == pytest.approx(0.9008112, abs=5e-8)
+
+    @pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
+    def test_is_number_for_number_that_of_r(self) -> None:
+        command = ["Rscript", "--vanilla", "-e", "write.csv(faithful, row.names = FALSE)"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        theirs = np.loadtxt(io.StringIO(done.stdout), delimiter=",", skiprows=1)
+        assert np.array_equal(old_faithful().x, theirs)
+
+    @pytest.mark.parametrize(
+        ("covariance", "k", "log_likelihood", "bic", "count"),
+        [("tied", 3, -1126.326, 2314.316, 11), ("full", 2, -1130.264, 2322.192, 11)],
+    )
+    def test_has_the_maximum_likelihood_that_mclust_prints(
+        self, covariance: str, k: int, log_likelihood: float, bic: float, count: int
+    ) -> None:
+        """`Mclust(faithful)` of mclust 6.0, which stops when a step gains less than 1e-5 of it."""
+        data = old_faithful()
+        fit = gp.fit(gp.MixtureModel(k, covariance=covariance), data.x, method="em", seed=0)
+        assert fit.mixture.n_parameters == count
+        assert log_likelihood - 5e-4 < fit.objective < log_likelihood + 0.011
+        assert fit.mixture.bic(data.x) == pytest.approx(bic, abs=0.022)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:

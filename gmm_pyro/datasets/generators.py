@@ -1,108 +1,20 @@
-"""Seeded data sets: drawn from a known mixture, or small real ones with known classes.
-
-Every function returns a `Dataset`; the ones that draw keep the mixture that they drew from as its
-`truth`, so that a fit can be compared with it. Random numbers come from generators of their own:
-no global state is read or changed.
-"""
+"""Data drawn from a known mixture, which is kept as their truth."""
 
 from __future__ import annotations
 
-import difflib
-import inspect
 import math
-import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from .covariance import CovarianceFamily, family_named
-from .mixture import GaussianMixture
+from ..covariance import CovarianceFamily, family_named
+from ..mixture import GaussianMixture
+from .dataset import OUTLIER, Dataset, check_counts
 
-if TYPE_CHECKING:
-    import pandas as pd
-
-OUTLIER = -1  # the label of a point that belongs to no component
 CANDIDATES = 10  # places tried for each mean; the one farthest from the other means is taken
-
-
-@dataclass(frozen=True, eq=False)
-class Dataset:
-    """n points in d dimensions, with what is known about them.
-
-    Attributes:
-        x: the points, float64, shape (n, d).
-        labels: the class of each point, int64, shape (n,), with -1 for an outlier; None if unknown.
-        truth: the mixture that the points were drawn from; None if unknown.
-        name: what the data are called in tables and reports.
-        feature_names: d column names.
-
-    Raises:
-        ValueError: if the shapes do not fit together.
-
-    Example:
-        >>> data = three_clusters()
-        >>> data.n, data.d, data.truth.n_components
-        (300, 2, 3)
-    """
-
-    x: Float[Tensor, "n d"]
-    labels: Int[Tensor, "n"] | None
-    truth: GaussianMixture | None
-    name: str
-    feature_names: tuple[str, ...]
-
-    def __post_init__(self) -> None:
-        """Check the shapes."""
-        if self.x.ndim != 2:
-            raise ValueError(f"x must have shape (n, d), got {tuple(self.x.shape)}")
-        if self.labels is not None and self.labels.shape != (self.n,):
-            raise ValueError(f"labels must have shape ({self.n},), got {tuple(self.labels.shape)}")
-        if len(self.feature_names) != self.d:
-            raise ValueError(f"feature_names must hold {self.d} names, got {self.feature_names}")
-
-    @property
-    def n(self) -> int:
-        """Number of points."""
-        return self.x.shape[0]
-
-    @property
-    def d(self) -> int:
-        """Number of features."""
-        return self.x.shape[1]
-
-    def held_out(self, n: int, seed: int) -> Dataset:
-        """Draw n other points, independently, from the same truth.
-
-        Args:
-            n: number of points.
-            seed: seed of the draw; no seed repeats the points of this data set.
-
-        Raises:
-            ValueError: if the truth is not known.
-
-        Example:
-            >>> bimodal().held_out(20, seed=1).x.shape
-            torch.Size([20, 1])
-        """
-        if self.truth is None:
-            raise ValueError(f"{self.name} has no known truth to draw held-out points from")
-        _check_counts(n=n)
-        sample = self.truth.sample_labelled(n, seed)
-        name = f"{self.name} (held out)"
-        return Dataset(sample.x, sample.labels, self.truth, name, self.feature_names)
-
-    def frame(self) -> pd.DataFrame:
-        """The points as a pandas frame, with a last column `label` where labels are known."""
-        import pandas as pd
-
-        table = pd.DataFrame(self.x.numpy(), columns=list(self.feature_names))
-        return table if self.labels is None else table.assign(label=self.labels.numpy())
-
 
 # ---------------------------------------------------------------------- drawn from fixed mixtures
 
@@ -228,7 +140,7 @@ def make_mixture(
         >>> data.x.shape, int((data.labels == -1).sum()), data.truth.family.name
         (torch.Size([50, 3]), 5, 'tied')
     """
-    _check_counts(n=n, d=d, k=k)
+    check_counts(n=n, d=d, k=k)
     _check_range("separation", separation, math.inf)
     _check_range("imbalance", imbalance, 1.0)
     _check_range("outliers", outliers, 1.0)
@@ -293,80 +205,6 @@ def _around(x: Float[Tensor, "n d"], m: int, rng: np.random.Generator) -> Float[
     return low + (high - low) * uniform
 
 
-def _check_counts(**counts: Any) -> None:
-    for name, value in counts.items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")
-
-
 def _check_range(name: str, value: float, end: float) -> None:
     if not 0 <= value < end:  # also true of NaN
         raise ValueError(f"{name} must be at least 0 and less than {end:g}, got {value!r}")
-
-
-# ---------------------------------------------------------------------- real
-
-
-def iris() -> Dataset:
-    """Four measurements in cm of 150 irises of three species (Fisher 1936).
-
-    Example:
-        >>> iris().feature_names
-        ('sepal_length', 'sepal_width', 'petal_length', 'petal_width')
-    """
-    from sklearn.datasets import load_iris
-
-    return _from_sklearn("iris", load_iris())
-
-
-def wine() -> Dataset:
-    """Thirteen chemical measurements of 178 wines of three cultivars (Forina et al. 1988).
-
-    Example:
-        >>> wine().feature_names[:3]
-        ('alcohol', 'malic_acid', 'ash')
-    """
-    from sklearn.datasets import load_wine
-
-    return _from_sklearn("wine", load_wine())
-
-
-def _from_sklearn(name: str, bunch: Any) -> Dataset:
-    """A data set of scikit-learn's, with column names that are identifiers."""
-    names = tuple(re.sub(r"\W+", "_", name.removesuffix(" (cm)")) for name in bunch.feature_names)
-    x, labels = torch.from_numpy(bunch.data), torch.from_numpy(bunch.target).long()
-    return Dataset(x, labels, None, name, names)
-
-
-DATASETS: dict[str, Callable[..., Dataset]] = {
-    "three-clusters": three_clusters,
-    "bimodal": bimodal,
-    "make-mixture": make_mixture,
-    "anisotropic": anisotropic,
-    "tight-and-diffuse": tight_and_diffuse,
-    "iris": iris,
-    "wine": wine,
-}
-
-
-def dataset_named(name: str, seed: int | None = None) -> Dataset:
-    """The data set of this name, as the command line spells it.
-
-    Args:
-        name: one of `DATASETS`.
-        seed: seed of the draw, or None for the function's own; real data have no use for it.
-
-    Raises:
-        ValueError: if there is none, with the nearest name.
-
-    Example:
-        >>> dataset_named("bimodal", seed=3).n
-        1000
-    """
-    if name not in DATASETS:
-        close = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.4)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"data must be one of {', '.join(DATASETS)}; got {name!r}{hint}")
-    function = DATASETS[name]
-    takes_seed = seed is not None and "seed" in inspect.signature(function).parameters
-    return function(seed=seed) if takes_seed else function()

@@ -1,0 +1,104 @@
+"""What a data set is: points, and what is known about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..mixture import GaussianMixture
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+OUTLIER = -1  # the label of a point that belongs to no component
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """n points in d dimensions, with what is known about them.
+
+    Attributes:
+        x: the points, float64, shape (n, d).
+        labels: the class of each point, int64, shape (n,), with -1 for an outlier; None if unknown.
+        truth: the mixture that the points were drawn from; None if unknown.
+        name: what the data are called in tables and reports.
+        feature_names: d column names.
+
+    Raises:
+        ValueError: if the shapes do not fit together.
+
+    Example:
+        >>> import gmm_pyro as gp
+        >>> data = gp.datasets.three_clusters()
+        >>> data.n, data.d, data.truth.n_components
+        (300, 2, 3)
+    """
+
+    x: Float[Tensor, "n d"]
+    labels: Int[Tensor, "n"] | None
+    truth: GaussianMixture | None
+    name: str
+    feature_names: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        """Check the shapes."""
+        if self.x.ndim != 2:
+            raise ValueError(f"x must have shape (n, d), got {tuple(self.x.shape)}")
+        if self.labels is not None and self.labels.shape != (self.n,):
+            raise ValueError(f"labels must have shape ({self.n},), got {tuple(self.labels.shape)}")
+        if len(self.feature_names) != self.d:
+            raise ValueError(f"feature_names must hold {self.d} names, got {self.feature_names}")
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return self.x.shape[0]
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return self.x.shape[1]
+
+    def held_out(self, n: int, seed: int) -> Dataset:
+        """Draw n other points, independently, from the same truth.
+
+        Args:
+            n: number of points.
+            seed: seed of the draw; no seed repeats the points of this data set.
+
+        Raises:
+            ValueError: if the truth is not known.
+
+        Example:
+            >>> import gmm_pyro as gp
+            >>> gp.datasets.bimodal().held_out(20, seed=1).x.shape
+            torch.Size([20, 1])
+        """
+        if self.truth is None:
+            raise ValueError(f"{self.name} has no known truth to draw held-out points from")
+        check_counts(n=n)
+        sample = self.truth.sample_labelled(n, seed)
+        name = f"{self.name} (held out)"
+        return Dataset(sample.x, sample.labels, self.truth, name, self.feature_names)
+
+    def frame(self) -> pd.DataFrame:
+        """The points as a pandas frame, with a last column `label` where labels are known."""
+        import pandas as pd
+
+        table = pd.DataFrame(self.x.numpy(), columns=list(self.feature_names))
+        return table if self.labels is None else table.assign(label=self.labels.numpy())
+
+
+def check_counts(**counts: Any) -> None:
+    """Refuse what is no number of points, features or components.
+
+    Raises:
+        ValueError: if a value is not a whole number of at least 1, with its name.
+    """
+    for name, value in counts.items():
+        if not isinstance(value, int | np.integer) or value < 1:
+            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")

@@ -1,0 +1,45 @@
+"""Data sets by name."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+
+from .dataset import Dataset
+from .generators import anisotropic, bimodal, make_mixture, three_clusters, tight_and_diffuse
+from .real import iris, old_faithful, wine
+
+DATASETS: dict[str, Callable[..., Dataset]] = {
+    "three-clusters": three_clusters,
+    "bimodal": bimodal,
+    "make-mixture": make_mixture,
+    "anisotropic": anisotropic,
+    "tight-and-diffuse": tight_and_diffuse,
+    "iris": iris,
+    "wine": wine,
+    "old-faithful": old_faithful,
+}
+
+
+def dataset_named(name: str, seed: int | None = None) -> Dataset:
+    """The data set of this name, as the command line spells it.
+
+    Args:
+        name: one of `DATASETS`.
+        seed: seed of the draw, or None for the function's own; real data have no use for it.
+
+    Raises:
+        ValueError: if there is none, with the nearest name.
+
+    Example:
+        >>> dataset_named("bimodal", seed=3).n
+        1000
+    """
+    if name not in DATASETS:
+        close = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.4)
+        hint = f"; did you mean {close[0]!r}?" if close else ""
+        raise ValueError(f"data must be one of {', '.join(DATASETS)}; got {name!r}{hint}")
+    function = DATASETS[name]
+    takes_seed = seed is not None and "seed" in inspect.signature(function).parameters
+    return function(seed=seed) if takes_seed else function()
