@@ -13,10 +13,10 @@ ARVIZ1_VENV := .venv-arviz1
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test test-arviz1 lint format benchmark wheel clean
+.PHONY: help setup compare test test-arviz1 lint format benchmark docs docs-figures wheel clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv and install the package into it, with what its tests need
 
@@ -58,6 +58,13 @@ $(VENV)/.benchmarks: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'
 	@touch $@
 
+docs: setup ## Build the documentation into docs/_build/html
+	$(BIN)/python -m sphinx -W --keep-going -n -q -b html docs docs/_build/html
+	@echo "wrote docs/_build/html/index.html"
+
+docs-figures: setup ## Run the documentation's code blocks and draw its pictures anew
+	$(BIN)/python docs/figures.py
+
 format: setup ## Repair style and format where that can be done safely
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
@@ -66,5 +73,5 @@ wheel: ## Build the wheel into dist/
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
 
 clean: ## Remove what the other targets leave, except .venv and .venv-arviz1
-	rm -rf dist results .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
-	find gmm_pyro tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
+	rm -rf dist results docs/_build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
+	find gmm_pyro tests examples benchmarks docs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

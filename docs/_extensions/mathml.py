@@ -1,0 +1,52 @@
+"""Formulas as MathML, which browsers draw themselves: no script, no font and no network."""
+
+from __future__ import annotations
+
+from html import escape
+
+from docutils import nodes
+from latex2mathml.converter import convert
+from sphinx.application import Sphinx
+from sphinx.util import logging
+from sphinx.util.math import get_node_equation_number
+from sphinx.writers.html5 import HTML5Translator
+
+LOGGER = logging.getLogger(__name__)
+
+
+def mathml(formula: str, display: str, node: nodes.Element) -> str:
+    """The `<math>` element of a LaTeX formula.
+
+    What the converter does not know warns, with its place: it would show as text on the page.
+    """
+    try:
+        element = convert(formula, display=display)
+    except Exception as error:  # the converter has a dozen exceptions, with no common base
+        LOGGER.warning("cannot read the formula %r: %r", formula, error, location=node)
+        return f"<code>{escape(formula)}</code>"
+    if "\\" in element:
+        LOGGER.warning("a command in the formula %r is not known", formula, location=node)
+    return element
+
+
+def visit_inline(writer: HTML5Translator, node: nodes.math) -> None:
+    """A formula within a sentence."""
+    writer.body.append(mathml(node.astext(), "inline", node))
+    raise nodes.SkipNode
+
+
+def visit_block(writer: HTML5Translator, node: nodes.math_block) -> None:
+    """A formula on a line of its own, with its number where it has a label."""
+    writer.body.append(writer.starttag(node, "div", CLASS="formula"))
+    if node["number"]:
+        number = get_node_equation_number(writer, node)
+        writer.body.append(f'<span class="eqno">({number})</span>')
+    writer.body.append(mathml(node.astext(), "block", node))
+    writer.body.append("</div>\n")
+    raise nodes.SkipNode
+
+
+def setup(app: Sphinx) -> dict[str, bool]:
+    """Registers the renderer under the name `mathml`."""
+    app.add_html_math_renderer("mathml", (visit_inline, None), (visit_block, None))
+    return {"parallel_read_safe": True, "parallel_write_safe": True}
