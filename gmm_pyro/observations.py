@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
@@ -84,6 +84,7 @@ def observe(
     sample_weight: Any = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
+    constant_columns: bool = False,
 ) -> Observations:
     """Validated observations of data to be fitted.
 
@@ -94,6 +95,7 @@ def observe(
         sample_weight: n non-negative weights, or None.
         dtype: floating-point type of the work on points, or its name; float64 where None.
         device: torch device; where the data are, if None.
+        constant_columns: whether a column may be constant: its scale is then one.
 
     Raises:
         ValueError: if the data are not numeric, not finite, not of this shape, constant in a
@@ -112,8 +114,11 @@ def observe(
         raise ValueError(
             f"x has {len(used)} {kind}, fewer than the {n_components} components to be fitted"
         )
-    _refuse_constant_columns(used, names)
+    constant = used.amin(0) == used.amax(0)
+    if constant.any() and not constant_columns:
+        _refuse_constant_columns(used, names, constant)
     origin, scale = _location_and_scale(points, weight)
+    scale = scale.masked_fill(constant, 1.0)
     _refuse_extreme(scale, names)
     return Observations(points, weight, origin, scale, names)
 
@@ -272,17 +277,13 @@ def _refuse_non_finite(points: Tensor, names: tuple[str, ...]) -> None:
             raise ValueError(f"x has {count} {word} {noun}, the first at {first}")
 
 
-def _refuse_constant_columns(points: Tensor, names: tuple[str, ...]) -> None:
-    constant = (points.amin(0) == points.amax(0)).tolist()
-    if any(constant):
-        listed = ", ".join(
-            f"{name!r} (always {float(points[0, i]):g})"
-            for i, name in enumerate(names)
-            if constant[i]
-        )
-        raise ValueError(
-            f"x must vary in every column; constant over its {len(points)} rows: {listed}"
-        )
+def _refuse_constant_columns(
+    points: Tensor, names: tuple[str, ...], constant: Bool[Tensor, "d"]
+) -> None:
+    listed = ", ".join(
+        f"{names[i]!r} (always {float(points[0, i]):g})" for i in constant.nonzero()[:, 0].tolist()
+    )
+    raise ValueError(f"x must vary in every column; constant over its {len(points)} rows: {listed}")
 
 
 def _refuse_extreme(scale: Tensor, names: tuple[str, ...]) -> None:

@@ -167,17 +167,18 @@ def maximise(
     statistics: Statistics,
     floor: Float[Tensor, "d"],
     assign: Assign = softmax,
+    ridge: float = 0.0,
 ) -> Theta:
     """The M-step, from the statistics that `reduce` gave for this theta and assignment.
 
-    Where a new component is so tight that the moments about the data's centre have cancelled, the
+    The arguments are those of `CovarianceFamily.m_step`. Where a new component is so tight that the moments about the data's centre have cancelled, the
     moments are taken once more, about its mean.
     """
-    found = theta_of(theta.family, theta.family.m_step(statistics, floor), observations)
+    found = theta_of(theta.family, theta.family.m_step(statistics, floor, ridge), observations)
     if theta.centred or not found.centred:
         return found
     about_means = Theta.about_means(theta.family, theta.parameters, found.parameters.means)
-    parameters = theta.family.m_step(reduce(observations, about_means, assign), floor)
+    parameters = theta.family.m_step(reduce(observations, about_means, assign), floor, ridge)
     return theta_of(theta.family, parameters, observations)
 
 

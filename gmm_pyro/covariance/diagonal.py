@@ -162,6 +162,14 @@ class Diagonal(CovarianceFamily):
         """Variances."""
         return self.sites(factor)["scales"].square()
 
+    def precisions(self, factor: Tensor) -> Tensor:
+        """See the base class."""
+        return self.precision_cholesky(factor).square()
+
+    def precision_cholesky(self, factor: Tensor) -> Tensor:
+        """Reciprocals of the standard deviations."""
+        return self.sites(factor)["scales"].reciprocal()
+
     def factorise(self, covariances: Tensor) -> Tensor:
         """See the base class."""
         scales = torch.where(covariances > 0, covariances, torch.nan).sqrt()

@@ -287,6 +287,17 @@ class CovarianceFamily(ABC):
         """The covariances as the user sees them, from the factor of one set."""
 
     @abstractmethod
+    def precisions(self, factor: Tensor) -> Tensor:
+        """The precisions Σ⁻¹ in the shapes of `covariances`, from the factor of one set."""
+
+    @abstractmethod
+    def precision_cholesky(self, factor: Tensor) -> Tensor:
+        """Roots C of the precisions, Σ⁻¹ = C Cᵀ, in the shapes of `covariances`.
+
+        Upper triangular, or reciprocals of standard deviations.
+        """
+
+    @abstractmethod
     def factorise(self, covariances: Tensor) -> Tensor:
         """The factor of one set; NaN where a covariance is not positive definite."""
 
@@ -308,18 +319,23 @@ class CovarianceFamily(ABC):
         log_determinant = self.log_determinant(parameters.factor, d)
         return parameters.log_weights - log_determinant - 0.5 * d * LOG_2PI
 
-    def m_step(self, statistics: Statistics, floor: Float[Tensor, "d"]) -> Parameters:
+    def m_step(
+        self, statistics: Statistics, floor: Float[Tensor, "d"], ridge: float = 0.0
+    ) -> Parameters:
         """Maximum-likelihood parameters given expected sufficient statistics.
 
         Args:
             statistics: what a reduction returned.
             floor: smallest variance of each feature.
+            ridge: a variance that is added to that of every feature.
 
         Source: Bishop (2006), equations 9.24 to 9.26, about a reference point.
         """
         counts = statistics.counts
         shift = statistics.first / counts.clamp_min(TINY)[..., None]
         covariance = self.empirical(statistics, shift)
+        if ridge:
+            covariance = covariance + ridge * self.compress(torch.eye(len(floor)).to(floor))
         log_weights = (counts / counts.sum(-1, keepdim=True)).log()
         return Parameters(log_weights, statistics.reference + shift, self.fit(covariance, floor))
 

@@ -197,6 +197,16 @@ class Full(CovarianceFamily):
         matrices = factor @ factor.mT
         return matrices.squeeze(-3) if self.tied else matrices
 
+    def precisions(self, factor: Tensor) -> Tensor:
+        """See the base class."""
+        root = self.precision_cholesky(factor)
+        return root @ root.mT
+
+    def precision_cholesky(self, factor: Tensor) -> Tensor:
+        """L⁻ᵀ."""
+        root = _inverse(factor).mT
+        return root.squeeze(-3) if self.tied else root
+
     def factorise(self, covariances: Tensor) -> Tensor:
         """Cholesky factors; NaN for a matrix that is not symmetric positive definite."""
         size = covariances.diagonal(dim1=-2, dim2=-1).abs().amax(-1)[..., None, None]

@@ -178,12 +178,33 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
             dtype=chosen.dtype,
             device=chosen.device,
         )
-        if row.priors is not None:
-            model = replace(model, priors=model.priors or row.priors()).specialise(observations)
-        task = Task(method, model, observations, chosen)
-        result = _result(task, row.run(task), started)
+        result = fit_observations(model, observations, method, row, chosen, started)
     _warn(result)
     return result
+
+
+def fit_observations(
+    model: MixtureModel,
+    observations: Observations,
+    name: str,
+    method: Method,
+    options: Options,
+    started: float,
+) -> Fit:
+    """The fit of a method to data that are checked already; it does not warn.
+
+    Args:
+        model: the model.
+        observations: the data.
+        name: the method's name in the result.
+        method: the method.
+        options: its options.
+        started: when `seconds` of the result begin (`time.perf_counter`).
+    """
+    if method.priors is not None:
+        model = replace(model, priors=model.priors or method.priors()).specialise(observations)
+    task = Task(name, model, observations, options)
+    return _result(task, method.run(task), started)
 
 
 def _result(task: Task, outcome: Outcome, started: float) -> Fit:
