@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -21,15 +22,28 @@ extensions = [
     "sphinx.ext.autosummary",
     "sphinx.ext.intersphinx",
     "sphinx.ext.napoleon",
+    "docstrings",
     "mathml",
 ]
 exclude_patterns = ["_build"]
-nitpicky = True
 smartquotes = False
+nitpicky = True
+default_role = "py:obj"
+nitpick_ignore_regex = [
+    ("py:obj", ".*"),  # code in backticks, which need not be a name
+    # in annotations: names without their module, and modules below those of the reference
+    ("py:class", r"[^.]*"),
+    ("py:class", r"(pd\..*|gmm_pyro\.\w+\.\w+\..*)"),
+    ("py:class", r"(collections|jaxtyping|matplotlib|numpy|pandas|pathlib|pyro|torch)\..*"),
+]
 
-myst_enable_extensions = ["dollarmath", "amsmath", "colon_fence", "deflist"]
+autodoc_member_order = "bysource"
+autodoc_typehints_format = "short"
+napoleon_google_docstring = True
+napoleon_numpy_docstring = False
+
+myst_enable_extensions = ["amsmath", "colon_fence", "dollarmath"]
 myst_heading_anchors = 3
-math_numfig = False
 
 html_theme = "furo"
 html_title = "gmm_pyro"
@@ -38,3 +52,21 @@ html_static_path = ["_static"]
 html_css_files = ["site.css"]
 html_copy_source = False
 html_show_sphinx = False
+
+# Names of other projects become links where their inventories can be had; where not, an empty one
+# stands in, so that the build needs no network. DOCS_OFFLINE=1 does not even try.
+LOCATIONS = [] if os.environ.get("DOCS_OFFLINE") else [None]
+OTHERS = {
+    "arviz": "https://python.arviz.org/en/latest/",
+    "matplotlib": "https://matplotlib.org/stable/",
+    "numpy": "https://numpy.org/doc/stable/",
+    "pandas": "https://pandas.pydata.org/docs/",
+    "pyro": "https://docs.pyro.ai/en/stable/",
+    "python": "https://docs.python.org/3/",
+    "sklearn": "https://scikit-learn.org/stable/",
+    "torch": "https://docs.pytorch.org/docs/stable/",
+}
+intersphinx_mapping = {
+    name: (url, (*LOCATIONS, "_extensions/none.inv")) for name, url in OTHERS.items()
+}
+intersphinx_timeout = 5  # seconds
