@@ -12,7 +12,6 @@ from __future__ import annotations
 import io
 import os
 import re
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -90,7 +89,7 @@ def run(page: str, folder: Path) -> Iterator[tuple[Block, str]]:
     """Runs the Python and shell blocks of a page in order, and yields each with what it printed.
 
     Python blocks share their names. All blocks run in `folder`, where `images/` is made. Torch's
-    generator, Pyro's parameters and matplotlib's settings are put back at the end.
+    generator and threads, Pyro's parameters and matplotlib's settings are put back at the end.
     """
     import matplotlib
     import matplotlib.pyplot as plt
@@ -104,6 +103,8 @@ def run(page: str, folder: Path) -> Iterator[tuple[Block, str]]:
         stack.enter_context(chdir(folder))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(pyro.get_param_store().scope())
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        torch.set_num_threads(1)  # on tensors as small as these, threads wait for each other
         stack.enter_context(plt.rc_context(STYLE))
         stack.callback(plt.close, "all")
         for block in blocks(page):
@@ -138,13 +139,16 @@ def run_shell(block: Block) -> str:
 
 
 def draw(page: str) -> list[str]:
-    """Runs a page and keeps its pictures; returns their names."""
+    """Runs a page and keeps its pictures, in 256 colours to save space; returns their names."""
+    from PIL import Image
+
     with tempfile.TemporaryDirectory() as folder:
         for _ in run(page, Path(folder)):
             pass
         pictures = sorted(Path(folder, "images").glob("*.png"))
         for picture in pictures:
-            shutil.copy(picture, FOLDER / "images" / picture.name)
+            image = Image.open(picture).convert("RGB").quantize(256)
+            image.save(FOLDER / "images" / picture.name, optimize=True)
         return [picture.name for picture in pictures]
 
 
