@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "gmm_pyro"
 
 # A module imports from layers above its own; within one layer, two never import each other.
 LAYERS = [
-    ["threads", "storage", "observations", "covariance"],
+    ["threads", "storage", "placing", "observations", "covariance"],
     ["kernels"],
     ["reduction"],
     ["mixture"],
@@ -27,7 +27,8 @@ LAYERS = [
     ["posterior"],
     ["plots", "inference_data"],
     ["inference"],
-    ["report", "comparison", "calibration"],
+    ["report"],
+    ["comparison", "calibration", "saved_fit"],
     ["estimator"],
     ["terminal"],
     ["cli"],
@@ -35,7 +36,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"matplotlib": {"plots"}, "arviz": {"inference_data"}}
-CALLERS_OF_PLOTS = {"plots", "report", "comparison", "cli"}
+CALLERS_OF_PLOTS = {"plots", "report", "comparison", "saved_fit", "cli"}
 HEAVY = ["arviz", "matplotlib", "numpy", "pandas", "pyro", "scipy", "sklearn", "torch"]
 
 

@@ -1,7 +1,15 @@
 """Several methods on one data set, side by side: `compare`, and the `Comparison` it returns."""
 
-from .result import Comparison
+from .agreement import density_distances, label_agreement
+from .result import Comparison, Request
 from .run import compare
 from .scores import COLUMNS
 
-__all__ = ["COLUMNS", "Comparison", "compare"]
+__all__ = [
+    "COLUMNS",
+    "Comparison",
+    "Request",
+    "compare",
+    "density_distances",
+    "label_agreement",
+]

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..datasets import Dataset
 from ..inference.fit import METHODS, Fit
+from ..model import MixtureModel
 from ..threads import one_thread_a_product
+from . import agreement
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -19,6 +21,25 @@ if TYPE_CHECKING:
 
 FIGURES = ("data", "clusters", "traces", "parameter_errors")
 DOTS_PER_INCH = 120
+
+
+@dataclass(frozen=True, eq=False)
+class Request:
+    """What `compare` was asked for.
+
+    Attributes:
+        model: the model, its priors as they were given.
+        methods: names of the methods.
+        seed: seed of every fit and of the held-out data.
+        test_size: how many points were to be held out.
+        options: options of single methods, by name.
+    """
+
+    model: MixtureModel
+    methods: tuple[str, ...]
+    seed: int = 0
+    test_size: float | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,6 +73,7 @@ class Comparison:
         reference: name of the fit whose posterior the others are held against, an exact sampler's,
             or None.
         interrupted: whether an interrupt (Ctrl-C) ended the comparison early.
+        request: what was asked for, or None where it is not known.
     """
 
     table: pd.DataFrame
@@ -61,6 +83,24 @@ class Comparison:
     notes: Mapping[str, tuple[str, ...]]
     reference: str | None = None
     interrupted: bool = False
+    request: Request | None = None
+
+    def label_agreement(self) -> pd.DataFrame:
+        """Adjusted Rand indices of the fits' labels, pair by pair: 1 for the same partition."""
+        return agreement.label_agreement(self.fits)
+
+    def density_distances(self, n: int = 10_000, seed: int = 0) -> pd.DataFrame:
+        """Jensen-Shannon distances between the fits' mixtures: from 0, the same, to 1.
+
+        Args:
+            n: points drawn from each mixture, at which all densities are compared.
+            seed: of the draws.
+
+        Raises:
+            ValueError: if n is not positive.
+        """
+        mixtures = {name: result.mixture for name, result in self.fits.items()}
+        return agreement.density_distances(mixtures, n, seed)
 
     def plot(self) -> Figure:
         """A figure with the data, and beside them the clusters of each fit."""
@@ -92,6 +132,27 @@ class Comparison:
             if posteriors:
                 self._write_posteriors(Path(partial) / "posteriors")
             return _move_into_place(Path(partial), folder)
+
+    def report(self, path: str | Path, *, command: str | None = None) -> Path:
+        """Write the comparison as one HTML page that needs nothing else, not even a network.
+
+        It has the table, pictures of the clusters, densities and objectives, how far the methods
+        agree, summaries of posteriors, what to do about warnings, and how to make it again. It
+        appears when it is whole, and replaces an earlier one.
+
+        Args:
+            path: where to write it.
+            command: the command line that made the comparison; None shows the Python call.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: if it cannot be written there.
+        """
+        from ..report import write_report  # templates and pictures take a second to import
+
+        return write_report(self, path, command)
 
     @one_thread_a_product()
     def _write(self, folder: Path) -> None:

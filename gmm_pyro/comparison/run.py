@@ -17,7 +17,7 @@ from ..inference.task import FitWarning, Status
 from ..model import MixtureModel
 from ..observations import as_points, observe
 from .posteriors import posterior_scores, reference_of
-from .result import Comparison
+from .result import Comparison, Request
 from .scores import scores_of, table_of
 
 
@@ -60,6 +60,8 @@ def compare(
         1.0
     """
     entries = _entries(methods, options or {}, {"seed": seed, "progress": progress})
+    names = tuple(entry.name for entry in entries)
+    request = Request(model, names, seed, test_size, dict(options or {}))
     model = _with_one_prior(model, entries)
     train, held_out = _split(_dataset(data), test_size, seed)
     observe(train.x, n_components=model.n_components)  # bad data are no method's failure
@@ -84,6 +86,7 @@ def compare(
         notes={name: attempt.notes for name, attempt in attempts.items() if attempt.notes},
         reference=reference,
         interrupted=interrupted,
+        request=request,
     )
 
 

@@ -5,7 +5,7 @@
 reads it; `generation.py` is the one place where the two generations of ArviZ differ.
 """
 
-from .diagnostics import Convergence, Elpd, elpd_loo, psis_k_hat, rhat_and_ess
+from .diagnostics import Convergence, Elpd, elpd_loo, posterior_summary, psis_k_hat, rhat_and_ess
 from .groups import to_arviz
 from .quantities import pointwise_log_likelihood
 
@@ -14,6 +14,7 @@ __all__ = [
     "Elpd",
     "elpd_loo",
     "pointwise_log_likelihood",
+    "posterior_summary",
     "psis_k_hat",
     "rhat_and_ess",
     "to_arviz",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -11,12 +12,15 @@ import numpy as np
 
 from ..posterior import Posterior
 from . import generation
-from .groups import draws_and_log_likelihood, readable_sites
+from .groups import draws_and_log_likelihood, readable_sites, site_dimensions
 from .quantities import quantities
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from ..inference.fit import Fit
 
+PARAMETERS = ("weights", "means", "scales")
 ROUNDING = 1e-9  # nats; log ratios that differ less are the same
 
 
@@ -81,8 +85,7 @@ def rhat_and_ess(posterior: Posterior) -> Convergence:
     A single chain is cut in two for R-hat. Quantities that never vary have none and are left out.
     """
     shape = posterior.n_chains, posterior.n_draws
-    sites = readable_sites(posterior.family, posterior.draws)
-    values = {name: sites[name] for name in ("weights", "means", "scales")}
+    values = _parameters(posterior)
     values["log_likelihood"] = quantities(posterior).log_likelihood.view(shape).cpu().numpy()
     data = generation.dataset(values, {}, {})
     halved = generation.dataset({name: _two_chains(x) for name, x in values.items()}, {}, {})
@@ -91,6 +94,60 @@ def rhat_and_ess(posterior: Posterior) -> Convergence:
         ess_bulk=_extreme(np.nanmin, arviz.ess(data, method="bulk")),
         ess_tail=_extreme(np.nanmin, arviz.ess(data, method="tail")),
     )
+
+
+def posterior_summary(posterior: Posterior, prob: float = 0.94) -> pd.DataFrame:
+    """Mean, standard deviation, interval, R-hat and effective numbers of draws of each parameter.
+
+    Args:
+        posterior: draws, their components aligned.
+        prob: what the interval holds of the draws, with equal tails.
+
+    Returns:
+        A frame with a row for each weight, mean and standard deviation, named as
+        "means[component, feature]", and the columns mean, sd, lower, upper, r_hat, ess_bulk and
+        ess_tail. A single chain is cut in two for R-hat; what never varies has none.
+    """
+    import pandas as pd
+
+    values = _parameters(posterior)
+    names = posterior.observations.feature_names
+    coords = {"component": np.arange(posterior.n_components), "feature": list(names)}
+    dims = site_dimensions(posterior.family, values)
+    data = generation.dataset(values, dims, coords)
+    halved = generation.dataset({k: _two_chains(x) for k, x in values.items()}, dims, coords)
+    tails = [(1 - prob) / 2, (1 + prob) / 2]
+    limits = {name: np.quantile(x, tails, axis=(0, 1)) for name, x in values.items()}
+    with np.errstate(invalid="ignore", divide="ignore"):  # R-hat of a constant is 0 / 0
+        columns = {
+            "mean": {name: x.mean((0, 1)) for name, x in values.items()},
+            "sd": {name: x.std((0, 1), ddof=1) for name, x in values.items()},
+            "lower": {name: limit[0] for name, limit in limits.items()},
+            "upper": {name: limit[1] for name, limit in limits.items()},
+            "r_hat": arviz.rhat(halved),
+            "ess_bulk": arviz.ess(data, method="bulk"),
+            "ess_tail": arviz.ess(data, method="tail"),
+        }
+    flat = {
+        column: np.concatenate([np.ravel(found[name]) for name in values])
+        for column, found in columns.items()
+    }
+    return pd.DataFrame(flat, index=[row for name in values for row in _rows(data[name])])
+
+
+def _parameters(posterior: Posterior) -> dict[str, np.ndarray]:
+    """Draws of weights, means and standard deviations."""
+    sites = readable_sites(posterior.family, posterior.draws)
+    return {name: sites[name] for name in PARAMETERS}
+
+
+def _rows(variable: Any) -> list[str]:
+    """What the numbers of a variable are called, in their order."""
+    labels = [variable.coords[dim].values for dim in variable.dims[2:]]
+    places = itertools.product(*labels)
+    if not labels:
+        return [str(variable.name)]
+    return [f"{variable.name}[{', '.join(map(str, place))}]" for place in places]
 
 
 def elpd_loo(source: Fit | Any) -> Elpd:

@@ -235,12 +235,14 @@ def _assemble(
 def _dimensions(fit: Fit, values: Values, group: str) -> dict[str, list[str]]:
     """Names of the dimensions of every variable, after chain and draw."""
     of_points = group == "log_likelihood" or fit.observations.d == 1
-    lead = [] if fit.model.family.tied else ["component"]
-    dimensions = {
-        "weights": ["component"],
-        "means": ["component", "feature"],
-        "x": ["obs_id"] if of_points else ["obs_id", "feature"],
-    }
+    x = ["obs_id"] if of_points else ["obs_id", "feature"]
+    return {**site_dimensions(fit.model.family, values), "x": x}
+
+
+def site_dimensions(family: CovarianceFamily, values: Values) -> dict[str, list[str]]:
+    """Names of the dimensions of a mixture's readable sites, after chain and draw."""
+    lead = [] if family.tied else ["component"]
+    dimensions = {"weights": ["component"], "means": ["component", "feature"]}
     for name in {"scales", "correlations"} & values.keys():
         features = ["feature", "feature_bis"][: values[name].ndim - 2 - len(lead)]
         dimensions[name] = lead + features

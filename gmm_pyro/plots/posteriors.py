@@ -47,9 +47,7 @@ def density_band(
     data = posterior.observations
     column = feature_column(data.feature_names, feature)
     values = data.x[:, column].detach().cpu().double()
-    low, high = float(values.min()), float(values.max())
-    margin = MARGIN * (high - low)
-    grid = torch.linspace(low - margin, high + margin, PLACES, dtype=torch.float64)
+    grid = places(values)
     band = posterior.density_band(grid, prob, feature=column)
     ax = parts.prepared(ax, view_of_points(data.x, data.feature_names, [column]))
     weight = None if data.sample_weight is None else data.sample_weight.cpu().numpy()
@@ -65,6 +63,13 @@ def density_band(
     ax.set_ylim(bottom=0)
     ax.legend(frameon=False)
     return ax
+
+
+def places(values: Float[Tensor, "n"]) -> Float[Tensor, "g"]:
+    """Where a density is evaluated to be drawn over these values: a little beyond them."""
+    low, high = float(values.min()), float(values.max())
+    margin = MARGIN * (high - low)
+    return torch.linspace(low - margin, high + margin, PLACES, dtype=torch.float64)
 
 
 def posterior_ellipses(

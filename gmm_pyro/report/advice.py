@@ -1,0 +1,187 @@
+"""Warnings in words: what went wrong with each method, and what can be done about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from ..inference.fit import Fit
+from ..inference.task import Status
+from .tables import UNTRUSTED
+
+if TYPE_CHECKING:
+    from ..comparison import Comparison
+
+AGREED = 1.01  # R-hat, below which chains agree (Vehtari et al. 2021)
+ENOUGH = 400  # effective draws that make R-hat and intervals reliable (the same)
+AMBIGUOUS = 0.05  # share of draws without a clear labelling, from which labels mean little
+
+DIVERGED = {
+    "em": "Raise covariance_floor, and look for columns on very different scales.",
+    "gradient": "Lower rate, and look for columns on very different scales.",
+    "svi": "Lower rate, or take guide='normal'.",
+}
+PROBLEMS = (  # words in a sentence of the diagnosis, and what to do
+    (
+        "holds no point",
+        "Fewer components may be enough; else raise n_starts, so that more starting values are "
+        "tried.",
+    ),
+    (
+        "is singular",
+        "Take a method with priors, as map; or a family with fewer parameters, as 'diag' or "
+        "'tied'; or raise covariance_floor. Repeated rows in the data do this, too.",
+    ),
+    (
+        "single point",
+        "Look at that point: it may be an outlier. Else take fewer components, or raise n_starts.",
+    ),
+    (
+        "all points are in one component",
+        "The data may have one cluster only; else raise n_starts, or give a start.",
+    ),
+)
+FAILURES = (  # words in an error, and what to do
+    (
+        "conjugate prior",
+        "Leave priors open, or give ConjugatePriors() to all methods: every one takes them.",
+    ),
+    ("ImportError", "Install what is missing, and compare again."),
+    ("ModuleNotFound", "Install what is missing, and compare again."),
+    ("OptionError", "Leave that option out, or correct its name."),
+    ("MemoryError", "Fit fewer points, or keep fewer draws."),
+)
+
+
+@dataclass(frozen=True)
+class Advice:
+    """One warning.
+
+    Attributes:
+        method: name of the method, or None where it is about the comparison.
+        fact: what happened.
+        remedy: what to do about it.
+    """
+
+    method: str | None
+    fact: str
+    remedy: str
+
+
+def advice_on(comparison: Comparison) -> list[Advice]:
+    """All warnings of a comparison, method by method."""
+    found = []
+    if comparison.interrupted:
+        remedy = "Compare again and let it finish; the methods that had finished are shown."
+        found.append(Advice(None, "The comparison was interrupted.", remedy))
+    for name, row in comparison.table.iterrows():
+        method, fit = str(name), comparison.fits.get(str(name))
+        if fit is None:
+            found.append(_failure(method, str(row["status"])))
+            continue
+        notes = comparison.notes.get(method, ())
+        for fact, remedy in (*_status(fit), *_problems(fit), *_draws(fit, row), *_rest(fit, notes)):
+            found.append(Advice(method, fact, remedy))
+    return found
+
+
+def _failure(method: str, status: str) -> Advice:
+    """Of a method that has no fit."""
+    if status.startswith("not run"):
+        return Advice(method, "It was not run, because of the interrupt.", "Compare again.")
+    reason = status.removeprefix("failed: ")
+    remedies = [remedy for words, remedy in FAILURES if words in reason]
+    default = "Mend what the message names, or leave the method out; the others stand as they are."
+    return Advice(method, f"It failed. {_ended(reason)}", (*remedies, default)[0])
+
+
+def _status(fit: Fit) -> Iterator[tuple[str, str]]:
+    options = fit.options
+    if fit.status is Status.STEP_LIMIT:
+        yield (
+            f"It stopped at the step limit, after {fit.steps} steps, before it had converged.",
+            f"Raise max_steps (it was {options.max_steps}), or tolerance (it was "
+            f"{options.tolerance:g}).",
+        )
+    elif fit.status is Status.DIVERGED:
+        default = "Look for columns on very different scales, and try another start or seed."
+        yield (
+            "It diverged: its objective is no longer finite, and the last finite state is shown.",
+            DIVERGED.get(fit.method, default),
+        )
+    elif fit.status is Status.UNMIXED:
+        yield (
+            "Its chains disagree: the R-hat of the log density is above 1.05.",
+            f"Raise n_warmup (it was {getattr(options, 'n_warmup', 'less')}) and n_draws. Chains "
+            "that stay apart may have found different modes: try fewer components, or stronger "
+            "priors.",
+        )
+    elif fit.status is Status.INTERRUPTED:
+        yield "It was interrupted; the best state so far is shown.", "Run it again to its end."
+
+
+def _problems(fit: Fit) -> Iterator[tuple[str, str]]:
+    for problem in fit.diagnostics["problems"]:
+        default = "Try fewer components, another start or another seed."
+        remedies = [remedy for words, remedy in PROBLEMS if words in problem]
+        yield f"Its solution is degenerate: {_ended(problem)}", (*remedies, default)[0]
+
+
+def _draws(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
+    """What is wrong with the draws, if there are any."""
+    posterior = fit.posterior
+    if posterior is None:
+        return
+    if pd.notna(row["k_hat"]) and row["k_hat"] > UNTRUSTED:
+        yield (
+            f"Its Pareto k-hat is {row['k_hat']:.2f}, above {UNTRUSTED}: the approximation misses "
+            "too much of the posterior for its means and intervals to be trusted.",
+            _better_than(fit),
+        )
+    if not posterior.independent:
+        yield from _chains(fit, row)
+    if posterior.ambiguous is not None and posterior.ambiguous > AMBIGUOUS:
+        yield (
+            f"In {posterior.ambiguous:.0%} of its draws two components could as well be exchanged, "
+            "so numbers of single components mean little.",
+            "Ask what needs no labels: co_clustering, partition, predictive_density. Fewer "
+            "components may be enough.",
+        )
+
+
+def _chains(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
+    drawn = f"(it was {getattr(fit.options, 'n_draws', 'less')})"
+    if pd.notna(row["r_hat"]) and row["r_hat"] > AGREED and fit.status is not Status.UNMIXED:
+        yield (
+            f"Its largest R-hat is {row['r_hat']:.3f}, above {AGREED}: chains have not quite met.",
+            f"Raise n_draws {drawn}, or n_warmup.",
+        )
+    if pd.notna(row["ess"]) and row["ess"] < ENOUGH:
+        yield (
+            f"Its smallest effective number of draws is {row['ess']:.0f}, below {ENOUGH}: means "
+            "and intervals are rough.",
+            f"Raise n_draws {drawn}; fourfold draws halve the error.",
+        )
+
+
+def _better_than(fit: Fit) -> str:
+    """What comes closer to the posterior than an approximation."""
+    guide = getattr(fit.options, "guide", None)
+    richer = "Take guide='multivariate', or " if guide == "normal" else "Take "
+    return f"{richer}the exact samplers gibbs or nuts."
+
+
+def _rest(fit: Fit, notes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Warnings that the status and the diagnosis do not say."""
+    known = (f"{fit.method} {fit.status.message}", f"{fit.method} found a degenerate solution")
+    for note in notes:
+        if not note.startswith(known):
+            yield f"It warned: {_ended(note)}", "Read the warning; the fit stands as it is."
+
+
+def _ended(text: str) -> str:
+    """A sentence with its full stop."""
+    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -1,0 +1,356 @@
+"""What is on the page of a report, and how it comes to its place on disk."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import platform
+import reprlib
+from collections.abc import Iterator
+from dataclasses import dataclass, fields
+from functools import cache
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import numpy as np
+from torch import Tensor
+
+from .. import __version__
+from ..datasets import Dataset
+from ..inference.fit import METHODS, Fit
+from ..inference_data import posterior_summary
+from ..threads import one_thread_a_product
+from . import pictures, tables
+from .advice import advice_on
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..comparison import Comparison
+
+MOST_ROWS = 60  # of a posterior's table
+LIBRARIES = (
+    *("torch", "pyro-ppl", "arviz", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib"),
+)
+HERE = Path(__file__).parent / "templates"
+
+
+def write_report(comparison: Comparison, path: str | Path, command: str | None = None) -> Path:
+    """Write the page; it appears when it is whole, and replaces an earlier one.
+
+    Args:
+        comparison: what it is about.
+        path: where to write it.
+        command: the command line that made the comparison; None shows the Python call.
+
+    Returns:
+        The path.
+
+    Raises:
+        OSError: if it cannot be written there, with the path.
+    """
+    path = Path(path)
+    content = html_of(comparison, command).encode("utf-8", "replace")
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        partial.write_bytes(content)
+        os.replace(partial, path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OSError(error.errno, error.strerror, str(path)) from error
+    return path
+
+
+@one_thread_a_product()
+def html_of(comparison: Comparison, command: str | None = None) -> str:
+    """The page as text: see `Comparison.report`."""
+    style, script = ((HERE / name).read_text("utf-8") for name in ("report.css", "report.js"))
+    agree = len(comparison.fits) > 1
+    return _template().render(
+        style=style,
+        script=script,
+        style_hash=_digest(style),
+        script_hash=_digest(script),
+        version=__version__,
+        data=comparison.dataset,
+        comparison=comparison,
+        facts=list(_facts(comparison)),
+        findings=list(_findings(comparison)),
+        advice=advice_on(comparison),
+        fits=_fits(comparison),
+        posteriors=_posteriors(comparison),
+        errors=pictures.error_picture(comparison),
+        clusters=pictures.cluster_pictures(comparison),
+        thinned=pictures.thinned(comparison.dataset).n,
+        densities=pictures.density_pictures(comparison),
+        objectives=pictures.objective_pictures(comparison),
+        labels_agree=tables.matrix_of(comparison.label_agreement()) if agree else None,
+        distances=tables.matrix_of(comparison.density_distances()) if agree else None,
+        summaries=[_summary(name, fit) for name, fit in comparison.fits.items() if fit.posterior],
+        settings=[_settings(name, fit) for name, fit in comparison.fits.items()],
+        priors=_priors(comparison),
+        call=command or _python_call(comparison),
+        is_command=command is not None,
+        versions=_versions(),
+    )
+
+
+@cache
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(HERE),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("report.html.j2")
+
+
+def _digest(text: str) -> str:
+    """How a page names the one script or style that it lets run."""
+    digest = hashlib.sha256(text.encode("utf-8")).digest()
+    return "sha256-" + base64.b64encode(digest).decode("ascii")
+
+
+# ---------------------------------------------------------------------- in short
+
+
+@dataclass(frozen=True)
+class Fact:
+    """Something about the data or the model, with its name.
+
+    Attributes:
+        name: what it is.
+        value: as text.
+        long: whether it may need a line of its own.
+    """
+
+    name: str
+    value: str
+    long: bool = False
+
+
+def _facts(comparison: Comparison) -> Iterator[Fact]:
+    data, request = comparison.dataset, comparison.request
+    yield Fact("Data", data.name)
+    yield Fact("Points", tables.number(data.n, "d"))
+    yield Fact(f"Features ({data.d})", _enumerated(data.feature_names), long=data.d > 3)
+    if data.labels is not None:
+        yield Fact("True classes", str(len(data.labels[data.labels >= 0].unique())))
+    if data.truth is not None:
+        yield Fact("Truth", f"known: {_count(data.truth.n_components, 'component')}")
+    if comparison.held_out is not None:
+        yield Fact("Held-out points", tables.number(comparison.held_out.n, "d"))
+    fits = list(comparison.fits.values())
+    model = request.model if request is not None else fits[0].model if fits else None
+    if model is not None:
+        yield Fact("Components", str(model.n_components))
+        yield Fact("Covariances", model.family.name)
+    if request is not None:
+        yield Fact("Seed", str(request.seed))
+    yield Fact("Fingerprint", f"{fingerprint(data)} (SHA-256 of the points)")
+
+
+def fingerprint(data: Dataset) -> str:
+    """The first digits of a hash of the points: the same for the same data."""
+    points = np.ascontiguousarray(data.x.cpu().double().numpy(), dtype="<f8")
+    return hashlib.sha256(points.tobytes()).hexdigest()[:12]
+
+
+def _findings(comparison: Comparison) -> Iterator[str]:
+    """What a reader should know who reads nothing else."""
+    asked, done = len(comparison.table), len(comparison.fits)
+    ended = "All" if asked == done else f"{done} of"
+    yield f"{ended} {_count(asked, 'method')} gave a fit."
+    table = comparison.table
+    sound = table[tables.sound_fits(table)]
+    held_out = sound["held_out_log_density"].dropna()
+    if len(held_out) > 1:
+        spread = tables.number(held_out.max() - held_out.min(), ".2g")
+        yield (
+            f"Held-out points are most probable under {held_out.idxmax()}; from the best method "
+            f"to the last it is {spread} nats a point."
+        )
+    scores = sound["ari"].dropna()
+    if len(scores) > 1:
+        high, low = (tables.number(score) for score in (scores.max(), scores.min()))
+        between = f"{high}; {scores.idxmin()} is the farthest, with {low}"
+        words = f"is nearest to 1 for {scores.idxmax()}, at {between}"
+        words = f"is {high} for every method" if high == low else words
+        yield f"The adjusted Rand index of clusters against true classes {words}."
+    if comparison.reference is not None and done > 1:
+        mixed = comparison.fits[comparison.reference].converged
+        doubt = "" if mixed else ", which is in doubt itself: see the warnings"
+        words = f"{comparison.reference}, an exact sampler{doubt}"
+        yield f"Posteriors are held against that of {words}."
+
+
+def _enumerated(names: tuple[str, ...], most: int = 20) -> str:
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
+
+
+def _count(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def _fits(comparison: Comparison) -> tables.Table:
+    table = comparison.table
+    return tables.table_of(table, tables.OF_FITS, tables.sound_fits(table))
+
+
+def _posteriors(comparison: Comparison) -> tables.Table | None:
+    drawn = comparison.table[comparison.table["ess"].notna()]
+    if drawn.empty:
+        return None
+    sound = tables.sound_posteriors(drawn)
+    return tables.table_of(drawn.drop(columns="status"), tables.OF_POSTERIORS, sound)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """The parameters of one posterior.
+
+    Attributes:
+        name: of the method.
+        draws: how many there are, in words.
+        independent: whether they are independent, so that R-hat and ESS say nothing of quality.
+        left_out: how many rows there was no room for.
+        table: a row a parameter.
+    """
+
+    name: str
+    draws: str
+    independent: bool
+    left_out: int
+    table: tables.Table
+
+
+def _summary(name: str, fit: Fit) -> Summary:
+    posterior = fit.posterior
+    assert posterior is not None
+    frame = posterior_summary(posterior)
+    shown = _worst(frame)
+    draws = _count(posterior.n_draws, "draw")
+    if posterior.n_chains > 1:
+        draws = f"{posterior.n_chains} chains of {draws}"
+    table = tables.table_of(shown, tables.OF_PARAMETERS)
+    return Summary(name, draws, posterior.independent, len(frame) - len(shown), table)
+
+
+def _worst(frame: pd.DataFrame) -> pd.DataFrame:
+    """All rows, or those with the largest R-hat where there are too many."""
+    order = frame["r_hat"].fillna(0.0).to_numpy().argsort(kind="stable")[::-1][:MOST_ROWS]
+    return frame.iloc[np.sort(order)]
+
+
+# ---------------------------------------------------------------------- settings
+
+
+@dataclass(frozen=True)
+class Setting:
+    """An option of a method.
+
+    Attributes:
+        name: of the option.
+        value: as text.
+        changed: whether it is another than the default.
+    """
+
+    name: str
+    value: str
+    changed: bool
+
+
+@dataclass(frozen=True)
+class Settings:
+    """All options of one method."""
+
+    method: str
+    options: tuple[Setting, ...]
+
+
+def _settings(name: str, fit: Fit) -> Settings:
+    shown = [
+        Setting(f.name, short(getattr(fit.options, f.name)), _differs(fit, f.name, f.default))
+        for f in fields(fit.options)
+        if f.name != "progress"
+    ]
+    return Settings(name, tuple(shown))
+
+
+def _differs(fit: Fit, name: str, default: Any) -> bool:
+    value = getattr(fit.options, name)
+    plain = isinstance(value, str | int | float | None)
+    return bool(value != default) if plain else value is not default
+
+
+def _priors(comparison: Comparison) -> list[Setting]:
+    """The priors of the first method that has some."""
+    for fit in comparison.fits.values():
+        if METHODS[fit.method].priors is not None:
+            priors: Any = fit.model.priors
+            kind = Setting("kind", type(priors).__name__, changed=False)
+            shown = [(f.name, getattr(priors, f.name)) for f in fields(priors)]
+            return [kind, *(Setting(n, _prior(v), changed=False) for n, v in shown)]
+    return []
+
+
+def _prior(value: Any) -> str:
+    return "default" if value is None else short(value)
+
+
+def short(value: Any) -> str:
+    """A value as text that fits into a line or two.
+
+    Example:
+        >>> short("k-means++"), short(1e-6)
+        ("'k-means++'", '1e-06')
+    """
+    if isinstance(value, Tensor):
+        numbers = value.detach().flatten().tolist()
+        text = ", ".join(f"{number:.4g}" for number in numbers[:12])
+        more = ", …" if len(numbers) > 12 else ""
+        return f"[{text}{more}]" if value.ndim else text
+    text = repr(value) if isinstance(value, str | int | float) else reprlib.repr(value)
+    return text if len(text) <= 200 else f"{text[:199]}…"
+
+
+# ---------------------------------------------------------------------- how to make it again
+
+
+def _python_call(comparison: Comparison) -> str | None:
+    """The call of `compare`, or None where it is not known."""
+    request = comparison.request
+    if request is None:
+        return None
+    data, model = comparison.dataset, request.model
+    name = " ".join(data.name.split())
+    words = [f'{model.n_components}, covariance="{model.family.name}"']
+    lines = ["import gmm_pyro as gp", ""]
+    lines += [f"data = ...  # {name}: {data.n} x {data.d}, fingerprint {fingerprint(data)}"]
+    if model.priors is not None:
+        lines += [f"priors = ...  # {type(model.priors).__name__}, as under the settings"]
+        words += ["priors=priors"]
+    lines += [f"model = gp.MixtureModel({', '.join(words)})"]
+    given = [f"seed={request.seed}"]
+    if request.test_size is not None:
+        given += [f"test_size={request.test_size!r}"]
+    if request.options:
+        given += [f"options={ {k: dict(v) for k, v in request.options.items()}!r}"]
+    methods = list(request.methods)
+    lines += [f"comparison = gp.compare(model, data, {methods!r}, {', '.join(given)})"]
+    return "\n".join([*lines, 'comparison.report("report.html")'])
+
+
+def _versions() -> list[Fact]:
+    """Of Python and of the libraries that numbers depend on."""
+    found = [Fact("Python", platform.python_version()), Fact("gmm_pyro", __version__)]
+    return found + [Fact(name, metadata.version(name)) for name in LIBRARIES]
