@@ -1,13 +1,16 @@
-"""A comparison as a table in a terminal."""
+"""Comparisons and mixtures as tables in a terminal."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
     from rich.table import Table
+
+    from .mixture import GaussianMixture
 
 GAP = 2  # blanks between columns
 
@@ -63,16 +66,52 @@ OF_POSTERIORS = (
 
 def terminal_table(table: pd.DataFrame, width: int, columns: tuple[Column, ...] = COLUMNS) -> Table:
     """A comparison's table, as many of the columns as fit into so many characters."""
+    return _ruled(columns_that_fit(table, width, columns), words=("method", "status"))
+
+
+def mixture_table(mixture: GaussianMixture, sizes: Sequence[int], width: int) -> Table:
+    """A mixture's components: their share, the points in them, and their means, as far as they fit.
+
+    Args:
+        mixture: the mixture.
+        sizes: number of points that each component is the most probable one of.
+        width: how many characters a line has.
+    """
+    return _ruled(components_that_fit(mixture, sizes, width))
+
+
+def components_that_fit(
+    mixture: GaussianMixture, sizes: Sequence[int], width: int
+) -> dict[str, list[str]]:
+    """Cells by header, as `mixture_table` shows them; "…" stands for features without room."""
+    cells = {
+        "component": [str(i) for i in range(mixture.n_components)],
+        "weight": [f"{weight:.3f}" for weight in mixture.weights.tolist()],
+        "points": [str(size) for size in sizes],
+    }
+    room = width - sum(_width(header, column) for header, column in cells.items())
+    names = mixture.feature_names
+    for number, (name, means) in enumerate(zip(names, mixture.means.T.tolist(), strict=True)):
+        column = [f"{mean:.4g}" for mean in means]
+        header = f"mean {name}"
+        room -= _width(header, column)
+        spare = 0 if number == len(names) - 1 else _width("…", [])
+        if room < spare:
+            return cells | {"…": [""] * mixture.n_components}
+        cells[header] = column
+    return cells
+
+
+def _ruled(cells: Mapping[str, list[str]], words: Sequence[str] = ()) -> Table:
+    """Cells by header as a table, numbers at the right of their columns and words at the left."""
     from rich import box
     from rich.table import Table
 
-    shown = columns_that_fit(table, width, columns)
     padding = (0, GAP - 1, 0, 0)  # the box puts one more blank between columns
     result = Table(box=box.SIMPLE_HEAD, padding=padding, pad_edge=False, show_edge=False)
-    for header in shown:
-        is_text = header in ("method", "status")
-        result.add_column(header, justify="left" if is_text else "right", no_wrap=True)
-    for row in zip(*shown.values(), strict=True):
+    for header in cells:
+        result.add_column(header, justify="left" if header in words else "right", no_wrap=True)
+    for row in zip(*cells.values(), strict=True):
         result.add_row(*row)
     return result
 

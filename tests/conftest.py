@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import pytest
 import torch
@@ -15,6 +17,32 @@ settings.register_profile(
     "repeatable", derandomize=True, database=None, deadline=None, max_examples=30
 )
 settings.load_profile("repeatable")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run of the command line printed, and how it ended."""
+
+    code: int | None
+    out: str
+    err: str
+
+
+@pytest.fixture
+def run(monkeypatch, capsys, tmp_path) -> Callable[..., Run]:
+    """Run the command line in an empty folder, 80 columns wide."""
+    from gmm_pyro import cli
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def call(*arguments: object) -> Run:
+        monkeypatch.setattr(sys, "argv", ["gmm-pyro", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        return Run(ended.value.code, *capsys.readouterr())
+
+    return call
 
 
 @pytest.fixture

@@ -1,11 +1,13 @@
-"""Claims about the command line: what it prints and writes, and one clear line for bad input."""
+"""Claims about the command line as a whole: help, completion, one clear line for bad input."""
 
 from __future__ import annotations
 
+import json
+import os
+import signal
 import subprocess
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
@@ -13,165 +15,105 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gmm_pyro import cli
-from gmm_pyro.datasets import DATASETS, bimodal, iris, three_clusters
+from gmm_pyro import GaussianMixture, cli
+from gmm_pyro.cli import names, options, program
+from gmm_pyro.covariance import FAMILIES
+from gmm_pyro.datasets import DATASETS, bimodal, three_clusters
 from gmm_pyro.files import read_dataset
-from gmm_pyro.inference.fit import METHODS, Method, method_named
-from gmm_pyro.inference.task import Outcome, Status, Task
+from gmm_pyro.inference.fit import METHODS, method_named
+from gmm_pyro.saved_fit import TABLE_FORMATS
 
 HEAVY = ["torch", "pandas", "sklearn", "scipy", "matplotlib", "pyro", "arviz", "numpy"]
+COMMANDS = ["fit", "predict", "compare", "simulate", "methods"]
 
 
-@dataclass(frozen=True)
-class Run:
-    """What a run of the command line printed, and how it ended."""
-
-    code: int | None
-    out: str
-    err: str
-
-
-@pytest.fixture
-def run(monkeypatch, capsys, tmp_path) -> Callable[..., Run]:
-    """Run the command line in an empty folder, 80 columns wide."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def call(*arguments: object) -> Run:
-        monkeypatch.setattr(sys, "argv", ["gmm-pyro", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            cli.main()
-        return Run(ended.value.code, *capsys.readouterr())
-
-    return call
-
-
-@pytest.fixture
-def flowers(tmp_path: Path) -> Path:
-    """Irises with their species by name, a remark, and a column of row numbers without a name."""
-    names = pd.Series(["setosa", "versicolor", "virginica"])
-    table = pd.DataFrame(iris().x.numpy(), columns=list(iris().feature_names))
-    table["species"] = names[iris().labels.numpy()].to_numpy()
-    table["remark"] = "nice"
-    table.to_csv(tmp_path / "flowers.csv")
-    return tmp_path / "flowers.csv"
+def program_in_new_process(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "gmm_pyro", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, **settings)
 
 
 class TestHelp:
-    @pytest.mark.parametrize("command", [[], ["compare"], ["simulate"]])
-    def test_help_imports_nothing_heavy(self, command: list[str]) -> None:
+    def test_help_and_completion_import_nothing_heavy(self) -> None:
         code = (
-            "import sys, atexit\n"
-            f"sys.argv = ['gmm-pyro', *{command}, '--help']\n"
-            f"atexit.register(lambda: print([m for m in {HEAVY} if m in sys.modules]))\n"
-            "from gmm_pyro.cli import main\n"
-            "main()"
+            "import os, sys\n"
+            "from typer.testing import CliRunner\n"
+            "from gmm_pyro.cli import app\n"
+            f"for command in [[], *([name] for name in {COMMANDS})]:\n"
+            "    assert CliRunner().invoke(app, [*command, '--help']).exit_code == 0\n"
+            "from gmm_pyro.cli.names import complete_methods\n"
+            "complete_methods('em,')\n"
+            f"print([m for m in {HEAVY} if m in sys.modules])"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-        assert (done.returncode, done.stderr) == (0, "")
-        assert done.stdout.splitlines()[-1] == "[]"
+        assert (done.stdout, done.stderr) == ("[]\n", "")
 
     def test_help_shows_the_defaults(self) -> None:
         shown = CliRunner().invoke(cli.app, ["compare", "--help"], env={"COLUMNS": "200"}).output
-        for default in ("three-clusters", cli.METHODS, "full", "results", "0"):
+        for default in ("three-clusters", names.COMPARED, "full", "results", "0"):
             assert f"[default: {default}]" in shown
         assert "[default: (that of the truth or labels)]" in shown
 
-    def test_help_names_the_data_sets_and_methods_that_there_are(self) -> None:
-        assert cli.DATASETS.replace(" or ", ", ").split(", ") == list(DATASETS)
-        names = {name.partition(":")[0] for name in cli.METHODS.split(", ")}
-        assert names == METHODS.keys() - {"nuts"}  # which takes longer than the rest together
-        for name in cli.METHODS.split(", "):
+    def test_names_are_those_of_the_registries(self) -> None:
+        assert list(names.DATASETS) == list(DATASETS)
+        assert list(names.METHODS) == list(METHODS)
+        assert list(names.FAMILIES) == list(FAMILIES)
+        assert list(names.CODES) == [family.mclust for family in FAMILIES.values()]
+        assert names.TABLE_FORMATS == TABLE_FORMATS
+        compared = names.COMPARED.split(", ")
+        assert {*compared} == METHODS.keys() - {"nuts"}  # which takes longer than all others
+        for name in compared:
             method_named(name.partition(":")[0])
 
+    def test_the_version_is_that_of_the_package(self, run) -> None:
+        from gmm_pyro import __version__
 
-class TestCompare:
-    def test_generated_data_need_no_other_option(self, run, tmp_path) -> None:
-        done = run("compare", "--methods", "kmeans,em", "--data", "three-clusters")
-        assert done.code == 0
-        lines = done.out.splitlines()
-        assert lines[0] == "three-clusters: 300 points, 2 features; 3 components, full covariances"
-        assert [line.split()[0] for line in lines[4:6]] == ["kmeans", "em"]
-        assert lines[-1] == "wrote comparison.csv, 4 pictures and 2 mixtures to results"
-        table = pd.read_csv(tmp_path / "results" / "comparison.csv")
-        assert list(table["method"]) == ["kmeans", "em"]
-
-    def test_each_fit_has_a_progress_bar_on_standard_error(self, run) -> None:
-        done = run("compare", "--methods", "kmeans, em")
-        assert "kmeans: " in done.err
-        assert "em: " in done.err
-        assert "step" not in done.out.replace("steps", "")
-
-    def test_a_file_gives_its_numeric_columns_and_its_classes(self, run, flowers, tmp_path) -> None:
-        done = run("compare", "--data", flowers, "--label-column", "species", "--methods", "em")
-        assert done.code == 0
-        assert done.out.startswith("flowers: 150 points, 4 features; 3 components")
-        assert "left out, as not numeric or without a name: Unnamed: 0, remark\n" in done.err
-        table = pd.read_csv(tmp_path / "results" / "comparison.csv")
-        assert table["ari"][0] > 0.8
-        assert table["kl_to_truth"].isna().all()
-
-    def test_options_reach_the_comparison(self, run, flowers, tmp_path) -> None:
-        options = ["--components", 2, "--covariance", "VII", "--test-size", 0.2, "--out", "a/b"]
-        done = run("compare", "--data", flowers, "--methods", "em", *options)
-        assert "120 points, 4 features; 2 components, spherical covariances" in done.out
-        table = pd.read_csv(tmp_path / "a" / "b" / "comparison.csv")
-        assert table["held_out_log_density"].notna().all()
-        assert table["ari"].isna().all()
-
-    def test_a_column_called_label_is_taken_for_the_classes_and_said_to_be(self, run) -> None:
-        run("simulate", "bimodal", "--out", "points.csv")
-        done = run("compare", "--data", "points.csv", "--methods", "em")
-        assert "column 'label' is taken for the true classes\n" in done.err
-        assert done.out.startswith("points: 1000 points, 1 feature; 2 components")
-
-    def test_another_seed_is_another_draw(self, run, tmp_path) -> None:
-        for data in ("bimodal", "bimodal:1"):
-            run("compare", "--data", data, "--methods", "kmeans", "--out", data.replace(":", ""))
-        one, other = (pd.read_csv(tmp_path / d / "comparison.csv") for d in ("bimodal", "bimodal1"))
-        assert one["log_likelihood"][0] != other["log_likelihood"][0]
+        assert run("--version").out == f"gmm-pyro {__version__}\n"
 
 
-class TestEndings:
-    @staticmethod
-    def add(monkeypatch, run: Callable[[Task], Outcome]) -> None:
-        monkeypatch.setitem(METHODS, "own", Method(run, METHODS["em"].options))
+COMPLETIONS = {
+    "fit --method g": ["gradient", "gibbs"],
+    "fit --covariance V": ["VVV", "VVI", "VII"],
+    "fit --covariance tied_": ["tied_diag", "tied_spherical"],
+    "fit o": ["old-faithful"],
+    "fit --table-format p": ["parquet"],
+    "compare --data b": ["bimodal"],
+    "compare --methods em,gi": ["em,gibbs"],
+    "simulate a": ["anisotropic"],
+    "methods l": ["laplace"],
+    "pre": ["predict"],
+}
 
-    def test_a_failed_method_is_told_of_and_the_others_count(self, run, monkeypatch) -> None:
-        self.add(monkeypatch, lambda _: 1 / 0)
-        done = run("compare", "--methods", "own,em")
-        assert done.code == 0
-        assert "own failed: ZeroDivisionError: division by zero\n" in done.err
-        assert "own     failed" in done.out
 
-    def test_if_all_methods_fail_the_exit_code_says_so(self, run, monkeypatch, tmp_path) -> None:
-        self.add(monkeypatch, lambda _: 1 / 0)
-        assert run("compare", "--methods", "own").code == 1
-        assert (tmp_path / "results" / "comparison.csv").exists()
+@pytest.mark.parametrize("line", COMPLETIONS)
+def test_a_shell_is_told_how_a_word_can_go_on(line: str) -> None:
+    words = f"gmm-pyro {line}"
+    env = {
+        "_GMM_PYRO_COMPLETE": "complete_bash",
+        "COMP_WORDS": words,
+        "COMP_CWORD": str(len(words.split()) - 1),
+    }
+    done = CliRunner().invoke(cli.app, [], prog_name=program.PROGRAM, env=env)
+    assert done.output.split() == COMPLETIONS[line]
 
-    def test_an_interrupt_saves_what_is_finished(self, run, monkeypatch, tmp_path) -> None:
-        def interrupt(_: Task) -> Outcome:
-            raise KeyboardInterrupt
 
-        self.add(monkeypatch, interrupt)
-        done = run("compare", "--methods", "kmeans,own,em")
-        assert done.code == 130
-        assert "em not run: interrupted\n" in done.err
-        assert (tmp_path / "results" / "mixtures" / "kmeans.json").exists()
-
-    def test_warnings_of_a_fit_are_passed_on(self, run, monkeypatch) -> None:
-        def stop(task: Task) -> Outcome:
-            found = METHODS["em"].run(task)
-            return Outcome(found.parameters, 0.0, [0.0], Status.STEP_LIMIT, 1)
-
-        self.add(monkeypatch, stop)
-        done = run("compare", "--methods", "own")
-        assert "own warns: own stopped at the step limit" in done.err
-        assert "step limit" in done.out
+def test_bash_completes_with_the_script_that_the_program_shows(tmp_path) -> None:
+    script = program_in_new_process(env={**os.environ, "_GMM_PYRO_COMPLETE": "source_bash"}).stdout
+    assert "complete -o default -F _gmm_pyro_completion gmm-pyro" in script
+    (tmp_path / "gmm-pyro").write_text(f"#!/bin/sh\nexec {sys.executable} -m gmm_pyro $@\n")
+    (tmp_path / "gmm-pyro").chmod(0o755)
+    ask = (
+        f"PATH={tmp_path}:$PATH; COMP_WORDS=(gmm-pyro fit --method gi); COMP_CWORD=3;"
+        '_gmm_pyro_completion gmm-pyro; echo "${COMPREPLY[@]}"'
+    )
+    done = subprocess.run(["bash", "-c", script + ask], capture_output=True, text=True)
+    assert done.stdout == "gibbs\n"
 
 
 class TestSimulate:
-    @pytest.mark.parametrize("name", ["points.csv", "points.parquet", "new/points.PQ"])
+    @pytest.mark.parametrize(
+        "name",
+        ["points.csv", "points.tsv.gz", "points.parquet", "new/points.PQ", "points.npz", "p.nc"],
+    )
     def test_the_file_holds_the_points_to_the_last_bit(self, run, name, tmp_path) -> None:
         done = run("simulate", "three-clusters", "--out", name)
         assert (done.code, done.err) == (0, "")
@@ -179,37 +121,120 @@ class TestSimulate:
         content = read_dataset(tmp_path / name)
         assert torch.equal(content.dataset.x, three_clusters().x)
         assert torch.equal(content.dataset.labels, three_clusters().labels)
-        assert content.left_out == ()
+        assert content.left_out == {}
 
-    def test_a_seed_is_another_draw(self, run, tmp_path) -> None:
-        run("simulate", "bimodal", "--out", "points.csv", "--seed", 7)
-        assert torch.equal(read_dataset(tmp_path / "points.csv").dataset.x, bimodal(seed=7).x)
+    def test_without_a_file_they_are_printed_as_csv(self, run) -> None:
+        done = run("simulate", "bimodal", "--seed", 7)
+        table = pd.read_csv(StringIO(done.out))
+        assert torch.equal(torch.tensor(table["x0"]), bimodal(seed=7).x[:, 0])
+        assert list(table.columns) == ["x0", "label"]
+
+    def test_json_is_one_document(self, run) -> None:
+        found = json.loads(run("simulate", "bimodal", "--json").out)
+        assert found["x0"] == bimodal().x[:, 0].tolist()
+        done = json.loads(run("simulate", "bimodal", "--out", "a.npy", "--json").out)
+        assert done == {"out": "a.npy", "n": 1000, "features": ["x0"]}
+
+    def test_a_mixture_draws_as_many_points_as_are_wanted(self, run, tmp_path) -> None:
+        mixture = GaussianMixture([0.2, 0.8], [[0.0], [9.0]], [[[1.0]], [[1.0]]], "full", ["tall"])
+        mixture.save(tmp_path / "mixture.json")
+        done = run("simulate", "mixture.json", "--n", 40, "--seed", 3)
+        table = pd.read_csv(StringIO(done.out))
+        assert torch.equal(torch.tensor(table["tall"]), mixture.sample(40, seed=3)[:, 0])
+
+    def test_a_file_is_replaced_by_force_only(self, run, tmp_path) -> None:
+        (tmp_path / "points.csv").write_text("mine")
+        done = run("simulate", "bimodal", "--out", "points.csv")
+        assert done.code == 2
+        assert (
+            done.err == "gmm-pyro: file exists, which only force replaces (--force): points.csv\n"
+        )
+        assert (tmp_path / "points.csv").read_text() == "mine"
+        assert run("simulate", "bimodal", "--out", "points.csv", "--force").code == 0
+        assert list(tmp_path.iterdir()) == [tmp_path / "points.csv"]
+
+
+class TestMethods:
+    def test_every_method_and_family_is_listed(self, run) -> None:
+        done = run("methods")
+        first_words = {line.split()[0] for line in done.out.splitlines() if line[:1].strip()}
+        assert METHODS.keys() | FAMILIES.keys() <= first_words
+
+    def test_json_has_all_that_the_registry_has(self, run) -> None:
+        found = json.loads(run("methods", "--json").out)
+        assert found["methods"].keys() == METHODS.keys()
+        assert found["families"]["diag"]["mclust"] == "VVI"
+        gibbs = found["methods"]["gibbs"]
+        assert (gibbs["priors"], gibbs["draws"], gibbs["engines"]) == ("ConjugatePriors", True, [])
+
+    @pytest.mark.parametrize("name", METHODS)
+    def test_every_option_has_its_default_and_a_meaning(self, name: str) -> None:
+        for option in options.method_facts(name).options:
+            assert getattr(METHODS[name].options(), option.name) == option.default
+            assert option.meaning, option.name
+
+    def test_a_method_shows_how_its_options_are_given(self, run) -> None:
+        lines = run("methods", "nuts").out.splitlines()
+        assert lines[0] == "nuts: Draws from the posterior, aligned, and the mixture at their mean."
+        assert "Engines: --method nuts:collapsed, --method nuts:enumerated." in lines
+        assert any(line.split()[:2] == ["--chains", "16"] for line in lines)
+        assert any(line.startswith("--option target_accept=") for line in lines)
+
+
+class TestOptions:
+    def test_words_become_values_of_the_options_own_types(self) -> None:
+        words = ["exchange=no", "keep_allocations=3", "covariance-floor=1e-3", "dtype=float32"]
+        assert options.parsed("gibbs", words, {"n_draws": 5, "n_chains": None}) == {
+            "n_draws": 5,
+            "exchange": False,
+            "keep_allocations": 3,
+            "covariance_floor": 1e-3,
+            "dtype": "float32",
+        }
+        words = ["batch_size=none", "rate=0.1", "guide=low_rank", "n_particles=4"]
+        assert options.parsed("svi", words, {}) == {
+            "batch_size": None,
+            "rate": 0.1,
+            "guide": "low_rank",
+            "n_particles": 4,
+        }
 
 
 BAD_FILES = {
-    "semicolons.csv": "a;b\n1;2\n",
+    "words.csv": "a;b\nc;d\n",
+    "ragged.csv": "a,b\n1,2\n3,4,5\n6,7,8,9\n",
     "empty.csv": "",
     "gap.csv": "a,b\n1,2\n,3\n4,5\n",
     "plain.csv": "a,b\n1,2\n2,3\n4,5\n",
     "constant.csv": "a,b\n1,2\n2,2\n4,2\n",
     "fake.parquet": "no parquet",
+    "fake.npz": "no arrays",
+    "fake.nc": "no arrays",
+    "fake.csv.gz": "no gzip",
+    "other.json": "{}",
 }
 BAD_INPUT = {
     "": "Missing command",
     "compere": "No such command 'compere'",
     "compare --seed one": "Invalid value for '--seed'",
     "compare --dat iris": "No such option: --dat",
-    "compare --data irs": "got 'irs'; did you mean 'iris'? (or a .csv or .parquet file)",
+    "compare --data irs": "got 'irs'; did you mean 'iris'? (or a file: .csv, .tsv, ",
     "compare --data bimodal:x": "the seed in NAME:SEED must be a whole number, got 'bimodal:x'",
     "compare --data iris --label-column kind": "--label-column is for files",
+    "compare --data iris --columns a": "--columns is for files; iris has its own",
     "compare --data none.csv": "No such file or directory: none.csv",
-    "compare --data semicolons.csv": "semicolons.csv has no numeric column with a name: it has a;b",
+    "compare --data words.csv": "words.csv has no numeric column with a name: it has a, b",
+    "compare --data ragged.csv": "ragged.csv cannot be read: ",
     "compare --data empty.csv": "empty.csv cannot be read: No columns to parse from file",
     "compare --data gap.csv --components 2": "x has 1 NaN value, the first at row 1, column 'a'",
     "compare --data constant.csv --components 2": "x must vary in every column",
     "compare --data fake.parquet": "fake.parquet cannot be read: ",
+    "compare --data fake.npz": "fake.npz cannot be read: ",
+    "compare --data fake.nc": "fake.nc cannot be read: ",
+    "compare --data fake.csv.gz": "fake.csv.gz cannot be read: Not a gzipped file",
     "compare --data plain.csv": "--components is needed: plain has neither a truth nor labels",
     "compare --data plain.csv --label-column c": "plain.csv has no column 'c': it has a, b",
+    "compare --data plain.csv --columns a,a": "column 'a' is named more than once",
     "compare --data plain.csv --components 4": "x has 3 points, fewer than the 4 components",
     "compare --components 0": "n_components must be a positive integer, got 0",
     "compare --methods em,svj": "got 'svj'; did you mean 'svi'?",
@@ -217,11 +242,29 @@ BAD_INPUT = {
     "compare --methods svi:enum": "engine must be one of collapsed, enumerated; got 'enum'",
     "compare --covariance fulll": "got 'fulll'; did you mean 'full'?",
     "compare --test-size 1.5": "test_size must be a share between 0 and 1",
-    "compare --methods em --out plain.csv": "File exists: plain.csv",
-    "simulate bimodal": "Missing option '--out'",
+    "compare --methods em --out plain.csv": "file exists, which only force replaces (--force): ",
+    "compare --methods em --out plain.csv --force": "Not a directory: plain.csv",
+    "fit": "Missing argument 'data'",
+    "fit bimodal --method gibs": "got 'gibs'; did you mean 'gibbs'?",
+    "fit bimodal --method em:enumerated": "method 'em' has no option 'engine'",
+    "fit bimodal --chains 3": "method 'em' has no option --chains: it has --seed, ",
+    "fit bimodal --option n_start=3": "no option 'n_start'; did you mean 'n_starts'?",
+    "fit bimodal --option n_starts": "--option must be NAME=VALUE, got 'n_starts'",
+    "fit bimodal --option n_starts=few": "option 'n_starts' must be int; got 'few'",
+    "fit bimodal --option seed=1": "option 'seed' is given twice",
+    "fit bimodal --starts 0": "n_starts must be an integer of at least 1, got 0",
+    "fit bimodal --table-format xls": "table_format must be one of csv, tsv, parquet; got 'xls'",
+    "fit plain.csv -k 2 --weights-column w": "plain.csv has no column 'w': it has a, b",
+    "fit . --components 2": "data must be one of ",
+    "fit bimodal --out .": "folder that is not empty, which only force replaces (--force): .",
+    "predict none plain.csv": "No such file or directory: none",
+    "predict . plain.csv": "not the folder of a fit, which has: mixture.json",
+    "predict other.json plain.csv": "other.json does not hold a mixture saved by gmm_pyro",
+    "simulate bimodal --n 5": "--n is for fits; bimodal has its own number of points",
     "simulate bimodl --out points.csv": "got 'bimodl'; did you mean 'bimodal'?",
-    "simulate bimodal --out points.txt": "must end in .csv or .parquet or .pq, got points.txt",
+    "simulate bimodal --out points.txt": "must end in .csv, .tsv, .parquet, .pq, .npy, .npz, .nc, ",
     "simulate bimodal --out plain.csv/points.csv": ": plain.csv",
+    "methods gibs": "got 'gibs'; did you mean 'gibbs'?",
 }
 
 
@@ -232,23 +275,49 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(run, arguments,
     done = run(*arguments.split())
     assert done.code == 2
     assert done.out == ""
-    assert done.err.startswith("gmm-pyro: ")
-    assert BAD_INPUT[arguments] in done.err
-    assert done.err.count("\n") == 1
+    assert done.err.splitlines()[-1].startswith("gmm-pyro: ")
+    assert BAD_INPUT[arguments] in done.err.splitlines()[-1]
+    assert done.err.count("\n") == 1 + done.err.count("words.csv: fields") + done.err.count("left")
+    assert {path.name for path in tmp_path.iterdir()} == BAD_FILES.keys()
 
 
 def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch) -> None:
     def fail(**_: object) -> None:
         raise ZeroDivisionError
 
-    monkeypatch.setattr(cli, "app", fail)
+    monkeypatch.setattr(program, "app", fail)
     with pytest.raises(ZeroDivisionError):
         cli.main()
 
 
-def test_the_package_runs_as_a_module_and_ends_as_the_script_does(tmp_path) -> None:
-    command = [sys.executable, "-m", "gmm_pyro", "compare", "--seed", "one"]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("gmm-pyro: Invalid value for '--seed'")
-    assert done.stderr.count("\n") == 1
+class TestProcesses:
+    def test_the_package_runs_as_a_module_and_ends_as_the_script_does(self, tmp_path) -> None:
+        done = program_in_new_process("compare", "--seed", "one", cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (2, "")
+        assert done.stderr.startswith("gmm-pyro: Invalid value for '--seed'")
+        assert done.stderr.count("\n") == 1
+
+    def test_a_reader_that_stops_early_sees_no_traceback(self) -> None:
+        command = f"{sys.executable} -m gmm_pyro simulate make-mixture | head -n 1"
+        done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+        assert (done.stdout, done.stderr) == ("x0,x1,label\n", "")
+
+    @pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+    def test_signals_leave_nothing_half_written(self, tmp_path: Path, sent: int, code: int) -> None:
+        script = (
+            "import os, sys\n"
+            "from gmm_pyro.cli import app, main\n"
+            "from gmm_pyro.placing import whole_file, whole_folder\n"
+            "@app.command()\n"
+            "def write():\n"
+            "    with whole_folder('new') as new, whole_file(new / 'a.csv') as partial:\n"
+            "        partial.write_text('half')\n"
+            f"        os.kill(os.getpid(), {int(sent)})\n"
+            "sys.argv = ['gmm-pyro', 'write']\n"
+            "main()"
+        )
+        command = [sys.executable, "-c", script]
+        done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+        assert (done.returncode, done.stdout) == (code, "")
+        assert "Traceback" not in done.stderr
+        assert list(tmp_path.iterdir()) == []

@@ -1,11 +1,13 @@
-"""Claims about the printed table: what is shown, and that it fits."""
+"""Claims about the printed tables: what is shown, and that it fits."""
 
 from __future__ import annotations
 
 import pandas as pd
 import pytest
+import torch
 
-from gmm_pyro.terminal import columns_that_fit
+from gmm_pyro.mixture import GaussianMixture
+from gmm_pyro.terminal import columns_that_fit, components_that_fit
 
 TABLE = pd.DataFrame(
     {
@@ -51,3 +53,26 @@ def test_cells_are_rounded_and_empty_where_there_is_no_number() -> None:
 
 def test_columns_without_numbers_are_left_out() -> None:
     assert "KL" not in columns_that_fit(TABLE.assign(kl_to_truth=float("nan")), 200)
+
+
+MIXTURE = GaussianMixture(
+    [0.25, 0.75], [[1.0, 2e-7], [123456.0, 3.0]], torch.ones(2, 2), "diag", ["height", "w"]
+)
+
+
+def test_components_are_shown_with_their_means() -> None:
+    assert components_that_fit(MIXTURE, [10, 30], 80) == {
+        "component": ["0", "1"],
+        "weight": ["0.250", "0.750"],
+        "points": ["10", "30"],
+        "mean height": ["1", "1.235e+05"],
+        "mean w": ["2e-07", "3"],
+    }
+
+
+@pytest.mark.parametrize(("width", "last"), [(48, "mean w"), (47, "…"), (30, "…")])
+def test_features_without_room_are_left_out_and_a_mark_says_so(width: int, last: str) -> None:
+    columns = components_that_fit(MIXTURE, [10, 30], width)
+    assert list(columns)[-1] == last
+    widths = [max(map(len, [header, *cells])) + 2 for header, cells in columns.items()]
+    assert sum(widths) <= width

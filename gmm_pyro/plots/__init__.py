@@ -9,6 +9,7 @@ is the only one that imports matplotlib.
 from .calibration import calibration
 from .fits import comparison_figure, comparison_figures, parameter_errors, settle, traces
 from .mixtures import clusters, density, responsibilities, scatter
+from .of_fit import fit_figures
 from .posteriors import co_clustering, density_band, label_traces, posterior_ellipses
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "comparison_figures",
     "density",
     "density_band",
+    "fit_figures",
     "label_traces",
     "parameter_errors",
     "posterior_ellipses",

@@ -1,0 +1,111 @@
+"""What commands are told: a frozen dataclass a command, whose fields are typer's parameters."""
+
+from __future__ import annotations
+
+import inspect
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, field, fields
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from .names import CODES, DATASETS, FAMILIES, completing, listed
+from .output import say
+
+Source = Annotated[
+    str,
+    typer.Argument(
+        help="A CSV, TSV, Parquet, npy, npz or NetCDF file (FILE:NAME is one array of several), - "
+        f"for standard input, or a data set: {listed(DATASETS)}. NAME:SEED is another draw.",
+        show_default=False,
+        autocompletion=completing(*DATASETS),
+    ),
+]
+Components = Annotated[
+    int | None,
+    typer.Option(
+        "--components", "-k",
+        help="Number of components.", show_default="that of the truth or labels",
+    ),
+]  # fmt: skip
+Columns = Annotated[
+    list[str],
+    typer.Option(
+        help="Columns of a file that are features, with commas between them.",
+        show_default="all that are numeric and have a name",
+    ),
+]
+LabelColumn = Annotated[
+    str | None,
+    typer.Option(
+        help="Column of a file with the true classes, which is no feature.",
+        show_default="label, if there is one",
+    ),
+]
+Covariance = Annotated[
+    str,
+    typer.Option(
+        help=f"Covariance family: {listed(FAMILIES)}, or mclust's code for it.",
+        autocompletion=completing(*FAMILIES, *CODES),
+    ),
+]
+Json = Annotated[
+    bool, typer.Option("--json", help="Print one JSON document, and nothing else, for programs.")
+]
+Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run has written.")]
+OutFile = Annotated[
+    str, typer.Option(help="A file: .csv, .tsv, .parquet, .npz or .nc; - is standard output.")
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataArguments:
+    """What commands that read a data set are told of it."""
+
+    components: Components = None
+    columns: Columns = field(default_factory=list)
+    label_column: LabelColumn = None
+
+
+def command_of(command: Callable[[Any], None]) -> Callable[..., None]:
+    """A function with typer's parameters, from one whose argument is a dataclass of them."""
+    (name,) = inspect.signature(command).parameters
+    told: Any = get_type_hints(command)[name]
+    hints = get_type_hints(told, include_extras=True)
+
+    def run(**values: Any) -> None:
+        try:
+            command(told(**values))
+        except KeyboardInterrupt:
+            say("gmm-pyro: interrupted; nothing is written")
+            raise
+
+    parameters = [
+        inspect.Parameter(
+            entry.name,
+            inspect.Parameter.KEYWORD_ONLY,
+            annotation=hints[entry.name],
+            default=_default(entry),
+        )
+        for entry in fields(told)
+    ]
+    run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+    run.__name__ = command.__name__
+    paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
+    run.__doc__ = "\n\n".join(" ".join(text.split()) for text in paragraphs)
+    return run
+
+
+def _default(entry: Field[Any]) -> Any:
+    if entry.default_factory is not MISSING:
+        return entry.default_factory()
+    return inspect.Parameter.empty if entry.default is MISSING else entry.default
+
+
+def command_line() -> str:
+    """What was typed, as a shell would take it again."""
+    return shlex.join([Path(sys.argv[0]).name, *sys.argv[1:]])

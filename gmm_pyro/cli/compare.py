@@ -1,0 +1,177 @@
+"""`gmm-pyro compare`: one model, several methods, and what they are worth."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .arguments import Covariance, DataArguments, Force, Json, command_line
+from .names import COMPARED, DATASETS, complete_methods, completing, listed
+from .output import FAILED, INTERRUPTED, count, print_json, say
+
+if TYPE_CHECKING:
+    from ..comparison import Comparison
+    from ..model import MixtureModel
+
+REPORT = "report.html"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CompareArguments(DataArguments):
+    """What `gmm-pyro compare` is told."""
+
+    data: Annotated[
+        str,
+        typer.Option(
+            help="A CSV, TSV, Parquet, npy, npz or NetCDF file, - for standard input, or a data "
+            f"set: {listed(DATASETS)}. NAME:SEED is another draw.",
+            autocompletion=completing(*DATASETS),
+        ),
+    ] = "three-clusters"
+    methods: Annotated[
+        str,
+        typer.Option(
+            help="Methods, as METHOD or METHOD:ENGINE, with commas between them.",
+            autocompletion=complete_methods,
+        ),
+    ] = COMPARED
+    covariance: Covariance = "full"
+    seed: Annotated[int, typer.Option(help="Seed of the fits and of the held-out data.")] = 0
+    test_size: Annotated[
+        float | None,
+        typer.Option(
+            help="Points held out, as a share or a number; drawn anew where the truth is known.",
+            show_default="as many as there are if the truth is known, else none",
+        ),
+    ] = None
+    out: Annotated[
+        Path,
+        typer.Option("--out", "-o", help="Folder for the table, the pictures and the mixtures."),
+    ] = Path("results")
+    save_posteriors: Annotated[
+        bool,
+        typer.Option("--save-posteriors", help="Write draws to posteriors/METHOD.nc, for ArviZ."),
+    ] = False
+    report: Annotated[
+        bool, typer.Option("--report", help=f"Write {REPORT}, a page that explains it all.")
+    ] = False
+    json: Json = False
+    force: Force = False
+
+
+def compare(told: CompareArguments) -> None:
+    """Fit one model by several methods, and compare the results."""
+    from ..comparison import compare as run
+    from ..model import MixtureModel
+    from ..placing import refuse_existing, refuse_unwritable
+    from .data import load, n_components
+
+    refuse_existing(told.out, force=told.force)
+    refuse_unwritable(told.out)
+    dataset = load(told.data, told).dataset
+    model = MixtureModel(n_components(dataset, told), told.covariance)
+    names = [name.strip() for name in told.methods.split(",") if name.strip()]
+    comparison = run(model, dataset, names, seed=told.seed, test_size=told.test_size, progress=True)
+    _print_remarks(comparison)
+    if not told.json:
+        _print_table(comparison, model)
+    files = _save(comparison, told)
+    if told.json:
+        print_json(_document(comparison, model, told, files))
+    else:
+        _print_written(files, told.out)
+    raise typer.Exit(_exit_code(comparison))
+
+
+def _save(comparison: Comparison, told: CompareArguments) -> list[Path]:
+    """Write everything; a report of an earlier comparison does not stay beside this one."""
+    try:
+        files = comparison.save(told.out, posteriors=told.save_posteriors)
+        report = told.out / REPORT
+        if told.report:
+            return [*files, comparison.report(report, command=command_line())]
+        report.unlink(missing_ok=True)
+    except BaseException:
+        with contextlib.suppress(OSError):  # it holds something
+            told.out.rmdir()
+        raise
+    return files
+
+
+# ---------------------------------------------------------------------- output
+
+
+def _print_table(comparison: Comparison, model: MixtureModel) -> None:
+    from rich.console import Console
+
+    from ..terminal import OF_POSTERIORS, terminal_table
+
+    console, data = Console(highlight=False), comparison.dataset
+    size = f"{count(data.n, 'point')}, {count(data.d, 'feature')}"
+    shape = f"{count(model.n_components, 'component')}, {model.family.name} covariances"
+    console.print(f"{data.name}: {size}; {shape}\n", soft_wrap=True)
+    console.print(terminal_table(comparison.table, console.width))
+    console.print()
+    drawn = comparison.table[comparison.table["ess"].notna()]
+    if len(drawn):
+        reference = comparison.reference
+        against = "" if reference is None else f"; errors in standard deviations of {reference}"
+        console.print(f"posteriors{against}\n", soft_wrap=True)
+        console.print(terminal_table(drawn, console.width, OF_POSTERIORS))
+        console.print()
+
+
+def _print_remarks(comparison: Comparison) -> None:
+    """Why methods failed, and what the others warned of."""
+    for name, status in comparison.table["status"].items():
+        if name not in comparison.fits:
+            say(f"{name} {status}")
+        for note in comparison.notes.get(str(name), ()):
+            say(f"{name} warns: {note}")
+
+
+def _print_written(files: list[Path], out: Path) -> None:
+    kinds = [path.suffix for path in files]
+    counted = [
+        count(kinds.count(suffix), noun)
+        for suffix, noun in ((".png", "picture"), (".json", "mixture"), (".nc", "posterior"))
+        if suffix != ".nc" or suffix in kinds
+    ]
+    *first, last = ["comparison.csv", *([REPORT] if ".html" in kinds else []), *counted]
+    typer.echo(f"wrote {', '.join(first)} and {last} to {out}")
+
+
+def _document(
+    comparison: Comparison, model: MixtureModel, told: CompareArguments, files: list[Path]
+) -> dict[str, Any]:
+    """The comparison for programs."""
+    data, table = comparison.dataset, comparison.table
+    rows = table.astype(object).where(table.notna(), None).to_dict("records")
+    return {
+        "data": {
+            "source": told.data,
+            "name": data.name,
+            "n": data.n,
+            "features": data.feature_names,
+        },
+        "n_components": model.n_components,
+        "covariance": model.family.name,
+        "seed": told.seed,
+        "methods": dict(zip(table.index, rows, strict=True)),
+        "warnings": comparison.notes,
+        "reference": comparison.reference,
+        "interrupted": comparison.interrupted,
+        "out": told.out,
+        "files": [file.as_posix() for file in files],
+    }
+
+
+def _exit_code(comparison: Comparison) -> int:
+    """0 if there is a fit to show, even if other methods failed."""
+    if comparison.interrupted:
+        return INTERRUPTED
+    return 0 if comparison.fits else FAILED

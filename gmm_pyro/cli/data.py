@@ -1,0 +1,112 @@
+"""The data that a command is given: a file, standard input, or a data set by name."""
+
+from __future__ import annotations
+
+import csv
+from typing import TYPE_CHECKING
+
+from .arguments import DataArguments
+from .output import say
+
+if TYPE_CHECKING:
+    from ..datasets import Dataset
+    from ..files import FileContent, Table
+
+
+def load(source: str, told: DataArguments, weights_column: str | None = None) -> FileContent:
+    """The data set that a file holds or a name stands for; what was assumed is said.
+
+    Raises:
+        ValueError: if there is no such data set, or the file does not hold one.
+        OSError: if the file cannot be read.
+    """
+    from ..files import FileContent, is_data_file, read_dataset
+
+    if not is_data_file(source):
+        _refuse_columns(source, told, weights_column)
+        return FileContent(_named(source), None, {})
+    content = read_dataset(
+        read(source),
+        told.label_column,
+        columns=names_in(told.columns) or None,
+        weights_column=weights_column,
+    )
+    if content.left_out:
+        reasons = ", ".join(f"{name} ({reason})" for name, reason in content.left_out.items())
+        say(f"left out: {reasons}")
+    if content.label_column is not None and told.label_column is None:
+        say(f"column {content.label_column!r} is taken for the true classes")
+    for note in content.notes:
+        say(f"{source}: {note}")
+    return content
+
+
+def read(source: str) -> Table:
+    """The table in a file or on standard input."""
+    import sys
+
+    from ..files import STDIN, read_table
+
+    if source == STDIN and sys.stdin.isatty():
+        say("reading CSV or TSV from standard input")
+    return read_table(source)
+
+
+def names_in(words: list[str]) -> list[str]:
+    """Column names with commas between them; those that hold commas are in double quotes.
+
+    Example:
+        >>> names_in(["a, b", '"c,d"'])
+        ['a', 'b', 'c,d']
+    """
+    rows = csv.reader(words, skipinitialspace=True)
+    return [name.strip() for row in rows for name in row if name.strip()]
+
+
+def n_components(dataset: Dataset, told: DataArguments) -> int:
+    """The number that was asked for, or that of the truth or of the classes.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if told.components is not None:
+        return told.components
+    if dataset.truth is not None:
+        return dataset.truth.n_components
+    if dataset.labels is None:
+        raise ValueError(f"--components is needed: {dataset.name} has neither a truth nor labels")
+    return len(dataset.labels[dataset.labels >= 0].unique())
+
+
+def dataset_by_name(source: str) -> Dataset:
+    """The data set that NAME or NAME:SEED stands for.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    from ..datasets import dataset_named
+
+    name, colon, seed = source.partition(":")
+    if colon and not seed.isdecimal():
+        raise ValueError(f"the seed in NAME:SEED must be a whole number, got {source!r}")
+    return dataset_named(name, int(seed) if colon else None)
+
+
+def _named(source: str) -> Dataset:
+    from ..files import FORMATS
+
+    try:
+        return dataset_by_name(source)
+    except ValueError as error:
+        raise ValueError(f"{error} (or a file: {', '.join(FORMATS)})") from error
+
+
+def _refuse_columns(source: str, told: DataArguments, weights_column: str | None) -> None:
+    given = {
+        "--label-column": told.label_column,
+        "--columns": told.columns,
+        "--weights-column": weights_column,
+    }
+    for option, value in given.items():
+        if value:
+            raise ValueError(f"{option} is for files; {source} has its own columns and labels")

@@ -1,0 +1,191 @@
+"""`gmm-pyro fit`: one model, one method, and a folder with all that came of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from .arguments import Covariance, DataArguments, Force, Json, Source, command_line
+from .names import METHODS, TABLE_FORMATS, completing, listed
+from .output import INTERRUPTED, count, fit_warnings_said, print_json, say
+
+if TYPE_CHECKING:
+    from ..files import FileContent
+    from ..inference.fit import Fit
+    from ..model import MixtureModel
+
+OF_METHODS = "Options of methods"
+
+
+def _own(meaning: str) -> Any:
+    """An option that has another default in each method."""
+    return typer.Option(help=meaning, show_default="the method's own", rich_help_panel=OF_METHODS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FitArguments(DataArguments):
+    """What `gmm-pyro fit` is told."""
+
+    data: Source
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method", "-m",
+            help=f"Method: {listed(METHODS)}; METHOD:ENGINE for another engine.",
+            autocompletion=completing(*METHODS),
+        ),
+    ] = "em"  # fmt: skip
+    covariance: Covariance = "full"
+    weights_column: Annotated[
+        str | None,
+        typer.Option(help="Column of a file with sample weights, which is no feature."),
+    ] = None
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the fit.")] = Path("fit")
+    table_format: Annotated[
+        str,
+        typer.Option(
+            help=f"Format of the tables: {listed(TABLE_FORMATS)}.",
+            autocompletion=completing(*TABLE_FORMATS),
+        ),
+    ] = "csv"
+    json: Json = False
+    force: Force = False
+    seed: Annotated[
+        int, typer.Option(help="Seed of every random choice.", rich_help_panel=OF_METHODS)
+    ] = 0
+    starts: Annotated[int | None, _own("Restarts.")] = None
+    max_steps: Annotated[int | None, _own("Most steps.")] = None
+    tolerance: Annotated[
+        float | None, _own("Gain that may be left, in nats a point, when a fit stops.")
+    ] = None
+    draws: Annotated[
+        int | None, _own("Draws that a posterior keeps; of samplers, in each chain.")
+    ] = None
+    chains: Annotated[int | None, _own("Chains of a sampler.")] = None
+    warmup: Annotated[int | None, _own("Steps of a sampler that are forgotten.")] = None
+    option: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=VALUE: any other option, as 'gmm-pyro methods METHOD' lists them; can be "
+            "given several times.",
+            rich_help_panel=OF_METHODS,
+        ),
+    ] = field(default_factory=list)
+
+
+def fit(told: FitArguments) -> None:
+    """Fit a model to data by one method, and write all that came of it into a folder.
+
+    The folder has mixture.json, posterior.nc for ArviZ (of methods with draws), tables of labels
+    and responsibilities by row, pictures, and fit.json with the settings and the outcome.
+    An interrupt (Ctrl-C) saves the best so far.
+    """
+    from ..model import MixtureModel
+    from ..placing import refuse_existing, refuse_unwritable
+    from ..saved_fit import check_table_format, save_fit
+    from .data import load, n_components
+
+    method, options = _method_and_options(told)  # mistakes in words come before those in data
+    check_table_format(told.table_format)
+    refuse_existing(told.out, force=told.force)
+    refuse_unwritable(told.out)
+    content = load(told.data, told, told.weights_column)
+    model = MixtureModel(n_components(content.dataset, told), told.covariance)
+    result = _fitted(model, content, method, options)
+    facts = _facts(content, told)
+    labels = content.dataset.labels
+    files = save_fit(
+        result, told.out, table_format=told.table_format, force=True, labels=labels, facts=facts
+    )
+    _print(result, content, files, told)
+    if result.status.name == "INTERRUPTED":
+        raise typer.Exit(INTERRUPTED)
+
+
+def _fitted(model: MixtureModel, content: FileContent, method: str, options: dict[str, Any]) -> Fit:
+    import pandas as pd
+
+    from ..inference.fit import fit as run
+
+    if content.weights is not None:
+        options = {**options, "sample_weight": content.weights}
+    data = content.dataset
+    frame = pd.DataFrame(data.x.numpy(), columns=list(data.feature_names))
+    with fit_warnings_said():
+        return run(model, frame, method, progress=True, **options)
+
+
+def _method_and_options(told: FitArguments) -> tuple[str, dict[str, Any]]:
+    """The name of the method, and what it is told."""
+    from .options import parsed
+
+    method, colon, engine = told.method.partition(":")
+    flags = {
+        "seed": told.seed,
+        "n_starts": told.starts,
+        "max_steps": told.max_steps,
+        "tolerance": told.tolerance,
+        "n_draws": told.draws,
+        "n_chains": told.chains,
+        "n_warmup": told.warmup,
+    }
+    words = [*told.option, f"engine={engine}"] if colon else told.option
+    return method, parsed(method, words, flags)
+
+
+def _facts(content: FileContent, told: FitArguments) -> dict[str, Any]:
+    """What the command line adds to the facts of a fit."""
+    return {
+        "data": {
+            "source": told.data,
+            "label_column": content.label_column,
+            "weights_column": told.weights_column,
+            "left_out": dict(content.left_out),
+        },
+        "command": command_line(),
+    }
+
+
+def _print(result: Fit, content: FileContent, files: list[Path], told: FitArguments) -> None:
+    from ..saved_fit import load_fit
+
+    facts = load_fit(told.out).facts
+    if told.json:
+        print_json({**facts, "out": told.out, "files": [file.as_posix() for file in files]})
+        return
+    from rich.console import Console
+
+    from ..terminal import mixture_table
+
+    console, data = Console(highlight=False), content.dataset
+    size = f"{count(data.n, 'point')}, {count(data.d, 'feature')}"
+    shape = f"{count(result.mixture.n_components, 'component')}, {facts['covariance']} covariances"
+    console.print(f"{data.name}: {size}; {shape}", soft_wrap=True)
+    console.print(_outcome(facts), soft_wrap=True)
+    console.print()
+    sizes = result.labels.bincount(minlength=result.mixture.n_components).tolist()
+    console.print(mixture_table(result.mixture, sizes, console.width))
+    console.print()
+    names = ", ".join(file.relative_to(told.out).as_posix() for file in files)
+    typer.echo(f"wrote {names} to {told.out}")
+    if result.status.name == "INTERRUPTED":
+        say("interrupted; the best so far is saved")
+
+
+def _outcome(facts: dict[str, Any] | Any) -> str:
+    """How the fit ended and how good it is, in a line."""
+    status = facts["status"].replace("_", " ")
+    scores = [
+        f"log-likelihood {facts['log_likelihood']:.4f} nats a point",
+        f"BIC {facts['bic']:.1f}",
+    ]
+    for name, form in (("r_hat", "R-hat {:.3f}"), ("ess", "ESS {:.0f}"), ("k_hat", "k-hat {:.2f}")):
+        if facts["diagnostics"].get(name) is not None:
+            scores.append(form.format(facts["diagnostics"][name]))
+    if "adjusted_rand" in facts:
+        scores.append(f"adjusted Rand {facts['adjusted_rand']:.3f}")
+    taken = f"{count(facts['steps'], 'step')}, {facts['seconds']:.2f} s"
+    return f"{facts['method']}: {status}, {taken}; {', '.join(scores)}"

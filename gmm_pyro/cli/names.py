@@ -1,0 +1,50 @@
+"""Names of methods, covariance families and data sets, for help and completion.
+
+The registries import torch, which takes seconds; tests hold these names equal to theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+METHODS = ("kmeans", "em", "gradient", "map", "laplace", "svi", "nuts", "gibbs")
+COMPARED = "kmeans, em, gradient, map, laplace, svi, gibbs"  # nuts takes longer than all of these
+FAMILIES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
+CODES = ("VVV", "EEE", "VVI", "VII", "EEI", "EII")  # mclust's, of the same families
+DATASETS = (
+    *("three-clusters", "bimodal", "make-mixture", "anisotropic", "tight-and-diffuse"),
+    *("iris", "wine", "old-faithful"),
+)
+TABLE_FORMATS = ("csv", "tsv", "parquet")
+
+
+def listed(names: tuple[str, ...]) -> str:
+    """Names as a sentence has them.
+
+    Example:
+        >>> listed(("iris", "wine", "bimodal"))
+        'iris, wine or bimodal'
+    """
+    return f"{', '.join(names[:-1])} or {names[-1]}"
+
+
+def completing(*names: str) -> Callable[[str], list[str]]:
+    """A function for typer: the names that begin as a word does."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [name for name in names if name.startswith(incomplete)]
+
+    return complete
+
+
+def complete_methods(incomplete: str) -> list[str]:
+    """Completions of the last one of several methods with commas between them.
+
+    Example:
+        >>> complete_methods("em,gi")
+        ['em,gibbs']
+    """
+    before, comma, last = incomplete.rpartition(",")
+    named = {word.strip() for word in before.split(",")}
+    found = [name for name in METHODS if name.startswith(last.strip()) and name not in named]
+    return [f"{before}{comma}{name}" for name in found]

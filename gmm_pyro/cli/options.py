@@ -1,0 +1,169 @@
+"""Options of methods on the command line: their types, defaults and meanings are the registry's."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..inference import METHODS, Method
+from ..inference.fit import method_named
+
+HIDDEN = ("progress", "sample_weight")  # for which the command line has its own
+FLAGS = {
+    "seed": "--seed",
+    "n_starts": "--starts",
+    "max_steps": "--max-steps",
+    "tolerance": "--tolerance",
+    "n_draws": "--draws",
+    "n_chains": "--chains",
+    "n_warmup": "--warmup",
+}
+TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+@dataclass(frozen=True)
+class OptionFacts:
+    """An option of a method.
+
+    Attributes:
+        name: its name in Python and after `--option`.
+        default: its default.
+        meaning: a sentence.
+        flag: what the command line calls it, or None where it goes by `--option`.
+    """
+
+    name: str
+    default: Any
+    meaning: str
+    flag: str | None
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What the registry knows about a method.
+
+    Attributes:
+        name: its name.
+        summary: what it finds, in a sentence.
+        engines: how it can be run; none where there is only one way.
+        priors: name of its default priors, or None.
+        draws: whether it has a posterior.
+        options: its options.
+    """
+
+    name: str
+    summary: str
+    engines: tuple[str, ...]
+    priors: str | None
+    draws: bool
+    options: tuple[OptionFacts, ...]
+
+
+def method_facts(name: str) -> MethodFacts:
+    """What there is to know about a method.
+
+    Raises:
+        ValueError: if there is none of this name.
+
+    Example:
+        >>> method_facts("map").engines, method_facts("gibbs").priors
+        (('collapsed', 'enumerated'), 'ConjugatePriors')
+    """
+    row = method_named(name)
+    hints, meanings = _hints(row), _meanings(row.options)
+    options = tuple(
+        OptionFacts(f.name, f.default, meanings.get(f.name, ""), FLAGS.get(f.name))
+        for f in fields(row.options)
+        if f.name not in HIDDEN
+    )
+    return MethodFacts(
+        name=name,
+        summary=(row.run.__doc__ or "").partition("\n")[0].strip(),
+        engines=typing.get_args(hints.get("engine")),
+        priors=None if row.priors is None else row.priors.__name__,
+        draws=hasattr(row.options, "n_draws"),
+        options=options,
+    )
+
+
+def all_methods() -> tuple[MethodFacts, ...]:
+    """What there is to know about every method."""
+    return tuple(method_facts(name) for name in METHODS)
+
+
+def parsed(method: str, words: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any]:
+    """Options of a method from NAME=VALUE, and from flags that were given.
+
+    Args:
+        method: its name.
+        words: as `--option` has them.
+        flags: values by the option's name; None where a flag was not given.
+
+    Raises:
+        ValueError: if the method has no such option, a value is of another type, or an option is
+            given twice.
+    """
+    row = method_named(method)
+    hints, known = _hints(row), [option.name for option in method_facts(method).options]
+    chosen = {name: value for name, value in flags.items() if value is not None}
+    for name in chosen:
+        if name not in known:
+            raise ValueError(f"method {method!r} has no option {FLAGS[name]}: {_listed(known)}")
+    for word in words:
+        name, equals, text = (part.strip() for part in word.partition("="))
+        name = name.replace("-", "_")
+        if not equals:
+            raise ValueError(f"--option must be NAME=VALUE, got {word!r}")
+        if name not in known:
+            close = difflib.get_close_matches(name, known, n=1)
+            hint = f"; did you mean {close[0]!r}?" if close else ""
+            raise ValueError(f"method {method!r} has no option {name!r}{hint} ({_listed(known)})")
+        if name in chosen:
+            raise ValueError(f"option {name!r} is given twice")
+        chosen[name] = _value(name, text, hints[name])
+    return chosen
+
+
+def _listed(known: Sequence[str]) -> str:
+    return f"it has {', '.join(FLAGS.get(name, name) for name in known)}"
+
+
+def _hints(row: Method) -> dict[str, Any]:
+    return typing.get_type_hints(row.options)
+
+
+def _value(name: str, text: str, hint: Any) -> Any:
+    """A word as a value of the first type of the option's that takes it."""
+    union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
+    kinds = typing.get_args(hint) if union else (hint,)
+    if types.NoneType in kinds and text.lower() == "none":
+        return None
+    if bool in kinds and text.lower() in TRUTHS:
+        return TRUTHS[text.lower()]
+    for kind in (int, float):
+        if kind in kinds:
+            try:
+                return kind(text)
+            except ValueError:
+                continue
+    if {bool, int, float} & set(kinds):
+        words = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
+        raise ValueError(
+            f"option {name!r} must be {words.replace('NoneType', 'none')}; got {text!r}"
+        )
+    return text
+
+
+def _meanings(options: type) -> dict[str, str]:
+    """What the docstrings of an options class and of those that it extends say of each."""
+    found: dict[str, str] = {}
+    for cls in reversed(options.__mro__):
+        _, _, section = (cls.__doc__ or "").partition("Attributes:")
+        entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12,}.*)*)", section, re.MULTILINE)
+        found |= {name: " ".join(text.split()) for name, text in entries}
+    return found

@@ -1,0 +1,64 @@
+"""What commands print: results on standard output, and all else on standard error."""
+
+from __future__ import annotations
+
+import json
+import sys
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FAILED, BAD_INPUT, INTERRUPTED, TERMINATED = 1, 2, 130, 143  # exit codes
+STDOUT = "-"
+
+
+def say(line: str) -> None:
+    """A line on standard error."""
+    typer.echo(line, err=True)
+
+
+def print_json(document: Mapping[str, Any]) -> None:
+    """One JSON document on standard output; what is not finite is null."""
+    from ..saved_fit import plain
+
+    typer.echo(json.dumps(plain(document), ensure_ascii=False, allow_nan=False))
+
+
+def count(number: int, noun: str) -> str:
+    """A number of things, in words."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+@contextmanager
+def fit_warnings_said() -> Iterator[None]:
+    """Warnings of fits as lines on standard error."""
+    from ..inference.task import FitWarning
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", FitWarning)
+        yield
+    for warning in caught:
+        if issubclass(warning.category, FitWarning):
+            say(f"warning: {warning.message}")
+        else:
+            warnings.warn_explicit(
+                warning.message, warning.category, warning.filename, warning.lineno
+            )
+
+
+def deliver(table: pd.DataFrame, out: str, *, as_json: bool) -> None:
+    """A table in a file, or on standard output: as CSV, or with other facts as JSON."""
+    from ..files import write_table
+
+    if out != STDOUT:
+        write_table(table, out)
+    elif as_json:
+        print_json({str(name): table[name].to_numpy() for name in table})
+    else:
+        table.to_csv(sys.stdout, index=False, lineterminator="\n")

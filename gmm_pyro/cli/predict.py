@@ -1,0 +1,99 @@
+"""`gmm-pyro predict`: what a saved fit says of other points."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .arguments import Columns, Force, Json, OutFile
+from .data import names_in, read
+from .output import STDOUT, count, deliver, print_json, say
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..saved_fit import SavedFit
+
+
+@dataclass(frozen=True, kw_only=True)
+class PredictArguments:
+    """What `gmm-pyro predict` is told."""
+
+    fit: Annotated[
+        Path,
+        typer.Argument(
+            help="Folder that 'gmm-pyro fit' has written, or the file of a mixture.",
+            show_default=False,
+        ),
+    ]
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="File of points, or - for standard input, as for 'gmm-pyro fit'.",
+            show_default=False,
+        ),
+    ]
+    out: OutFile = STDOUT
+    columns: Columns = field(default_factory=list)
+    posterior: Annotated[
+        bool,
+        typer.Option(
+            "--posterior",
+            help="Average over the draws of the posterior, in place of the point estimate.",
+        ),
+    ] = False
+    json: Json = False
+    force: Force = False
+
+
+def predict(told: PredictArguments) -> None:
+    """Label other points by a saved fit: row, label, log density (nats), responsibilities.
+
+    The columns of the fit are taken by their names, in any order, and other columns are ignored;
+    without names, there must be as many features as the fit has.
+    """
+    from ..placing import refuse_existing
+    from ..saved_fit import load_fit
+    from ..saved_fit import predict as run
+
+    if told.out != STDOUT:
+        refuse_existing(told.out, force=told.force)
+    saved = load_fit(told.fit)
+    source = saved.posterior() if told.posterior else saved.mixture
+    points = _points(told, saved)
+    if not told.posterior:
+        _remark(saved)
+    table = run(source, points).frame()
+    deliver(table, told.out, as_json=told.json)
+    if told.out == STDOUT:
+        return
+    if told.json:
+        print_json({"out": told.out, "n": len(table), "columns": list(table)})
+    else:
+        typer.echo(f"wrote {count(len(table), 'row')} to {told.out}")
+
+
+def _points(told: PredictArguments, saved: SavedFit) -> pd.DataFrame:
+    """The columns of the file that are the features of the fit, in its order."""
+    from ..files import features_named, read_dataset
+
+    table, names = read(told.data), saved.mixture.feature_names
+    if told.columns:
+        data = read_dataset(table, columns=names_in(told.columns)).dataset
+        return data.frame()[list(data.feature_names)]
+    points = features_named(table, names)
+    taken = ", ".join(map(str, points))
+    if taken != ", ".join(names):
+        say(f"{told.data}: the features are, in the order of the fit's, {taken}")
+    return points
+
+
+def _remark(saved: SavedFit) -> None:
+    """Which labels these are, where there could be others."""
+    if saved.draws is not None:
+        say("labels are those of the point estimate; --posterior averages over the draws")
+    if saved.facts.get("method") == "kmeans":
+        say("labels are the mixture's most probable components, not k-means' nearest centres")

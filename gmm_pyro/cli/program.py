@@ -1,0 +1,97 @@
+"""The program: its commands, and how it ends."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
+
+import typer
+
+from .. import __version__
+from .arguments import command_of
+from .compare import compare
+from .fit import fit
+from .methods import methods
+from .output import BAD_INPUT, FAILED, INTERRUPTED, TERMINATED, say
+from .predict import predict
+from .simulate import simulate
+
+PROGRAM = "gmm-pyro"
+USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # click's ClickException; typer has its own click
+
+app = typer.Typer(
+    help="Gaussian mixture models as Pyro programs, fitted and compared by many methods.",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (fit, predict, compare, simulate, methods):
+    app.command(command.__name__)(command_of(command))
+
+
+def _show_version(wanted: bool) -> None:  # noqa: FBT001 - typer's callbacks have one argument
+    if wanted:
+        typer.echo(f"gmm-pyro {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[  # noqa: FBT002 - a flag of the command line
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one line on standard error and exit code 2."""
+    try:
+        with _termination_as_exit():
+            code = app(standalone_mode=False, prog_name=PROGRAM) or 0
+            sys.stdout.flush()
+        sys.exit(code)
+    except typer.Abort:
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # as of `| head`: nobody reads on
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAILED)
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:
+            raise
+        say(f"{PROGRAM}: {' '.join(reason.split())}")
+        sys.exit(BAD_INPUT)
+
+
+def _reason(error: Exception) -> str | None:
+    """What was wrong with the input, or None for a mistake of the program's."""
+    if isinstance(error, USAGE_ERROR):
+        return f"{error.format_message()} ('gmm-pyro --help' says what there is)"
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.strerror}: {error.filename}"
+    return str(error) if isinstance(error, ValueError | OSError | ImportError) else None
+
+
+@contextmanager
+def _termination_as_exit() -> Iterator[None]:
+    """Let SIGTERM end the program as an exception does, so that nothing half written is left."""
+
+    def end(*_: object) -> None:
+        sys.exit(TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may handle signals
+        return
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

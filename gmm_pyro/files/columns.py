@@ -1,0 +1,190 @@
+"""Which columns of a table are features, which one holds the classes, and which the weights."""
+
+from __future__ import annotations
+
+import difflib
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..datasets import OUTLIER, Dataset
+from ..observations import as_points
+from .formats import Table, read_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+LABELS = "label"  # the column that `Dataset.frame` writes
+NAMELESS = re.compile(r"Unnamed: \d+$|__index_level_\d+__$")  # what pandas calls columns without
+COUNTED = 10  # rows, from which a column that counts them is remarked upon
+
+
+@dataclass(frozen=True, eq=False)
+class FileContent:
+    """A data set from a file, and what became of the file's columns.
+
+    Attributes:
+        dataset: the features, and the classes of the label column if there is one.
+        label_column: the column that holds the classes, or None.
+        left_out: why each other column is no feature, by its name.
+        weights: sample weights, shape (n,), or None.
+        notes: what was assumed to read the file, in words.
+    """
+
+    dataset: Dataset
+    label_column: str | None
+    left_out: Mapping[str, str]
+    weights: Float[Tensor, "n"] | None = None
+    notes: tuple[str, ...] = ()
+
+
+def read_dataset(
+    source: str | Path | Table,
+    label_column: str | None = None,
+    *,
+    columns: Sequence[str] | None = None,
+    weights_column: str | None = None,
+) -> FileContent:
+    """The data set in a file: its numeric columns that have a name.
+
+    Args:
+        source: a file as `read_table` takes it, or the table itself.
+        label_column: column of the true classes, of any type, which is no feature; a missing value
+            and -1 mean an outlier. None takes the column "label", if the file has it.
+        columns: the features, in this order; None takes all columns that are numeric, have a name
+            and are not named for something else.
+        weights_column: column of sample weights, which is no feature.
+
+    Raises:
+        ValueError: if the file holds no table, lacks a column, or has no numeric one.
+        OSError: if it cannot be read.
+        ImportError: if it is a Parquet file and pyarrow is not installed.
+    """
+    table = source if isinstance(source, Table) else read_table(source)
+    frame, every = table.frame, list(map(str, table.frame))
+    _check_columns(table, [*(columns or ()), *filter(None, (label_column, weights_column))])
+    if label_column is None and LABELS in frame and LABELS not in (columns or ()):
+        label_column = LABELS
+    set_aside = [name for name in (label_column, weights_column) if name is not None]
+    left_out = _left_out(table, set_aside, columns)
+    chosen = columns or [name for name in every if name not in {*left_out, *set_aside}]
+    if not chosen:
+        listed = ", ".join(every)
+        raise ValueError(f"{table.source} has no numeric column with a name: it has {listed}")
+    points, names = as_points(frame[[*chosen]])
+    labels = None if label_column is None else _classes(frame[label_column])
+    return FileContent(
+        Dataset(points, labels, None, table.name, names),
+        label_column,
+        left_out,
+        None if weights_column is None else as_points(frame[[weights_column]])[0][:, 0],
+        (*table.notes, *(() if columns else _counting(frame, chosen))),
+    )
+
+
+def features_named(table: Table, names: Sequence[str]) -> pd.DataFrame:
+    """The columns of a table that have these names, in this order.
+
+    Where the names or those of the table are only numbers of columns (x0, x1, …), the table's
+    features are taken in their own order.
+
+    Raises:
+        ValueError: if columns are missing, or there are more or fewer features.
+    """
+    missing = [name for name in names if name not in table.frame]
+    if not missing:
+        return table.frame[list(names)]
+    if table.named and list(names) != [f"x{i}" for i in range(len(names))]:
+        raise ValueError(_lacks(table, missing))
+    left_out = _left_out(table, [LABELS] if LABELS in table.frame else [], None)
+    features = [str(name) for name in table.frame if name not in {LABELS, *left_out}]
+    if len(features) != len(names):
+        raise ValueError(
+            f"{table.source} must have {len(names)} features, as the fit has; it has "
+            f"{len(features)}: {', '.join(features)}"
+        )
+    return table.frame[features]
+
+
+def _lacks(table: Table, missing: Iterable[str]) -> str:
+    """Which columns a table lacks, what it has, and which are meant perhaps."""
+    names = list(map(str, table.frame))
+    nearest = {name: difflib.get_close_matches(name, names, n=1) for name in missing}
+    wanted = ", ".join(repr(name) for name in nearest)
+    hints = ", ".join(
+        repr(close[0]) if len(nearest) == 1 else f"{close[0]!r} for {name!r}"
+        for name, close in nearest.items()
+        if close
+    )
+    noun = "column" if len(nearest) == 1 else "columns"
+    hint = f"; did you mean {hints}?" if hints else ""
+    return f"{table.source} has no {noun} {wanted}: it has {', '.join(names)}{hint}"
+
+
+def _check_columns(table: Table, wanted: Sequence[str]) -> None:
+    """Refuse columns that do not exist, or are named for two purposes."""
+    missing = [name for name in wanted if name not in table.frame]
+    if missing:
+        raise ValueError(_lacks(table, missing))
+    for name in wanted:
+        if list(wanted).count(name) > 1:
+            raise ValueError(f"column {name!r} is named more than once")
+
+
+def _left_out(
+    table: Table, set_aside: Sequence[str], columns: Sequence[str] | None
+) -> dict[str, str]:
+    """Why columns are no features, by name."""
+    if columns is not None:
+        return {}  # as was said
+    reasons = {
+        name: "beside the array" if name in table.aside else _no_feature(name, column)
+        for name, column in table.frame.items()
+        if name not in set_aside
+    }
+    return {str(name): reason for name, reason in reasons.items() if reason}
+
+
+def _no_feature(name: Any, column: pd.Series[Any]) -> str:
+    """Why a column is no feature, or nothing if it is one."""
+    import pandas as pd
+
+    if NAMELESS.match(str(name)):
+        return "no name"
+    types = pd.api.types
+    if types.is_bool_dtype(column):
+        return "true or false"
+    if types.is_datetime64_any_dtype(column) or types.is_timedelta64_dtype(column):
+        return "times"
+    numeric = types.is_numeric_dtype(column) and not types.is_complex_dtype(column)
+    return "" if numeric else "not numeric"
+
+
+def _counting(frame: pd.DataFrame, chosen: Sequence[str]) -> list[str]:
+    """Remarks on features that only count the rows, as an index does."""
+    n = len(frame)
+    whole = [name for name in chosen if frame[name].dtype.kind in "iu" and n >= COUNTED]
+    counts = [
+        name
+        for name in whole
+        if np.array_equal(frame[name].to_numpy(), frame[name].iloc[0] + np.arange(n))
+    ]
+    return [
+        f"column {name!r} only counts the rows, and is a feature; --columns can leave it out"
+        for name in counts
+    ]
+
+
+def _classes(column: pd.Series[Any]) -> Int[Tensor, "n"]:
+    """Classes numbered from 0 in sorted order; -1 where there is none."""
+    import pandas as pd
+
+    codes, _ = pd.factorize(column.mask(column.isin([OUTLIER, str(OUTLIER)])), sort=True)
+    return torch.as_tensor(codes.copy(), dtype=torch.int64)

@@ -1,0 +1,137 @@
+"""Delimited text: what it is separated by, whether it has a header, and decimal commas."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars"}  # in order of trust
+HEAD = 1 << 16  # bytes that the format is guessed from
+ROWS = 30  # rows among them
+DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?$")
+DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?$")
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How a text holds a table.
+
+    Attributes:
+        separator: the character between two fields.
+        decimal: the character before the decimals of a number.
+        header: whether the first row names the columns.
+        row_names: whether rows begin with a name that the header has no word for, as R writes.
+    """
+
+    separator: str
+    decimal: str
+    header: bool
+    row_names: bool
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What is unusual about it, in words."""
+        found = []
+        if self.separator not in ",\t":
+            found.append(f"fields are separated by {SEPARATORS[self.separator]}")
+        if self.decimal == ",":
+            found.append("numbers have decimal commas")
+        if not self.header:
+            found.append("the first row holds numbers, so columns are called x0, x1, …")
+        if self.row_names:
+            found.append("the first column, without a name, is taken for row names")
+        return tuple(found)
+
+
+def read_text(stream: BinaryIO) -> tuple[pd.DataFrame, Dialect]:
+    """The table in a delimited text, and how it was understood.
+
+    Args:
+        stream: UTF-8 text; it is read from where it stands, and must be able to go back there.
+
+    Raises:
+        ValueError: if it holds no table, or is no UTF-8 text.
+    """
+    import pandas as pd
+
+    begin = stream.tell()
+    head = stream.read(HEAD)
+    stream.seek(begin)
+    dialect = dialect_of(head.decode("utf-8-sig", errors="replace"), whole=len(head) < HEAD)
+    try:
+        table = pd.read_csv(
+            stream,
+            sep=dialect.separator,
+            decimal=dialect.decimal,
+            header=0 if dialect.header else None,
+            encoding="utf-8-sig",
+            low_memory=False,  # or the type of a column depends on where a chunk ends
+        )
+    except UnicodeDecodeError as error:
+        raise ValueError(f"it is no UTF-8 text ({error.reason})") from error
+    if not dialect.header:
+        table.columns = pd.Index([f"x{i}" for i in range(table.shape[1])])
+    return table, dialect
+
+
+def dialect_of(head: str, *, whole: bool = True) -> Dialect:
+    r"""How a text holds a table, by its first rows.
+
+    Args:
+        head: the text's beginning.
+        whole: whether that is all, so that its last row is whole.
+
+    Example:
+        >>> dialect_of("a;b\n1,5;2\n").decimal, dialect_of("1\t2\n3\t4\n").header
+        (',', False)
+    """
+    for separator in SEPARATORS:
+        rows = _rows(head, separator, whole=whole)
+        if _is_table(rows):
+            break
+    else:
+        separator = ","
+        rows = _rows(head, separator, whole=whole)
+    cells = [cell.strip() for row in rows for cell in row]
+    comma = separator != "," and any(DECIMAL_COMMA.match(cell) for cell in cells)
+    point = any(DECIMAL_POINT.match(cell) for cell in cells)
+    decimal = "," if comma and not point else "."
+    return Dialect(
+        separator,
+        decimal,
+        header=not (rows and all(_is_number(cell, decimal) for cell in rows[0])),
+        row_names=len(rows) > 1 and len(rows[1]) == len(rows[0]) + 1,
+    )
+
+
+def _rows(head: str, separator: str, *, whole: bool) -> list[list[str]]:
+    """The first rows that are not empty, or none where quotes do not go with the separator."""
+    try:
+        rows = [row for row in csv.reader(io.StringIO(head), delimiter=separator) if row]
+    except csv.Error:
+        return []
+    return (rows if whole or len(rows) < 2 else rows[:-1])[:ROWS]
+
+
+def _is_table(rows: list[list[str]]) -> bool:
+    """Whether there are as many fields, two or more, in all rows; the header may lack one."""
+    widths = Counter(map(len, rows[1:])) or Counter(map(len, rows))
+    if len(widths) != 1 or len(rows[0]) < 2:
+        return False
+    (width,) = widths
+    return len(rows[0]) in (width, width - 1)
+
+
+def _is_number(cell: str, decimal: str) -> bool:
+    try:
+        float(cell.replace(decimal, "."))
+    except ValueError:
+        return False
+    return True

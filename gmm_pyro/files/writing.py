@@ -1,0 +1,94 @@
+"""Tables and data sets as files that appear only when they are whole."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..datasets import Dataset
+from ..placing import whole_file
+from .columns import LABELS
+from .formats import format_of, pyarrow_named
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
+    """Write a frame in the format that the name of the file ends in.
+
+    The file appears only when it is whole. Numbers are kept to the last bit. An npy file has the
+    columns side by side; npz and NetCDF files have an array of one dimension for each.
+
+    Raises:
+        ValueError: if the name does not end as `FORMATS` has it.
+        OSError: if it cannot be written.
+        ImportError: if it is to be a Parquet file and pyarrow is not installed.
+    """
+    path = Path(path)
+    write = WRITERS[format_of(path)]
+    with whole_file(path) as partial, pyarrow_named(path):
+        write(frame, partial)
+    return path
+
+
+def write_dataset(data: Dataset, path: str | Path) -> Path:
+    """Write the points of a data set, and the labels as a last column "label".
+
+    An npy file has the points alone, and an npz file the arrays "x" and "label".
+
+    Raises:
+        ValueError: if the name does not end as `FORMATS` has it.
+        OSError: if it cannot be written.
+        ImportError: if it is to be a Parquet file and pyarrow is not installed.
+    """
+    path = Path(path)
+    if format_of(path) not in ("npy", "npz"):
+        return write_table(data.frame(), path)
+    arrays = {"x": data.x.numpy()}
+    if data.labels is not None:
+        arrays[LABELS] = data.labels.numpy()
+    with whole_file(path) as partial, partial.open("wb") as file:
+        if format_of(path) == "npy":
+            np.save(file, arrays["x"])
+        else:
+            np.savez(file, allow_pickle=False, **arrays)
+    return path
+
+
+def _write_text(frame: pd.DataFrame, path: Path) -> None:
+    frame.to_csv(path, index=False, sep="\t" if ".tsv" in path.name.lower()[-7:] else ",")
+
+
+def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
+    frame.to_parquet(path, index=False)
+
+
+def _write_npy(frame: pd.DataFrame, path: Path) -> None:
+    with path.open("wb") as file:
+        np.save(file, frame.to_numpy(), allow_pickle=False)
+
+
+def _write_npz(frame: pd.DataFrame, path: Path) -> None:
+    with path.open("wb") as file:
+        np.savez(file, allow_pickle=False, **{str(name): frame[name].to_numpy() for name in frame})
+
+
+def _write_netcdf(frame: pd.DataFrame, path: Path) -> None:
+    import xarray
+
+    dimension = next(name for name in ("row", "point", "n") if name not in frame)
+    columns = {str(name): (dimension, frame[name].to_numpy()) for name in frame}
+    xarray.Dataset(columns).to_netcdf(path, engine="h5netcdf")
+
+
+WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = {
+    "text": _write_text,
+    "parquet": _write_parquet,
+    "npy": _write_npy,
+    "npz": _write_npz,
+    "netcdf": _write_netcdf,
+}

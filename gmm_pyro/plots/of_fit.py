@@ -1,0 +1,69 @@
+"""The pictures of one fit, as a folder of a saved fit has them."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from matplotlib.figure import Figure
+
+from ..posterior import Posterior
+from . import fits, mixtures, posteriors
+
+BANDS = 12  # most features whose densities are drawn
+COLUMNS = 3  # of them in a row
+PANEL = (3.6, 2.8)  # of each, in inches
+
+
+def fit_figures(fit: fits.Pictured, *, name: str = "fit", labels: Any = None) -> dict[str, Figure]:
+    """The pictures of a fit, as figures that pyplot does not know of.
+
+    Args:
+        fit: the fit.
+        name: what the key of its trace says.
+        labels: true class of each point, shape (n,), or None.
+
+    Returns:
+        `clusters`; `density`, of each feature with a band where there is a posterior (of the first
+        12 features), else of the mixture; and `trace`: the objective, or, of samplers, the mean of
+        the first feature in every draw, as sampled and aligned.
+
+    Raises:
+        ValueError: if there are not n labels.
+    """
+    data = fit.observations
+    figures = {"clusters": _figure(fits.SIZE), "density": _figure(fits.SIZE)}
+    mixtures.clusters(fit, data.x, figures["clusters"].subplots(), labels)
+    if fit.posterior is None:
+        mixtures.density(fit, figures["density"].subplots(), data.x)
+    else:
+        figures["density"] = _bands(fit.posterior)
+    if fit.posterior is not None and fits._wanders(fit):
+        figures["trace"] = _figure((9.0, 3.6))
+        left, right = figures["trace"].subplots(1, 2, sharey=True)
+        posteriors.label_traces(fit.posterior, (left, right))
+    elif len(fit.history) > 1:
+        figures["trace"] = _figure(fits.SIZE)
+        fits.traces({name: fit}, figures["trace"].subplots())
+    return figures
+
+
+def _bands(posterior: Posterior) -> Figure:
+    """The density of every feature, each in a panel."""
+    count = min(len(posterior.observations.feature_names), BANDS)
+    columns = min(COLUMNS, count)
+    rows = math.ceil(count / columns)
+    figure = _figure(fits.SIZE if count == 1 else (PANEL[0] * columns, PANEL[1] * rows))
+    panels = figure.subplots(rows, columns, squeeze=False).flat
+    for feature, ax in enumerate(panels):
+        if feature >= count:
+            ax.remove()
+            continue
+        posteriors.density_band(posterior, ax, feature=feature)
+        if feature and (legend := ax.get_legend()) is not None:
+            legend.remove()  # one key is enough
+    return figure
+
+
+def _figure(size: tuple[float, float]) -> Figure:
+    return Figure(layout="compressed", figsize=size)

@@ -1,0 +1,103 @@
+"""What a saved fit knows: the mixture, the facts, and the draws."""
+
+from __future__ import annotations
+
+import errno
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from ..mixture import GaussianMixture
+from ..observations import Observations
+from ..posterior import Posterior
+
+if TYPE_CHECKING:
+    import xarray
+
+SITES = ("weights", "means", "scales", "correlations")
+
+
+@dataclass(frozen=True, eq=False)
+class SavedFit:
+    """A fit from a folder, or a mixture from a file.
+
+    Attributes:
+        path: the folder or the file.
+        mixture: the point estimate.
+        facts: what `fit.json` says; empty for a mixture alone.
+        draws: the NetCDF file of the draws, or None.
+    """
+
+    path: Path
+    mixture: GaussianMixture
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    draws: Path | None = None
+
+    def posterior(self) -> Posterior:
+        """The draws, with a description of the mixture in the place of the data.
+
+        Raises:
+            ValueError: if there are none, or the file does not hold them.
+        """
+        if self.draws is None:
+            method = self.facts.get("method", "")
+            kind = f"by {method}, which has" if method else "with"
+            raise ValueError(f"{self.path} is a fit {kind} a point estimate only, and no posterior")
+        import xarray
+
+        try:
+            with xarray.open_dataset(self.draws, group="posterior") as file:
+                return _posterior(file.load(), self.mixture)
+        except (KeyError, OSError, ValueError) as error:
+            raise ValueError(f"{self.draws} does not hold draws of this fit: {error}") from error
+
+
+def load_fit(path: str | Path) -> SavedFit:
+    """A fit that `save_fit` wrote, or a mixture that `GaussianMixture.save` wrote.
+
+    Raises:
+        ValueError: if there is something else.
+        OSError: if there is nothing, or it cannot be read.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return SavedFit(path, GaussianMixture.load(path))
+    file, facts = path / "mixture.json", path / "fit.json"
+    if not file.exists():
+        raise FileNotFoundError(errno.ENOENT, "not the folder of a fit, which has", str(file))
+    draws = path / "posterior.nc"
+    return SavedFit(
+        path,
+        GaussianMixture.load(file),
+        _facts(facts) if facts.exists() else {},
+        draws if draws.exists() else None,
+    )
+
+
+def _facts(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    if not isinstance(found, dict):
+        raise ValueError(f"{path} must hold a JSON object, got {type(found).__name__}")  # noqa: TRY004
+    return found
+
+
+def _posterior(data: xarray.Dataset, mixture: GaussianMixture) -> Posterior:
+    """Draws of the sites that describe the family, from those that ArviZ shows."""
+    draws = {name: torch.from_numpy(data[name].values) for name in SITES if name in data}
+    if "correlations" in draws:
+        draws["correlations"] = torch.linalg.cholesky(draws["correlations"].double())
+    expected = (mixture.n_components, mixture.n_features)
+    if draws["means"].shape[2:] != expected:
+        raise ValueError(f"means must have shape {expected}, got {tuple(draws['means'].shape[2:])}")
+    scale = mixture.covariance().diagonal().double().sqrt()
+    described = Observations(
+        mixture.means, None, mixture.mean().double(), scale, mixture.feature_names
+    )
+    return Posterior(draws, mixture.family, described)

@@ -1,0 +1,97 @@
+"""What a saved fit says of new points: by its point estimate, or averaged over its draws."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..kernels import Theta
+from ..mixture import GaussianMixture
+from ..observations import as_points, chunks
+from ..posterior import Posterior
+from ..posterior.draws import DRAWS_AT_ONCE, over_draws
+from ..posterior.predictive import placed
+from ..reduction import log_density, responsibilities
+from ..threads import one_thread_a_product
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+NUMBERS = 4_000_000  # responsibilities that are held at a time
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """Components and densities of n points.
+
+    Attributes:
+        labels: the most probable component of each point, shape (n,).
+        responsibilities: probability of each component, shape (n, k).
+        log_density: in nats, shape (n,).
+    """
+
+    labels: Int[Tensor, "n"]
+    responsibilities: Float[Tensor, "n k"]
+    log_density: Float[Tensor, "n"]
+
+    def frame(self) -> pd.DataFrame:
+        """A row a point, by its number from 0: `row`, `label`, `log_density`, `component_0`, …."""
+        shares = responsibilities_frame(self.responsibilities)
+        shares.insert(0, "row", range(len(shares)))
+        shares.insert(1, "label", self.labels.cpu().numpy())
+        shares.insert(2, "log_density", self.log_density.cpu().numpy())
+        return shares
+
+
+def responsibilities_frame(shares: Float[Tensor, "n k"]) -> pd.DataFrame:
+    """Responsibilities as a pandas frame with the columns component_0, component_1, …."""
+    import pandas as pd
+
+    names = [f"component_{i}" for i in range(shares.shape[1])]
+    return pd.DataFrame(shares.cpu().numpy(), columns=names)
+
+
+@one_thread_a_product()
+def predict(source: GaussianMixture | Posterior, x: Any) -> Prediction:
+    """Components and densities of points.
+
+    Args:
+        source: a mixture; or draws with aligned components, whose responsibilities and densities
+            are averaged.
+        x: points, array-like of shape (n, d).
+
+    Raises:
+        ValueError: if x is not finite or not of this shape.
+    """
+    if isinstance(source, Posterior):
+        return _averaged(source, x)
+    points, _ = as_points(x, n_features=source.n_features)
+    return Prediction(
+        source.predict(points), source.responsibilities(points), source.log_prob(points)
+    )
+
+
+def _averaged(posterior: Posterior, x: Any) -> Prediction:
+    """Means over the draws, in a pass over the draws for each chunk of the points."""
+    points = placed(posterior.observations, x)
+    parameters, k = posterior.parameters(), posterior.n_components
+    n_draws = len(parameters.means)
+    parts = []
+    for rows in chunks(points.n, max(1, NUMBERS // (DRAWS_AT_ONCE * k))):
+        some = points.subset(rows)
+
+        def evaluate(theta: Theta, draws: slice, some: Any = some) -> Float[Tensor, "k1 n"]:
+            del draws
+            shares = responsibilities(some, theta).double().sum(0)
+            return torch.cat([shares, log_density(some, theta).double().logsumexp(0)[None]])
+
+        batches = torch.stack(over_draws(posterior.family, parameters, some, evaluate))
+        parts.append(torch.cat([batches[:, :k].sum(0), batches[:, k].logsumexp(0)[None]]))
+    found = torch.cat(parts, 1)
+    shares = (found[:k] / n_draws).T.contiguous()
+    return Prediction(shares.argmax(1), shares, found[k] - math.log(n_draws))

@@ -1,0 +1,200 @@
+"""A fit as a folder: mixture, posterior, labels, responsibilities, pictures, and facts."""
+
+from __future__ import annotations
+
+import json
+import math
+import platform
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from .. import __version__, metrics
+from ..datasets import OUTLIER
+from ..files import write_table
+from ..inference.fit import Fit
+from ..placing import refuse_existing, whole_folder
+from ..threads import one_thread_a_product
+from .predict import responsibilities_frame
+
+FORMAT = "gmm_pyro.fit"
+TABLE_FORMATS = ("csv", "tsv", "parquet")
+TABLES = ("labels", "responsibilities")
+PICTURES = ("clusters", "density", "trace")
+DOTS_PER_INCH = 120
+LIBRARIES = ("torch", "pyro-ppl", "numpy", "arviz")
+OURS = (
+    *("mixture.json", "fit.json", "posterior.nc"),
+    *(f"{name}.{suffix}" for name in TABLES for suffix in TABLE_FORMATS),
+    *(f"figures/{name}.png" for name in PICTURES),
+)
+
+
+def save_fit(
+    fit: Fit,
+    folder: str | Path,
+    *,
+    table_format: str = "csv",
+    force: bool = False,
+    labels: Any = None,
+    facts: Mapping[str, Any] | None = None,
+) -> list[Path]:
+    """Write a fit into a folder that appears as a whole, for `load_fit` and for other programs.
+
+    - `mixture.json`: the point estimate, which `GaussianMixture.load` reads.
+    - `posterior.nc`: the draws for ArviZ, of methods that have them.
+    - `labels` and `responsibilities`: tables by `row`, the number of the point, from 0; a component
+      of the mixture goes by its number, from 0.
+    - `figures/`: `clusters.png`, `density.png`, and `trace.png` of methods that take steps.
+    - `fit.json`: what `fit_facts` says.
+
+    Args:
+        fit: the fit.
+        folder: where to; folders above it are made.
+        table_format: "csv", "tsv" or "parquet".
+        force: whether the files may replace those in a folder that is not empty. Other files in it
+            stay.
+        labels: true class of each point, shape (n,), for the pictures and a score, or None.
+        facts: more for `fit.json`, by name.
+
+    Returns:
+        The paths of the files.
+
+    Raises:
+        ValueError: if there is no such format, or there are not n labels.
+        OSError: if the folder is not empty, or cannot be written.
+        ImportError: if tables are to be Parquet and pyarrow is not installed.
+    """
+    check_table_format(table_format)
+    folder = Path(folder)
+    refuse_existing(folder, force=force)
+    content = fit_facts(fit, labels) | dict(facts or {})
+    with whole_folder(folder, stale=OURS) as partial:
+        _write_arrays(fit, partial, table_format)
+        _write_figures(fit, partial, labels)
+        names = [path.relative_to(partial) for path in sorted(partial.rglob("*.*"))]
+        content["files"] = [name.as_posix() for name in names]
+        text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
+        (partial / "fit.json").write_text(text + "\n", encoding="utf-8")
+    return [folder / name for name in (*names, Path("fit.json"))]
+
+
+def check_table_format(name: str) -> None:
+    """Refuse a format that tables cannot have."""
+    if name not in TABLE_FORMATS:
+        known = ", ".join(TABLE_FORMATS)
+        raise ValueError(f"table_format must be one of {known}; got {name!r}")
+
+
+@one_thread_a_product()
+def _write_arrays(fit: Fit, folder: Path, table_format: str) -> None:
+    import pandas as pd
+
+    fit.mixture.save(folder / "mixture.json")
+    rows = pd.RangeIndex(fit.observations.n, name="row")
+    shares = responsibilities_frame(fit.mixture.responsibilities(fit.observations.x))
+    frames = {
+        "labels": pd.DataFrame({"row": rows, "label": fit.labels.cpu().numpy()}),
+        "responsibilities": shares.assign(row=rows)[["row", *shares]],
+    }
+    for name, frame in frames.items():
+        write_table(frame, folder / f"{name}.{table_format}")
+    if fit.posterior is not None:
+        fit.to_arviz().to_netcdf(str(folder / "posterior.nc"))
+
+
+@one_thread_a_product()
+def _write_figures(fit: Fit, folder: Path, labels: Any) -> None:
+    from .. import plots
+
+    (folder / "figures").mkdir()
+    for name, figure in plots.fit_figures(fit, name=fit.method, labels=labels).items():
+        plots.settle(figure)
+        figure.savefig(folder / "figures" / f"{name}.png", dpi=DOTS_PER_INCH)
+
+
+# ---------------------------------------------------------------------- facts
+
+
+@one_thread_a_product()
+def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
+    """How a fit was made and how good it is, as numbers, words, and lists and dictionaries of them.
+
+    Densities are in nats; `log_likelihood` is the mean of the points, without sample weights.
+
+    Args:
+        fit: the fit.
+        labels: true class of each point, shape (n,), with -1 for outliers, or None.
+    """
+    x, mixture = fit.observations.x, fit.mixture
+    facts = {
+        "format": FORMAT,
+        "method": fit.method,
+        "status": fit.status.name.lower(),
+        "message": fit.status.message,
+        "converged": fit.converged,
+        "problems": fit.diagnostics["problems"],
+        "n_components": mixture.n_components,
+        "covariance": mixture.family.name,
+        "features": mixture.feature_names,
+        "n": fit.observations.n,
+        "objective": fit.objective,
+        "steps": fit.steps,
+        "seconds": fit.seconds,
+        "seed": fit.seed,
+        "log_likelihood": metrics.mean_log_density(mixture, x),
+        "bic": metrics.bic(mixture, x),
+        "aic": mixture.aic(x),
+        "diagnostics": {
+            name: value
+            for name, value in fit.diagnostics.items()
+            if isinstance(value, bool | int | float | str)
+        },
+        "options": _options(fit),
+        "priors": None if fit.model.priors is None else type(fit.model.priors).__name__,
+        "versions": _versions(),
+    }
+    if fit.k_hat is not None:
+        facts["diagnostics"]["k_hat"] = fit.k_hat
+    if labels is not None and (torch.as_tensor(labels) != OUTLIER).any():
+        facts["adjusted_rand"] = metrics.adjusted_rand(labels, fit.labels.cpu())
+    return facts
+
+
+def _options(fit: Fit) -> dict[str, Any]:
+    """The options, as far as they are numbers and words."""
+    values = {field.name: getattr(fit.options, field.name) for field in fields(fit.options)}
+    values["sample_weight"] = values["sample_weight"] is not None
+    kept = bool | int | float | str | torch.dtype | torch.device | None
+    return {
+        name: value if isinstance(value, kept) else type(value).__name__
+        for name, value in values.items()
+    }
+
+
+def _versions() -> dict[str, str]:
+    found = {"gmm_pyro": __version__, "python": platform.python_version()}
+    return found | {name: metadata.version(name) for name in LIBRARIES}
+
+
+def plain(value: Any) -> Any:
+    """The value as JSON has it: NaN and infinities are null, arrays lists, paths words.
+
+    Example:
+        >>> plain({"a": float("nan"), "b": (1, np.float64(2.5)), "c": torch.arange(2)})
+        {'a': None, 'b': [1, 2.5], 'c': [0, 1]}
+    """
+    if isinstance(value, Mapping):
+        return {str(name): plain(entry) for name, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, torch.Tensor | np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    return value if isinstance(value, bool | int | None) else str(value)

@@ -1,0 +1,109 @@
+"""Claims about `gmm-pyro compare`: what it prints and writes, and how it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from gmm_pyro.datasets import iris
+from gmm_pyro.inference.fit import METHODS, Method
+from gmm_pyro.inference.task import Outcome, Status, Task
+
+
+@pytest.fixture
+def flowers(tmp_path: Path) -> Path:
+    """Irises with their species by name, a remark, and a column of row numbers without a name."""
+    names = pd.Series(["setosa", "versicolor", "virginica"])
+    table = pd.DataFrame(iris().x.numpy(), columns=list(iris().feature_names))
+    table["species"] = names[iris().labels.numpy()].to_numpy()
+    table["remark"] = "nice"
+    table.to_csv(tmp_path / "flowers.csv")
+    return tmp_path / "flowers.csv"
+
+
+class TestCompare:
+    def test_generated_data_need_no_other_option(self, run, tmp_path) -> None:
+        done = run("compare", "--methods", "kmeans,em", "--data", "three-clusters")
+        assert done.code == 0
+        lines = done.out.splitlines()
+        assert lines[0] == "three-clusters: 300 points, 2 features; 3 components, full covariances"
+        assert [line.split()[0] for line in lines[4:6]] == ["kmeans", "em"]
+        assert lines[-1] == "wrote comparison.csv, 4 pictures and 2 mixtures to results"
+        table = pd.read_csv(tmp_path / "results" / "comparison.csv")
+        assert list(table["method"]) == ["kmeans", "em"]
+
+    def test_each_fit_has_a_progress_bar_on_standard_error(self, run) -> None:
+        done = run("compare", "--methods", "kmeans, em")
+        assert "kmeans: " in done.err
+        assert "em: " in done.err
+        assert "step" not in done.out.replace("steps", "")
+
+    def test_a_file_gives_its_numeric_columns_and_its_classes(self, run, flowers, tmp_path) -> None:
+        done = run("compare", "--data", flowers, "--label-column", "species", "--methods", "em")
+        assert done.code == 0
+        assert done.out.startswith("flowers: 150 points, 4 features; 3 components")
+        assert "left out: Unnamed: 0 (no name), remark (not numeric)\n" in done.err
+        table = pd.read_csv(tmp_path / "results" / "comparison.csv")
+        assert table["ari"][0] > 0.8
+        assert table["kl_to_truth"].isna().all()
+
+    def test_options_reach_the_comparison(self, run, flowers, tmp_path) -> None:
+        options = ["--components", 2, "--covariance", "VII", "--test-size", 0.2, "--out", "a/b"]
+        done = run("compare", "--data", flowers, "--methods", "em", *options)
+        assert "120 points, 4 features; 2 components, spherical covariances" in done.out
+        table = pd.read_csv(tmp_path / "a" / "b" / "comparison.csv")
+        assert table["held_out_log_density"].notna().all()
+        assert table["ari"].isna().all()
+
+    def test_a_column_called_label_is_taken_for_the_classes_and_said_to_be(self, run) -> None:
+        run("simulate", "bimodal", "--out", "points.csv")
+        done = run("compare", "--data", "points.csv", "--methods", "em")
+        assert "column 'label' is taken for the true classes\n" in done.err
+        assert done.out.startswith("points: 1000 points, 1 feature; 2 components")
+
+    def test_another_seed_is_another_draw(self, run, tmp_path) -> None:
+        for data in ("bimodal", "bimodal:1"):
+            run("compare", "--data", data, "--methods", "kmeans", "--out", data.replace(":", ""))
+        one, other = (pd.read_csv(tmp_path / d / "comparison.csv") for d in ("bimodal", "bimodal1"))
+        assert one["log_likelihood"][0] != other["log_likelihood"][0]
+
+
+class TestEndings:
+    @staticmethod
+    def add(monkeypatch, run: Callable[[Task], Outcome]) -> None:
+        monkeypatch.setitem(METHODS, "own", Method(run, METHODS["em"].options))
+
+    def test_a_failed_method_is_told_of_and_the_others_count(self, run, monkeypatch) -> None:
+        self.add(monkeypatch, lambda _: 1 / 0)
+        done = run("compare", "--methods", "own,em")
+        assert done.code == 0
+        assert "own failed: ZeroDivisionError: division by zero\n" in done.err
+        assert "own     failed" in done.out
+
+    def test_if_all_methods_fail_the_exit_code_says_so(self, run, monkeypatch, tmp_path) -> None:
+        self.add(monkeypatch, lambda _: 1 / 0)
+        assert run("compare", "--methods", "own").code == 1
+        assert (tmp_path / "results" / "comparison.csv").exists()
+
+    def test_an_interrupt_saves_what_is_finished(self, run, monkeypatch, tmp_path) -> None:
+        def interrupt(_: Task) -> Outcome:
+            raise KeyboardInterrupt
+
+        self.add(monkeypatch, interrupt)
+        done = run("compare", "--methods", "kmeans,own,em")
+        assert done.code == 130
+        assert "em not run: interrupted\n" in done.err
+        assert (tmp_path / "results" / "mixtures" / "kmeans.json").exists()
+
+    def test_warnings_of_a_fit_are_passed_on(self, run, monkeypatch) -> None:
+        def stop(task: Task) -> Outcome:
+            found = METHODS["em"].run(task)
+            return Outcome(found.parameters, 0.0, [0.0], Status.STEP_LIMIT, 1)
+
+        self.add(monkeypatch, stop)
+        done = run("compare", "--methods", "own")
+        assert "own warns: own stopped at the step limit" in done.err
+        assert "step limit" in done.out
