@@ -25,8 +25,9 @@ def load(source: str, told: DataArguments, weights_column: str | None = None) ->
     if not is_data_file(source):
         _refuse_columns(source, told, weights_column)
         return FileContent(_named(source), None, {})
+    table = read(source)
     content = read_dataset(
-        read(source),
+        table,
         told.label_column,
         columns=names_in(told.columns) or None,
         weights_column=weights_column,
@@ -36,20 +37,23 @@ def load(source: str, told: DataArguments, weights_column: str | None = None) ->
         say(f"left out: {reasons}")
     if content.label_column is not None and told.label_column is None:
         say(f"column {content.label_column!r} is taken for the true classes")
-    for note in content.notes:
+    for note in content.notes[len(table.notes) :]:
         say(f"{source}: {note}")
     return content
 
 
 def read(source: str) -> Table:
-    """The table in a file or on standard input."""
+    """The table in a file or on standard input; what was assumed to read it is said."""
     import sys
 
     from ..files import STDIN, read_table
 
     if source == STDIN and sys.stdin.isatty():
         say("reading CSV or TSV from standard input")
-    return read_table(source)
+    table = read_table(source)
+    for note in table.notes:
+        say(f"{source}: {note}")
+    return table
 
 
 def names_in(words: list[str]) -> list[str]:

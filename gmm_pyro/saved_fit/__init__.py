@@ -1,12 +1,12 @@
 """A fit as a folder of files, and what it predicts when it is read again.
 
 `save.py` writes `mixture.json`, `fit.json`, tables of labels and responsibilities, pictures, and
-`posterior.nc` where there are draws. `load.py` reads what a prediction needs, and `predict.py`
-makes it.
+`posterior.nc` where there are draws. `load.py` reads what a prediction needs, and
+`prediction.py` makes it.
 """
 
 from .load import SavedFit, load_fit
-from .predict import Prediction, predict
+from .prediction import Prediction, predict
 from .save import TABLE_FORMATS, check_table_format, fit_facts, plain, save_fit
 
 __all__ = [

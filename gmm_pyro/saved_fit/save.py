@@ -20,7 +20,7 @@ from ..files import write_table
 from ..inference.fit import Fit
 from ..placing import refuse_existing, whole_folder
 from ..threads import one_thread_a_product
-from .predict import responsibilities_frame
+from .prediction import responsibilities_frame
 
 FORMAT = "gmm_pyro.fit"
 TABLE_FORMATS = ("csv", "tsv", "parquet")
