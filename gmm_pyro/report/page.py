@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import contextlib
+import errno
 import hashlib
 import os
 import platform
@@ -53,14 +55,18 @@ def write_report(comparison: Comparison, path: str | Path, command: str | None =
         OSError: if it cannot be written there, with the path.
     """
     path = Path(path)
-    content = html_of(comparison, command).encode("utf-8", "replace")
     partial = path.with_name(f".{path.name}.partial")
+    if path.is_dir():
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     try:
-        partial.write_bytes(content)
+        with partial.open("wb") as file:  # before the work, in case it cannot be written
+            file.write(html_of(comparison, command).encode("utf-8", "replace"))
         os.replace(partial, path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise OSError(error.errno, error.strerror, str(path)) from error
+    finally:
+        with contextlib.suppress(OSError):
+            partial.unlink(missing_ok=True)
     return path
 
 

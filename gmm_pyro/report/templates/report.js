@@ -75,7 +75,10 @@ for (const button of document.querySelectorAll(".sortable thead button")) {
 }
 tip.addEventListener("mouseleave", (event) => stays(event) || hide());
 document.addEventListener("keydown", (event) => event.key === "Escape" && hide());
-document.addEventListener("scroll", hide, { capture: true, passive: true });
+document.addEventListener("scroll", () => described && show(described), {
+  capture: true,
+  passive: true,
+});
 
 // ---------------------------------------------------------------- printing
 

@@ -1,0 +1,306 @@
+"""Claims about the report of a comparison: what is in it, and how it comes to its place."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # before pyplot is imported: no window, no display
+
+import arviz
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy.spatial.distance import jensenshannon
+from sklearn.metrics import adjusted_rand_score
+
+from gmm_pyro.comparison import Comparison, compare, density_distances
+from gmm_pyro.datasets import Dataset, make_mixture
+from gmm_pyro.inference.fit import fit
+from gmm_pyro.inference.task import Status
+from gmm_pyro.inference_data import posterior_summary
+from gmm_pyro.mixture import GaussianMixture
+from gmm_pyro.model import MixtureModel
+from gmm_pyro.priors import Priors
+from gmm_pyro.report import html_of, tables
+from gmm_pyro.report.advice import advice_on
+from pages import Outline
+
+DATA = make_mixture(n=90, k=2, d=2, separation=4.0, seed=3)
+MOST_BYTES = 5_000_000
+OPTIONS = {"em": {"max_steps": 1}, "gibbs": {"n_draws": 60, "n_warmup": 20}, "svi": {"n_draws": 99}}
+HOSTILE = "<script>document.title = 'taken'</script>"
+COMMAND = f"gmm-pyro compare --data {HOSTILE}"
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    return compare(MixtureModel(2), DATA, ["kmeans", "em", "svi", "gibbs"], options=OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def page(comparison) -> Outline:
+    return Outline(html_of(comparison))
+
+
+@pytest.fixture(scope="module")
+def quick() -> Comparison:
+    """One method that has neither draws nor a trace, on hostile names."""
+    names = (HOSTILE, "cost in $ \\frac and $, 数")
+    data = Dataset(DATA.x, None, None, HOSTILE, names)
+    return compare(MixtureModel(2), data, ["kmeans"])
+
+
+@pytest.fixture(scope="module")
+def written(quick, tmp_path_factory) -> Path:
+    """Its report, in the place of another file."""
+    path = tmp_path_factory.mktemp("reports") / "report.html"
+    path.write_text("old")
+    assert quick.report(path, command=COMMAND) == path
+    return path
+
+
+class TestPage:
+    def test_it_stands_alone(self, page) -> None:
+        assert page.addresses() == []
+        assert all(img["src"].startswith("data:image/png;base64,") for img in page.all("img"))
+        assert "@import" not in page.content
+        assert "url(" not in page.content
+
+    def test_names_resolve(self, page) -> None:
+        assert len(page.ids) == len(set(page.ids))
+        assert set(page.references()) <= set(page.ids)
+
+    def test_headings_are_in_order(self, page) -> None:
+        levels = [int(h.tag[1]) for h in page.all("h1", "h2", "h3", "h4")]
+        assert levels[0] == 1
+        assert levels.count(1) == 1
+        assert all(b - a <= 1 for a, b in zip(levels, levels[1:], strict=False))
+
+    def test_it_has_landmarks_and_a_language(self, page) -> None:
+        assert page.all("html")[0]["lang"] == "en"
+        for tag in ("header", "nav", "main", "footer", "title"):
+            assert len(page.all(tag)) == 1
+
+    def test_tables_have_captions_and_scopes(self, page) -> None:
+        assert len(page.all("table")) == len(page.all("caption")) == 6
+        assert all(th["scope"] in ("col", "row") for th in page.all("th"))
+
+    def test_pictures_say_what_is_seen(self, page) -> None:
+        alts = [img["alt"] for img in page.all("img")]
+        assert all(len(alt) > 40 for alt in alts[1:])
+        assert sum("component 1 holds" in alt for alt in alts) == 4
+        assert any("band that holds 94 % of the draws" in alt for alt in alts)
+        assert any(re.search(r"em gained \S+ in 1 steps", alt) for alt in alts)
+
+    def test_every_method_is_in_it(self, page, comparison) -> None:
+        names = page.named("table-fits").text
+        assert all(name in names for name in comparison.fits)
+        assert {"rand", "distance"} <= {name.removeprefix("caption-") for name in page.ids}
+
+    def test_all_numbers_of_the_table_can_be_sorted_by(self, page, comparison) -> None:
+        values = {td.attributes.get("data-value") for td in page.all("td")}
+        table = comparison.table
+        shown = [c.name for c in (*tables.OF_FITS, *tables.OF_POSTERIORS)]
+        numbers = table[shown].astype(float).to_numpy().ravel()
+        assert {repr(float(x)) for x in numbers if not np.isnan(x)} <= values
+
+    def test_it_has_versions_and_the_call(self, page) -> None:
+        import numpy
+
+        text = page.all("main")[0].text
+        assert numpy.__version__ in text
+        assert "gp.compare(model, data, ['kmeans', 'em', 'svi', 'gibbs'], seed=0" in text
+        assert "'max_steps': 1" in text
+
+    def test_no_picture_is_left_with_pyplot(self, page) -> None:
+        assert plt.get_fignums() == []
+
+
+class TestHardData:
+    def test_names_are_text(self, written) -> None:
+        page = Outline(written.read_text(encoding="utf-8"))
+        assert len(page.all("script")) == 1
+        assert page.all("title")[0].text.startswith(HOSTILE)
+        assert page.all("pre")[0].text == COMMAND
+
+    def test_the_same_comparison_gives_the_same_bytes(self, quick, written) -> None:
+        assert html_of(quick, COMMAND).encode() == written.read_bytes()
+
+    def test_large_data_are_thinned_out(self) -> None:
+        data = make_mixture(n=20_000, k=14, d=13, seed=0)
+        found = compare(MixtureModel(14, "diag"), data.x, ["kmeans"])
+        page = Outline(html_of(found))
+        headings = [h.text for h in page.all("h3")]
+        assert sum(name in headings for name in data.feature_names) == 4
+        assert "and 8 more" in page.all("img")[1]["alt"]
+        assert "4000 of the 20000 points" in page.all("main")[0].text
+        assert len(page.content) < MOST_BYTES
+
+    def test_without_any_fit(self) -> None:
+        found = compare(MixtureModel(2, priors=Priors()), DATA, ["gibbs"])
+        page = Outline(html_of(found))
+        assert not page.all("img")
+        assert "conjugate prior" in page.all("ul")[2].text
+
+    def test_after_an_interrupt(self, comparison) -> None:
+        table = comparison.table.copy()
+        table.loc["gibbs", "status"] = "not run: interrupted"
+        fits = {"kmeans": comparison.fits["kmeans"]}
+        found = replace(comparison, fits=fits, table=table, interrupted=True, reference=None)
+        facts = [advice.fact for advice in advice_on(found)]
+        assert facts[0] == "The comparison was interrupted."
+        assert "It was not run, because of the interrupt." in facts
+
+
+class TestWriting:
+    def test_a_file_is_replaced(self, written) -> None:
+        assert written.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+        assert os.listdir(written.parent) == ["report.html"]
+
+    def test_a_path_that_cannot_be_written_is_named(self, quick, tmp_path: Path) -> None:
+        missing = tmp_path / "no" / "report.html"
+        with pytest.raises(OSError, match="No such file") as caught:
+            quick.report(missing)
+        assert caught.value.filename == str(missing)
+        (tmp_path / "folder").mkdir()
+        with pytest.raises(IsADirectoryError) as caught:
+            quick.report(tmp_path / "folder")
+        assert caught.value.filename == str(tmp_path / "folder")
+        assert os.listdir(tmp_path) == ["folder"]
+
+
+class TestAdvice:
+    def facts(self, comparison: Comparison, name: str) -> str:
+        found = [a for a in advice_on(comparison) if a.method == name]
+        return " ".join(f"{a.fact} {a.remedy}" for a in found)
+
+    def with_fit(self, comparison: Comparison, name: str, **changes) -> Comparison:
+        fits = {**comparison.fits, name: replace(comparison.fits[name], **changes)}
+        return replace(comparison, fits=fits)
+
+    def test_a_fit_without_trouble_has_none(self, comparison) -> None:
+        assert self.facts(comparison, "kmeans") == ""
+
+    def test_the_step_limit(self, comparison) -> None:
+        assert "Raise max_steps (it was 1)" in self.facts(comparison, "em")
+
+    def test_few_draws(self, comparison) -> None:
+        assert "Raise n_draws (it was 60)" in self.facts(comparison, "gibbs")
+
+    @pytest.mark.parametrize(
+        ("status", "words"),
+        [
+            (Status.DIVERGED, "Lower rate"),
+            (Status.INTERRUPTED, "Run it again"),
+            (Status.UNMIXED, "Raise n_warmup"),
+        ],
+    )
+    def test_every_status_has_a_remedy(self, comparison, status: Status, words: str) -> None:
+        assert words in self.facts(self.with_fit(comparison, "svi", status=status), "svi")
+
+    def test_a_poor_approximation(self, comparison) -> None:
+        table = comparison.table.copy()
+        table.loc["svi", "k_hat"] = 0.9
+        found = self.facts(replace(comparison, table=table), "svi")
+        assert "k-hat is 0.90" in found
+        assert "guide='multivariate'" in found
+
+    @pytest.mark.filterwarnings("ignore::gmm_pyro.inference.task.FitWarning")
+    def test_a_degenerate_solution(self, comparison) -> None:
+        x = torch.cat([DATA.x, torch.full((8, 2), 40.0, dtype=torch.float64)])
+        found = fit(MixtureModel(3), x, "em")
+        assert found.diagnostics["problems"]
+        facts = self.facts(replace(comparison, fits={**comparison.fits, "em": found}), "em")
+        assert "is singular" in facts
+        assert "Take a method with priors" in facts
+
+    def test_other_warnings_are_repeated(self, comparison) -> None:
+        found = replace(comparison, notes={**comparison.notes, "kmeans": ("mind the gap",)})
+        assert "mind the gap." in self.facts(found, "kmeans")
+        assert self.facts(found, "em") == self.facts(comparison, "em")
+
+    def test_labels_in_doubt(self, comparison) -> None:
+        posterior = replace(comparison.fits["gibbs"].posterior, ambiguous=0.4)
+        found = self.with_fit(comparison, "gibbs", posterior=posterior)
+        assert "In 40% of its draws" in self.facts(found, "gibbs")
+
+
+class TestTables:
+    def marked(self, column: tables.Column, values: list[float | None], **options) -> list[bool]:
+        frame = pd.DataFrame({column.name: pd.array(values, dtype="Float64")})
+        table = tables.table_of(frame, [column], **options)
+        return [row.cells[0].best for row in table.rows]
+
+    @pytest.mark.parametrize(
+        ("badness", "best"),
+        [(tables.lowest, 0), (tables.highest, 2), (tables.nearest_one, 1), (None, None)],
+    )
+    def test_the_best_is_marked(self, badness, best) -> None:
+        column = tables.Column("x", "X", "", ".2f", badness)
+        expected = [i == best for i in range(4)]
+        assert self.marked(column, [0.4, 1.1, 2.5, None]) == expected
+
+    def test_there_is_no_best_where_all_look_the_same(self) -> None:
+        column = tables.Column("x", "X", "", ".2f", tables.lowest)
+        assert self.marked(column, [0.401, 0.402]) == [False, False]
+        assert self.marked(column, [0.401, 0.402, 0.5]) == [True, True, False]
+
+    def test_an_unsound_fit_is_not_the_best(self) -> None:
+        column = tables.Column("x", "X", "", ".2f", tables.highest)
+        found = self.marked(column, [9.0, 2.0, 1.0], sound=[False, True, True])
+        assert found == [False, True, False]
+        statuses = ["converged", "diverged", "converged; degenerate: component 0 holds no point"]
+        assert tables.sound_fits(pd.DataFrame({"status": statuses})) == [True, False, False]
+
+    def test_a_column_without_numbers_is_left_out(self, page) -> None:
+        assert "means-fits-ari" in page.ids
+        assert "means-fits-held_out_log_density" in page.ids
+        empty = pd.DataFrame({"x": [np.nan]})
+        assert tables.table_of(empty, [tables.Column("x", "", "")]).columns == ()
+
+
+class TestAgreement:
+    def test_labels_agree_as_scikit_learn_says(self, comparison) -> None:
+        found, fits = comparison.label_agreement(), comparison.fits
+        labels = [fit.labels for fit in fits.values()]
+        expected = [[adjusted_rand_score(mine, other) for mine in labels] for other in labels]
+        assert np.allclose(found, expected)
+        assert list(found.columns) == list(found.index) == list(fits)
+
+    def test_distances_are_those_of_quadrature(self) -> None:
+        p = GaussianMixture([0.3, 0.7], [-1.0, 2.0], [0.5, 1.0], "spherical")
+        q = GaussianMixture([0.5, 0.5], [-1.2, 2.3], [0.5, 1.5], "spherical")
+        grid = torch.linspace(-12.0, 14.0, 20_001, dtype=torch.float64)[:, None]
+        expected = jensenshannon(p.log_prob(grid).exp(), q.log_prob(grid).exp(), base=2)
+        found = density_distances({"p": p, "q": q}, n=40_000)
+        assert found.loc["p", "q"] == found.loc["q", "p"] == pytest.approx(expected, rel=0.03)
+        assert found.loc["p", "p"] == 0.0
+
+    def test_distances_do_not_depend_on_units(self, comparison) -> None:
+        near, far = comparison.fits["kmeans"].mixture, comparison.fits["em"].mixture
+        scaled = {
+            name: GaussianMixture(m.weights, 1e4 * m.means, 1e8 * m.covariance_matrices())
+            for name, m in (("near", near), ("far", far))
+        }
+        plain = density_distances({"near": near, "far": far})
+        assert np.allclose(plain, density_distances(scaled))
+
+
+class TestSummary:
+    def test_it_is_arviz(self, comparison) -> None:
+        fit = comparison.fits["gibbs"]
+        found = posterior_summary(fit.posterior)
+        names = ["weights", "means", "scales"]
+        expected = arviz.summary(fit.to_arviz(), var_names=names, round_to="none")
+        assert list(found.index) == list(expected.index)
+        for column in ("mean", "sd", "r_hat", "ess_bulk", "ess_tail"):
+            assert np.allclose(found[column], expected[column]), column
+        drawn = fit.posterior.draws["means"][..., 1, 0].numpy()
+        row = found.loc["means[1, " + DATA.feature_names[0] + "]"]
+        assert np.mean(drawn < row["lower"]) == pytest.approx(0.03, abs=0.01)
+        assert np.mean(drawn > row["upper"]) == pytest.approx(0.03, abs=0.01)

@@ -1,0 +1,229 @@
+"""Claims about the report in a browser: Debian's Chromium, headless, from a file on disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MPLBACKEND", "Agg")  # before pyplot is imported: no window, no display
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
+
+from gmm_pyro.comparison import Comparison, compare
+from gmm_pyro.datasets import bimodal
+from gmm_pyro.model import MixtureModel
+from gmm_pyro.priors import Priors
+
+NAMES = ("chromium", "chromium-browser", "google-chrome")
+CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
+ARGUMENTS = [
+    *("--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+]
+PHONE, DESK = 375, 1440  # pixels
+FITS = "#table-fits"
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="no Chromium: apt-get install chromium")
+
+
+@pytest.fixture(scope="module")
+def comparison() -> Comparison:
+    """Univariate data, with a warning, a failure, and names that would be tags."""
+    data = replace(bimodal(), name="<b onclick='x'>two & two</b>", feature_names=("<i>size</i>",))
+    options = {"em": {"max_steps": 1}, "laplace": {"n_draws": 90}}
+    model = MixtureModel(2, priors=Priors())
+    return compare(model, data, ["kmeans", "em", "laplace", "gibbs"], options=options)
+
+
+@pytest.fixture(scope="module")
+def address(comparison, tmp_path_factory) -> str:
+    path = tmp_path_factory.mktemp("report") / "report.html"
+    return comparison.report(path, command="gmm-pyro compare").as_uri()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def opened(browser, address) -> Iterator[Callable[..., Page]]:
+    """`opened(width, scheme)` opens the report; the page must stay silent and ask for nothing."""
+    complaints: list[str] = []
+    contexts = []
+
+    def request(url: str) -> None:
+        if url != address and not url.startswith("data:"):
+            complaints.append(f"asked for {url}")
+
+    def call(width: int = DESK, scheme: Any = "light", **options: Any) -> Page:
+        size = {"width": width, "height": 900}
+        contexts.append(browser.new_context(viewport=size, color_scheme=scheme, **options))
+        page = contexts[-1].new_page()
+        page.set_default_timeout(10_000)  # milliseconds
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.on("dialog", lambda dialog: complaints.append(dialog.message))
+        page.on("request", lambda asked: request(asked.url))
+        page.goto(address)
+        return page
+
+    yield call
+    for context in contexts:
+        context.close()
+    assert complaints == []
+
+
+def column(page: Page, number: int) -> list[str]:
+    """The texts of one column of the table, without what only screen readers are told."""
+    cells = page.locator(f"{FITS} tbody tr > :nth-child({number})").all_inner_texts()
+    return [text.removeprefix("★").partition(" (best)")[0].strip() for text in cells]
+
+
+def header(page: Page, name: str) -> Any:
+    return page.locator(f"{FITS} thead button", has_text=name)
+
+
+class TestLooks:
+    @pytest.mark.parametrize("width", [PHONE, DESK])
+    def test_nothing_overflows(self, opened, width: int) -> None:
+        page = opened(width)
+        page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        wide = "all => all.filter(one => one.getBoundingClientRect().right > innerWidth).length"
+        assert page.eval_on_selector_all("section, figure, img, p, dl, pre, .scroll", wide) == 0
+
+    def test_pictures_load(self, opened) -> None:
+        page = opened()
+        widths = page.eval_on_selector_all("img", "all => all.map(one => one.naturalWidth)")
+        assert len(widths) >= 7
+        assert min(widths) > 200
+
+    @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
+    def test_colours_follow_the_scheme(self, opened, scheme: str, dark: bool) -> None:  # noqa: FBT001
+        page = opened(scheme=scheme)
+        shade = "one => getComputedStyle(one).backgroundColor.match(/\\d+/g).map(Number)"
+        assert (max(page.eval_on_selector("body", shade)) < 60) == dark
+        assert (max(page.eval_on_selector("section", shade)) < 60) == dark
+        assert page.eval_on_selector("img", shade) == [255, 255, 255]  # as it was drawn
+
+    def test_names_are_text(self, opened, comparison) -> None:
+        page = opened()
+        assert page.title().startswith(comparison.dataset.name)
+        assert page.locator("h1").inner_text().startswith(comparison.dataset.name)
+        assert page.locator("main b, main i").count() == 0
+
+    def test_paper_shows_everything_and_no_controls(self, opened, tmp_path: Path) -> None:
+        page = opened()
+        page.emulate_media(media="print")
+        hidden = page.locator("#means-fits-ari")
+        assert hidden.evaluate("one => one.getBoundingClientRect().height") > 0
+        assert not page.locator("nav").is_visible()
+        assert not page.locator(".arrow").first.is_visible()
+        page.emulate_media(media="screen")
+        shut = page.locator("details:not([open])").count()
+        assert shut > 0
+        page.evaluate("dispatchEvent(new Event('beforeprint'))")
+        assert page.locator("details:not([open])").count() == 0
+        page.evaluate("dispatchEvent(new Event('afterprint'))")
+        assert page.locator("details:not([open])").count() == shut
+        assert page.pdf().startswith(b"%PDF")
+
+
+class TestSorting:
+    def numbers(self, page: Page, name: str) -> list[float]:
+        """The column of BIC as numbers, without dashes, which must come last."""
+        headers = page.locator(f"{FITS} thead button").all_inner_texts()
+        texts = column(page, 1 + [text.strip() for text in headers].index(name))
+        assert texts[-1] == "–"
+        return [float(text.replace("−", "-").replace("\u202f", "")) for text in texts[:-1]]
+
+    @pytest.mark.parametrize("key", [None, "Enter", "Space"])
+    def test_both_ways_by_pointer_and_keys(self, opened, key: str | None) -> None:
+        page = opened()
+        button = header(page, "BIC")
+        press = button.click if key is None else lambda: button.press(key)
+        head = button.locator("xpath=ancestor::th")
+        before = self.numbers(page, "BIC")
+        assert head.get_attribute("aria-sort") is None
+        press()
+        assert head.get_attribute("aria-sort") == "ascending"
+        assert self.numbers(page, "BIC") == sorted(before)
+        assert page.locator("#said").inner_text() == "Fits sorted by BIC, ascending"
+        press()
+        assert head.get_attribute("aria-sort") == "descending"
+        assert self.numbers(page, "BIC") == sorted(before, reverse=True)
+        assert button.evaluate("one => one === document.activeElement")
+
+    def test_words_and_only_one_column(self, opened) -> None:
+        page = opened()
+        header(page, "BIC").click()
+        header(page, "Method").click()
+        assert column(page, 1) == ["em", "gibbs", "kmeans", "laplace"]
+        assert page.locator("[aria-sort]").count() == 1
+
+    def test_the_best_has_more_than_a_colour(self, opened, comparison) -> None:
+        page = opened()
+        best = page.locator(f"{FITS} tr", has_text=comparison.table["seconds"].idxmin())
+        cell = best.locator("td.best").first
+        assert "★" in cell.inner_text()
+        assert "(best)" in cell.text_content()
+
+
+class TestMeanings:
+    def test_on_hover_and_on_focus(self, opened) -> None:
+        page = opened(PHONE)
+        tip, button = page.locator("#tip"), header(page, "KL")
+        assert not tip.is_visible()
+        button.focus()
+        assert "Kullback-Leibler" in tip.inner_text()
+        box = tip.bounding_box()
+        assert box is not None
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= PHONE
+        page.keyboard.press("Escape")
+        assert not tip.is_visible()
+        header(page, "ARI").hover()
+        assert "Adjusted Rand" in tip.inner_text()
+        page.mouse.move(1, 1)
+        assert not tip.is_visible()
+
+    def test_a_description_goes_with_every_column(self, opened) -> None:
+        page = opened()
+        described = page.locator(f"{FITS} thead button[aria-describedby]")
+        assert described.count() == page.locator(f"{FITS} thead th").count() - 2
+
+
+class TestAccess:
+    @pytest.mark.parametrize("scheme", ["light", "dark"])
+    def test_axe_finds_nothing(self, opened, scheme: str) -> None:
+        page = opened(PHONE if scheme == "dark" else DESK, scheme, bypass_csp=True)
+        page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+
+    def test_the_first_stop_skips_to_the_results(self, opened) -> None:
+        page = opened()
+        page.keyboard.press("Tab")
+        link = page.locator(".skip")
+        assert link.evaluate("one => one === document.activeElement")
+        page.wait_for_function("document.querySelector('.skip').getBoundingClientRect().top >= 0")
+        assert link.evaluate("one => getComputedStyle(one).outlineStyle") != "none"
+        page.keyboard.press("Enter")
+        assert page.locator("main").evaluate("one => one === document.activeElement")
+
+    def test_tables_are_reached_by_keys_where_they_scroll(self, opened) -> None:
+        page = opened(PHONE)
+        reached = page.eval_on_selector_all(
+            ".scroll, pre", "all => all.every(one => one.tabIndex === 0 && one.role === 'region')"
+        )
+        assert reached
