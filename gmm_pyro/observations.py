@@ -95,7 +95,8 @@ def observe(
         sample_weight: n non-negative weights, or None.
         dtype: floating-point type of the work on points, or its name; float64 where None.
         device: torch device; where the data are, if None.
-        constant_columns: whether a column may be constant: its scale is then one.
+        constant_columns: whether a column may be constant: its scale is then the largest of the
+            others', or one.
 
     Raises:
         ValueError: if the data are not numeric, not finite, not of this shape, constant in a
@@ -118,7 +119,7 @@ def observe(
     if constant.any() and not constant_columns:
         _refuse_constant_columns(used, names, constant)
     origin, scale = _location_and_scale(points, weight)
-    scale = scale.masked_fill(constant, 1.0)
+    scale = scale.masked_fill(constant, float(scale.max()) or 1.0)
     _refuse_extreme(scale, names)
     return Observations(points, weight, origin, scale, names)
 

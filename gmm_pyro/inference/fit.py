@@ -168,7 +168,7 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
     if not isinstance(model, MixtureModel):
         raise TypeError(f"model must be a gmm_pyro.MixtureModel, got {type(model).__name__}")
     row = method_named(method)
-    chosen = _options(method, row, options)
+    chosen = options_of(method, row, options)
     started = time.perf_counter()
     with one_thread_a_product():
         observations = observe(
@@ -247,7 +247,13 @@ def method_named(name: str) -> Method:
     raise ValueError(f"method must be one of {', '.join(METHODS)}; got {name!r}{hint}")
 
 
-def _options(method: str, row: Method, given: dict[str, Any]) -> Options:
+def options_of(method: str, row: Method, given: dict[str, Any]) -> Options:
+    """The options of a method, from those that are given.
+
+    Raises:
+        OptionError: if the method has no such option.
+        ValueError: if a value is not valid.
+    """
     known = [field.name for field in fields(row.options)]
     for name in given:
         if name not in known:

@@ -1,0 +1,10 @@
+"""scikit-learn estimators: a drop-in for its `GaussianMixture`, and a classifier of mixtures.
+
+`recipe.py` takes the steps that scikit-learn's EM takes, on this package's reduction;
+`starts.py` makes its starting values.
+"""
+
+from .classifier import GaussianMixtureClassifier
+from .mixture import PyroGaussianMixture
+
+__all__ = ["GaussianMixtureClassifier", "PyroGaussianMixture"]

@@ -1,0 +1,166 @@
+"""EM as scikit-learn takes its steps, on this package's reduction.
+
+A step is an E-step and the M-step that follows it; the bound of a step is the log-likelihood
+before its M-step; a trial stops when two bounds in a row are closer than the tolerance; and the
+best of several trials is the one with the highest last bound. So a fit from the same start gives
+the numbers that `sklearn.mixture.GaussianMixture` gives. All trials are one batch, from which
+those that have converged are taken out.
+
+`em.py` is the package's own EM: other starts, a stricter rule to stop, degenerate trials left out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+
+from ..covariance import Parameters, Statistics
+from ..inference.fit import Method
+from ..inference.task import Options, Outcome, Status, Task
+from ..kernels import Theta, theta_of
+from ..reduction import maximise, reduce
+
+ILL_DEFINED = (
+    "Fitting the mixture model failed because some components have ill-defined empirical "
+    "covariance (for instance caused by singleton or collapsed samples). Try to decrease the "
+    "number of components, increase reg_covar, or scale the input data."
+)
+
+ROUNDING = torch.finfo(torch.float64).eps  # of squares, in units of each feature's variance
+
+Watch = Callable[["Trial"], None]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions(Options):
+    """Options of scikit-learn's EM.
+
+    Attributes:
+        trials: where to begin: a batch of parameter sets.
+        ridge: a variance that every M-step adds to all variances.
+        bound: mean log-likelihood that the first step is compared with, in nats.
+        watch: called after every step of every trial.
+    """
+
+    trials: Parameters
+    ridge: float = 0.0
+    bound: float = -math.inf
+    watch: Watch | None = None
+
+    def __post_init__(self) -> None:
+        """scikit-learn has checked them; it allows no steps at all."""
+
+
+@dataclass(eq=False)
+class Trial:
+    """One start and where it has led.
+
+    Attributes:
+        number: place among the starts.
+        parameters: a batch of one parameter set, after the last M-step.
+        bounds: mean log-likelihood before the M-step of every step, in nats.
+        converged: whether the last two bounds are close enough.
+    """
+
+    number: int
+    parameters: Parameters
+    before: float
+    bounds: list[float] = field(default_factory=list)
+    converged: bool = False
+
+    @property
+    def change(self) -> float:
+        """How far the last step has come, in nats a point."""
+        return self.bounds[-1] - (self.bounds[-2] if len(self.bounds) > 1 else self.before)
+
+
+def fit_recipe(task: Task) -> Outcome:
+    """The best trial; its objective is the log-likelihood at its last bound."""
+    options: RecipeOptions = task.options
+    total = task.observations.total_weight
+    count = len(options.trials.means)
+    trials = [Trial(i, options.trials[[i]], options.bound) for i in range(count)]
+    status = Status.STEP_LIMIT
+    try:
+        _run(task, trials)
+    except KeyboardInterrupt:
+        status = Status.INTERRUPTED
+    best = _best(trials)
+    if best.converged:
+        status = Status.CONVERGED
+    last = best.bounds[-1] if best.bounds else -math.inf
+    return Outcome(
+        parameters=best.parameters,
+        objective=last * total,
+        history=[bound * total for bound in best.bounds],
+        status=status,
+        steps=len(best.bounds),
+    )
+
+
+RECIPE = Method(fit_recipe, RecipeOptions)
+
+
+def _run(task: Task, trials: list[Trial]) -> None:
+    """Steps of all trials that have not converged, until none is left or the limit is reached."""
+    options: RecipeOptions = task.options
+    observations, running = task.observations, trials
+    theta = theta_of(task.model.family, options.trials, observations)
+    for _ in range(options.max_steps):
+        theta, bounds = _step(task, theta)
+        for i, trial in enumerate(running):
+            trial.parameters = theta.parameters[[i]]
+            trial.bounds.append(bounds[i])
+            trial.converged = abs(trial.change) < options.tolerance
+            if options.watch is not None:
+                options.watch(trial)
+        left = [i for i, trial in enumerate(running) if not trial.converged]
+        if not left:
+            return
+        if len(left) < len(running):
+            running, theta = [running[i] for i in left], theta[left]
+
+
+def _step(task: Task, theta: Theta) -> tuple[Theta, list[float]]:
+    """An E-step, the M-step that follows it, and the mean log-likelihoods in between."""
+    observations, ridge = task.observations, task.options.ridge
+    statistics = reduce(observations, theta)
+    bounds = (statistics.log_norm / observations.total_weight).tolist()
+    floor = torch.zeros_like(task.floor)
+    following = maximise(observations, theta, statistics, floor, ridge=ridge)
+    if _only_rounded(task, following, statistics):
+        floor = ROUNDING * observations.scale.square()
+        following = maximise(observations, theta, statistics, floor, ridge=ridge)
+    refuse_ill_defined(following.parameters)
+    return following, bounds
+
+
+def _only_rounded(task: Task, theta: Theta, statistics: Statistics) -> bool:
+    """Whether variances vanish of components that do have points.
+
+    scikit-learn subtracts squares, so that the variance of a single point is what rounding leaves,
+    and goes on where that is positive. A matrix it refuses, as it does an empty component.
+    """
+    variances = len(task.model.family.event_shape(task.observations.d)) == 1
+    vanished = not bool(theta.parameters.factor.isfinite().all())
+    return vanished and variances and bool((statistics.counts > 0).all())
+
+
+def refuse_ill_defined(parameters: Parameters) -> None:
+    """Say what scikit-learn says of covariances that are not positive definite."""
+    if not parameters.factor.isfinite().all():
+        raise ValueError(ILL_DEFINED)
+
+
+def _best(trials: list[Trial]) -> Trial:
+    """The trial of highest last bound, the first of them if none has a bound that is a number."""
+
+    def last(trial: Trial) -> Any:
+        bound = trial.bounds[-1] if trial.bounds else -math.inf
+        return -math.inf if math.isnan(bound) else bound
+
+    return max(trials, key=last)
