@@ -31,7 +31,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	@touch $@
 
 compare: setup ## Compare the inference methods on three clusters; the report goes to results/
-	$(BIN)/gmm-pyro compare --data three-clusters --out results
+	$(BIN)/gmm-pyro compare --data three-clusters --out results --report --force
 
 test: setup lint ## Run the linters, then the tests and the docstrings' examples, with coverage
 	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) --cov

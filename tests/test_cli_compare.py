@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 import pytest
 
+from gmm_pyro.comparison import Comparison
 from gmm_pyro.datasets import iris
 from gmm_pyro.inference.fit import METHODS, Method
 from gmm_pyro.inference.task import Outcome, Status, Task
@@ -24,17 +26,25 @@ def flowers(tmp_path: Path) -> Path:
     return tmp_path / "flowers.csv"
 
 
-class TestCompare:
-    def test_generated_data_need_no_other_option(self, run, tmp_path) -> None:
-        done = run("compare", "--methods", "kmeans,em", "--data", "three-clusters")
-        assert done.code == 0
-        lines = done.out.splitlines()
-        assert lines[0] == "three-clusters: 300 points, 2 features; 3 components, full covariances"
-        assert [line.split()[0] for line in lines[4:6]] == ["kmeans", "em"]
-        assert lines[-1] == "wrote comparison.csv, 4 pictures and 2 mixtures to results"
-        table = pd.read_csv(tmp_path / "results" / "comparison.csv")
-        assert list(table["method"]) == ["kmeans", "em"]
+def test_generated_data_need_no_other_option(run, tmp_path) -> None:
+    done = run("compare", "--methods", "kmeans,em", "--data", "three-clusters")
+    assert done.code == 0
+    lines = done.out.splitlines()
+    assert lines[0] == "three-clusters: 300 points, 2 features; 3 components, full covariances"
+    assert [line.split()[0] for line in lines[4:6]] == ["kmeans", "em"]
+    assert lines[-1] == "wrote comparison.csv, 4 pictures and 2 mixtures to results"
+    table = pd.read_csv(tmp_path / "results" / "comparison.csv")
+    assert list(table["method"]) == ["kmeans", "em"]
 
+
+@pytest.fixture
+def no_pictures(monkeypatch) -> None:
+    """Leave out what takes most of the time."""
+    monkeypatch.setattr("gmm_pyro.plots.comparison_figures", lambda *_: {})
+
+
+@pytest.mark.usefixtures("no_pictures")
+class TestCompare:
     def test_each_fit_has_a_progress_bar_on_standard_error(self, run) -> None:
         done = run("compare", "--methods", "kmeans, em")
         assert "kmeans: " in done.err
@@ -71,6 +81,60 @@ class TestCompare:
         assert one["log_likelihood"][0] != other["log_likelihood"][0]
 
 
+@pytest.mark.usefixtures("no_pictures")
+class TestOutput:
+    def test_an_earlier_comparison_is_replaced_by_force_only(self, run, tmp_path) -> None:
+        assert run("compare", "--methods", "kmeans,em").code == 0
+        before = (tmp_path / "results" / "comparison.csv").read_bytes()
+        done = run("compare", "--methods", "kmeans", "--seed", 1)
+        assert (done.code, done.out) == (2, "")
+        assert done.err.startswith("gmm-pyro: folder that is not empty, which only force replaces")
+        assert (tmp_path / "results" / "comparison.csv").read_bytes() == before
+        assert run("compare", "--methods", "kmeans", "--force").code == 0
+        assert not (tmp_path / "results" / "mixtures" / "em.json").exists()
+
+    def test_json_is_the_table_and_nothing_else(self, run, flowers, tmp_path) -> None:
+        columns = "petal_length,petal_width"
+        done = run(
+            *("compare", "--data", flowers, "--label-column", "species", "--json"),
+            *("--methods", "kmeans,em", "--columns", columns),
+        )
+        found = json.loads(done.out)
+        assert found["data"]["features"] == columns.split(",")
+        table = pd.read_csv(tmp_path / "results" / "comparison.csv", index_col="method")
+        assert list(found["methods"]) == ["kmeans", "em"]
+        for name, row in found["methods"].items():
+            assert row["ari"] == pytest.approx(table.loc[name, "ari"])
+            assert row["kl_to_truth"] is None
+        assert all((tmp_path / file).exists() for file in found["files"])
+
+    def test_the_report_is_told_the_command_and_is_no_older_than_the_rest(
+        self, run, monkeypatch, tmp_path
+    ) -> None:
+        def report(_: Comparison, path: Path, *, command: str) -> Path:
+            path.write_text(command)
+            return path
+
+        monkeypatch.setattr(Comparison, "report", report)
+        done = run("compare", "--methods", "kmeans, em", "--report", "--out", "a b")
+        assert done.out.splitlines()[-1].startswith("wrote comparison.csv, report.html, ")
+        text = (tmp_path / "a b" / "report.html").read_text()
+        assert text == "gmm-pyro compare --methods 'kmeans, em' --report --out 'a b'"
+        run("compare", "--methods", "kmeans", "--out", "a b", "--force")
+        assert not (tmp_path / "a b" / "report.html").exists()
+
+    def test_a_failure_leaves_no_folder(self, run, monkeypatch, tmp_path) -> None:
+        def fail(*_: object, **__: object) -> None:
+            raise OSError(28, "No space left on device", "comparison.csv")
+
+        monkeypatch.setattr(Comparison, "_write", fail)
+        done = run("compare", "--methods", "kmeans", "--out", "new")
+        assert done.code == 2
+        assert "No space left on device: comparison.csv" in done.err
+        assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("no_pictures")
 class TestEndings:
     @staticmethod
     def add(monkeypatch, run: Callable[[Task], Outcome]) -> None:

@@ -25,6 +25,12 @@ from gmm_pyro.inference.task import Outcome, Status, Task
 EM = ["--tolerance", "1e-4", "--starts", "2"]  # enough for clusters that are apart
 
 
+@pytest.fixture(autouse=True)
+def no_pictures(monkeypatch) -> None:
+    """Leave out what takes most of the time and is tested with `save_fit`."""
+    monkeypatch.setattr("gmm_pyro.plots.fit_figures", lambda *_, **__: {})
+
+
 @pytest.fixture
 def points(run, tmp_path) -> pd.DataFrame:
     """Three clusters, with other columns beside, in points.csv."""

@@ -163,22 +163,19 @@ class TestPrediction:
         )
         assert found.labels.tolist() == shares.argmax(1).tolist()
 
-    @pytest.mark.parametrize("family", gp.FAMILIES)
-    def test_draws_of_every_family_are_read_as_they_were(self, family, data, tmp_path) -> None:
-        fit = gp.fit(gp.MixtureModel(2, family), data.x, "laplace", n_draws=3)
+    @pytest.mark.parametrize(
+        ("family", "d"), [*((family, 2) for family in gp.FAMILIES), ("full", 1)]
+    )
+    def test_draws_of_every_family_are_read_as_they_were(self, family, d, data, tmp_path) -> None:
+        fit = gp.fit(gp.MixtureModel(2, family), data.x[:, :d], "laplace", n_draws=3)
         fit.mixture.save(tmp_path / "mixture.json")
-        fit.to_arviz().to_netcdf(str(tmp_path / "posterior.nc"))
-        found = predict(load_fit(tmp_path).posterior(), self.x)
-        expected = predict(fit.posterior, self.x)
+        group = fit.to_arviz()["posterior"]
+        draws = getattr(group, "to_dataset", lambda: group)()  # ArviZ 1.x has a node of a tree
+        draws.to_netcdf(tmp_path / "posterior.nc", group="posterior", engine="h5netcdf")
+        found = predict(load_fit(tmp_path).posterior(), self.x[:, :d])
+        expected = predict(fit.posterior, self.x[:, :d])
         torch.testing.assert_close(found.log_density, expected.log_density)
         torch.testing.assert_close(found.responsibilities, expected.responsibilities)
-
-    def test_univariate_draws_have_no_correlations(self, tmp_path) -> None:
-        fit = gp.fit(gp.MixtureModel(2), gp.datasets.bimodal().x[::10], "laplace", n_draws=3)
-        save_fit(fit, tmp_path)
-        found = predict(load_fit(tmp_path).posterior(), [0.0, 2.0])
-        expected = predict(fit.posterior, [0.0, 2.0])
-        torch.testing.assert_close(found.log_density, expected.log_density)
 
     def test_a_table_has_a_row_a_point(self, folder) -> None:
         table = predict(load_fit(folder).mixture, self.x).frame()
@@ -188,7 +185,9 @@ class TestPrediction:
 
 class TestMistakes:
     def test_a_fit_without_draws_says_so(self, data, tmp_path) -> None:
-        save_fit(gp.fit(gp.MixtureModel(2), data.x), tmp_path)
+        fit = gp.fit(gp.MixtureModel(2), data.x)
+        fit.mixture.save(tmp_path / "mixture.json")
+        (tmp_path / "fit.json").write_text(json.dumps(plain(fit_facts(fit))))
         with pytest.raises(ValueError, match="a fit by em, which has a point estimate only"):
             load_fit(tmp_path).posterior()
 
