@@ -212,6 +212,7 @@ BAD_FILES = {
     "fake.nc": "no arrays",
     "fake.csv.gz": "no gzip",
     "other.json": "{}",
+    "table.xls": "a,b",
 }
 BAD_INPUT = {
     "": "Missing command",
@@ -262,7 +263,8 @@ BAD_INPUT = {
     "predict other.json plain.csv": "other.json does not hold a mixture saved by gmm_pyro",
     "simulate bimodal --n 5": "--n is for fits; bimodal has its own number of points",
     "simulate bimodl --out points.csv": "got 'bimodl'; did you mean 'bimodal'?",
-    "simulate bimodal --out points.txt": "must end in .csv, .tsv, .parquet, .pq, .npy, .npz, .nc, ",
+    "simulate bimodal --out points.xls": "must end in .csv, .tsv, .txt, .dat, .parquet, .pq, ",
+    "compare --data table.xls": "the name of a file of data must end in .csv, .tsv, .txt, .dat, ",
     "simulate bimodal --out plain.csv/points.csv": ": plain.csv",
     "methods gibs": "got 'gibs'; did you mean 'gibbs'?",
 }

@@ -81,6 +81,20 @@ class TestFilesOfOtherPrograms:
         (note,) = read_dataset(tmp_path / "iris.csv").notes
         assert note == "the first row holds numbers, so columns are called x0, x1, …"
 
+    def test_text_with_blanks_as_numpy_writes_it(self, tmp_path) -> None:
+        np.savetxt(tmp_path / "iris.txt", self.x)
+        self.check(tmp_path / "iris.txt", ["x0", "x1", "x2", "x3"])
+
+    def test_text_with_row_names_as_r_writes_it(self, tmp_path) -> None:
+        lines = [" ".join(f'"{name}"' for name in self.names)]
+        lines += [f'"{i}" {" ".join(map(str, row))}' for i, row in enumerate(self.x.tolist(), 1)]
+        (tmp_path / "iris.dat").write_text("\n".join(lines) + "\n")
+        self.check(tmp_path / "iris.dat")
+        assert read_dataset(tmp_path / "iris.dat").notes == (
+            "fields are separated by blanks",
+            "the first column, without a name, is taken for row names",
+        )
+
     def test_compressed_text(self, tmp_path) -> None:
         with gzip.open(tmp_path / "iris.tsv.gz", "wt") as file:
             pd.DataFrame(self.x, columns=self.names).to_csv(file, sep="\t", index=False)
@@ -155,6 +169,8 @@ DIALECTS = {
     "a|b\n1|2\n": ("|", ".", True),
     "a\n1\n2\n": (",", ".", True),
     "1,2\n3,4\n": (",", ".", False),
+    "  1.5  2\n 30   4 \n": (" ", ".", False),
+    'a "b c"\n1 2\n': (" ", ".", True),
     "1,5;2\n3;4\n": (";", ",", False),
     "": (",", ".", True),
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .arguments import DataArguments
@@ -102,7 +103,12 @@ def _named(source: str) -> Dataset:
     try:
         return dataset_by_name(source)
     except ValueError as error:
-        raise ValueError(f"{error} (or a file: {', '.join(FORMATS)})") from error
+        known = ", ".join(FORMATS)
+        if Path(source).is_file():
+            raise ValueError(
+                f"the name of a file of data must end in {known}; got {source}"
+            ) from error
+        raise ValueError(f"{error} (or a file: {known})") from error
 
 
 def _refuse_columns(source: str, told: DataArguments, weights_column: str | None) -> None:

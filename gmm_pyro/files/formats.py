@@ -1,4 +1,4 @@
-"""Files of every format as tables: CSV, TSV, Parquet, NumPy's npy and npz, and NetCDF."""
+"""Files of every format as tables: delimited text, Parquet, NumPy's npy and npz, and NetCDF."""
 
 from __future__ import annotations
 
@@ -21,10 +21,12 @@ if TYPE_CHECKING:
     import pandas as pd
 
 STDIN = "-"
-COMPRESSED = ".gz"  # after .csv or .tsv
+COMPRESSED = ".gz"  # after the name of a text
 FORMATS = {
     ".csv": "text",
     ".tsv": "text",
+    ".txt": "text",
+    ".dat": "text",
     ".parquet": "parquet",
     ".pq": "parquet",
     ".npy": "npy",
@@ -69,7 +71,7 @@ def format_of(path: Path) -> str:
     """
     found = _format(path)
     if found is None:
-        known = ", ".join([*FORMATS, f".csv{COMPRESSED} or .tsv{COMPRESSED}"])
+        known = ", ".join([*FORMATS, f".csv{COMPRESSED} or the like"])
         raise ValueError(f"the name of a data file must end in {known}; got {path}")
     return found
 
@@ -77,13 +79,13 @@ def format_of(path: Path) -> str:
 def read_table(source: str | Path) -> Table:
     """The table in a file.
 
-    CSV and TSV may be compressed (.gz), separated by tabs, semicolons, commas or bars, and have
+    Text may be compressed (.gz), separated by tabs, semicolons, commas, bars or blanks, and have
     decimal commas or no header. Of an npz or NetCDF file, it is the array of two dimensions, which
     `FILE:NAME` names if there are several, with arrays of one dimension beside it; or all arrays of
     one dimension and one length as columns.
 
     Args:
-        source: a file; "-" is CSV or TSV text on standard input, as any named pipe.
+        source: a file; "-" is text on standard input, as that of any named pipe.
 
     Raises:
         ValueError: if it holds no table.

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, BinaryIO
 if TYPE_CHECKING:
     import pandas as pd
 
-SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars"}  # in order of trust
+# in order of trust
+SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars", " ": "blanks"}
 HEAD = 1 << 16  # bytes that the format is guessed from
 ROWS = 30  # rows among them
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?$")
@@ -24,7 +25,7 @@ class Dialect:
     """How a text holds a table.
 
     Attributes:
-        separator: the character between two fields.
+        separator: the character between two fields; a blank stands for any number of them.
         decimal: the character before the decimals of a number.
         header: whether the first row names the columns.
         row_names: whether rows begin with a name that the header has no word for, as R writes.
@@ -68,7 +69,7 @@ def read_text(stream: BinaryIO) -> tuple[pd.DataFrame, Dialect]:
     try:
         table = pd.read_csv(
             stream,
-            sep=dialect.separator,
+            sep=dialect.separator.replace(" ", r"\s+"),
             decimal=dialect.decimal,
             header=0 if dialect.header else None,
             encoding="utf-8-sig",
@@ -114,9 +115,12 @@ def dialect_of(head: str, *, whole: bool = True) -> Dialect:
 def _rows(head: str, separator: str, *, whole: bool) -> list[list[str]]:
     """The first rows that are not empty, or none where quotes do not go with the separator."""
     try:
-        rows = [row for row in csv.reader(io.StringIO(head), delimiter=separator) if row]
+        read = csv.reader(io.StringIO(head), delimiter=separator, skipinitialspace=True)
+        rows = [row for row in read if row]
     except csv.Error:
         return []
+    if separator == " ":  # there may be some at the end of a line
+        rows = [[cell for cell in row if cell] for row in rows]
     return (rows if whole or len(rows) < 2 else rows[:-1])[:ROWS]
 
 
