@@ -16,7 +16,7 @@ from typing import Any
 import common
 
 HERE = Path(__file__).parent
-SCRIPTS = ["em_step", "whole_fit", "pyro_route", "scaling", "imports", "sampling"]
+SCRIPTS = ["em_step", "whole_fit", "drop_in", "pyro_route", "scaling", "imports", "sampling"]
 HEADER = ["what", "size", "against", "times as fast (median)"]
 
 
@@ -40,6 +40,9 @@ def summary() -> list[dict[str, Any]]:
         for tol in ("tol 1e-3", "tol 1e-7"):
             peer = f"scikit-learn, {tol}"
             lines.append(("whole fit, 10 starts", size, peer, row[f"{tol} / ours"]))
+    for row in rows_of("drop_in"):
+        size = f"{row['n']:,} x {row['d']}, k = {row['k']}, {row['arguments']}"
+        lines.append(("the estimator", size, "scikit-learn", row["scikit-learn / ours"]))
     for row in rows_of("pyro_route"):
         for peer in ("Pyro", "NumPyro"):
             lines.append(
