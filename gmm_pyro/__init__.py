@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from . import calibration, datasets, inference, metrics, plots
+    from . import calibration, datasets, estimator, inference, metrics, plots
     from .comparison import Comparison, compare
     from .conjugate import ConjugatePriors
     from .covariance import FAMILIES
@@ -48,7 +48,7 @@ _HOME = {
     "compare": "comparison",
     "fit": "inference.fit",
 }
-_MODULES = ("calibration", "datasets", "inference", "metrics", "plots")
+_MODULES = ("calibration", "datasets", "estimator", "inference", "metrics", "plots")
 
 __all__ = [
     "FAMILIES",
@@ -68,6 +68,7 @@ __all__ = [
     "calibration",
     "compare",
     "datasets",
+    "estimator",
     "fit",
     "inference",
     "metrics",
