@@ -144,6 +144,8 @@ def _figure(ax: Axes) -> Figure:
     """The figure of these axes, with names of features taken as they are, also those with a $."""
     for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
         text.set_parse_math(False)
+    for artist in (*ax.patches, *ax.lines, *ax.collections):
+        artist.set_in_layout(False)  # they lie inside the axes, and measuring them takes long
     figure = ax.get_figure(root=True)
     assert figure is not None
     return figure
