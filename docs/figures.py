@@ -128,7 +128,7 @@ def run_shell(block: Block) -> str:
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.code],
-        env={**os.environ, "PATH": path, "COLUMNS": "80", "NO_COLOR": "1"},
+        env={**os.environ, "PATH": path, "COLUMNS": "80", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
         check=False,
