@@ -55,7 +55,7 @@ def train(module, loss, steps):
 torch.manual_seed(0)
 network = nn.Sequential(nn.Linear(1, 24), nn.Tanh(), nn.Linear(24, 24), nn.Tanh(), nn.Linear(24, 1))
 network.double()
-train(network, lambda: (y - network(x)).square().mean(), steps=600)
+train(network, lambda: (y - network(x)).square().mean(), steps=400)
 residuals = (y - network(x)).detach()
 mixture = gp.fit(gp.MixtureModel(2, covariance="spherical"), residuals, method="em").mixture
 regression = Regression(network, mixture)
@@ -74,7 +74,7 @@ def summary(regression):
 two_steps = summary(regression)
 
 # %% Together, from there
-train(regression, lambda: -regression(x, y).mean(), steps=600)
+train(regression, lambda: -regression(x, y).mean(), steps=400)
 together = summary(regression)
 best = float(noise.log_prob(new_y - curve(new_x)).mean())
 print(f"{'held out':>22}  {'error of the curve':>18}")
