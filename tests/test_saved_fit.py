@@ -96,6 +96,15 @@ class TestFiles:
         assert means.coords["feature"].values.tolist() == NAMES
         np.testing.assert_array_equal(means.values, sampled.posterior.draws["means"].numpy())
 
+    def test_draws_that_are_too_many_are_thinned(self, sampled, tmp_path, monkeypatch) -> None:
+        monkeypatch.setattr("gmm_pyro.plots.fit_figures", lambda *_, **__: {})
+        monkeypatch.setattr("gmm_pyro.saved_fit.save.MOST_NUMBERS", 60 * 40 // 3)
+        save_fit(sampled, tmp_path)
+        means = xarray.open_dataset(tmp_path / "posterior.nc", group="posterior")["means"]
+        kept = sampled.posterior.draws["means"][:, ::3].numpy()
+        np.testing.assert_array_equal(means.values, kept)
+        assert load_fit(tmp_path).facts["posterior_thinning"] == 3
+
     def test_a_fit_without_draws_in_another_format_replaces_it(self, frame, tmp_path) -> None:
         (tmp_path / "mine.txt").touch()
         for name in ("posterior.nc", "labels.csv", "fit.json"):

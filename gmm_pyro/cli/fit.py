@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -153,6 +154,8 @@ def _print(result: Fit, content: FileContent, files: list[Path], told: FitArgume
     from ..saved_fit import load_fit
 
     facts = load_fit(told.out).facts
+    if facts.get("posterior_thinning", 1) > 1:
+        say(f"posterior.nc has one draw in {facts['posterior_thinning']}: all would be too many")
     if told.json:
         print_json({**facts, "out": told.out, "files": [file.as_posix() for file in files]})
         return
@@ -175,7 +178,7 @@ def _print(result: Fit, content: FileContent, files: list[Path], told: FitArgume
         say("interrupted; the best so far is saved")
 
 
-def _outcome(facts: dict[str, Any] | Any) -> str:
+def _outcome(facts: Mapping[str, Any]) -> str:
     """How the fit ended and how good it is, in a line."""
     status = facts["status"].replace("_", " ")
     scores = [

@@ -6,7 +6,7 @@ import json
 import math
 import platform
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import fields, replace
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from ..datasets import OUTLIER
 from ..files import write_table
 from ..inference.fit import Fit
 from ..placing import refuse_existing, whole_folder
+from ..posterior import Posterior
 from ..threads import one_thread_a_product
 from .prediction import responsibilities_frame
 
@@ -27,6 +28,7 @@ TABLE_FORMATS = ("csv", "tsv", "parquet")
 TABLES = ("labels", "responsibilities")
 PICTURES = ("clusters", "density", "trace")
 DOTS_PER_INCH = 120
+MOST_NUMBERS = 50_000_000  # log-likelihoods in a file: 400 MB
 LIBRARIES = ("torch", "pyro-ppl", "numpy", "arviz")
 OURS = (
     *("mixture.json", "fit.json", "posterior.nc"),
@@ -47,7 +49,8 @@ def save_fit(
     """Write a fit into a folder that appears as a whole, for `load_fit` and for other programs.
 
     - `mixture.json`: the point estimate, which `GaussianMixture.load` reads.
-    - `posterior.nc`: the draws for ArviZ, of methods that have them.
+    - `posterior.nc`: the draws for ArviZ, of methods that have them; where draws times points are
+      more than 50 million, every second, third, … draw: `fit.json` has it as `posterior_thinning`.
     - `labels` and `responsibilities`: tables by `row`, the number of the point, from 0; a component
       of the mixture goes by its number, from 0.
     - `figures/`: `clusters.png`, `density.png`, and `trace.png` of methods that take steps.
@@ -105,7 +108,28 @@ def _write_arrays(fit: Fit, folder: Path, table_format: str) -> None:
     for name, frame in frames.items():
         write_table(frame, folder / f"{name}.{table_format}")
     if fit.posterior is not None:
-        fit.to_arviz().to_netcdf(str(folder / "posterior.nc"))
+        thinned = replace(fit, posterior=_thinned(fit.posterior))
+        thinned.to_arviz().to_netcdf(str(folder / "posterior.nc"))
+
+
+def _thinning(posterior: Posterior) -> int:
+    """Every which draw is kept, so that log-likelihoods of all points are not too many numbers."""
+    numbers = posterior.n_chains * posterior.n_draws * posterior.observations.n
+    return min(posterior.n_draws, math.ceil(numbers / MOST_NUMBERS))
+
+
+def _thinned(posterior: Posterior) -> Posterior:
+    """The posterior with the draws that are kept."""
+    kept = slice(None, None, _thinning(posterior))
+    permutation = posterior.permutation
+    return replace(
+        posterior,
+        draws={name: values[:, kept] for name, values in posterior.draws.items()},
+        statistics={name: values[:, kept] for name, values in posterior.statistics.items()},
+        permutation=None if permutation is None else permutation[:, kept],
+        allocations=None,  # they are not among what is written
+        kept=None,
+    )
 
 
 @one_thread_a_product()
@@ -159,6 +183,8 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "priors": None if fit.model.priors is None else type(fit.model.priors).__name__,
         "versions": _versions(),
     }
+    if fit.posterior is not None:
+        facts["posterior_thinning"] = _thinning(fit.posterior)
     if fit.k_hat is not None:
         facts["diagnostics"]["k_hat"] = fit.k_hat
     if labels is not None and (torch.as_tensor(labels) != OUTLIER).any():
