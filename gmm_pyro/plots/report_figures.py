@@ -18,7 +18,7 @@ from . import fits as of_fits
 from . import mixtures, parts, posteriors
 from .views import view_of_points
 
-SQUARE, LOW, WIDE = (3.9, 3.6), (3.9, 2.8), (5.4, 3.4)  # inches
+SQUARE, LOW, WIDE = (3.9, 3.6), (3.9, 2.8), (4.9, 3.3)  # inches
 MOST_NUMBERED = 12  # components whose numbers are written at their means
 DRAWS = 1000  # of a chain, that its trace shows
 OUTLINE = "white"  # behind numbers, so that they can be read over points
@@ -122,7 +122,7 @@ def log_density_figure(posterior: Posterior) -> Figure:
 
 def errors_figure(table: Any) -> Figure:
     """The errors of weights, means and covariances of each method: see `parameter_errors`."""
-    ax = _axes((5.4, max(2.4, 0.4 * len(table) + 1)))
+    ax = _axes((4.9, max(2.4, 0.4 * len(table) + 1)))
     of_fits.parameter_errors(table, ax)
     return _figure(ax)
 

@@ -24,6 +24,7 @@ from .. import __version__
 from ..datasets import Dataset
 from ..inference.fit import METHODS, Fit
 from ..inference_data import posterior_summary
+from ..plots.report_figures import MOST_NUMBERED
 from ..threads import one_thread_a_product
 from . import pictures, tables
 from .advice import advice_on
@@ -90,6 +91,7 @@ def html_of(comparison: Comparison, command: str | None = None) -> str:
         posteriors=_posteriors(comparison),
         errors=pictures.error_picture(comparison),
         clusters=pictures.cluster_pictures(comparison),
+        numbered=all(_is_numbered(fit) for fit in comparison.fits.values()),
         thinned=pictures.thinned(comparison.dataset).n,
         densities=pictures.density_pictures(comparison),
         objectives=pictures.objective_pictures(comparison),
@@ -120,6 +122,11 @@ def _digest(text: str) -> str:
     """How a page names the one script or style that it lets run."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return "sha256-" + base64.b64encode(digest).decode("ascii")
+
+
+def _is_numbered(fit: Fit) -> bool:
+    """Whether pictures show the numbers of its components."""
+    return fit.mixture.n_components <= MOST_NUMBERED
 
 
 # ---------------------------------------------------------------------- in short
