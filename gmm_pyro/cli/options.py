@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import inspect
 import re
 import types
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -24,6 +26,12 @@ FLAGS = {
     "n_warmup": "--warmup",
 }
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+READERS: dict[type, Callable[[str], Any]] = {
+    types.NoneType: lambda text: {"none": None}[text.lower()],
+    bool: lambda text: TRUTHS[text.lower()],
+    int: int,
+    float: float,
+}
 
 
 @dataclass(frozen=True)
@@ -141,29 +149,21 @@ def _value(name: str, text: str, hint: Any) -> Any:
     """A word as a value of the first type of the option's that takes it."""
     union = isinstance(hint, types.UnionType) or typing.get_origin(hint) is typing.Union
     kinds = typing.get_args(hint) if union else (hint,)
-    if types.NoneType in kinds and text.lower() == "none":
-        return None
-    if bool in kinds and text.lower() in TRUTHS:
-        return TRUTHS[text.lower()]
-    for kind in (int, float):
+    for kind in (types.NoneType, bool, int, float):
         if kind in kinds:
-            try:
-                return kind(text)
-            except ValueError:
-                continue
-    if {bool, int, float} & set(kinds):
-        words = " or ".join(getattr(kind, "__name__", str(kind)) for kind in kinds)
-        raise ValueError(
-            f"option {name!r} must be {words.replace('NoneType', 'none')}; got {text!r}"
-        )
-    return text
+            with contextlib.suppress(KeyError, ValueError):
+                return READERS[kind](text)
+    if not {bool, int, float} & set(kinds):
+        return text
+    words = " or ".join("none" if kind is types.NoneType else kind.__name__ for kind in kinds)
+    raise ValueError(f"option {name!r} must be {words}; got {text!r}")
 
 
 def _meanings(options: type) -> dict[str, str]:
     """What the docstrings of an options class and of those that it extends say of each."""
     found: dict[str, str] = {}
     for cls in reversed(options.__mro__):
-        _, _, section = (cls.__doc__ or "").partition("Attributes:")
-        entries = re.findall(r"^ {8}(\w+): (.*(?:\n {12,}.*)*)", section, re.MULTILINE)
+        _, _, section = inspect.cleandoc(cls.__doc__ or "").partition("Attributes:")
+        entries = re.findall(r"^ {4}(\w+): (.*(?:\n {8,}.*)*)", section, re.MULTILINE)
         found |= {name: " ".join(text.split()) for name, text in entries}
     return found

@@ -68,25 +68,19 @@ def read_dataset(
         ImportError: if it is a Parquet file and pyarrow is not installed.
     """
     table = source if isinstance(source, Table) else read_table(source)
-    frame, every = table.frame, list(map(str, table.frame))
     _check_columns(table, [*(columns or ()), *filter(None, (label_column, weights_column))])
-    if label_column is None and LABELS in frame and LABELS not in (columns or ()):
+    if label_column is None and LABELS in table.frame and LABELS not in (columns or ()):
         label_column = LABELS
-    set_aside = [name for name in (label_column, weights_column) if name is not None]
-    left_out = _left_out(table, set_aside, columns)
-    chosen = columns or [name for name in every if name not in {*left_out, *set_aside}]
-    if not chosen:
-        listed = ", ".join(every)
-        raise ValueError(f"{table.source} has no numeric column with a name: it has {listed}")
-    points, names = as_points(frame[[*chosen]])
-    labels = None if label_column is None else _classes(frame[label_column])
-    return FileContent(
-        Dataset(points, labels, None, table.name, names),
-        label_column,
-        left_out,
-        None if weights_column is None else as_points(frame[[weights_column]])[0][:, 0],
-        (*table.notes, *(() if columns else _counting(frame, chosen))),
-    )
+    left_out, notes = {}, list(table.notes)
+    if not columns:
+        left_out = _left_out(table, {label_column, weights_column})
+        columns = _features(table, {label_column, weights_column, *left_out})
+        notes += _counting(table.frame, columns)
+    points, names = as_points(table.frame[[*columns]])
+    labels = None if label_column is None else _classes(table.frame[label_column])
+    weights = None if weights_column is None else as_points(table.frame[weights_column])[0][:, 0]
+    dataset = Dataset(points, labels, None, table.name, names)
+    return FileContent(dataset, label_column, left_out, weights, tuple(notes))
 
 
 def features_named(table: Table, names: Sequence[str]) -> pd.DataFrame:
@@ -103,8 +97,7 @@ def features_named(table: Table, names: Sequence[str]) -> pd.DataFrame:
         return table.frame[list(names)]
     if table.named and list(names) != [f"x{i}" for i in range(len(names))]:
         raise ValueError(_lacks(table, missing))
-    left_out = _left_out(table, [LABELS] if LABELS in table.frame else [], None)
-    features = [str(name) for name in table.frame if name not in {LABELS, *left_out}]
+    features = _features(table, {LABELS, *_left_out(table, {LABELS})})
     if len(features) != len(names):
         raise ValueError(
             f"{table.source} must have {len(names)} features, as the fit has; it has "
@@ -138,18 +131,28 @@ def _check_columns(table: Table, wanted: Sequence[str]) -> None:
             raise ValueError(f"column {name!r} is named more than once")
 
 
-def _left_out(
-    table: Table, set_aside: Sequence[str], columns: Sequence[str] | None
-) -> dict[str, str]:
-    """Why columns are no features, by name."""
-    if columns is not None:
-        return {}  # as was said
+def _left_out(table: Table, set_aside: set[str | None]) -> dict[str, str]:
+    """Why columns that are not set aside are no features, by name."""
     reasons = {
-        name: "beside the array" if name in table.aside else _no_feature(name, column)
+        str(name): "beside the array" if name in table.aside else _no_feature(name, column)
         for name, column in table.frame.items()
         if name not in set_aside
     }
-    return {str(name): reason for name, reason in reasons.items() if reason}
+    return {name: reason for name, reason in reasons.items() if reason}
+
+
+def _features(table: Table, others: set[str | None]) -> list[str]:
+    """The columns that are not among the others.
+
+    Raises:
+        ValueError: if there are none.
+    """
+    every = list(map(str, table.frame))
+    found = [name for name in every if name not in others]
+    if not found:
+        listed = ", ".join(every)
+        raise ValueError(f"{table.source} has no numeric column with a name: it has {listed}")
+    return found
 
 
 def _no_feature(name: Any, column: pd.Series[Any]) -> str:

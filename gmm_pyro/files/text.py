@@ -93,23 +93,22 @@ def dialect_of(head: str, *, whole: bool = True) -> Dialect:
         >>> dialect_of("a;b\n1,5;2\n").decimal, dialect_of("1\t2\n3\t4\n").header
         (',', False)
     """
-    for separator in SEPARATORS:
-        rows = _rows(head, separator, whole=whole)
-        if _is_table(rows):
-            break
-    else:
-        separator = ","
-        rows = _rows(head, separator, whole=whole)
-    cells = [cell.strip() for row in rows for cell in row]
-    comma = separator != "," and any(DECIMAL_COMMA.match(cell) for cell in cells)
-    point = any(DECIMAL_POINT.match(cell) for cell in cells)
-    decimal = "," if comma and not point else "."
+    tables = {separator: _rows(head, separator, whole=whole) for separator in SEPARATORS}
+    separator = next((name for name, rows in tables.items() if _is_table(rows)), ",")
+    rows = tables[separator]
+    decimal = _decimal([cell.strip() for row in rows for cell in row], separator)
     return Dialect(
         separator,
         decimal,
         header=not (rows and all(_is_number(cell, decimal) for cell in rows[0])),
         row_names=len(rows) > 1 and len(rows[1]) == len(rows[0]) + 1,
     )
+
+
+def _decimal(cells: list[str], separator: str) -> str:
+    """The comma where it stands in numbers and the point does not."""
+    comma = separator != "," and any(map(DECIMAL_COMMA.match, cells))
+    return "," if comma and not any(map(DECIMAL_POINT.match, cells)) else "."
 
 
 def _rows(head: str, separator: str, *, whole: bool) -> list[list[str]]:
