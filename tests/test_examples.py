@@ -5,6 +5,7 @@ An example runs once, on a copy of its script, and the tests look at what it pri
 
 from __future__ import annotations
 
+import ast
 import io
 import math
 import re
@@ -18,14 +19,31 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pyro
 import pytest
 import torch
 from matplotlib.image import imread
-from scipy.stats import chi2
+from scipy.stats import chi2, gaussian_kde, multivariate_t
+from sklearn.datasets import load_iris
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.mixture import GaussianMixture as SklearnMixture
+
+import gmm_pyro as gp
+from gmm_pyro.inference import METHODS
 
 FOLDER = Path(__file__).parents[1] / "examples"
-SLOW = {"calibration", "compare_methods", "posterior", "your_own_guide"}
+SLOW = {
+    "calibration",
+    "compare_methods",
+    "how_many_components",
+    "iris_species",
+    "mixture_layer",
+    "posterior",
+    "prior_sensitivity",
+    "univariate_density",
+    "your_own_guide",
+}
 EXAMPLES = [
     pytest.param(path.stem, marks=[pytest.mark.slow] if path.stem in SLOW else [])
     for path in sorted(FOLDER.glob("*.py"))
@@ -92,6 +110,21 @@ class TestEveryExample:
         assert first.startswith('"""')
         assert first.endswith('"""\n')
         assert len(cells) >= 3
+        for cell in cells:  # each is whole: no statement reaches into the next one
+            title, _, code = cell.partition("\n")
+            assert title == "" or title.startswith(" ")
+            assert ast.parse(code).body
+
+    def test_says_which_picture_it_draws(self, name: str) -> None:
+        says = ast.get_docstring(ast.parse((FOLDER / f"{name}.py").read_text(encoding="utf-8")))
+        assert f"draws {name}.png" in " ".join(says.split())
+
+
+def test_every_example_that_the_readme_names_exists() -> None:
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    named = set(re.findall(r"examples/([\w.]+\w)", readme))
+    assert named
+    assert named <= {path.name for path in FOLDER.iterdir()}
 
 
 def test_a_notebook_has_no_file_and_keeps_its_picture_in_the_working_folder(
@@ -223,6 +256,146 @@ class TestPosterior:
         example = ran("posterior")
         assert example.partition.n_clusters == 3
         assert "\n3 clusters, " in example.printed
+
+
+@pytest.mark.slow
+class TestIrisSpecies:
+    def test_runs_every_method_that_there_is(self, ran) -> None:
+        table = ran("iris_species").table
+        assert list(table.index) == list(METHODS)
+        assert not table["status"].str.contains("failed|degenerate").any()
+
+    def test_em_misplaces_the_flowers_that_scikit_learns_em_does(self, ran) -> None:
+        x, species = load_iris(return_X_y=True)
+        theirs = SklearnMixture(
+            3,
+            covariance_type="tied",
+            n_init=10,
+            tol=1e-8,
+            reg_covar=0,
+            max_iter=500,
+            random_state=0,
+        ).fit(x)
+        example = ran("iris_species")
+        assert example.table.loc["em", "log_likelihood"] == pytest.approx(theirs.score(x), abs=1e-4)
+        wrong = round(len(x) * (1 - gp.metrics.accuracy(species, theirs.predict(x))))
+        assert example.misplaced == wrong
+        assert f"EM puts {wrong} of 150 flowers" in example.printed
+
+    def test_no_method_does_better_than_one_that_was_told_the_species(self, ran) -> None:
+        x, species = load_iris(return_X_y=True)
+        told = LinearDiscriminantAnalysis().fit(x, species).score(x, species)
+        table = ran("iris_species").table
+        assert (table["accuracy"] <= told + 1e-9).all()
+        assert (table["accuracy"].drop("kmeans") > table.loc["kmeans", "accuracy"]).all()
+
+    def test_exact_samplers_agree(self, ran) -> None:
+        """One has as its reference the other: errors are in posterior standard deviations."""
+        table = ran("iris_species").table
+        error = table["posterior_mean_error"].drop(ran("iris_species").comparison.reference)
+        assert error[["nuts"] if "nuts" in error else ["gibbs"]].item() < 0.3
+
+
+@pytest.mark.slow
+class TestUnivariateDensity:
+    def test_criteria_are_those_of_mclust(self, ran) -> None:
+        """`mclustBIC(faithful$waiting, G = 1:2)` of mclust 6.0, with the other sign."""
+        criterion = ran("univariate_density").criterion
+        theirs = {
+            ("tied", 1): 2201.789,
+            ("tied", 2): 2090.427,
+            ("full", 1): 2201.789,
+            ("full", 2): 2096.044,
+        }
+        for key, value in theirs.items():
+            assert criterion[key] == pytest.approx(value, abs=0.02)  # mclust stops early
+        assert ran("univariate_density").best == ("tied", 2)
+
+    def test_the_density_is_one_and_close_to_a_kernel_estimate(self, ran) -> None:
+        example = ran("univariate_density")
+        grid, mean = example.grid, example.band.mean.numpy()
+        assert np.trapezoid(mean, grid) == pytest.approx(1, abs=2e-3)  # few waits are outside
+        kernel = gaussian_kde(example.waiting["waiting"], bw_method=0.25)(grid)
+        assert np.trapezoid(abs(mean - kernel), grid) < 0.15
+        inside = (example.band.lower.numpy() <= kernel) & (kernel <= example.band.upper.numpy())
+        assert inside.mean() > 0.7
+
+    def test_its_interval_holds_as_many_waits_as_it_says(self, ran) -> None:
+        example = ran("univariate_density")
+        held = example.waiting["waiting"].between(example.low, example.high).mean()
+        assert abs(held - 0.94) < STANDARD_ERRORS * math.sqrt(0.94 * 0.06 / 272)
+
+
+@pytest.mark.slow
+class TestHowManyComponents:
+    def test_chooses_what_mclust_chooses(self, ran) -> None:
+        """`Mclust(faithful)` of mclust 6.0: EEE, which is tied, with 3 components."""
+        assert ran("how_many_components").chosen == 3
+
+    def test_one_component_has_the_cross_validation_of_its_closed_form(self, ran) -> None:
+        """Leave-one-out of Student's t, which is what a Normal with a flat prior predicts."""
+        x = ran("how_many_components").data.to_numpy()
+        left_out = [np.delete(x, i, axis=0) for i in range(len(x))]
+        total = sum(student(o).logpdf(row) for o, row in zip(left_out, x, strict=True))
+        elpd = float(ran("how_many_components").table.loc["1", "elpd"])
+        assert elpd == pytest.approx(total, abs=0.5)  # a weak prior, and 1000 draws
+
+    def test_more_components_never_lose_much(self, ran) -> None:
+        elpd = ran("how_many_components").table["elpd"].astype(float)
+        assert elpd["1"] < elpd["2"] - 100
+        assert elpd["2"] < elpd["3"] - 4
+        assert all(abs(elpd[str(k)] - elpd["3"]) < 4 for k in (4, 5, 6))
+
+
+def student(x: np.ndarray) -> Any:
+    """The next point's distribution, under the flat limit of the conjugate prior (Murphy 2007)."""
+    n, d = x.shape
+    freedom = n - d
+    spread = np.cov(x.T) * (n - 1) * (n + 1) / (n * freedom)
+    return multivariate_t(x.mean(0), spread, df=freedom)
+
+
+@pytest.mark.slow
+class TestPriorSensitivity:
+    def test_means_are_those_of_the_conjugate_prior_given_the_clusters(self, ran) -> None:
+        """(s m + Σ x) / (s + n), with the points below and above 67 minutes for clusters."""
+        example = ran("prior_sensitivity")
+        x = example.waiting["waiting"]
+        for name, centre, strength in (("default", x.mean(), 0.01), ("means near 70", 70.0, 2.0)):
+            for number, points in enumerate((x[x < 67], x[x > 67])):
+                exact = (strength * centre + points.sum()) / (strength + len(points))
+                reach = example.reach[name][:, number].mean()
+                assert abs(example.middle[name][number] - exact) < 0.35 * reach
+
+    def test_each_prior_moves_what_it_is_about(self, ran) -> None:
+        short, long, share, sd = zip(*ran("prior_sensitivity").middle.values(), strict=True)
+        assert short[1] > short[0]
+        assert long[1] < long[0]
+        assert sd[2] < sd[0] < sd[3]
+        assert 0.5 < share[4] < share[0]
+
+    def test_more_concentration_fills_more_components(self, ran) -> None:
+        used = ran("prior_sensitivity").used
+        mean = [float(shares @ np.arange(1, 7)) for shares in used.values()]
+        assert mean == sorted(mean)
+        assert mean[-1] - mean[0] > 1
+        assert all(shares.sum() == pytest.approx(1) for shares in used.values())
+
+
+@pytest.mark.slow
+class TestMixtureLayer:
+    def test_training_together_beats_two_steps_on_held_out_points(self, ran) -> None:
+        example = ran("mixture_layer")
+        (two_steps, apart, _), (together, joint, _) = example.two_steps, example.together
+        assert two_steps + 0.1 < together < example.best
+        assert joint < 0.5 * apart
+
+    def test_learns_the_noise(self, ran) -> None:
+        learnt = ran("mixture_layer").learnt
+        order = learnt.weights.argsort(descending=True)
+        assert learnt.weights[order].tolist() == pytest.approx([0.75, 0.25], abs=0.06)
+        assert learnt.covariances[order].sqrt().tolist() == pytest.approx([0.15, 0.5], rel=0.25)
+        assert float(learnt.means[order].diff(dim=0)) == pytest.approx(1.5, abs=0.25)
 
 
 @pytest.mark.slow
