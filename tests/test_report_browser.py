@@ -6,7 +6,6 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before pyplot is imported: no window, no display
@@ -55,20 +54,30 @@ def browser() -> Iterator[Browser]:
         browser.close()
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def opened(browser, address) -> Iterator[Callable[..., Page]]:
-    """`opened(width, scheme)` opens the report; the page must stay silent and ask for nothing."""
+    """`opened(width, scheme)` is a page with the report, anew or as the last test left it.
+
+    All pages must stay silent and ask for nothing, also when they are closed.
+    """
     complaints: list[str] = []
-    contexts = []
+    pages: dict[Any, Page] = {}
 
     def request(url: str) -> None:
         if url != address and not url.startswith("data:"):
             complaints.append(f"asked for {url}")
 
-    def call(width: int = DESK, scheme: Any = "light", **options: Any) -> Page:
+    def call(width: int = DESK, scheme: Any = "light", *, anew: bool = False) -> Page:
+        known = pages.get((width, scheme))
+        if known is not None:
+            if anew:
+                known.reload()
+            return known
+        # axe brings its own script, which the page would refuse
+        options = {"bypass_csp": scheme == "dark" or width == PHONE}
         size = {"width": width, "height": 900}
-        contexts.append(browser.new_context(viewport=size, color_scheme=scheme, **options))
-        page = contexts[-1].new_page()
+        context = browser.new_context(viewport=size, color_scheme=scheme, **options)
+        page = pages[width, scheme] = context.new_page()
         page.set_default_timeout(10_000)  # milliseconds
         page.on("console", lambda message: complaints.append(message.text))
         page.on("pageerror", lambda error: complaints.append(str(error)))
@@ -78,8 +87,8 @@ def opened(browser, address) -> Iterator[Callable[..., Page]]:
         return page
 
     yield call
-    for context in contexts:
-        context.close()
+    for page in pages.values():
+        page.context.close()
     assert complaints == []
 
 
@@ -94,6 +103,19 @@ def header(page: Page, name: str) -> Any:
 
 
 class TestLooks:
+    def test_no_other_script_runs(self, browser, address) -> None:
+        page = browser.new_page()
+        page.goto(address)
+        refused: list[str] = []
+        page.on("console", lambda message: refused.append(message.text))
+        page.evaluate(
+            "document.head.append(Object.assign(document.createElement('script'), "
+            "{textContent: 'window.taken = true'}))"
+        )
+        assert page.evaluate("window.taken === undefined")
+        assert "Content Security Policy" in refused[0]
+        page.close()
+
     @pytest.mark.parametrize("width", [PHONE, DESK])
     def test_nothing_overflows(self, opened, width: int) -> None:
         page = opened(width)
@@ -110,7 +132,7 @@ class TestLooks:
 
     @pytest.mark.parametrize(("scheme", "dark"), [("light", False), ("dark", True)])
     def test_colours_follow_the_scheme(self, opened, scheme: str, dark: bool) -> None:  # noqa: FBT001
-        page = opened(scheme=scheme)
+        page = opened(DESK if scheme == "dark" else PHONE, scheme)
         shade = "one => getComputedStyle(one).backgroundColor.match(/\\d+/g).map(Number)"
         assert (max(page.eval_on_selector("body", shade)) < 60) == dark
         assert (max(page.eval_on_selector("section", shade)) < 60) == dark
@@ -122,8 +144,8 @@ class TestLooks:
         assert page.locator("h1").inner_text().startswith(comparison.dataset.name)
         assert page.locator("main b, main i").count() == 0
 
-    def test_paper_shows_everything_and_no_controls(self, opened, tmp_path: Path) -> None:
-        page = opened()
+    def test_paper_shows_everything_and_no_controls(self, opened) -> None:
+        page = opened(anew=True)
         page.emulate_media(media="print")
         hidden = page.locator("#means-fits-ari")
         assert hidden.evaluate("one => one.getBoundingClientRect().height") > 0
@@ -149,7 +171,7 @@ class TestSorting:
 
     @pytest.mark.parametrize("key", [None, "Enter", "Space"])
     def test_both_ways_by_pointer_and_keys(self, opened, key: str | None) -> None:
-        page = opened()
+        page = opened(anew=True)
         button = header(page, "BIC")
         press = button.click if key is None else lambda: button.press(key)
         head = button.locator("xpath=ancestor::th")
@@ -181,7 +203,7 @@ class TestSorting:
 
 class TestMeanings:
     def test_on_hover_and_on_focus(self, opened) -> None:
-        page = opened(PHONE)
+        page = opened(PHONE, anew=True)
         tip, button = page.locator("#tip"), header(page, "KL")
         assert not tip.is_visible()
         button.focus()
@@ -206,13 +228,13 @@ class TestMeanings:
 class TestAccess:
     @pytest.mark.parametrize("scheme", ["light", "dark"])
     def test_axe_finds_nothing(self, opened, scheme: str) -> None:
-        page = opened(PHONE if scheme == "dark" else DESK, scheme, bypass_csp=True)
+        page = opened(PHONE if scheme == "light" else DESK, scheme)
         page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
         found = Axe().run(page)
         assert found.violations_count == 0, found.generate_report()
 
     def test_the_first_stop_skips_to_the_results(self, opened) -> None:
-        page = opened()
+        page = opened(anew=True)
         page.keyboard.press("Tab")
         link = page.locator(".skip")
         assert link.evaluate("one => one === document.activeElement")

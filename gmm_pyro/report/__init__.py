@@ -1,7 +1,7 @@
 """A comparison as one HTML page: no network, no scripts or styles from elsewhere.
 
-`page.py` says what is on it and in which order; `tables.py`, `pictures.py` and `advice.py` make
-the parts, and `templates/` has their looks.
+`page.py` says what is on it; `tables.py`, `pictures.py`, `advice.py` and `settings.py` make the
+parts, and `templates/` has their looks.
 """
 
 from .page import html_of, write_report

@@ -7,27 +7,23 @@ import contextlib
 import errno
 import hashlib
 import os
-import platform
-import reprlib
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import cache
-from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import jinja2
 import numpy as np
-from torch import Tensor
 
 from .. import __version__
-from ..datasets import Dataset
-from ..inference.fit import METHODS, Fit
+from ..inference.fit import Fit
 from ..inference_data import posterior_summary
 from ..plots.report_figures import MOST_NUMBERED
 from ..threads import one_thread_a_product
 from . import pictures, tables
 from .advice import advice_on
+from .settings import Fact, fingerprint, priors_of, python_call, settings_of, versions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -35,9 +31,6 @@ if TYPE_CHECKING:
     from ..comparison import Comparison
 
 MOST_ROWS = 60  # of a posterior's table
-LIBRARIES = (
-    *("torch", "pyro-ppl", "arviz", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib"),
-)
 HERE = Path(__file__).parent / "templates"
 
 
@@ -98,11 +91,11 @@ def html_of(comparison: Comparison, command: str | None = None) -> str:
         labels_agree=tables.matrix_of(comparison.label_agreement()) if agree else None,
         distances=tables.matrix_of(comparison.density_distances()) if agree else None,
         summaries=[_summary(name, fit) for name, fit in comparison.fits.items() if fit.posterior],
-        settings=[_settings(name, fit) for name, fit in comparison.fits.items()],
-        priors=_priors(comparison),
-        call=command or _python_call(comparison),
+        settings=[settings_of(name, fit) for name, fit in comparison.fits.items()],
+        priors=priors_of(comparison),
+        call=command or python_call(comparison),
         is_command=command is not None,
-        versions=_versions(),
+        versions=versions(),
     )
 
 
@@ -132,21 +125,6 @@ def _is_numbered(fit: Fit) -> bool:
 # ---------------------------------------------------------------------- in short
 
 
-@dataclass(frozen=True)
-class Fact:
-    """Something about the data or the model, with its name.
-
-    Attributes:
-        name: what it is.
-        value: as text.
-        long: whether it may need a line of its own.
-    """
-
-    name: str
-    value: str
-    long: bool = False
-
-
 def _facts(comparison: Comparison) -> Iterator[Fact]:
     data, request = comparison.dataset, comparison.request
     yield Fact("Data", data.name)
@@ -166,12 +144,6 @@ def _facts(comparison: Comparison) -> Iterator[Fact]:
     if request is not None:
         yield Fact("Seed", str(request.seed))
     yield Fact("Fingerprint", f"{fingerprint(data)} (SHA-256 of the points)")
-
-
-def fingerprint(data: Dataset) -> str:
-    """The first digits of a hash of the points: the same for the same data."""
-    points = np.ascontiguousarray(data.x.cpu().double().numpy(), dtype="<f8")
-    return hashlib.sha256(points.tobytes()).hexdigest()[:12]
 
 
 def _findings(comparison: Comparison) -> Iterator[str]:
@@ -262,108 +234,3 @@ def _worst(frame: pd.DataFrame) -> pd.DataFrame:
     """All rows, or those with the largest R-hat where there are too many."""
     order = frame["r_hat"].fillna(0.0).to_numpy().argsort(kind="stable")[::-1][:MOST_ROWS]
     return frame.iloc[np.sort(order)]
-
-
-# ---------------------------------------------------------------------- settings
-
-
-@dataclass(frozen=True)
-class Setting:
-    """An option of a method.
-
-    Attributes:
-        name: of the option.
-        value: as text.
-        changed: whether it is another than the default.
-    """
-
-    name: str
-    value: str
-    changed: bool
-
-
-@dataclass(frozen=True)
-class Settings:
-    """All options of one method."""
-
-    method: str
-    options: tuple[Setting, ...]
-
-
-def _settings(name: str, fit: Fit) -> Settings:
-    shown = [
-        Setting(f.name, short(getattr(fit.options, f.name)), _differs(fit, f.name, f.default))
-        for f in fields(fit.options)
-        if f.name != "progress"
-    ]
-    return Settings(name, tuple(shown))
-
-
-def _differs(fit: Fit, name: str, default: Any) -> bool:
-    value = getattr(fit.options, name)
-    plain = isinstance(value, str | int | float | None)
-    return bool(value != default) if plain else value is not default
-
-
-def _priors(comparison: Comparison) -> list[Setting]:
-    """The priors of the first method that has some."""
-    for fit in comparison.fits.values():
-        if METHODS[fit.method].priors is not None:
-            priors: Any = fit.model.priors
-            kind = Setting("kind", type(priors).__name__, changed=False)
-            shown = [(f.name, getattr(priors, f.name)) for f in fields(priors)]
-            return [kind, *(Setting(n, _prior(v), changed=False) for n, v in shown)]
-    return []
-
-
-def _prior(value: Any) -> str:
-    return "default" if value is None else short(value)
-
-
-def short(value: Any) -> str:
-    """A value as text that fits into a line or two.
-
-    Example:
-        >>> short("k-means++"), short(1e-6)
-        ("'k-means++'", '1e-06')
-    """
-    if isinstance(value, Tensor):
-        numbers = value.detach().flatten().tolist()
-        text = ", ".join(f"{number:.4g}" for number in numbers[:12])
-        more = ", …" if len(numbers) > 12 else ""
-        return f"[{text}{more}]" if value.ndim else text
-    text = repr(value) if isinstance(value, str | int | float) else reprlib.repr(value)
-    return text if len(text) <= 200 else f"{text[:199]}…"
-
-
-# ---------------------------------------------------------------------- how to make it again
-
-
-def _python_call(comparison: Comparison) -> str | None:
-    """The call of `compare`, or None where it is not known."""
-    request = comparison.request
-    if request is None:
-        return None
-    data, model = comparison.dataset, request.model
-    name = " ".join(data.name.split())
-    words = [f'{model.n_components}, covariance="{model.family.name}"']
-    lines = ["import gmm_pyro as gp", ""]
-    lines += [f"data = ...  # {name}: {data.n} x {data.d}, fingerprint {fingerprint(data)}"]
-    if model.priors is not None:
-        lines += [f"priors = ...  # {type(model.priors).__name__}, as under the settings"]
-        words += ["priors=priors"]
-    lines += [f"model = gp.MixtureModel({', '.join(words)})"]
-    given = [f"seed={request.seed}"]
-    if request.test_size is not None:
-        given += [f"test_size={request.test_size!r}"]
-    if request.options:
-        given += [f"options={ {k: dict(v) for k, v in request.options.items()}!r}"]
-    methods = list(request.methods)
-    lines += [f"comparison = gp.compare(model, data, {methods!r}, {', '.join(given)})"]
-    return "\n".join([*lines, 'comparison.report("report.html")'])
-
-
-def _versions() -> list[Fact]:
-    """Of Python and of the libraries that numbers depend on."""
-    found = [Fact("Python", platform.python_version()), Fact("gmm_pyro", __version__)]
-    return found + [Fact(name, metadata.version(name)) for name in LIBRARIES]
