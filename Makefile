@@ -13,7 +13,7 @@ ARVIZ1_VENV := .venv-arviz1
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test test-arviz1 lint format benchmark docs docs-figures wheel clean
+.PHONY: help setup compare test coverage test-arviz1 lint format benchmark docs docs-figures wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -33,8 +33,11 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 compare: setup ## Compare the inference methods on three clusters; the report goes to results/
 	$(BIN)/gmm-pyro compare --data three-clusters --out results --report --force
 
-test: setup lint ## Run the linters, then the tests and the docstrings' examples, with coverage
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS) --cov
+test: setup lint ## Run the linters, then the tests and the docstrings' examples
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+
+coverage: setup ## Run the tests, and list the lines that none of them reaches
+	$(BIN)/python -m pytest -n 2 --dist loadfile --cov $(ARGS)
 
 # Where torch comes with GPU libraries this takes 6 GB; an index of CPU builds spares them:
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-arviz1
