@@ -35,6 +35,8 @@ def escape(
     app: Sphinx, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
     """Escapes what is no markup, except in examples; runs before napoleon."""
+    if what in ("attribute", "property"):
+        lines.insert(0, "")  # else napoleon takes what is before a colon for the type
     example = False
     for i, line in enumerate(lines):
         example = bool(line.strip()) and (example or line.lstrip().startswith(">>>"))
