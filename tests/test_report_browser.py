@@ -238,7 +238,7 @@ class TestAccess:
         page.keyboard.press("Tab")
         link = page.locator(".skip")
         assert link.evaluate("one => one === document.activeElement")
-        page.wait_for_function("document.querySelector('.skip').getBoundingClientRect().top >= 0")
+        assert link.evaluate("one => one.getBoundingClientRect().top") >= 0
         assert link.evaluate("one => getComputedStyle(one).outlineStyle") != "none"
         page.keyboard.press("Enter")
         assert page.locator("main").evaluate("one => one === document.activeElement")
