@@ -248,6 +248,7 @@ BAD_INPUT = {
     "fit": "Missing argument 'data'",
     "fit bimodal --method gibs": "got 'gibs'; did you mean 'gibbs'?",
     "fit bimodal --method em:enumerated": "method 'em' has no option 'engine'",
+    "fit bimodal --method map:enum": "engine must be one of collapsed, enumerated; got 'enum'",
     "fit bimodal --chains 3": "method 'em' has no option --chains: it has --seed, ",
     "fit bimodal --option n_start=3": "no option 'n_start'; did you mean 'n_starts'?",
     "fit bimodal --option n_starts": "--option must be NAME=VALUE, got 'n_starts'",

@@ -88,10 +88,11 @@ class TestFit:
         assert expected.items() <= found["options"].items()
         assert found["covariance"] == "diag"
 
-    def test_an_engine_is_named_as_compare_names_it(self, run) -> None:
-        done = run("fit", "bimodal", "-m", "map:enumerated", "--max-steps", 2, "--json", *EM)
-        assert json.loads(done.out)["options"]["engine"] == "enumerated"
-        assert "warning: map stopped at the step limit before it converged" in done.err
+    def test_a_fit_that_does_not_converge_warns(self, run) -> None:
+        done = run("fit", "three-clusters", "--max-steps", 1)
+        assert done.code == 0
+        assert "warning: em stopped at the step limit before it converged; raise" in done.err
+        assert "em: step limit, 1 step, " in done.out
 
     def test_a_second_fit_needs_force(self, run, tmp_path) -> None:
         assert run("fit", "bimodal", *EM).code == 0
@@ -208,6 +209,14 @@ class TestPredict:
         done = run("predict", mixture, "new.npy")
         self.check(pd.read_csv(StringIO(done.out)), peer, points)
         assert done.err == "new.npy: the features are, in the order of the fit's, x0, x1\n"
+
+    def test_a_data_set_goes_by_its_name(self, run, peer, tmp_path) -> None:
+        means = peer.means_
+        GaussianMixture(peer.weights_, means, peer.covariances_, "diag").save(tmp_path / "m.json")
+        done = run("predict", "m.json", "three-clusters:1")
+        points = datasets.three_clusters(seed=1).frame()
+        points = points.rename(columns={"x0": "height", "x1": "width"})
+        self.check(pd.read_csv(StringIO(done.out)), peer, points)
 
     def test_columns_can_be_named(self, run, points, mixture, peer, tmp_path) -> None:
         points.rename(columns={"height": "h"}).to_csv(tmp_path / "other.csv")

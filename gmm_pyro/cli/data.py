@@ -44,11 +44,13 @@ def load(source: str, told: DataArguments, weights_column: str | None = None) ->
 
 
 def read(source: str) -> Table:
-    """The table in a file or on standard input; what was assumed to read it is said."""
+    """The table in a file, on standard input or of a data set; what was assumed is said."""
     import sys
 
-    from ..files import STDIN, read_table
+    from ..files import STDIN, Table, is_data_file, read_table
 
+    if not is_data_file(source):
+        return Table(_named(source).frame(), source, source)
     if source == STDIN and sys.stdin.isatty():
         say("reading CSV or TSV from standard input")
     table = read_table(source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -98,9 +99,12 @@ def fit(told: FitArguments) -> None:
     result = _fitted(model, content, method, options)
     facts = _facts(content, told)
     labels = content.dataset.labels
-    files = save_fit(
-        result, told.out, table_format=told.table_format, force=True, labels=labels, facts=facts
-    )
+    with warnings.catch_warnings():
+        # of ArviZ, after an interrupt that came early
+        warnings.filterwarnings("ignore", "More chains", UserWarning)
+        files = save_fit(
+            result, told.out, table_format=told.table_format, force=True, labels=labels, facts=facts
+        )
     _print(result, content, files, told)
     if result.status.name == "INTERRUPTED":
         raise typer.Exit(INTERRUPTED)

@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from .arguments import Columns, Force, Json, OutFile
+from .arguments import Force, Json, OutFile
 from .data import names_in, read
+from .names import DATASETS, completing
 from .output import STDOUT, count, deliver, print_json, say
 
 if TYPE_CHECKING:
@@ -32,12 +33,19 @@ class PredictArguments:
     data: Annotated[
         str,
         typer.Argument(
-            help="File of points, or - for standard input, as for 'gmm-pyro fit'.",
+            help="File of points, - for standard input, or a data set, as for 'gmm-pyro fit'.",
             show_default=False,
+            autocompletion=completing(*DATASETS),
         ),
     ]
     out: OutFile = STDOUT
-    columns: Columns = field(default_factory=list)
+    columns: Annotated[
+        list[str],
+        typer.Option(
+            help="Columns of the file in the order of the fit's, with commas between them.",
+            show_default="those that are called as the fit's",
+        ),
+    ] = field(default_factory=list)
     posterior: Annotated[
         bool,
         typer.Option(
