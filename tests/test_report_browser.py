@@ -12,7 +12,7 @@ os.environ.setdefault("MPLBACKEND", "Agg")  # before pyplot is imported: no wind
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gmm_pyro.comparison import Comparison, compare
 from gmm_pyro.datasets import bimodal
@@ -237,11 +237,11 @@ class TestAccess:
         page = opened(anew=True)
         page.keyboard.press("Tab")
         link = page.locator(".skip")
-        assert link.evaluate("one => one === document.activeElement")
+        expect(link).to_be_focused()
         assert link.evaluate("one => one.getBoundingClientRect().top") >= 0
         assert link.evaluate("one => getComputedStyle(one).outlineStyle") != "none"
         page.keyboard.press("Enter")
-        assert page.locator("main").evaluate("one => one === document.activeElement")
+        expect(page.locator("main")).to_be_focused()  # the jump takes the browser a moment
 
     def test_tables_are_reached_by_keys_where_they_scroll(self, opened) -> None:
         page = opened(PHONE)
