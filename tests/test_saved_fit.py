@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -132,6 +133,27 @@ class TestFiles:
         assert facts["diagnostics"]["k_hat"] == fit.k_hat
         assert facts["priors"] == "Priors"
         assert "adjusted_rand" not in facts
+
+
+class TestPictures:
+    def test_of_draws_there_is_a_panel_a_feature_and_a_trace_before_and_after(
+        self, sampled
+    ) -> None:
+        figures = gp.plots.fit_figures(sampled)
+        assert [ax.get_xlabel() for ax in figures["density"].axes] == NAMES
+        (key,) = figures["density"].legends
+        texts = [text.get_text() for text in key.get_texts()]
+        assert texts == ["data", "94% band", "posterior mean"]
+        assert [ax.get_title() for ax in figures["trace"].axes] == ["as sampled", "aligned"]
+
+    def test_of_a_point_estimate_there_is_one_density_and_a_trace_if_it_climbed(
+        self, frame
+    ) -> None:
+        fit = gp.fit(gp.MixtureModel(2), frame[["a"]])
+        figures = gp.plots.fit_figures(fit, name="mine")
+        assert len(figures["density"].axes) == 1
+        assert figures["trace"].axes[0].get_legend().get_texts()[0].get_text() == "mine"
+        assert "trace" not in gp.plots.fit_figures(replace(fit, history=fit.history[:1]))
 
 
 class TestPrediction:

@@ -49,19 +49,27 @@ def fit_figures(fit: fits.Pictured, *, name: str = "fit", labels: Any = None) ->
 
 
 def _bands(posterior: Posterior) -> Figure:
-    """The density of every feature, each in a panel."""
+    """The density of every feature, each in a panel, with one key for all."""
     count = min(len(posterior.observations.feature_names), BANDS)
+    if count == 1:
+        figure = _figure(fits.SIZE)
+        posteriors.density_band(posterior, figure.subplots())
+        return figure
     columns = min(COLUMNS, count)
     rows = math.ceil(count / columns)
-    figure = _figure(fits.SIZE if count == 1 else (PANEL[0] * columns, PANEL[1] * rows))
+    figure = _figure((PANEL[0] * columns, PANEL[1] * rows))
     panels = figure.subplots(rows, columns, squeeze=False).flat
     for feature, ax in enumerate(panels):
         if feature >= count:
             ax.remove()
             continue
         posteriors.density_band(posterior, ax, feature=feature)
-        if feature and (legend := ax.get_legend()) is not None:
-            legend.remove()  # one key is enough
+        if (legend := ax.get_legend()) is not None:
+            legend.remove()
+        if feature % columns:
+            ax.set_ylabel("")
+    keys, names = figure.axes[0].get_legend_handles_labels()
+    figure.legend(keys, names, loc="outside upper center", ncols=len(keys), frameon=False)
     return figure
 
 
