@@ -13,7 +13,7 @@ ARVIZ1_VENV := .venv-arviz1
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare test coverage test-arviz1 lint format benchmark docs docs-figures wheel clean
+.PHONY: help setup compare report test coverage test-arviz1 lint format benchmark docs docs-figures wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -30,7 +30,10 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[test]'
 	@touch $@
 
-compare: setup ## Compare the inference methods on three clusters; the report goes to results/
+compare: setup ## Compare the inference methods on three clusters; table and pictures go to results/
+	$(BIN)/gmm-pyro compare --data three-clusters --out results --force
+
+report: setup ## The same, with a page of everything for the browser: results/report.html
 	$(BIN)/gmm-pyro compare --data three-clusters --out results --report --force
 
 test: setup lint ## Run the linters, then the tests and the docstrings' examples
