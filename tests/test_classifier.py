@@ -75,6 +75,8 @@ def test_densities_samples_and_criteria_are_those_of_the_whole() -> None:
     joint = ours.predict_joint_log_proba(IRIS)
     np.testing.assert_allclose(np.exp(ours.score_samples(IRIS)), np.exp(joint).sum(1))
     np.testing.assert_allclose(ours.predict_proba(IRIS).sum(1), 1)
+    with pytest.raises(ValueError, match="Invalid value for 'n_samples'"):
+        ours.sample(0)
     x, y = ours.sample(3000)
     assert ours.score(x, y) > 0.95
     np.testing.assert_allclose([np.mean(y == name) for name in ours.classes_], 1 / 3, atol=0.05)

@@ -16,7 +16,14 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..conjugate import ConjugatePriors
 from ..priors import Priors
-from .mixture import MAX_ITER, OF_METHODS, TOLERANCE, Array, PyroGaussianMixture
+from .mixture import (
+    MAX_ITER,
+    OF_METHODS,
+    TOLERANCE,
+    Array,
+    PyroGaussianMixture,
+    check_n_samples,
+)
 
 SHARED = [name for name in OF_METHODS if name not in ("n_components", "random_state")]
 
@@ -179,8 +186,13 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         return np.asarray(logsumexp(self.predict_joint_log_proba(X), axis=1))
 
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
-        """Points drawn from the classes' mixtures, and their classes, in the classes' order."""
+        """Points drawn from the classes' mixtures, and their classes, in the classes' order.
+
+        Raises:
+            ValueError: if `n_samples` is less than one.
+        """
         check_is_fitted(self)
+        check_n_samples(n_samples)
         random = check_random_state(self.random_state)
         counts = random.multinomial(n_samples, self.class_prior_)
         drawn = [

@@ -358,11 +358,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: if `n_samples` is less than one.
         """
         mixture = self._fitted_mixture()
-        if n_samples < 1:
-            raise ValueError(
-                f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "
-                "sample."
-            )
+        check_n_samples(n_samples)
         random = check_random_state(self.random_state)
         family, d = mixture.family, mixture.n_features
         counts = random.multinomial(n_samples, self.weights_)
@@ -406,6 +402,15 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def _points(self, x: Any) -> Array:
         points: Array = validate_data(self, x, dtype=[np.float64, np.float32], reset=False)
         return points
+
+
+def check_n_samples(n_samples: int) -> None:
+    """Refuse to draw no points, in scikit-learn's words."""
+    if n_samples < 1:
+        raise ValueError(
+            f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "
+            "sample."
+        )
 
 
 def _numpy(tensor: torch.Tensor) -> Array:
