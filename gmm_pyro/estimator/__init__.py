@@ -1,7 +1,7 @@
 """scikit-learn estimators: a drop-in for its `GaussianMixture`, and a classifier of mixtures.
 
 `recipe.py` takes the steps that scikit-learn's EM takes, on this package's reduction;
-`starts.py` makes its starting values.
+`starts.py` makes its starting values; `arguments.py` says what a method makes of the arguments.
 """
 
 from .classifier import GaussianMixtureClassifier

@@ -16,14 +16,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..conjugate import ConjugatePriors
 from ..priors import Priors
-from .mixture import (
-    MAX_ITER,
-    OF_METHODS,
-    TOLERANCE,
-    Array,
-    PyroGaussianMixture,
-    check_n_samples,
-)
+from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, Array, check_n_samples
+from .mixture import PyroGaussianMixture
 
 SHARED = [name for name in OF_METHODS if name not in ("n_components", "random_state")]
 

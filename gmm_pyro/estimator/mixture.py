@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from numbers import Integral, Real
+from dataclasses import replace
+from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -14,47 +14,34 @@ import torch
 from sklearn.base import BaseEstimator, DensityMixin
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..conjugate import ConjugatePriors
-from ..covariance import FAMILIES, Parameters, family_named
+from ..covariance import family_named
 from ..inference.fit import METHODS, Fit, fit_observations, options_of
 from ..inference.task import FitWarning, Status
 from ..mixture import GaussianMixture
 from ..model import MixtureModel
-from ..observations import Observations, observe
+from ..observations import observe
 from ..priors import Priors
 from ..threads import one_thread_a_product
-from .recipe import RECIPE, RecipeOptions, Trial
-from .starts import STARTS, Given, check_given, starts
+from .arguments import (
+    MAX_ITER,
+    OF_METHODS,
+    TOLERANCE,
+    Array,
+    check_n_samples,
+    method_options,
+    recipe_options,
+)
+from .recipe import RECIPE
+from .starts import Given, check_given
 
-Array = np.ndarray[Any, np.dtype[Any]]
-TOLERANCE, MAX_ITER = 1e-3, 100  # scikit-learn's, for EM; other methods have limits of their own
 NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
     "max_iter, tol, or check for degenerate data."
 )
-START_NAMES = {  # of the other methods
-    "kmeans": "k-means",
-    "k-means++": "k-means++",
-    "random": "random",
-    "random_from_data": "random points",
-}
-OF_METHODS: dict[str, list[Any]] = {  # what both estimators take
-    "n_components": [Interval(Integral, 1, None, closed="left")],
-    "covariance_type": [StrOptions({*FAMILIES, *(f.mclust for f in FAMILIES.values())})],
-    "method": [StrOptions(set(METHODS))],
-    "priors": [Priors, ConjugatePriors, None],
-    "method_options": [dict, None],
-    "tol": [Interval(Real, 0.0, None, closed="left")],
-    "reg_covar": [Interval(Real, 0.0, None, closed="left")],
-    "max_iter": [Interval(Integral, 0, None, closed="left")],
-    "n_init": [Interval(Integral, 1, None, closed="left")],
-    "init_params": [StrOptions(set(STARTS))],
-    "random_state": ["random_state"],
-    "verbose": ["verbose"],
-}
 
 
 class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -221,81 +208,12 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         observations = replace(observations, feature_names=tuple(map(str, names)))
         random = check_random_state(self.random_state)
         if is_em:
-            options: Any = self._recipe(observations, given, random)
+            options: Any = recipe_options(self, observations, given, random)
             return fit_observations(model, observations, self.method, RECIPE, options, started)
+        chosen = method_options(self, observations, given, random, sample_weight)
         row = METHODS[self.method]
-        options = options_of(
-            self.method, row, self._options(observations, given, random, sample_weight)
-        )
+        options = options_of(self.method, row, chosen)
         return fit_observations(model, observations, self.method, row, options, started)
-
-    def _recipe(
-        self, observations: Observations, given: Given, random: np.random.RandomState
-    ) -> RecipeOptions:
-        """The options of scikit-learn's EM."""
-        if self.method_options:
-            raise ValueError(
-                "method_options are for other methods than 'em', which has the constructor's own; "
-                f"got {', '.join(self.method_options)}"
-            )
-        warm = self.warm_start and hasattr(self, "converged_")
-        return RecipeOptions(
-            n_starts=self.n_init,
-            max_steps=self.max_iter,
-            tolerance=self.tol,
-            covariance_floor=self.reg_covar / float(observations.scale.square().max()),
-            ridge=self.reg_covar,
-            trials=self._warm() if warm else self._starts(observations, given, random, self.n_init),
-            bound=self.lower_bound_ if warm else -np.inf,
-            watch=Printer(self.verbose, self.verbose_interval) if self.verbose else None,
-        )
-
-    def _options(
-        self,
-        observations: Observations,
-        given: Given,
-        random: np.random.RandomState,
-        sample_weight: Any,
-    ) -> dict[str, Any]:
-        """The options of any other method."""
-        options: dict[str, Any] = {
-            "seed": int(random.randint(2**31 - 1)),
-            "start": START_NAMES[self.init_params],
-            "n_starts": self.n_init,
-            "progress": bool(self.verbose),
-        }
-        if self.warm_start and hasattr(self, "converged_"):
-            options["start"] = self._mixture
-        elif given.any:
-            parameters = self._starts(observations, given, random, 1)
-            family = family_named(self.covariance_type)
-            options["start"] = GaussianMixture.from_parameters(family, parameters)
-        if sample_weight is not None:
-            options["sample_weight"] = sample_weight
-        if self.max_iter != MAX_ITER:
-            options["max_steps"] = self.max_iter
-        if self.tol != TOLERANCE:
-            options["tolerance"] = self.tol
-        return options | dict(self.method_options or {})
-
-    def _starts(
-        self,
-        observations: Observations,
-        given: Given,
-        random: np.random.RandomState,
-        count: int,
-    ) -> Parameters:
-        like = family_named(self.covariance_type), self.n_components
-        return starts(self.init_params, observations, given, like, self.reg_covar, count, random)
-
-    def _warm(self) -> Parameters:
-        if self.means_.shape != (self.n_components, self.n_features_in_):
-            raise ValueError(
-                f"warm_start goes on from {len(self.means_)} components in {self.means_.shape[1]} "
-                f"dimensions, and X and n_components now ask for {self.n_components} in "
-                f"{self.n_features_in_}"
-            )
-        return self._mixture.parameters
 
     def _keep(self, result: Fit) -> None:
         """The attributes, from the result."""
@@ -404,43 +322,5 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return points
 
 
-def check_n_samples(n_samples: int) -> None:
-    """Refuse to draw no points, in scikit-learn's words."""
-    if n_samples < 1:
-        raise ValueError(
-            f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "
-            "sample."
-        )
-
-
 def _numpy(tensor: torch.Tensor) -> Array:
     return np.asarray(tensor.cpu().numpy())
-
-
-@dataclass(eq=False)
-class Printer:
-    """Prints how a fit goes on.
-
-    Attributes:
-        verbose: 1 for the number of the step, 2 also for the change of the bound and the time.
-        interval: steps between the lines.
-    """
-
-    verbose: int
-    interval: int
-    since: dict[int, float] = field(default_factory=dict)
-
-    def __call__(self, trial: Trial) -> None:
-        """A line on a trial's last step, if it is time for one."""
-        step = len(trial.bounds)
-        if step == 1:
-            print(f"Initialization {trial.number}")
-        now = time.perf_counter()
-        before = self.since.setdefault(trial.number, now)
-        if step % self.interval == 0:
-            more = f"\t time lapse {now - before:.5f}s\t ll change {trial.change:.5f}"
-            print(f"  Iteration {step}{more if self.verbose > 1 else ''}")
-            self.since[trial.number] = now
-        if trial.converged:
-            more = f" lower bound {trial.bounds[-1]:.5f}." if self.verbose > 1 else ""
-            print(f"Initialization {trial.number} converged.{more}")
