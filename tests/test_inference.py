@@ -50,18 +50,25 @@ SLOW = ["svi", "nuts", *ENUMERATED]  # a second a fit: a few families stand for 
 BY_STEPS = [run for run in COLLAPSED if run != "kmeans"]  # scikit-learn has k-means' loop
 every_run = pytest.mark.parametrize("run", RUNS)
 collapsed = pytest.mark.parametrize("run", COLLAPSED)
+# Every family in the plane, the most and the least free in other dimensions too.
+SIZES = [
+    *((family, 2) for family in FAMILIES),
+    *((family, d) for family in ("full", "tied_spherical") for d in (1, 3)),
+]
 CASES = [
     (run, family, d)
     for run in RUNS
-    for family in FAMILIES
-    for d in (1, 2, 3)
-    if run not in SLOW or (family, d) in (("full", 2), ("tied_spherical", 1))
+    for family, d in SIZES
+    if run not in SLOW
+    or (family, d) == ("full", 2)
+    or (run in COLLAPSED and (family, d) == ("tied_spherical", 1))
 ]
 STEP_LIMIT = pytest.mark.filterwarnings("ignore:.* stopped at the step limit:gmm_pyro.FitWarning")
 # chains of 20 draws need not agree; that they say so is a claim of its own
 pytestmark = pytest.mark.filterwarnings("ignore:.* drew chains that disagree:gmm_pyro.FitWarning")
 
 
+@cache
 def clusters(d: int = 2, n: int = 60) -> gp.Dataset:
     return gp.datasets.make_mixture(n=n, d=d, k=2, separation=6, seed=1)
 
@@ -69,6 +76,12 @@ def clusters(d: int = 2, n: int = 60) -> gp.Dataset:
 def fit(run: str, x: Any, family: str = "full", k: int = 2, **options: Any) -> gp.Fit:
     method, settings = RUNS[run]
     return gp.fit(MixtureModel(k, family), x, method=method, **{**settings, **options})
+
+
+def brief(run: str, x: Any, **options: Any) -> gp.Fit:
+    """A fit of few steps and draws, for claims that do not need a good answer."""
+    few = {"n_draws": 4, "n_warmup": 3} if run in SAMPLERS else {}
+    return fit(run, x, **{"max_steps": 25 if run == "gradient" else 10, **few, **options})
 
 
 @cache
@@ -179,8 +192,7 @@ def test_the_model_is_not_changed(run: str) -> None:
 @every_run
 @STEP_LIMIT
 def test_the_same_seed_gives_the_same_fit_to_the_last_bit(run: str) -> None:
-    limit = {"max_steps": 50}
-    one, other = (fit(run, clusters().x, seed=5, **limit) for _ in range(2))
+    one, other = (brief(run, clusters().x, seed=5, max_steps=25) for _ in range(2))
     assert same(one, other)
 
 
@@ -189,9 +201,9 @@ def test_the_same_seed_gives_the_same_fit_to_the_last_bit(run: str) -> None:
 def test_several_threads_at_once_give_what_one_gives(run: str) -> None:
     x, before = clusters().x, torch.get_num_threads()
     seeds = range(2 if run in SLOW else 4)
-    alone = [fit(run, x, seed=seed, max_steps=25) for seed in seeds]
+    alone = [brief(run, x, seed=seed) for seed in seeds]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda seed: fit(run, x, seed=seed, max_steps=25), seeds))
+        together = list(pool.map(lambda seed: brief(run, x, seed=seed), seeds))
     assert torch.get_num_threads() == before
     for one, other in zip(alone, together, strict=True):
         assert same(one, other)
@@ -248,6 +260,15 @@ PRECISION = {
 }
 # Random numbers belong to rows and columns, so that draws in another order are other draws.
 REORDERED = {**PRECISION, "gibbs": 0.3}
+
+
+@cache
+def unmoved(run: str, family: str) -> gp.Fit:
+    """What the moved ones are compared with."""
+    x = clusters().x
+    return fit(run, x, family, start=start_for(family, x))
+
+
 every_moved = pytest.mark.parametrize(
     ("run", "family"),
     [(run, "full") for run in COLLAPSED]
@@ -261,21 +282,17 @@ UNITS = [pytest.param(1e-6, 0.0, id="small"), pytest.param(1e5, -3e9, id="large 
 def test_units_of_the_data_are_the_units_of_the_answer(
     run: str, family: str, unit: float, shift: float
 ) -> None:
-    x = clusters().x
-    here, there = (
-        fit(run, data, family, start=start_for(family, data)) for data in (x, unit * x + shift)
-    )
-    agree(there.mixture, moved(here.mixture, unit, shift), PRECISION[run])
+    x = unit * clusters().x + shift
+    there = fit(run, x, family, start=start_for(family, x)).mixture
+    agree(there, moved(unmoved(run, family).mixture, unit, shift), PRECISION[run])
 
 
 @pytest.mark.parametrize("run", [run for run in COLLAPSED if run != "kmeans"])
 @pytest.mark.parametrize("family", ["full", "diag"])
 def test_every_feature_may_have_a_unit_of_its_own(run: str, family: str) -> None:
-    x, unit = clusters().x, torch.tensor([1e-4, 1e3], dtype=torch.float64)
-    shift = torch.tensor([0.5, -40.0], dtype=torch.float64)
-    here, there = (
-        fit(run, data, family, start=start_for(family, data)) for data in (x, unit * x + shift)
-    )
+    unit, shift = torch.tensor([[1e-4, 1e3], [0.5, -40.0]], dtype=torch.float64)
+    x = unit * clusters().x + shift
+    here, there = unmoved(run, family), fit(run, x, family, start=start_for(family, x))
     agree(there.mixture, moved(here.mixture, unit, shift), PRECISION[run])
     if run != "svi":
         return
@@ -288,9 +305,8 @@ def test_every_feature_may_have_a_unit_of_its_own(run: str, family: str) -> None
 def test_the_order_of_the_rows_does_not_matter(run: str, family: str) -> None:
     x = clusters().x
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
-    start = start_for(family, x)
-    here, there = fit(run, x, family, start=start), fit(run, x[order], family, start=start)
-    agree(there.mixture, here.mixture, REORDERED[run])
+    there = fit(run, x[order], family, start=start_for(family, x))
+    agree(there.mixture, unmoved(run, family).mixture, REORDERED[run])
 
 
 @every_moved
@@ -315,8 +331,7 @@ def test_the_order_of_the_columns_is_the_order_of_the_answer(run: str, family: s
 def test_enumerated_engines_do_not_depend_on_units(run: str) -> None:
     x = clusters(1).x
     here, there = (
-        fit(run, data, "diag", start=start_for("diag", data), max_steps=100)
-        for data in (x, 1e4 * x)
+        fit(run, data, "diag", start=start_for("diag", data), max_steps=50) for data in (x, 1e4 * x)
     )
     agree(there.mixture, moved(here.mixture, 1e4, 0.0), 0.05)
 
@@ -330,7 +345,7 @@ def test_enumerated_engines_do_not_depend_on_units(run: str) -> None:
 )
 def test_column_names_are_carried(run: str, frame: Callable) -> None:
     table = frame({"height": clusters().x[:, 0].numpy(), "width": clusters().x[:, 1].numpy()})
-    found = fit(run, table, max_steps=50)
+    found = brief(run, table)
     assert found.mixture.feature_names == ("height", "width")
     assert found.observations.feature_names == ("height", "width")
 
@@ -339,7 +354,7 @@ def test_column_names_are_carried(run: str, frame: Callable) -> None:
 @STEP_LIMIT
 def test_a_one_dimensional_array_is_univariate_data(run: str) -> None:
     x = clusters(1).x
-    assert same(fit(run, x[:, 0].numpy(), max_steps=25), fit(run, x, max_steps=25))
+    assert same(brief(run, x[:, 0].numpy()), brief(run, x))
 
 
 @every_run
@@ -471,7 +486,7 @@ def test_what_is_no_model_is_refused() -> None:
 def test_progress_is_shown_on_standard_error_when_asked_for(
     run: str, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    fit(run, clusters().x, max_steps=50, progress=True)
+    brief(run, clusters().x, progress=True)
     shown = capfd.readouterr()
     assert RUNS[run][0] in shown.err
     assert "step" in shown.err
@@ -481,7 +496,7 @@ def test_progress_is_shown_on_standard_error_when_asked_for(
 @every_run
 @STEP_LIMIT
 def test_nothing_is_shown_otherwise(run: str, capfd: pytest.CaptureFixture[str]) -> None:
-    fit(run, clusters().x, max_steps=50)
+    brief(run, clusters().x)
     assert capfd.readouterr() == ("", "")
 
 
@@ -506,7 +521,7 @@ def test_the_step_limit_is_kept_and_told(run: str) -> None:
 @pytest.mark.parametrize("run", SAMPLERS)
 def test_the_step_limit_of_a_sampler_is_that_of_its_start(run: str) -> None:
     """How many steps it takes itself is told by its own options."""
-    found = fit(run, overlapping(), max_steps=1, start="random points")
+    found = brief(run, overlapping(), max_steps=1, start="random points")
     assert found.status in (Status.CONVERGED, Status.UNMIXED)
     assert found.steps == found.options.n_draws
 
@@ -607,7 +622,7 @@ def test_steps_too_large_to_climb_do_no_harm(run: str) -> None:
     """Whatever the status, the state that is returned is finite, and not good by accident."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FitWarning)
-        found = fit(run, clusters().x, rate=1e4, max_steps=200)
+        found = fit(run, clusters().x, rate=1e4, max_steps=100)
     assert np.isfinite(found.objective)
     assert found.mixture.log_prob(clusters().x).isfinite().all()
     assert found.history.isfinite().all()
@@ -616,9 +631,10 @@ def test_steps_too_large_to_climb_do_no_harm(run: str) -> None:
 @pytest.mark.parametrize("run", [run for run in COLLAPSED if run != "nuts"])  # laplace's climb
 def test_points_in_fewer_places_than_components_are_told(run: str) -> None:
     x = torch.tensor([[0.0, 0.0], [1.0, 2.0]], dtype=torch.float64).repeat(20, 1)
+    limit = 10 if run in ("map", "laplace", "svi") else 100  # they only climb further and slower
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        found = fit(run, x, k=3, max_steps=100)
+        found = fit(run, x, k=3, max_steps=limit)
     assert found.diagnostics["problems"]
     assert any("degenerate" in str(w.message) for w in caught)
     assert {w.category for w in caught} == {FitWarning}
