@@ -171,8 +171,9 @@ def maximise(
 ) -> Theta:
     """The M-step, from the statistics that `reduce` gave for this theta and assignment.
 
-    The arguments are those of `CovarianceFamily.m_step`. Where a new component is so tight that the moments about the data's centre have cancelled, the
-    moments are taken once more, about its mean.
+    The floor and the ridge are those of `CovarianceFamily.m_step`. Where a new component is so
+    tight that the moments about the data's centre have cancelled, the moments are taken once more,
+    about its mean.
     """
     found = theta_of(theta.family, theta.family.m_step(statistics, floor, ridge), observations)
     if theta.centred or not found.centred:

@@ -7,6 +7,7 @@ a few thousand points; only the best few go on to the whole data.
 from __future__ import annotations
 
 import difflib
+import functools
 import importlib
 import random
 import sys
@@ -17,6 +18,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .covariance import CovarianceFamily, Parameters
@@ -27,6 +29,7 @@ from .reduction import Assign, given, given_labels, maximise, reduce
 
 SAMPLE = 2_000  # points that starting values are computed from, at least
 SAMPLE_A_MEAN = 20  # points for each entry of the means, at least
+FEW = 20_000  # points that k-means is not faster for on several threads
 THINNEST = 1e-12  # share of a feature's variance that a starting covariance has at least
 
 Start = Callable[[Observations, Float[Tensor, "d"], int, int, torch.Generator], Assign]
@@ -39,6 +42,32 @@ def clustering() -> ModuleType:
         importlib.import_module("sklearn.cluster")
         random.setstate(state)
     return sys.modules["sklearn.cluster"]
+
+
+def fitted_k_means(
+    x: Float[np.ndarray, "n d"],
+    n_clusters: int,
+    sample_weight: Float[np.ndarray, "n"] | None,
+    **arguments: Any,
+) -> Any:
+    """scikit-learn's KMeans, fitted; few points on one thread, where two would wait for each other.
+
+    Args:
+        x: the points.
+        n_clusters: number of clusters.
+        sample_weight: their weights, or None.
+        **arguments: others of KMeans.
+    """
+    estimator = clustering().KMeans(n_clusters, **arguments)
+    limit = 1 if len(x) <= FEW else None
+    with _thread_pools().limit(limits=limit, user_api="openmp"):
+        return estimator.fit(x, sample_weight=sample_weight)
+
+
+@functools.lru_cache(maxsize=1)
+def _thread_pools() -> ThreadpoolController:
+    """The libraries that have threads; looking for them takes milliseconds."""
+    return ThreadpoolController()
 
 
 def k_means_plus_plus(
@@ -69,7 +98,7 @@ def k_means(
     if n_places(sample, k) < k:  # k-means would warn of what the fit's diagnosis says
         return k_means_plus_plus(sample, unit, k, n_starts, generator)
     labels = [
-        clustering().KMeans(k, n_init=1, random_state=seed).fit(x, sample_weight=weight).labels_
+        fitted_k_means(x, k, weight, n_init=1, random_state=seed).labels_
         for seed in _seeds(n_starts, generator)
     ]
     return given_labels(torch.as_tensor(np.stack(labels), dtype=torch.int64))

@@ -15,7 +15,7 @@ from ..covariance import CovarianceFamily, Parameters
 from ..kernels import theta_of
 from ..observations import Observations
 from ..reduction import Assign, given, given_labels, maximise, reduce
-from ..start import clustering
+from ..start import clustering, fitted_k_means
 from .recipe import refuse_ill_defined
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -110,7 +110,7 @@ def _factor(values: Any, family: CovarianceFamily, k: int, d: int) -> Tensor:
 
 
 def _kmeans(x: Array, k: int, weight: Array | None, random: RandomState) -> Assign:
-    clusters = clustering().KMeans(k, n_init=1, random_state=random).fit(x, sample_weight=weight)
+    clusters = fitted_k_means(x, k, weight, n_init=1, random_state=random)
     return given_labels(torch.as_tensor(clusters.labels_, dtype=torch.int64)[None])
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 
 from ..mixture import GaussianMixture
-from ..start import clustering, from_labels, n_places, starting_parameters
+from ..start import fitted_k_means, from_labels, n_places, starting_parameters
 from .task import Options, Outcome, Status, Task, progress_bar
 
 
@@ -32,20 +32,15 @@ def fit_kmeans(task: Task) -> Outcome:
     init, n_init = _initial_centres(task)
     places = n_places(observations, k)  # fewer than k would make scikit-learn warn
     with progress_bar(task) as bar:
-        clusters = (
-            clustering()
-            .KMeans(
-                places,
-                init=init if places == k else "k-means++",
-                n_init=n_init,
-                max_iter=options.max_steps,
-                tol=options.tolerance,
-                random_state=options.seed,
-            )
-            .fit(
-                observations.x.cpu().numpy(),
-                sample_weight=_as_numpy(observations.sample_weight),
-            )
+        clusters = fitted_k_means(
+            observations.x.cpu().numpy(),
+            places,
+            _as_numpy(observations.sample_weight),
+            init=init if places == k else "k-means++",
+            n_init=n_init,
+            max_iter=options.max_steps,
+            tol=options.tolerance,
+            random_state=options.seed,
         )
         bar.update(clusters.n_iter_)
     labels = torch.as_tensor(clusters.labels_, dtype=torch.int64)
