@@ -21,8 +21,8 @@ def refuse_existing(path: str | Path, *, force: bool = False) -> None:
     path = Path(path)
     if force or not path.exists() or (path.is_dir() and not any(path.iterdir())):
         return
-    state = "folder that is not empty" if path.is_dir() else "file exists"
-    raise FileExistsError(errno.EEXIST, f"{state}, which only force replaces (--force)", str(path))
+    what = "the folder is not empty" if path.is_dir() else "the file exists"
+    raise FileExistsError(errno.EEXIST, f"{what}, and is replaced with --force only", str(path))
 
 
 def refuse_unwritable(path: str | Path) -> None:

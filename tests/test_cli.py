@@ -147,7 +147,7 @@ class TestSimulate:
         done = run("simulate", "bimodal", "--out", "points.csv")
         assert done.code == 2
         assert (
-            done.err == "gmm-pyro: file exists, which only force replaces (--force): points.csv\n"
+            done.err == "gmm-pyro: the file exists, and is replaced with --force only: points.csv\n"
         )
         assert (tmp_path / "points.csv").read_text() == "mine"
         assert run("simulate", "bimodal", "--out", "points.csv", "--force").code == 0
@@ -243,7 +243,7 @@ BAD_INPUT = {
     "compare --methods svi:enum": "engine must be one of collapsed, enumerated; got 'enum'",
     "compare --covariance fulll": "got 'fulll'; did you mean 'full'?",
     "compare --test-size 1.5": "test_size must be a share between 0 and 1",
-    "compare --methods em --out plain.csv": "file exists, which only force replaces (--force): ",
+    "compare --methods em --out plain.csv": "the file exists, and is replaced with --force only: ",
     "compare --methods em --out plain.csv --force": "Not a directory: plain.csv",
     "fit": "Missing argument 'data'",
     "fit bimodal --method gibs": "got 'gibs'; did you mean 'gibbs'?",
@@ -258,7 +258,7 @@ BAD_INPUT = {
     "fit bimodal --table-format xls": "table_format must be one of csv, tsv, parquet; got 'xls'",
     "fit plain.csv -k 2 --weights-column w": "plain.csv has no column 'w': it has a, b",
     "fit . --components 2": "data must be one of ",
-    "fit bimodal --out .": "folder that is not empty, which only force replaces (--force): .",
+    "fit bimodal --out .": "the folder is not empty, and is replaced with --force only: .",
     "predict none plain.csv": "No such file or directory: none",
     "predict . plain.csv": "not the folder of a fit, which has: mixture.json",
     "predict other.json plain.csv": "other.json does not hold a mixture saved by gmm_pyro",

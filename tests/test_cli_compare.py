@@ -88,7 +88,7 @@ class TestOutput:
         before = (tmp_path / "results" / "comparison.csv").read_bytes()
         done = run("compare", "--methods", "kmeans", "--seed", 1)
         assert (done.code, done.out) == (2, "")
-        assert done.err.startswith("gmm-pyro: folder that is not empty, which only force replaces")
+        assert done.err.startswith("gmm-pyro: the folder is not empty, and is replaced with")
         assert (tmp_path / "results" / "comparison.csv").read_bytes() == before
         assert run("compare", "--methods", "kmeans", "--force").code == 0
         assert not (tmp_path / "results" / "mixtures" / "em.json").exists()

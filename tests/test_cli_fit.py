@@ -99,7 +99,7 @@ class TestFit:
         before = (tmp_path / "fit" / "fit.json").read_text()
         done = run("fit", "bimodal", "--components", 1)
         assert done.code == 2
-        assert done.err.startswith("gmm-pyro: folder that is not empty, which only force replaces")
+        assert done.err.startswith("gmm-pyro: the folder is not empty, and is replaced with")
         assert (tmp_path / "fit" / "fit.json").read_text() == before
         assert run("fit", "bimodal", "--components", 1, "--force", *EM).code == 0
         assert GaussianMixture.load(tmp_path / "fit" / "mixture.json").n_components == 1

@@ -63,7 +63,7 @@ def test_what_exists_is_refused_unless_it_is_empty_or_forced(tmp_path) -> None:
     refuse_existing(tmp_path / "new")
     (tmp_path / "a.txt").touch()
     for path in (tmp_path, tmp_path / "a.txt"):
-        with pytest.raises(FileExistsError, match="which only force replaces"):
+        with pytest.raises(FileExistsError, match="is replaced with --force only"):
             refuse_existing(path)
         refuse_existing(path, force=True)
 
