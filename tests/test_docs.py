@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import importlib.util
 import inspect
-import os
+import io
 import re
 import shutil
 import subprocess
 import sys
+import warnings
 import zlib
+from contextlib import ExitStack, redirect_stderr
 from dataclasses import dataclass, field
 from doctest import ELLIPSIS, OutputChecker
 from html.parser import HTMLParser
@@ -21,6 +23,7 @@ from types import ModuleType
 from urllib.parse import unquote, urljoin, urlsplit
 
 import pytest
+from sphinx.cmd.build import build_main
 
 import gmm_pyro
 import gmm_pyro.estimator
@@ -137,19 +140,27 @@ class Site:
         return not anchor or path not in self.pages or anchor in self.pages[path].anchors
 
 
+def build(source: Path, folder: Path) -> tuple[int, str]:
+    """The exit code and errors of Sphinx; in this process, which has imported torch already."""
+    errors = io.StringIO()
+    options = ["-W", "--keep-going", "-n", "-q", "-b", "html", "-d", str(folder / ".doctrees")]
+    with ExitStack() as stack:
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
+        patch.setenv("DOCS_OFFLINE", "1")
+        patch.setattr(sys, "path", [*sys.path])  # conf.py adds to it
+        stack.enter_context(redirect_stderr(errors))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.simplefilter("ignore")  # of Python, about Sphinx's own code; -W is for Sphinx's
+        code = build_main([*options, str(source), str(folder)])
+    return code, errors.getvalue()
+
+
 @pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
     """The site, built once, as strictly as by `make docs`, and without the network."""
     folder = tmp_path_factory.mktemp("site")
-    command = [sys.executable, "-m", "sphinx", "-W", "--keep-going", "-n", "-q", "-b", "html"]
-    done = subprocess.run(
-        [*command, "-d", str(folder / ".doctrees"), str(ROOT / "docs"), str(folder)],
-        env={**os.environ, "DOCS_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    code, errors = build(ROOT / "docs", folder)
+    assert code == 0, errors
     parsed = {}
     for path in folder.rglob("*.html"):
         parsed[str(path.relative_to(folder))] = parser = Html()
@@ -159,6 +170,41 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Site:
 
 def external(link: str) -> bool:
     return bool(urlsplit(link).scheme or urlsplit(link).netloc)
+
+
+@pytest.mark.parametrize(
+    ("formula", "problem"),
+    [
+        (r"\begin{aligned} a &= b \\ c &= d \end{aligned}", ""),
+        (r"\begin{cases} a & b \\ c & d \end{cases}", ""),
+        (r"a &= b", "columns or lines of the formula"),
+        (r"a = b \\ c = d", "columns or lines of the formula"),
+        (r"\begin{gathered} a \\ b \end{gathered}", "columns or lines of the formula"),
+        (r"\nosuchcommand", "a command in the formula"),
+    ],
+)
+def test_formulas_have_their_columns_or_fail_the_build(
+    tmp_path: Path, formula: str, problem: str
+) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    settings = f"""
+import sys
+sys.path.insert(0, {str(ROOT / "docs" / "_extensions")!r})
+extensions = ["mathml"]
+html_theme = "basic"
+html_math_renderer = "mathml"
+"""
+    (source / "conf.py").write_text(settings, encoding="utf-8")
+    page = f"Title\n=====\n\n.. math::\n   :nowrap:\n\n   {formula}\n"
+    (source / "index.rst").write_text(page, encoding="utf-8")
+    code, errors = build(source, tmp_path / "site")
+    assert problem in errors
+    assert (code == 0) == (problem == "")
+    if not problem:
+        html = (tmp_path / "site" / "index.html").read_text(encoding="utf-8")
+        assert (html.count("<mtr>"), html.count("<mtd")) == (2, 4)
+        assert "<mi>&" not in html
 
 
 @pytest.mark.slow

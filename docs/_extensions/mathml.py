@@ -21,6 +21,8 @@ FENCES = {
     r"\lVert": r"\left\|",
     r"\rVert": r"\right\|",
 }
+# What the converter leaves of `&` and `\\` where it knows of no columns and rows.
+LEFT_OVER = re.compile(r"<mi>&</mi>|<mspace linebreak")
 
 
 def mathml(formula: str, display: str, node: nodes.Element) -> str:
@@ -30,6 +32,7 @@ def mathml(formula: str, display: str, node: nodes.Element) -> str:
     """
     for name, fence in FENCES.items():  # without left and right a bar is an operator
         formula = formula.replace(name, fence)
+    formula = formula.replace("{aligned}", "{split}")  # the same columns, which it knows
     try:
         element = NAME.sub(spaced, convert(formula, display=display))
     except Exception as error:  # the converter has a dozen exceptions, with no common base
@@ -37,6 +40,8 @@ def mathml(formula: str, display: str, node: nodes.Element) -> str:
         return f"<code>{escape(formula)}</code>"
     if "\\" in element:
         LOGGER.warning("a command in the formula %r is not known", formula, location=node)
+    if LEFT_OVER.search(element):
+        LOGGER.warning("columns or lines of the formula %r are lost", formula, location=node)
     return element
 
 
