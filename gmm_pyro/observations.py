@@ -18,10 +18,12 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .words import counted
+
 ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Observations:
     """n points in d dimensions, with what every method needs to know about them.
 
@@ -39,7 +41,10 @@ class Observations:
     origin: Float[Tensor, "d"]
     scale: Float[Tensor, "d"]
     feature_names: tuple[str, ...]
-    cache: dict[str, Tensor] = field(default_factory=dict, repr=False)
+    cache: dict[str, Tensor] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
 
     @property
     def n(self) -> int:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..words import counted
 from .arguments import Covariance, DataArguments, Force, Json, command_line
 from .names import COMPARED, DATASETS, complete_methods, completing, listed
-from .output import FAILED, INTERRUPTED, count, print_json, say
+from .output import FAILED, INTERRUPTED, print_json, say
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
@@ -111,8 +112,8 @@ def _print_table(comparison: Comparison, model: MixtureModel) -> None:
     from ..terminal import OF_POSTERIORS, terminal_table
 
     console, data = Console(highlight=False), comparison.dataset
-    size = f"{count(data.n, 'point')}, {count(data.d, 'feature')}"
-    shape = f"{count(model.n_components, 'component')}, {model.family.name} covariances"
+    size = f"{counted(data.n, 'point')}, {counted(data.d, 'feature')}"
+    shape = f"{counted(model.n_components, 'component')}, {model.family.name} covariances"
     console.print(f"{data.name}: {size}; {shape}\n", soft_wrap=True)
     console.print(terminal_table(comparison.table, console.width))
     console.print()
@@ -136,12 +137,12 @@ def _print_remarks(comparison: Comparison) -> None:
 
 def _print_written(files: list[Path], out: Path) -> None:
     kinds = [path.suffix for path in files]
-    counted = [
-        count(kinds.count(suffix), noun)
+    numbers = [
+        counted(kinds.count(suffix), noun)
         for suffix, noun in ((".png", "picture"), (".json", "mixture"), (".nc", "posterior"))
         if suffix != ".nc" or suffix in kinds
     ]
-    *first, last = ["comparison.csv", *([REPORT] if ".html" in kinds else []), *counted]
+    *first, last = ["comparison.csv", *([REPORT] if ".html" in kinds else []), *numbers]
     typer.echo(f"wrote {', '.join(first)} and {last} to {out}")
 
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..words import counted
 from .arguments import Covariance, DataArguments, Force, Json, Source, command_line
 from .names import METHODS, TABLE_FORMATS, completing, listed
-from .output import INTERRUPTED, count, fit_warnings_said, print_json, say
+from .output import INTERRUPTED, fit_warnings_said, print_json, say
 
 if TYPE_CHECKING:
     from ..files import FileContent
@@ -168,8 +169,10 @@ def _print(result: Fit, content: FileContent, files: list[Path], told: FitArgume
     from ..terminal import mixture_table
 
     console, data = Console(highlight=False), content.dataset
-    size = f"{count(data.n, 'point')}, {count(data.d, 'feature')}"
-    shape = f"{count(result.mixture.n_components, 'component')}, {facts['covariance']} covariances"
+    size = f"{counted(data.n, 'point')}, {counted(data.d, 'feature')}"
+    shape = (
+        f"{counted(result.mixture.n_components, 'component')}, {facts['covariance']} covariances"
+    )
     console.print(f"{data.name}: {size}; {shape}", soft_wrap=True)
     console.print(_outcome(facts), soft_wrap=True)
     console.print()
@@ -194,5 +197,5 @@ def _outcome(facts: Mapping[str, Any]) -> str:
             scores.append(form.format(facts["diagnostics"][name]))
     if "adjusted_rand" in facts:
         scores.append(f"adjusted Rand {facts['adjusted_rand']:.3f}")
-    taken = f"{count(facts['steps'], 'step')}, {facts['seconds']:.2f} s"
+    taken = f"{counted(facts['steps'], 'step')}, {facts['seconds']:.2f} s"
     return f"{facts['method']}: {status}, {taken}; {', '.join(scores)}"

@@ -30,11 +30,6 @@ def print_json(document: Mapping[str, Any]) -> None:
     typer.echo(json.dumps(plain(document), ensure_ascii=False, allow_nan=False))
 
 
-def count(number: int, noun: str) -> str:
-    """A number of things, in words."""
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
-
-
 @contextmanager
 def fit_warnings_said() -> Iterator[None]:
     """Warnings of fits as lines on standard error."""

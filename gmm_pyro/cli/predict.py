@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..words import counted
 from .arguments import Force, Json, OutFile
 from .data import names_in, read
 from .names import DATASETS, completing
-from .output import STDOUT, count, deliver, print_json, say
+from .output import STDOUT, deliver, print_json, say
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -81,7 +82,7 @@ def predict(told: PredictArguments) -> None:
     if told.json:
         print_json({"out": told.out, "n": len(table), "columns": list(table)})
     else:
-        typer.echo(f"wrote {count(len(table), 'row')} to {told.out}")
+        typer.echo(f"wrote {counted(len(table), 'row')} to {told.out}")
 
 
 def _points(told: PredictArguments, saved: SavedFit) -> pd.DataFrame:

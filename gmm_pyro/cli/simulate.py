@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..words import counted
 from .arguments import Force, Json, OutFile
 from .names import DATASETS, completing, listed
-from .output import STDOUT, count, deliver, print_json
+from .output import STDOUT, deliver, print_json
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
@@ -61,7 +62,7 @@ def simulate(told: SimulateArguments) -> None:
     if told.json:
         print_json({"out": told.out, "n": data.n, "features": data.feature_names})
     else:
-        size = f"{count(data.n, 'point')} of {count(data.d, 'feature')}"
+        size = f"{counted(data.n, 'point')} of {counted(data.d, 'feature')}"
         typer.echo(f"wrote {size} to {told.out}")
 
 

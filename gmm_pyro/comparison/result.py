@@ -42,7 +42,7 @@ class Request:
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Fits of several methods to the same data, and how good they are.
 
@@ -84,6 +84,9 @@ class Comparison:
     reference: str | None = None
     interrupted: bool = False
     request: Request | None = None
+
+    def __repr__(self) -> str:
+        return f"<comparison of {', '.join(self.fits)} on {self.dataset.name}>"
 
     def label_agreement(self) -> pd.DataFrame:
         """Adjusted Rand indices of the fits' labels, pair by pair: 1 for the same partition."""

@@ -10,6 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..mixture import GaussianMixture
+from ..words import counted
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 OUTLIER = -1  # the label of a point that belongs to no component
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """n points in d dimensions, with what is known about them.
 
@@ -52,6 +53,9 @@ class Dataset:
             raise ValueError(f"labels must have shape ({self.n},), got {tuple(self.labels.shape)}")
         if len(self.feature_names) != self.d:
             raise ValueError(f"feature_names must hold {self.d} names, got {self.feature_names}")
+
+    def __repr__(self) -> str:
+        return f"<{self.name}: {counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
 
     @property
     def n(self) -> int:

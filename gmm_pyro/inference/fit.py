@@ -22,6 +22,7 @@ from ..observations import Observations, observe
 from ..posterior import Posterior
 from ..priors import Priors
 from ..threads import one_thread_a_product
+from ..words import counted
 from .diagnosis import diagnose
 from .em import EMOptions, fit_em
 from .gibbs import GibbsOptions, fit_gibbs
@@ -66,7 +67,7 @@ class OptionError(TypeError, ValueError):
     """An option that a method does not have."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Fit:
     """What every method returns.
 
@@ -101,6 +102,12 @@ class Fit:
     options: Options
     diagnostics: Mapping[str, Any]
     observations: Observations
+
+    def __repr__(self) -> str:
+        components = counted(self.model.n_components, "component")
+        ended = f"{self.status.name}, {counted(self.steps, 'step')} in {self.seconds:.2g} s"
+        of = f"{components}, {self.model.family.name} covariances"
+        return f"<fit by {self.method} of {of}: {ended}, objective {self.objective:.6g} nats>"
 
     @property
     def converged(self) -> bool:

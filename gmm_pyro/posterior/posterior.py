@@ -13,13 +13,14 @@ from ..covariance import CovarianceFamily, Parameters
 from ..covariance.family import TINY
 from ..mixture import GaussianMixture
 from ..observations import Observations
+from ..words import counted
 from . import clustering, predictive, relabelling
 from .alignment import Key
 from .clustering import Partition
 from .predictive import Assignments, PredictiveDensity
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Posterior:
     """Draws of every site of a model, in the data's units.
 
@@ -57,6 +58,11 @@ class Posterior:
     kept: Int[Tensor, "kept"] | None = None
     independent: bool = False
     ambiguous: float | None = None
+
+    def __repr__(self) -> str:
+        chains = counted(self.n_chains, "chain")
+        components = counted(self.n_components, "component")
+        return f"<posterior: {chains} of {counted(self.n_draws, 'draw')}, {components}>"
 
     @property
     def n_chains(self) -> int:

@@ -21,6 +21,7 @@ from ..inference.fit import Fit
 from ..inference_data import posterior_summary
 from ..plots.report_figures import MOST_NUMBERED
 from ..threads import one_thread_a_product
+from ..words import counted
 from . import pictures, tables
 from .advice import advice_on
 from .settings import Fact, fingerprint, priors_of, python_call, settings_of, versions
@@ -133,7 +134,7 @@ def _facts(comparison: Comparison) -> Iterator[Fact]:
     if data.labels is not None:
         yield Fact("True classes", str(len(data.labels[data.labels >= 0].unique())))
     if data.truth is not None:
-        yield Fact("Truth", f"known: {_count(data.truth.n_components, 'component')}")
+        yield Fact("Truth", f"known: {counted(data.truth.n_components, 'component')}")
     if comparison.held_out is not None:
         yield Fact("Held-out points", tables.number(comparison.held_out.n, "d"))
     fits = list(comparison.fits.values())
@@ -150,7 +151,7 @@ def _findings(comparison: Comparison) -> Iterator[str]:
     """What a reader should know who reads nothing else."""
     asked, done = len(comparison.table), len(comparison.fits)
     ended = "All" if asked == done else f"{done} of"
-    yield f"{ended} {_count(asked, 'method')} gave a fit."
+    yield f"{ended} {counted(asked, 'method')} gave a fit."
     table = comparison.table
     sound = table[tables.sound_fits(table)]
     held_out = sound["held_out_log_density"].dropna()
@@ -177,10 +178,6 @@ def _findings(comparison: Comparison) -> Iterator[str]:
 def _enumerated(names: tuple[str, ...], most: int = 20) -> str:
     left = len(names) - most
     return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
-
-
-def _count(n: int, noun: str) -> str:
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 # ---------------------------------------------------------------------- tables
@@ -223,7 +220,7 @@ def _summary(name: str, fit: Fit) -> Summary:
     assert posterior is not None
     frame = posterior_summary(posterior)
     shown = _worst(frame)
-    draws = _count(posterior.n_draws, "draw")
+    draws = counted(posterior.n_draws, "draw")
     if posterior.n_chains > 1:
         draws = f"{posterior.n_chains} chains of {draws}"
     table = tables.table_of(shown, tables.OF_PARAMETERS)
