@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -415,6 +415,13 @@ def test_the_number_of_transitions_of_a_warm_up(monkeypatch: pytest.MonkeyPatch)
 # ---------------------------------------------------------------------- a fit
 
 
+@pytest.fixture(scope="module")
+def whole() -> gp.Fit:
+    """One fit for all claims about it."""
+    return TestFit().fit()
+
+
+@pytest.mark.filterwarnings("ignore:nuts drew chains that disagree:gmm_pyro.FitWarning")
 class TestFit:
     x = gp.datasets.make_mixture(n=40, d=1, k=2, separation=5, seed=1).x
     model = MixtureModel(2, "diag")
@@ -423,14 +430,8 @@ class TestFit:
         few = {"n_chains": 2, "n_draws": 12, "n_warmup": 8, "n_starts": 2}
         return gp.fit(self.model, self.x, method="nuts", **{**few, **options})
 
-    @pytest.fixture(autouse=True)
-    def _few_draws_may_not_agree(self) -> Iterator[None]:
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", "nuts drew chains that disagree", FitWarning)
-            yield
-
-    def test_statistics(self) -> None:
-        statistics = self.fit().posterior.statistics
+    def test_statistics(self, whole: gp.Fit) -> None:
+        statistics = whole.posterior.statistics
         assert set(statistics) == STATISTICS
         assert all(value.shape == (2, 12) for value in statistics.values())
         assert statistics["diverging"].dtype == torch.bool
@@ -438,18 +439,18 @@ class TestFit:
         assert (statistics["acceptance_rate"] <= 1).all()
         assert (statistics["energy"] >= -statistics["lp"] - 20).all()
 
-    def test_lp_is_the_log_density_of_the_sites(self) -> None:
-        found = self.fit()
+    def test_lp_is_the_log_density_of_the_sites(self, whole: gp.Fit) -> None:
+        found = whole
         density = found.model.log_density(found.observations)
         sites = {name: value.flatten(0, 1) for name, value in found.posterior.draws.items()}
         with torch.no_grad():
             expected = density(density.unconstrain(sites), jacobian=False).view(2, 12)
         torch.testing.assert_close(found.posterior.statistics["lp"], expected)
 
-    def test_the_same_seed_is_the_same_sample(self) -> None:
-        one, same, other = (self.fit(seed=s).posterior.draws["means"] for s in (3, 3, 4))
-        assert one.equal(same)
-        assert not one.equal(other)
+    def test_the_same_seed_is_the_same_sample(self, whole: gp.Fit) -> None:
+        same, other = (self.fit(seed=s).posterior.draws["means"] for s in (whole.seed, 4))
+        assert whole.posterior.draws["means"].equal(same)
+        assert not whole.posterior.draws["means"].equal(other)
 
     def test_thinning_keeps_every_third_draw(self) -> None:
         whole, third = self.fit(n_draws=10), self.fit(n_draws=4, thin=3)
@@ -459,8 +460,11 @@ class TestFit:
     def test_the_options_reach_the_sampler(self) -> None:
         statistics = self.fit(max_tree_depth=1).posterior.statistics
         assert (statistics["tree_depth"] == 1).all()
-        small = self.fit(target_accept=0.99).posterior.statistics["step_size"][0, 0]
-        assert small < self.fit(target_accept=0.5).posterior.statistics["step_size"][0, 0]
+        small, large = (
+            self.fit(target_accept=rate, n_draws=2).posterior.statistics["step_size"][0, 0]
+            for rate in (0.99, 0.5)
+        )
+        assert small < large
 
     @pytest.mark.parametrize(
         ("option", "message"),
@@ -479,9 +483,9 @@ class TestFit:
 
     @pytest.mark.parametrize("transitions", [0, 5, 14])
     def test_an_interrupt_returns_what_there_is(
-        self, transitions: int, monkeypatch: pytest.MonkeyPatch
+        self, transitions: int, whole: gp.Fit, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        whole, left, transition = self.fit(), [transitions], NoUTurn.transition
+        left, transition = [transitions], NoUTurn.transition
 
         def stops(self: NoUTurn, start: Point) -> Transition:
             left[0] -= 1
@@ -534,11 +538,11 @@ def test_the_enumerated_engine_draws_from_the_posterior() -> None:
     x = TestFit.x
     model = MixtureModel(2, "diag", gp.ConjugatePriors())
     ours = gp.fit(model, x, "gibbs", n_chains=50, n_draws=200).posterior
+    # in the coordinates that a warm-up learns, three steps cross the posterior
+    few = {"n_chains": 2, "n_draws": 60, "n_warmup": 40, "max_tree_depth": 2}
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "nuts drew chains that disagree", FitWarning)
-        theirs = gp.fit(
-            model, x, "nuts", engine="enumerated", n_chains=2, n_draws=60, n_warmup=60
-        ).posterior
+        theirs = gp.fit(model, x, "nuts", engine="enumerated", **few).posterior
 
     def quantities(posterior: gp.Posterior) -> list[Tensor]:
         means, weights = posterior.draws["means"][..., 0], posterior.draws["weights"]
@@ -552,5 +556,8 @@ def test_the_enumerated_engine_draws_from_the_posterior() -> None:
         size = float(effective_sample_size(drawn).clamp(4, drawn.numel()))
         error = float(exact.std()) / math.sqrt(size)
         assert abs(float(drawn.mean() - exact.mean())) < bound * error
-        # the fourth moment of these is close to the normal one: a log sd has an error 1 / sqrt 2s
+        # the fourth moment of these is close to the normal one: a log sd has an error 1 / sqrt 2s,
+        # where draws that alternate about the mean have fewer independent squares than values
+        squares = effective_sample_size((drawn - exact.mean()).square())
+        size = min(size, float(squares.clamp_min(4)))
         assert abs(math.log(float(drawn.std() / exact.std()))) < bound / math.sqrt(2 * size)
