@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -285,27 +286,26 @@ def test_as_many_draws_as_asked_for(n_draws: int) -> None:
     assert found.posterior.draws["weights"].shape == (1, n_draws, 2)
 
 
+@cache
+def draws_of_means(engine: str, unit: float = 1.0) -> Tensor:
+    """Those of both components, in rising order, shape (draw, 2)."""
+    found = fit(unit * clusters(1).x, "diag", engine=engine)
+    return flat_draws(found)["means"].flatten(1).sort(1).values
+
+
 def test_engines_find_the_same_posterior() -> None:
     """Means within half a posterior deviation, deviations within a third."""
-    x = clusters(1).x
-    collapsed, enumerated = (
-        flat_draws(fit(x, "diag", engine=engine))["means"].flatten(1).sort(1).values
-        for engine in ("collapsed", "enumerated")
-    )
+    collapsed, enumerated = (draws_of_means(engine) for engine in ("collapsed", "enumerated"))
     deviation = collapsed.std(0)
     assert ((collapsed.mean(0) - enumerated.mean(0)).abs() < 0.5 * deviation).all()
     assert ((enumerated.std(0) / deviation - 1).abs() < 1 / 3).all()
 
 
-@pytest.mark.parametrize("engine", ["collapsed", "enumerated"])
 @pytest.mark.parametrize("unit", [1e-4, 1e4])
+@pytest.mark.parametrize("engine", ["collapsed", "enumerated"])
 def test_units_of_the_data_are_the_units_of_the_draws(engine: str, unit: float) -> None:
-    x = clusters(1).x
-    here, there = (
-        flat_draws(fit(data, "diag", engine=engine))["means"].flatten(1).std(0).sort().values
-        for data in (x, unit * x)
-    )
-    torch.testing.assert_close(there / unit, here, rtol=1 / 3, atol=0)
+    there = draws_of_means(engine, unit).std(0)
+    torch.testing.assert_close(there / unit, draws_of_means(engine).std(0), rtol=1 / 3, atol=0)
 
 
 # ---------------------------------------------------------------------- the structured guide
@@ -482,7 +482,7 @@ def hand_written(x: Tensor) -> None:
 )
 def test_guides_of_the_user_s_own(guide: Any) -> None:
     data = clusters(1)
-    found = fit(data.x, "diag", guide=guide, engine="enumerated", n_draws=5, max_steps=150)
+    found = fit(data.x, "diag", guide=guide, engine="enumerated", n_draws=5, max_steps=75)
     assert adjusted_rand(data.labels, found.mixture.predict(data.x)) == 1.0
     assert found.posterior.draws["means"].shape == (1, 5, 2, 1)
     assert found.history.isfinite().all()
@@ -496,7 +496,7 @@ def test_an_instance_of_a_guide() -> None:
     model = MixtureModel(2, "diag").specialise(data.x)
     guide = autoguide.AutoNormal(poutine.block(model, hide=["assignment"]), init_scale=0.05)
     found = gp.fit(
-        model, data.x, method="svi", guide=guide, engine="enumerated", n_draws=5, max_steps=100
+        model, data.x, method="svi", guide=guide, engine="enumerated", n_draws=5, max_steps=25
     )
     assert found.posterior.draws["scales"].shape == (1, 5, 2, 1)
     assert len(pyro.get_param_store()) == 0
@@ -550,7 +550,7 @@ def test_minibatches_find_the_same_answer() -> None:
 @STEP_LIMIT
 @pytest.mark.parametrize("option", [{"n_particles": 5}, {"batch_size": 20}], ids=str)
 def test_the_enumerated_engine_heeds_or_refuses_every_option(option: dict[str, int]) -> None:
-    x, common = clusters(1).x, {"engine": "enumerated", "max_steps": 50, "n_draws": 2}
+    x, common = clusters(1).x, {"engine": "enumerated", "max_steps": 5, "n_draws": 2}
     without = fit(x, "diag", **common)
     try:
         found = fit(x, "diag", **common, **option)
@@ -563,7 +563,7 @@ def test_the_enumerated_engine_heeds_or_refuses_every_option(option: dict[str, i
 @pytest.mark.parametrize("engine", ["collapsed", "enumerated"])
 def test_the_seed_decides_to_the_last_bit(engine: str) -> None:
     def run(seed: int) -> gp.Fit:
-        return fit(clusters(1).x, "diag", engine=engine, seed=seed, n_draws=10, max_steps=50)
+        return fit(clusters(1).x, "diag", engine=engine, seed=seed, n_draws=10, max_steps=25)
 
     one, same, other = run(5), run(5), run(6)
     for name, draws in one.posterior.draws.items():
