@@ -55,7 +55,7 @@ def gradients(density: LogDensity, vectors: Tensor) -> Tensor:
 # ---------------------------------------------------------------------- both engines
 
 
-@pytest.mark.parametrize("family", ["full", "tied", "diag", "tied_spherical"])
+@pytest.mark.parametrize("family", ["tied", "tied_spherical"])  # "full" with weights below
 def test_engines_reach_the_same_objective(family: str) -> None:
     x = clusters().x
     collapsed = fit(x, family)
