@@ -398,7 +398,7 @@ def test_a_mixture_that_is_given_is_the_only_start(random_parameters: Callable) 
 @pytest.mark.filterwarnings("ignore:em found a degenerate solution.* no point:gmm_pyro.FitWarning")
 def test_leaps_save_steps_and_end_at_plain_em_s_fixed_point(family: str) -> None:
     """Clusters that overlap so much that plain steps are small."""
-    x = gp.datasets.make_mixture(n=600, d=2, k=3, separation=1.2, seed=2).x
+    x = gp.datasets.make_mixture(n=400, d=2, k=3, separation=1.4, seed=2).x
     start = gp.fit(MixtureModel(3, family), x, "kmeans").mixture
     plain, leaping = (
         em(family, x, start=start, acceleration=a, max_steps=20_000) for a in (None, "squarem")
