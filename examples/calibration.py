@@ -16,8 +16,8 @@ torch.set_num_threads(1)  # for tensors as small as these, threads cost more tha
 prior = gp.ConjugatePriors(mean=0.0, mean_scale=2.0, dof=4.0, scale=1.0, spread=torch.ones(1))
 model = gp.MixtureModel(n_components=2, covariance="spherical", priors=prior)
 
-# %% Gibbs sampling: 500 data sets of 30 points, all of them in one batch
-exact = gp.calibration.simulation_based_calibration(model, "gibbs", n_points=30, n_datasets=500)
+# %% Gibbs sampling: 250 data sets of 30 points, all of them in one batch
+exact = gp.calibration.simulation_based_calibration(model, "gibbs", n_points=30, n_datasets=250)
 print(f"gibbs\n{exact.table.round(3)}\n")
 
 # %% Variational inference: the normal guide knows of no dependence, and is too narrow

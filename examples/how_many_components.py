@@ -22,7 +22,7 @@ with warnings.catch_warnings(record=True) as doubts:
     warnings.simplefilter("always", gp.FitWarning)
     for k in range(1, 7):
         model = gp.MixtureModel(k, covariance="tied", priors=priors)
-        fits[k] = gp.fit(model, data, method="gibbs", n_draws=250, thin=6, seed=0)
+        fits[k] = gp.fit(model, data, method="gibbs", n_draws=125, thin=10, seed=0)
         print(f"{k} components: R-hat {fits[k].diagnostics['r_hat']:.3f}")
 print("\n".join(str(doubt.message) for doubt in doubts) or "no fit warns")
 

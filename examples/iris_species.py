@@ -19,8 +19,8 @@ model = gp.MixtureModel(n_components=3, covariance="tied", priors=prior)
 
 # %% All methods, by the names that the registry has: one model, one prior
 options = {
-    "gibbs": {"n_draws": 500},
-    "nuts": {"n_draws": 60, "n_warmup": 100},  # of each of 16 chains
+    "gibbs": {"n_draws": 300},
+    "nuts": {"n_draws": 40, "n_warmup": 60},  # of each of 16 chains
 }
 comparison = gp.compare(model, data, list(gp.inference.METHODS), seed=0, options=options)
 table = comparison.table.assign(misplaced=lambda t: (data.n * (1 - t["accuracy"])).round())

@@ -26,7 +26,7 @@ priors = {
 found = {}
 for name, prior in priors.items():
     model = gp.MixtureModel(2, covariance="tied", priors=prior)
-    posterior = gp.fit(model, waiting, method="gibbs", n_draws=300, seed=0).posterior
+    posterior = gp.fit(model, waiting, method="gibbs", n_draws=200, seed=0).posterior
     posterior = posterior.relabel("ordered")  # by the mean: component 0 has the short waits
     sites = {site: draws.flatten(0, 1) for site, draws in posterior.draws.items()}
     found[name] = {
@@ -52,7 +52,7 @@ used = {}
 for concentration in (0.2, 1.0, 5.0):
     prior = gp.ConjugatePriors(concentration=concentration, mean_strength=0.2)
     model = gp.MixtureModel(6, covariance="tied", priors=prior)
-    options = {"n_draws": 200, "thin": 4, "keep_allocations": 200, "seed": 0}
+    options = {"n_draws": 150, "thin": 4, "keep_allocations": 150, "seed": 0}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", gp.FitWarning)
         fit = gp.fit(model, waiting, method="gibbs", **options)

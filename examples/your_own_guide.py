@@ -43,7 +43,7 @@ with pyro.get_param_store().scope():
     svi = SVI(model, guide, pyro.optim.ClippedAdam({"lr": 0.005}), elbo)
     for _ in range(150):
         svi.step(data.x)
-    bound = -sum(svi.evaluate_loss(data.x) for _ in range(100)) / 100
+    bound = -sum(svi.evaluate_loss(data.x) for _ in range(40)) / 40
 print(f"Pyro's SVI: ELBO {bound:.2f} nats")
 
 # %% The same guide in gp.fit, which leaves Pyro's store as it was
