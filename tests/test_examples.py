@@ -120,11 +120,11 @@ class TestEveryExample:
         assert f"draws {name}.png" in " ".join(says.split())
 
 
-def test_every_example_that_the_readme_names_exists() -> None:
+def test_the_readme_names_every_example_and_none_that_is_not_there() -> None:
     readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
     named = set(re.findall(r"examples/([\w.]+\w)", readme))
-    assert named
     assert named <= {path.name for path in FOLDER.iterdir()}
+    assert named >= {path.name for path in FOLDER.glob("*.py")}
 
 
 def test_a_notebook_has_no_file_and_keeps_its_picture_in_the_working_folder(
