@@ -107,7 +107,8 @@ def _cancels(
         float(torch.linalg.vector_norm(part, torch.inf))
         for part in (natural.quadratic, shift, parameters.factor)
     )
-    if size * (observations.d * (away + observations.d * wide)) ** 2 <= allowed:
+    across = observations.d * (away + observations.d * wide)
+    if size * across * across <= allowed:  # not ** 2, which raises where a product is infinite
         return False  # by far: no sum is larger than all of its terms at their largest
     deviation = family.scale_tril(parameters.factor, observations.d).square().sum(-1).sqrt()
     reach = family.square(shift.abs() + deviation)

@@ -637,3 +637,15 @@ def test_statistics_are_detached(random_parameters: Callable) -> None:
     observations = observe(np.asarray(normal(20, 2)))
     statistics = reduce(observations, theta_of(family, p, observations))
     assert not any(part.requires_grad for part in astuple_of(statistics))
+
+
+def test_parameters_out_of_range_are_no_error() -> None:
+    family = FAMILIES["full"]
+    x = torch.randn(20, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    huge = Parameters(
+        torch.zeros(1, 1, dtype=torch.float64),
+        torch.full((1, 1, 2), 1e200, dtype=torch.float64),
+        1e200 * torch.eye(2, dtype=torch.float64)[None, None],
+    )
+    observations = observe(x)
+    assert not reduce(observations, theta_of(family, huge, observations)).log_norm.isnan().any()
