@@ -111,7 +111,7 @@ class TestFiles:
         for name in ("posterior.nc", "labels.csv", "fit.json"):
             (tmp_path / name).touch()
         fit = gp.fit(gp.MixtureModel(2, "diag"), frame, "em")
-        with pytest.raises(FileExistsError, match="folder that is not empty"):
+        with pytest.raises(FileExistsError, match="the folder is not empty"):
             save_fit(fit, tmp_path)
         save_fit(fit, tmp_path, table_format="parquet", force=True)
         names = {path.name for path in tmp_path.iterdir()}
