@@ -37,7 +37,8 @@ class Status(Enum):
     STEP_LIMIT = "stopped at the step limit before it converged; raise max_steps or tolerance"
     DIVERGED = "diverged: the objective is no longer finite; the last finite state is kept"
     UNMIXED = (
-        "drew chains that disagree: the R-hat of the log density is above 1.05; raise n_warmup"
+        "drew chains that disagree: the largest R-hat, of log density, weights and means, is above "
+        "1.05; raise n_warmup"
     )
     INTERRUPTED = "interrupted; the best state so far is kept"
 
