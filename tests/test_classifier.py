@@ -77,6 +77,10 @@ def test_densities_samples_and_criteria_are_those_of_the_whole() -> None:
     np.testing.assert_allclose(ours.predict_proba(IRIS).sum(1), 1)
     with pytest.raises(ValueError, match="Invalid value for 'n_samples'"):
         ours.sample(0)
+    again = GaussianMixtureClassifier().fit(IRIS, NAMES)
+    assert not np.array_equal(again.sample(4)[0], again.sample(4)[0])
+    with pytest.raises(ValueError, match="inconsistent numbers of samples"):
+        ours.bic(IRIS, NAMES[:1])
     x, y = ours.sample(3000)
     assert ours.score(x, y) > 0.95
     np.testing.assert_allclose([np.mean(y == name) for name in ours.classes_], 1 / 3, atol=0.05)

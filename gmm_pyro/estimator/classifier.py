@@ -8,8 +8,8 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import logsumexp
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils import check_random_state
+from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
+from sklearn.utils import check_consistent_length, check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -54,7 +54,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OF_METHODS,
-        "n_components": [Interval(Integral, 1, None, closed="left"), dict],
+        "n_components": [Interval(Integral, 1, None, closed="left"), Mapping],
         "class_prior": ["array-like", None],
     }
 
@@ -91,6 +91,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
     # ------------------------------------------------------------------ fitting
 
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:  # noqa: N803
         """Fit a mixture to the points of every class.
 
@@ -100,9 +101,9 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
             sample_weight: n non-negative weights, or None; points of weight zero are left out.
 
         Raises:
-            ValueError: if the data or a parameter is not valid, or a class has too few points.
+            ValueError: if the data or a parameter is not valid, or a class has fewer points than
+                components.
         """
-        self._validate_params()
         x, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
         check_classification_targets(y)
         weight = _weight(sample_weight, len(x))
@@ -157,7 +158,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         """log p(class) + log p(x | class) in nats, shape (n, c)."""
         check_is_fitted(self)
         x = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        densities = [mixture._fitted_mixture().log_prob(x).numpy() for mixture in self.mixtures_]
+        densities = [mixture._mixture_in(x.dtype).log_prob(x).numpy() for mixture in self.mixtures_]
         with np.errstate(divide="ignore"):  # a class of prior probability zero
             return np.asarray(np.stack(densities, 1) + np.log(self.class_prior_))
 
@@ -190,7 +191,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         random = check_random_state(self.random_state)
         counts = random.multinomial(n_samples, self.class_prior_)
         drawn = [
-            mixture.sample(int(count))[0]
+            mixture._sample(int(count), random)[0]
             for mixture, count in zip(self.mixtures_, counts, strict=True)
             if count
         ]
@@ -216,6 +217,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         return {name: mixture.to_arviz() for name, mixture in pairs}
 
     def _log_likelihood(self, x: Any, y: Any) -> tuple[float, int]:
+        check_consistent_length(x, y)
         joint = self.predict_joint_log_proba(x)
         unknown = sorted(set(np.unique(y).tolist()) - set(self.classes_.tolist()))
         if unknown:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
-from sklearn.base import BaseEstimator, DensityMixin
+from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
@@ -90,6 +90,8 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         n_features_in_: number of features d.
         feature_names_in_: their names, if X had any.
         fit_: the whole result, a `gmm_pyro.Fit`, with the data and, if there is one, the posterior.
+            `fit_.diagnostics["problems"]` names degenerate components; EM does not warn of them
+            here, since scikit-learn does not.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -148,6 +150,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     # ------------------------------------------------------------------ fitting
 
+    @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
     def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Self:  # noqa: N803
         """Fit the mixture.
 
@@ -161,7 +164,6 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 not positive definite.
             KeyboardInterrupt: after an interrupt; the attributes hold the best state so far.
         """
-        self._validate_params()
         x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
         return self._fit(x, sample_weight)
 
@@ -217,45 +219,45 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _keep(self, result: Fit) -> None:
         """The attributes, from the result."""
-        mixture = result.mixture
-        family, factor = mixture.family, mixture.parameters.factor[0]
         total = result.observations.total_weight
         self.fit_ = result
-        self.weights_ = _numpy(mixture.weights)
-        self.means_ = _numpy(mixture.means)
-        self.covariances_ = _numpy(mixture.covariances)
-        self.precisions_ = _numpy(family.precisions(factor).to(mixture.means))
-        self.precisions_cholesky_ = _numpy(family.precision_cholesky(factor).to(mixture.means))
+        for name, value in _attributes(result.mixture).items():
+            setattr(self, name, value)
         self.converged_ = result.converged
         self.n_iter_ = result.steps
         self.lower_bound_ = result.objective / total
         self.lower_bounds_ = (result.history / total).tolist()
 
     def _warn(self, result: Fit) -> None:
-        if self.method == "em" and self.max_iter == 0:
-            return  # the start was all that was asked for
+        """Warn as scikit-learn does of EM, and as `gmm_pyro.fit` of other methods."""
+        if self.method == "em":
+            if not result.converged and self.max_iter > 0:
+                warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=5)
+            return
         if not result.converged:
-            said = f"{self.method} {result.status.message} (after {result.steps} steps)"
-            message = NOT_CONVERGED if self.method == "em" else said
-            warnings.warn(message, ConvergenceWarning, stacklevel=4)
+            message = f"{self.method} {result.status.message} (after {result.steps} steps)"
+            warnings.warn(message, ConvergenceWarning, stacklevel=5)
         problems = result.diagnostics["problems"]
         if problems:
             message = f"{self.method} found a degenerate solution: {'; '.join(problems)}"
-            warnings.warn(message, FitWarning, stacklevel=4)
+            warnings.warn(message, FitWarning, stacklevel=5)
 
     # ------------------------------------------------------------------ the fitted mixture
 
     def predict(self, X: Any) -> Array:  # noqa: N803
         """The most probable component of each point, shape (n,)."""
-        return _numpy(self._fitted_mixture().predict(self._points(X)))
+        mixture, x = self._at(X)
+        return _numpy(mixture.predict(x))
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Probability of each component at each point, shape (n, k)."""
-        return _numpy(self._fitted_mixture().responsibilities(self._points(X)))
+        mixture, x = self._at(X)
+        return _numpy(mixture.responsibilities(x))
 
     def score_samples(self, X: Any) -> Array:  # noqa: N803
         """Log density of each point in nats, shape (n,)."""
-        return _numpy(self._fitted_mixture().log_prob(self._points(X)))
+        mixture, x = self._at(X)
+        return _numpy(mixture.log_prob(x))
 
     def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
         """Mean log density of the points in nats; y is ignored."""
@@ -263,11 +265,13 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def bic(self, X: Any) -> float:  # noqa: N803
         """Bayesian information criterion; lower is better (Schwarz 1978)."""
-        return self._fitted_mixture().bic(self._points(X))
+        mixture, x = self._at(X)
+        return mixture.bic(x)
 
     def aic(self, X: Any) -> float:  # noqa: N803
         """Akaike information criterion; lower is better (Akaike 1974)."""
-        return self._fitted_mixture().aic(self._points(X))
+        mixture, x = self._at(X)
+        return mixture.aic(x)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
         """Points drawn from the mixture, and their components, in the components' order.
@@ -275,11 +279,13 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: if `n_samples` is less than one.
         """
-        mixture = self._fitted_mixture()
+        check_is_fitted(self)
         check_n_samples(n_samples)
-        random = check_random_state(self.random_state)
-        family, d = mixture.family, mixture.n_features
-        counts = random.multinomial(n_samples, self.weights_)
+        return self._sample(n_samples, check_random_state(self.random_state))
+
+    def _sample(self, n: int, random: np.random.RandomState) -> tuple[Array, Array]:
+        family, d = family_named(self.covariance_type), self.means_.shape[1]
+        counts = random.multinomial(n, self.weights_)
         covariances = [self.covariances_] * len(counts) if family.tied else self.covariances_
         matrices = len(family.event_shape(d)) == 2
         drawn = [  # as scikit-learn draws them, number by number
@@ -300,26 +306,64 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return self.fit_.to_arviz()
 
     def _n_parameters(self) -> int:
-        return self._fitted_mixture().n_parameters
-
-    def _fitted_mixture(self) -> GaussianMixture:
         check_is_fitted(self)
-        return self._mixture
+        return self._mixture.n_parameters
+
+    def _at(self, points: Any) -> tuple[GaussianMixture, Array]:
+        """The mixture, in the type that points and attributes have in common, and the points."""
+        check_is_fitted(self)
+        x: Array = validate_data(self, points, dtype=[np.float64, np.float32], reset=False)
+        return self._mixture_in(np.result_type(x, self.means_)), x
+
+    def _mixture_in(self, dtype: np.dtype[Any]) -> GaussianMixture:
+        mixture = self._mixture
+        names = mixture.feature_names
+        kind = torch.float32 if dtype == np.float32 else torch.float64
+        return GaussianMixture.from_parameters(
+            mixture.family, mixture.parameters, dtype=kind, feature_names=names
+        )
 
     @property
     def _mixture(self) -> GaussianMixture:
-        """The mixture that the attributes describe, which their owner may have changed."""
+        """The fit's mixture, or that of the attributes where their owner has changed them.
+
+        The fit's is exact, where the attributes of a fit in float32 are rounded.
+        """
+        if hasattr(self, "fit_") and all(
+            np.array_equal(getattr(self, name), value)
+            for name, value in _attributes(self.fit_.mixture).items()
+            if name in ("weights_", "means_", "precisions_cholesky_")
+        ):
+            return self.fit_.mixture
         return GaussianMixture(
             self.weights_,
-            torch.as_tensor(self.means_),
-            self.covariances_,
+            torch.as_tensor(np.asarray(self.means_, dtype=float)),
+            self._covariances_by_hand(),
             self.covariance_type,
             getattr(self, "feature_names_in_", None),
         )
 
-    def _points(self, x: Any) -> Array:
-        points: Array = validate_data(self, x, dtype=[np.float64, np.float32], reset=False)
-        return points
+    def _covariances_by_hand(self) -> Any:
+        """From the Cholesky factors of the precisions, as in scikit-learn, if they are there."""
+        if not hasattr(self, "precisions_cholesky_"):
+            return self.covariances_
+        family = family_named(self.covariance_type)
+        root = torch.as_tensor(np.asarray(self.precisions_cholesky_, dtype=float))
+        matrices = len(family.event_shape(self.means_.shape[1])) == 2
+        precisions = root @ root.mT if matrices else root.square()
+        return family.precisions(family.factorise(precisions))
+
+
+def _attributes(mixture: GaussianMixture) -> dict[str, Array]:
+    """The parameters of a mixture by scikit-learn's names."""
+    family, factor, like = mixture.family, mixture.parameters.factor[0], mixture.means
+    return {
+        "weights_": _numpy(mixture.weights),
+        "means_": _numpy(mixture.means),
+        "covariances_": _numpy(mixture.covariances),
+        "precisions_": _numpy(family.precisions(factor).to(like)),
+        "precisions_cholesky_": _numpy(family.precision_cholesky(factor).to(like)),
+    }
 
 
 def _numpy(tensor: torch.Tensor) -> Array:

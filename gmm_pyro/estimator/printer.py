@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from .recipe import Trial
 
@@ -15,23 +15,33 @@ class Printer:
     Attributes:
         verbose: 1 for the number of the step, 2 also for the change of the bound and the time.
         interval: steps between the lines.
+        begun: when the trial began.
+        printed: when its last line was printed.
     """
 
     verbose: int
     interval: int
-    since: dict[int, float] = field(default_factory=dict)
+    begun: float = 0.0
+    printed: float = 0.0
 
-    def __call__(self, trial: Trial) -> None:
+    def begin(self, trial: Trial) -> None:
+        """A line on a trial that begins."""
+        self.begun = self.printed = time.perf_counter()
+        print(f"Initialization {trial.number}")
+
+    def step(self, trial: Trial) -> None:
         """A line on a trial's last step, if it is time for one."""
         step = len(trial.bounds)
-        if step == 1:
-            print(f"Initialization {trial.number}")
-        now = time.perf_counter()
-        before = self.since.setdefault(trial.number, now)
-        if step % self.interval == 0:
-            more = f"\t time lapse {now - before:.5f}s\t ll change {trial.change:.5f}"
-            print(f"  Iteration {step}{more if self.verbose > 1 else ''}")
-            self.since[trial.number] = now
-        if trial.converged:
-            more = f" lower bound {trial.bounds[-1]:.5f}." if self.verbose > 1 else ""
-            print(f"Initialization {trial.number} converged.{more}")
+        if step % self.interval:
+            return
+        before, self.printed = self.printed, time.perf_counter()
+        more = f"\t time lapse {self.printed - before:.5f}s\t ll change {trial.change:.5f}"
+        print(f"  Iteration {step}{more if self.verbose > 1 else ''}")
+
+    def end(self, trial: Trial) -> None:
+        """A line on how a trial has ended."""
+        ended = f"Initialization {'converged' if trial.converged else 'did not converge'}."
+        if self.verbose > 1 and trial.bounds:
+            taken = time.perf_counter() - self.begun
+            ended += f" time lapse {taken:.5f}s\t lower bound {trial.bounds[-1]:.5f}."
+        print(ended)

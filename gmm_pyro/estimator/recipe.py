@@ -12,9 +12,8 @@ those that have converged are taken out.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 
@@ -32,7 +31,18 @@ ILL_DEFINED = (
 
 ROUNDING = torch.finfo(torch.float64).eps  # of squares, in units of each feature's variance
 
-Watch = Callable[["Trial"], None]
+
+class Watch(Protocol):
+    """What looks on while trials run, which then run one after the other."""
+
+    def begin(self, trial: Trial) -> None:
+        """A trial begins."""
+
+    def step(self, trial: Trial) -> None:
+        """It has taken a step."""
+
+    def end(self, trial: Trial) -> None:
+        """It has converged, or reached the limit."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,7 +53,7 @@ class RecipeOptions(Options):
         trials: where to begin: a batch of parameter sets.
         ridge: a variance that every M-step adds to all variances.
         bound: mean log-likelihood that the first step is compared with, in nats.
-        watch: called after every step of every trial.
+        watch: what looks on, or None.
     """
 
     trials: Parameters
@@ -85,11 +95,13 @@ def fit_recipe(task: Task) -> Outcome:
     count = len(options.trials.means)
     trials = [Trial(i, options.trials[[i]], options.bound) for i in range(count)]
     status = Status.STEP_LIMIT
+    batches = [[trial] for trial in trials] if options.watch else [trials]  # in order, for a reader
     try:
-        _run(task, trials)
+        for batch in batches:
+            _run(task, batch)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
-    best = _best(trials)
+    best = _best(trials) if options.max_steps else trials[-1]  # without steps, the last start
     if best.converged:
         status = Status.CONVERGED
     last = best.bounds[-1] if best.bounds else -math.inf
@@ -109,7 +121,10 @@ def _run(task: Task, trials: list[Trial]) -> None:
     """Steps of all trials that have not converged, until none is left or the limit is reached."""
     options: RecipeOptions = task.options
     observations, running = task.observations, trials
-    theta = theta_of(task.model.family, options.trials, observations)
+    starts = options.trials[[trial.number for trial in trials]]
+    theta = theta_of(task.model.family, starts, observations)
+    if options.watch is not None:
+        options.watch.begin(trials[0])
     for _ in range(options.max_steps):
         theta, bounds = _step(task, theta)
         for i, trial in enumerate(running):
@@ -117,12 +132,14 @@ def _run(task: Task, trials: list[Trial]) -> None:
             trial.bounds.append(bounds[i])
             trial.converged = abs(trial.change) < options.tolerance
             if options.watch is not None:
-                options.watch(trial)
+                options.watch.step(trial)
         left = [i for i, trial in enumerate(running) if not trial.converged]
         if not left:
-            return
+            break
         if len(left) < len(running):
             running, theta = [running[i] for i in left], theta[left]
+    if options.watch is not None:
+        options.watch.end(trials[0])
 
 
 def _step(task: Task, theta: Theta) -> tuple[Theta, list[float]]:
