@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
+    from rich.console import Console
     from rich.table import Table
 
     from .mixture import GaussianMixture
@@ -64,6 +65,16 @@ OF_POSTERIORS = (
 )
 
 
+def plain_console() -> Console:
+    """The terminal, which prints words as they are.
+
+    Names of columns and files may look like rich's markup, as "width [/s]" does.
+    """
+    from rich.console import Console
+
+    return Console(highlight=False, markup=False, emoji=False)
+
+
 def terminal_table(table: pd.DataFrame, width: int, columns: tuple[Column, ...] = COLUMNS) -> Table:
     """A comparison's table, as many of the columns as fit into so many characters."""
     return _ruled(columns_that_fit(table, width, columns), words=("method", "status"))
@@ -106,13 +117,15 @@ def _ruled(cells: Mapping[str, list[str]], words: Sequence[str] = ()) -> Table:
     """Cells by header as a table, numbers at the right of their columns and words at the left."""
     from rich import box
     from rich.table import Table
+    from rich.text import Text
 
     padding = (0, GAP - 1, 0, 0)  # the box puts one more blank between columns
     result = Table(box=box.SIMPLE_HEAD, padding=padding, pad_edge=False, show_edge=False)
     for header in cells:
-        result.add_column(header, justify="left" if header in words else "right", no_wrap=True)
+        justify: Literal["left", "right"] = "left" if header in words else "right"
+        result.add_column(Text(header), justify=justify, no_wrap=True)
     for row in zip(*cells.values(), strict=True):
-        result.add_row(*row)
+        result.add_row(*map(Text, row))
     return result
 
 

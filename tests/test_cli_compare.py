@@ -74,6 +74,11 @@ class TestCompare:
         assert "column 'label' is taken for the true classes\n" in done.err
         assert done.out.startswith("points: 1000 points, 1 feature; 2 components")
 
+    def test_a_name_that_looks_like_markup_is_a_name(self, run, flowers, tmp_path) -> None:
+        flowers.rename(tmp_path / "run[b].csv")
+        done = run("compare", "--data", "run[b].csv", "--components", 3, "--methods", "kmeans")
+        assert done.out.startswith("run[b]: 150 points")
+
     def test_another_seed_is_another_draw(self, run, tmp_path) -> None:
         for data in ("bimodal", "bimodal:1"):
             run("compare", "--data", data, "--methods", "kmeans", "--out", data.replace(":", ""))

@@ -94,6 +94,15 @@ class TestFit:
         assert "warning: em stopped at the step limit before it converged; raise" in done.err
         assert "em: step limit, 1 step, " in done.out
 
+    def test_names_that_look_like_markup_are_names(self, run, points, tmp_path) -> None:
+        table = points[["width", "height"]].rename(columns={"width": "w [/s]", "height": "h [cm]"})
+        table.to_csv(tmp_path / "run[b].csv", index=False)
+        done = run("fit", "run[b].csv", "--components", 3, *EM)
+        assert done.code == 0
+        lines = done.out.splitlines()
+        assert lines[0].startswith("run[b]: 300 points")
+        assert lines[3].endswith("mean w [/s]  mean h [cm]")
+
     def test_a_second_fit_needs_force(self, run, tmp_path) -> None:
         assert run("fit", "bimodal", *EM).code == 0
         before = (tmp_path / "fit" / "fit.json").read_text()

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from gmm_pyro.mixture import GaussianMixture
-from gmm_pyro.terminal import columns_that_fit, components_that_fit
+from gmm_pyro.terminal import columns_that_fit, components_that_fit, mixture_table, plain_console
 
 TABLE = pd.DataFrame(
     {
@@ -76,3 +76,15 @@ def test_features_without_room_are_left_out_and_a_mark_says_so(width: int, last:
     assert list(columns)[-1] == last
     widths = [max(map(len, [header, *cells])) + 2 for header, cells in columns.items()]
     assert sum(widths) <= width
+
+
+def test_names_are_printed_as_they_are_even_if_they_look_like_markup(monkeypatch, capsys) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    names = ["length [cm]", "w [/s] :key:"]
+    mixture = GaussianMixture([1.0], [[1.0, 2.0]], torch.ones(1, 2), "diag", names)
+    console = plain_console()
+    console.print("run[/a] :key:")
+    console.print(mixture_table(mixture, [3], 80))
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "run[/a] :key:"
+    assert lines[1].endswith("mean length [cm]  mean w [/s] :key:")

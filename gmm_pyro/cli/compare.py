@@ -107,11 +107,9 @@ def _save(comparison: Comparison, told: CompareArguments) -> list[Path]:
 
 
 def _print_table(comparison: Comparison, model: MixtureModel) -> None:
-    from rich.console import Console
+    from ..terminal import OF_POSTERIORS, plain_console, terminal_table
 
-    from ..terminal import OF_POSTERIORS, terminal_table
-
-    console, data = Console(highlight=False), comparison.dataset
+    console, data = plain_console(), comparison.dataset
     size = f"{counted(data.n, 'point')}, {counted(data.d, 'feature')}"
     shape = f"{counted(model.n_components, 'component')}, {model.family.name} covariances"
     console.print(f"{data.name}: {size}; {shape}\n", soft_wrap=True)

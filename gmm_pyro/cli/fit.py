@@ -164,11 +164,9 @@ def _print(result: Fit, content: FileContent, files: list[Path], told: FitArgume
     if told.json:
         print_json({**facts, "out": told.out, "files": [file.as_posix() for file in files]})
         return
-    from rich.console import Console
+    from ..terminal import mixture_table, plain_console
 
-    from ..terminal import mixture_table
-
-    console, data = Console(highlight=False), content.dataset
+    console, data = plain_console(), content.dataset
     size = f"{counted(data.n, 'point')}, {counted(data.d, 'feature')}"
     shape = (
         f"{counted(result.mixture.n_components, 'component')}, {facts['covariance']} covariances"

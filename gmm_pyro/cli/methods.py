@@ -102,8 +102,8 @@ def _table(*headers: str) -> Table:
 
 
 def _print(*parts: Any) -> None:
-    from rich.console import Console
+    from ..terminal import plain_console
 
-    console = Console(highlight=False, markup=False)
+    console = plain_console()
     for part in parts:
         console.print(part)
