@@ -31,7 +31,7 @@ DATA, MODEL = three_clusters(), MixtureModel(3)
 NUMBERS = [name for name in COLUMNS if name not in WORDS]
 OF_POSTERIORS = [
     *("posterior_mean_error", "posterior_sd_ratio", "coverage", "r_hat", "ess", "ess_per_second"),
-    *("elpd_loo", "elpd_standard_error", "k_hat"),
+    *("elpd_loo", "elpd_standard_error", "elpd_worst_k", "k_hat"),
 ]
 WITHOUT_TRUTH = ["weight_error", "mean_error", "covariance_error", "kl_to_truth"]
 

@@ -71,6 +71,7 @@ def posterior_scores(
         "ess_per_second": convergence.ess_bulk / fit.seconds,
         "elpd_loo": elpd.elpd,
         "elpd_standard_error": elpd.se,
+        "elpd_worst_k": elpd.worst_k,
         "k_hat": fit.k_hat,
     }
     if reference is not None and reference.posterior is not None and reference is not fit:

@@ -64,8 +64,9 @@ class Comparison:
             mean of standard deviation / that of the reference; `coverage`, the share of the true
             numbers that lie in their central 90 % intervals; `r_hat`, the largest, `ess`, the
             smallest effective number of draws (with the log-likelihood among the quantities);
-            `elpd_loo` of all points by leave-one-out, in nats; and `k_hat`, the Pareto k-hat of
-            approximations, which are not to be trusted above 0.7.
+            `elpd_loo` of all points by leave-one-out, in nats, which is not reliable where
+            `elpd_worst_k`, the largest Pareto k-hat of a point, is above 0.7; and `k_hat`, the
+            Pareto k-hat of approximations, which are not to be trusted above 0.7.
         fits: the fits that were made, by name.
         dataset: the data that were fitted.
         held_out: other data of the same kind, or None.

@@ -22,7 +22,7 @@ COLUMNS = (
     *("ari", "nmi", "accuracy"),
     *("weight_error", "mean_error", "covariance_error", "kl_to_truth", "kl_standard_error"),
     *("posterior_mean_error", "posterior_sd_ratio", "coverage", "r_hat", "ess", "ess_per_second"),
-    *("elpd_loo", "elpd_standard_error", "k_hat"),
+    *("elpd_loo", "elpd_standard_error", "elpd_worst_k", "k_hat"),
 )
 WORDS = ("method", "engine", "status")
 COUNTS = ("steps", "n_parameters")
