@@ -127,7 +127,7 @@ def python_call(comparison: Comparison) -> str | None:
     name = " ".join(data.name.split())
     words = [f'{model.n_components}, covariance="{model.family.name}"']
     lines = ["import gmm_pyro as gp", ""]
-    lines += [f"data = ...  # {name}: {data.n} x {data.d}, fingerprint {fingerprint(data)}"]
+    lines += [f"data = ...  # {name}: {_points(comparison)}"]
     if model.priors is not None:
         lines += [f"priors = ...  # {type(model.priors).__name__}, as under the settings"]
         words += ["priors=priors"]
@@ -140,6 +140,15 @@ def python_call(comparison: Comparison) -> str | None:
     methods = list(request.methods)
     lines += [f"comparison = gp.compare(model, data, {methods!r}, {', '.join(given)})"]
     return "\n".join([*lines, 'comparison.report("report.html")'])
+
+
+def _points(comparison: Comparison) -> str:
+    """What the data were that `compare` was given, of which held-out points may be a part."""
+    data, held_out = comparison.dataset, comparison.held_out
+    known = f"fingerprint {fingerprint(data)}"
+    if held_out is None or data.truth is not None:  # others are drawn from a truth
+        return f"{data.n} x {data.d}, {known}"
+    return f"all {data.n + held_out.n} x {data.d}, held-out ones too; the fitted have {known}"
 
 
 def versions() -> list[Fact]:
