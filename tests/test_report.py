@@ -22,12 +22,15 @@ from gmm_pyro.comparison import Comparison, compare, density_distances
 from gmm_pyro.datasets import Dataset, make_mixture
 from gmm_pyro.inference.fit import fit
 from gmm_pyro.inference.task import Status
-from gmm_pyro.inference_data import posterior_summary
+from gmm_pyro.inference_data import elpd_loo, posterior_summary
 from gmm_pyro.mixture import GaussianMixture
 from gmm_pyro.model import MixtureModel
+from gmm_pyro.posterior import Posterior
 from gmm_pyro.priors import Priors
 from gmm_pyro.report import html_of, tables
+from gmm_pyro.report import page as page_module
 from gmm_pyro.report.advice import advice_on
+from gmm_pyro.report.settings import fingerprint, python_call
 from pages import Outline
 
 DATA = make_mixture(n=90, k=2, d=2, separation=4.0, seed=3)
@@ -117,8 +120,49 @@ class TestPage:
         assert "gp.compare(model, data, ['kmeans', 'em', 'svi', 'gibbs'], seed=0" in text
         assert "'max_steps': 1" in text
 
+    def test_the_meaning_of_every_parameter_column_is_there(self, page) -> None:
+        assert {f"means-parameters-{c.name}" for c in tables.OF_PARAMETERS} <= set(page.ids)
+
+    def test_a_column_that_only_a_later_table_has_is_explained(
+        self, comparison, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def summary(posterior: Posterior) -> pd.DataFrame:
+            found = posterior_summary(posterior)
+            return found.assign(r_hat=np.nan) if posterior.independent else found
+
+        monkeypatch.setattr(page_module, "posterior_summary", summary)
+        page = Outline(html_of(comparison))
+        assert "R-hat" not in page.named("table-posterior-1").text
+        assert "R-hat" in page.named("table-posterior-2").text
+        assert set(page.references()) <= set(page.ids)
+
     def test_no_picture_is_left_with_pyplot(self, page) -> None:
         assert plt.get_fignums() == []
+
+
+class TestCall:
+    def test_points_held_out_are_among_the_data(self) -> None:
+        data = Dataset(DATA.x, None, None, "mine", DATA.feature_names)
+        found = compare(MixtureModel(2), data, ["kmeans"], test_size=30)
+        call = python_call(found)
+        assert (
+            f"# mine: all 90 x 2, held-out ones too; the fitted have {fingerprint_of(found)}"
+            in call
+        )
+        assert "# mine: 60" not in call
+
+    def test_all_points_are_fitted_where_others_are_drawn(self, comparison) -> None:
+        words = f"{DATA.n} x 2, {fingerprint_of(comparison)}"
+        assert f": {words}" in python_call(comparison)
+
+    def test_facts_are_about_the_fitted_points(self, page) -> None:
+        text = page.all("dl")[0].text
+        assert "Fitted points" in text
+        assert "(SHA-256 of the fitted points)" in text
+
+
+def fingerprint_of(comparison: Comparison) -> str:
+    return f"fingerprint {fingerprint(comparison.dataset)}"
 
 
 class TestHardData:
@@ -195,14 +239,41 @@ class TestAdvice:
 
     @pytest.mark.parametrize(
         ("status", "words"),
-        [
-            (Status.DIVERGED, "Lower rate"),
-            (Status.INTERRUPTED, "Run it again"),
-            (Status.UNMIXED, "Raise n_warmup"),
-        ],
+        [(Status.DIVERGED, "Lower rate"), (Status.INTERRUPTED, "Run it again")],
     )
     def test_every_status_has_a_remedy(self, comparison, status: Status, words: str) -> None:
         assert words in self.facts(self.with_fit(comparison, "svi", status=status), "svi")
+
+    def test_chains_that_disagree(self, comparison) -> None:
+        changes = {"status": Status.UNMIXED, "diagnostics": {"r_hat": 1.234, "problems": []}}
+        facts = self.facts(self.with_fit(comparison, "gibbs", **changes), "gibbs")
+        assert "of log density, weights and means, is above 1.05. It is 1.234." in facts
+        assert "Raise n_warmup (it was 20)" in facts
+
+    def test_influential_points(self, comparison) -> None:
+        table = comparison.table.copy()
+        assert table.loc["gibbs", "elpd_worst_k"] == elpd_loo(comparison.fits["gibbs"]).worst_k
+        table["elpd_worst_k"] = 0.6
+        assert "influential" not in self.facts(replace(comparison, table=table), "gibbs")
+        table["elpd_worst_k"] = 0.8
+        facts = self.facts(replace(comparison, table=table), "gibbs")
+        assert "k-hat up to 0.80, above 0.7: such points are influential" in facts
+        assert "K-fold" in facts
+
+    @pytest.mark.parametrize("name", ["kmeans", "em", "svi", "gibbs"])
+    def test_a_floor_is_advised_where_it_binds(self, comparison, name: str) -> None:
+        problems = ["the covariance of component 0 is singular: it is small"]
+        diagnostics = {**comparison.fits[name].diagnostics, "problems": problems}
+        facts = self.facts(self.with_fit(comparison, name, diagnostics=diagnostics), name)
+        assert ("raise covariance_floor" in facts) == (name in ("kmeans", "em"))
+        assert ("scales keep away from zero" in facts) == (name in ("svi", "gibbs"))
+
+    def test_a_floor_is_not_advised_for_gradient(self, comparison) -> None:
+        diagnostics = {"problems": ["the covariance of component 0 is singular"]}
+        changes = {"method": "gradient", "diagnostics": diagnostics}
+        facts = self.facts(self.with_fit(comparison, "em", **changes), "em")
+        assert "covariance_floor" not in facts
+        assert "gradient has none" in facts
 
     def test_a_poor_approximation(self, comparison) -> None:
         table = comparison.table.copy()
@@ -257,6 +328,64 @@ class TestTables:
         assert found == [False, True, False]
         statuses = ["converged", "diverged", "converged; degenerate: component 0 holds no point"]
         assert tables.sound_fits(pd.DataFrame({"status": statuses})) == [True, False, False]
+
+    def posteriors(self, **columns) -> pd.DataFrame:
+        """Rows of three posteriors, sound ones where nothing else is said."""
+        sound = {"status": "converged", "r_hat": 1.0, "k_hat": np.nan, "elpd_worst_k": 0.3}
+        return pd.DataFrame({**sound, **columns}, index=["gibbs", "nuts", "laplace"])
+
+    def test_an_interrupted_fit_is_not_the_best(self) -> None:
+        found = self.posteriors(status=["interrupted", "converged", "not run: interrupted"])
+        assert tables.sound_fits(found) == [False, True, False]
+
+    def test_chains_apart_are_not_the_best_whatever_their_status(self) -> None:
+        found = self.posteriors(r_hat=[1.06, 1.04, np.nan])
+        assert tables.sound_posteriors(found) == [False, True, True]
+
+    def test_independent_draws_are_not_ranked_as_chains(self) -> None:
+        found = tables.ranked_posteriors(self.posteriors(), {"laplace"}, None)
+        for column in ("r_hat", "ess", "ess_per_second"):
+            assert found[column] == [True, True, False]
+        assert found["elpd_loo"] == [True, True, True]
+
+    def test_an_elpd_with_influential_points_is_not_the_best(self) -> None:
+        table = self.posteriors(elpd_worst_k=[0.71, 0.7, np.inf])
+        assert tables.ranked_posteriors(table, (), None)["elpd_loo"] == [False, True, False]
+
+    @pytest.mark.parametrize(
+        ("changes", "sound"),
+        [
+            ({}, True),
+            ({"r_hat": [1.06, 1.0, 1.0]}, False),
+            ({"status": ["unmixed", "converged", "converged"]}, False),
+            ({"status": ["step limit", "converged", "converged"]}, False),
+        ],
+    )
+    def test_nearness_counts_to_a_sound_reference_only(self, changes, sound: bool) -> None:  # noqa: FBT001
+        table = self.posteriors(**changes)
+        found = tables.ranked_posteriors(table, (), "gibbs")
+        for column in ("posterior_mean_error", "posterior_sd_ratio"):
+            assert found[column][1:] == [sound, sound]
+        assert found["elpd_loo"][1:] == [True, True]
+        assert not tables.is_sound_reference(table.drop("gibbs"), "gibbs")
+
+    def test_an_r_hat_below_one_is_no_better_than_one(self) -> None:
+        (column,) = (c for c in tables.OF_POSTERIORS if c.name == "r_hat")
+        assert self.marked(column, [0.999, 1.0004, 1.003]) == [True, True, False]
+        assert self.marked(column, [0.999, 1.0]) == [False, False]
+
+    def test_the_page_ranks_chains_apart_from_independent_draws(self, comparison) -> None:
+        table = comparison.table.copy()
+        table.loc[["svi", "gibbs"], "k_hat"] = np.nan
+        table.loc[["svi", "gibbs"], "r_hat"] = [1.0, 1.02]
+        table.loc["gibbs", "status"] = "converged"
+        fits = {**comparison.fits, "nuts": comparison.fits["gibbs"]}
+        table.loc["nuts"] = table.loc["gibbs"]
+        table.loc["nuts", "r_hat"] = 1.01
+        page = Outline(html_of(replace(comparison, table=table, fits=fits)))
+        text = page.named("table-draws").text
+        assert "★1.010" in text
+        assert "★1.000" not in text
 
     def test_a_column_without_numbers_is_left_out(self, page) -> None:
         assert "means-fits-ari" in page.ids

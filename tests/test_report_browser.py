@@ -219,6 +219,13 @@ class TestMeanings:
         page.mouse.move(1, 1)
         assert not tip.is_visible()
 
+    def test_a_column_without_words_has_no_tip(self, opened) -> None:
+        page = opened(anew=True)  # which must stay silent
+        page.evaluate("document.getElementById('means-fits-bic').remove()")
+        header(page, "BIC").focus()
+        assert not page.locator("#tip").is_visible()
+        page.reload()
+
     def test_a_description_goes_with_every_column(self, opened) -> None:
         page = opened()
         described = page.locator(f"{FITS} thead button[aria-describedby]")

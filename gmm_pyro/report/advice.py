@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..inference.fit import Fit
+from ..inference.fit import METHODS, Fit
+from ..inference.sampling import MIXED
 from ..inference.task import Status
 from .tables import UNTRUSTED
 
@@ -43,6 +44,12 @@ PROBLEMS = (  # words in a sentence of the diagnosis, and what to do
         "all points are in one component",
         "The data may have one cluster only; else raise n_starts, or give a start.",
     ),
+)
+SINGULAR_ANYWAY = (  # of methods that the floor binds at their starts only
+    "is singular",
+    "Take a prior whose scales keep away from zero (map has priors, gradient has none), or fewer "
+    "components, or a family with fewer parameters, as 'diag' or 'tied'. Repeated rows in the data "
+    "do this, too.",
 )
 FAILURES = (  # words in an error, and what to do
     (
@@ -114,7 +121,8 @@ def _status(fit: Fit) -> Iterator[tuple[str, str]]:
         )
     elif fit.status is Status.UNMIXED:
         yield (
-            "Its chains disagree: the R-hat of the log density is above 1.05.",
+            "Its chains disagree: the largest R-hat, of log density, weights and means, is above "
+            f"{MIXED}. It is {fit.diagnostics['r_hat']:.3f}.",
             f"Raise n_warmup (it was {getattr(options, 'n_warmup', 'less')}) and n_draws. Chains "
             "that stay apart may have found different modes: try fewer components, or stronger "
             "priors.",
@@ -124,9 +132,11 @@ def _status(fit: Fit) -> Iterator[tuple[str, str]]:
 
 
 def _problems(fit: Fit) -> Iterator[tuple[str, str]]:
+    floored = METHODS[fit.method].priors is None and fit.method != "gradient"
+    known = PROBLEMS if floored else (SINGULAR_ANYWAY, *PROBLEMS)
     for problem in fit.diagnostics["problems"]:
         default = "Try fewer components, another start or another seed."
-        remedies = [remedy for words, remedy in PROBLEMS if words in problem]
+        remedies = [remedy for words, remedy in known if words in problem]
         yield f"Its solution is degenerate: {_ended(problem)}", (*remedies, default)[0]
 
 
@@ -140,6 +150,13 @@ def _draws(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
             f"Its Pareto k-hat is {row['k_hat']:.2f}, above {UNTRUSTED}: the approximation misses "
             "too much of the posterior for its means and intervals to be trusted.",
             _better_than(fit),
+        )
+    if row["elpd_worst_k"] > UNTRUSTED:
+        yield (
+            f"Its leave-one-out has points with a Pareto k-hat up to {row['elpd_worst_k']:.2f}, "
+            f"above {UNTRUSTED}: such points are influential, and its ELPD is not reliable.",
+            "Look at those points; compare by K-fold or held-out points instead, or take a model "
+            "that fits them.",
         )
     if not posterior.independent:
         yield from _chains(fit, row)

@@ -22,7 +22,7 @@ from ..inference_data import posterior_summary
 from ..plots.report_figures import MOST_NUMBERED
 from ..threads import one_thread_a_product
 from ..words import counted
-from . import pictures, tables
+from . import matrices, pictures, tables
 from .advice import advice_on
 from .settings import Fact, fingerprint, priors_of, python_call, settings_of, versions
 
@@ -89,8 +89,9 @@ def html_of(comparison: Comparison, command: str | None = None) -> str:
         thinned=pictures.thinned(comparison.dataset).n,
         densities=pictures.density_pictures(comparison),
         objectives=pictures.objective_pictures(comparison),
-        labels_agree=tables.matrix_of(comparison.label_agreement()) if agree else None,
-        distances=tables.matrix_of(comparison.density_distances()) if agree else None,
+        labels_agree=matrices.matrix_of(comparison.label_agreement()) if agree else None,
+        distances=matrices.matrix_of(comparison.density_distances()) if agree else None,
+        parameters=tables.OF_PARAMETERS,
         summaries=[_summary(name, fit) for name, fit in comparison.fits.items() if fit.posterior],
         settings=[settings_of(name, fit) for name, fit in comparison.fits.items()],
         priors=priors_of(comparison),
@@ -129,7 +130,7 @@ def _is_numbered(fit: Fit) -> bool:
 def _facts(comparison: Comparison) -> Iterator[Fact]:
     data, request = comparison.dataset, comparison.request
     yield Fact("Data", data.name)
-    yield Fact("Points", tables.number(data.n, "d"))
+    yield Fact("Fitted points", tables.number(data.n, "d"))
     yield Fact(f"Features ({data.d})", _enumerated(data.feature_names), long=data.d > 3)
     if data.labels is not None:
         yield Fact("True classes", str(len(data.labels[data.labels >= 0].unique())))
@@ -144,7 +145,7 @@ def _facts(comparison: Comparison) -> Iterator[Fact]:
         yield Fact("Covariances", model.family.name)
     if request is not None:
         yield Fact("Seed", str(request.seed))
-    yield Fact("Fingerprint", f"{fingerprint(data)} (SHA-256 of the points)")
+    yield Fact("Fingerprint", f"{fingerprint(data)} (SHA-256 of the fitted points)")
 
 
 def _findings(comparison: Comparison) -> Iterator[str]:
@@ -169,8 +170,8 @@ def _findings(comparison: Comparison) -> Iterator[str]:
         words = f"is {high} for every method" if high == low else words
         yield f"The adjusted Rand index of clusters against true classes {words}."
     if comparison.reference is not None and done > 1:
-        mixed = comparison.fits[comparison.reference].converged
-        doubt = "" if mixed else ", which is in doubt itself: see the warnings"
+        sound_one = tables.is_sound_reference(table, comparison.reference)
+        doubt = "" if sound_one else ", which is in doubt itself: see the warnings"
         words = f"{comparison.reference}, an exact sampler{doubt}"
         yield f"Posteriors are held against that of {words}."
 
@@ -192,8 +193,14 @@ def _posteriors(comparison: Comparison) -> tables.Table | None:
     drawn = comparison.table[comparison.table["ess"].notna()]
     if drawn.empty:
         return None
-    sound = tables.sound_posteriors(drawn)
-    return tables.table_of(drawn.drop(columns="status"), tables.OF_POSTERIORS, sound)
+    posteriors = {name: fit.posterior for name, fit in comparison.fits.items()}
+    independent = {name for name, found in posteriors.items() if found and found.independent}
+    return tables.table_of(
+        drawn.drop(columns="status"),
+        tables.OF_POSTERIORS,
+        tables.sound_posteriors(drawn),
+        tables.ranked_posteriors(drawn, independent, comparison.reference),
+    )
 
 
 @dataclass(frozen=True)

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from ..inference.sampling import MIXED
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DASH = "–"  # where there is no number
-SHADES = 10  # of a matrix, from the least to the most
-UNSOUND = ("degenerate", "diverged")  # in a status: such a fit is never the best
+UNSOUND = ("degenerate", "diverged", "interrupted")  # in a status: such a fit is never the best
 UNTRUSTED = 0.7  # Pareto k-hat, above which an approximation is not to be trusted
+OF_CHAINS = ("r_hat", "ess", "ess_per_second")  # columns in which independent draws are good anyway
+AGAINST_REFERENCE = ("posterior_mean_error", "posterior_sd_ratio")
 
 
 def lowest(value: float) -> float:
@@ -24,6 +28,11 @@ def lowest(value: float) -> float:
 def highest(value: float) -> float:
     """How bad a number is of which higher ones are better."""
     return -value
+
+
+def down_to_one(value: float) -> float:
+    """How bad an R-hat is, as it is shown: one below 1 is chance, and no better than 1."""
+    return max(1.0, round(float(value), 3))
 
 
 def nearest_one(value: float) -> float:
@@ -132,7 +141,7 @@ OF_POSTERIORS = (
     Column(
         "r_hat", "R-hat",
         "Largest R-hat of a parameter: how far chains disagree. 1 is best; above 1.01, run longer.",
-        ".3f", lowest,
+        ".3f", down_to_one,
     ),
     Column(
         "ess", "ESS",
@@ -149,6 +158,10 @@ OF_POSTERIORS = (
         "better.", ".1f", highest,
     ),
     Column("elpd_standard_error", "± s.e.", "Standard error of ELPD, in nats.", ".1f"),
+    Column(
+        "elpd_worst_k", "k of ELPD",
+        "Largest Pareto k-hat of a point left out. Above 0.7 ELPD is not reliable.", ".2f",
+    ),
     Column(
         "k_hat", "k-hat",
         "Pareto k-hat of an approximation. Lower is better; above 0.7 its means and intervals are "
@@ -213,7 +226,10 @@ class Table:
 
 
 def table_of(
-    frame: pd.DataFrame, columns: Sequence[Column], sound: Sequence[bool] | None = None
+    frame: pd.DataFrame,
+    columns: Sequence[Column],
+    sound: Sequence[bool] | None = None,
+    ranked: Mapping[str, Sequence[bool]] = MappingProxyType({}),
 ) -> Table:
     """The columns that have numbers, with the best ones marked.
 
@@ -221,11 +237,12 @@ def table_of(
         frame: one row a method or parameter; a column `status` is shown as words.
         columns: what there is to show, in its order.
         sound: which rows can be the best; all, if None.
+        ranked: which ones can be in single columns, by name, where that is not the same.
     """
     sound = [True] * len(frame) if sound is None else sound
     shown = tuple(column for column in columns if frame[column.name].notna().any())
     words = [str(status) for status in frame["status"]] if "status" in frame else None
-    cells = [_cells(column, frame[column.name], sound) for column in shown]
+    cells = [_cells(c, frame[c.name], ranked.get(c.name, sound)) for c in shown]
     rows = [
         Row(
             name=str(name),
@@ -249,14 +266,43 @@ def heart(status: str) -> str:
 
 
 def sound_fits(table: pd.DataFrame) -> list[bool]:
-    """Which fits of a comparison can be the best: no degenerate nor diverged ones."""
+    """Which fits of a comparison can be the best: neither degenerate, diverged nor interrupted."""
     return [not any(word in str(status) for word in UNSOUND) for status in table["status"]]
 
 
 def sound_posteriors(table: pd.DataFrame) -> list[bool]:
     """Which posteriors can be the best: also no unmixed chains, nor approximations far off."""
-    rows = zip(sound_fits(table), table["status"], table["k_hat"], strict=True)
-    return [fit and "unmixed" not in status and not k > UNTRUSTED for fit, status, k in rows]
+    rows = zip(sound_fits(table), table["status"], table["r_hat"], table["k_hat"], strict=True)
+    return [
+        fit and "unmixed" not in status and not r_hat > MIXED and not k > UNTRUSTED
+        for fit, status, r_hat, k in rows
+    ]
+
+
+def is_sound_reference(table: pd.DataFrame, name: str | None) -> bool:
+    """Whether the posteriors of a comparison can be ranked by how near they are to this one's."""
+    row = table[table.index == name]
+    return any(sound_posteriors(row)) and all(row["status"] == "converged")
+
+
+def ranked_posteriors(
+    table: pd.DataFrame, independent: Collection[str], reference: str | None
+) -> dict[str, list[bool]]:
+    """Which posteriors can be the best in the columns where not every sound one can.
+
+    Args:
+        table: of a comparison, or its rows with draws.
+        independent: names of the rows whose draws are independent, which says nothing of them.
+        reference: name of the row that the others are held against, or None.
+    """
+    rows = list(zip(table.index, sound_posteriors(table), table["elpd_worst_k"], strict=True))
+    chains = [right and name not in independent for name, right, _ in rows]
+    comparable = is_sound_reference(table, reference)
+    return {
+        **dict.fromkeys(OF_CHAINS, chains),
+        **dict.fromkeys(AGAINST_REFERENCE, [right and comparable for _, right, _ in rows]),
+        "elpd_loo": [right and not k > UNTRUSTED for _, right, k in rows],
+    }
 
 
 def _cells(column: Column, values: pd.Series[float], sound: Sequence[bool]) -> list[Cell]:
@@ -264,25 +310,25 @@ def _cells(column: Column, values: pd.Series[float], sound: Sequence[bool]) -> l
     texts = [DASH if value is None else number(value, column.form) for value in numbers]
     best = _best(column, numbers, texts, sound)
     return [
-        Cell(text, "" if value is None else repr(float(value)), best=text == best and right)
+        Cell(text, "" if value is None else repr(float(value)), best=text in best and right)
         for text, value, right in zip(texts, numbers, sound, strict=True)
     ]
 
 
 def _best(
     column: Column, numbers: Sequence[float | None], texts: Sequence[str], sound: Sequence[bool]
-) -> str | None:
-    """What the best number looks like; None if there is no choice, as far as can be seen."""
+) -> set[str]:
+    """What the best numbers look like; empty if there is no choice, as far as can be seen."""
     if column.badness is None:
-        return None
+        return set()
     ranked = [
         (column.badness(value), text)
         for value, text, right in zip(numbers, texts, sound, strict=True)
         if value is not None and right
     ]
-    if len({text for _, text in ranked}) < 2:
-        return None
-    return min(ranked)[1]
+    least = min((badness for badness, _ in ranked), default=None)
+    best = {text for badness, text in ranked if badness == least}
+    return best if {text for _, text in ranked} - best else set()
 
 
 def number(value: float, form: str = ".3f") -> str:
@@ -302,40 +348,3 @@ def number(value: float, form: str = ".3f") -> str:
 
 def _grouped(form: str) -> str:
     return form if form.endswith("g") else f",{form}"
-
-
-# ---------------------------------------------------------------------- matrices
-
-
-@dataclass(frozen=True)
-class Shaded:
-    """One number of a matrix, and how dark its cell is, from 0 to `SHADES`."""
-
-    text: str
-    shade: int
-
-
-@dataclass(frozen=True)
-class Matrix:
-    """A square of numbers about pairs of methods.
-
-    Attributes:
-        names: of the methods.
-        rows: numbers, in the order of the names.
-    """
-
-    names: tuple[str, ...]
-    rows: tuple[tuple[Shaded, ...], ...]
-
-
-def matrix_of(frame: pd.DataFrame) -> Matrix:
-    """A square frame of numbers of which 0 and 1 are the lightest and the darkest."""
-    rows = tuple(
-        tuple(Shaded(number(value, ".3f"), _shade(value)) for value in row)
-        for row in frame.to_numpy().tolist()
-    )
-    return Matrix(tuple(map(str, frame.index)), rows)
-
-
-def _shade(value: float) -> int:
-    return round(SHADES * min(1.0, max(0.0, value)))

@@ -45,6 +45,7 @@ function sort(button) {
 
 function show(button) {
   const words = document.getElementById(button.getAttribute("aria-describedby"));
+  if (!words) return;
   described = button;
   tip.textContent = words.textContent;
   tip.hidden = false;
