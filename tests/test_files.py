@@ -81,6 +81,14 @@ class TestFilesOfOtherPrograms:
         (note,) = read_dataset(tmp_path / "iris.csv").notes
         assert note == "the first row holds numbers, so columns are called x0, x1, …"
 
+    def test_text_without_a_header_keeps_its_first_row_beside_words(self, tmp_path) -> None:
+        table = pd.DataFrame(self.x).assign(species="setosa")
+        table.to_csv(tmp_path / "iris.csv", header=False, index=False)
+        self.check(tmp_path / "iris.csv", ["x0", "x1", "x2", "x3"])
+        content = read_dataset(tmp_path / "iris.csv")
+        assert content.left_out == {"x4": "not numeric"}
+        assert content.notes == ("the first row holds numbers, so columns are called x0, x1, …",)
+
     def test_text_with_blanks_as_numpy_writes_it(self, tmp_path) -> None:
         np.savetxt(tmp_path / "iris.txt", self.x)
         self.check(tmp_path / "iris.txt", ["x0", "x1", "x2", "x3"])
@@ -172,6 +180,20 @@ DIALECTS = {
     "  1.5  2\n 30   4 \n": (" ", ".", False),
     'a "b c"\n1 2\n': (" ", ".", True),
     "1,5;2\n3;4\n": (";", ",", False),
+    "5.1,3.5,setosa\n4.9,3.0,setosa\n": (",", ".", False),
+    "setosa 5.1\nsetosa 4.9\n": (" ", ".", False),
+    "1.0,,3.0\n4.0,5.0,6.0\n": (",", ".", False),
+    "1.0,NA,3.0\n4.0,5.0,6.0\n": (",", ".", False),
+    "1.0,2.0,a\nNA,?,b\n3.0,,c\n": (",", ".", False),
+    "NA,NA\n1,2\n": (",", ".", False),
+    "1,5;x\n2,5;y\n": (";", ",", False),
+    "a,kind\n,x\n2,y\n": (",", ".", True),
+    "kind,group\nx,u\ny,v\n": (",", ".", True),
+    '"a" "b"\n"1" 1.5 2\n"2" 3 4\n': (" ", ".", True),
+    ",0,1\n0,5.1,3.5\n1,4.9,3.0\n": (",", ".", True),
+    ",0,1,label\n0,5.1,3.5,a\n1,4.9,3.0,b\n": (",", ".", True),
+    ",0,x\nu,1,y\nv,1,x\n": (",", ".", False),
+    "0,1,label\n5.1,3.5,0\n4.9,3.0,1\n": (",", ".", True),
     "": (",", ".", True),
 }
 

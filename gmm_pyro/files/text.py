@@ -7,7 +7,7 @@ import io
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO, Literal
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -17,6 +17,10 @@ SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars", " ": 
 HEAD = 1 << 16  # bytes that the format is guessed from
 ROWS = 30  # rows among them
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?$")
+MISSING = frozenset(  # what pandas takes for a missing value, and "?" of the UCI repository
+    ("", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN")
+    + ("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null")
+)
 DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?$")
 
 
@@ -100,9 +104,44 @@ def dialect_of(head: str, *, whole: bool = True) -> Dialect:
     return Dialect(
         separator,
         decimal,
-        header=not (rows and all(_is_number(cell, decimal) for cell in rows[0])),
+        header=_has_header(rows, decimal),
         row_names=len(rows) > 1 and len(rows[1]) == len(rows[0]) + 1,
     )
+
+
+def _has_header(rows: list[list[str]], decimal: str) -> bool:
+    """Whether the first row names columns: no column has a number there, and numbers below.
+
+    What pandas writes of an array, whose columns are called 0, 1, 2, …, is a header also.
+    """
+    if not rows:
+        return True
+    first, *others = ([_kind(cell.strip(), decimal) for cell in row] for row in rows)
+    if "word" not in first:
+        return first[0] == "missing" and _counts(rows[0])
+    lacking = len(others[0]) - len(first) if others else 0  # row names have no word in it
+    below = [
+        {row[place + lacking] for row in others if place + lacking < len(row)}
+        for place in range(len(first))
+    ]
+    numeric = ["number" in kinds and "word" not in kinds for kinds in below]
+    above = {kind for kind, numbers in zip(first, numeric, strict=True) if numbers}
+    if "number" not in above:
+        return True
+    index = first[0] == "missing" and numeric[0]
+    return (index or "word" in above) and _counts(rows[0])
+
+
+def _counts(cells: list[str]) -> bool:
+    """Whether the numbers among the cells count from 0."""
+    numbers = [cell.strip() for cell in cells if _kind(cell.strip(), ".") == "number"]
+    return len(numbers) > 0 and numbers == [str(i) for i in range(len(numbers))]
+
+
+def _kind(cell: str, decimal: str) -> Literal["number", "missing", "word"]:
+    if cell in MISSING:
+        return "missing"
+    return "number" if _is_number(cell, decimal) else "word"
 
 
 def _decimal(cells: list[str], separator: str) -> str:
