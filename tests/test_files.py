@@ -75,6 +75,13 @@ class TestFilesOfOtherPrograms:
             "numbers have decimal commas",
         )
 
+    def test_one_column_with_decimal_commas(self, tmp_path) -> None:
+        table = pd.DataFrame({"length": self.x[:, 0]})
+        table.to_csv(tmp_path / "iris.csv", sep=";", decimal=",", index=False)
+        content = read_dataset(tmp_path / "iris.csv")
+        assert torch.equal(content.dataset.x[:, 0], iris().x[:, 0])
+        assert content.notes == ("numbers have decimal commas",)
+
     def test_text_without_a_header_as_numpy_writes_it(self, tmp_path) -> None:
         np.savetxt(tmp_path / "iris.csv", self.x, delimiter=",")
         self.check(tmp_path / "iris.csv", ["x0", "x1", "x2", "x3"])
@@ -194,6 +201,12 @@ DIALECTS = {
     ",0,1,label\n0,5.1,3.5,a\n1,4.9,3.0,b\n": (",", ".", True),
     ",0,x\nu,1,y\nv,1,x\n": (",", ".", False),
     "0,1,label\n5.1,3.5,0\n4.9,3.0,1\n": (",", ".", True),
+    "value\n1,5\n2,5\n3,5\n": ("\t", ",", True),
+    "value\r\n1,5\r\n2\r\n-3,5e1\r\n": ("\t", ",", True),
+    'value\n"1,5"\n"2,5"\n': ("\t", ",", True),
+    'value\n"1",5\n"2",7\n': (",", ".", True),
+    "value\na,5\nb,7\n": (",", ".", True),
+    "value\n1,5.5\n2,7.5\n": (",", ".", True),
     "": (",", ".", True),
 }
 

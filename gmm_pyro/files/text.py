@@ -98,7 +98,10 @@ def dialect_of(head: str, *, whole: bool = True) -> Dialect:
         (',', False)
     """
     tables = {separator: _rows(head, separator, whole=whole) for separator in SEPARATORS}
-    separator = next((name for name, rows in tables.items() if _is_table(rows)), ",")
+    found = next((name for name, rows in tables.items() if _is_table(rows)), None)
+    if found is None and _is_column_with_decimal_commas(head, tables[","], whole=whole):
+        return Dialect("\t", ",", header=True, row_names=False)
+    separator = found or ","
     rows = tables[separator]
     decimal = _decimal([cell.strip() for row in rows for cell in row], separator)
     return Dialect(
@@ -169,6 +172,21 @@ def _is_table(rows: list[list[str]]) -> bool:
         return False
     (width,) = widths
     return len(rows[0]) in (width, width - 1)
+
+
+def _is_column_with_decimal_commas(head: str, by_commas: list[list[str]], *, whole: bool) -> bool:
+    """Whether a header of one field stands over numbers with decimal commas, and only those.
+
+    Lines count as they are written: R quotes row names, which are no whole parts of numbers.
+    """
+    lines = [line.strip() for line in head.splitlines() if line.strip()]
+    cells = [
+        line[1:-1] if re.fullmatch('"[^"]*"', line) else line
+        for line in (lines if whole else lines[:-1])[1:ROWS]
+    ]
+    one_field = len(by_commas) > 1 and len(by_commas[0]) == 1
+    numbers = all(_kind(cell, ",") != "word" for cell in cells)
+    return one_field and numbers and _decimal(cells, "\t") == ","
 
 
 def _is_number(cell: str, decimal: str) -> bool:
