@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -127,6 +128,28 @@ class TestOutput:
         assert text == "gmm-pyro compare --methods 'kmeans, em' --report --out 'a b'"
         run("compare", "--methods", "kmeans", "--out", "a b", "--force")
         assert not (tmp_path / "a b" / "report.html").exists()
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+    def test_without_its_report_nothing_is_written(self, run, monkeypatch, tmp_path, error) -> None:
+        def fail(_: Comparison, path: Path, *, command: str) -> Path:
+            path.write_text(command)
+            raise error
+
+        monkeypatch.setattr(Comparison, "report", fail)
+        options = ["compare", "--methods", "kmeans", "--report", "--out"]
+        done = run(*options, "new")
+        interrupted = isinstance(error, KeyboardInterrupt)
+        said = "interrupted; nothing is written" if interrupted else "No space .*: new/report.html"
+        assert done.code == (130 if interrupted else 2)
+        assert re.search(f"gmm-pyro: {said}\n", done.err)
+        assert list(tmp_path.iterdir()) == []
+
+        (tmp_path / "old").mkdir()
+        for name in ("comparison.csv", "report.html"):
+            (tmp_path / "old" / name).write_text("old")
+        run(*options, "old", "--force")
+        left = {path.name: path.read_text() for path in (tmp_path / "old").iterdir()}
+        assert left == {"comparison.csv": "old", "report.html": "old"}
 
     def test_a_failure_leaves_no_folder(self, run, monkeypatch, tmp_path) -> None:
         def fail(*_: object, **__: object) -> None:

@@ -90,11 +90,17 @@ def compare(told: CompareArguments) -> None:
 
 def _save(comparison: Comparison, told: CompareArguments) -> list[Path]:
     """Write everything; a report of an earlier comparison does not stay beside this one."""
+    from ..placing import whole_file
+
+    report = told.out / REPORT
     try:
-        files = comparison.save(told.out, posteriors=told.save_posteriors)
-        report = told.out / REPORT
         if told.report:
-            return [*files, comparison.report(report, command=command_line())]
+            # the report, which takes longest, comes first: without it nothing is in its place
+            with whole_file(report) as partial:
+                comparison.report(partial, command=command_line())
+                files = comparison.save(told.out, posteriors=told.save_posteriors)
+            return [*files, report]
+        files = comparison.save(told.out, posteriors=told.save_posteriors)
         report.unlink(missing_ok=True)
     except BaseException:
         with contextlib.suppress(OSError):  # it holds something
