@@ -6,6 +6,7 @@ import json
 import signal
 import subprocess
 import sys
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from io import StringIO
@@ -20,7 +21,7 @@ from tqdm import tqdm
 
 from gmm_pyro import GaussianMixture, datasets
 from gmm_pyro.inference import METHODS, Method
-from gmm_pyro.inference.task import Outcome, Status, Task
+from gmm_pyro.inference.task import FitWarning, Outcome, Status, Task
 
 EM = ["--tolerance", "1e-4", "--starts", "2"]  # enough for clusters that are apart
 
@@ -143,6 +144,23 @@ class TestEndings:
             with pytest.raises(error):
                 run("fit", "bimodal", "--method", "own")
         assert list(tmp_path.iterdir()) == []
+
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, ZeroDivisionError])
+    def test_warnings_are_said_before_what_ends_the_program(
+        self, run, monkeypatch, capsys, error
+    ) -> None:
+        def end(_: Task) -> Outcome:
+            warnings.warn("start 3 went astray", FitWarning, stacklevel=1)
+            raise error
+
+        self.add(monkeypatch, end)
+        if error is KeyboardInterrupt:
+            told = run("fit", "bimodal", "--method", "own").err
+        else:
+            with pytest.raises(error):
+                run("fit", "bimodal", "--method", "own")
+            told = capsys.readouterr().err
+        assert "warning: start 3 went astray\n" in told
 
     def test_ctrl_c_in_a_sampler_keeps_the_draws_that_there_are(
         self, run, monkeypatch, tmp_path

@@ -32,19 +32,23 @@ def print_json(document: Mapping[str, Any]) -> None:
 
 @contextmanager
 def fit_warnings_said() -> Iterator[None]:
-    """Warnings of fits as lines on standard error."""
+    """Warnings of fits as lines on standard error, even if the block ends in an exception."""
     from ..inference.task import FitWarning
 
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", FitWarning)
-        yield
-    for warning in caught:
-        if issubclass(warning.category, FitWarning):
+    caught: list[warnings.WarningMessage] = []
+    try:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always", FitWarning)
+            yield
+    finally:
+        fits = [warning for warning in caught if issubclass(warning.category, FitWarning)]
+        for warning in fits:
             say(f"warning: {warning.message}")
-        else:
-            warnings.warn_explicit(
-                warning.message, warning.category, warning.filename, warning.lineno
-            )
+        for warning in caught:
+            if warning not in fits:
+                warnings.warn_explicit(
+                    warning.message, warning.category, warning.filename, warning.lineno
+                )
 
 
 def deliver(table: pd.DataFrame, out: str, *, as_json: bool) -> None:
