@@ -7,21 +7,22 @@ import io
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import pandas as pd
 
+Kind: TypeAlias = Literal["number", "missing", "word"]  # of a field
 # in order of trust
 SEPARATORS = {"\t": "tabs", ";": "semicolons", ",": "commas", "|": "bars", " ": "blanks"}
 HEAD = 1 << 16  # bytes that the format is guessed from
 ROWS = 30  # rows among them
 DECIMAL_COMMA = re.compile(r"[+-]?\d+,\d+([eE][+-]?\d+)?$")
+DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?$")
 MISSING = frozenset(  # what pandas takes for a missing value, and "?" of the UCI repository
     ("", "?", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN")
     + ("<NA>", "N/A", "NA", "NULL", "NaN", "None", "n/a", "nan", "null")
 )
-DECIMAL_POINT = re.compile(r"[+-]?\d*\.\d+([eE][+-]?\d+)?$")
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def dialect_of(head: str, *, whole: bool = True) -> Dialect:
     return Dialect(
         separator,
         decimal,
-        header=_has_header(rows, decimal),
+        header=not rows or _has_header(rows, decimal),
         row_names=len(rows) > 1 and len(rows[1]) == len(rows[0]) + 1,
     )
 
@@ -117,22 +118,20 @@ def _has_header(rows: list[list[str]], decimal: str) -> bool:
 
     What pandas writes of an array, whose columns are called 0, 1, 2, …, is a header also.
     """
-    if not rows:
-        return True
-    first, *others = ([_kind(cell.strip(), decimal) for cell in row] for row in rows)
+    first, *others = (_kinds(row, decimal) for row in rows)
+    counts = _counts(rows[0])
     if "word" not in first:
-        return first[0] == "missing" and _counts(rows[0])
-    lacking = len(others[0]) - len(first) if others else 0  # row names have no word in it
-    below = [
-        {row[place + lacking] for row in others if place + lacking < len(row)}
-        for place in range(len(first))
-    ]
-    numeric = ["number" in kinds and "word" not in kinds for kinds in below]
-    above = {kind for kind, numbers in zip(first, numeric, strict=True) if numbers}
-    if "number" not in above:
+        return first[0] == "missing" and counts
+    if others and len(others[0]) > len(first):  # row names have no word in it
         return True
-    index = first[0] == "missing" and numeric[0]
-    return (index or "word" in above) and _counts(rows[0])
+    over = [kind if _is_numeric(others, place) else None for place, kind in enumerate(first)]
+    return "number" not in over or (counts and (over[0] == "missing" or "word" in over))
+
+
+def _is_numeric(rows: list[list[Kind]], place: int) -> bool:
+    """Whether a column holds numbers and no words."""
+    kinds = {row[place] for row in rows if place < len(row)}
+    return "number" in kinds and "word" not in kinds
 
 
 def _counts(cells: list[str]) -> bool:
@@ -141,7 +140,11 @@ def _counts(cells: list[str]) -> bool:
     return len(numbers) > 0 and numbers == [str(i) for i in range(len(numbers))]
 
 
-def _kind(cell: str, decimal: str) -> Literal["number", "missing", "word"]:
+def _kinds(cells: list[str], decimal: str) -> list[Kind]:
+    return [_kind(cell.strip(), decimal) for cell in cells]
+
+
+def _kind(cell: str, decimal: str) -> Kind:
     if cell in MISSING:
         return "missing"
     return "number" if _is_number(cell, decimal) else "word"
