@@ -148,7 +148,7 @@ def _points(comparison: Comparison) -> str:
     known = f"fingerprint {fingerprint(data)}"
     if held_out is None or data.truth is not None:  # others are drawn from a truth
         return f"{data.n} x {data.d}, {known}"
-    return f"all {data.n + held_out.n} x {data.d}, held-out ones too; the fitted have {known}"
+    return f"{data.n + held_out.n} x {data.d}, fitted and held out; the fitted have {known}"
 
 
 def versions() -> list[Fact]:
