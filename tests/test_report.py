@@ -146,8 +146,7 @@ class TestCall:
         found = compare(MixtureModel(2), data, ["kmeans"], test_size=30)
         call = python_call(found)
         assert (
-            f"# mine: 90 x 2, fitted and held out; the fitted have {fingerprint_of(found)}"
-            in call
+            f"# mine: 90 x 2, fitted and held out; the fitted have {fingerprint_of(found)}" in call
         )
         assert "# mine: 60" not in call
 
