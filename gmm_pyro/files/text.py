@@ -116,16 +116,16 @@ def dialect_of(head: str, *, whole: bool = True) -> Dialect:
 def _has_header(rows: list[list[str]], decimal: str) -> bool:
     """Whether the first row names columns: no column has a number there, and numbers below.
 
-    What pandas writes of an array, whose columns are called 0, 1, 2, …, is a header also.
+    Beside a word, whole numbers that differ are names too, as years are. So are the numbers that
+    pandas gives the columns of an array: 0, 1, 2, …
     """
     first, *others = (_kinds(row, decimal) for row in rows)
-    counts = _counts(rows[0])
     if "word" not in first:
-        return first[0] == "missing" and counts
+        return first[0] == "missing" and _counts(rows[0])
     if others and len(others[0]) > len(first):  # row names have no word in it
         return True
-    over = [kind if _is_numeric(others, place) else None for place, kind in enumerate(first)]
-    return "number" not in over or (counts and (over[0] == "missing" or "word" in over))
+    over = {kind for place, kind in enumerate(first) if _is_numeric(others, place)}
+    return "number" not in over or _could_be_names(rows[0], decimal)
 
 
 def _is_numeric(rows: list[list[Kind]], place: int) -> bool:
@@ -136,8 +136,18 @@ def _is_numeric(rows: list[list[Kind]], place: int) -> bool:
 
 def _counts(cells: list[str]) -> bool:
     """Whether the numbers among the cells count from 0."""
-    numbers = [cell.strip() for cell in cells if _kind(cell.strip(), ".") == "number"]
+    numbers = _numbers(cells, ".")
     return len(numbers) > 0 and numbers == [str(i) for i in range(len(numbers))]
+
+
+def _could_be_names(cells: list[str], decimal: str) -> bool:
+    """Whether the numbers among the cells are whole, and differ."""
+    numbers = _numbers(cells, decimal)
+    return len(set(numbers)) == len(numbers) and all(map(str.isdecimal, numbers))
+
+
+def _numbers(cells: list[str], decimal: str) -> list[str]:
+    return [cell.strip() for cell in cells if _kind(cell.strip(), decimal) == "number"]
 
 
 def _kinds(cells: list[str], decimal: str) -> list[Kind]:
