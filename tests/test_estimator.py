@@ -402,6 +402,21 @@ def test_an_interrupt_leaves_the_best_so_far(monkeypatch: pytest.MonkeyPatch) ->
     assert np.isfinite(model.score(clusters()))
 
 
+def test_an_interrupt_after_one_start_has_converged_is_no_convergence(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(line: str) -> None:
+        if line == "Initialization 1":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.print", interrupted)
+    model = PyroGaussianMixture(3, verbose=1, n_init=2, random_state=0)
+    with pytest.raises(KeyboardInterrupt):
+        model.fit(clusters())
+    assert not model.converged_
+    assert np.isfinite(model.score(clusters()))
+
+
 def test_no_convergence_is_said() -> None:
     with pytest.warns(ConvergenceWarning, match="did not converge"):
         PyroGaussianMixture(3, max_iter=1, random_state=0).fit(clusters())

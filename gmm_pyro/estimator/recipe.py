@@ -72,6 +72,7 @@ class Trial:
     Attributes:
         number: place among the starts.
         parameters: a batch of one parameter set, after the last M-step.
+        before: what the first bound is compared with, in nats.
         bounds: mean log-likelihood before the M-step of every step, in nats.
         converged: whether the last two bounds are close enough.
     """
@@ -94,22 +95,21 @@ def fit_recipe(task: Task) -> Outcome:
     total = task.observations.total_weight
     count = len(options.trials.means)
     trials = [Trial(i, options.trials[[i]], options.bound) for i in range(count)]
-    status = Status.STEP_LIMIT
+    interrupted = False
     batches = [[trial] for trial in trials] if options.watch else [trials]  # in order, for a reader
     try:
         for batch in batches:
             _run(task, batch)
     except KeyboardInterrupt:
-        status = Status.INTERRUPTED
+        interrupted = True
     best = _best(trials) if options.max_steps else trials[-1]  # without steps, the last start
-    if best.converged:
-        status = Status.CONVERGED
+    ended = Status.CONVERGED if best.converged else Status.STEP_LIMIT
     last = best.bounds[-1] if best.bounds else -math.inf
     return Outcome(
         parameters=best.parameters,
         objective=last * total,
         history=[bound * total for bound in best.bounds],
-        status=status,
+        status=Status.INTERRUPTED if interrupted else ended,
         steps=len(best.bounds),
     )
 
