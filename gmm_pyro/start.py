@@ -59,15 +59,19 @@ def fitted_k_means(
         **arguments: others of KMeans.
     """
     estimator = clustering().KMeans(n_clusters, **arguments)
-    limit = 1 if len(x) <= FEW else None
-    with _thread_pools().limit(limits=limit, user_api="openmp"):
+    with _own_threads().limit(limits=1 if len(x) <= FEW else None):
         return estimator.fit(x, sample_weight=sample_weight)
 
 
 @functools.lru_cache(maxsize=1)
-def _thread_pools() -> ThreadpoolController:
-    """The libraries that have threads; looking for them takes milliseconds."""
-    return ThreadpoolController()
+def _own_threads() -> ThreadpoolController:
+    """The OpenMP library in scikit-learn's wheel, if it has one; torch's must not be touched.
+
+    Looking for it takes milliseconds.
+    """
+    libraries = ThreadpoolController()
+    paths = [library.filepath for library in libraries.lib_controllers]
+    return libraries.select(filepath=[path for path in paths if "scikit_learn.libs" in path])
 
 
 def k_means_plus_plus(
