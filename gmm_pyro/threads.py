@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from queue import Empty, SimpleQueue
-from threading import Lock
+from threading import Lock, current_thread, main_thread
 from typing import TypeVar
 
 import torch
@@ -31,8 +31,9 @@ def one_thread_a_product() -> Iterator[None]:
     """Run torch single-threaded in this block, and keep its threads for `map_in_threads`."""
     with _lock:
         before = torch.get_num_threads()
-        if before == 1 and _running and not _available.get():
-            before = max(_running)  # a thread that starts beside a block inherits its 1
+        if before == 1 and not _available.get() and current_thread() is not main_thread():
+            # A thread that starts beside a block inherits its 1.
+            before = max(_running) if _running else _of_a_new_thread()
         _running.append(before)
     token = _available.set(_available.get() or before)
     torch.set_num_threads(1)
@@ -43,6 +44,12 @@ def one_thread_a_product() -> Iterator[None]:
         _available.reset(token)
         with _lock:
             _running.remove(before)
+
+
+def _of_a_new_thread() -> int:
+    """The number of threads that torch gives to a thread that starts now: the process's."""
+    with ThreadPoolExecutor(1) as fresh:
+        return fresh.submit(torch.get_num_threads).result()
 
 
 def map_in_threads(

@@ -10,6 +10,7 @@ import contextlib
 import random
 import subprocess
 import sys
+import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -26,6 +27,7 @@ from tqdm import tqdm
 
 import gmm_pyro as gp
 from gmm_pyro import MixtureModel
+from gmm_pyro.threads import one_thread_a_product
 
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "kmeans": ("kmeans", {}),
@@ -275,6 +277,27 @@ def test_fits_in_threads_leave_no_trace(run: str, unusual: dict[str, Any]) -> No
         threads = list(pool.map(lambda _: (fit(run), torch.get_num_threads())[1], range(4)))
     unchanged(unusual)
     assert set(threads) == {2}
+
+
+def test_a_thread_that_started_beside_a_fit_gets_the_process_s_number(
+    unusual: dict[str, Any],
+) -> None:
+    del unusual
+    started, ended = threading.Event(), threading.Event()
+
+    def beside() -> list[int]:
+        numbers = [torch.get_num_threads()]  # which torch keeps for this thread
+        started.set()
+        assert ended.wait(10)
+        fit("em")
+        return [*numbers, torch.get_num_threads()]
+
+    with ThreadPoolExecutor(1) as pool:
+        with one_thread_a_product():
+            numbers = pool.submit(beside)
+            assert started.wait(10)
+        ended.set()
+        assert numbers.result() == [1, 2]
 
 
 def test_a_fit_inside_of_a_program_of_pyro_s(unusual: dict[str, Any]) -> None:
