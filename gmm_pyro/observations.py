@@ -322,13 +322,21 @@ def _as_weights(sample_weight: Any, points: Tensor) -> Float[Tensor, "n"]:
 
 
 def _location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Weighted means and standard deviations of the columns, in float64, in two passes."""
+    """Weighted means and standard deviations of the columns, in float64, in two passes.
+
+    The second pass is about the mean that the first has rounded, and finds by how much that is off.
+
+    Source: Chan, Golub & LeVeque (1983), the corrected two-pass algorithm.
+    """
     weight = points.new_ones(1).expand(len(points)) if weight is None else weight
     total = weight.double().sum()
     mean = torch.zeros(points.shape[1], dtype=torch.float64, device=points.device)
     for rows in passes(points):
         mean += weight[rows].double() @ points[rows].double() / total
-    variance = torch.zeros_like(mean)
+    off, square = torch.zeros_like(mean), torch.zeros_like(mean)
     for rows in passes(points):
-        variance += weight[rows].double() @ (points[rows].double() - mean).square_() / total
-    return mean.to(points).double(), variance.sqrt()  # x - origin is then the same in either type
+        z = points[rows].double() - mean
+        off += weight[rows].double() @ z / total
+        square += weight[rows].double() @ z.square_() / total
+    origin = (mean + off).to(points).double()  # x - origin is then the same in either type
+    return origin, (square - off.square()).sqrt()

@@ -145,6 +145,22 @@ def test_the_same_random_state_gives_the_same_numbers(
         np.testing.assert_allclose(drawn, wanted, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
+@pytest.mark.parametrize("covariance_type", FOUR)
+def test_a_start_leads_to_the_same_bits_alone_and_among_others(covariance_type: str) -> None:
+    arguments: dict[str, Any] = {
+        "covariance_type": covariance_type,
+        "init_params": "random_from_data",
+        "max_iter": 3,
+    }
+    x, random = clusters(), np.random.RandomState(4)  # which five draw from in turn
+    alone = [PyroGaussianMixture(3, random_state=random, **arguments).fit(x) for _ in range(5)]
+    together = PyroGaussianMixture(3, n_init=5, random_state=np.random.RandomState(4), **arguments)
+    best = max(alone, key=lambda model: model.lower_bound_)
+    assert together.fit(x).lower_bounds_ == best.lower_bounds_
+    np.testing.assert_array_equal(together.means_, best.means_)
+
+
 def test_what_is_given_is_where_it_starts() -> None:
     x = clusters()
     given: dict[str, Any] = {

@@ -3,8 +3,10 @@
 A step is an E-step and the M-step that follows it; the bound of a step is the log-likelihood
 before its M-step; a trial stops when two bounds in a row are closer than the tolerance; and the
 best of several trials is the one with the highest last bound. So a fit from the same start gives
-the numbers that `sklearn.mixture.GaussianMixture` gives. All trials are one batch, from which
-those that have converged are taken out.
+the numbers that `sklearn.mixture.GaussianMixture` gives.
+
+Trials run one after the other, since a library rounds a product of many rows otherwise than one of
+few: a start leads to the same bits alone and among ten. One batch of them would be no faster.
 
 `em.py` is the package's own EM: other starts, a stricter rule to stop, degenerate trials left out.
 """
@@ -33,7 +35,7 @@ ROUNDING = torch.finfo(torch.float64).eps  # of squares, in units of each featur
 
 
 class Watch(Protocol):
-    """What looks on while trials run, which then run one after the other."""
+    """What looks on while trials run."""
 
     def begin(self, trial: Trial) -> None:
         """A trial begins."""
@@ -96,10 +98,9 @@ def fit_recipe(task: Task) -> Outcome:
     count = len(options.trials.means)
     trials = [Trial(i, options.trials[[i]], options.bound) for i in range(count)]
     interrupted = False
-    batches = [[trial] for trial in trials] if options.watch else [trials]  # in order, for a reader
     try:
-        for batch in batches:
-            _run(task, batch)
+        for trial in trials:
+            _run(task, trial)
     except KeyboardInterrupt:
         interrupted = True
     best = _best(trials) if options.max_steps else trials[-1]  # without steps, the last start
@@ -117,43 +118,37 @@ def fit_recipe(task: Task) -> Outcome:
 RECIPE = Method(fit_recipe, RecipeOptions)
 
 
-def _run(task: Task, trials: list[Trial]) -> None:
-    """Steps of all trials that have not converged, until none is left or the limit is reached."""
+def _run(task: Task, trial: Trial) -> None:
+    """Steps of a trial until it has converged, or the limit is reached."""
     options: RecipeOptions = task.options
-    observations, running = task.observations, trials
-    starts = options.trials[[trial.number for trial in trials]]
-    theta = theta_of(task.model.family, starts, observations)
+    theta = theta_of(task.model.family, trial.parameters, task.observations)
     if options.watch is not None:
-        options.watch.begin(trials[0])
+        options.watch.begin(trial)
     for _ in range(options.max_steps):
-        theta, bounds = _step(task, theta)
-        for i, trial in enumerate(running):
-            trial.parameters = theta.parameters[[i]]
-            trial.bounds.append(bounds[i])
-            trial.converged = abs(trial.change) < options.tolerance
-            if options.watch is not None:
-                options.watch.step(trial)
-        left = [i for i, trial in enumerate(running) if not trial.converged]
-        if not left:
+        theta, bound = _step(task, theta)
+        trial.parameters = theta.parameters
+        trial.bounds.append(bound)
+        trial.converged = abs(trial.change) < options.tolerance
+        if options.watch is not None:
+            options.watch.step(trial)
+        if trial.converged:
             break
-        if len(left) < len(running):
-            running, theta = [running[i] for i in left], theta[left]
     if options.watch is not None:
-        options.watch.end(trials[0])
+        options.watch.end(trial)
 
 
-def _step(task: Task, theta: Theta) -> tuple[Theta, list[float]]:
-    """An E-step, the M-step that follows it, and the mean log-likelihoods in between."""
+def _step(task: Task, theta: Theta) -> tuple[Theta, float]:
+    """An E-step, the M-step that follows it, and the mean log-likelihood in between."""
     observations, ridge = task.observations, task.options.ridge
     statistics = reduce(observations, theta)
-    bounds = (statistics.log_norm / observations.total_weight).tolist()
+    bound = float(statistics.log_norm[0]) / observations.total_weight
     floor = torch.zeros_like(task.floor)
     following = maximise(observations, theta, statistics, floor, ridge=ridge)
     if _only_rounded(task, following, statistics):
         floor = ROUNDING * observations.scale.square()
         following = maximise(observations, theta, statistics, floor, ridge=ridge)
     refuse_ill_defined(following.parameters)
-    return following, bounds
+    return following, bound
 
 
 def _only_rounded(task: Task, theta: Theta, statistics: Statistics) -> bool:
