@@ -24,7 +24,7 @@ LAYERS = [
     ["priors", "normal_wishart"],
     ["conjugate"],
     ["model"],
-    ["start"],
+    ["start", "numbering"],
     ["posterior"],
     ["plots", "inference_data"],
     ["inference"],

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
 from ..kernels import Theta, kernel_for, theta_of
+from ..numbering import has_components
 from ..observations import Observations, chunks
 from ..reduction import softmax
 from ..threads import map_in_threads, one_thread_a_product
@@ -274,8 +275,3 @@ def _is_inside(place: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
     return len(place) == len(shape) and all(
         isinstance(i, int) and -size <= i < size for i, size in zip(place, shape, strict=True)
     )
-
-
-def has_components(site: str, family: CovarianceFamily) -> bool:
-    """Whether a site has a value for each component, or one that all of them share."""
-    return not family.tied or site in ("weights", "means")

@@ -17,6 +17,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..mixture import GaussianMixture
+from ..numbering import has_components
 from .alignment import (
     Key,
     Memberships,
@@ -24,7 +25,6 @@ from .alignment import (
     cheapest,
     costs,
     ecr,
-    has_components,
     mean_share,
     memberships,
     ordered,
