@@ -14,6 +14,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from .forking import register
+
 if TYPE_CHECKING:
     from . import calibration, datasets, estimator, inference, metrics, plots
     from .comparison import Comparison, compare
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from .priors import Priors
 
 __version__ = "0.1.0"
+
+register()
 
 _HOME = {
     "Comparison": "comparison",

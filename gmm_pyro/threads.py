@@ -46,6 +46,19 @@ def one_thread_a_product() -> Iterator[None]:
             _running.remove(before)
 
 
+def _renew_in_child() -> None:
+    """In a forked child, only the blocks of the thread that forked are running."""
+    global _lock  # noqa: PLW0603 - another thread may have held it
+    _lock = Lock()
+    if not _available.get():
+        _running.clear()
+        torch.set_num_threads(torch.get_num_threads())  # also of threads that start from now on
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_in_child)
+
+
 def _of_a_new_thread() -> int:
     """The number of threads that torch gives to a thread that starts now: the process's."""
     with ThreadPoolExecutor(1) as fresh:
