@@ -14,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from . import reduction
+from .checks import check_count, check_seed
 from .covariance import CovarianceFamily, Parameters, family_named
 from .kernels import Theta, theta_of
 from .observations import Observations, as_points
@@ -217,6 +218,7 @@ class GaussianMixture:
 
     def sample_labelled(self, n: int, seed: int = 0) -> Sample:
         """n independent points with the component that each came from."""
+        n, seed = check_count("n", n), check_seed(seed)
         generator = torch.Generator(self.means.device).manual_seed(seed)
         labels = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         noise = torch.randn(

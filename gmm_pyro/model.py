@@ -19,6 +19,7 @@ from torch import Tensor
 from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import Transform
 
+from .checks import check_count, shown
 from .conjugate import ConjugatePriors
 from .covariance import CovarianceFamily, Parameters, family_named
 from .covariance.family import TINY
@@ -60,13 +61,12 @@ class MixtureModel:
     )
 
     def __post_init__(self) -> None:
-        k = self.n_components
-        if isinstance(k, bool) or not hasattr(k, "__index__") or int(k) < 1:
-            raise ValueError(f"n_components must be a positive integer, got {k!r}")
+        count = check_count("n_components", self.n_components)
+        object.__setattr__(self, "n_components", count)
         if not isinstance(self.priors, Priors | ConjugatePriors | None):
             raise ValueError(  # noqa: TRY004 - as for the other arguments
                 "priors must be gmm_pyro.Priors, gmm_pyro.ConjugatePriors or None, got "
-                f"{self.priors!r}"
+                f"{shown(self.priors)}"
             )
         family_named(self.covariance)
 
@@ -169,6 +169,17 @@ class MixtureModel:
         """The model as a log density over one flat vector, given data or observations."""
         observations = x if isinstance(x, Observations) else observe(x)
         return LogDensity(self.specialise(observations), observations)
+
+
+def check_model(model: Any) -> MixtureModel:
+    """The model.
+
+    Raises:
+        TypeError: if it is none.
+    """
+    if isinstance(model, MixtureModel):
+        return model
+    raise TypeError(f"model must be a gmm_pyro.MixtureModel, got {type(model).__name__}")
 
 
 def _distribution(

@@ -18,6 +18,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .arrays import array_of, dense_tensor, real
+from .devices import device_of, precision_of
 from .words import counted
 
 ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
@@ -147,10 +149,10 @@ def as_points(
     Raises:
         ValueError: if x is not numeric, not finite or not of this shape.
     """
-    kind = _floating_type(dtype)
+    kind, place = precision_of(dtype), device_of(device)
     array, names = _to_numeric(x)
     points = array if isinstance(array, Tensor) else _alias(array)
-    points = points.detach().to(device=device, dtype=kind)
+    points = points.detach().to(device=place, dtype=kind)
     points = points[:, None] if points.ndim == 1 else points
     _check_shape(x, points, n_features)
     names = names or tuple(f"x{i}" for i in range(points.shape[1]))
@@ -158,29 +160,16 @@ def as_points(
     return points, names
 
 
-def _floating_type(dtype: torch.dtype | str | None) -> torch.dtype:
-    """Single or double precision, by torch's object or its name."""
-    kinds = {"float32": torch.float32, "float64": torch.float64}
-    kind = kinds.get(dtype) if isinstance(dtype, str) else dtype or torch.float64
-    if kind is None or kind not in kinds.values():
-        raise ValueError(
-            f"dtype must be torch.float64 or torch.float32, or the name of one, got {dtype!r}"
-        )
-    return kind
-
-
 def _to_numeric(x: Any, what: str = "x") -> tuple[np.ndarray | Tensor, tuple[str, ...] | None]:
     """A real numeric array of any shape, and column names where x has them."""
     if isinstance(x, Tensor):
-        if x.is_complex() or x.layout != torch.strided:
-            raise ValueError(f"{what} must be dense and real, got a {x.layout} tensor of {x.dtype}")
-        return x, None
+        return dense_tensor(x, what), None
     if hasattr(x, "columns") and hasattr(x, "to_numpy"):  # a pandas or polars frame
         return _frame(x)
     if hasattr(x, "name") and hasattr(x, "to_numpy"):  # a pandas or polars series
         name = "x0" if x.name in (None, "") else str(x.name)
         return _column(x, name), (name,)
-    return _real(_plain_array(x, what), what), None
+    return real(array_of(x, what), what), None
 
 
 def _frame(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
@@ -198,39 +187,12 @@ def _refuse_repeated(names: tuple[str, ...]) -> None:
             raise ValueError(f"x must have column names that differ; {name!r} occurs {times} times")
 
 
-def _plain_array(x: Any, what: str) -> np.ndarray:
-    if hasattr(x, "toarray"):
-        raise ValueError(f"{what} must be dense, got {type(x).__name__}: call its toarray()")
-    if isinstance(x, np.ma.MaskedArray):
-        return np.asarray(np.ma.filled(x.astype(float), np.nan))
-    try:
-        return np.asarray(x)
-    except ValueError as error:
-        raise ValueError(f"{what} must be a rectangular array: {error}") from error
-
-
 def _column(column: Any, name: str) -> np.ndarray:
     """One column of a frame as a real array; missing values become NaN."""
     values = np.asarray(column.to_numpy())
     if values.dtype == object and hasattr(column, "isna"):  # pandas' nullable types
         values = np.where(column.isna(), np.nan, values)
-    return _real(values, f"column {name!r}")
-
-
-def _real(array: np.ndarray, what: str) -> np.ndarray:
-    """The array as real numbers, or an error that names what it holds."""
-    if array.dtype == object and not any(isinstance(v, str | complex) for v in array.flat):
-        try:
-            array = array.astype(float)
-        except (TypeError, ValueError) as error:
-            raise ValueError(f"{what} must hold real numbers: {error}") from error
-    if array.dtype.kind not in "fiub":
-        kinds = {"c": "complex numbers", "U": "strings", "S": "bytes", "M": "dates", "O": "objects"}
-        held = kinds.get(array.dtype.kind, str(array.dtype))
-        if array.dtype == object and any(isinstance(v, str) for v in array.flat):
-            held = "strings"
-        raise ValueError(f"{what} must hold real numbers, got {held} (dtype {array.dtype})")
-    return array
+    return real(values, f"column {name!r}")
 
 
 class _WritableView:

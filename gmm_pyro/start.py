@@ -6,7 +6,6 @@ a few thousand points; only the best few go on to the whole data.
 
 from __future__ import annotations
 
-import difflib
 import functools
 import importlib
 import random
@@ -21,6 +20,7 @@ from jaxtyping import Float, Int
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from .checks import check_choice
 from .covariance import CovarianceFamily, Parameters
 from .kernels import theta_of
 from .mixture import GaussianMixture
@@ -203,11 +203,7 @@ def starting_parameters(
     if isinstance(start, GaussianMixture):
         return _from_mixture(start, observations, family, n_components)
     if isinstance(start, str):
-        make = STARTS.get(start)
-        if make is None:
-            close = difflib.get_close_matches(start, STARTS, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
-            raise ValueError(f"start must be one of {', '.join(STARTS)}; got {start!r}{hint}")
+        make = STARTS[check_choice("start", start, STARTS)]
         unit = family.pool(observations.scale.log()).exp().expand_as(observations.scale)
         assign = make(observations, unit, n_components, n_starts, generator)
     else:

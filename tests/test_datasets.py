@@ -180,12 +180,18 @@ class TestMakeMixture:
     @pytest.mark.parametrize(
         ("bad", "message"),
         [
-            ({"n": 0}, "n must be a whole number of at least 1, got 0"),
-            ({"d": 2.5}, "d must be a whole number of at least 1, got 2.5"),
-            ({"k": -1}, "k must be a whole number of at least 1, got -1"),
-            ({"separation": -1.0}, "separation must be at least 0 and less than inf, got -1.0"),
-            ({"imbalance": 1.0}, "imbalance must be at least 0 and less than 1, got 1.0"),
-            ({"outliers": float("nan")}, "outliers must be at least 0 and less than 1, got nan"),
+            ({"n": 0}, "n must be an integer of at least 1, got 0"),
+            ({"d": 2.5}, "d must be an integer of at least 1, got 2.5"),
+            ({"k": -1}, "k must be an integer of at least 1, got -1"),
+            ({"separation": -1.0}, "separation must be a finite number of at least 0, got -1.0"),
+            (
+                {"imbalance": 1.0},
+                "imbalance must be a finite number of at least 0 and below 1, got 1.0",
+            ),
+            (
+                {"outliers": float("nan")},
+                "outliers must be a finite number of at least 0 and below 1, got nan",
+            ),
             ({"covariance": "sperical"}, "did you mean 'spherical'?"),
         ],
     )

@@ -416,7 +416,7 @@ def test_a_univariate_array_is_one_column() -> None:
 
 @pytest.mark.parametrize("k", [0, -1, 2.5, "3", True, None])
 def test_n_components_must_be_a_positive_integer(k: Any) -> None:
-    with pytest.raises(ValueError, match="n_components must be a positive integer, got"):
+    with pytest.raises(ValueError, match="n_components must be an integer of at least 1, got"):
         MixtureModel(k)
 
 

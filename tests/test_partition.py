@@ -127,9 +127,9 @@ class TestCoClustering:
         [
             ({"rows": [60]}, "rows must be different numbers from 0 to 59"),
             ({"rows": [1, 1]}, "rows must be different numbers from 0 to 59"),
-            ({"rows": [0.5]}, r"integers, or 60 booleans; got torch.float64 of shape \(1,\)"),
+            ({"rows": [0.5]}, r"integers, or 60 booleans; got float64 of shape \(1,\)"),
             ({"rows": []}, "one or more integers"),
-            ({"max_draws": 0}, "max_draws must be a positive integer, got 0"),
+            ({"max_draws": 0}, "max_draws must be an integer of at least 1, got 0"),
         ],
     )
     def test_bad_arguments_are_named(self, arguments, message) -> None:

@@ -26,8 +26,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..checks import check_count, check_seed
 from ..covariance import Parameters
-from ..inference.task import check_count
 from ..model import MixtureModel
 from ..threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete, require_conjugate
@@ -122,10 +122,8 @@ def geweke(
         True
     """
     require_concrete(model)
-    check_count("n_points", n_points, 2)
-    check_count("n_chains", n_chains, 2)
-    check_count("n_sweeps", n_sweeps, 1)
-    check_count("seed", seed, 0)
+    n_points, n_chains = check_count("n_points", n_points, 2), check_count("n_chains", n_chains, 2)
+    n_sweeps, seed = check_count("n_sweeps", n_sweeps), check_seed(seed)
     sweep = _gibbs_sweep(model) if sweep is None else sweep
     quantities = default_quantities(model, seed) if quantities is None else quantities
     generator = torch.Generator().manual_seed(seed)

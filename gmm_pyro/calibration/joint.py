@@ -10,7 +10,7 @@ from ..conjugate import ConjugatePriors
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.family import TINY
 from ..inference.gibbs import Sampler
-from ..model import MixtureModel
+from ..model import MixtureModel, check_model
 from ..normal_wishart import Hyperparameters
 from ..priors import Conditional
 from ..reduction import Assign, reduce_each
@@ -25,8 +25,7 @@ def require_concrete(model: MixtureModel) -> int:
         TypeError: if the model is not one.
         ValueError: if its priors wait for data to tell them their units.
     """
-    if not isinstance(model, MixtureModel):
-        raise TypeError(f"model must be a gmm_pyro.MixtureModel, got {type(model).__name__}")
+    check_model(model)
     d = None if model.priors is None else model.priors.n_features
     if d is None:
         raise ValueError(

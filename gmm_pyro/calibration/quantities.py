@@ -9,6 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..checks import check_seed
 from ..covariance import CovarianceFamily, Parameters
 from ..model import MixtureModel
 from .joint import draw_points, draw_prior
@@ -44,7 +45,7 @@ def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity
         ['log_likelihood', 'mean_1', 'log_volume', 'log_density_1', 'log_density_2']
     """
     family, k = model.family, model.n_components
-    generator = torch.Generator().manual_seed(seed + STREAM)
+    generator = torch.Generator().manual_seed(check_seed(seed) + STREAM)
     places = draw_points(family, draw_prior(model, PLACES, generator), 1, generator)[:, 0]
     quantities: dict[str, Quantity] = {"log_likelihood": partial(_log_likelihood, family)}
     quantities |= {f"mean_{i + 1}": partial(_sorted_mean, i) for i in range(k)}

@@ -20,10 +20,11 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..checks import check_count, check_seed
 from ..covariance import Parameters
 from ..inference.fit import fit, method_named
 from ..inference.gibbs import GibbsOptions, run_chains
-from ..inference.task import FitWarning, Status, check_count
+from ..inference.task import FitWarning, Status
 from ..model import MixtureModel
 from ..observations import observe
 from ..start import starting_parameters
@@ -110,10 +111,9 @@ def simulation_based_calibration(
         True
     """
     require_concrete(model)
-    check_count("n_points", n_points, max(2, model.n_components))
-    check_count("n_datasets", n_datasets, 1)
-    check_count("n_draws", n_draws, 1)
-    check_count("seed", seed, 0)
+    n_points = check_count("n_points", n_points, max(2, model.n_components))
+    n_datasets = check_count("n_datasets", n_datasets)
+    n_draws, seed = check_count("n_draws", n_draws), check_seed(seed)
     if isinstance(method, str):
         method_named(method)
     if quantities is None:

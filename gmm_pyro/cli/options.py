@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import inspect
 import re
 import types
@@ -12,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
+from ..checks import meant
 from ..inference import METHODS, Method
 from ..inference.fit import method_named
 
@@ -128,8 +128,7 @@ def parsed(method: str, words: Sequence[str], flags: Mapping[str, Any]) -> dict[
         if not equals:
             raise ValueError(f"--option must be NAME=VALUE, got {word!r}")
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
+            hint = meant(name, known)
             raise ValueError(f"method {method!r} has no option {name!r}{hint} ({_listed(known)})")
         if name in chosen:
             raise ValueError(f"option {name!r} is given twice")

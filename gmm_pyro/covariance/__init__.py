@@ -5,8 +5,7 @@ A new family is one class in a file of this folder and one row of `FAMILIES`.
 
 from __future__ import annotations
 
-import difflib
-
+from ..checks import check_choice
 from .diagonal import Diagonal, Spherical, TiedDiagonal, TiedSpherical
 from .family import CovarianceFamily, NaturalParameters, Parameters, Statistics
 from .triangular import Full, Tied
@@ -28,11 +27,7 @@ def family_named(name: str) -> CovarianceFamily:
         'diag'
     """
     families = FAMILIES | {family.mclust: family for family in FAMILIES.values()}
-    if name in families:
-        return families[name]
-    close = difflib.get_close_matches(str(name), families, n=1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"covariance must be one of {', '.join(families)}; got {name!r}{hint}")
+    return families[check_choice("covariance", name, families)]
 
 
 __all__ = [

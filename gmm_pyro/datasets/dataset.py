@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
 from jaxtyping import Float, Int
 from torch import Tensor
 
@@ -84,7 +83,6 @@ class Dataset:
         """
         if self.truth is None:
             raise ValueError(f"{self.name} has no known truth to draw held-out points from")
-        check_counts(n=n)
         sample = self.truth.sample_labelled(n, seed)
         name = f"{self.name} (held out)"
         return Dataset(sample.x, sample.labels, self.truth, name, self.feature_names)
@@ -95,14 +93,3 @@ class Dataset:
 
         table = pd.DataFrame(self.x.numpy(), columns=list(self.feature_names))
         return table if self.labels is None else table.assign(label=self.labels.numpy())
-
-
-def check_counts(**counts: Any) -> None:
-    """Refuse what is no number of points, features or components.
-
-    Raises:
-        ValueError: if a value is not a whole number of at least 1, with its name.
-    """
-    for name, value in counts.items():
-        if not isinstance(value, int | np.integer) or value < 1:
-            raise ValueError(f"{name} must be a whole number of at least 1, got {value!r}")

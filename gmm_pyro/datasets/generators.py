@@ -10,10 +10,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..checks import check_count, check_number, check_seed
 from ..covariance import CovarianceFamily, family_named
 from ..mixture import GaussianMixture
-from .dataset import OUTLIER, Dataset, check_counts
+from .dataset import OUTLIER, Dataset
 
+LEGACY = 2**32 - 1  # largest seed of NumPy's old generator
 CANDIDATES = 10  # places tried for each mean; the one farthest from the other means is taken
 
 # ---------------------------------------------------------------------- drawn from fixed mixtures
@@ -30,7 +32,7 @@ def three_clusters(seed: int = 42) -> Dataset:
         [0.4967..., -0.1382...]
     """
     means = np.array([[0.0, 0.0], [5.0, 5.0], [5.0, 0.0]])
-    legacy = np.random.RandomState(seed)
+    legacy = np.random.RandomState(check_seed(seed, LEGACY))
     x = np.vstack([legacy.multivariate_normal(mean, np.eye(2), 100) for mean in means])
     truth = GaussianMixture(np.full(3, 1 / 3), means, np.tile(np.eye(2), (3, 1, 1)))
     labels = torch.arange(3).repeat_interleave(100)
@@ -94,7 +96,7 @@ def _drawn(
     """Exactly so many points of each component; the truth has their shares as weights."""
     truth = GaussianMixture(np.divide(counts, sum(counts)), means, covariances)
     labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
-    noise = np.random.default_rng(seed).standard_normal((len(labels), truth.n_features))
+    noise = np.random.default_rng(check_seed(seed)).standard_normal((len(labels), truth.n_features))
     tril = torch.linalg.cholesky(truth.covariances)[labels]
     x = truth.means[labels] + (tril @ torch.from_numpy(noise)[..., None])[..., 0]
     return Dataset(x, labels, truth, name, truth.feature_names)
@@ -140,12 +142,12 @@ def make_mixture(
         >>> data.x.shape, int((data.labels == -1).sum()), data.truth.family.name
         (torch.Size([50, 3]), 5, 'tied')
     """
-    check_counts(n=n, d=d, k=k)
-    _check_range("separation", separation, math.inf)
-    _check_range("imbalance", imbalance, 1.0)
-    _check_range("outliers", outliers, 1.0)
+    n, d, k = check_count("n", n), check_count("d", d), check_count("k", k)
+    separation = check_number("separation", separation)
+    imbalance = check_number("imbalance", imbalance, high=1.0)
+    outliers = check_number("outliers", outliers, high=1.0)
     family = family_named(covariance)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(check_seed(seed))
     means = separation * _spread_means(k, d, rng)
     truth = _random_truth(means, (1.0 - imbalance) ** np.arange(k), family, rng)
     n_outliers = min(round(n * outliers), n - 1)
@@ -203,8 +205,3 @@ def _around(x: Float[Tensor, "n d"], m: int, rng: np.random.Generator) -> Float[
     low, high = x.amin(0), x.amax(0)
     uniform = torch.from_numpy(rng.uniform(-0.5, 1.5, size=(m, x.shape[1])))
     return low + (high - low) * uniform
-
-
-def _check_range(name: str, value: float, end: float) -> None:
-    if not 0 <= value < end:  # also true of NaN
-        raise ValueError(f"{name} must be at least 0 and less than {end:g}, got {value!r}")

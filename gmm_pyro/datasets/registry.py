@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 from collections.abc import Callable
 
+from ..checks import check_choice
 from .dataset import Dataset
 from .generators import anisotropic, bimodal, make_mixture, three_clusters, tight_and_diffuse
 from .real import iris, old_faithful, wine
@@ -36,10 +36,6 @@ def dataset_named(name: str, seed: int | None = None) -> Dataset:
         >>> dataset_named("bimodal", seed=3).n
         1000
     """
-    if name not in DATASETS:
-        close = difflib.get_close_matches(name, DATASETS, n=1, cutoff=0.4)
-        hint = f"; did you mean {close[0]!r}?" if close else ""
-        raise ValueError(f"data must be one of {', '.join(DATASETS)}; got {name!r}{hint}")
-    function = DATASETS[name]
+    function = DATASETS[check_choice("data", name, DATASETS)]
     takes_seed = seed is not None and "seed" in inspect.signature(function).parameters
     return function(seed=seed) if takes_seed else function()

@@ -15,6 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..checks import shown
 from ..covariance import Parameters, Statistics
 from ..kernels import Theta, theta_of
 from ..observations import Observations
@@ -46,8 +47,11 @@ class EMOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.acceleration not in (None, "squarem"):
-            raise ValueError(f"acceleration must be 'squarem' or None, got {self.acceleration!r}")
+        known = self.acceleration is None or isinstance(self.acceleration, str)
+        if not known or self.acceleration not in (None, "squarem"):
+            raise ValueError(
+                f"acceleration must be 'squarem' or None, got {shown(self.acceleration)}"
+            )
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,7 @@ from .task import Outcome, Run, Task, iterate
 
 State = dict[str, Tensor]  # all of a guide's parameters
 Engine = Literal["collapsed", "enumerated"]
+ENGINES = get_args(Engine)
 
 BLOCK = 25  # steps whose mean loss is one entry of the history
 WINDOW = 3  # blocks on either side of the comparison that ends a noisy climb
@@ -37,12 +38,6 @@ VALIDATION = tuple(  # pyro.validation_enabled would not put torch's own back
 )
 RATE = 0.02  # first step size of Adam
 SLOWEST = 0.01  # share of the first rate that is left at the step limit
-
-
-def check_engine(engine: str) -> None:
-    """Refuse an engine that does not exist."""
-    if engine not in get_args(Engine):
-        raise ValueError(f"engine must be one of {', '.join(get_args(Engine))}; got {engine!r}")
 
 
 @contextmanager

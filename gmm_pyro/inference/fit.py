@@ -5,7 +5,6 @@ The name of the method is looked up once in `METHODS`; a new method is one file 
 
 from __future__ import annotations
 
-import difflib
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -15,9 +14,10 @@ from typing import Any
 
 import torch
 
+from ..checks import check_choice, meant, shown
 from ..conjugate import ConjugatePriors
 from ..mixture import GaussianMixture
-from ..model import MixtureModel
+from ..model import MixtureModel, check_model
 from ..observations import Observations, observe
 from ..posterior import Posterior
 from ..priors import Priors
@@ -172,8 +172,7 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
         >>> result.status.name, result.mixture.n_components
         ('CONVERGED', 2)
     """
-    if not isinstance(model, MixtureModel):
-        raise TypeError(f"model must be a gmm_pyro.MixtureModel, got {type(model).__name__}")
+    check_model(model)
     row = method_named(method)
     chosen = options_of(method, row, options)
     started = time.perf_counter()
@@ -247,11 +246,7 @@ def method_named(name: str) -> Method:
     Raises:
         ValueError: if there is none, with the nearest name.
     """
-    if name in METHODS:
-        return METHODS[name]
-    close = difflib.get_close_matches(str(name), METHODS, n=1, cutoff=0.4)
-    hint = f"; did you mean {close[0]!r}?" if close else ""
-    raise ValueError(f"method must be one of {', '.join(METHODS)}; got {name!r}{hint}")
+    return METHODS[check_choice("method", name, METHODS)]
 
 
 def options_of(method: str, row: Method, given: dict[str, Any]) -> Options:
@@ -264,10 +259,9 @@ def options_of(method: str, row: Method, given: dict[str, Any]) -> Options:
     known = [field.name for field in fields(row.options)]
     for name in given:
         if name not in known:
-            close = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {close[0]!r}?" if close else ""
             raise OptionError(
-                f"method {method!r} has no option {name!r}{hint} (it has {', '.join(known)})"
+                f"method {method!r} has no option {shown(name)}{meant(name, known)} "
+                f"(it has {', '.join(known)})"
             )
     return row.options(**given)
 

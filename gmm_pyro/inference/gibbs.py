@@ -53,6 +53,11 @@ class GibbsOptions(SamplingOptions):
     exchange: bool = True
     keep_allocations: int = 0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._count(keep_allocations=0)
+        self._flag("exchange")
+
     def allocates(self, draw: int | None) -> bool:
         """Whether the components of all points are kept with this draw."""
         if draw is None or not self.keep_allocations:

@@ -18,7 +18,7 @@ from ..observations import Observations
 from .adam import ascend
 from .coordinates import Coordinates
 from .em import best_starts
-from .task import Options, Outcome, Task, check_batch_and_rate, progress_bar
+from .task import Options, Outcome, Task, progress_bar
 
 NO_EM = ((0, 1),)  # the likeliest of the restarts as they are drawn
 
@@ -41,7 +41,9 @@ class GradientOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_batch_and_rate(self.batch_size, self.rate)
+        self._measure("rate", positive=True)
+        if self.batch_size is not None:
+            self._count(batch_size=1)
 
 
 def fit_gradient(task: Task) -> Outcome:

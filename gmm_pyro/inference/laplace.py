@@ -24,7 +24,7 @@ from ..posterior import Posterior
 from .curvature import inverse
 from .hessian import hessian
 from .optimise import em_start, mode_from
-from .task import Options, Outcome, Run, Task, check_count, progress_bar
+from .task import Options, Outcome, Run, Task, progress_bar
 
 LARGEST = 2_000  # unconstrained numbers, above which a Hessian would not fit in memory
 
@@ -42,7 +42,7 @@ class LaplaceOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_count("n_draws", self.n_draws, 1)
+        self._count(n_draws=1)
 
 
 def fit_laplace(task: Task) -> Outcome:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .enumerated import Engine, check_engine, run_auto_delta
+from ..checks import check_choice
+from .enumerated import ENGINES, Engine, run_auto_delta
 from .optimise import em_start, mode_from
-from .task import Options, Outcome, Task, check_batch_and_rate, progress_bar
+from .task import Options, Outcome, Task, progress_bar
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,8 +33,8 @@ class MAPOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_engine(self.engine)
-        check_batch_and_rate(None, self.rate)
+        check_choice("engine", self.engine, ENGINES)
+        self._measure("rate", positive=True)
 
 
 def fit_map(task: Task) -> Outcome:

@@ -17,14 +17,15 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..checks import check_choice
 from ..model import LogDensity
 from ..posterior import Posterior
 from .curvature import curvature, inverse
-from .enumerated import Engine, check_engine
+from .enumerated import ENGINES, Engine
 from .optimise import em_start, mode_from
 from .pyro_nuts import run_pyro_nuts
 from .sampling import SamplingOptions, log_likelihoods, sampled
-from .task import Outcome, Run, Status, Task, check_count, progress_bar
+from .task import Outcome, Run, Status, Task, progress_bar
 from .trajectory import NoUTurn, Point, Transition
 
 MODE_TOLERANCE = 1e-6  # nats a point
@@ -54,10 +55,9 @@ class NUTSOptions(SamplingOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_engine(self.engine)
-        check_count("max_tree_depth", self.max_tree_depth, 1)
-        if not 0 < self.target_accept < 1:
-            raise ValueError(f"target_accept must be between 0 and 1, got {self.target_accept!r}")
+        check_choice("engine", self.engine, ENGINES)
+        self._count(max_tree_depth=1)
+        self._measure("target_accept", high=1.0, positive=True)
 
 
 def fit_nuts(task: Task) -> Outcome:

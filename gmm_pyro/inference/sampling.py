@@ -14,7 +14,7 @@ from ..covariance import Parameters
 from ..model import LogDensity
 from ..posterior import Posterior
 from ..threads import one_thread_a_product
-from .task import Options, Outcome, Status, check_count
+from .task import Options, Outcome, Status
 
 DRAWS_AT_ONCE = 64  # parameter sets in one batch of log densities
 MIXED = 1.05  # R-hat, from which chains are said to disagree
@@ -42,8 +42,7 @@ class SamplingOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        for name, smallest in (("n_chains", 1), ("n_draws", 1), ("n_warmup", 0), ("thin", 1)):
-            check_count(name, getattr(self, name), smallest)
+        self._count(n_chains=1, n_draws=1, n_warmup=0, thin=1)
 
     @property
     def n_steps(self) -> int:

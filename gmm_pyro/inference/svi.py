@@ -21,16 +21,17 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..checks import check_choice, shown
 from ..model import LogDensity
 from ..observations import Observations
 from ..posterior import Posterior
 from .adam import ascend
 from .curvature import curvature
-from .enumerated import Engine, check_engine, run_pyro_svi
+from .enumerated import ENGINES, Engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
 from .optimise import climb, em_start, mode_from
 from .structured import structured_at_mode
-from .task import Options, Outcome, Run, Task, check_batch_and_rate, check_count, progress_bar
+from .task import Options, Outcome, Run, Task, progress_bar
 
 GUIDES = ("normal", "multivariate", "low_rank", "structured")
 FIXED_DRAWS = 256  # draws that stay the same from step to step, at least
@@ -67,18 +68,28 @@ class SVIOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_engine(self.engine)
-        check_count("n_draws", self.n_draws, 1)
-        check_count("n_particles", PARTICLES if self.n_particles is None else self.n_particles, 1)
-        check_batch_and_rate(self.batch_size, self.rate)
-        if self.guide == "structured" and self.engine == "enumerated":
-            raise ValueError("guide='structured' is for the collapsed engine; Pyro has no such one")
-        named = isinstance(self.guide, str) or self.engine == "collapsed"
-        if named and self.guide not in GUIDES:
+        check_choice("engine", self.engine, ENGINES)
+        self._count(n_draws=1)
+        if self.n_particles is not None:
+            self._count(n_particles=1)
+        if self.batch_size is not None:
+            self._count(batch_size=1)
+        if self.rate is not None:
+            self._measure("rate", positive=True)
+        self._check_guide()
+
+    def _check_guide(self) -> None:
+        if isinstance(self.guide, str):
+            known = self.guide in GUIDES
+        else:
+            known = self.engine == "enumerated" and callable(self.guide)
+        if not known:
             raise ValueError(
                 f"guide must be one of {', '.join(GUIDES)}, or a Pyro guide with "
-                f"engine='enumerated'; got {self.guide!r}"
+                f"engine='enumerated'; got {shown(self.guide)}"
             )
+        if isinstance(self.guide, str) and (self.guide, self.engine) == ("structured", ENGINES[1]):
+            raise ValueError("guide='structured' is for the collapsed engine; Pyro has no such one")
 
 
 def fit_svi(task: Task) -> Outcome:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..checks import check_count, check_flag, check_number
 from ..covariance import Parameters
 from ..model import MixtureModel
 from ..observations import Observations
@@ -82,36 +82,25 @@ class Options:
     device: torch.device | str | None = None
 
     def __post_init__(self) -> None:
-        for name, smallest in (("n_starts", 1), ("max_steps", 1), ("seed", 0)):
-            number = check_count(name, getattr(self, name), smallest)
+        self._count(n_starts=1, max_steps=1, seed=0)
+        self._measure("tolerance", "covariance_floor")
+        self._flag("progress")
+
+    def _count(self, **smallest: int) -> None:
+        """Have options as Python's integers, of at least so much."""
+        for name, least in smallest.items():
+            object.__setattr__(self, name, check_count(name, getattr(self, name), least))
+
+    def _measure(self, *names: str, high: float = math.inf, positive: bool = False) -> None:
+        """Have options as finite numbers that are not negative."""
+        for name in names:
+            number = check_number(name, getattr(self, name), high=high, positive=positive)
             object.__setattr__(self, name, number)
-        check_number("tolerance", self.tolerance)
-        check_number("covariance_floor", self.covariance_floor)
 
-
-def check_count(name: str, value: Any, smallest: int) -> int:
-    """The option as Python's own integer; refuse what is none, or below `smallest`."""
-    whole = hasattr(value, "__index__") and not isinstance(value, bool)
-    if not whole or operator.index(value) < smallest:
-        raise ValueError(f"{name} must be an integer of at least {smallest}, got {value!r}")
-    return operator.index(value)
-
-
-def check_number(name: str, value: Any) -> None:
-    """Refuse an option that is not a finite number, or is negative."""
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (number and 0 <= value < math.inf):
-        raise ValueError(f"{name} must be a finite number that is not negative, got {value!r}")
-
-
-def check_batch_and_rate(batch_size: Any, rate: Any) -> None:
-    """Refuse a minibatch without points, or a step size that is not positive."""
-    if batch_size is not None:
-        check_count("batch_size", batch_size, 1)
-    if rate is not None:
-        check_number("rate", rate)
-        if rate == 0:
-            raise ValueError("rate must be positive, got 0")
+    def _flag(self, *names: str) -> None:
+        """Have options as Python's truth values."""
+        for name in names:
+            object.__setattr__(self, name, check_flag(name, getattr(self, name)))
 
 
 @dataclass(frozen=True, eq=False)

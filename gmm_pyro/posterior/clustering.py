@@ -16,6 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..arrays import array_of, whole_numbers
+from ..checks import check_choice, check_count
 from ..kernels import Theta
 from ..reduction import labels, responsibilities
 from .draws import evenly_spaced, over_draws
@@ -55,12 +57,11 @@ class Partition:
 def co_clustering(posterior: Posterior, rows: Any, max_draws: int) -> Float[Tensor, "m m"]:
     """Probabilities that two points share a component; see `Posterior.co_clustering`."""
     index = chosen_rows(posterior, rows)
-    if isinstance(max_draws, bool) or not hasattr(max_draws, "__index__") or int(max_draws) < 1:
-        raise ValueError(f"max_draws must be a positive integer, got {max_draws!r}")
+    max_draws = check_count("max_draws", max_draws)
     if posterior.allocations is not None:
-        found = _from_allocations(posterior, index, int(max_draws))
+        found = _from_allocations(posterior, index, max_draws)
     else:
-        found = _from_responsibilities(posterior, index, int(max_draws))
+        found = _from_responsibilities(posterior, index, max_draws)
     return found.fill_diagonal_(1.0)
 
 
@@ -84,15 +85,11 @@ def chosen_rows(posterior: Posterior, rows: Any) -> Int[Tensor, "m"]:
 
 def _integers(rows: Any, n: int) -> Int[Tensor, "m"]:
     """Numbers of rows, from numbers or from n booleans."""
-    given = torch.as_tensor(np.asarray(rows))
-    if given.dtype == torch.bool and given.shape == (n,):
-        given = given.nonzero()[:, 0]
-    if given.ndim != 1 or len(given) == 0 or given.is_floating_point() or given.dtype == torch.bool:
-        raise ValueError(
-            f"rows must be one or more integers, or {n} booleans; got {given.dtype} of shape "
-            f"{tuple(given.shape)}"
-        )
-    return given.long()
+    given = array_of(rows, "rows")
+    if given.dtype == bool and given.shape == (n,):
+        given = given.nonzero()[0]
+    wanted = f"one or more integers, or {n} booleans"
+    return torch.from_numpy(whole_numbers(given, "rows", wanted))
 
 
 def _from_allocations(
@@ -149,8 +146,7 @@ def _from_responsibilities(
 
 def partition(posterior: Posterior, loss: str, rows: Any, max_draws: int) -> Partition:
     """The partition of least expected loss that is found; see `Posterior.partition`."""
-    if loss not in LOSSES:
-        raise ValueError(f"loss must be one of {', '.join(LOSSES)}; got {loss!r}")
+    check_choice("loss", loss, LOSSES)
     together = co_clustering(posterior, rows, max_draws)
     drawn = allocated(posterior, chosen_rows(posterior, rows), CANDIDATES).numpy()
     most = min(len(together), 2 * posterior.n_components)

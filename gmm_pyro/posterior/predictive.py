@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..checks import check_count, check_number, check_seed, plain, shown
 from ..covariance import CovarianceFamily, Parameters
 from ..kernels import Theta
 from ..mixture import GaussianMixture
@@ -61,7 +62,7 @@ def assignments(posterior: Posterior, x: Any, seed: int) -> Assignments:
     points = posterior.observations if x is None else placed(posterior.observations, x)
     parameters = posterior.parameters()
     n_draws = len(parameters.means)
-    generator = torch.Generator(points.x.device).manual_seed(seed)
+    generator = torch.Generator(points.x.device).manual_seed(check_seed(seed))
     uniform = torch.rand(
         n_draws, points.n, generator=generator, dtype=points.x.dtype, device=points.x.device
     )
@@ -118,10 +119,10 @@ def feature_column(names: tuple[str, ...], feature: int | str | None) -> int:
         raise ValueError(f"feature must be one of {', '.join(names)}, or its number; got None")
     if isinstance(feature, str) and feature in names:
         return names.index(feature)
-    number = 0 if feature is None else feature
-    if isinstance(number, int) and 0 <= number < len(names):
+    number = 0 if feature is None else plain(feature)
+    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(names):
         return number
-    raise ValueError(f"no feature {feature!r}: there are {', '.join(names)}")
+    raise ValueError(f"no feature {shown(feature)}: there are {', '.join(names)}")
 
 
 def marginal_parameters(
@@ -140,8 +141,7 @@ def marginal_parameters(
 def _density(
     family: CovarianceFamily, parameters: Parameters, points: Observations, prob: float
 ) -> PredictiveDensity:
-    if not 0 < prob < 1:
-        raise ValueError(f"prob must be between 0 and 1, got {prob!r}")
+    prob = check_number("prob", prob, high=1.0, positive=True)
     parts = []
     for rows in chunks(points.n, max(1, NUMBERS // len(parameters.means))):
         some = points.subset(torch.arange(rows.start, rows.stop))
@@ -174,13 +174,12 @@ def _summary(densities: Float[Tensor, "s n"], prob: float) -> Float[Tensor, "3 n
 
 def sample_predictive(posterior: Posterior, n: int, seed: int) -> Float[Tensor, "n d"]:
     """New points; see `Posterior.sample_predictive`."""
-    if isinstance(n, bool) or not hasattr(n, "__index__") or int(n) < 1:
-        raise ValueError(f"n must be a positive integer, got {n!r}")
+    n, seed = check_count("n", n), check_seed(seed)
     parameters = posterior.parameters()
     s, _, d = parameters.means.shape
     like = parameters.means
     generator = torch.Generator(like.device).manual_seed(seed)
-    draw = torch.randint(s, (int(n),), generator=generator, device=like.device)
+    draw = torch.randint(s, (n,), generator=generator, device=like.device)
     weights = parameters.log_weights[draw].exp()
     component = torch.multinomial(weights, 1, generator=generator)[:, 0]
     noise = torch.randn(len(draw), d, generator=generator, dtype=like.dtype, device=like.device)

@@ -11,11 +11,12 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..arrays import whole_numbers
+from ..checks import check_choice
 from ..mixture import GaussianMixture
 from ..numbering import has_components
 from .alignment import (
@@ -58,8 +59,7 @@ def relabelled(posterior: Posterior, method: str, by: Key, like: Any) -> Posteri
 
 
 def _check(method: str, by: Key, like: Any) -> None:
-    if method not in METHODS:
-        raise ValueError(f"method must be one of {', '.join(METHODS)}; got {method!r}")
+    check_choice("method", method, METHODS)
     if method != "ordered" and by is not None:
         raise ValueError(f"by goes with method='ordered' only, got it with {method!r}")
     if method == "ordered" and like is not None:
@@ -103,16 +103,14 @@ def _target(posterior: Posterior, rows: Int[Tensor, "m"], like: Any) -> Float[Te
                 f"{like.n_components} and {like.n_features}"
             )
         return like.responsibilities(posterior.observations.x[rows]).T.cpu()
-    labels = torch.as_tensor(np.asarray(like))
-    if labels.shape != (n,) or labels.is_floating_point():
-        raise ValueError(
-            f"like must be a GaussianMixture or {n} integer labels, got "
-            f"{labels.dtype} of shape {tuple(labels.shape)}"
-        )
+    wanted = f"a GaussianMixture or {n} integer labels"
+    labels = torch.from_numpy(whole_numbers(like, "like", wanted))
+    if labels.shape != (n,):
+        raise ValueError(f"like must be {wanted}, got {len(labels)} of them")
     if labels.min() < 0 or labels.max() >= k:
         low, high = int(labels.min()), int(labels.max())
         raise ValueError(f"like must hold labels from 0 to {k - 1}, got {low} to {high}")
-    return torch.nn.functional.one_hot(labels.long()[rows], k).T
+    return torch.nn.functional.one_hot(labels[rows], k).T
 
 
 # ---------------------------------------------------------------------- permutation
