@@ -58,6 +58,8 @@ class ConjugatePriors:
             or shape (d,): Normal(mean, mean_scale), which is conjugate a block at a time. None for
             means in units of the covariances.
         spread: unit of the default scale, shape (d,); from the data if None.
+        feature_names: d names of the features that they are for, in their order, by which frames
+            are put in order; from the data if None.
 
     Example:
         >>> ConjugatePriors(concentration=1.0).scaled_to(observe([0.0, 1.0, 5.0])).mean.tolist()
@@ -71,6 +73,7 @@ class ConjugatePriors:
     scale: Any = None
     mean_scale: Any = None
     spread: Float[Tensor, "d"] | None = None
+    feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale"):
@@ -98,7 +101,8 @@ class ConjugatePriors:
     def scaled_to(self, observations: Observations) -> ConjugatePriors:
         """The same prior, with the centre and the units of the defaults taken from the data."""
         mean = observations.origin if self.mean is None else self.mean
-        return replace(self, mean=mean, spread=observations.scale)
+        names = self.feature_names or observations.feature_names
+        return replace(self, mean=mean, spread=observations.scale, feature_names=names)
 
     def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
         """The sites of covariances."""

@@ -205,7 +205,7 @@ def parameter_errors(mixture: GaussianMixture, truth: GaussianMixture) -> Parame
     order = match_components(mixture, truth)
     if mixture.n_components != truth.n_components:
         return ParameterErrors(math.nan, math.nan, math.nan)
-    found, sd = mixture.permute(order), _feature_sd(truth)
+    found, sd = mixture.in_order_of(truth.feature_names).permute(order), _feature_sd(truth)
     means = (_cpu(found.means) - _cpu(truth.means)) / sd
     true = _cpu(truth.covariance_matrices()) / sd / sd[:, None]
     shift = _cpu(found.covariance_matrices()) / sd / sd[:, None] - true
@@ -232,6 +232,7 @@ def _squared_wasserstein(
         raise ValueError(
             f"the mixtures must have the same features, got {a.n_features} and {b.n_features}"
         )
+    b = b.in_order_of(a.feature_names)
     left, right = (_scale_tril(mixture) / unit[:, None] for mixture in (a, b))
     shift = (_cpu(a.means)[:, None] - _cpu(b.means)) / unit
     traces = left.square().sum((-2, -1))[:, None] + right.square().sum((-2, -1))
@@ -306,7 +307,7 @@ def kl_divergence(
     """
     if n < 2:
         raise ValueError(f"n must be at least 2, for a standard error, got {n}")
-    x = truth.sample(n, seed)
+    x, mixture = truth.sample(n, seed), mixture.in_order_of(truth.feature_names)
     excess = truth.log_prob(x).double().cpu() - mixture.log_prob(x).double().cpu()
     return Estimate(float(excess.mean()), float(excess.std()) / math.sqrt(n))
 

@@ -16,6 +16,7 @@ from torch import Tensor
 from . import reduction
 from .checks import check_count, check_seed
 from .covariance import CovarianceFamily, Parameters, family_named
+from .features import default_names, same_names
 from .kernels import Theta, theta_of
 from .observations import Observations, as_points
 from .storage import read_record, write_record
@@ -35,6 +36,11 @@ class Sample:
 @dataclass(frozen=True, eq=False, init=False)
 class GaussianMixture:
     """A mixture of k Gaussians in d dimensions, from parameters, with or without a fit.
+
+    Where points are asked for, the columns of a frame are taken by the mixture's feature names, in
+    any order and beside others; one that lacks a feature is refused. Arrays go by position, and so
+    do all frames where the mixture's names only count its features (x0, x1, …), and frames whose
+    own names only count their columns.
 
     Attributes:
         weights: probabilities of the components, shape (k,).
@@ -160,7 +166,7 @@ class GaussianMixture:
 
     def _at(self, x: Any) -> tuple[Observations, Theta]:
         points, _ = as_points(
-            x, n_features=self.n_features, dtype=self.means.dtype, device=self.means.device
+            x, feature_names=self.feature_names, dtype=self.means.dtype, device=self.means.device
         )
         centre = self.mean().double()
         observations = Observations(
@@ -252,7 +258,7 @@ class GaussianMixture:
 
         Args:
             features: names or numbers of the known features.
-            values: their values, shape (len(features),).
+            values: their values, shape (len(features),), or a row of a frame, taken by its names.
 
         Raises:
             ValueError: if a feature does not exist, or none is left.
@@ -263,7 +269,8 @@ class GaussianMixture:
         rest = [i for i in range(self.n_features) if i not in known]
         if not rest:
             raise ValueError("conditional needs at least one feature that is not given")
-        point, _ = as_points(np.atleast_2d(np.asarray(values, dtype=float)), n_features=len(known))
+        names = [self.feature_names[i] for i in known]
+        point, _ = as_points(_one_row(values), feature_names=names)
         dense = self.family.dense(self.parameters.factor[0], self.n_features)
         across, within = dense[:, rest][:, :, known], dense[:, known][:, :, known]
         gain = torch.linalg.solve(within, across.mT).mT
@@ -288,6 +295,20 @@ class GaussianMixture:
             self.family.name,
             self.feature_names,
         )
+
+    def in_order_of(self, names: Sequence[str]) -> GaussianMixture:
+        """The same mixture with its features in the order of these names.
+
+        A mixture whose features have other names, or are more or fewer, stays as it is.
+
+        Example:
+            >>> wide = GaussianMixture([1.0], [[1.0, 2.0]], [[4.0, 9.0]], "diag", ["a", "b"])
+            >>> wide.in_order_of(["b", "a"]).means.tolist()
+            [[2.0, 1.0]]
+        """
+        if tuple(names) == self.feature_names or not same_names(names, self.feature_names):
+            return self
+        return self.marginal(names)
 
     def _columns(self, features: Sequence[int | str]) -> list[int]:
         """Column numbers of features that are named or numbered."""
@@ -350,6 +371,15 @@ def _tensor(values: Any, like: Tensor | None) -> Tensor:
     return values.detach().to(like, copy=True)
 
 
+def _one_row(values: Any) -> Any:
+    """Values of features as an array of one row, or as a frame where they have names."""
+    if hasattr(values, "columns"):
+        return values
+    if hasattr(values, "to_frame") and hasattr(values, "index"):  # a row of a pandas frame
+        return values.to_frame().T
+    return np.atleast_2d(np.asarray(values, dtype=float))
+
+
 def _check_weights(weights: Tensor, k: int) -> None:
     if weights.shape != (k,):
         raise ValueError(f"weights must have shape ({k},), got {tuple(weights.shape)}")
@@ -376,7 +406,7 @@ def _check_covariances(
 def _check_names(feature_names: Sequence[str] | None, d: int) -> tuple[str, ...]:
     """d different column names; x0, x1, … if none are given."""
     if feature_names is None:
-        return tuple(f"x{i}" for i in range(d))
+        return default_names(d)
     names = tuple(str(name) for name in feature_names)
     if len(names) != d:
         raise ValueError(f"feature_names must hold {d} names, got {len(names)}")

@@ -75,6 +75,11 @@ class MixtureModel:
         """The covariance family."""
         return family_named(self.covariance)
 
+    @property
+    def feature_names(self) -> tuple[str, ...] | None:
+        """Names of the features of the data that the priors were made concrete for, if any."""
+        return None if self.priors is None else self.priors.feature_names
+
     def specialise(self, x: Any) -> MixtureModel:
         """The same model with the default priors made concrete for these data.
 
@@ -83,7 +88,12 @@ class MixtureModel:
         """
         known = None if self.priors is None else self.priors.n_features
         if known is not None:
-            d = x.d if isinstance(x, Observations) else as_points(x)[0].shape[1]
+            names = self.feature_names
+            d = (
+                x.d
+                if isinstance(x, Observations)
+                else as_points(x, feature_names=names)[0].shape[1]
+            )
             if known != d:
                 raise ValueError(f"x must have {known} features, got {d}")
             return self
@@ -126,7 +136,8 @@ class MixtureModel:
         import pyro
 
         dtype = x.dtype if isinstance(x, Tensor) and x.is_floating_point() else None
-        points = None if x is None else as_points(x, dtype=dtype)[0]
+        names = self.feature_names
+        points = None if x is None else as_points(x, feature_names=names, dtype=dtype)[0]
         if points is None and n is None:
             raise ValueError("n must be given where x is None: model(n=100)")
         size = n if points is None else len(points)
@@ -167,7 +178,8 @@ class MixtureModel:
 
     def log_density(self, x: Any) -> LogDensity:
         """The model as a log density over one flat vector, given data or observations."""
-        observations = x if isinstance(x, Observations) else observe(x)
+        names = self.feature_names
+        observations = x if isinstance(x, Observations) else observe(x, feature_names=names)
         return LogDensity(self.specialise(observations), observations)
 
 

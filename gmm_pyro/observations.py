@@ -8,7 +8,7 @@ cache-sized chunk at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,6 +20,7 @@ from torch import Tensor
 
 from .arrays import array_of, dense_tensor, real
 from .devices import device_of, precision_of
+from .features import default_names, places, refuse_repeated
 from .words import counted
 
 ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
@@ -89,6 +90,7 @@ def observe(
     *,
     n_components: int = 1,
     sample_weight: Any = None,
+    feature_names: Sequence[str] | None = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     constant_columns: bool = False,
@@ -100,6 +102,7 @@ def observe(
             one-dimensional array of n values is univariate data.
         n_components: the number of components to be fitted, which n must not fall short of.
         sample_weight: n non-negative weights, or None.
+        feature_names: names of the features that a model is for, as in `as_points`.
         dtype: floating-point type of the work on points, or its name; float64 where None.
         device: torch device; where the data are, if None.
         constant_columns: whether a column may be constant: its scale is then the largest of the
@@ -114,7 +117,7 @@ def observe(
         >>> observations.n, observations.d, observations.origin.tolist()
         (3, 2, [2.0, 2.5])
     """
-    points, names = as_points(x, dtype=dtype, device=device)
+    points, names = as_points(x, feature_names=feature_names, dtype=dtype, device=device)
     weight = None if sample_weight is None else _as_weights(sample_weight, points)
     used = points if weight is None or (weight > 0).all() else points[weight > 0]
     if len(used) < n_components:
@@ -134,57 +137,65 @@ def observe(
 def as_points(
     x: Any,
     *,
+    feature_names: Sequence[str] | None = None,
     n_features: int | None = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
 ) -> tuple[Float[Tensor, "n d"], tuple[str, ...]]:
     """A finite tensor of shape (n, d) and its column names; no copy where none is needed.
 
+    After a fit there is one rule, which `feature_names` asks for. A frame's columns are those of
+    the fitted names, in whatever order they are; others are ignored, and a missing one is an error.
+    Arrays go by position, and so do frames where the names of either side only count columns: a fit
+    of an array has the names x0, x1, …, a frame made from one 0, 1, … or column_0, column_1, ….
+
     Args:
         x: any array-like; one-dimensional input is n values of one feature.
+        feature_names: names of the features that x must have, as far as x has names, if they are
+            known.
         n_features: the number of columns that x must have, if known.
         dtype: floating-point type of the result, or its name; float64 where None.
         device: torch device; where the data are, if None.
 
     Raises:
-        ValueError: if x is not numeric, not finite or not of this shape.
+        ValueError: if x is not numeric, not finite or not of this shape, or lacks a feature.
     """
     kind, place = precision_of(dtype), device_of(device)
-    array, names = _to_numeric(x)
+    array, names = _to_numeric(x, wanted=feature_names)
     points = array if isinstance(array, Tensor) else _alias(array)
     points = points.detach().to(device=place, dtype=kind)
     points = points[:, None] if points.ndim == 1 else points
-    _check_shape(x, points, n_features)
-    names = names or tuple(f"x{i}" for i in range(points.shape[1]))
+    _check_shape(x, points, n_features if feature_names is None else len(feature_names))
+    names = names or tuple(feature_names or default_names(points.shape[1]))
     _refuse_non_finite(points, names)
     return points, names
 
 
-def _to_numeric(x: Any, what: str = "x") -> tuple[np.ndarray | Tensor, tuple[str, ...] | None]:
+def _to_numeric(
+    x: Any, what: str = "x", wanted: Sequence[str] | None = None
+) -> tuple[np.ndarray | Tensor, tuple[str, ...] | None]:
     """A real numeric array of any shape, and column names where x has them."""
     if isinstance(x, Tensor):
         return dense_tensor(x, what), None
     if hasattr(x, "columns") and hasattr(x, "to_numpy"):  # a pandas or polars frame
-        return _frame(x)
+        return _frame(x, wanted)
     if hasattr(x, "name") and hasattr(x, "to_numpy"):  # a pandas or polars series
         name = "x0" if x.name in (None, "") else str(x.name)
+        if wanted is not None and isinstance(x.name, str) and x.name:
+            places(wanted, [name])  # refuses another name
         return _column(x, name), (name,)
     return real(array_of(x, what), what), None
 
 
-def _frame(x: Any) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The columns of a frame side by side, and their names."""
-    names = tuple(str(name) for name in x.columns)
-    _refuse_repeated(names)
-    columns = [_column(x[name], str(name)) for name in x.columns]
+def _frame(x: Any, wanted: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
+    """The columns of a frame side by side, in the order that is wanted, and their names."""
+    keys, names = list(x.columns), tuple(str(name) for name in x.columns)
+    chosen = None if wanted is None else places(wanted, names)
+    if chosen is not None:
+        keys, names = [keys[i] for i in chosen], tuple(names[i] for i in chosen)
+    refuse_repeated(names)
+    columns = [_column(x[key], name) for key, name in zip(keys, names, strict=True)]
     return (np.column_stack(columns) if columns else np.empty((len(x), 0))), names
-
-
-def _refuse_repeated(names: tuple[str, ...]) -> None:
-    for name in names:
-        if names.count(name) > 1:
-            times = names.count(name)
-            raise ValueError(f"x must have column names that differ; {name!r} occurs {times} times")
 
 
 def _column(column: Any, name: str) -> np.ndarray:

@@ -62,6 +62,8 @@ class Priors:
         correlations: distribution over Cholesky factors of correlation matrices.
         location: centre of the default prior of the means, shape (d,); from the data if None.
         spread: unit of the default priors, shape (d,); from the data if None.
+        feature_names: d names of the features that they are for, in their order, by which frames
+            are put in order; from the data if None.
 
     Example:
         >>> import pyro.distributions as dist
@@ -76,6 +78,7 @@ class Priors:
     correlations: TorchDistribution | None = None
     location: Float[Tensor, "d"] | None = None
     spread: Float[Tensor, "d"] | None = None
+    feature_names: tuple[str, ...] | None = None
 
     @property
     def n_features(self) -> int | None:
@@ -97,7 +100,8 @@ class Priors:
         """The same priors, with the units of the defaults taken from the data where missing."""
         location = observations.origin if self.location is None else self.location
         spread = observations.scale if self.spread is None else self.spread
-        return replace(self, location=location, spread=spread)
+        names = self.feature_names or observations.feature_names
+        return replace(self, location=location, spread=spread, feature_names=names)
 
     def sites(
         self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None

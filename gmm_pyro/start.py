@@ -22,6 +22,7 @@ from torch import Tensor
 
 from .checks import check_choice
 from .covariance import CovarianceFamily, Parameters
+from .features import places
 from .kernels import theta_of
 from .mixture import GaussianMixture
 from .observations import Observations, passes
@@ -247,6 +248,8 @@ def _from_mixture(
             f"start must have {k} components in {observations.d} dimensions, got "
             f"{mixture.n_components} in {mixture.n_features}"
         )
+    places(observations.feature_names, mixture.feature_names, "start", "feature")  # refuses others
+    mixture = mixture.in_order_of(observations.feature_names)
     if mixture.family is family:
         return _on(observations, mixture.parameters)
     dense = mixture.covariance_matrices().double()

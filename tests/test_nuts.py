@@ -469,7 +469,10 @@ class TestFit:
     @pytest.mark.parametrize(
         ("option", "message"),
         [
-            ({"target_accept": 1.0}, "target_accept must be a finite number above 0 and below 1, got 1.0"),
+            (
+                {"target_accept": 1.0},
+                "target_accept must be a finite number above 0 and below 1, got 1.0",
+            ),
             ({"target_accept": 0.0}, "target_accept must be a finite number above 0"),
             ({"max_tree_depth": 0}, "max_tree_depth must be an integer of at least 1"),
             ({"n_chains": 0}, "n_chains must be an integer of at least 1"),

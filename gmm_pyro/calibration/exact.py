@@ -75,7 +75,7 @@ class ExactPosterior:
             ValueError: if they do not have this shape.
         """
         d, n, k = self.observations.d, self.observations.n, self.model.n_components
-        new = as_points(points, n_features=d)[0].double()
+        new = as_points(points, feature_names=self.observations.feature_names)[0].double()
         prior = require_conjugate(self.model, "an exact posterior")
         partitions = set_partitions(n + 1, k)
         blocks = int(partitions.max()) + 1
@@ -109,7 +109,7 @@ def exact_posterior(model: MixtureModel, x: Any) -> ExactPosterior:
         >>> len(posterior.partitions), bool(posterior.co_clustering[0, 1] > 0.9)
         (8, True)
     """
-    observations = observe(x)
+    observations = observe(x, feature_names=model.feature_names)
     if observations.n > MOST_POINTS:
         raise ValueError(
             f"x must have at most {MOST_POINTS} points, whose partitions can be listed, "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -92,12 +93,17 @@ def _points(told: PredictArguments, saved: SavedFit) -> pd.DataFrame:
     table, names = read(told.data), saved.mixture.feature_names
     if told.columns:
         data = read_dataset(table, columns=names_in(told.columns)).dataset
-        return data.frame()[list(data.feature_names)]
+        return _called(data.frame()[list(data.feature_names)], names)
     points = features_named(table, names)
     taken = ", ".join(map(str, points))
     if taken != ", ".join(names):
         say(f"{told.data}: the features are, in the order of the fit's, {taken}")
-    return points
+    return points if table.named else _called(points, names)
+
+
+def _called(points: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
+    """Columns that are in the fit's order already, by its names."""
+    return points.set_axis(list(names), axis=1) if points.shape[1] == len(names) else points
 
 
 def _remark(saved: SavedFit) -> None:

@@ -70,10 +70,11 @@ def density_distances(
         >>> density_distances({"near": near, "far": far}).loc["near"].tolist()
         [0.0, 1.0]
     """
-    drawn = [mixture.sample(n, seed) for mixture in mixtures.values()]
+    names = next((mixture.feature_names for mixture in mixtures.values()), ())
+    ordered = [mixture.in_order_of(names) for mixture in mixtures.values()]
+    drawn = [mixture.sample(n, seed) for mixture in ordered]
     heights = [
-        torch.stack([mixture.log_prob(x).double().cpu() for mixture in mixtures.values()])
-        for x in drawn
+        torch.stack([mixture.log_prob(x).double().cpu() for mixture in ordered]) for x in drawn
     ]
     rows = [[0.0] * len(drawn) for _ in drawn]
     for i in range(len(drawn)):

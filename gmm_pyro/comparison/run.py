@@ -12,6 +12,7 @@ import torch
 
 from ..conjugate import ConjugatePriors
 from ..datasets import Dataset
+from ..features import places
 from ..inference.fit import Fit, fit, method_named
 from ..inference.task import FitWarning, Status
 from ..model import MixtureModel
@@ -63,7 +64,7 @@ def compare(
     names = tuple(entry.name for entry in entries)
     request = Request(model, names, seed, test_size, dict(options or {}))
     model = _with_one_prior(model, entries)
-    train, held_out = _split(_dataset(data), test_size, seed)
+    train, held_out = _split(_dataset(data, model.feature_names), test_size, seed)
     observe(train.x, n_components=model.n_components)  # bad data are no method's failure
     attempts: dict[str, Attempt] = {}
     rows: dict[str, dict[str, Any]] = {}
@@ -152,11 +153,17 @@ def _entry(name: str, options: Mapping[str, Any]) -> Entry:
 # ---------------------------------------------------------------------- data
 
 
-def _dataset(data: Any) -> Dataset:
-    if isinstance(data, Dataset):
+def _dataset(data: Any, names: tuple[str, ...] | None) -> Dataset:
+    """The data, with the features that the model's priors are for, if these have names."""
+    if not isinstance(data, Dataset):
+        points, found = as_points(data, feature_names=names)
+        return Dataset(points.cpu(), None, None, "data", found)
+    order = None if names is None else places(names, data.feature_names, data.name)
+    if order is None or order == list(range(data.d)):
         return data
-    points, names = as_points(data)
-    return Dataset(points.cpu(), None, None, "data", names)
+    truth = None if data.truth is None else data.truth.marginal(order)
+    found = tuple(data.feature_names[i] for i in order)
+    return replace(data, x=data.x[:, order], truth=truth, feature_names=found)
 
 
 def _split(data: Dataset, test_size: float | None, seed: int) -> tuple[Dataset, Dataset | None]:

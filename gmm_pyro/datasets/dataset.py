@@ -45,13 +45,15 @@ class Dataset:
     feature_names: tuple[str, ...]
 
     def __post_init__(self) -> None:
-        """Check the shapes."""
+        """Check the shapes, and put the truth's features in the order of the data's."""
         if self.x.ndim != 2:
             raise ValueError(f"x must have shape (n, d), got {tuple(self.x.shape)}")
         if self.labels is not None and self.labels.shape != (self.n,):
             raise ValueError(f"labels must have shape ({self.n},), got {tuple(self.labels.shape)}")
         if len(self.feature_names) != self.d:
             raise ValueError(f"feature_names must hold {self.d} names, got {self.feature_names}")
+        if self.truth is not None:
+            object.__setattr__(self, "truth", self.truth.in_order_of(self.feature_names))
 
     def __repr__(self) -> str:
         return f"<{self.name}: {counted(self.n, 'point')} of {counted(self.d, 'feature')}>"

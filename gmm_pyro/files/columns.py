@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +14,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..datasets import OUTLIER, Dataset
+from ..features import lacks, numbers_in
 from ..observations import as_points
 from .formats import Table, read_table
 
@@ -95,8 +95,8 @@ def features_named(table: Table, names: Sequence[str]) -> pd.DataFrame:
     missing = [name for name in names if name not in table.frame]
     if not missing:
         return table.frame[list(names)]
-    if table.named and list(names) != [f"x{i}" for i in range(len(names))]:
-        raise ValueError(_lacks(table, missing))
+    if table.named and not numbers_in(names):
+        raise ValueError(lacks(table.source, missing, map(str, table.frame)))
     features = _features(table, {LABELS, *_left_out(table, {LABELS})})
     if len(features) != len(names):
         raise ValueError(
@@ -106,26 +106,11 @@ def features_named(table: Table, names: Sequence[str]) -> pd.DataFrame:
     return table.frame[features]
 
 
-def _lacks(table: Table, missing: Iterable[str]) -> str:
-    """Which columns a table lacks, what it has, and which are meant perhaps."""
-    names = list(map(str, table.frame))
-    nearest = {name: difflib.get_close_matches(name, names, n=1) for name in missing}
-    wanted = ", ".join(repr(name) for name in nearest)
-    hints = ", ".join(
-        repr(close[0]) if len(nearest) == 1 else f"{close[0]!r} for {name!r}"
-        for name, close in nearest.items()
-        if close
-    )
-    noun = "column" if len(nearest) == 1 else "columns"
-    hint = f"; did you mean {hints}?" if hints else ""
-    return f"{table.source} has no {noun} {wanted}: it has {', '.join(names)}{hint}"
-
-
 def _check_columns(table: Table, wanted: Sequence[str]) -> None:
     """Refuse columns that do not exist, or are named for two purposes."""
     missing = [name for name in wanted if name not in table.frame]
     if missing:
-        raise ValueError(_lacks(table, missing))
+        raise ValueError(lacks(table.source, missing, map(str, table.frame)))
     for name in wanted:
         if list(wanted).count(name) > 1:
             raise ValueError(f"column {name!r} is named more than once")

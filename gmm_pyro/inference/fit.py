@@ -181,6 +181,7 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
             x,
             n_components=model.n_components,
             sample_weight=chosen.sample_weight,
+            feature_names=model.feature_names,
             dtype=chosen.dtype,
             device=chosen.device,
         )

@@ -69,7 +69,7 @@ def comparison_figure(
     Raises:
         ValueError: if x or labels do not have these shapes.
     """
-    points, names = as_points(x)
+    points, names = as_points(x, feature_names=mixtures.names_of(fits.values()))
     figure = figure or _new_figure()
     panels = _panels(figure, 1 + len(fits))
     mixtures.scatter(points, labels, panels[0], feature_names or names)

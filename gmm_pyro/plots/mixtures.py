@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
 from matplotlib.axes import Axes
@@ -91,7 +91,7 @@ def clusters(
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
     mixture = mixture_of(fit)
-    points, _ = as_points(x, n_features=mixture.n_features)
+    points, _ = as_points(x, feature_names=mixture.feature_names)
     view = view_of_points(points, mixture.feature_names, features)
     ax, shown = parts.prepared(ax, view), view.points(points)
     predicted = mixture.predict(points).cpu()
@@ -135,7 +135,7 @@ def responsibilities(
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
     mixture = mixture_of(fit)
-    points, _ = as_points(x, n_features=mixture.n_features)
+    points, _ = as_points(x, feature_names=mixture.feature_names)
     view = view_of_points(points, mixture.feature_names, features)
     ax, shown = parts.prepared(ax, view), view.points(points)
     share = mixture.responsibilities(points).cpu().double()
@@ -172,7 +172,7 @@ def density(
     view = view_of_mixture(mixture, features)
     ax = parts.prepared(ax, view)
     if x is not None:
-        points, _ = as_points(x, n_features=mixture.n_features)
+        points, _ = as_points(x, feature_names=mixture.feature_names)
         parts.draw_points(ax, view.points(points), None)
     if view.is_plane:
         parts.draw_regions(ax, view.mixture(mixture))
@@ -184,6 +184,22 @@ def density(
 def mixture_of(fit: Fitted | GaussianMixture) -> GaussianMixture:
     """The mixture of a fit, or the mixture itself."""
     return fit if isinstance(fit, GaussianMixture) else fit.mixture
+
+
+def names_of(fits: Iterable[Fitted | GaussianMixture]) -> tuple[str, ...] | None:
+    """Names of the features that all fits have, or None if there is no fit.
+
+    Raises:
+        ValueError: if they have the same ones in different orders: their axes would differ.
+    """
+    names = [mixture_of(fit).feature_names for fit in fits]
+    for other in names[1:]:
+        if other != names[0] and sorted(other) == sorted(names[0]):
+            raise ValueError(
+                "fits must have their features in one order, got "
+                f"{', '.join(names[0])} and {', '.join(other)}"
+            )
+    return names[0] if names else None
 
 
 def _draws(fit: Fitted | GaussianMixture) -> list[GaussianMixture]:

@@ -44,7 +44,7 @@ def cluster_figures(
     Returns:
         One figure more than there are fits.
     """
-    points, names = as_points(x)
+    points, names = as_points(x, feature_names=mixtures.names_of(fits.values()))
     shown = feature_names or names
     data = _axes(SQUARE)
     mixtures.scatter(points, labels, data, shown)

@@ -81,7 +81,10 @@ def assignments(posterior: Posterior, x: Any, seed: int) -> Assignments:
 def placed(observations: Observations, x: Any) -> Observations:
     """Other points in the place of the data, all of weight 1."""
     points, _ = as_points(
-        x, n_features=observations.d, dtype=observations.x.dtype, device=observations.x.device
+        x,
+        feature_names=observations.feature_names,
+        dtype=observations.x.dtype,
+        device=observations.x.device,
     )
     names = observations.feature_names
     return Observations(points, None, observations.origin, observations.scale, names)
@@ -102,9 +105,10 @@ def density_band(
     """Predictive density of one feature; see `Posterior.density_band`."""
     data = posterior.observations
     column = feature_column(data.feature_names, feature)
-    values, _ = as_points(grid, n_features=1, dtype=data.x.dtype, device=data.x.device)
     one = slice(column, column + 1)
-    points = Observations(values, None, data.origin[one], data.scale[one], data.feature_names[one])
+    name = data.feature_names[one]
+    values, _ = as_points(grid, feature_names=name, dtype=data.x.dtype, device=data.x.device)
+    points = Observations(values, None, data.origin[one], data.scale[one], name)
     marginal = marginal_parameters(posterior.family, posterior.parameters(), column)
     return _density(posterior.family, marginal, points, prob)
 

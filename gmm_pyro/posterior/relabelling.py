@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..arrays import whole_numbers
 from ..checks import check_choice
+from ..features import places
 from ..mixture import GaussianMixture
 from ..numbering import has_components
 from .alignment import (
@@ -102,6 +103,9 @@ def _target(posterior: Posterior, rows: Int[Tensor, "m"], like: Any) -> Float[Te
                 f"like must have {k} components and {posterior.observations.d} features, got "
                 f"{like.n_components} and {like.n_features}"
             )
+        names = posterior.observations.feature_names
+        places(names, like.feature_names, "like", "feature")  # refuses others
+        like = like.in_order_of(names)
         return like.responsibilities(posterior.observations.x[rows]).T.cpu()
     wanted = f"a GaussianMixture or {n} integer labels"
     labels = torch.from_numpy(whole_numbers(like, "like", wanted))

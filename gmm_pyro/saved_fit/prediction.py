@@ -63,14 +63,14 @@ def predict(source: GaussianMixture | Posterior, x: Any) -> Prediction:
     Args:
         source: a mixture; or draws with aligned components, whose responsibilities and densities
             are averaged.
-        x: points, array-like of shape (n, d).
+        x: points, array-like of shape (n, d); columns of a frame are taken by their names.
 
     Raises:
-        ValueError: if x is not finite or not of this shape.
+        ValueError: if x is not finite or not of this shape, or lacks a feature.
     """
     if isinstance(source, Posterior):
         return _averaged(source, x)
-    points, _ = as_points(x, n_features=source.n_features)
+    points, _ = as_points(x, feature_names=source.feature_names)
     return Prediction(
         source.predict(points), source.responsibilities(points), source.log_prob(points)
     )

@@ -1,0 +1,118 @@
+"""Names of features: which columns of other data are those of a fit, and in what order.
+
+One rule for every function that takes points after a fit, and for every mixture that is set beside
+another one. Names that only count columns say nothing: arrays have none, and frames made from
+arrays have 0, 1, … (pandas) or column_0, column_1, … (polars).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+
+COUNTED = ("", "column_")  # what pandas and polars write before the numbers of unnamed columns
+OURS = "x"  # what this package writes
+SHOWN = 20  # names that a message lists at most
+
+
+def default_names(d: int) -> tuple[str, ...]:
+    """x0, x1, …: the names of d features that have none."""
+    return tuple(f"{OURS}{i}" for i in range(d))
+
+
+def numbers_in(names: Sequence[str], prefixes: Sequence[str] = (OURS, *COUNTED)) -> list[int]:
+    """The numbers that names stand for, if they are 0, 1, … in some order after one prefix.
+
+    Returns:
+        The numbers; empty if the names are of another kind.
+
+    Example:
+        >>> numbers_in(["x1", "x0"]), numbers_in(["0", "2"]), numbers_in(["a"])
+        ([1, 0], [], [])
+    """
+    for prefix in prefixes:
+        known = {f"{prefix}{i}": i for i in range(len(names))}
+        if all(name in known for name in names):
+            return [known[name] for name in names]
+    return []
+
+
+def same_names(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Whether names are the same ones, in any order."""
+    return len(one) == len(other) and set(one) == set(other)
+
+
+def places(
+    wanted: Sequence[str], names: Sequence[str], source: str = "x", kind: str = "column"
+) -> list[int] | None:
+    """Where the features of a fit are among the columns of other data.
+
+    Args:
+        wanted: names of the fit's features.
+        names: names of the columns.
+        source: what the columns are of, for messages.
+        kind: what they are called there.
+
+    Returns:
+        The numbers of the columns in the order of the fit's features; None if columns go by their
+        position, because the names of the fit or of the data only count them.
+
+    Raises:
+        ValueError: if a feature has no column of its name, or two.
+
+    Example:
+        >>> places(["a", "b"], ["b", "c", "a"]), places(["a", "b"], ["0", "1"])
+        ([2, 0], None)
+    """
+    at = {name: i for i, name in enumerate(names)}
+    missing = [name for name in wanted if name not in at]
+    if missing:
+        return _by_number(wanted, names, lacks(source, missing, names, kind))
+    if len(at) < len(names):
+        refuse_repeated([name for name in names if name in set(wanted)], source)
+    return [at[name] for name in wanted]
+
+
+def _by_number(wanted: Sequence[str], names: Sequence[str], message: str) -> list[int] | None:
+    """As `places`, of columns whose names are not those of the features."""
+    mine, theirs = numbers_in(wanted), numbers_in(names)
+    if mine and theirs and len(mine) == len(theirs):
+        return [theirs.index(number) for number in mine]
+    if mine or numbers_in(names, COUNTED) == list(range(len(names))):
+        return None
+    raise ValueError(message)
+
+
+def lacks(source: str, missing: Iterable[str], names: Iterable[str], kind: str = "column") -> str:
+    """Which names there are not, which there are, and which are meant perhaps.
+
+    Example:
+        >>> lacks("x", ["width"], ["height", "widths"])
+        "x has no column 'width': it has height, widths; did you mean 'widths'?"
+    """
+    names, missing = list(names), list(missing)
+    nearest = {name: difflib.get_close_matches(name, names, n=1) for name in missing[:SHOWN]}
+    hints = ", ".join(
+        repr(close[0]) if len(missing) == 1 else f"{close[0]!r} for {name!r}"
+        for name, close in nearest.items()
+        if close
+    )
+    noun = kind if len(missing) == 1 else f"{kind}s"
+    hint = f"; did you mean {hints}?" if hints else ""
+    return f"{source} has no {noun} {listed(map(repr, missing))}: it has {listed(names)}{hint}"
+
+
+def listed(names: Iterable[str]) -> str:
+    """Names with commas between them: the first ones, if they are very many."""
+    names = list(names)
+    more = f", … ({len(names)} in all)" if len(names) > SHOWN else ""
+    return ", ".join(names[:SHOWN]) + more
+
+
+def refuse_repeated(names: Sequence[str], source: str = "x") -> None:
+    """Refuse names that do not differ."""
+    if len(set(names)) == len(names):
+        return
+    name = next(name for i, name in enumerate(names) if name in names[:i])
+    times = names.count(name)
+    raise ValueError(f"{source} must have column names that differ; {name!r} occurs {times} times")
