@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from ..checks import check_choice
 from .enumerated import ENGINES, Engine, run_auto_delta
-from .optimise import em_start, mode_from
+from .optimise import em_start, in_best_numbering, mode_from
 from .task import Options, Outcome, Task, progress_bar
 
 
@@ -38,12 +38,18 @@ class MAPOptions(Options):
 
 
 def fit_map(task: Task) -> Outcome:
-    """The mode that is reached from the best EM start."""
+    """The mode that is reached from the best EM start.
+
+    Where the prior tells components apart, they are numbered as it holds likeliest; a start that
+    is given, by labels or a mixture, keeps its own numbering.
+    """
     density = task.model.log_density(task.observations)
     with progress_bar(task) as bar:
         start = em_start(task, density, bar)
         if task.options.engine == "enumerated":
-            run = start.then(run_auto_delta(task, density, start, bar))
+            run = in_best_numbering(
+                task, density, start, lambda run: run_auto_delta(task, density, run, bar)
+            )
         else:
             tolerance = task.options.tolerance
             run = mode_from(task, density, start, bar, tolerance=tolerance, jacobian=False)

@@ -14,6 +14,8 @@ from tqdm import tqdm
 
 from ..covariance import Parameters
 from ..model import LogDensity
+from ..numbering import best_numbering, permuted_values
+from ..start import is_given
 from .curvature import LARGEST, curvature, inverse, units
 from .em import best_run
 from .task import Run, Status, Task
@@ -24,17 +26,21 @@ WIDENINGS = (1e-4, 1e-3, 1e-2, 1e-1)  # least shares of the data's variance that
 STEEP = 0.01  # nats that a step may promise where a climb has ended; more, and it goes on
 LEG = 20  # steps after which the curvature is taken anew
 MEMORY = 20  # past gradients that L-BFGS keeps
+MOST_NUMBERINGS = 5  # climbs that go on from another numbering of where the last has ended
 
 
 def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
     """The vector of the best EM start, a little away from the edges of the density.
 
     Where EM has ended on a component that the prior thinks far too thin, it is made as wide as is
-    best: a climb from beyond a cliff leaps too far.
+    best: a climb from beyond a cliff leaps too far. Components are numbered as the prior holds
+    likeliest; a start that is given numbers them itself.
     """
     run = best_run(task, bar, EM_TOLERANCE, EM_STEPS)
     values = density.values(_widened(density, run.state.theta.parameters))
     values["weights"] = 0.99 * values["weights"] + 0.01 / task.model.n_components
+    if not is_given(task.options.start):
+        values = permuted_values(density.model.family, values, best_numbering(density, values))
     vectors = density.unconstrain(values).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     with torch.no_grad():
         best = density(vectors).nan_to_num(nan=-math.inf).argmax()
@@ -70,16 +76,48 @@ def mode_from(
         tolerance: change of the log density, in nats a point, below which a step is the last.
         jacobian: whether the mode is that of the vector or of the sites.
     """
-    mode = find_mode(
-        density,
-        start.state,
-        jacobian=jacobian,
-        seed=task.options.seed,
-        tolerance=tolerance * task.observations.total_weight,
-        max_steps=start.allows(task.options.max_steps),
-        bar=bar,
-    )
-    return start.then(mode)
+
+    def climb_from(run: Run[Tensor]) -> Run[Tensor]:
+        return find_mode(
+            density,
+            run.state,
+            jacobian=jacobian,
+            seed=task.options.seed,
+            tolerance=tolerance * task.observations.total_weight,
+            max_steps=run.allows(task.options.max_steps - max(0, run.steps)),
+            bar=bar,
+        )
+
+    return in_best_numbering(task, density, start, climb_from)
+
+
+def in_best_numbering(
+    task: Task,
+    density: LogDensity,
+    start: Run[Float[Tensor, "1 m"]],
+    climb_from: Callable[[Run[Tensor]], Run[Tensor]],
+) -> Run[Float[Tensor, "1 m"]]:
+    """Where a climb ends, its components numbered as the prior holds likeliest.
+
+    Where another numbering of the end has a higher prior density, the climb goes on from there. A
+    start that is given numbers the components itself, and its numbering is kept.
+
+    Args:
+        task: the task, which says whether the start is given.
+        density: its log density.
+        start: where to begin; the end is marked as interrupted if this was.
+        climb_from: climbs from the end of a run, within the steps that it leaves.
+    """
+    run = start.then(climb_from(Run(start.state, [], start.status)))
+    for _ in range(0 if is_given(task.options.start) else MOST_NUMBERINGS):
+        values = density.constrain(run.state)
+        order = best_numbering(density, values)
+        if order.equal(torch.arange(order.shape[1])[None]):
+            break
+        state = density.unconstrain(permuted_values(density.model.family, values, order))
+        on = climb_from(Run(state, run.history, run.status, run.stride))
+        run = run.then(Run(on.state, run.history[:-1] + on.history, on.status, on.stride))
+    return run
 
 
 def find_mode(
