@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import cache
 from typing import Any
@@ -167,6 +167,15 @@ class TestFit:
             assert found.posterior.draws["means"].shape == shape
             assert found.posterior.independent == (run not in SAMPLERS)
             assert all(value.isfinite().all() for value in found.posterior.draws.values())
+
+    def test_diagnostics_are_short(self, run: str, family: str, d: int) -> None:
+        found = fitted(run, family, d)
+        assert isinstance(found.diagnostics, Mapping)
+        for value in found.diagnostics.values():
+            assert isinstance(value, float | int | str | tuple)
+        assert len(str(found.diagnostics)) < 200
+        draws = {} if found.posterior is None else found.posterior.statistics
+        assert all(v.shape == found.posterior.draws["means"].shape[:2] for v in draws.values())
 
     def test_k_hat(self, run: str, family: str, d: int) -> None:
         """Of those that draw from an approximation of a known density, and of no other."""

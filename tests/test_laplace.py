@@ -195,7 +195,7 @@ def test_the_evidence_is_that_of_the_density_of_the_draws(priors: str) -> None:
     density = found.model.log_density(found.observations)
     sites = {name: value[0] for name, value in found.posterior.draws.items()}
     with torch.no_grad():
-        log_ratio = density(density.unconstrain(sites)) - found.diagnostics["log_q"]
+        log_ratio = density(density.unconstrain(sites)) - found.posterior.statistics["log_q"][0]
     average = float(log_ratio.logsumexp(0)) - math.log(4000)
     assert found.diagnostics["log_evidence"] == pytest.approx(average + math.log(2), abs=0.1)
 
@@ -210,7 +210,9 @@ def test_log_q_is_the_normal_density_at_the_mode() -> None:
     away = density.unconstrain(sites) - mode
     square = torch.einsum("si,ij,sj->s", away, curvature, away)
     expected = 0.5 * (torch.logdet(curvature) - len(mode) * LOG_2PI - square)
-    torch.testing.assert_close(found.diagnostics["log_q"], expected, rtol=1e-5, atol=1e-5)
+    torch.testing.assert_close(
+        found.posterior.statistics["log_q"][0], expected, rtol=1e-5, atol=1e-5
+    )
     with torch.no_grad():
         peak = float(density(mode[None]))
     assert found.objective == pytest.approx(peak, abs=1e-6)

@@ -171,7 +171,8 @@ def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[
         with torch.no_grad():
             found: dict[str, Tensor] = {}
             if ours:
-                centre, draws, found["log_q"] = _centre_and_draws(task, program, guide)
+                centre, draws, log_q = _centre_and_draws(task, program, guide)
+                found["log_q"] = log_q[None]
             else:
                 draws = _draws(task, program, guide)
                 centre = density.unconstrain(draws).mean(0, keepdim=True)
@@ -185,9 +186,9 @@ def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[
             {name: value[None] for name, value in draws.items()},
             density.model.family,
             density.observations,
+            statistics=found,
             independent=True,
         ),
-        diagnostics=found,
     )
 
 

@@ -85,8 +85,10 @@ class Fit:
         seconds: wall-clock time.
         seed: seed of every random choice.
         options: all options, defaults included.
-        diagnostics: `filled_components`, `problems` (sentences), and what the method adds.
+        diagnostics: `filled_components`, `problems` (sentences), and what the method adds: numbers
+            and short words only.
         observations: the data.
+        own_labels: k-means' own clusters, None for other methods.
     """
 
     model: MixtureModel
@@ -102,6 +104,7 @@ class Fit:
     options: Options
     diagnostics: Mapping[str, Any]
     observations: Observations
+    own_labels: torch.Tensor | None = None
 
     def __repr__(self) -> str:
         components = counted(self.model.n_components, "component")
@@ -117,7 +120,7 @@ class Fit:
     @property
     def labels(self) -> torch.Tensor:
         """The component of every point: k-means' own clusters, else the most probable component."""
-        own: torch.Tensor | None = self.diagnostics.get("labels")
+        own = self.own_labels
         return self.mixture.predict(self.observations.x) if own is None else own
 
     @cached_property
@@ -127,14 +130,13 @@ class Fit:
         Below 0.7, importance weights could turn them into draws from the posterior near the mode;
         above, means and deviations are not to be trusted (Vehtari et al. 2024).
         """
-        log_q = self.diagnostics.get("log_q")
-        if log_q is None or self.posterior is None:
+        if self.posterior is None or "log_q" not in self.posterior.statistics:
             return None
         from ..inference_data import psis_k_hat
 
         with one_thread_a_product():
             density = self.model.log_density(self.observations)
-            ratios = log_ratios(density, self.posterior, log_q)
+            ratios = log_ratios(density, self.posterior.raw())
         return psis_k_hat(ratios.cpu().numpy())
 
     def to_arviz(self) -> Any:
@@ -238,6 +240,7 @@ def _result(task: Task, outcome: Outcome, started: float) -> Fit:
         options=task.options,
         diagnostics={**vars(diagnosis), **outcome.diagnostics},
         observations=observations,
+        own_labels=outcome.own_labels,
     )
 
 

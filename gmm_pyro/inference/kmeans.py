@@ -52,7 +52,8 @@ def fit_kmeans(task: Task) -> Outcome:
         history=[-float(clusters.inertia_)],
         status=Status.CONVERGED if converged else Status.STEP_LIMIT,
         steps=int(clusters.n_iter_),
-        diagnostics={"inertia": float(clusters.inertia_), "labels": labels},
+        own_labels=labels,
+        diagnostics={"inertia": float(clusters.inertia_)},
     )
 
 

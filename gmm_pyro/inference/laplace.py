@@ -92,12 +92,10 @@ def _at_mode(task: Task, density: LogDensity, mode: Run[Tensor]) -> Outcome:
             {name: value[None] for name, value in sites.items()},
             density.model.family,
             density.observations,
+            statistics={"log_q": log_q[None]},
             independent=True,
         ),
-        diagnostics={
-            "log_evidence": evidence if is_peak else math.nan,
-            "log_q": log_q,
-        },
+        diagnostics={"log_evidence": evidence if is_peak else math.nan},
     )
 
 

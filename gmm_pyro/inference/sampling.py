@@ -107,13 +107,12 @@ def mean_parameters(posterior: Posterior) -> Parameters:
 
 
 @torch.no_grad()
-def log_ratios(
-    density: LogDensity, posterior: Posterior, log_q: Float[Tensor, "s"]
-) -> Float[Tensor, "s"]:
+def log_ratios(density: LogDensity, posterior: Posterior) -> Float[Tensor, "s"]:
     """log p(v, x) - log q(v) in nats of draws from an approximation q: their importance weights."""
     sites = {name: values.flatten(0, 1) for name, values in posterior.draws.items()}
     vectors = density.unconstrain(sites)
-    return torch.cat([density(part) for part in vectors.split(DRAWS_AT_ONCE)]) - log_q
+    log_p = torch.cat([density(part) for part in vectors.split(DRAWS_AT_ONCE)])
+    return log_p - posterior.statistics["log_q"].flatten()
 
 
 @torch.no_grad()

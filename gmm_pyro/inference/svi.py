@@ -122,9 +122,9 @@ def fit_svi(task: Task) -> Outcome:
             {name: value[None] for name, value in draws.items()},
             density.model.family,
             density.observations,
+            statistics={"log_q": log_q[None]},
             independent=True,
         ),
-        diagnostics={"log_q": log_q},
     )
 
 

@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any, Generic, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
@@ -141,7 +141,9 @@ class Outcome:
         status: how the fit ended.
         steps: number of steps.
         posterior: draws, for methods that have them.
-        diagnostics: what the method has to say beside.
+        own_labels: the component of every point, for a method that has labels other than the most
+            probable ones.
+        diagnostics: what the method has to say beside: numbers and short words.
     """
 
     parameters: Parameters
@@ -150,6 +152,7 @@ class Outcome:
     status: Status
     steps: int
     posterior: Posterior | None = None
+    own_labels: Int[Tensor, "n"] | None = None
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
 

@@ -30,7 +30,9 @@ class Posterior:
         observations: the data.
         permutation: which component of the sampler's own draw each component is, shape (chain,
             draw, k); None where components have never been exchanged.
-        statistics: what a sampler says about each draw, name -> tensor of shape (chain, draw).
+        statistics: what a method says about each draw, name -> tensor of shape (chain, draw):
+            `lp` of a sampler, its log density in nats; `log_q` of an approximation, the log density
+            in nats that it drew from, over the unconstrained vector.
         allocations: the component of every point, drawn with the parameters, shape (chain, kept,
             n), or None.
         kept: numbers of the draws that `allocations` belong to, shape (kept,), or None.
