@@ -49,10 +49,15 @@ def array_of(value: Any, name: str) -> np.ndarray:
         kind = type(value).__name__
         raise ValueError(f"{name} must be an array of numbers, got {kind}: {error}") from error
     if array.dtype == object and array.ndim == 0 and not isinstance(value, Real):
-        hint = ": pass its .x" if hasattr(type(value), "__dataclass_fields__") else ""
-        hint = ": pandas.DataFrame makes a frame of it" if isinstance(value, Mapping) else hint
-        raise ValueError(f"{name} must be an array of numbers, got {shown(value)}{hint}")
+        raise ValueError(f"{name} must be an array of numbers, got {shown(value)}{_instead(value)}")
     return array
+
+
+def _instead(value: Any) -> str:
+    """What to pass in the place of an object, as the end of a message."""
+    if isinstance(value, Mapping):
+        return ": pandas.DataFrame makes a frame of it"
+    return ": pass its .x" if isinstance(getattr(value, "x", None), Tensor) else ""
 
 
 def dense_tensor(tensor: Tensor, name: str) -> Tensor:

@@ -18,15 +18,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .arrays import finite
+from .checks import shown
 from .covariance import CovarianceFamily
 from .covariance.family import LOG_2PI
 from .normal_wishart import Hyperparameters
 from .observations import Observations, observe
-from .priors import Conditional, over
+from .priors import Conditional, one_a_feature, over
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
 
+NUMBERS = ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale", "spread")
 Sites = dict[str, "TorchDistribution | Conditional"]
 
 
@@ -76,15 +79,17 @@ class ConjugatePriors:
     feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale"):
+        if self.spread is not None:
+            object.__setattr__(self, "spread", one_a_feature("spread", self.spread))
+        for name in NUMBERS:
             value = getattr(self, name)
-            if value is None:
+            if value is None and name not in ("concentration", "mean_strength"):
                 continue
             numbers = _numbers(name, value)
             if name != "mean" and name != "scale" and not bool((numbers > 0).all()):
-                raise ValueError(f"{name} must be positive, got {value!r}")
+                raise ValueError(f"{name} must be positive, got {shown(value)}")
             if name in ("mean_strength", "dof") and numbers.ndim:
-                raise ValueError(f"{name} must be one number, got {value!r}")
+                raise ValueError(f"{name} must be one number, got {shown(value)}")
 
     @classmethod
     def weakly_informative(cls, x: Any) -> ConjugatePriors:
@@ -207,14 +212,7 @@ class _MeansGiven:
 
 def _numbers(name: str, value: Any) -> Tensor:
     """The value as a finite tensor in float64."""
-    try:
-        raw = value.detach().cpu().numpy() if isinstance(value, Tensor) else value
-        numbers = torch.as_tensor(np.asarray(raw, dtype=float))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"{name} must be numbers, got {value!r}") from error
-    if not numbers.isfinite().all():
-        raise ValueError(f"{name} must be finite, got {value!r}")
-    return numbers
+    return torch.from_numpy(np.array(finite(value, name)))
 
 
 def _vector(name: str, value: Any, size: int, like: Tensor) -> Tensor:

@@ -14,8 +14,10 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from . import reduction
-from .checks import check_count, check_seed
+from .arrays import array_of, dense_tensor, real
+from .checks import check_count, check_list, check_path, check_seed
 from .covariance import CovarianceFamily, Parameters, family_named
+from .devices import PRECISIONS
 from .features import default_names, same_names
 from .kernels import Theta, theta_of
 from .observations import Observations, as_points
@@ -85,11 +87,12 @@ class GaussianMixture:
                 not positive definite.
         """
         family = family_named(covariance)
-        means = _tensor(means, None)
+        means = _tensor(means, None, "means")
         means = means[:, None] if means.ndim == 1 else means
         if means.ndim != 2 or 0 in means.shape or not means.isfinite().all():
             raise ValueError(f"means must be finite, of shape (k, d), got {tuple(means.shape)}")
-        weights, covariances = _tensor(weights, means), _tensor(covariances, means)
+        weights = _tensor(weights, means, "weights")
+        covariances = _tensor(covariances, means, "covariances")
         k, d = means.shape
         _check_weights(weights, k)
         factor = _check_covariances(family, covariances, (k, d))
@@ -343,7 +346,7 @@ class GaussianMixture:
         """
         arrays = {name: getattr(self, name).cpu().numpy() for name in ARRAYS}
         words = {"covariance": self.family.name, "feature_names": list(self.feature_names)}
-        return write_record(path, FORMAT, arrays, words)
+        return write_record(check_path("path", path), FORMAT, arrays, words)
 
     @classmethod
     def load(cls, path: str | Path) -> GaussianMixture:
@@ -362,13 +365,45 @@ class GaussianMixture:
             raise ValueError(f"{path} does not hold a mixture saved by gmm_pyro: {why}") from error
 
 
-def _tensor(values: Any, like: Tensor | None) -> Tensor:
+def check_mixture(name: str, value: Any) -> GaussianMixture:
+    """The mixture.
+
+    Raises:
+        TypeError: if the value is none, with where its own one is to be found.
+
+    Example:
+        >>> check_mixture("truth", [0.5, 0.5])
+        Traceback (most recent call last):
+        TypeError: truth must be a gmm_pyro.GaussianMixture, got list
+    """
+    if isinstance(value, GaussianMixture):
+        return value
+    raise TypeError(
+        f"{name} must be a gmm_pyro.GaussianMixture, got {type(value).__name__}"
+        f"{mixture_within(value)}"
+    )
+
+
+def mixture_within(value: Any) -> str:
+    """Where the mixture of a fit, a posterior or an estimator is, as the end of a message."""
+    for place in ("mixture", "fit_.mixture"):
+        found = value
+        for attribute in place.split("."):
+            found = getattr(found, attribute, None)
+        if isinstance(found, GaussianMixture):
+            return f": pass its .{place}"
+    return ": pass its mixture()" if callable(getattr(value, "mixture", None)) else ""
+
+
+def _tensor(values: Any, like: Tensor | None, name: str) -> Tensor:
     """A copy as a detached tensor, in the type of `like`; else in its own, or float64."""
-    if not isinstance(values, Tensor):
-        values = torch.from_numpy(np.array(values, dtype=np.float64))
+    if isinstance(values, Tensor):
+        tensor = dense_tensor(values, name)
+    else:
+        tensor = torch.from_numpy(real(array_of(values, name), name).astype(np.float64))
     if like is None:
-        like = values if values.is_floating_point() else values.double()
-    return values.detach().to(like, copy=True)
+        like = tensor if tensor.dtype in PRECISIONS.values() else tensor.double()
+    return tensor.detach().to(like, copy=True)
 
 
 def _one_row(values: Any) -> Any:
@@ -407,7 +442,7 @@ def _check_names(feature_names: Sequence[str] | None, d: int) -> tuple[str, ...]
     """d different column names; x0, x1, … if none are given."""
     if feature_names is None:
         return default_names(d)
-    names = tuple(str(name) for name in feature_names)
+    names = tuple(map(str, check_list("feature_names", feature_names, f"{d} names")))
     if len(names) != d:
         raise ValueError(f"feature_names must hold {d} names, got {len(names)}")
     if len(set(names)) != d:

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints
 from torch.distributions.transforms import Transform
 
+from .arrays import finite
+from .checks import shown
 from .covariance import CovarianceFamily
 from .observations import Observations, observe
 
@@ -79,6 +81,20 @@ class Priors:
     location: Float[Tensor, "d"] | None = None
     spread: Float[Tensor, "d"] | None = None
     feature_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("location", "spread"):
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, one_a_feature(name, value))
+        if self.spread is not None and not bool((self.spread > 0).all()):
+            raise ValueError(f"spread must be positive, got {shown(self.spread)}")
+        if self.location is not None and self.spread is not None:
+            d = len(self.spread)
+            if len(self.location) != d:
+                raise ValueError(
+                    f"location must have shape ({d},) as spread has, got ({len(self.location)},)"
+                )
 
     @property
     def n_features(self) -> int | None:
@@ -155,8 +171,10 @@ class Priors:
 
         given = getattr(self, name)
         if given is not None:
-            if not hasattr(given, "to_event"):
-                raise ValueError(f"the prior of {name} must be a Pyro distribution, got {given!r}")
+            if not isinstance(given, Distribution) or not hasattr(given, "to_event"):
+                raise ValueError(
+                    f"the prior of {name} must be a Pyro distribution, got {shown(given)}"
+                )
             return given
         if self.location is None or self.spread is None:
             raise ValueError("the default priors need the data's location and spread")
@@ -168,6 +186,15 @@ class Priors:
             return dist.LKJCholesky(shape[-1], self.spread.new_tensor(2.0))
         log_scale = family.pool(self.spread.log()) - math.log(k) / len(self.spread)
         return dist.LogNormal(log_scale, self.spread.new_tensor(1.0))
+
+
+def one_a_feature(name: str, value: Any) -> Float[Tensor, "d"]:
+    """One finite number a feature, as a tensor; one with a gradient keeps it."""
+    numbers = finite(value, name)
+    if numbers.ndim != 1 or len(numbers) == 0:
+        raise ValueError(f"{name} must have shape (d,), one number a feature, got {numbers.shape}")
+    is_kept = isinstance(value, Tensor) and value.is_floating_point()
+    return value if is_kept else torch.from_numpy(numbers)
 
 
 def cast(value: Any, like: Tensor) -> Any:

@@ -20,11 +20,12 @@ from jaxtyping import Float, Int
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
+from .arrays import array_of, classes
 from .checks import check_choice
 from .covariance import CovarianceFamily, Parameters
 from .features import places
 from .kernels import theta_of
-from .mixture import GaussianMixture
+from .mixture import GaussianMixture, mixture_within
 from .observations import Observations, passes
 from .reduction import Assign, given, given_labels, maximise, reduce
 
@@ -266,13 +267,13 @@ def _on(observations: Observations, p: Parameters) -> Parameters:
 
 
 def _labels(start: Any, observations: Observations, k: int) -> Int[Tensor, "1 n"]:
-    values = start.cpu().numpy() if isinstance(start, Tensor) else np.asarray(start)
+    wanted = f"start must be a name, a GaussianMixture or {observations.n} labels"
+    if within := mixture_within(start):
+        raise ValueError(f"{wanted}, got {type(start).__name__}{within}")
+    values = array_of(start, "start")
     if values.shape != (observations.n,):
-        raise ValueError(
-            f"start must be a name, a GaussianMixture or {observations.n} labels, "
-            f"got an array of shape {values.shape}"
-        )
-    names, codes = np.unique(values, return_inverse=True)
+        raise ValueError(f"{wanted}, got an array of shape {values.shape}")
+    names, codes = np.unique(classes(values, "start"), return_inverse=True)
     if len(names) != k:
         raise ValueError(f"start names {len(names)} clusters, the model has {k} components")
     return torch.as_tensor(codes, dtype=torch.int64, device=observations.x.device)[None]

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..mixture import GaussianMixture
 from ..start import fitted_k_means, from_labels, n_places, starting_parameters
 from .task import Options, Outcome, Status, Task, progress_bar
+
+LEGACY_SEEDS = 2**32  # as many seeds of NumPy's old generator
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,7 @@ def fit_kmeans(task: Task) -> Outcome:
             n_init=n_init,
             max_iter=options.max_steps,
             tol=options.tolerance,
-            random_state=options.seed,
+            random_state=options.seed % LEGACY_SEEDS,
         )
         bar.update(clusters.n_iter_)
     labels = torch.as_tensor(clusters.labels_, dtype=torch.int64)
@@ -63,8 +64,6 @@ def _initial_centres(task: Task) -> tuple[Any, int]:
     names = {"k-means++": "k-means++", "k-means": "k-means++", "random points": "random"}
     if isinstance(start, str) and start in names:
         return names[start], task.options.n_starts
-    if isinstance(start, GaussianMixture):
-        return np.asarray(start.means.cpu()), 1
     parameters = starting_parameters(
         start,
         task.observations,
