@@ -29,8 +29,13 @@ KINDS = {
 }
 
 
-def array_of(value: Any, name: str) -> np.ndarray:
+def array_of(value: Any, name: str, wanted: str = "an array of numbers") -> np.ndarray:
     """A value as an array of any type, without a copy where there can be one.
+
+    Args:
+        value: what was given.
+        name: the argument's name.
+        wanted: what it should be, for messages.
 
     Raises:
         ValueError: if it is not dense, or not rectangular.
@@ -47,9 +52,9 @@ def array_of(value: Any, name: str) -> np.ndarray:
         raise ValueError(f"{name} must be a rectangular array: {error}") from error
     except Exception as error:  # whatever an object's own conversion raises
         kind = type(value).__name__
-        raise ValueError(f"{name} must be an array of numbers, got {kind}: {error}") from error
+        raise ValueError(f"{name} must be {wanted}, got {kind}: {error}") from error
     if array.dtype == object and array.ndim == 0 and not isinstance(value, Real):
-        raise ValueError(f"{name} must be an array of numbers, got {shown(value)}{_instead(value)}")
+        raise ValueError(f"{name} must be {wanted}, got {shown(value)}{_instead(value)}")
     return array
 
 
@@ -123,9 +128,9 @@ def whole_numbers(value: Any, name: str, wanted: str) -> Int[np.ndarray, "m"]:
     Raises:
         ValueError: if the value holds anything else.
     """
-    array = array_of(value, name)
+    array = array_of(value, name, wanted)
     if array.ndim != 1 or len(array) == 0 or array.dtype.kind not in "iu":
-        raise ValueError(f"{name} must be {wanted}; got {array.dtype} of shape {array.shape}")
+        raise ValueError(f"{name} must be {wanted}, got {shown(value)}")
     return array.astype(np.int64)
 
 

@@ -8,11 +8,17 @@ arrays have 0, 1, … (pandas) or column_0, column_1, … (polars).
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from numbers import Integral
+from typing import Any
+
+from .checks import check_list, plain, shown
 
 COUNTED = ("", "column_")  # what pandas and polars write before the numbers of unnamed columns
 OURS = "x"  # what this package writes
 SHOWN = 20  # names that a message lists at most
+SOUGHT = 3  # missing names for which others are looked for that are meant perhaps
 
 
 def default_names(d: int) -> tuple[str, ...]:
@@ -69,7 +75,8 @@ def places(
     if missing:
         return _by_number(wanted, names, lacks(source, missing, names, kind))
     if len(at) < len(names):
-        refuse_repeated([name for name in names if name in set(wanted)], source)
+        chosen = set(wanted)
+        refuse_repeated([name for name in names if name in chosen], source)
     return [at[name] for name in wanted]
 
 
@@ -77,7 +84,8 @@ def _by_number(wanted: Sequence[str], names: Sequence[str], message: str) -> lis
     """As `places`, of columns whose names are not those of the features."""
     mine, theirs = numbers_in(wanted), numbers_in(names)
     if mine and theirs and len(mine) == len(theirs):
-        return [theirs.index(number) for number in mine]
+        at = {number: i for i, number in enumerate(theirs)}
+        return [at[number] for number in mine]
     if mine or numbers_in(names, COUNTED) == list(range(len(names))):
         return None
     raise ValueError(message)
@@ -91,7 +99,7 @@ def lacks(source: str, missing: Iterable[str], names: Iterable[str], kind: str =
         "x has no column 'width': it has height, widths; did you mean 'widths'?"
     """
     names, missing = list(names), list(missing)
-    nearest = {name: difflib.get_close_matches(name, names, n=1) for name in missing[:SHOWN]}
+    nearest = {name: difflib.get_close_matches(name, names, n=1) for name in missing[:SOUGHT]}
     hints = ", ".join(
         repr(close[0]) if len(missing) == 1 else f"{close[0]!r} for {name!r}"
         for name, close in nearest.items()
@@ -109,10 +117,48 @@ def listed(names: Iterable[str]) -> str:
     return ", ".join(names[:SHOWN]) + more
 
 
+def column_of(feature: Any, names: Sequence[str]) -> int:
+    """The column of a feature that is named, or numbered from 0.
+
+    Raises:
+        ValueError: if there is none.
+
+    Example:
+        >>> column_of("width", ["height", "width"]), column_of(0, ["height", "width"])
+        (1, 0)
+    """
+    number = plain(feature)
+    if isinstance(number, str) and number in names:
+        return list(names).index(number)
+    whole = isinstance(number, Integral) and not isinstance(number, bool)
+    if whole and 0 <= number < len(names):
+        return int(number)
+    raise ValueError(f"no feature {shown(feature)}: there are {listed(names)}")
+
+
+def columns_of(features: Any, names: Sequence[str], limits: str = "one or more") -> list[int]:
+    """The columns of different features, by their names or numbers.
+
+    Args:
+        features: a name or number, or several.
+        names: of all features.
+        limits: how many there may be: "one or more", or "one or two".
+
+    Raises:
+        ValueError: if there is no such feature, none is given, one twice, or too many.
+    """
+    single = isinstance(features, str) or isinstance(plain(features), Integral)
+    given = [features] if single else check_list("features", features, "names or numbers")
+    columns = [column_of(feature, names) for feature in given]
+    too_many = limits == "one or two" and len(columns) > 2
+    if not columns or too_many or len(set(columns)) != len(columns):
+        raise ValueError(f"features must be {limits} different columns, got {shown(features)}")
+    return columns
+
+
 def refuse_repeated(names: Sequence[str], source: str = "x") -> None:
     """Refuse names that do not differ."""
     if len(set(names)) == len(names):
         return
-    name = next(name for i, name in enumerate(names) if name in names[:i])
-    times = names.count(name)
+    name, times = Counter(names).most_common(1)[0]
     raise ValueError(f"{source} must have column names that differ; {name!r} occurs {times} times")

@@ -14,14 +14,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from . import reduction
-from .arrays import array_of, dense_tensor, real
-from .checks import check_count, check_list, check_path, check_seed
+from .arrays import array_of, dense_tensor, real, whole_numbers
+from .checks import check_count, check_list, check_path, check_seed, shown
 from .covariance import CovarianceFamily, Parameters, family_named
 from .devices import PRECISIONS
-from .features import default_names, same_names
+from .features import columns_of, default_names, same_names
 from .kernels import Theta, theta_of
 from .observations import Observations, as_points
 from .storage import read_record, write_record
+from .tables import one_row
 
 FORMAT = "gmm_pyro.GaussianMixture"  # in files
 ARRAYS = ("weights", "means", "covariances")
@@ -252,7 +253,7 @@ class GaussianMixture:
         Raises:
             ValueError: if a feature does not exist or is named twice.
         """
-        keep = self._columns(features)
+        keep = columns_of(features, self.feature_names)
         dense = self.family.dense(self.parameters.factor[0], self.n_features)
         return self._rebuilt(self.weights, self.means[:, keep], dense[:, keep][:, :, keep], keep)
 
@@ -268,12 +269,12 @@ class GaussianMixture:
 
         Source: Bishop (2006), equations 2.81 and 2.82, within each component.
         """
-        known = self._columns(features)
+        known = columns_of(features, self.feature_names)
         rest = [i for i in range(self.n_features) if i not in known]
         if not rest:
             raise ValueError("conditional needs at least one feature that is not given")
         names = [self.feature_names[i] for i in known]
-        point, _ = as_points(_one_row(values), feature_names=names)
+        point, _ = as_points(one_row(values, "values"), feature_names=names, what="values")
         dense = self.family.dense(self.parameters.factor[0], self.n_features)
         across, within = dense[:, rest][:, :, known], dense[:, known][:, :, known]
         gain = torch.linalg.solve(within, across.mT).mT
@@ -285,11 +286,10 @@ class GaussianMixture:
 
     def permute(self, order: Sequence[int]) -> GaussianMixture:
         """The same mixture with its components in another order."""
-        index = [int(i) for i in order]
+        wanted = f"a permutation of 0 to {self.n_components - 1}"
+        index = whole_numbers(order, "order", wanted).tolist()
         if sorted(index) != list(range(self.n_components)):
-            raise ValueError(
-                f"order must be a permutation of 0 to {self.n_components - 1}, got {index}"
-            )
+            raise ValueError(f"order must be {wanted}, got {shown(index)}")
         covariances = self.covariances if self.family.tied else self.covariances[index]
         return GaussianMixture(
             self.weights[index],
@@ -312,20 +312,6 @@ class GaussianMixture:
         if tuple(names) == self.feature_names or not same_names(names, self.feature_names):
             return self
         return self.marginal(names)
-
-    def _columns(self, features: Sequence[int | str]) -> list[int]:
-        """Column numbers of features that are named or numbered."""
-        names = self.feature_names
-        features = [features] if isinstance(features, int | str) else list(features)
-        columns = []
-        for feature in features:
-            known = feature in names if isinstance(feature, str) else 0 <= feature < len(names)
-            if not known:
-                raise ValueError(f"no feature {feature!r}: the mixture has {', '.join(names)}")
-            columns.append(names.index(feature) if isinstance(feature, str) else int(feature))
-        if not columns or len(set(columns)) != len(columns):
-            raise ValueError(f"features must be one or more different columns, got {features}")
-        return columns
 
     def _rebuilt(
         self, weights: Tensor, means: Tensor, dense: Tensor, columns: list[int]
@@ -404,15 +390,6 @@ def _tensor(values: Any, like: Tensor | None, name: str) -> Tensor:
     if like is None:
         like = tensor if tensor.dtype in PRECISIONS.values() else tensor.double()
     return tensor.detach().to(like, copy=True)
-
-
-def _one_row(values: Any) -> Any:
-    """Values of features as an array of one row, or as a frame where they have names."""
-    if hasattr(values, "columns"):
-        return values
-    if hasattr(values, "to_frame") and hasattr(values, "index"):  # a row of a pandas frame
-        return values.to_frame().T
-    return np.atleast_2d(np.asarray(values, dtype=float))
 
 
 def _check_weights(weights: Tensor, k: int) -> None:

@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from .arrays import array_of, dense_tensor, real
 from .devices import device_of, precision_of
-from .features import default_names, places, refuse_repeated
+from .features import default_names
+from .tables import to_numeric
 from .words import counted
 
 ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
@@ -141,6 +141,7 @@ def as_points(
     n_features: int | None = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
+    what: str = "x",
 ) -> tuple[Float[Tensor, "n d"], tuple[str, ...]]:
     """A finite tensor of shape (n, d) and its column names; no copy where none is needed.
 
@@ -156,54 +157,20 @@ def as_points(
         n_features: the number of columns that x must have, if known.
         dtype: floating-point type of the result, or its name; float64 where None.
         device: torch device; where the data are, if None.
+        what: what messages call x.
 
     Raises:
         ValueError: if x is not numeric, not finite or not of this shape, or lacks a feature.
     """
     kind, place = precision_of(dtype), device_of(device)
-    array, names = _to_numeric(x, wanted=feature_names)
+    array, names = to_numeric(x, what, feature_names)
     points = array if isinstance(array, Tensor) else _alias(array)
     points = points.detach().to(device=place, dtype=kind)
     points = points[:, None] if points.ndim == 1 else points
-    _check_shape(x, points, n_features if feature_names is None else len(feature_names))
+    _check_shape(what, x, points, n_features if feature_names is None else len(feature_names))
     names = names or tuple(feature_names or default_names(points.shape[1]))
-    _refuse_non_finite(points, names)
+    _refuse_non_finite(points, names, what)
     return points, names
-
-
-def _to_numeric(
-    x: Any, what: str = "x", wanted: Sequence[str] | None = None
-) -> tuple[np.ndarray | Tensor, tuple[str, ...] | None]:
-    """A real numeric array of any shape, and column names where x has them."""
-    if isinstance(x, Tensor):
-        return dense_tensor(x, what), None
-    if hasattr(x, "columns") and hasattr(x, "to_numpy"):  # a pandas or polars frame
-        return _frame(x, wanted)
-    if hasattr(x, "name") and hasattr(x, "to_numpy"):  # a pandas or polars series
-        name = "x0" if x.name in (None, "") else str(x.name)
-        if wanted is not None and isinstance(x.name, str) and x.name:
-            places(wanted, [name])  # refuses another name
-        return _column(x, name), (name,)
-    return real(array_of(x, what), what), None
-
-
-def _frame(x: Any, wanted: Sequence[str] | None) -> tuple[np.ndarray, tuple[str, ...]]:
-    """The columns of a frame side by side, in the order that is wanted, and their names."""
-    keys, names = list(x.columns), tuple(str(name) for name in x.columns)
-    chosen = None if wanted is None else places(wanted, names)
-    if chosen is not None:
-        keys, names = [keys[i] for i in chosen], tuple(names[i] for i in chosen)
-    refuse_repeated(names)
-    columns = [_column(x[key], name) for key, name in zip(keys, names, strict=True)]
-    return (np.column_stack(columns) if columns else np.empty((len(x), 0))), names
-
-
-def _column(column: Any, name: str) -> np.ndarray:
-    """One column of a frame as a real array; missing values become NaN."""
-    values = np.asarray(column.to_numpy())
-    if values.dtype == object and hasattr(column, "isna"):  # pandas' nullable types
-        values = np.where(column.isna(), np.nan, values)
-    return real(values, f"column {name!r}")
 
 
 class _WritableView:
@@ -230,17 +197,19 @@ def _alias(array: np.ndarray) -> Tensor:
     return torch.from_numpy(array)
 
 
-def _check_shape(x: Any, points: Tensor, n_features: int | None) -> None:
+def _check_shape(what: str, x: Any, points: Tensor, n_features: int | None) -> None:
     given = tuple(getattr(x, "shape", points.shape))
     if points.ndim != 2 or points.shape[1] == 0:
-        raise ValueError(f"x must have shape (n, d), or (n,) for univariate data; got {given}")
+        raise ValueError(f"{what} must have shape (n, d), or (n,) for univariate data; got {given}")
     if len(points) == 0:
-        raise ValueError(f"x must have at least one row; got shape {given}")
+        raise ValueError(f"{what} must have at least one row; got shape {given}")
     if n_features is not None and points.shape[1] != n_features:
-        raise ValueError(f"x must have {n_features} features, got {points.shape[1]}: shape {given}")
+        raise ValueError(
+            f"{what} must have {n_features} features, got {points.shape[1]}: shape {given}"
+        )
 
 
-def _refuse_non_finite(points: Tensor, names: tuple[str, ...]) -> None:
+def _refuse_non_finite(points: Tensor, names: tuple[str, ...], what: str) -> None:
     if torch.isfinite(points.sum()):  # one cheap pass; a sum hides no NaN and no infinity
         return
     for word, is_bad in (("NaN", torch.isnan), ("infinite", torch.isinf)):
@@ -253,7 +222,8 @@ def _refuse_non_finite(points: Tensor, names: tuple[str, ...]) -> None:
             count += int(bad.sum())
         if first is not None:
             noun = "value" if count == 1 else "values"
-            raise ValueError(f"x has {count} {word} {noun}, the first at {first}")
+            verb = "have" if what.endswith("s") else "has"
+            raise ValueError(f"{what} {verb} {count} {word} {noun}, the first at {first}")
 
 
 def _refuse_constant_columns(
@@ -276,7 +246,7 @@ def _refuse_extreme(scale: Tensor, names: tuple[str, ...]) -> None:
 
 
 def _as_weights(sample_weight: Any, points: Tensor) -> Float[Tensor, "n"]:
-    array, _ = _to_numeric(sample_weight, "sample_weight")
+    array, _ = to_numeric(sample_weight, "sample_weight")
     weight = (array if isinstance(array, Tensor) else _alias(array)).detach().to(points)
     if weight.shape != points.shape[:1]:
         raise ValueError(

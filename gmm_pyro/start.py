@@ -267,12 +267,12 @@ def _on(observations: Observations, p: Parameters) -> Parameters:
 
 
 def _labels(start: Any, observations: Observations, k: int) -> Int[Tensor, "1 n"]:
-    wanted = f"start must be a name, a GaussianMixture or {observations.n} labels"
+    wanted = f"a name, a GaussianMixture or {observations.n} labels"
     if within := mixture_within(start):
-        raise ValueError(f"{wanted}, got {type(start).__name__}{within}")
-    values = array_of(start, "start")
+        raise ValueError(f"start must be {wanted}, got {type(start).__name__}{within}")
+    values = array_of(start, "start", wanted)
     if values.shape != (observations.n,):
-        raise ValueError(f"{wanted}, got an array of shape {values.shape}")
+        raise ValueError(f"start must be {wanted}, got an array of shape {values.shape}")
     names, codes = np.unique(classes(values, "start"), return_inverse=True)
     if len(names) != k:
         raise ValueError(f"start names {len(names)} clusters, the model has {k} components")

@@ -63,7 +63,7 @@ def values_of(model: MixtureModel, seed: int = 0) -> dict[str, Tensor]:
     [
         ({"concentration": 0.0}, "concentration must be positive, got 0.0"),
         ({"concentration": [1.0, -1.0, 1.0]}, "concentration must be positive"),
-        ({"concentration": "many"}, "concentration must be numbers, got 'many'"),
+        ({"concentration": "many"}, "concentration must hold real numbers, got strings"),
         ({"mean": math.nan}, "mean must be finite"),
         ({"mean_strength": 0.0}, "mean_strength must be positive"),
         ({"mean_strength": [1.0, 2.0]}, "mean_strength must be one number"),

@@ -16,6 +16,7 @@ ROOT = Path(__file__).parents[1] / "gmm_pyro"
 LAYERS = [
     ["words", "features", "forking", "threads", "storage", "placing", "checks"],
     ["arrays", "devices"],
+    ["tables"],
     ["observations", "covariance"],
     ["kernels"],
     ["reduction"],

@@ -338,9 +338,9 @@ class TestOneFamily:
     @pytest.mark.parametrize(
         ("features", "message"),
         [
-            (["colour"], "no feature 'colour': the mixture has height, width, depth"),
-            ([3], "no feature 3: the mixture has height, width, depth"),
-            ([-1], "no feature -1: the mixture has height, width, depth"),
+            (["colour"], "no feature 'colour': there are height, width, depth"),
+            ([3], "no feature 3: there are height, width, depth"),
+            ([-1], "no feature -1: there are height, width, depth"),
             ([0, "height"], "features must be one or more different columns"),
             ([], "features must be one or more different columns, got []"),
         ],
@@ -357,8 +357,8 @@ class TestOneFamily:
         ("features", "values", "message"),
         [
             (NAMES, [0, 0, 0], "conditional needs at least one feature that is not given"),
-            (["height"], [0, 0], "x must have 1 features, got 2"),
-            (["height"], [np.nan], "x has 1 NaN value"),
+            (["height"], [0, 0], "values must have 1 features, got 2"),
+            (["height"], [np.nan], "values have 1 NaN value"),
         ],
         ids=["none left", "too many values", "NaN"],
     )

@@ -127,7 +127,7 @@ class TestCoClustering:
         [
             ({"rows": [60]}, "rows must be different numbers from 0 to 59"),
             ({"rows": [1, 1]}, "rows must be different numbers from 0 to 59"),
-            ({"rows": [0.5]}, r"integers, or 60 booleans; got float64 of shape \(1,\)"),
+            ({"rows": [0.5]}, r"integers, or 60 booleans, got \[0.5\]"),
             ({"rows": []}, "one or more integers"),
             ({"max_draws": 0}, "max_draws must be an integer of at least 1, got 0"),
         ],

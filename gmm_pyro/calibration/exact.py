@@ -75,7 +75,8 @@ class ExactPosterior:
             ValueError: if they do not have this shape.
         """
         d, n, k = self.observations.d, self.observations.n, self.model.n_components
-        new = as_points(points, feature_names=self.observations.feature_names)[0].double()
+        names = self.observations.feature_names
+        new = as_points(points, feature_names=names, what="points")[0].double()
         prior = require_conjugate(self.model, "an exact posterior")
         partitions = set_partitions(n + 1, k)
         blocks = int(partitions.max()) + 1

@@ -15,6 +15,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..arrays import classes
+from ..features import columns_of
 from ..mixture import GaussianMixture
 from ..posterior import Posterior
 
@@ -91,11 +93,8 @@ def _view(
 ) -> View:
     if features is None and len(names) > 2:
         return _principal_view(mean, covariance)
-    columns = [
-        _column(name, names) for name in (range(len(names)) if features is None else features)
-    ]
-    if len(columns) not in (1, 2) or len(set(columns)) != len(columns):
-        raise ValueError(f"features must be one or two different columns, got {features!r}")
+    every = range(len(names)) if features is None else features
+    columns = columns_of(every, names, "one or two")
     axes = torch.eye(len(names), dtype=torch.float64)[:, columns]
     return View(torch.zeros_like(mean), axes, tuple(names[i] for i in columns))
 
@@ -111,14 +110,6 @@ def _principal_view(mean: Float[Tensor, "d"], covariance: Float[Tensor, "d d"]) 
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     names = (f"principal axis {i + 1} ({share[i]:.0%} of variance)" for i in range(2))
     return View(mean, axes * largest.sign() / sd[:, None], tuple(names))
-
-
-def _column(feature: int | str, names: Sequence[str]) -> int:
-    if isinstance(feature, str) and feature in names:
-        return list(names).index(feature)
-    if isinstance(feature, int) and 0 <= feature < len(names):
-        return feature
-    raise ValueError(f"no feature {feature!r}: there are {', '.join(names)}")
 
 
 # ---------------------------------------------------------------------- draws
@@ -150,7 +141,7 @@ def mixtures_drawn(
 
 
 def ranks(labels: Any, n: int) -> Int[Tensor, "n"]:
-    """Classes numbered from 0 in their order; outliers, which are negative, become -1.
+    """Classes, numbers or words, numbered from 0 in their order; outliers, negative ones, are -1.
 
     Raises:
         ValueError: if there are not n labels.
@@ -159,11 +150,11 @@ def ranks(labels: Any, n: int) -> Int[Tensor, "n"]:
         >>> ranks([7, 3, 3, -1], 4).tolist()
         [1, 0, 0, -1]
     """
-    given = torch.as_tensor(np.asarray(labels)).long()
-    if given.shape != (n,):
-        raise ValueError(f"labels must have shape ({n},), got {tuple(given.shape)}")
-    classes = given[given >= 0].unique()
-    return torch.where(given >= 0, torch.searchsorted(classes, given), -1)
+    given = classes(labels, "labels", n)
+    inside = np.ones(n, bool) if given.dtype.kind in "US" else given >= 0
+    numbers = np.full(n, -1)
+    numbers[inside] = np.unique(given[inside], return_inverse=True)[1]
+    return torch.from_numpy(numbers)
 
 
 def colours_of_components(

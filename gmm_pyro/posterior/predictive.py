@@ -10,8 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..checks import check_count, check_number, check_seed, plain, shown
+from ..checks import check_count, check_number, check_seed
 from ..covariance import CovarianceFamily, Parameters
+from ..features import column_of
 from ..kernels import Theta
 from ..mixture import GaussianMixture
 from ..observations import Observations, as_points, chunks
@@ -107,7 +108,9 @@ def density_band(
     column = feature_column(data.feature_names, feature)
     one = slice(column, column + 1)
     name = data.feature_names[one]
-    values, _ = as_points(grid, feature_names=name, dtype=data.x.dtype, device=data.x.device)
+    values, _ = as_points(
+        grid, feature_names=name, dtype=data.x.dtype, device=data.x.device, what="grid"
+    )
     points = Observations(values, None, data.origin[one], data.scale[one], name)
     marginal = marginal_parameters(posterior.family, posterior.parameters(), column)
     return _density(posterior.family, marginal, points, prob)
@@ -121,12 +124,7 @@ def feature_column(names: tuple[str, ...], feature: int | str | None) -> int:
     """
     if feature is None and len(names) > 1:
         raise ValueError(f"feature must be one of {', '.join(names)}, or its number; got None")
-    if isinstance(feature, str) and feature in names:
-        return names.index(feature)
-    number = 0 if feature is None else plain(feature)
-    if isinstance(number, int) and not isinstance(number, bool) and 0 <= number < len(names):
-        return number
-    raise ValueError(f"no feature {shown(feature)}: there are {', '.join(names)}")
+    return column_of(0 if feature is None else feature, names)
 
 
 def marginal_parameters(
