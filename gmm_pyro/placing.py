@@ -6,8 +6,13 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
 
 PREFIX = ".partial-"  # of the names of temporary folders
 
@@ -15,11 +20,15 @@ PREFIX = ".partial-"  # of the names of temporary folders
 def refuse_existing(path: str | Path, *, force: bool = False) -> None:
     """Refuse a file that exists, or a folder that holds something, unless `force` allows it.
 
+    Temporary folders, of writers that are not done, do not count.
+
     Raises:
         FileExistsError: if it does.
     """
     path = Path(path)
-    if force or not path.exists() or (path.is_dir() and not any(path.iterdir())):
+    if force or not path.exists():
+        return
+    if path.is_dir() and all(entry.name.startswith(PREFIX) for entry in path.iterdir()):
         return
     what = "the folder is not empty" if path.is_dir() else "the file exists"
     raise FileExistsError(errno.EEXIST, f"{what}, and is replaced with --force only", str(path))
@@ -42,12 +51,24 @@ def refuse_unwritable(path: str | Path) -> None:
         raise OSError(error.errno, error.strerror, str(home)) from error
 
 
+def write_bytes(path: str | Path, content: bytes | memoryview) -> None:
+    """Write a file whose content is known, plainly: a full disk is an error that names it.
+
+    Libraries that write by themselves may crash there (HDF5), or leave the error without a name.
+
+    Raises:
+        OSError: if it cannot be written.
+    """
+    with _named(Path(path)):
+        Path(path).write_bytes(content)
+
+
 @contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
     """A temporary place for a file that is moved to its own one when the block ends well.
 
     It has the same name, in a folder beside; folders above are made. An exception, an interrupt
-    among them, leaves nothing behind.
+    among them, leaves nothing behind. Of several writers at once, the last one's file stays.
 
     Raises:
         OSError: if the file cannot be written, by its own name.
@@ -61,46 +82,87 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         [('a.txt', 'whole')]
     """
     path = Path(path)
-    try:
+    with _named(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=PREFIX) as beside:
             partial = Path(beside) / path.name
             yield partial
             os.replace(partial, path)
-    except OSError as error:
-        if PREFIX in str(error.filename or PREFIX):  # without a name, the disk is full
-            raise OSError(error.errno, error.strerror, str(path)) from error
-        raise
 
 
 @contextmanager
-def whole_folder(path: str | Path, *, stale: tuple[str, ...] = ()) -> Iterator[Path]:
+def whole_folder(
+    path: str | Path, *, stale: tuple[str, ...] = (), force: bool = True
+) -> Iterator[Path]:
     """A temporary folder whose files are moved to their own one when the block ends well.
 
     A new folder appears at once, with all that is in it. Where there is one already, files replace
-    those of the same name, one after the other, and others stay.
+    those of the same name, one after the other, and others stay. Of several writers at once, one
+    waits for the other, so that what is there is all of the last.
 
     Args:
         path: the folder; those above it are made.
-        stale: names below the folder that an earlier run may have written. Those that the block
-            does not write are removed.
+        stale: names below the folder that an earlier run may have written, or patterns of them as
+            `Path.glob` takes them. Those that the block does not write are removed.
+        force: whether files may be added to a folder that is not empty when the block ends.
 
     Raises:
-        OSError: if the folder cannot be written.
+        FileExistsError: if the folder is not empty, without `force`.
+        OSError: if the folder cannot be written; it names a file by its place in the folder.
     """
     path = Path(path)
-    exists = path.is_dir()
-    home = path if exists else path.parent
-    home.mkdir(parents=True, exist_ok=True)
-    # within an existing folder, which may be on a disk of its own
-    with tempfile.TemporaryDirectory(dir=home, prefix=PREFIX) as beside:
-        partial = Path(beside) / path.name
-        partial.mkdir()  # a temporary folder itself is for its owner's eyes only
-        yield partial
-        if exists:
-            _merge(partial, path, stale)
-        else:
-            os.rename(partial, path)
+    with _named(path):
+        home = path if path.is_dir() else path.parent
+        home.mkdir(parents=True, exist_ok=True)
+        # within an existing folder, which may be on a disk of its own
+        with tempfile.TemporaryDirectory(dir=home, prefix=PREFIX) as beside:
+            partial = Path(beside) / path.name
+            partial.mkdir()  # a temporary folder itself is for its owner's eyes only
+            yield partial
+            if home == path or not _renamed(partial, path):
+                with _alone_in(path):
+                    refuse_existing(path, force=force)
+                    _merge(partial, path, stale)
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say of a failure which file it was, and not which temporary one in its place."""
+    try:
+        yield
+    except OSError as error:
+        parts = Path(str(error.filename)).parts
+        beside = [i for i, part in enumerate(parts) if part.startswith(PREFIX)]
+        if error.filename is not None and not beside:
+            raise
+        place = path.joinpath(*parts[beside[-1] + 2 :]) if beside else path
+        raise OSError(error.errno, error.strerror or str(error), str(place)) from error
+
+
+def _renamed(source: Path, target: Path) -> bool:
+    """Whether a folder could be put where there was none, or an empty one."""
+    try:
+        os.rename(source, target)
+    except OSError as error:
+        if not target.is_dir():
+            raise OSError(error.errno, error.strerror, str(target)) from error
+        return False  # another writer has made it in the meantime
+    return True
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Wait for other writers to this folder; where it cannot be locked, do not."""
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        with suppress(OSError):  # some network file systems have no locks
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)
 
 
 def _merge(source: Path, target: Path, stale: tuple[str, ...]) -> None:
@@ -110,5 +172,6 @@ def _merge(source: Path, target: Path, stale: tuple[str, ...]) -> None:
     for name in names:
         (target / name).parent.mkdir(parents=True, exist_ok=True)
         os.replace(source / name, target / name)
-    for name in {Path(old) for old in stale} - {*names}:
-        (target / name).unlink(missing_ok=True)
+    earlier = {file for pattern in stale for file in target.glob(pattern)}
+    for file in earlier - {target / name for name in names}:
+        file.unlink(missing_ok=True)

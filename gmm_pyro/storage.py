@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from .placing import whole_file, write_bytes
 
 
 def write_record(
@@ -25,22 +27,22 @@ def write_record(
         words: strings and lists of strings by name.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
-    try:
-        if path.suffix == ".npz":
-            with partial.open("wb") as file:
-                np.savez(
-                    file, allow_pickle=False, format=np.array(kind), **arrays, **_arrays(words)
-                )
-        else:
-            dtype = str(next(iter(arrays.values())).dtype)
-            numbers = {name: array.tolist() for name, array in arrays.items()}
-            content = {"format": kind, **words, "dtype": dtype, **numbers}
-            partial.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
+    with whole_file(path) as partial:
+        write_bytes(partial, _content(path.suffix, kind, arrays, words))
     return path
+
+
+def _content(
+    suffix: str, kind: str, arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]
+) -> bytes:
+    if suffix == ".npz":
+        file = io.BytesIO()
+        np.savez(file, allow_pickle=False, format=np.array(kind), **arrays, **_arrays(words))
+        return file.getvalue()
+    dtype = str(next(iter(arrays.values())).dtype)
+    numbers = {name: array.tolist() for name, array in arrays.items()}
+    content = {"format": kind, **words, "dtype": dtype, **numbers}
+    return (json.dumps(content, indent=1) + "\n").encode()
 
 
 def read_record(path: str | Path, kind: str, arrays: Sequence[str]) -> dict[str, Any]:

@@ -129,16 +129,16 @@ class TestOutput:
         run("compare", "--methods", "kmeans", "--out", "a b", "--force")
         assert not (tmp_path / "a b" / "report.html").exists()
 
-    @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+    @pytest.mark.parametrize("error", [KeyboardInterrupt, OSError])
     def test_without_its_report_nothing_is_written(self, run, monkeypatch, tmp_path, error) -> None:
         def fail(_: Comparison, path: Path, *, command: str) -> Path:
             path.write_text(command)
-            raise error
+            raise error(28, "No space left on device", str(path))
 
         monkeypatch.setattr(Comparison, "report", fail)
         options = ["compare", "--methods", "kmeans", "--report", "--out"]
         done = run(*options, "new")
-        interrupted = isinstance(error, KeyboardInterrupt)
+        interrupted = error is KeyboardInterrupt
         said = "interrupted; nothing is written" if interrupted else "No space .*: new/report.html"
         assert done.code == (130 if interrupted else 2)
         assert re.search(f"gmm-pyro: {said}\n", done.err)
@@ -155,7 +155,7 @@ class TestOutput:
         def fail(*_: object, **__: object) -> None:
             raise OSError(28, "No space left on device", "comparison.csv")
 
-        monkeypatch.setattr(Comparison, "_write", fail)
+        monkeypatch.setattr("gmm_pyro.comparison.saving._write", fail)
         done = run("compare", "--methods", "kmeans", "--out", "new")
         assert done.code == 2
         assert "No space left on device: comparison.csv" in done.err

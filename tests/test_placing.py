@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
 
+from gmm_pyro import GaussianMixture
 from gmm_pyro.placing import refuse_existing, refuse_unwritable, whole_file, whole_folder
 
 
@@ -79,3 +82,57 @@ def test_a_folder_that_cannot_be_written_is_refused(tmp_path) -> None:
         (tmp_path / "closed").mkdir(mode=0o500)
         with pytest.raises(PermissionError, match="closed"):
             refuse_unwritable(tmp_path / "closed" / "fit")
+
+
+class TestSeveralWriters:
+    """Each writes its number into its own files and into those that all write."""
+
+    @staticmethod
+    def write(path: Path, number: int, meeting: threading.Barrier, *, force: bool = True) -> None:
+        with whole_folder(path, stale=("own-*.txt",), force=force) as partial:
+            for name in (f"own-{number}.txt", "shared.txt", "sub/shared.txt"):
+                (partial / name).parent.mkdir(exist_ok=True)
+                (partial / name).write_text(str(number))
+            meeting.wait(10)
+
+    @pytest.mark.parametrize("round", range(5))
+    @pytest.mark.parametrize("exists", [False, True])
+    def test_what_is_there_is_all_of_the_last(self, round, exists, tmp_path) -> None:
+        path, meeting = tmp_path / "fit", threading.Barrier(8)
+        if exists:
+            path.mkdir()
+        with ThreadPoolExecutor(8) as pool:
+            jobs = [pool.submit(self.write, path, number, meeting) for number in range(8)]
+        assert [job.exception() for job in jobs] == [None] * 8
+        found = contents(path)
+        (last,) = {*found.values()}
+        assert found.keys() == {f"own-{last}.txt", "shared.txt", "sub/shared.txt"}
+        assert [path.name for path in tmp_path.iterdir()] == ["fit"]
+
+    def test_without_force_all_but_the_first_are_refused_by_the_folder_s_name(
+        self, tmp_path
+    ) -> None:
+        path, meeting = tmp_path / "fit", threading.Barrier(4)
+        with ThreadPoolExecutor(4) as pool:
+            jobs = [pool.submit(self.write, path, i, meeting, force=False) for i in range(4)]
+        errors = [error for error in (job.exception() for job in jobs) if error is not None]
+        assert [(type(error), error.filename) for error in errors] == [
+            (FileExistsError, str(path))
+        ] * 3
+        assert len({*contents(path).values()}) == 1
+
+    def test_of_one_file_the_last_stays(self, tmp_path) -> None:
+        mixtures = [GaussianMixture([1.0], [[float(i)] * 40], [1.0], "VII") for i in range(6)]
+        for name in ("m.json", "m.npz"):
+            with ThreadPoolExecutor(6) as pool:
+                jobs = [pool.submit(m.save, tmp_path / name) for m in mixtures for _ in range(4)]
+            assert [job.exception() for job in jobs] == [None] * 24
+            assert GaussianMixture.load(tmp_path / name).means[0, 0] in range(6)
+        assert {path.name for path in tmp_path.iterdir()} == {"m.json", "m.npz"}
+
+
+def test_a_folder_in_the_place_of_a_file_is_refused_by_its_own_name(tmp_path) -> None:
+    (tmp_path / "fit").write_text("mine")
+    with pytest.raises(NotADirectoryError) as caught, whole_folder(tmp_path / "fit"):
+        pass
+    assert caught.value.filename == str(tmp_path / "fit")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -90,23 +89,16 @@ def compare(told: CompareArguments) -> None:
 
 def _save(comparison: Comparison, told: CompareArguments) -> list[Path]:
     """Write everything; a report of an earlier comparison does not stay beside this one."""
-    from ..placing import whole_file
+    from ..comparison.saving import OURS, save_comparison
 
-    report = told.out / REPORT
-    try:
-        if told.report:
-            # the report, which takes longest, comes first: without it nothing is in its place
-            with whole_file(report) as partial:
-                comparison.report(partial, command=command_line())
-                files = comparison.save(told.out, posteriors=told.save_posteriors)
-            return [*files, report]
-        files = comparison.save(told.out, posteriors=told.save_posteriors)
-        report.unlink(missing_ok=True)
-    except BaseException:
-        with contextlib.suppress(OSError):  # it holds something
-            told.out.rmdir()
-        raise
-    return files
+    return save_comparison(
+        comparison,
+        told.out,
+        posteriors=told.save_posteriors,
+        report=command_line() if told.report else None,
+        stale=(*OURS, REPORT),
+        force=told.force,
+    )
 
 
 # ---------------------------------------------------------------------- output

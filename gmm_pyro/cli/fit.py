@@ -104,7 +104,11 @@ def fit(told: FitArguments) -> None:
         # of ArviZ, after an interrupt that came early
         warnings.filterwarnings("ignore", "More chains", UserWarning)
         files = save_fit(
-            result, told.out, table_format=told.table_format, force=True, labels=labels, facts=facts
+            *(result, told.out),
+            table_format=told.table_format,
+            force=told.force,
+            labels=labels,
+            facts=facts,
         )
     _print(result, content, files, told)
     if result.status.name == "INTERRUPTED":

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..datasets import Dataset
-from ..inference.fit import METHODS, Fit
+from ..inference.fit import Fit
 from ..model import MixtureModel
-from ..threads import one_thread_a_product
 from . import agreement
+from .saving import save_comparison
 
 if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.figure import Figure
-
-FIGURES = ("data", "clusters", "traces", "parameter_errors")
-DOTS_PER_INCH = 120
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +124,7 @@ class Comparison:
         Raises:
             OSError: if the folder cannot be written.
         """
-        folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder, prefix=".partial-") as partial:
-            self._write(Path(partial))
-            if posteriors:
-                self._write_posteriors(Path(partial) / "posteriors")
-            return _move_into_place(Path(partial), folder)
+        return save_comparison(self, folder, posteriors=posteriors)
 
     def report(self, path: str | Path, *, command: str | None = None) -> Path:
         """Write the comparison as one HTML page that needs nothing else, not even a network.
@@ -157,45 +146,3 @@ class Comparison:
         from ..report import write_report  # templates and pictures take a second to import
 
         return write_report(self, path, command)
-
-    @one_thread_a_product()
-    def _write(self, folder: Path) -> None:
-        from .. import plots
-
-        (folder / "figures").mkdir()
-        (folder / "mixtures").mkdir()
-        for name, result in self.fits.items():
-            result.mixture.save(folder / "mixtures" / f"{name.replace(':', '-')}.json")
-        data = self.dataset
-        figures = plots.comparison_figures(
-            data.x, self.fits, self.table, data.labels, data.feature_names
-        )
-        for name, figure in figures.items():
-            plots.settle(figure)
-            figure.savefig(folder / "figures" / f"{name}.png", dpi=DOTS_PER_INCH)
-        self.table.to_csv(folder / "comparison.csv", index=False)
-
-    def _write_posteriors(self, folder: Path) -> None:
-        folder.mkdir()
-        for name, result in self.fits.items():
-            if result.posterior is not None:
-                result.to_arviz().to_netcdf(str(folder / f"{name.replace(':', '-')}.nc"))
-
-
-def _move_into_place(partial: Path, folder: Path) -> list[Path]:
-    """Move the files of one folder into another one, which loses those of an earlier comparison."""
-    written = [path.relative_to(partial) for path in partial.rglob("*.*") if path.is_file()]
-    for path in written:
-        (folder / path).parent.mkdir(exist_ok=True)
-        os.replace(partial / path, folder / path)
-    figures = [folder / "figures" / f"{name}.png" for name in FIGURES]
-    of_methods = [
-        path
-        for pattern in ("mixtures/*.json", "posteriors/*.nc")
-        for path in folder.glob(pattern)
-        if path.stem.partition("-")[0] in METHODS
-    ]
-    kept = [folder / path for path in sorted(written)]
-    for path in {*figures, *of_methods} - {*kept}:
-        path.unlink(missing_ok=True)
-    return kept

@@ -1,11 +1,12 @@
 """Data files as tables and data sets, and both as files.
 
 `formats.py` reads any format into a table, `text.py` delimited text with whatever it is separated
-by; `columns.py` decides which columns are features; `writing.py` writes.
+by; `columns.py` decides which columns are features; `writing.py` and `netcdf.py` write.
 """
 
 from .columns import FileContent, features_named, read_dataset
 from .formats import FORMATS, STDIN, Table, is_data_file, read_table
+from .netcdf import write_netcdf
 from .writing import write_dataset, write_table
 
 __all__ = [
@@ -18,5 +19,6 @@ __all__ = [
     "read_dataset",
     "read_table",
     "write_dataset",
+    "write_netcdf",
     "write_table",
 ]

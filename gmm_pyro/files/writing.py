@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,9 +10,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..datasets import Dataset
-from ..placing import whole_file
+from ..placing import whole_file, write_bytes
 from .columns import LABELS
 from .formats import format_of, pyarrow_named
+from .netcdf import write_netcdf
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,11 +53,8 @@ def write_dataset(data: Dataset, path: str | Path) -> Path:
     arrays = {"x": data.x.numpy()}
     if data.labels is not None:
         arrays[LABELS] = data.labels.numpy()
-    with whole_file(path) as partial, partial.open("wb") as file:
-        if format_of(path) == "npy":
-            np.save(file, arrays["x"])
-        else:
-            np.savez(file, allow_pickle=False, **arrays)
+    with whole_file(path) as partial:
+        _write_arrays(partial, arrays)
     return path
 
 
@@ -64,17 +63,25 @@ def _write_text(frame: pd.DataFrame, path: Path) -> None:
 
 
 def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    frame.to_parquet(path, index=False)
+    write_bytes(path, frame.to_parquet(index=False, write_page_checksum=True))
 
 
 def _write_npy(frame: pd.DataFrame, path: Path) -> None:
-    with path.open("wb") as file:
-        np.save(file, frame.to_numpy(), allow_pickle=False)
+    _write_arrays(path, {"x": frame.to_numpy()})
 
 
 def _write_npz(frame: pd.DataFrame, path: Path) -> None:
-    with path.open("wb") as file:
-        np.savez(file, allow_pickle=False, **{str(name): frame[name].to_numpy() for name in frame})
+    _write_arrays(path, {str(name): frame[name].to_numpy() for name in frame})
+
+
+def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    """The array "x" as npy, or all as npz."""
+    file = io.BytesIO()
+    if format_of(path) == "npy":
+        np.save(file, arrays["x"], allow_pickle=False)
+    else:
+        np.savez(file, allow_pickle=False, **arrays)
+    write_bytes(path, file.getvalue())
 
 
 def _write_netcdf(frame: pd.DataFrame, path: Path) -> None:
@@ -82,7 +89,7 @@ def _write_netcdf(frame: pd.DataFrame, path: Path) -> None:
 
     dimension = next(name for name in ("row", "point", "n") if name not in frame)
     columns = {str(name): (dimension, frame[name].to_numpy()) for name in frame}
-    xarray.Dataset(columns).to_netcdf(path, engine="h5netcdf")
+    write_netcdf(xarray.Dataset(columns), path)
 
 
 WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = {

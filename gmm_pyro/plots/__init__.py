@@ -7,7 +7,7 @@ is the only one that imports matplotlib.
 """
 
 from .calibration import calibration
-from .fits import comparison_figure, comparison_figures, parameter_errors, settle, traces
+from .fits import comparison_figure, comparison_figures, parameter_errors, png, traces
 from .mixtures import clusters, density, responsibilities, scatter
 from .of_fit import fit_figures
 from .posteriors import co_clustering, density_band, label_traces, posterior_ellipses
@@ -23,9 +23,9 @@ __all__ = [
     "fit_figures",
     "label_traces",
     "parameter_errors",
+    "png",
     "posterior_ellipses",
     "responsibilities",
     "scatter",
-    "settle",
     "traces",
 ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Protocol
@@ -96,12 +97,15 @@ def _labels(fit: Any, points: Tensor) -> Tensor:
     return own.cpu()
 
 
-def settle(figure: Figure) -> None:
-    """Lay a figure out once and for all; saving would do it twice more."""
+def png(figure: Figure, dots_per_inch: int) -> bytes:
+    """A figure as the content of a PNG file; it is laid out once and for all."""
     engine = figure.get_layout_engine()
     if engine is not None:
         engine.execute(figure)
-        figure.set_layout_engine("none")
+        figure.set_layout_engine("none")  # saving would do it twice more
+    file = io.BytesIO()
+    figure.savefig(file, format="png", dpi=dots_per_inch)
+    return file.getvalue()
 
 
 def comparison_figures(

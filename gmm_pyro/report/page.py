@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import errno
 import hashlib
 import os
@@ -19,6 +18,7 @@ import numpy as np
 from .. import __version__
 from ..inference.fit import Fit
 from ..inference_data import posterior_summary
+from ..placing import whole_file, write_bytes
 from ..plots.report_figures import MOST_NUMBERED
 from ..threads import one_thread_a_product
 from ..words import counted
@@ -50,18 +50,12 @@ def write_report(comparison: Comparison, path: str | Path, command: str | None =
         OSError: if it cannot be written there, with the path.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial")
     if path.is_dir():
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    try:
-        with partial.open("wb") as file:  # before the work, in case it cannot be written
-            file.write(html_of(comparison, command).encode("utf-8", "replace"))
-        os.replace(partial, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink(missing_ok=True)
+    if not path.parent.is_dir():
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
+    with whole_file(path) as partial:  # before the work, in case it cannot be written
+        write_bytes(partial, html_of(comparison, command).encode("utf-8", "replace"))
     return path
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import io
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -58,13 +57,11 @@ class Picture:
 
 def _picture(figure: Figure, name: str, alt: str, note: str = "") -> Picture:
     """A figure as a picture; letters that its font does not have are left as boxes."""
-    file = io.BytesIO()
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
-        plots.settle(figure)
-        figure.savefig(file, format="png", dpi=DOTS_PER_INCH)
+        content = plots.png(figure, DOTS_PER_INCH)
     width, height = (round(inches * SHOWN_AT) for inches in figure.get_size_inches())
-    uri = "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
     return Picture(name, alt, note, uri, width, height)
 
 

@@ -16,9 +16,9 @@ import torch
 
 from .. import __version__, metrics
 from ..datasets import OUTLIER
-from ..files import write_table
+from ..files import write_netcdf, write_table
 from ..inference.fit import Fit
-from ..placing import refuse_existing, whole_folder
+from ..placing import refuse_existing, whole_folder, write_bytes
 from ..posterior import Posterior
 from ..threads import one_thread_a_product
 from .prediction import responsibilities_frame
@@ -77,13 +77,13 @@ def save_fit(
     folder = Path(folder)
     refuse_existing(folder, force=force)
     content = fit_facts(fit, labels) | dict(facts or {})
-    with whole_folder(folder, stale=OURS) as partial:
+    with whole_folder(folder, stale=OURS, force=force) as partial:
         _write_arrays(fit, partial, table_format)
         _write_figures(fit, partial, labels)
         names = [path.relative_to(partial) for path in sorted(partial.rglob("*.*"))]
         content["files"] = [name.as_posix() for name in names]
         text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
-        (partial / "fit.json").write_text(text + "\n", encoding="utf-8")
+        write_bytes(partial / "fit.json", f"{text}\n".encode())
     return [folder / name for name in (*names, Path("fit.json"))]
 
 
@@ -109,7 +109,7 @@ def _write_arrays(fit: Fit, folder: Path, table_format: str) -> None:
         write_table(frame, folder / f"{name}.{table_format}")
     if fit.posterior is not None:
         thinned = replace(fit, posterior=_thinned(fit.posterior))
-        thinned.to_arviz().to_netcdf(str(folder / "posterior.nc"))
+        write_netcdf(thinned.to_arviz(), folder / "posterior.nc")
 
 
 def _thinning(posterior: Posterior) -> int:
@@ -138,8 +138,7 @@ def _write_figures(fit: Fit, folder: Path, labels: Any) -> None:
 
     (folder / "figures").mkdir()
     for name, figure in plots.fit_figures(fit, name=fit.method, labels=labels).items():
-        plots.settle(figure)
-        figure.savefig(folder / "figures" / f"{name}.png", dpi=DOTS_PER_INCH)
+        write_bytes(folder / "figures" / f"{name}.png", plots.png(figure, DOTS_PER_INCH))
 
 
 # ---------------------------------------------------------------------- facts
