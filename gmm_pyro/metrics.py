@@ -7,19 +7,32 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-import numpy as np
 import torch
-from jaxtyping import Float, Shaped
+from jaxtyping import Float
 from torch import Tensor
 
+from .label_scores import OUTLIER, accuracy, adjusted_rand, normalised_mutual_information
 from .mixture import GaussianMixture
+from .weighting import as_weights, total_of, weighted_sum
 
-if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
-
-OUTLIER = -1  # the true label of a point that belongs to no class
+__all__ = [
+    "OUTLIER",
+    "Estimate",
+    "ParameterErrors",
+    "accuracy",
+    "adjusted_rand",
+    "aic",
+    "bic",
+    "icl",
+    "kl_divergence",
+    "match_components",
+    "mean_log_density",
+    "mixture_wasserstein",
+    "normalised_mutual_information",
+    "parameter_errors",
+]
 
 
 @dataclass(frozen=True)
@@ -43,99 +56,6 @@ class Estimate:
 
     value: float
     standard_error: float
-
-
-# ---------------------------------------------------------------------- labels
-
-
-def adjusted_rand(labels: ArrayLike, predicted: ArrayLike) -> float:
-    """Adjusted Rand index: 1 for the same partition, about 0 for independent ones, at least -1/2.
-
-    (RI - E RI) / (max RI - E RI), where RI is the share of pairs of points on which the partitions
-    agree and E its mean over random partitions with the same sizes.
-
-    Args:
-        labels: true class of each point, shape (n,); points labelled -1, outliers, are left out.
-        predicted: cluster of each point, shape (n,); every value is a cluster.
-
-    Raises:
-        ValueError: if the shapes differ or no point is left.
-
-    Source: Hubert & Arabie (1985), by scikit-learn.
-
-    Example:
-        >>> adjusted_rand([0, 0, 1, 1], [5, 5, 3, 3])
-        1.0
-    """
-    from sklearn.metrics import adjusted_rand_score
-
-    return float(adjusted_rand_score(*_labelled(labels, predicted)))
-
-
-def normalised_mutual_information(labels: ArrayLike, predicted: ArrayLike) -> float:
-    """Normalised mutual information: 1 for the same partition, 0 for independent ones.
-
-    2 I(labels; predicted) / (H(labels) + H(predicted)), with entropies of the empirical shares.
-
-    Args:
-        labels: true class of each point, shape (n,); points labelled -1, outliers, are left out.
-        predicted: cluster of each point, shape (n,); every value is a cluster.
-
-    Raises:
-        ValueError: if the shapes differ or no point is left.
-
-    Source: Vinh, Epps & Bailey (2010), by scikit-learn.
-
-    Example:
-        >>> round(normalised_mutual_information([0, 0, 1, 1], [0, 0, 1, 2]), 3)
-        0.8
-    """
-    from sklearn.metrics import normalized_mutual_info_score
-
-    return float(normalized_mutual_info_score(*_labelled(labels, predicted)))
-
-
-def accuracy(labels: ArrayLike, predicted: ArrayLike) -> float:
-    """Share of points in the right class, after the best matching of clusters to classes.
-
-    Clusters are matched one to one; where there are more of one kind than of the other, the points
-    of those that remain count as wrong.
-
-    Args:
-        labels: true class of each point, shape (n,); points labelled -1, outliers, are left out.
-        predicted: cluster of each point, shape (n,); every value is a cluster.
-
-    Raises:
-        ValueError: if the shapes differ or no point is left.
-
-    Source: Kuhn (1955), by SciPy's `linear_sum_assignment` on the contingency table.
-
-    Example:
-        >>> accuracy([0, 0, 1, 1], [1, 1, 0, 2])
-        0.75
-    """
-    from scipy.optimize import linear_sum_assignment
-    from sklearn.metrics.cluster import contingency_matrix
-
-    table = contingency_matrix(*_labelled(labels, predicted))
-    matched = linear_sum_assignment(table, maximize=True)
-    return float(table[matched].sum() / table.sum())
-
-
-def _labelled(
-    labels: ArrayLike, predicted: ArrayLike
-) -> tuple[Shaped[np.ndarray, "m"], Shaped[np.ndarray, "m"]]:
-    """Both labellings as arrays, without the outliers."""
-    true, found = np.asarray(labels), np.asarray(predicted)
-    if true.ndim != 1 or true.shape != found.shape:
-        raise ValueError(
-            f"labels and predicted must have the same shape (n,), got {true.shape} "
-            f"and {found.shape}"
-        )
-    known = true != OUTLIER
-    if not known.any():
-        raise ValueError(f"labels must hold a point that is no outlier, got {len(true)} outliers")
-    return true[known], found[known]
 
 
 # ---------------------------------------------------------------------- parameters
@@ -259,15 +179,16 @@ def _cpu(tensor: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
 # ---------------------------------------------------------------------- densities
 
 
-def mean_log_density(mixture: GaussianMixture, x: Any) -> float:
+def mean_log_density(mixture: GaussianMixture, x: Any, sample_weight: Any = None) -> float:
     """Mean of log p(x) over the points, in nats per point; higher is better.
 
     Args:
         mixture: the density.
         x: points of shape (n, d), as the mixture takes them; held-out ones for a fair comparison.
+        sample_weight: how often each point counts, shape (n,), or None.
 
     Raises:
-        ValueError: if x is not numeric, not finite or not of this shape.
+        ValueError: if x is not numeric, not finite or not of this shape, or the weights do not fit.
 
     Source: the logarithmic score of Good (1952).
 
@@ -276,7 +197,10 @@ def mean_log_density(mixture: GaussianMixture, x: Any) -> float:
         >>> round(mean_log_density(standard, [-1.0, 1.0]), 4)
         -1.4189
     """
-    return float(mixture.log_prob(x).double().mean())
+    log_density = mixture.log_prob(x)
+    n = len(log_density)
+    weight = None if sample_weight is None else as_weights(sample_weight, n)
+    return weighted_sum(log_density, weight) / total_of(weight, n)
 
 
 def kl_divergence(
@@ -351,41 +275,44 @@ def mixture_wasserstein(a: GaussianMixture, b: GaussianMixture) -> float:
 # ---------------------------------------------------------------------- criteria
 
 
-def bic(mixture: GaussianMixture, x: Any) -> float:
+def bic(mixture: GaussianMixture, x: Any, sample_weight: Any = None) -> float:
     """Bayesian information criterion, -2 log L + p log n; lower is better (Schwarz 1978).
 
     L is the likelihood of the points x, shape (n, d), and p counts the mixture's free parameters.
+    Points with sample weights, shape (n,), count so often, and n is the sum of the weights.
 
     Example:
         >>> standard = GaussianMixture([1.0], [0.0], [1.0], "spherical")
         >>> round(bic(standard, [-1.0, 1.0]), 4)
         7.062
     """
-    return mixture.bic(x)
+    return mixture.bic(x, sample_weight=sample_weight)
 
 
-def aic(mixture: GaussianMixture, x: Any) -> float:
+def aic(mixture: GaussianMixture, x: Any, sample_weight: Any = None) -> float:
     """Akaike information criterion, -2 log L + 2 p; lower is better (Akaike 1974).
 
     L is the likelihood of the points x, shape (n, d), and p counts the mixture's free parameters.
+    Points with sample weights, shape (n,), count so often.
 
     Example:
         >>> standard = GaussianMixture([1.0], [0.0], [1.0], "spherical")
         >>> round(aic(standard, [-1.0, 1.0]), 4)
         9.6758
     """
-    return mixture.aic(x)
+    return mixture.aic(x, sample_weight=sample_weight)
 
 
-def icl(mixture: GaussianMixture, x: Any) -> float:
+def icl(mixture: GaussianMixture, x: Any, sample_weight: Any = None) -> float:
     """Integrated completed likelihood, BIC - 2 Σ_n log max_k r_nk; lower is better.
 
-    As BIC at the points x, shape (n, d), but a mixture also pays for components that overlap there,
-    through its responsibilities r (Biernacki, Celeux & Govaert 2000).
+    As BIC at the points x, shape (n, d), with their sample weights if they have some, but a mixture
+    also pays for components that overlap there, through its responsibilities r (Biernacki, Celeux &
+    Govaert 2000).
 
     Example:
         >>> single = GaussianMixture([1.0], [0.0], [1.0], "spherical")
         >>> icl(single, [-1.0, 1.0]) == bic(single, [-1.0, 1.0])
         True
     """
-    return mixture.icl(x)
+    return mixture.icl(x, sample_weight=sample_weight)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,7 @@ from .kernels import Theta, theta_of
 from .observations import Observations, as_points
 from .storage import read_record, write_record
 from .tables import one_row
+from .weighting import as_weights, total_of, weighted_sum
 
 FORMAT = "gmm_pyro.GaussianMixture"  # in files
 ARRAYS = ("weights", "means", "covariances")
@@ -180,21 +182,30 @@ class GaussianMixture:
 
     # ------------------------------------------------------------------ criteria
 
-    def bic(self, x: Any) -> float:
-        """Bayesian information criterion, -2 log L + p log n; lower is better (Schwarz 1978)."""
+    def bic(self, x: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion, -2 log L + p log n; lower is better (Schwarz 1978).
+
+        Points with sample weights, shape (n,), count so often, and n is the sum of the weights.
+        """
         log_density = self.log_prob(x)
-        return float(-2 * log_density.sum() + self.n_parameters * np.log(len(log_density)))
+        weight = _weights_of(log_density, sample_weight)
+        n = total_of(weight, len(log_density))
+        return -2 * weighted_sum(log_density, weight) + self.n_parameters * math.log(n)
 
-    def aic(self, x: Any) -> float:
+    def aic(self, x: Any, sample_weight: Any = None) -> float:
         """Akaike information criterion, -2 log L + 2 p; lower is better (Akaike 1974)."""
-        return float(-2 * self.log_prob(x).sum() + 2 * self.n_parameters)
+        log_density = self.log_prob(x)
+        weight = _weights_of(log_density, sample_weight)
+        return -2 * weighted_sum(log_density, weight) + 2 * self.n_parameters
 
-    def icl(self, x: Any) -> float:
+    def icl(self, x: Any, sample_weight: Any = None) -> float:
         """BIC of the most probable assignment; lower is better.
 
         As in mclust up to its sign: BIC - 2 Σ_n log max_k r_nk (Biernacki, Celeux & Govaert 2000).
         """
-        return self.bic(x) - 2 * float(self.responsibilities(x).amax(-1).log().sum())
+        sureness = self.responsibilities(x).amax(-1).log()
+        weight = _weights_of(sureness, sample_weight)
+        return self.bic(x, weight) - 2 * weighted_sum(sureness, weight)
 
     # ------------------------------------------------------------------ as a distribution
 
@@ -390,6 +401,10 @@ def _tensor(values: Any, like: Tensor | None, name: str) -> Tensor:
     if like is None:
         like = tensor if tensor.dtype in PRECISIONS.values() else tensor.double()
     return tensor.detach().to(like, copy=True)
+
+
+def _weights_of(values: Float[Tensor, "n"], sample_weight: Any) -> Float[Tensor, "n"] | None:
+    return None if sample_weight is None else as_weights(sample_weight, len(values))
 
 
 def _check_weights(weights: Tensor, k: int) -> None:

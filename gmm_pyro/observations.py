@@ -21,6 +21,7 @@ from torch import Tensor
 from .devices import device_of, precision_of
 from .features import default_names
 from .tables import to_numeric
+from .weighting import as_weights, total_of
 from .words import counted
 
 ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
@@ -62,7 +63,7 @@ class Observations:
     @cached_property
     def total_weight(self) -> float:
         """Sum of the sample weights: n where there are none."""
-        return float(self.n if self.sample_weight is None else self.sample_weight.double().sum())
+        return total_of(self.sample_weight, self.n)
 
     def subset(self, index: Int[Tensor, "m"] | slice) -> Observations:
         """The points at `index`, with the whole data's origin and scale."""
@@ -118,7 +119,7 @@ def observe(
         (3, 2, [2.0, 2.5])
     """
     points, names = as_points(x, feature_names=feature_names, dtype=dtype, device=device)
-    weight = None if sample_weight is None else _as_weights(sample_weight, points)
+    weight = None if sample_weight is None else as_weights(sample_weight, len(points)).to(points)
     used = points if weight is None or (weight > 0).all() else points[weight > 0]
     if len(used) < n_components:
         kind = "points" if weight is None else "points of positive weight"
@@ -243,25 +244,6 @@ def _refuse_extreme(scale: Tensor, names: tuple[str, ...]) -> None:
                 f"x must have columns of moderate size; the standard deviation of {name!r} is "
                 f"{spread:g}, whose square is out of range: choose other units"
             )
-
-
-def _as_weights(sample_weight: Any, points: Tensor) -> Float[Tensor, "n"]:
-    array, _ = to_numeric(sample_weight, "sample_weight")
-    weight = (array if isinstance(array, Tensor) else _alias(array)).detach().to(points)
-    if weight.shape != points.shape[:1]:
-        raise ValueError(
-            f"sample_weight must have shape ({len(points)},), got {tuple(weight.shape)}"
-        )
-    bad = ~torch.isfinite(weight) | (weight < 0)
-    if bad.any():
-        row = int(bad.nonzero()[0])
-        raise ValueError(
-            f"sample_weight must be finite and not negative, got {weight[row].item():g} at row "
-            f"{row}"
-        )
-    if not (weight > 0).any():
-        raise ValueError("sample_weight must have a positive entry, got zeros only")
-    return weight
 
 
 def _location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:

@@ -80,25 +80,25 @@ def terminal_table(table: pd.DataFrame, width: int, columns: tuple[Column, ...] 
     return _ruled(columns_that_fit(table, width, columns), words=("method", "status"))
 
 
-def mixture_table(mixture: GaussianMixture, sizes: Sequence[int], width: int) -> Table:
+def mixture_table(mixture: GaussianMixture, sizes: Sequence[float], width: int) -> Table:
     """A mixture's components: their share, the points in them, and their means, as far as they fit.
 
     Args:
         mixture: the mixture.
-        sizes: number of points that each component is the most probable one of.
+        sizes: number of points that each component is the most probable one of, or their weight.
         width: how many characters a line has.
     """
     return _ruled(components_that_fit(mixture, sizes, width))
 
 
 def components_that_fit(
-    mixture: GaussianMixture, sizes: Sequence[int], width: int
+    mixture: GaussianMixture, sizes: Sequence[float], width: int
 ) -> dict[str, list[str]]:
     """Cells by header, as `mixture_table` shows them; "…" stands for features without room."""
     cells = {
         "component": [str(i) for i in range(mixture.n_components)],
         "weight": [f"{weight:.3f}" for weight in mixture.weights.tolist()],
-        "points": [str(size) for size in sizes],
+        "points": [f"{size:.10g}" for size in sizes],
     }
     room = width - sum(_width(header, column) for header, column in cells.items())
     names = mixture.feature_names

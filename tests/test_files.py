@@ -260,7 +260,7 @@ class TestColumns:
     def test_weights_and_classes_are_no_features(self, file) -> None:
         content = read_dataset(file, "city", weights_column="share")
         assert content.dataset.feature_names == ("id", "height", "children")
-        assert content.weights.tolist() == [0.5, 2.0] * 10
+        assert content.dataset.sample_weight.tolist() == [0.5, 2.0] * 10
         assert content.dataset.labels.tolist() == [0, 1] * 10
 
     def test_a_missing_column_is_named_with_those_that_there_are(self, file) -> None:

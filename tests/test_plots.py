@@ -280,7 +280,7 @@ class TestDensity:
 
 class TestTraces:
     def test_the_gap_to_the_best_in_nats_a_point_over_the_steps(self, ax) -> None:
-        observations = SimpleNamespace(n=10)
+        observations = SimpleNamespace(total_weight=10)
         history = torch.tensor([-30.0, -20.0, -10.0], dtype=torch.float64)
         fits = {
             "long": SimpleNamespace(history=history, steps=50, observations=observations),

@@ -45,6 +45,10 @@ LabelColumn = Annotated[
         show_default="label, if there is one",
     ),
 ]
+WeightsColumn = Annotated[
+    str | None,
+    typer.Option(help="Column of a file with sample weights, which is no feature."),
+]
 Covariance = Annotated[
     str,
     typer.Option(
@@ -68,6 +72,7 @@ class DataArguments:
     components: Components = None
     columns: Columns = field(default_factory=list)
     label_column: LabelColumn = None
+    weights_column: WeightsColumn = None
 
 
 def command_of(command: Callable[[Any], None]) -> Callable[..., None]:

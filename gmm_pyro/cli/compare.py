@@ -10,6 +10,7 @@ import typer
 
 from ..words import counted
 from .arguments import Covariance, DataArguments, Force, Json, command_line
+from .data import size_of
 from .names import COMPARED, DATASETS, complete_methods, completing, listed
 from .output import FAILED, INTERRUPTED, print_json, say
 
@@ -108,7 +109,7 @@ def _print_table(comparison: Comparison, model: MixtureModel) -> None:
     from ..terminal import OF_POSTERIORS, plain_console, terminal_table
 
     console, data = plain_console(), comparison.dataset
-    size = f"{counted(data.n, 'point')}, {counted(data.d, 'feature')}"
+    size = size_of(data)
     shape = f"{counted(model.n_components, 'component')}, {model.family.name} covariances"
     console.print(f"{data.name}: {size}; {shape}\n", soft_wrap=True)
     console.print(terminal_table(comparison.table, console.width))
@@ -153,6 +154,7 @@ def _document(
             "source": told.data,
             "name": data.name,
             "n": data.n,
+            "weights_column": told.weights_column,
             "features": data.feature_names,
         },
         "n_components": model.n_components,

@@ -6,6 +6,7 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..words import counted
 from .arguments import DataArguments
 from .output import say
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from ..files import FileContent, Table
 
 
-def load(source: str, told: DataArguments, weights_column: str | None = None) -> FileContent:
+def load(source: str, told: DataArguments) -> FileContent:
     """The data set that a file holds or a name stands for; what was assumed is said.
 
     Raises:
@@ -24,14 +25,14 @@ def load(source: str, told: DataArguments, weights_column: str | None = None) ->
     from ..files import FileContent, is_data_file, read_dataset
 
     if not is_data_file(source):
-        _refuse_columns(source, told, weights_column)
+        _refuse_columns(source, told)
         return FileContent(_named(source), None, {})
     table = read(source)
     content = read_dataset(
         table,
         told.label_column,
         columns=names_in(told.columns) or None,
-        weights_column=weights_column,
+        weights_column=told.weights_column,
     )
     if content.left_out:
         reasons = ", ".join(f"{name} ({reason})" for name, reason in content.left_out.items())
@@ -68,6 +69,13 @@ def names_in(words: list[str]) -> list[str]:
     """
     rows = csv.reader(words, skipinitialspace=True)
     return [name.strip() for row in rows for name in row if name.strip()]
+
+
+def size_of(data: Dataset) -> str:
+    """How many points and features there are, and what the points' weights sum to, in words."""
+    weight = data.sample_weight
+    summed = "" if weight is None else f" with weights that sum to {float(weight.sum()):.10g}"
+    return f"{counted(data.n, 'point')}{summed}, {counted(data.d, 'feature')}"
 
 
 def n_components(dataset: Dataset, told: DataArguments) -> int:
@@ -113,11 +121,11 @@ def _named(source: str) -> Dataset:
         raise ValueError(f"{error} (or a file: {known})") from error
 
 
-def _refuse_columns(source: str, told: DataArguments, weights_column: str | None) -> None:
+def _refuse_columns(source: str, told: DataArguments) -> None:
     given = {
         "--label-column": told.label_column,
         "--columns": told.columns,
-        "--weights-column": weights_column,
+        "--weights-column": told.weights_column,
     }
     for option, value in given.items():
         if value:

@@ -12,6 +12,7 @@ import typer
 
 from ..words import counted
 from .arguments import Covariance, DataArguments, Force, Json, Source, command_line
+from .data import size_of
 from .names import METHODS, TABLE_FORMATS, completing, listed
 from .output import INTERRUPTED, fit_warnings_said, print_json, say
 
@@ -42,10 +43,6 @@ class FitArguments(DataArguments):
         ),
     ] = "em"  # fmt: skip
     covariance: Covariance = "full"
-    weights_column: Annotated[
-        str | None,
-        typer.Option(help="Column of a file with sample weights, which is no feature."),
-    ] = None
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the fit.")] = Path("fit")
     table_format: Annotated[
         str,
@@ -95,7 +92,7 @@ def fit(told: FitArguments) -> None:
     check_table_format(told.table_format)
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
-    content = load(told.data, told, told.weights_column)
+    content = load(told.data, told)
     model = MixtureModel(n_components(content.dataset, told), told.covariance)
     result = _fitted(model, content, method, options)
     facts = _facts(content, told)
@@ -120,9 +117,9 @@ def _fitted(model: MixtureModel, content: FileContent, method: str, options: dic
 
     from ..inference.fit import fit as run
 
-    if content.weights is not None:
-        options = {**options, "sample_weight": content.weights}
     data = content.dataset
+    if data.sample_weight is not None:
+        options = {**options, "sample_weight": data.sample_weight}
     frame = pd.DataFrame(data.x.numpy(), columns=list(data.feature_names))
     with fit_warnings_said():
         return run(model, frame, method, progress=True, **options)
@@ -171,14 +168,15 @@ def _print(result: Fit, content: FileContent, files: list[Path], told: FitArgume
     from ..terminal import mixture_table, plain_console
 
     console, data = plain_console(), content.dataset
-    size = f"{counted(data.n, 'point')}, {counted(data.d, 'feature')}"
+    size = size_of(data)
     shape = (
         f"{counted(result.mixture.n_components, 'component')}, {facts['covariance']} covariances"
     )
     console.print(f"{data.name}: {size}; {shape}", soft_wrap=True)
     console.print(_outcome(facts), soft_wrap=True)
     console.print()
-    sizes = result.labels.bincount(minlength=result.mixture.n_components).tolist()
+    weight = result.observations.sample_weight
+    sizes = result.labels.bincount(weight, result.mixture.n_components).tolist()
     console.print(mixture_table(result.mixture, sizes, console.width))
     console.print()
     names = ", ".join(file.relative_to(told.out).as_posix() for file in files)

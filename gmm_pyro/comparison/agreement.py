@@ -24,16 +24,17 @@ def label_agreement(fits: Mapping[str, Fit]) -> pd.DataFrame:
     """Adjusted Rand indices of the fits' labels: 1 for the same partition, about 0 for chance.
 
     Args:
-        fits: m fits to the same points, by name.
+        fits: m fits to the same points, with the same sample weights, by name.
 
     Returns:
         A symmetric frame of shape (m, m), with ones on its diagonal.
     """
     labels = [fit.labels.cpu() for fit in fits.values()]
+    weights = [fit.observations.sample_weight for fit in fits.values()]
     rows = [[1.0] * len(labels) for _ in labels]
     for i, mine in enumerate(labels):
         for j in range(i):
-            rows[i][j] = rows[j][i] = metrics.adjusted_rand(mine, labels[j])
+            rows[i][j] = rows[j][i] = metrics.adjusted_rand(mine, labels[j], weights[i])
     return _square(rows, fits)
 
 

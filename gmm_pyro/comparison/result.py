@@ -107,7 +107,11 @@ class Comparison:
 
         data = self.dataset
         return plots.comparison_figure(
-            data.x, self.fits, data.labels, feature_names=data.feature_names
+            data.x,
+            self.fits,
+            data.labels,
+            feature_names=data.feature_names,
+            sample_weight=data.sample_weight,
         )
 
     def save(self, folder: str | Path, *, posteriors: bool = False) -> list[Path]:

@@ -17,6 +17,7 @@ from ..inference.fit import Fit, fit, method_named
 from ..inference.task import FitWarning, Status
 from ..model import MixtureModel
 from ..observations import as_points, observe
+from ..weighting import as_weights
 from .posteriors import posterior_scores, reference_of
 from .result import Comparison, Request
 from .scores import scores_of, table_of
@@ -27,6 +28,7 @@ def compare(
     data: Any,
     methods: Sequence[str] = ("kmeans", "em", "map", "svi", "gibbs"),
     *,
+    sample_weight: Any = None,
     seed: int = 0,
     test_size: float | None = None,
     progress: bool = False,
@@ -44,6 +46,9 @@ def compare(
         model: the model.
         data: a `Dataset`, or points of shape (n, d) as `fit` takes them.
         methods: names of methods, each once; "svi:enumerated" is a method and its engine.
+        sample_weight: how often each point counts, shape (n,), in every fit and in every number of
+            the table; None takes those of the `Dataset`, if it has some. Held-out points keep
+            theirs; points that are drawn from a known truth count once.
         seed: seed of every fit and of the held-out data.
         test_size: how many points are held out, as a share of n or as a number. Of data with a
             known truth, that many others are drawn from it (n, if None); of other data, they are
@@ -64,8 +69,11 @@ def compare(
     names = tuple(entry.name for entry in entries)
     request = Request(model, names, seed, test_size, dict(options or {}))
     model = _with_one_prior(model, entries)
-    train, held_out = _split(_dataset(data, model.feature_names), test_size, seed)
-    observe(train.x, n_components=model.n_components)  # bad data are no method's failure
+    dataset = _dataset(data, model.feature_names, sample_weight)
+    train, held_out = _split(dataset, test_size, seed)
+    observe(  # bad data are no method's failure
+        train.x, n_components=model.n_components, sample_weight=train.sample_weight
+    )
     attempts: dict[str, Attempt] = {}
     rows: dict[str, dict[str, Any]] = {}
     interrupted = False
@@ -127,6 +135,8 @@ def _entries(
     for name in options:
         if name not in names:
             raise ValueError(f"options are for {name!r}, which is not among {', '.join(names)}")
+        if "sample_weight" in options[name]:
+            raise ValueError("sample_weight is no option of one method: it is compare's own")
     return [_entry(name, {**common, **options.get(name, {})}) for name in names]
 
 
@@ -153,11 +163,14 @@ def _entry(name: str, options: Mapping[str, Any]) -> Entry:
 # ---------------------------------------------------------------------- data
 
 
-def _dataset(data: Any, names: tuple[str, ...] | None) -> Dataset:
-    """The data, with the features that the model's priors are for, if these have names."""
+def _dataset(data: Any, names: tuple[str, ...] | None, sample_weight: Any) -> Dataset:
+    """The data and their weights, with the features that the model's priors are for, if named."""
     if not isinstance(data, Dataset):
         points, found = as_points(data, feature_names=names)
-        return Dataset(points.cpu(), None, None, "data", found)
+        data = Dataset(points.cpu(), None, None, "data", found)
+    if sample_weight is not None:
+        weight = as_weights(sample_weight, data.n).cpu()
+        data = replace(data, sample_weight=weight)
     order = None if names is None else places(names, data.feature_names, data.name)
     if order is None or order == list(range(data.d)):
         return data
@@ -176,7 +189,7 @@ def _split(data: Dataset, test_size: float | None, seed: int) -> tuple[Dataset, 
     if count >= data.n:
         raise ValueError(f"test_size must leave points to fit, got {count} of {data.n}")
     order = torch.randperm(data.n, generator=torch.Generator().manual_seed(seed))
-    return _rows(data, order[count:].sort().values), _rows(data, order[:count].sort().values)
+    return data.subset(order[count:].sort().values), data.subset(order[:count].sort().values)
 
 
 def _count(test_size: float, n: int) -> int:
@@ -191,11 +204,6 @@ def _count(test_size: float, n: int) -> int:
     return int(test_size)
 
 
-def _rows(data: Dataset, index: torch.Tensor) -> Dataset:
-    labels = None if data.labels is None else data.labels[index]
-    return replace(data, x=data.x[index], labels=labels)
-
-
 # ---------------------------------------------------------------------- one fit
 
 
@@ -204,11 +212,12 @@ def _attempt(entry: Entry, model: MixtureModel, data: Dataset) -> Attempt:
     import pandas as pd
 
     frame = pd.DataFrame(data.x.numpy(), columns=list(data.feature_names))
+    options = {**entry.options, "sample_weight": data.sample_weight}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FitWarning)
         try:
             _rehearse(entry)
-            result = fit(model, frame, entry.method, **entry.options)
+            result = fit(model, frame, entry.method, **options)
         except KeyboardInterrupt:
             return NOT_RUN
         except Exception as error:

@@ -69,7 +69,12 @@ def _write(comparison: Comparison, folder: Path) -> None:
         result.mixture.save(folder / "mixtures" / f"{_file_name(name)}.json")
     data = comparison.dataset
     figures = plots.comparison_figures(
-        data.x, comparison.fits, comparison.table, data.labels, data.feature_names
+        data.x,
+        comparison.fits,
+        comparison.table,
+        data.labels,
+        data.feature_names,
+        data.sample_weight,
     )
     for name, figure in figures.items():
         write_bytes(folder / "figures" / f"{name}.png", plots.png(figure, DOTS_PER_INCH))

@@ -40,29 +40,31 @@ def table_of(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 @one_thread_a_product()
 def scores_of(result: Fit, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
     """The numbers of one row; those that cannot be had are left out."""
-    mixture = result.mixture
+    mixture, weight = result.mixture, data.sample_weight
     scores = {
         "steps": result.steps,
         "seconds": result.seconds,
-        "log_likelihood": metrics.mean_log_density(mixture, data.x),
-        "bic": metrics.bic(mixture, data.x),
+        "log_likelihood": metrics.mean_log_density(mixture, data.x, weight),
+        "bic": metrics.bic(mixture, data.x, weight),
         "n_parameters": mixture.n_parameters,
     }
     if held_out is not None:
-        scores["held_out_log_density"] = metrics.mean_log_density(mixture, held_out.x)
+        scores["held_out_log_density"] = metrics.mean_log_density(
+            mixture, held_out.x, held_out.sample_weight
+        )
     if data.labels is not None and (data.labels != OUTLIER).any():
-        scores |= _agreement(data.labels, result.labels.cpu())
+        scores |= _agreement(data.labels, result.labels.cpu(), weight)
     if data.truth is not None:
         scores |= _distances(data.truth, mixture)
     return scores
 
 
-def _agreement(labels: Tensor, predicted: Tensor) -> dict[str, float]:
+def _agreement(labels: Tensor, predicted: Tensor, weight: Tensor | None) -> dict[str, float]:
     """Scores of a fit's labels against the true ones."""
     return {
-        "ari": metrics.adjusted_rand(labels, predicted),
-        "nmi": metrics.normalised_mutual_information(labels, predicted),
-        "accuracy": metrics.accuracy(labels, predicted),
+        "ari": metrics.adjusted_rand(labels, predicted, weight),
+        "nmi": metrics.normalised_mutual_information(labels, predicted, weight),
+        "accuracy": metrics.accuracy(labels, predicted, weight),
     }
 
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..mixture import GaussianMixture
+from ..weighting import as_weights
 from ..words import counted
 
 if TYPE_CHECKING:
@@ -27,6 +28,7 @@ class Dataset:
         truth: the mixture that the points were drawn from; None if unknown.
         name: what the data are called in tables and reports.
         feature_names: d column names.
+        sample_weight: how often each point counts, shape (n,); None where all count once.
 
     Raises:
         ValueError: if the shapes do not fit together.
@@ -43,6 +45,7 @@ class Dataset:
     truth: GaussianMixture | None
     name: str
     feature_names: tuple[str, ...]
+    sample_weight: Float[Tensor, "n"] | None = None
 
     def __post_init__(self) -> None:
         """Check the shapes, and put the truth's features in the order of the data's."""
@@ -52,6 +55,8 @@ class Dataset:
             raise ValueError(f"labels must have shape ({self.n},), got {tuple(self.labels.shape)}")
         if len(self.feature_names) != self.d:
             raise ValueError(f"feature_names must hold {self.d} names, got {self.feature_names}")
+        if self.sample_weight is not None:
+            object.__setattr__(self, "sample_weight", as_weights(self.sample_weight, self.n))
         if self.truth is not None:
             object.__setattr__(self, "truth", self.truth.in_order_of(self.feature_names))
 
@@ -90,8 +95,15 @@ class Dataset:
         return Dataset(sample.x, sample.labels, self.truth, name, self.feature_names)
 
     def frame(self) -> pd.DataFrame:
-        """The points as a pandas frame, with a last column `label` where labels are known."""
+        """The points as a pandas frame; then columns `sample_weight` and `label`, where known."""
         import pandas as pd
 
+        known = {"sample_weight": self.sample_weight, "label": self.labels}
         table = pd.DataFrame(self.x.numpy(), columns=list(self.feature_names))
-        return table if self.labels is None else table.assign(label=self.labels.numpy())
+        return table.assign(**{n: v.numpy() for n, v in known.items() if v is not None})
+
+    def subset(self, rows: Int[Tensor, "m"]) -> Dataset:
+        """The points in these rows, with what is known about them."""
+        labels = None if self.labels is None else self.labels[rows]
+        weight = None if self.sample_weight is None else self.sample_weight[rows]
+        return replace(self, x=self.x[rows], labels=labels, sample_weight=weight)

@@ -16,6 +16,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..conjugate import ConjugatePriors
 from ..priors import Priors
+from ..weighting import as_weights
 from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, Array, check_n_samples
 from .mixture import PyroGaussianMixture
 
@@ -197,14 +198,17 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         ]
         return np.concatenate(drawn), np.repeat(self.classes_, counts)
 
-    def bic(self, X: Any, y: Any) -> float:  # noqa: N803
-        """Bayesian information criterion of points with their classes; lower is better."""
-        log_likelihood, n = self._log_likelihood(X, y)
+    def bic(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Bayesian information criterion of points with their classes; lower is better.
+
+        With n weights, points count so often, and their number is the sum of the weights.
+        """
+        log_likelihood, n = self._log_likelihood(X, y, sample_weight)
         return -2 * log_likelihood + self._n_parameters() * float(np.log(n))
 
-    def aic(self, X: Any, y: Any) -> float:  # noqa: N803
-        """Akaike information criterion of points with their classes; lower is better."""
-        return -2 * self._log_likelihood(X, y)[0] + 2 * self._n_parameters()
+    def aic(self, X: Any, y: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Akaike information criterion of points with their classes, as `bic`; lower is better."""
+        return -2 * self._log_likelihood(X, y, sample_weight)[0] + 2 * self._n_parameters()
 
     def to_arviz(self) -> dict[Any, Any]:
         """The posterior of each class, by class, as ArviZ InferenceData (0.x) or DataTree (1.x).
@@ -216,14 +220,17 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         pairs = zip(self.classes_.tolist(), self.mixtures_, strict=True)
         return {name: mixture.to_arviz() for name, mixture in pairs}
 
-    def _log_likelihood(self, x: Any, y: Any) -> tuple[float, int]:
+    def _log_likelihood(self, x: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
         check_consistent_length(x, y)
         joint = self.predict_joint_log_proba(x)
         unknown = sorted(set(np.unique(y).tolist()) - set(self.classes_.tolist()))
         if unknown:
             raise ValueError(f"y has classes that the fit has not seen: {unknown}")
         codes = np.searchsorted(self.classes_, y)
-        return float(joint[np.arange(len(joint)), codes].sum()), len(joint)
+        own = joint[np.arange(len(joint)), codes]
+        weight = _weight(sample_weight, len(joint))
+        there = weight > 0
+        return float(own[there] @ weight[there]), float(weight.sum())
 
     def _n_parameters(self) -> int:
         own = sum(mixture._n_parameters() for mixture in self.mixtures_)
@@ -231,14 +238,5 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
 
 def _weight(sample_weight: Any, n: int) -> Array:
-    """The weights as an array; the mixtures check the rest of them."""
-    if sample_weight is None:
-        return np.ones(n)
-    weight = np.asarray(sample_weight, dtype=float)
-    if weight.shape != (n,):
-        raise ValueError(f"sample_weight must have shape ({n},), got {weight.shape}")
-    if not (np.isfinite(weight).all() and (weight >= 0).all() and weight.any()):
-        raise ValueError(
-            "sample_weight must be finite, not negative, and have an entry that is not zero"
-        )
-    return weight
+    """How often each point counts: once, without weights."""
+    return np.ones(n) if sample_weight is None else as_weights(sample_weight, n).cpu().numpy()

@@ -21,6 +21,7 @@ from ..conjugate import ConjugatePriors
 from ..covariance import family_named
 from ..inference.fit import METHODS, Fit, fit_observations, options_of
 from ..inference.task import FitWarning, Status
+from ..metrics import mean_log_density
 from ..mixture import GaussianMixture
 from ..model import MixtureModel
 from ..observations import observe
@@ -259,19 +260,25 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         mixture, x = self._at(X)
         return _numpy(mixture.log_prob(x))
 
-    def score(self, X: Any, y: Any = None) -> float:  # noqa: N803
-        """Mean log density of the points in nats; y is ignored."""
-        return float(self.score_samples(X).mean())
-
-    def bic(self, X: Any) -> float:  # noqa: N803
-        """Bayesian information criterion; lower is better (Schwarz 1978)."""
+    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
+        """Mean log density of the points in nats, weighted if they have weights; y is ignored."""
+        if sample_weight is None:
+            return float(self.score_samples(X).mean())  # to scikit-learn's last bit
         mixture, x = self._at(X)
-        return mixture.bic(x)
+        return mean_log_density(mixture, x, sample_weight)
 
-    def aic(self, X: Any) -> float:  # noqa: N803
-        """Akaike information criterion; lower is better (Akaike 1974)."""
+    def bic(self, X: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Bayesian information criterion; lower is better (Schwarz 1978).
+
+        With n weights, points count so often, and their number is the sum of the weights.
+        """
         mixture, x = self._at(X)
-        return mixture.aic(x)
+        return mixture.bic(x, sample_weight)
+
+    def aic(self, X: Any, sample_weight: Any = None) -> float:  # noqa: N803
+        """Akaike information criterion, as `bic`; lower is better (Akaike 1974)."""
+        mixture, x = self._at(X)
+        return mixture.aic(x, sample_weight)
 
     def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
         """Points drawn from the mixture, and their components, in the components' order.

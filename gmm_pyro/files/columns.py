@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from ..datasets import OUTLIER, Dataset
@@ -31,17 +31,15 @@ class FileContent:
     """A data set from a file, and what became of the file's columns.
 
     Attributes:
-        dataset: the features, and the classes of the label column if there is one.
+        dataset: the features, and the classes and weights of their columns if there are some.
         label_column: the column that holds the classes, or None.
         left_out: why each other column is no feature, by its name.
-        weights: sample weights, shape (n,), or None.
         notes: what was assumed to read the file, in words.
     """
 
     dataset: Dataset
     label_column: str | None
     left_out: Mapping[str, str]
-    weights: Float[Tensor, "n"] | None = None
     notes: tuple[str, ...] = ()
 
 
@@ -79,8 +77,8 @@ def read_dataset(
     points, names = as_points(table.frame[[*columns]])
     labels = None if label_column is None else _classes(table.frame[label_column])
     weights = None if weights_column is None else as_points(table.frame[weights_column])[0][:, 0]
-    dataset = Dataset(points, labels, None, table.name, names)
-    return FileContent(dataset, label_column, left_out, weights, tuple(notes))
+    dataset = Dataset(points, labels, None, table.name, names, weights)
+    return FileContent(dataset, label_column, left_out, tuple(notes))
 
 
 def features_named(table: Table, names: Sequence[str]) -> pd.DataFrame:

@@ -38,9 +38,9 @@ def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
 
 
 def write_dataset(data: Dataset, path: str | Path) -> Path:
-    """Write the points of a data set, and the labels as a last column "label".
+    """Write the points of a data set, then columns "sample_weight" and "label", where known.
 
-    An npy file has the points alone, and an npz file the arrays "x" and "label".
+    An npy file has the points alone, and an npz file the arrays "x", "sample_weight" and "label".
 
     Raises:
         ValueError: if the name does not end as `FORMATS` has it.
@@ -50,9 +50,8 @@ def write_dataset(data: Dataset, path: str | Path) -> Path:
     path = Path(path)
     if format_of(path) not in ("npy", "npz"):
         return write_table(data.frame(), path)
-    arrays = {"x": data.x.numpy()}
-    if data.labels is not None:
-        arrays[LABELS] = data.labels.numpy()
+    known = {"x": data.x, "sample_weight": data.sample_weight, LABELS: data.labels}
+    arrays = {name: values.numpy() for name, values in known.items() if values is not None}
     with whole_file(path) as partial:
         _write_arrays(partial, arrays)
     return path

@@ -48,7 +48,7 @@ def curvature(
     m, unit, observations = density.dimension, units(density), density.observations
     k = density.model.n_components
     if m > LARGEST:
-        return torch.diag(observations.n / k / unit.square())
+        return torch.diag(observations.total_weight / k / unit.square())
     rows = sample_of(observations, k, torch.Generator().manual_seed(seed))
     steps = torch.diag(STEP * unit)
     gradients = torch.cat(

@@ -72,5 +72,7 @@ def _singular(
 
 
 def _points(observations: Observations, weight: float) -> float:
-    """A weight in units of the average point's weight."""
-    return weight * observations.n / observations.total_weight
+    """How many points a weight stands for: itself, or its share of them if weights are small."""
+    used = observations.sample_weight
+    n = observations.n if used is None else int((used > 0).sum())
+    return weight * max(1.0, n / observations.total_weight)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -153,7 +154,8 @@ def _rows(variable: Any) -> list[str]:
 def elpd_loo(source: Fit | Any) -> Elpd:
     """Leave-one-out cross-validation by Pareto-smoothed importance sampling.
 
-    ArviZ's warning of unreliable points is not repeated: `worst_k` says the same.
+    ArviZ's warning of unreliable points is not repeated: `worst_k` says the same. A point with a
+    sample weight counts so often, one of them being left out at a time.
 
     Args:
         source: a fit with draws, or what its `to_arviz` gave.
@@ -166,8 +168,14 @@ def elpd_loo(source: Fit | Any) -> Elpd:
     independent = bool(data["posterior"].attrs.get("independent_draws", 0))
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
-        elpd, se, k = generation.leave_one_out(data, 1.0 if independent else None)
-    return Elpd(elpd, se, float(k.max()))
+        elpd, k = generation.leave_one_out(data, 1.0 if independent else None)
+    known = getattr(data, "constant_data", None)
+    weight = np.ones(len(elpd)) if known is None else known["sample_weight"].values
+    there, n = weight > 0, weight.sum()
+    elpd, k, weight = elpd[there], k[there], weight[there]
+    total = elpd @ weight
+    variance = weight @ np.square(elpd - total / n) / n
+    return Elpd(float(total), math.sqrt(n * variance), float(k.max()))
 
 
 def _two_chains(draws: np.ndarray) -> np.ndarray:

@@ -52,13 +52,13 @@ def container(groups: Mapping[str, Any], attributes: Mapping[str, Any]) -> Any:
     return tree
 
 
-def leave_one_out(data: Any, reff: float | None) -> tuple[float, float, np.ndarray]:
-    """Expected log predictive density in nats, its standard error, and k-hat of every point."""
+def leave_one_out(data: Any, reff: float | None) -> tuple[np.ndarray, np.ndarray]:
+    """Expected log predictive density in nats, and k-hat, of every point."""
     if FIRST:
         found = arviz.loo(data, pointwise=True, reff=reff, scale="log")
-        return float(found.elpd_loo), float(found.se), np.asarray(found.pareto_k)
+        return np.asarray(found.loo_i), np.asarray(found.pareto_k)
     found = arviz.loo(data, pointwise=True, reff=reff)
-    return float(found.elpd), float(found.se), np.asarray(found.pareto_k)
+    return np.asarray(found.elpd_i), np.asarray(found.pareto_k)
 
 
 def pareto_k(log_ratios: np.ndarray) -> float:

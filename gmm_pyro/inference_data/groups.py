@@ -54,6 +54,8 @@ def to_arviz(fit: Fit, *, n_prior_draws: int = PRIOR_DRAWS) -> Any:
       and the coordinate `draw` says which.
     - `prior`, `prior_predictive`: the same variables of independent draws from the priors, as far
       as these can be drawn from.
+    - `constant_data`: sample_weight, shape (obs_id,), if there are weights. ArviZ's `loo` knows
+      nothing of them and counts every row once; this package's `elpd_loo` counts them.
     - `observed_data`: x. Univariate data have no dimension `feature` here nor in what is
       predicted, as the PIT of ArviZ's leave-one-out needs them.
 
@@ -78,6 +80,7 @@ def to_arviz(fit: Fit, *, n_prior_draws: int = PRIOR_DRAWS) -> Any:
         if prior is not None:
             parts["prior"] = readable_sites(posterior.family, prior)
             parts["prior_predictive"] = {"x": _prior_predictive(fit, prior)}
+    parts |= _constant(observations)
     parts["observed_data"] = {"x": _univariate(observations.x.cpu().numpy())}
     return _assemble(fit, parts, {"posterior_predictive": {"draw": kept.numpy()}})
 
@@ -86,7 +89,8 @@ def draws_and_log_likelihood(fit: Fit) -> Any:
     """The part of `to_arviz` that leave-one-out cross-validation needs."""
     posterior = posterior_of(fit)
     parts = _drawn(fit, posterior, quantities(posterior))
-    return _assemble(fit, {name: parts[name] for name in ("posterior", "log_likelihood")}, {})
+    needed = {name: parts[name] for name in ("posterior", "log_likelihood")}
+    return _assemble(fit, needed | _constant(fit.observations), {})
 
 
 def posterior_of(fit: Fit) -> Posterior:
@@ -142,6 +146,12 @@ def _log_prior(fit: Fit, posterior: Posterior) -> Float[Tensor, "s"]:
     values = {name: value.flatten(0, 1) for name, value in posterior.draws.items()}
     with one_thread_a_product():
         return density.log_prior(values)
+
+
+def _constant(observations: Observations) -> dict[str, Values]:
+    """The group of the sample weights, if there are some."""
+    weight = observations.sample_weight
+    return {} if weight is None else {"constant_data": {"sample_weight": weight.cpu().numpy()}}
 
 
 def _posterior_predictive(fit: Fit, posterior: Posterior) -> tuple[Int[Tensor, "m"], np.ndarray]:
@@ -224,7 +234,7 @@ def _assemble(
             values,
             _dimensions(fit, values, name),
             {**coords, **coords_of.get(name, {})},
-            sampled=[] if name == "observed_data" else generation.SAMPLED,
+            sampled=[] if name in ("observed_data", "constant_data") else generation.SAMPLED,
             attributes=attributes if name == "posterior" else None,
         )
         for name, values in parts.items()
@@ -236,7 +246,7 @@ def _dimensions(fit: Fit, values: Values, group: str) -> dict[str, list[str]]:
     """Names of the dimensions of every variable, after chain and draw."""
     of_points = group == "log_likelihood" or fit.observations.d == 1
     x = ["obs_id"] if of_points else ["obs_id", "feature"]
-    return {**site_dimensions(fit.model.family, values), "x": x}
+    return {**site_dimensions(fit.model.family, values), "x": x, "sample_weight": ["obs_id"]}
 
 
 def site_dimensions(family: CovarianceFamily, values: Values) -> dict[str, list[str]]:

@@ -54,6 +54,7 @@ def comparison_figure(
     labels: Any = None,
     *,
     feature_names: tuple[str, ...] | None = None,
+    sample_weight: Any = None,
     figure: Figure | None = None,
 ) -> Figure:
     """A figure with the data in its first panel and the clusters of one fit in each other.
@@ -65,6 +66,7 @@ def comparison_figure(
         fits: fits or mixtures, by what their panels are called.
         labels: true class of each point, shape (n,), or None; colours then follow the first fit.
         feature_names: d names to show in place of x's own.
+        sample_weight: how often each point counts in scores and histograms, shape (n,), or None.
         figure: an empty figure to draw in; a new one of pyplot's if there is none.
 
     Raises:
@@ -73,15 +75,16 @@ def comparison_figure(
     points, names = as_points(x, feature_names=mixtures.names_of(fits.values()))
     figure = figure or _new_figure()
     panels = _panels(figure, 1 + len(fits))
-    mixtures.scatter(points, labels, panels[0], feature_names or names)
+    weight = mixtures.weights_of(sample_weight, len(points))
+    mixtures.scatter(points, labels, panels[0], feature_names or names, sample_weight=weight)
     panels[0].set_title("data" if labels is None else "data, true classes")
     reference = labels
     for (name, fit), ax in zip(fits.items(), panels[1:], strict=True):
         predicted = _labels(fit, points)
         reference = predicted if reference is None else reference
-        mixtures.clusters(fit, points, ax, reference)
-        score = "" if labels is None else f"   ARI {adjusted_rand(labels, predicted):.3f}"
-        ax.set_title(name + score)
+        mixtures.clusters(fit, points, ax, reference, sample_weight=weight)
+        score = None if labels is None else adjusted_rand(labels, predicted, weight)
+        ax.set_title(name if score is None else f"{name}   ARI {score:.3f}")
     _share_key(
         figure, panels, "class" if labels is not None else f"cluster of {next(iter(fits), '')}"
     )
@@ -114,6 +117,7 @@ def comparison_figures(
     table: pd.DataFrame,
     labels: Any = None,
     feature_names: tuple[str, ...] | None = None,
+    sample_weight: Any = None,
 ) -> dict[str, Figure]:
     """The pictures of a comparison, as figures that pyplot does not know of.
 
@@ -123,14 +127,16 @@ def comparison_figures(
         table: the comparison's table, one row a fit.
         labels: true class of each point, shape (n,), or None.
         feature_names: d names to show in place of x's own.
+        sample_weight: as in `comparison_figure`.
 
     Returns:
         `data`, `clusters`, and where there is something to show in them, `traces` (not of
         samplers) and `parameter_errors`.
     """
     data, panels, lines, dots = (Figure(layout="compressed", figsize=SIZE) for _ in range(4))
-    mixtures.scatter(x, labels, data.subplots(), feature_names)
-    comparison_figure(x, fits, labels, feature_names=feature_names, figure=panels)
+    known: dict[str, Any] = {"feature_names": feature_names, "sample_weight": sample_weight}
+    mixtures.scatter(x, labels, data.subplots(), **known)
+    comparison_figure(x, fits, labels, **known, figure=panels)
     figures = {"data": data, "clusters": panels}
     climbs = {name: fit for name, fit in fits.items() if not _wanders(fit)}
     if any(len(fit.history) > 1 for fit in climbs.values()):
@@ -215,7 +221,7 @@ def traces(fits: Mapping[str, Traced], ax: Axes | None = None) -> Axes:
     for number, (name, fit) in enumerate(drawn.items()):
         history = fit.history.numpy()
         steps = np.linspace(0, fit.steps, len(history))
-        gap = (np.nanmax(history) - history) / fit.observations.n
+        gap = (np.nanmax(history) - history) / fit.observations.total_weight
         dashes = DASHES[number // len(parts.COLOURS) % len(DASHES)]
         ax.plot(steps, gap, dashes, color=parts.colour_of(number), label=name)
     ax.set_xscale("symlog", linthresh=1)

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
+from jaxtyping import Float
 from matplotlib.axes import Axes
+from torch import Tensor
 
 from ..mixture import GaussianMixture
 from ..observations import as_points
 from ..posterior import Posterior
+from ..weighting import as_weights
 from . import parts
 from .views import (
     colours_of_components,
@@ -41,6 +44,7 @@ def scatter(
     feature_names: Sequence[str] | None = None,
     *,
     features: Sequence[int | str] | None = None,
+    sample_weight: Any = None,
 ) -> Axes:
     """Draw points, coloured by class; of univariate data, a stacked histogram.
 
@@ -51,6 +55,7 @@ def scatter(
         feature_names: d names to show in place of x's own.
         features: names or numbers of one or two features to show; None shows all of one or two,
             and the first two principal axes of more.
+        sample_weight: how often each point counts in a histogram, shape (n,), or None.
 
     Raises:
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
@@ -59,7 +64,7 @@ def scatter(
     view = view_of_points(points, feature_names or names, features)
     ax = parts.prepared(ax, view)
     classes = None if labels is None else ranks(labels, len(points))
-    parts.draw_points(ax, view.points(points), classes)
+    parts.draw_points(ax, view.points(points), classes, weights_of(sample_weight, len(points)))
     if labels is not None:
         parts.draw_key(ax, "class")
     return ax
@@ -72,6 +77,7 @@ def clusters(
     labels: Any = None,
     *,
     features: Sequence[int | str] | None = None,
+    sample_weight: Any = None,
 ) -> Axes:
     """Draw points coloured by their most probable component, with the components.
 
@@ -86,6 +92,7 @@ def clusters(
         labels: true class of each point, shape (n,), or None. Components then have the colours of
             the classes that they hold most of, and points in a cluster of another class are ringed.
         features: as in `scatter`.
+        sample_weight: as in `scatter`.
 
     Raises:
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
@@ -99,7 +106,7 @@ def clusters(
     numbers = colours_of_components(predicted, mixture.n_components, classes)
     colours = [parts.colour_of(number) for number in numbers.tolist()]
     draws = [view.mixture(draw) for draw in _draws(fit)]
-    parts.draw_points(ax, shown, numbers[predicted])
+    parts.draw_points(ax, shown, numbers[predicted], weights_of(sample_weight, len(points)))
     if not view.is_plane:
         parts.draw_curves(ax, view.mixture(mixture), draws)
         parts.draw_bells(ax, view.mixture(mixture), colours)
@@ -155,6 +162,7 @@ def density(
     x: Any = None,
     *,
     features: Sequence[int | str] | None = None,
+    sample_weight: Any = None,
 ) -> Axes:
     """Draw the density: a curve, or the regions that hold 50, 90 and 99 % of the probability.
 
@@ -164,6 +172,7 @@ def density(
         ax: where to draw.
         x: points to draw with it, array-like of shape (n, d), or None.
         features: as in `scatter`; the principal axes are the mixture's.
+        sample_weight: as in `scatter`.
 
     Raises:
         ValueError: if x does not have this shape, or a feature does not exist.
@@ -173,7 +182,8 @@ def density(
     ax = parts.prepared(ax, view)
     if x is not None:
         points, _ = as_points(x, feature_names=mixture.feature_names)
-        parts.draw_points(ax, view.points(points), None)
+        weight = weights_of(sample_weight, len(points))
+        parts.draw_points(ax, view.points(points), None, weight)
     if view.is_plane:
         parts.draw_regions(ax, view.mixture(mixture))
     else:
@@ -184,6 +194,11 @@ def density(
 def mixture_of(fit: Fitted | GaussianMixture) -> GaussianMixture:
     """The mixture of a fit, or the mixture itself."""
     return fit if isinstance(fit, GaussianMixture) else fit.mixture
+
+
+def weights_of(sample_weight: Any, n: int) -> Float[Tensor, "n"] | None:
+    """The points' weights on the CPU, if they have some."""
+    return None if sample_weight is None else as_weights(sample_weight, n).cpu()
 
 
 def names_of(fits: Iterable[Fitted | GaussianMixture]) -> tuple[str, ...] | None:

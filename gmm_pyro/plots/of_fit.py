@@ -31,11 +31,11 @@ def fit_figures(fit: fits.Pictured, *, name: str = "fit", labels: Any = None) ->
     Raises:
         ValueError: if there are not n labels.
     """
-    data = fit.observations
+    data, weight = fit.observations, fit.observations.sample_weight
     figures = {"clusters": _figure(fits.SIZE), "density": _figure(fits.SIZE)}
-    mixtures.clusters(fit, data.x, figures["clusters"].subplots(), labels)
+    mixtures.clusters(fit, data.x, figures["clusters"].subplots(), labels, sample_weight=weight)
     if fit.posterior is None:
-        mixtures.density(fit, figures["density"].subplots(), data.x)
+        mixtures.density(fit, figures["density"].subplots(), data.x, sample_weight=weight)
     else:
         figures["density"] = _bands(fit.posterior)
     if fit.posterior is not None and fits._wanders(fit):

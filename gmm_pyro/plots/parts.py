@@ -57,13 +57,23 @@ def colour_of(number: int) -> str:
 # ---------------------------------------------------------------------- points
 
 
-def draw_points(ax: Axes, shown: Float[Tensor, "n v"], numbers: Int[Tensor, "n"] | None) -> None:
-    """Points of a plane, or a stacked histogram, by colour number; grey where there are none."""
-    draw = _scatter if shown.shape[1] == 2 else _stack
-    if numbers is None:
-        return draw(ax, [shown.numpy()], [None])
-    values = numbers.unique().tolist()
-    return draw(ax, [shown[numbers == value].numpy() for value in values], values)
+def draw_points(
+    ax: Axes,
+    shown: Float[Tensor, "n v"],
+    numbers: Int[Tensor, "n"] | None,
+    weight: Float[Tensor, "n"] | None = None,
+) -> None:
+    """Points of a plane, or a stacked histogram, by colour number; grey where there are none.
+
+    Weights are those of the points in a histogram; dots are alike.
+    """
+    values = [None] if numbers is None else numbers.unique().tolist()
+    chosen = [slice(None) if value is None else numbers == value for value in values]
+    groups = [shown[rows].numpy() for rows in chosen]
+    if shown.shape[1] == 2:
+        return _scatter(ax, groups, values)
+    weight = shown.new_ones(len(shown)) if weight is None else weight.to(shown)
+    return _stack(ax, groups, values, [(weight[rows] / weight.sum()).numpy() for rows in chosen])
 
 
 def _scatter(ax: Axes, groups: list[np.ndarray], numbers: Sequence[int | None]) -> None:
@@ -85,14 +95,18 @@ def _scatter(ax: Axes, groups: list[np.ndarray], numbers: Sequence[int | None]) 
     _scale_alike(ax, np.concatenate(groups))
 
 
-def _stack(ax: Axes, groups: list[np.ndarray], numbers: Sequence[int | None]) -> None:
-    values = np.concatenate(groups)
-    edges = np.histogram_bin_edges(values, BINS)
-    weight = 1 / (len(values) * (edges[1] - edges[0]))
+def _stack(
+    ax: Axes,
+    groups: list[np.ndarray],
+    numbers: Sequence[int | None],
+    shares: list[np.ndarray],
+) -> None:
+    edges = np.histogram_bin_edges(np.concatenate(groups), BINS)
+    width = edges[1] - edges[0]
     ax.hist(
         [group[:, 0] for group in groups],
         edges.tolist(),
-        weights=[np.full(len(group), weight) for group in groups],
+        weights=[share / width for share in shares],
         stacked=True,
         color=[GREY if number is None else colour_of(number) for number in numbers],
         label=[_name(number) for number in numbers],

@@ -99,7 +99,7 @@ def posterior_ellipses(
     view = view_of_points(data.x, data.feature_names, features)
     ax = parts.prepared(ax, view)
     draws = [view.mixture(draw) for draw in mixtures_drawn(posterior, mixture, n_draws)]
-    parts.draw_points(ax, view.points(data.x), None)
+    parts.draw_points(ax, view.points(data.x), None, data.sample_weight)
     if view.is_plane:
         colours = [parts.colour_of(number) for number in range(posterior.n_components)]
         parts.draw_thin_ellipses(ax, draws, colours)

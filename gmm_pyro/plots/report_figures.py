@@ -29,6 +29,7 @@ def cluster_figures(
     fits: Mapping[str, mixtures.Fitted],
     labels: Any = None,
     feature_names: tuple[str, ...] | None = None,
+    sample_weight: Any = None,
 ) -> list[Figure]:
     """The data, and the clusters of each fit: all on the same axes and in the same colours.
 
@@ -40,6 +41,7 @@ def cluster_figures(
         fits: fits, by name.
         labels: true class of each point, shape (n,), or None; colours then follow the first fit.
         feature_names: d names to show in place of x's own.
+        sample_weight: how often each point counts in a histogram, shape (n,), or None.
 
     Returns:
         One figure more than there are fits.
@@ -47,11 +49,11 @@ def cluster_figures(
     points, names = as_points(x, feature_names=mixtures.names_of(fits.values()))
     shown = feature_names or names
     data = _axes(SQUARE)
-    mixtures.scatter(points, labels, data, shown)
+    mixtures.scatter(points, labels, data, shown, sample_weight=sample_weight)
     panels, reference = [data], labels
     for fit in fits.values():
         ax = _axes(SQUARE)
-        mixtures.clusters(fit, points, ax, reference)
+        mixtures.clusters(fit, points, ax, reference, sample_weight=sample_weight)
         if labels is None and reference is None:
             reference = fit.mixture.predict(points).cpu()
         _number_means(ax, fit.mixture, points, shown)
@@ -63,7 +65,11 @@ def cluster_figures(
 
 
 def marginal_figure(
-    x: Tensor, fits: Mapping[str, mixtures.Fitted], column: int, name: str
+    x: Tensor,
+    fits: Mapping[str, mixtures.Fitted],
+    column: int,
+    name: str,
+    sample_weight: Any = None,
 ) -> Figure:
     """The density of one feature under each fit's point estimate, over a histogram of the data.
 
@@ -72,10 +78,15 @@ def marginal_figure(
         fits: fits, by name.
         column: number of the feature.
         name: what the feature is called.
+        sample_weight: how often each point counts in the histogram, shape (n,), or None.
     """
     ax = _axes(LOW)
     values = x[:, column].cpu().double()
-    ax.hist(values.numpy(), parts.BINS, density=True, color=parts.GREY, alpha=0.45, label="data")
+    weight = mixtures.weights_of(sample_weight, len(values))
+    ax.hist(
+        values.numpy(), parts.BINS, weights=weight, density=True, color=parts.GREY, alpha=0.45,
+        label="data",
+    )  # fmt: skip
     grid = posteriors.places(values)
     for number, (method, fit) in enumerate(fits.items()):
         height = fit.mixture.marginal([column]).log_prob(grid[:, None]).exp().cpu()

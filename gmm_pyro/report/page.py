@@ -125,6 +125,8 @@ def _facts(comparison: Comparison) -> Iterator[Fact]:
     data, request = comparison.dataset, comparison.request
     yield Fact("Data", data.name)
     yield Fact("Fitted points", tables.number(data.n, "d"))
+    if data.sample_weight is not None:
+        yield Fact("Their weights sum to", f"{float(data.sample_weight.sum()):.10g}")
     yield Fact(f"Features ({data.d})", _enumerated(data.feature_names), long=data.d > 3)
     if data.labels is not None:
         yield Fact("True classes", str(len(data.labels[data.labels >= 0].unique())))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import torch
@@ -67,9 +67,7 @@ def _picture(figure: Figure, name: str, alt: str, note: str = "") -> Picture:
 
 def thinned(data: Dataset) -> Dataset:
     """The data, or as many evenly spaced rows of them as a picture can show."""
-    rows = evenly_spaced(data.n, MOST_POINTS)
-    labels = None if data.labels is None else data.labels[rows]
-    return replace(data, x=data.x[rows], labels=labels)
+    return data.subset(evenly_spaced(data.n, MOST_POINTS))
 
 
 # ---------------------------------------------------------------------- clusters
@@ -78,7 +76,9 @@ def thinned(data: Dataset) -> Dataset:
 def cluster_pictures(comparison: Comparison) -> list[Picture]:
     """The data, and beside them the clusters of each fit."""
     data, fits = thinned(comparison.dataset), comparison.fits
-    drawn = figures.cluster_figures(data.x, fits, data.labels, data.feature_names)
+    drawn = figures.cluster_figures(
+        data.x, fits, data.labels, data.feature_names, data.sample_weight
+    )
     classes = "" if data.labels is None else ", coloured by true class"
     title = "Data" if data.labels is None else "Data, true classes"
     pictures = [_picture(drawn[0], title, f"{_points(data)}{classes}.")]
@@ -133,7 +133,7 @@ def density_pictures(comparison: Comparison) -> list[Density]:
     found = []
     for column in telling_features(next(iter(fits.values())).mixture):
         feature = data.feature_names[column]
-        figure = figures.marginal_figure(data.x, fits, column, feature)
+        figure = figures.marginal_figure(data.x, fits, column, feature, data.sample_weight)
         told = "; ".join(_told_peaks(name, f.mixture, data, column) for name, f in fits.items())
         alt = f"Density of {feature} by every method over a histogram of the data. {told}."
         pictures = [_picture(figure, "All methods", alt, "point estimates")]
@@ -198,7 +198,8 @@ def objective_pictures(comparison: Comparison) -> list[Picture]:
 def _climbs(fits: Mapping[str, Fit]) -> Picture:
     told = []
     for name, fit in fits.items():
-        gap = (fit.history.nan_to_num(-torch.inf).max() - fit.history[0]) / fit.observations.n
+        gap = fit.history.nan_to_num(-torch.inf).max() - fit.history[0]
+        gap = gap / fit.observations.total_weight
         told.append(f"{name} gained {number(float(gap), '.2g')} in {fit.steps} steps")
     alt = f"Gap of each method to its own best objective, in nats a point: {'; '.join(told)}."
     return _picture(figures.traces_figure(fits), "Climbs", alt, "lower is nearer to the end")

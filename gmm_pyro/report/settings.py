@@ -40,9 +40,13 @@ class Fact:
 
 
 def fingerprint(data: Dataset) -> str:
-    """The first digits of a hash of the points: the same for the same data."""
-    points = np.ascontiguousarray(data.x.cpu().double().numpy(), dtype="<f8")
-    return hashlib.sha256(points.tobytes()).hexdigest()[:12]
+    """The first digits of a hash of the points and their weights: the same for the same data."""
+    hashed = hashlib.sha256()
+    for part in (data.x, data.sample_weight):
+        if part is not None:
+            numbers = np.ascontiguousarray(part.cpu().double().numpy(), dtype="<f8")
+            hashed.update(numbers.tobytes())
+    return hashed.hexdigest()[:12]
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,8 @@ def python_call(comparison: Comparison) -> str | None:
         words += ["priors=priors"]
     lines += [f"model = gp.MixtureModel({', '.join(words)})"]
     given = [f"seed={request.seed}"]
+    if data.sample_weight is not None:
+        given += ["sample_weight=..."]
     if request.test_size is not None:
         given += [f"test_size={request.test_size!r}"]
     if request.options:

@@ -148,13 +148,14 @@ def _write_figures(fit: Fit, folder: Path, labels: Any) -> None:
 def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
     """How a fit was made and how good it is, as numbers, words, and lists and dictionaries of them.
 
-    Densities are in nats; `log_likelihood` is the mean of the points, without sample weights.
+    Densities are in nats; `log_likelihood` is the mean of the points. Points with sample weights
+    count so often in every number but `n`, which is that of the rows.
 
     Args:
         fit: the fit.
         labels: true class of each point, shape (n,), with -1 for outliers, or None.
     """
-    x, mixture = fit.observations.x, fit.mixture
+    x, mixture, weight = fit.observations.x, fit.mixture, fit.observations.sample_weight
     facts = {
         "format": FORMAT,
         "method": fit.method,
@@ -166,13 +167,14 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "covariance": mixture.family.name,
         "features": mixture.feature_names,
         "n": fit.observations.n,
+        "total_weight": fit.observations.total_weight,
         "objective": fit.objective,
         "steps": fit.steps,
         "seconds": fit.seconds,
         "seed": fit.seed,
-        "log_likelihood": metrics.mean_log_density(mixture, x),
-        "bic": metrics.bic(mixture, x),
-        "aic": mixture.aic(x),
+        "log_likelihood": metrics.mean_log_density(mixture, x, weight),
+        "bic": metrics.bic(mixture, x, weight),
+        "aic": metrics.aic(mixture, x, weight),
         "diagnostics": {
             name: value
             for name, value in fit.diagnostics.items()
@@ -187,7 +189,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
     if fit.k_hat is not None:
         facts["diagnostics"]["k_hat"] = fit.k_hat
     if labels is not None and (torch.as_tensor(labels) != OUTLIER).any():
-        facts["adjusted_rand"] = metrics.adjusted_rand(labels, fit.labels.cpu())
+        facts["adjusted_rand"] = metrics.adjusted_rand(labels, fit.labels.cpu(), weight)
     return facts
 
 
