@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 import torch
@@ -24,6 +23,7 @@ from .kernels import Theta, theta_of
 from .observations import Observations, as_points
 from .storage import read_record, write_record
 from .tables import one_row
+from .untrusted import content_named
 from .weighting import as_weights, total_of, weighted_sum
 
 FORMAT = "gmm_pyro.GaussianMixture"  # in files
@@ -351,15 +351,13 @@ class GaussianMixture:
 
         Raises:
             ValueError: if the file does not hold a mixture.
+            OSError: if it cannot be opened.
         """
-        try:
+        with content_named(f"{path} does not hold a mixture saved by gmm_pyro"):
             record = read_record(path, FORMAT, ARRAYS)
             weights, means, covariances = (torch.from_numpy(record[name]) for name in ARRAYS)
             names = [str(name) for name in record["feature_names"]]
             return cls(weights, means, covariances, str(record["covariance"]), names)
-        except (KeyError, ValueError, TypeError, EOFError, BadZipFile) as error:
-            why = f"{error} is missing" if isinstance(error, KeyError) else error
-            raise ValueError(f"{path} does not hold a mixture saved by gmm_pyro: {why}") from error
 
 
 def check_mixture(name: str, value: Any) -> GaussianMixture:

@@ -11,6 +11,9 @@ from typing import Any
 import numpy as np
 
 from .placing import whole_file, write_bytes
+from .untrusted import read_npz
+
+DTYPES = ("float32", "float64")  # of arrays in files
 
 
 def write_record(
@@ -49,25 +52,29 @@ def read_record(path: str | Path, kind: str, arrays: Sequence[str]) -> dict[str,
     """What `write_record` wrote: the named entries as arrays, the others as they are.
 
     Raises:
-        KeyError, TypeError, ValueError: if the file holds something else.
+        OSError: if it cannot be opened.
+        Exception: if it holds something else; `untrusted.content_named` makes one kind of all.
     """
     path = Path(path)
     if path.suffix == ".npz":
-        with path.open("rb") as stream, np.load(stream, allow_pickle=False) as file:
-            content = {name: file[name] for name in file.files}
+        content: dict[str, Any] = dict(read_npz(path))
     else:
         content = json.loads(path.read_text(encoding="utf-8"))
-    _check_kind(str(content["format"]), kind)
+    found = str(content["format"])
+    if found != kind:
+        raise ValueError(f"its format is {found!r}, not {kind!r}")
     dtype = content.get("dtype")  # npz arrays know theirs
     return {
-        name: np.asarray(value, dtype=dtype) if name in arrays else value
-        for name, value in content.items()
+        name: _numbers(value, dtype) if name in arrays else value for name, value in content.items()
     }
 
 
-def _check_kind(found: str, kind: str) -> None:
-    if found != kind:
-        raise ValueError(f"its format is {found!r}, not {kind!r}")
+def _numbers(values: Any, dtype: Any) -> np.ndarray:
+    """Values as an array of one of the types that are written."""
+    name = str(getattr(values, "dtype", dtype))
+    if name not in DTYPES:
+        raise ValueError(f"its dtype must be one of {', '.join(DTYPES)}, got {name[:20]!r}")
+    return np.asarray(values, dtype=name)
 
 
 def _arrays(words: Mapping[str, Any]) -> dict[str, np.ndarray]:

@@ -16,6 +16,7 @@ from torch import Tensor
 from ..datasets import OUTLIER, Dataset
 from ..features import lacks, numbers_in
 from ..observations import as_points
+from ..untrusted import content_named
 from .formats import Table, read_table
 
 if TYPE_CHECKING:
@@ -74,10 +75,11 @@ def read_dataset(
         left_out = _left_out(table, {label_column, weights_column})
         columns = _features(table, {label_column, weights_column, *left_out})
         notes += _counting(table.frame, columns)
-    points, names = as_points(table.frame[[*columns]])
-    labels = None if label_column is None else _classes(table.frame[label_column])
-    weights = None if weights_column is None else as_points(table.frame[weights_column])[0][:, 0]
-    dataset = Dataset(points, labels, None, table.name, names, weights)
+    with content_named(table.source):
+        points, names = as_points(table.frame[[*columns]])
+        labels = None if label_column is None else _classes(table.frame[label_column])
+        weights = None if weights_column is None else _weights(table.frame[weights_column])
+        dataset = Dataset(points, labels, None, table.name, names, weights)
     return FileContent(dataset, label_column, left_out, tuple(notes))
 
 
@@ -166,6 +168,10 @@ def _counting(frame: pd.DataFrame, chosen: Sequence[str]) -> list[str]:
         f"column {name!r} only counts the rows, and is a feature; --columns can leave it out"
         for name in counts
     ]
+
+
+def _weights(column: pd.Series[Any]) -> Float[Tensor, "n"]:
+    return as_points(column, what=f"column {str(column.name)!r}")[0][:, 0]
 
 
 def _classes(column: pd.Series[Any]) -> Int[Tensor, "n"]:

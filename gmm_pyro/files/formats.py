@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import re
 import sys
-import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..untrusted import content_named, read_gzip, read_npy, read_npz, refuse_expansion
+from .netcdf import read_netcdf
 from .text import read_text
 
 if TYPE_CHECKING:
@@ -94,14 +94,14 @@ def read_table(source: str | Path) -> Table:
     """
     path, member = _member(source)
     if str(source) == STDIN:
-        with _file_named("standard input"):
+        with content_named("standard input cannot be read"):
             return _text(io.BytesIO(sys.stdin.buffer.read()), "standard input", "stdin")
     if path.is_fifo():
-        with _file_named(str(path)):
+        with content_named(f"{path} cannot be read"):
             return _text(io.BytesIO(path.read_bytes()), str(path), "pipe")
     kind = format_of(path)
     path.stat()  # a file that is not there is no unreadable file
-    with pyarrow_named(path), _file_named(str(path)):
+    with pyarrow_named(path), content_named(f"{path} cannot be read"):
         found = READERS[kind](path, member)
     found.frame.columns = found.frame.columns.map(str)
     return replace(found, source=str(source))
@@ -116,19 +116,6 @@ def pyarrow_named(path: Path) -> Iterator[None]:
         if _format(path) != "parquet":
             raise
         raise ImportError(f"{path} needs pyarrow: pip install 'gmm-pyro[parquet]'") from error
-
-
-@contextmanager
-def _file_named(source: str) -> Iterator[None]:
-    """Say of a mistake in a file which file it is in."""
-    try:
-        yield
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{source} cannot be read: {error}") from error
-    except OSError as error:
-        if error.filename is not None:
-            raise
-        raise ValueError(f"{source} cannot be read: {error}") from error
 
 
 def _member(source: str | Path) -> tuple[Path, str | None]:
@@ -152,7 +139,7 @@ def _read_text(path: Path, member: str | None) -> Table:
     del member
     is_compressed = path.suffix.lower() == COMPRESSED
     name = Path(path.stem).stem if is_compressed else path.stem
-    with gzip.open(path) if is_compressed else path.open("rb") as stream:
+    with io.BytesIO(read_gzip(path)) if is_compressed else path.open("rb") as stream:
         return _text(stream, str(path), name)
 
 
@@ -163,16 +150,20 @@ def _text(stream: Any, source: str, name: str) -> Table:
 
 def _read_parquet(path: Path, member: str | None) -> Table:
     import pandas as pd
+    import pyarrow.parquet as pq
 
     del member
-    return Table(pd.read_parquet(path), str(path), path.stem)
+    metadata = pq.read_metadata(path)
+    refuse_expansion(8 * metadata.num_rows * metadata.num_columns, path.stat().st_size)
+    frame = pd.read_parquet(path, page_checksum_verification=True)
+    return Table(frame, str(path), path.stem)
 
 
 def _read_npy(path: Path, member: str | None) -> Table:
     import pandas as pd
 
     del member
-    array = np.load(path, allow_pickle=False)
+    array = read_npy(path)
     if array.dtype.names:  # a structured array is a table
         return Table(pd.DataFrame(array), str(path), path.stem)
     return _beside(path, array, {})
@@ -181,8 +172,7 @@ def _read_npy(path: Path, member: str | None) -> Table:
 def _read_npz(path: Path, member: str | None) -> Table:
     import pandas as pd
 
-    with np.load(path, allow_pickle=False) as file:
-        arrays = {name: file[name] for name in file.files}
+    arrays = read_npz(path)
     name = _chosen({name: array.ndim for name, array in arrays.items()}, member)
     if name is not None:
         return _beside(path, arrays[name], {k: v for k, v in arrays.items() if k != name})
@@ -192,10 +182,7 @@ def _read_npz(path: Path, member: str | None) -> Table:
 
 
 def _read_netcdf(path: Path, member: str | None) -> Table:
-    import xarray
-
-    with xarray.open_dataset(path) as file:
-        data = file.load()
+    data = read_netcdf(path)
     variables = {str(name): variable for name, variable in data.data_vars.items()}
     name = _chosen({name: variable.ndim for name, variable in variables.items()}, member)
     if name is not None:

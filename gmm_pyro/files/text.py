@@ -9,6 +9,8 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
+from ..untrusted import refuse_expansion
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -71,6 +73,7 @@ def read_text(stream: BinaryIO) -> tuple[pd.DataFrame, Dialect]:
     head = stream.read(HEAD)
     stream.seek(begin)
     dialect = dialect_of(head.decode("utf-8-sig", errors="replace"), whole=len(head) < HEAD)
+    _refuse_padding(stream, dialect.separator.encode())
     try:
         table = pd.read_csv(
             stream,
@@ -85,6 +88,14 @@ def read_text(stream: BinaryIO) -> tuple[pd.DataFrame, Dialect]:
     if not dialect.header:
         table.columns = pd.Index([f"x{i}" for i in range(table.shape[1])])
     return table, dialect
+
+
+def _refuse_padding(stream: BinaryIO, separator: bytes) -> None:
+    """Refuse a first row so wide that short rows, filled up to it, would take far more memory."""
+    begin, width = stream.tell(), stream.readline().count(separator) + 1
+    lines = 1 + sum(block.count(b"\n") for block in iter(lambda: stream.read(1 << 20), b""))
+    refuse_expansion(8 * width * lines, stream.tell() - begin)
+    stream.seek(begin)
 
 
 def dialect_of(head: str, *, whole: bool = True) -> Dialect:

@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..files import read_netcdf
 from ..mixture import GaussianMixture
 from ..observations import Observations
 from ..posterior import Posterior
+from ..untrusted import content_named
 
 if TYPE_CHECKING:
     import xarray
@@ -47,13 +49,8 @@ class SavedFit:
             method = self.facts.get("method", "")
             kind = f"by {method}, which has" if method else "with"
             raise ValueError(f"{self.path} is a fit {kind} a point estimate only, and no posterior")
-        import xarray
-
-        try:
-            with xarray.open_dataset(self.draws, group="posterior") as file:
-                return _posterior(file.load(), self.mixture)
-        except (KeyError, OSError, ValueError) as error:
-            raise ValueError(f"{self.draws} does not hold draws of this fit: {error}") from error
+        with content_named(f"{self.draws} does not hold draws of this fit"):
+            return _posterior(read_netcdf(self.draws, "posterior"), self.mixture)
 
 
 def load_fit(path: str | Path) -> SavedFit:
@@ -79,13 +76,11 @@ def load_fit(path: str | Path) -> SavedFit:
 
 
 def _facts(path: Path) -> dict[str, Any]:
-    try:
+    with content_named(f"{path} cannot be read"):
         found = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
-    if not isinstance(found, dict):
-        raise ValueError(f"{path} must hold a JSON object, got {type(found).__name__}")  # noqa: TRY004
-    return found
+        if not isinstance(found, dict):
+            raise TypeError(f"it must hold a JSON object, got {type(found).__name__}")
+        return found
 
 
 def _posterior(data: xarray.Dataset, mixture: GaussianMixture) -> Posterior:
