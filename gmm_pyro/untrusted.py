@@ -22,14 +22,14 @@ SMALL = 64 << 20  # bytes, which any file may have
 
 
 @contextmanager
-def content_named(complaint: str) -> Iterator[None]:
+def content_named(complaint: str, kind: type[Exception] = Exception) -> Iterator[None]:
     """Say of a mistake in a file's content which file it is in.
 
-    Any exception counts but those of files that cannot be opened and of libraries that are missing:
-    a damaged file can make its parser raise whatever there is.
-
     Args:
-        complaint: the file, and what is wrong in general, as "a.csv cannot be read".
+        complaint: the file, and perhaps what is wrong in general, as "a.csv cannot be read".
+        kind: of exceptions that tell of such a mistake. By default all do but those of files that
+            cannot be opened and of libraries that are missing: a damaged file can make its parser
+            raise whatever there is.
 
     Raises:
         ValueError: with the complaint, and the reason in one line.
@@ -38,7 +38,7 @@ def content_named(complaint: str) -> Iterator[None]:
         yield
     except ImportError:
         raise
-    except Exception as error:
+    except kind as error:
         if isinstance(error, OSError) and error.filename is not None:
             raise
         reason = f"{error} is missing" if type(error) is KeyError else str(error)

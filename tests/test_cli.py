@@ -237,7 +237,7 @@ BAD_INPUT = {
     "compare --data plain.csv --label-column c": "plain.csv has no column 'c': it has a, b",
     "compare --data plain.csv --columns a,a": "column 'a' is named more than once",
     "compare --data plain.csv --components 4": "x has 3 points, fewer than the 4 components",
-    "compare --components 0": "n_components must be a positive integer, got 0",
+    "compare --components 0": "n_components must be an integer of at least 1, got 0",
     "compare --methods em,svj": "got 'svj'; did you mean 'svi'?",
     "compare --methods ,": "methods must hold one or more different names",
     "compare --methods svi:enum": "engine must be one of collapsed, enumerated; got 'enum'",

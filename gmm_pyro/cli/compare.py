@@ -69,12 +69,13 @@ def compare(told: CompareArguments) -> None:
     from ..comparison import compare as run
     from ..model import MixtureModel
     from ..placing import refuse_existing, refuse_unwritable
-    from .data import load, n_components
+    from .data import check, load, n_components
 
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
     dataset = load(told.data, told).dataset
     model = MixtureModel(n_components(dataset, told), told.covariance)
+    check(told.data, dataset, model)
     names = [name.strip() for name in told.methods.split(",") if name.strip()]
     comparison = run(model, dataset, names, seed=told.seed, test_size=told.test_size, progress=True)
     _print_remarks(comparison)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ..words import counted
 from .arguments import DataArguments
@@ -13,6 +13,7 @@ from .output import say
 if TYPE_CHECKING:
     from ..datasets import Dataset
     from ..files import FileContent, Table
+    from ..model import MixtureModel
 
 
 def load(source: str, told: DataArguments) -> FileContent:
@@ -42,6 +43,34 @@ def load(source: str, told: DataArguments) -> FileContent:
     for note in content.notes[len(table.notes) :]:
         say(f"{source}: {note}")
     return content
+
+
+def check(source: str, dataset: Dataset, model: MixtureModel, dtype: Any = None) -> None:
+    """Refuse data that the model cannot be fitted to, by the name of what they were read from.
+
+    Args:
+        source: the file, or the name of the data set.
+        dataset: what it holds.
+        model: the model.
+        dtype: floating-point type of the fit, if it is known.
+
+    Raises:
+        ValueError: as `gmm_pyro.fit` would.
+    """
+    import pandas as pd
+
+    from ..devices import PRECISIONS
+    from ..observations import observe
+    from ..untrusted import content_named
+
+    frame = pd.DataFrame(dataset.x.numpy(), columns=list(dataset.feature_names))
+    with content_named(source, ValueError):
+        observe(
+            frame,
+            n_components=model.n_components,
+            sample_weight=dataset.sample_weight,
+            dtype=dtype if dtype in PRECISIONS else None,
+        )
 
 
 def read(source: str) -> Table:

@@ -86,7 +86,7 @@ def fit(told: FitArguments) -> None:
     from ..model import MixtureModel
     from ..placing import refuse_existing, refuse_unwritable
     from ..saved_fit import check_table_format, save_fit
-    from .data import load, n_components
+    from .data import check, load, n_components
 
     method, options = _method_and_options(told)  # mistakes in words come before those in data
     check_table_format(told.table_format)
@@ -94,6 +94,7 @@ def fit(told: FitArguments) -> None:
     refuse_unwritable(told.out)
     content = load(told.data, told)
     model = MixtureModel(n_components(content.dataset, told), told.covariance)
+    check(told.data, content.dataset, model, options.get("dtype"))
     result = _fitted(model, content, method, options)
     facts = _facts(content, told)
     labels = content.dataset.labels

@@ -65,15 +65,19 @@ def predict(told: PredictArguments) -> None:
     The columns of the fit are taken by their names, in any order, and other columns are ignored;
     without names, there must be as many features as the fit has.
     """
+    from ..observations import as_points
     from ..placing import refuse_existing
     from ..saved_fit import load_fit
     from ..saved_fit import predict as run
+    from ..untrusted import content_named
 
     if told.out != STDOUT:
         refuse_existing(told.out, force=told.force)
     saved = load_fit(told.fit)
     source = saved.posterior() if told.posterior else saved.mixture
     points = _points(told, saved)
+    with content_named(told.data, ValueError):
+        as_points(points, feature_names=saved.mixture.feature_names)
     if not told.posterior:
         _remark(saved)
     table = run(source, points).frame()

@@ -75,7 +75,7 @@ def read_dataset(
         left_out = _left_out(table, {label_column, weights_column})
         columns = _features(table, {label_column, weights_column, *left_out})
         notes += _counting(table.frame, columns)
-    with content_named(table.source):
+    with content_named(table.source, ValueError):
         points, names = as_points(table.frame[[*columns]])
         labels = None if label_column is None else _classes(table.frame[label_column])
         weights = None if weights_column is None else _weights(table.frame[weights_column])
