@@ -108,6 +108,16 @@ class MixtureModel:
             self._sites[kind] = priors.sites(self.family, self.n_components, like)
         return self._sites[kind]
 
+    @property
+    def surplus(self) -> frozenset[int]:
+        """Components that the prior would rather leave empty: of a concentration below 1.
+
+        They make `n_components` a maximum (Rousseau & Mengersen 2011).
+        """
+        weights: Any = self.sites()["weights"]
+        concentration = getattr(weights, "concentration", torch.ones(self.n_components))
+        return frozenset((concentration < 1).nonzero()[:, 0].tolist())
+
     def __call__(
         self,
         x: Any = None,

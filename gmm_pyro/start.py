@@ -206,7 +206,7 @@ def starting_parameters(
         return _from_mixture(start, observations, family, n_components)
     if isinstance(start, str):
         make = STARTS[check_choice("start", start, STARTS)]
-        unit = family.pool(observations.scale.log()).exp().expand_as(observations.scale)
+        unit = family.pool(observations.bulk.log()).exp().expand_as(observations.bulk)
         assign = make(observations, unit, n_components, n_starts, generator)
     else:
         n_starts = 1
@@ -227,7 +227,7 @@ def _from_assignment(
     floor: Float[Tensor, "d"],
 ) -> Parameters:
     """The M-step from responsibilities that do not depend on parameters."""
-    floor = torch.maximum(floor, THINNEST * observations.scale.square())
+    floor = torch.maximum(floor, THINNEST * observations.bulk.square())
     event = family.n_covariances(sets[1]), *family.event_shape(observations.d)
     unit = family.fit(family.compress(torch.eye(observations.d)).to(floor), torch.zeros_like(floor))
     anywhere = Parameters(

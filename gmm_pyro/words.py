@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def counted(number: int, noun: str) -> str:
     """A number with its noun.
@@ -11,3 +13,14 @@ def counted(number: int, noun: str) -> str:
         ('1 point', '2 points')
     """
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def listed(parts: Sequence[str]) -> str:
+    """Words as a list in a sentence.
+
+    Example:
+        >>> listed(["one"]), listed(["one", "two"]), listed(["one", "two", "three"])
+        ('one', 'one and two', 'one, two and three')
+    """
+    *most, last = parts
+    return f"{', '.join(most)} and {last}" if most else last

@@ -67,7 +67,7 @@ def recipe_options(
         n_starts=estimator.n_init,
         max_steps=estimator.max_iter,
         tolerance=estimator.tol,
-        covariance_floor=estimator.reg_covar / float(observations.scale.square().max()),
+        covariance_floor=estimator.reg_covar / float(observations.bulk.square().max()),
         ridge=estimator.reg_covar,
         trials=_warm(estimator)
         if warm

@@ -34,7 +34,7 @@ class Coordinates:
 
     def vector(self, parameters: Parameters) -> Float[Tensor, "m"]:
         """The vector of a batch of one parameter set."""
-        spread = self.observations.scale
+        spread = self.observations.bulk
         means = (parameters.means - self.observations.origin) / spread
         factor = self.family.rescaled(parameters.factor, 1 / spread)
         raw = transform_to(self.family.factor_support).inv(factor)
@@ -45,7 +45,7 @@ class Coordinates:
         k, d = self.shape
         event = self.family.n_covariances(k), *self.family.event_shape(d)
         logits, means, raw = vector.split([k, k * d, len(vector) - k - k * d])
-        spread = self.observations.scale
+        spread = self.observations.bulk
         factor = transform_to(self.family.factor_support)(raw.view(1, *event))
         return Parameters(
             logits.log_softmax(-1)[None],

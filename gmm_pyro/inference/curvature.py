@@ -18,7 +18,7 @@ FLATTEST = 1e-3  # of the entries' own curvature: directions of less are held to
 
 def units(density: LogDensity) -> Float[Tensor, "m"]:
     """A natural length of each entry of the vector: the data's spread for means, else one."""
-    return _of_means(density, density.observations.scale, 1.0)
+    return _of_means(density, density.observations.bulk, 1.0)
 
 
 def origins(density: LogDensity) -> Float[Tensor, "m"]:

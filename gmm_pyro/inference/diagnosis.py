@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import CovarianceFamily, Parameters
+from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..covariance.family import TINY
 from ..kernels import theta_of
 from ..observations import Observations
-from ..reduction import argmax, reduce
+from ..reduction import argmax, labels, reduce
+from ..words import listed
 
 AT_THE_FLOOR = 1.01  # an eigenvalue within this factor of the floor is held up by it
+ROUNDING = 1e-9  # share of a square that rounding may make of none
 
 
 @dataclass(frozen=True)
@@ -21,7 +25,7 @@ class Diagnosis:
 
     Attributes:
         filled_components: components that are the most probable one of at least one point.
-        problems: a sentence for each degenerate component, or for the solution as a whole.
+        problems: a sentence for each kind of degenerate components, or for the solution as a whole.
     """
 
     filled_components: int
@@ -33,16 +37,39 @@ def diagnose(
     family: CovarianceFamily,
     parameters: Parameters,
     floor: Float[Tensor, "d"],
+    surplus: Collection[int] = (),
 ) -> Diagnosis:
-    """Look for degenerate components in a batch of one parameter set."""
+    """Look for degenerate components in a batch of one parameter set.
+
+    Args:
+        observations: the data.
+        family: covariance family.
+        parameters: the set.
+        floor: smallest variance of each feature.
+        surplus: components that may well be empty.
+    """
     k = parameters.means.shape[1]
-    counts = reduce(observations, theta_of(family, parameters, observations), argmax).counts[0]
-    filled = int((counts > 0).sum())
-    problems = [f"component {i} holds no point" for i in range(k) if k > 1 and not counts[i] > 0]
-    if k > 1 and filled == 1:
+    statistics = reduce(observations, theta_of(family, parameters, observations), argmax)
+    empty = [i for i in range(k) if k > 1 and not statistics.counts[0, i] > 0]
+    filled = [i for i in range(k) if i not in empty]
+    missed = [i for i in empty if i not in surplus]
+    problems = _sentence(missed, "component {} holds no point", "components {} hold no point")
+    if missed and len(filled) == 1:
         problems = ["all points are in one component"]
-    problems += _singular(observations, family, parameters, floor, counts)
-    return Diagnosis(filled, tuple(problems))
+    thin, named = _singular(observations, family, parameters, floor, filled)
+    problems += named
+    if not family.tied:
+        sound = [i for i in filled if i not in thin]
+        problems += _single(observations, family, parameters, statistics, sound)
+    return Diagnosis(len(filled), tuple(problems))
+
+
+def _sentence(components: Sequence[int], of_one: str, of_many: str) -> list[str]:
+    """One sentence about some components, if there are any."""
+    if not components:
+        return []
+    words = listed([str(i) for i in components])
+    return [(of_one if len(components) == 1 else of_many).format(words)]
 
 
 def _singular(
@@ -50,25 +77,80 @@ def _singular(
     family: CovarianceFamily,
     parameters: Parameters,
     floor: Float[Tensor, "d"],
-    counts: Float[Tensor, "k"],
-) -> list[str]:
-    """Components whose covariance is as small as the floor, or rests on a single point."""
-    variance = observations.scale.square()
-    ratio = family.smallest_ratio(parameters.factor[0], variance).expand(len(counts))
+    filled: Sequence[int],
+) -> tuple[list[int], list[str]]:
+    """Components whose covariance is as small as the floor, and sentences about them."""
+    variance = observations.bulk.square()
     lowest = float((floor / variance).mean())
+    smallest = family.smallest_ratio(parameters.factor[0], _as_fitted(family, variance))
+    ratio = smallest.expand(parameters.means.shape[1]).tolist()
+    thin = [i for i in filled if not ratio[i] > AT_THE_FLOOR * lowest]
+    below = [i for i in thin if ratio[i] < lowest / AT_THE_FLOOR]
     problems = []
-    for i, (count, smallest) in enumerate(zip(counts.tolist(), ratio.tolist(), strict=True)):
-        if count == 0:
-            continue
-        if not smallest > AT_THE_FLOOR * lowest:
-            where = "below" if smallest < lowest / AT_THE_FLOOR else "held up by"
-            problems.append(
-                f"the covariance of component {i} is singular: its smallest eigenvalue is "
-                f"{smallest:.1e} of the data's variance, {where} covariance_floor={lowest:.1e}"
-            )
-        elif not family.tied and _points(observations, count) < 2:
-            problems.append(f"component {i} rests on a single point")
-    return problems
+    for some, where in ((below, "below"), ([i for i in thin if i not in below], "held up by")):
+        least = min((ratio[i] for i in some), default=0.0)
+        so = f"{least:.1e} of the data's variance, {where} covariance_floor={lowest:.1e}"
+        problems += _sentence(
+            some[:1] if family.tied else some,
+            f"the covariance of component {{}} is singular: its smallest eigenvalue is {so}"
+            if not family.tied
+            else f"the shared covariance is singular: its smallest eigenvalue is {so}",
+            f"the covariances of components {{}} are singular: their smallest eigenvalue is {so}",
+        )
+    return thin, problems
+
+
+def _as_fitted(family: CovarianceFamily, variance: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
+    """Variances of the features as a floor of the family has them: one for all, if spherical."""
+    d = len(variance)
+    nothing = family.compress(variance.new_zeros(d, d))
+    return family.dense(family.fit(nothing, variance), d).diagonal()
+
+
+def _single(
+    observations: Observations,
+    family: CovarianceFamily,
+    parameters: Parameters,
+    statistics: Statistics,
+    components: Sequence[int],
+) -> list[str]:
+    """Sentences about those of the components that rest on a single point, or on copies of it."""
+    counts = statistics.counts[0].tolist()
+    alone = [i for i in components if _points(observations, counts[i]) < 2]
+    shift = statistics.first / statistics.counts.clamp_min(TINY)[..., None]
+    spread = family.empirical(statistics, shift)[0]
+    none = ROUNDING * (family.square(observations.bulk) + family.square(shift[0])).abs()
+    narrow = (spread.abs() <= none).flatten(1).all(1).tolist()
+    candidates = [i for i in components if narrow[i] and i not in alone]
+    copies = _of_copies(observations, family, parameters, candidates)
+    return [
+        *_sentence(
+            alone,
+            "component {} rests on a single point",
+            "components {} rest on a single point each",
+        ),
+        *_sentence(
+            copies,
+            "component {} rests on copies of a single point",
+            "components {} rest on copies of a single point each",
+        ),
+    ]
+
+
+def _of_copies(
+    observations: Observations,
+    family: CovarianceFamily,
+    parameters: Parameters,
+    components: Sequence[int],
+) -> list[int]:
+    """The components whose points are all equal."""
+    if not components:
+        return []
+    label = labels(observations, theta_of(family, parameters, observations))[0]
+    if observations.sample_weight is not None:
+        label = label.masked_fill(observations.sample_weight == 0, -1)
+    points = {i: observations.x[label == i] for i in components}
+    return [i for i, rows in points.items() if bool((rows == rows[:1]).all())]
 
 
 def _points(observations: Observations, weight: float) -> float:

@@ -213,10 +213,11 @@ def fit_observations(
     if method.priors is not None:
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)
     task = Task(name, model, observations, options)
-    return _result(task, method.run(task), started)
+    surplus = model.surplus if method.priors is not None else frozenset()
+    return _result(task, method.run(task), surplus, started)
 
 
-def _result(task: Task, outcome: Outcome, started: float) -> Fit:
+def _result(task: Task, outcome: Outcome, surplus: frozenset[int], started: float) -> Fit:
     """The outcome in the user's terms, with what is wrong with it."""
     observations, family = task.observations, task.model.family
     mixture = GaussianMixture.from_parameters(
@@ -225,7 +226,7 @@ def _result(task: Task, outcome: Outcome, started: float) -> Fit:
         dtype=observations.x.dtype,
         feature_names=observations.feature_names,
     )
-    diagnosis = diagnose(observations, family, outcome.parameters, task.floor)
+    diagnosis = diagnose(observations, family, outcome.parameters, task.floor, surplus)
     return Fit(
         model=task.model,
         method=task.name,

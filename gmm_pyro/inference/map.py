@@ -11,10 +11,19 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
+from torch import Tensor
+
 from ..checks import check_choice
+from ..model import LogDensity
+from ..priors import Conditional
+from ..words import listed
 from .enumerated import ENGINES, Engine, run_auto_delta
 from .optimise import em_start, in_best_numbering, mode_from
 from .task import Options, Outcome, Task, progress_bar
+
+NEARLY_EMPTY = (1e-100, 1e-150)  # weights; a density that rises from one to the other has no end
+RISE = 1e-3  # nats that are no rounding
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,8 +51,12 @@ def fit_map(task: Task) -> Outcome:
 
     Where the prior tells components apart, they are numbered as it holds likeliest; a start that
     is given, by labels or a mixture, keeps its own numbering.
+
+    Raises:
+        ValueError: if the prior of the weights has no mode.
     """
     density = task.model.log_density(task.observations)
+    _refuse_no_mode(density)
     with progress_bar(task) as bar:
         start = em_start(task, density, bar)
         if task.options.engine == "enumerated":
@@ -60,3 +73,34 @@ def fit_map(task: Task) -> Outcome:
         status=run.status,
         steps=run.steps,
     )
+
+
+@torch.no_grad()
+def _refuse_no_mode(density: LogDensity) -> None:
+    """Refuse a prior of the weights whose density still rises where one is next to nothing.
+
+    The density of the unconstrained vector has a mode all the same, and so do averages over draws.
+    """
+    k, prior = density.model.n_components, density.sites[0].prior
+    if k == 1 or isinstance(prior, Conditional):
+        return
+
+    def without_each(weight: float) -> Tensor:
+        others = density.observations.origin.new_full((k, k), (1 - weight) / (k - 1))
+        return prior.log_prob(others.fill_diagonal_(weight))
+
+    near, nearer = (without_each(weight) for weight in NEARLY_EMPTY)
+    unbounded = (nearer - near > RISE).nonzero()[:, 0].tolist()
+    if unbounded:
+        raise ValueError(
+            "map needs a prior of the weights that has a mode; this one grows without bound where "
+            f"{_weights(unbounded, k)}, as a Dirichlet does with a concentration below 1. Take "
+            "concentrations of at least 1, or a method that does not look for this mode: laplace, "
+            "svi or nuts, or gibbs with ConjugatePriors"
+        )
+
+
+def _weights(components: list[int], k: int) -> str:
+    if len(components) == k:
+        return "any weight goes to zero"
+    return f"the weight of component {listed([str(i) for i in components])} goes to zero"

@@ -59,8 +59,9 @@ class Options:
         n_starts: restarts that are tried as one batch.
         max_steps: most steps.
         tolerance: gain of the objective that may be left, in nats a point, when a fit stops.
-        covariance_floor: smallest eigenvalue of a covariance in units of each feature's variance.
-            It binds only on a component that would otherwise be thinner; 0 switches it off.
+        covariance_floor: smallest eigenvalue of a covariance in units of each feature's variance,
+            which is taken to be at most that of ten interquartile ranges: no outlier sets it. The
+            floor binds only on a component that would otherwise be thinner; 0 switches it off.
             Methods with a prior, and `gradient`, have it for their starts alone: the diagnostics
             name what falls below.
         progress: whether to show a progress bar on standard error.
@@ -122,7 +123,7 @@ class Task:
     @property
     def floor(self) -> Float[Tensor, "d"]:
         """Smallest variance of each feature."""
-        return self.options.covariance_floor * self.observations.scale.square()
+        return self.options.covariance_floor * self.observations.bulk.square()
 
     def generator(self, stream: int = 0) -> torch.Generator:
         """A generator of its own for each purpose, on the data's device."""

@@ -27,18 +27,19 @@ DIVERGED = {
 }
 PROBLEMS = (  # words in a sentence of the diagnosis, and what to do
     (
-        "holds no point",
+        "no point",
         "Fewer components may be enough; else raise n_starts, so that more starting values are "
         "tried.",
     ),
     (
-        "is singular",
+        "singular",
         "Take a method with priors, as map; or a family with fewer parameters, as 'diag' or "
         "'tied'; or raise covariance_floor. Repeated rows in the data do this, too.",
     ),
     (
         "single point",
-        "Look at that point: it may be an outlier. Else take fewer components, or raise n_starts.",
+        "Look at that point: it may be an outlier, or a value that data were rounded to. Else take "
+        "fewer components, or raise n_starts.",
     ),
     (
         "all points are in one component",
@@ -46,7 +47,7 @@ PROBLEMS = (  # words in a sentence of the diagnosis, and what to do
     ),
 )
 SINGULAR_ANYWAY = (  # of methods that the floor binds at their starts only
-    "is singular",
+    "singular",
     "Take a prior whose scales keep away from zero (map has priors, gradient has none), or fewer "
     "components, or a family with fewer parameters, as 'diag' or 'tied'. Repeated rows in the data "
     "do this, too.",
