@@ -170,16 +170,16 @@ class Features:
     whole: Buffers  # of a chunk of `rows` points; slicing anew would take as long as the work
     total: Tensor
 
-    def __init__(self, theta: Theta, observations: Observations) -> None:
+    def __init__(self, theta: Theta, observations: Observations, like: Tensor) -> None:
         self.theta, self.observations = theta, observations
-        family, x = theta.family, observations.x
+        family = theta.family
         self.shape = theta.parameters.log_weights.shape
         self.d = observations.d
         self.quadratic = 0 if family.tied else family.n_features(self.d)
         width = 1 + self.d + self.quadratic
-        self.rows = _chunk_rows(width + self.shape.numel(), x)
-        self.coefficients = theta.coefficients().flatten(0, 1).to(x)
-        self.origin = theta.reference.to(x)[:, None]
+        self.rows = _chunk_rows(width + self.shape.numel(), observations.n, like)
+        self.coefficients = theta.coefficients().flatten(0, 1).to(like)
+        self.origin = theta.reference.to(like)[:, None]
         self.tall = width > FEW_FEATURES
 
     def fresh(self) -> Features:
@@ -262,16 +262,15 @@ class Centred:
     first: Tensor
     second: Tensor
 
-    def __init__(self, theta: Theta, x: Float[Tensor, "n d"]) -> None:
+    def __init__(self, theta: Theta, n: int, like: Tensor) -> None:
         self.theta = theta
         family, p = theta.family, theta.parameters
-        self.shape = p.log_weights.shape
-        self.d = x.shape[1]
-        self.rows = _chunk_rows(3 * self.shape.numel() * self.d, x)
-        self.log_peak = family.log_peak(p)[..., None].to(x)
-        self.factor = p.factor.to(x)
-        self.means = p.means.to(x)[:, :, None]
-        self.reference = theta.reference.expand(p.means.shape).to(x)[:, :, None]
+        self.shape, self.d = p.log_weights.shape, p.means.shape[-1]
+        self.rows = _chunk_rows(3 * self.shape.numel() * self.d, n, like)
+        self.log_peak = family.log_peak(p)[..., None].to(like)
+        self.factor = p.factor.to(like)
+        self.means = p.means.to(like)[:, :, None]
+        self.reference = theta.reference.expand(p.means.shape).to(like)[:, :, None]
         self.same = theta.reference.shape == p.means.shape and theta.reference.equal(p.means)
 
     def fresh(self) -> Centred:
@@ -312,19 +311,25 @@ class Centred:
         return Statistics(log_norm, counts, first, second, self.theta.reference)
 
 
-def kernel_for(theta: Theta, observations: Observations) -> Kernel:
-    """The kernel that evaluates these parameters exactly; `fresh` makes it ready for chunks."""
-    return Centred(theta, observations.x) if theta.centred else Features(theta, observations)
+def kernel_for(theta: Theta, observations: Observations, like: Tensor | None = None) -> Kernel:
+    """The kernel that evaluates these parameters exactly; `fresh` makes it ready for chunks.
+
+    It works in the type of the points, or in that of another tensor.
+    """
+    like = observations.x if like is None else like
+    if theta.centred:
+        return Centred(theta, observations.n, like)
+    return Features(theta, observations, like)
 
 
-def _chunk_rows(numbers_a_point: int, x: Tensor) -> int:
+def _chunk_rows(numbers_a_point: int, n: int, like: Tensor) -> int:
     """Points in a chunk: an odd multiple of 8, as rows a power of two apart share cache lines."""
-    size = CHUNK_BYTES if x.device.type == "cpu" else 16 * CHUNK_BYTES
-    most = max(SHORTEST_CHUNK, size // (numbers_a_point * x.element_size()))
-    if most >= len(x):
-        return len(x)
-    even = 2 * math.ceil(len(x) / most / 2)  # chunks, as many for one thread as for another
-    return math.ceil(len(x) / even / 16) * 16 + 8
+    size = CHUNK_BYTES if like.device.type == "cpu" else 16 * CHUNK_BYTES
+    most = max(SHORTEST_CHUNK, size // (numbers_a_point * like.element_size()))
+    if most >= n:
+        return n
+    even = 2 * math.ceil(n / most / 2)  # chunks, as many for one thread as for another
+    return math.ceil(n / even / 16) * 16 + 8
 
 
 def _second_moment(family: CovarianceFamily, observations: Observations) -> Tensor:

@@ -159,7 +159,7 @@ class GaussianMixture:
     # ------------------------------------------------------------------ at points
 
     def log_prob(self, x: Any) -> Float[Tensor, "n"]:
-        """Log density of each point in nats, shape (n,)."""
+        """Log density of each point in nats, shape (n,); -inf where it is out of range."""
         return reduction.log_density(*self._at(x))[0]
 
     def responsibilities(self, x: Any) -> Float[Tensor, "n k"]:
@@ -170,15 +170,19 @@ class GaussianMixture:
         """The most probable component of each point, shape (n,)."""
         return reduction.labels(*self._at(x))[0]
 
-    def _at(self, x: Any) -> tuple[Observations, Theta]:
+    def _at(self, x: Any) -> tuple[Observations, Theta, torch.dtype]:
+        """The points in their own precision, and the type of what is said of them."""
+        single = str(getattr(x, "dtype", "")).endswith("float32")
+        kind = self.means.dtype if single else torch.float64
         points, _ = as_points(
-            x, feature_names=self.feature_names, dtype=self.means.dtype, device=self.means.device
+            x, feature_names=self.feature_names, dtype=kind, device=self.means.device
         )
         centre = self.mean().double()
         observations = Observations(
             points, None, centre, torch.ones_like(centre), self.feature_names
         )
-        return observations, theta_of(self.family, self.parameters, observations)
+        theta = theta_of(self.family, self.parameters, observations)
+        return observations, theta, self.means.dtype
 
     # ------------------------------------------------------------------ criteria
 

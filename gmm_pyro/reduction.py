@@ -31,6 +31,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from .covariance import CovarianceFamily, Parameters, Statistics
+from .far import Far
 from .kernels import Centred, Kernel, Theta, kernel_for, theta_of
 from .observations import Observations
 from .threads import map_in_threads, one_thread_a_product
@@ -46,14 +47,24 @@ Assign = Callable[[Float[Tensor, "s k n"], slice], Float[Tensor, "s n"]]
 
 
 def softmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-    """Turn logits into responsibilities in place; returns log p(x), shape (s, n)."""
+    """Turn logits into responsibilities in place; returns log p(x), shape (s, n).
+
+    A point that no component reaches, with logits of -inf, is left to none of them.
+    """
     del rows
     largest = logits.amax(1, keepdim=True)
-    logits.sub_(largest).clamp_(min=NEGLIGIBLE - 1).exp_()  # exp(-inf) is six times as slow
+    logits.sub_(_finite(largest)).clamp_(
+        min=NEGLIGIBLE - 1
+    ).exp_()  # exp(-inf) is six times as slow
+    total = logits.sum(1, keepdim=True)  # positive even where all logits are -inf
     torch.threshold_(logits, math.exp(NEGLIGIBLE), 0.0)
-    total = logits.sum(1, keepdim=True)
     logits.mul_(total.reciprocal())  # a division takes four times as long
     return (total.log_().add_(largest)).squeeze(1)
+
+
+def _finite(largest: Tensor) -> Tensor:
+    """The largest logits, where they are -inf the lowest number: -inf less -inf would be NaN."""
+    return largest.clamp(min=torch.finfo(largest.dtype).min)
 
 
 def argmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
@@ -75,7 +86,7 @@ def categorical(seed: int, labels: Int[Tensor, "s n"] | None = None) -> Assign:
     def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
         s, k, n = logits.shape
         largest = logits.amax(1, keepdim=True)
-        logits.sub_(largest).clamp_(min=NEGLIGIBLE).exp_()
+        logits.sub_(_finite(largest)).clamp_(min=NEGLIGIBLE).exp_()
         cumulative = torch.cumsum(logits, 1, out=logits)
         total = cumulative[:, -1:].clone()
         generator = torch.Generator(logits.device).manual_seed(seed + rows.start)
@@ -146,7 +157,7 @@ def reduce_each(
 ) -> Statistics:
     """The reduction of s sets, each over n points of its own: many small data sets at once."""
     theta = Theta.about_means(family, parameters)
-    kernel = Centred(theta, x[0]).fresh()
+    kernel = Centred(theta, x.shape[1], x).fresh()
     kernel.restart()
     responsibilities = kernel.logits(x[:, None])
     log_p = assign(responsibilities, slice(0, x.shape[1]))
@@ -286,36 +297,54 @@ def information(observations: Observations, theta: Theta) -> Float[Tensor, "kf k
 # ---------------------------------------------------------------------- one value a point
 
 
-def log_density(observations: Observations, theta: Theta) -> Float[Tensor, "s n"]:
-    """log p(x) of every point in nats."""
-    return _pointwise(observations, theta, lambda logits: softmax(logits, slice(None)))
+def log_density(
+    observations: Observations, theta: Theta, dtype: torch.dtype | None = None
+) -> Float[Tensor, "s n"]:
+    """log p(x) of every point in nats; -inf where that is out of range.
+
+    This and what follows is worked out in float64, and returned in the points' type or another.
+    """
+    if theta.family.tied and not theta.centred:  # its logits leave the shared quadratic term out
+        theta = Theta.about_means(theta.family, theta.parameters)
+
+    kind = dtype or observations.x.dtype
+    return _pointwise(observations, theta, lambda log_p, _: log_p.to(kind))
 
 
-def responsibilities(observations: Observations, theta: Theta) -> Float[Tensor, "s k n"]:
+def responsibilities(
+    observations: Observations, theta: Theta, dtype: torch.dtype | None = None
+) -> Float[Tensor, "s k n"]:
     """Posterior probability of every component at every point."""
-
-    def normalised(logits: Float[Tensor, "s k n"]) -> Float[Tensor, "s k n"]:
-        softmax(logits, slice(None))
-        return logits.clone()  # the kernel writes the next chunk there
-
-    return _pointwise(observations, theta, normalised)
+    kind = dtype or observations.x.dtype  # a copy, since the kernel writes the next chunk there
+    return _pointwise(observations, theta, lambda _, share: share.to(kind, copy=True))
 
 
-def labels(observations: Observations, theta: Theta) -> Int[Tensor, "s n"]:
-    """The most probable component of every point."""
-    return _pointwise(observations, theta, lambda logits: logits.argmax(1))
+def labels(
+    observations: Observations, theta: Theta, dtype: torch.dtype | None = None
+) -> Int[Tensor, "s n"]:
+    """The most probable component of every point: the first of the largest responsibilities."""
+    kind = dtype or observations.x.dtype  # in which two may be equal
+    return _pointwise(observations, theta, lambda _, share: share.to(kind).argmax(1))
 
 
 @one_thread_a_product()
 @torch.no_grad()
 def _pointwise(
-    observations: Observations, theta: Theta, evaluate: Callable[[Tensor], Tensor]
+    observations: Observations, theta: Theta, pick: Callable[[Tensor, Tensor], Tensor]
 ) -> Tensor:
-    """A function of the complete logits, which leave no tied quadratic term out."""
-    if theta.family.tied and not theta.centred:
-        theta = Theta.about_means(theta.family, theta.parameters)
+    """What is wanted of log densities (s, n) and responsibilities (s, k, n), all in float64."""
+    kernel = kernel_for(theta, observations, like=theta.parameters.means)
+    far = Far.of(theta)
 
-    kernel = kernel_for(theta, observations)
+    def of_chunk(own: Kernel, x: Float[Tensor, "n d"]) -> Tensor:
+        share = own.logits(x)
+        log_p = softmax(share, slice(None))
+        apart = far.points(own, log_p)
+        if apart is not None:
+            largest, above = far.logits(x[apart].double())
+            log_p[:, apart] = largest + softmax(above, slice(None))
+            share[..., apart] = above
+        return pick(log_p, share)
 
     def make_worker() -> Callable[[range], Tensor]:
         own = kernel.fresh()
@@ -323,7 +352,7 @@ def _pointwise(
         @torch.no_grad()
         def work(starts: range) -> Tensor:
             pieces = (observations.x[first : first + own.rows] for first in starts)
-            return torch.cat([evaluate(own.logits(piece)) for piece in pieces], -1)
+            return torch.cat([of_chunk(own, piece) for piece in pieces], -1)
 
         return work
 

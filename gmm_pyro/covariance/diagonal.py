@@ -44,6 +44,10 @@ class Diagonal(CovarianceFamily):
         """See the base class."""
         return compact * vector
 
+    def diagonal(self, compact: Tensor, d: int) -> Float[Tensor, "*k d"]:
+        """See the base class."""
+        return compact.expand(*compact.shape[:-1], d)
+
     def whiten(self, factor: Tensor, z: Float[Tensor, "*k n d"]) -> Float[Tensor, "*k n d"]:
         """See the base class."""
         return z / factor[..., None, :]

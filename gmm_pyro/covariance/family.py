@@ -149,6 +149,10 @@ class CovarianceFamily(ABC):
         """The matrix that `compact` stands for, times a vector for each component."""
 
     @abstractmethod
+    def diagonal(self, compact: Tensor, d: int) -> Float[Tensor, "*k d"]:
+        """The diagonal of the matrix that `compact` stands for."""
+
+    @abstractmethod
     def whiten(self, factor: Tensor, z: Float[Tensor, "*k n d"]) -> Float[Tensor, "*k n d"]:
         """L⁻¹ z for n points a component, where Σ = L Lᵀ."""
 

@@ -47,6 +47,11 @@ class Full(CovarianceFamily):
         """See the base class."""
         return (compact @ vector[..., None])[..., 0]
 
+    def diagonal(self, compact: Tensor, d: int) -> Float[Tensor, "*k d"]:
+        """See the base class."""
+        del d
+        return compact.diagonal(dim1=-2, dim2=-1)
+
     def whiten(self, factor: Tensor, z: Float[Tensor, "*k n d"]) -> Float[Tensor, "*k n d"]:
         """See the base class."""
         return z @ _inverse(factor).mT
