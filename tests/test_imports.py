@@ -21,6 +21,7 @@ LAYERS = [
     ["weighting"],
     ["observations", "covariance"],
     ["kernels"],
+    ["far"],
     ["reduction"],
     ["mixture"],
     ["datasets", "label_scores", "metrics"],
