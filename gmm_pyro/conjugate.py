@@ -8,7 +8,6 @@ Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -24,7 +23,7 @@ from .covariance import CovarianceFamily
 from .covariance.family import LOG_2PI
 from .normal_wishart import Hyperparameters
 from .observations import Observations, observe
-from .priors import Conditional, one_a_feature, over
+from .priors import Conditional, learned, one_a_feature, over
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -44,6 +43,8 @@ class ConjugatePriors:
     Diagonal families have a gamma distribution of each precision, Gamma(dof / 2, scale / 2), and
     spherical ones the same with the trace of the scale. A model with this prior has the site
     `precisions` in place of `scales` and `correlations`.
+
+    Numbers can be tensors that require gradients, which flow as those of `Priors` do.
 
     The defaults move with the data's units (Fraley & Raftery 2007): the mean is that of the data,
     and worth a hundredth of an observation; covariances are worth few observations, and their mean
@@ -71,8 +72,8 @@ class ConjugatePriors:
 
     concentration: Any = 2.0
     mean: Any = None
-    mean_strength: float = 0.01
-    dof: float | None = None
+    mean_strength: Any = 0.01
+    dof: Any = None
     scale: Any = None
     mean_scale: Any = None
     spread: Float[Tensor, "d"] | None = None
@@ -163,11 +164,11 @@ class ConjugatePriors:
         like = self.spread.double() if like is None else like
         spread = self.spread.to(like)
         default = family.squares_a_point(d) + family.proper_dof(d) + 2
-        dof = float(default if self.dof is None else self.dof)
+        dof = _numbers("dof", default if self.dof is None else self.dof).to(like)
         if not dof > family.proper_dof(d):
             raise ValueError(
                 f"dof must be above {family.proper_dof(d)} for {family.name} covariances in "
-                f"{d} dimensions, got {dof}"
+                f"{d} dimensions, got {float(dof)}"
             )
         if self.scale is None:
             matrix = torch.diag(spread.square()) / n_components ** (2 / d)
@@ -176,8 +177,8 @@ class ConjugatePriors:
         return Hyperparameters(
             concentration=_vector("concentration", self.concentration, n_components, like),
             mean=_vector("mean", self.mean, d, like),
-            mean_strength=float(self.mean_strength),
-            dof=like.new_tensor(dof),
+            mean_strength=_numbers("mean_strength", self.mean_strength).to(like),
+            dof=dof,
             scale=family.compress(matrix),
             mean_scale=(
                 None if self.mean_scale is None else _vector("mean_scale", self.mean_scale, d, like)
@@ -206,13 +207,19 @@ class _MeansGiven:
         d, strength = shift.shape[-1], self.prior.mean_strength
         factor = self.family.factor({"precisions": values["precisions"]})
         distance = self.family.whiten(factor, shift[..., None, :]).square().sum((-2, -1))
-        half = self.family.log_determinant(factor, d) - 0.5 * d * (math.log(strength) - LOG_2PI)
+        half = self.family.log_determinant(factor, d) - 0.5 * d * (strength.log() - LOG_2PI)
         return -(0.5 * strength * distance + half).sum(-1)
 
 
 def _numbers(name: str, value: Any) -> Tensor:
-    """The value as a finite tensor in float64."""
-    return torch.from_numpy(np.array(finite(value, name)))
+    """The value as a finite tensor in float64, with the gradients of tensors in it."""
+    if isinstance(value, list | tuple) and learned(value):
+        parts = [_numbers(name, item) for item in value]
+        if len({part.shape for part in parts}) > 1:
+            raise ValueError(f"{name} must be a rectangular array, got {shown(value)}")
+        return torch.stack(parts)
+    numbers = torch.from_numpy(np.array(finite(value, name)))
+    return value.to(numbers) if isinstance(value, Tensor) else numbers
 
 
 def _vector(name: str, value: Any, size: int, like: Tensor) -> Tensor:

@@ -24,7 +24,7 @@ from .conjugate import ConjugatePriors
 from .covariance import CovarianceFamily, Parameters, family_named
 from .covariance.family import TINY
 from .observations import Observations, as_points, observe
-from .priors import Conditional, Priors
+from .priors import Conditional, Priors, held, learned
 from .reduction import log_likelihood
 
 if TYPE_CHECKING:
@@ -102,9 +102,11 @@ class MixtureModel:
 
     def sites(self, like: Tensor | None = None) -> dict[str, TorchDistribution | Conditional]:
         """The prior of every continuous site, as distributions in the dtype of a tensor."""
+        priors = self.priors or Priors()
+        if self.learned:  # a gradient can be taken once only through what was computed before
+            return priors.sites(self.family, self.n_components, like)
         kind = (None, None) if like is None else (like.dtype, like.device)
         if kind not in self._sites:  # an enumerated fit asks at every step
-            priors = self.priors or Priors()
             self._sites[kind] = priors.sites(self.family, self.n_components, like)
         return self._sites[kind]
 
@@ -117,6 +119,19 @@ class MixtureModel:
         weights: Any = self.sites()["weights"]
         concentration = getattr(weights, "concentration", torch.ones(self.n_components))
         return frozenset((concentration < 1).nonzero()[:, 0].tolist())
+
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """Which of the priors have parameters that require a gradient, by their names there."""
+        known = {} if self.priors is None else vars(self.priors)
+        return tuple(name for name, value in known.items() if learned(value))
+
+    def held(self) -> MixtureModel:
+        """The same model with priors whose parameters are as they are now, and learn nothing."""
+        if self.priors is None:
+            return self
+        fixed = {name: held(getattr(self.priors, name)) for name in self.learned}
+        return replace(self, priors=replace(self.priors, **fixed))
 
     def __call__(
         self,
@@ -252,6 +267,8 @@ class Site:
 class LogDensity:
     """log p(sites, x) of a model as a function of one flat unconstrained vector.
 
+    It is differentiable in the vector, and in what the priors' parameters were made from.
+
     Sites are laid out in the order in which the program samples them, through the same `biject_to`
     bijections as Pyro's guides, so that the vector is the one of `AutoMultivariateNormal`.
 
@@ -263,9 +280,20 @@ class LogDensity:
     model: MixtureModel
     observations: Observations
 
-    @cached_property
+    @property
     def sites(self) -> tuple[Site, ...]:
         """Priors and bijections of the sites, with their places in the vector."""
+        return self._new_sites() if self._is_learned else self._fixed_sites
+
+    @cached_property
+    def _is_learned(self) -> bool:
+        return bool(self.model.learned)
+
+    @cached_property
+    def _fixed_sites(self) -> tuple[Site, ...]:
+        return self._new_sites()
+
+    def _new_sites(self) -> tuple[Site, ...]:
         sites, first = [], 0
         for name, prior in self.model.sites(like=self.observations.origin).items():
             transform = biject_to(prior.support)

@@ -25,7 +25,7 @@ class Hyperparameters:
     Attributes:
         concentration: shape (k,).
         mean: shape (d,).
-        mean_strength: κ, observations that the prior of a mean is worth.
+        mean_strength: κ, observations that the prior of a mean is worth, a scalar.
         dof: ν, a scalar.
         scale: Ψ in the family's compact form.
         mean_scale: standard deviations of independent means, shape (d,), or None.
@@ -33,7 +33,7 @@ class Hyperparameters:
 
     concentration: Float[Tensor, "k"]
     mean: Float[Tensor, "d"]
-    mean_strength: float
+    mean_strength: Float[Tensor, ""]
     dof: Float[Tensor, ""]
     scale: Float[Tensor, "*event"]
     mean_scale: Float[Tensor, "d"] | None

@@ -24,6 +24,7 @@ from torch import Tensor
 
 from ..conjugate import ConjugatePriors
 from ..covariance import Statistics
+from ..inference.fit import held_fixed
 from ..model import MixtureModel
 from ..normal_wishart import Hyperparameters
 from ..observations import Observations, as_points, observe
@@ -116,6 +117,7 @@ def exact_posterior(model: MixtureModel, x: Any) -> ExactPosterior:
             f"x must have at most {MOST_POINTS} points, whose partitions can be listed, "
             f"got {observations.n}"
         )
+    model = held_fixed(model)
     model = replace(model, priors=model.priors or ConjugatePriors()).specialise(observations)
     prior = require_conjugate(model, "an exact posterior")
     if prior.mean_scale is not None:

@@ -28,6 +28,7 @@ from torch import Tensor
 
 from ..checks import check_count, check_seed
 from ..covariance import Parameters
+from ..inference.fit import held_fixed
 from ..model import MixtureModel
 from ..threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete, require_conjugate
@@ -122,6 +123,7 @@ def geweke(
         True
     """
     require_concrete(model)
+    model = held_fixed(model)
     n_points, n_chains = check_count("n_points", n_points, 2), check_count("n_chains", n_chains, 2)
     n_sweeps, seed = check_count("n_sweeps", n_sweeps), check_seed(seed)
     sweep = _gibbs_sweep(model) if sweep is None else sweep

@@ -22,7 +22,7 @@ from tqdm import tqdm
 
 from ..checks import check_count, check_seed
 from ..covariance import Parameters
-from ..inference.fit import fit, method_named
+from ..inference.fit import fit, held_fixed, method_named
 from ..inference.gibbs import GibbsOptions, run_chains
 from ..inference.task import FitWarning, Status
 from ..model import MixtureModel
@@ -111,6 +111,7 @@ def simulation_based_calibration(
         True
     """
     require_concrete(model)
+    model = held_fixed(model)
     n_points = check_count("n_points", n_points, max(2, model.n_components))
     n_datasets = check_count("n_datasets", n_datasets)
     n_draws, seed = check_count("n_draws", n_draws), check_seed(seed)

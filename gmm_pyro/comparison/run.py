@@ -13,7 +13,7 @@ import torch
 from ..conjugate import ConjugatePriors
 from ..datasets import Dataset
 from ..features import places
-from ..inference.fit import Fit, fit, method_named
+from ..inference.fit import Fit, fit, held_fixed, method_named
 from ..inference.task import FitWarning, Status
 from ..model import MixtureModel
 from ..observations import as_points, observe
@@ -68,7 +68,7 @@ def compare(
     entries = _entries(methods, options or {}, {"seed": seed, "progress": progress})
     names = tuple(entry.name for entry in entries)
     request = Request(model, names, seed, test_size, dict(options or {}))
-    model = _with_one_prior(model, entries)
+    model = _with_one_prior(held_fixed(model), entries)
     dataset = _dataset(data, model.feature_names, sample_weight)
     train, held_out = _split(dataset, test_size, seed)
     observe(  # bad data are no method's failure

@@ -19,7 +19,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..conjugate import ConjugatePriors
 from ..covariance import family_named
-from ..inference.fit import METHODS, Fit, fit_observations, options_of
+from ..inference.fit import METHODS, Fit, fit_observations, held_fixed, options_of
 from ..inference.task import FitWarning, Status
 from ..metrics import mean_log_density
 from ..mixture import GaussianMixture
@@ -198,7 +198,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fitted(self, x: Array, sample_weight: Any, given: Given) -> Fit:
         started = time.perf_counter()
-        model = MixtureModel(self.n_components, self.covariance_type, self.priors)
+        model = held_fixed(MixtureModel(self.n_components, self.covariance_type, self.priors))
         is_em = self.method == "em"
         observations = observe(
             x,

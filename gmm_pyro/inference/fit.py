@@ -154,7 +154,8 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
     """Fit a mixture model to data.
 
     Args:
-        model: the model.
+        model: the model. Parameters of its priors that require gradients are held as they are,
+            which warns; the model's program and its `log_density` are for learning them.
         x: data of shape (n, d): anything that `numpy.asarray` takes, a torch tensor, a pandas or
             polars frame; a one-dimensional array is univariate data.
         method: a name in `METHODS`.
@@ -175,6 +176,7 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
         ('CONVERGED', 2)
     """
     check_model(model)
+    model = held_fixed(model)
     row = method_named(method)
     chosen = options_of(method, row, options)
     started = time.perf_counter()
@@ -190,6 +192,19 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
         result = fit_observations(model, observations, method, row, chosen, started)
     _warn(result)
     return result
+
+
+def held_fixed(model: MixtureModel) -> MixtureModel:
+    """The model with priors that learn nothing; a warning says which would have, if some would."""
+    if not model.learned:
+        return model
+    warnings.warn(
+        f"parameters of the priors of {', '.join(model.learned)} require gradients: a fit holds "
+        "them as they are, and learns nothing about them",
+        FitWarning,
+        stacklevel=3,
+    )
+    return model.held()
 
 
 def fit_observations(

@@ -27,7 +27,7 @@ ROUNDING = 1e-15  # relative change of an objective that is no change
 
 
 class FitWarning(UserWarning):
-    """A fit that did not converge, or whose solution is degenerate."""
+    """A fit that did not converge, is degenerate, or does not do all that it was asked for."""
 
 
 class Status(Enum):
