@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[1] / "gmm_pyro"
 
 # A module imports from layers above its own; within one layer, two never import each other.
 LAYERS = [
-    ["words", "features", "forking", "threads", "untrusted", "placing", "checks"],
+    ["words", "features", "forking", "threads", "untrusted", "interrupts", "placing", "checks"],
     ["storage"],
     ["arrays", "devices"],
     ["tables"],

@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import os
-import signal
 import sys
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
 from .. import __version__
+from ..interrupts import Interrupts, remembered
 from .arguments import command_of
 from .compare import compare
 from .fit import fit
 from .methods import methods
-from .output import BAD_INPUT, FAILED, INTERRUPTED, TERMINATED, say
+from .output import BAD_INPUT, FAILED, INTERRUPTED, say
 from .predict import predict
 from .simulate import simulate
 
@@ -53,22 +50,30 @@ def _program(
 
 def main() -> None:
     """Run the command line; bad input ends in one line on standard error and exit code 2."""
+    with remembered() as interrupts:
+        code = _run(interrupts)
+    sys.exit(code)
+
+
+def _run(interrupts: Interrupts) -> int:
+    """The exit code. What follows from an interrupt is one, whatever has become of it."""
     try:
-        with _termination_as_exit():
-            code = app(standalone_mode=False, prog_name=PROGRAM) or 0
-            sys.stdout.flush()
-        sys.exit(code)
-    except typer.Abort:
-        sys.exit(INTERRUPTED)
+        code = app(standalone_mode=False, prog_name=PROGRAM) or 0
+        sys.stdout.flush()
+    except (typer.Abort, KeyboardInterrupt):
+        return INTERRUPTED
     except BrokenPipeError:  # as of `| head`: nobody reads on
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAILED)
+        return FAILED
     except Exception as error:
+        if interrupts.exit_code:
+            return interrupts.exit_code
         reason = _reason(error)
         if reason is None:
             raise
         say(f"{PROGRAM}: {' '.join(reason.split())}")
-        sys.exit(BAD_INPUT)
+        return BAD_INPUT
+    return interrupts.exit_code or code
 
 
 def _reason(error: Exception) -> str | None:
@@ -78,20 +83,3 @@ def _reason(error: Exception) -> str | None:
     if isinstance(error, OSError) and error.filename is not None:
         return f"{error.strerror}: {error.filename}"
     return str(error) if isinstance(error, ValueError | OSError | ImportError) else None
-
-
-@contextmanager
-def _termination_as_exit() -> Iterator[None]:
-    """Let SIGTERM end the program as an exception does, so that nothing half written is left."""
-
-    def end(*_: object) -> None:
-        sys.exit(TERMINATED)
-
-    if threading.current_thread() is not threading.main_thread():
-        yield  # only the main thread may handle signals
-        return
-    before = signal.signal(signal.SIGTERM, end)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)
