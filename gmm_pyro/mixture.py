@@ -20,14 +20,11 @@ from .covariance import CovarianceFamily, Parameters, family_named
 from .devices import PRECISIONS
 from .features import columns_of, default_names, same_names
 from .kernels import Theta, theta_of
+from .mixture_file import Content, read_mixture, write_mixture
 from .observations import Observations, as_points
-from .storage import read_record, write_record
 from .tables import one_row
 from .untrusted import content_named
 from .weighting import as_weights, total_of, weighted_sum
-
-FORMAT = "gmm_pyro.GaussianMixture"  # in files
-ARRAYS = ("weights", "means", "covariances")
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,8 +89,7 @@ class GaussianMixture:
         family = family_named(covariance)
         means = _tensor(means, None, "means")
         means = means[:, None] if means.ndim == 1 else means
-        if means.ndim != 2 or 0 in means.shape or not means.isfinite().all():
-            raise ValueError(f"means must be finite, of shape (k, d), got {tuple(means.shape)}")
+        _check_means(means)
         weights = _tensor(weights, means, "weights")
         covariances = _tensor(covariances, means, "covariances")
         k, d = means.shape
@@ -118,20 +114,30 @@ class GaussianMixture:
         feature_names: tuple[str, ...] | None = None,
     ) -> GaussianMixture:
         """The mixture that a batch of one parameter set describes."""
-        weights = parameters.log_weights[0].softmax(-1)
-        covariances = family.covariances(parameters.factor[0])
+        weights = parameters.log_weights.detach().log_softmax(-1)
+        p = Parameters(weights, parameters.means.detach(), parameters.factor.detach())
+        visible = p.log_weights[0].exp(), p.means[0], family.covariances(p.factor[0])
+        return cls._assembled(family, visible, p, dtype, feature_names)
+
+    @classmethod
+    def _assembled(
+        cls,
+        family: CovarianceFamily,
+        visible: tuple[Tensor, Tensor, Tensor],
+        parameters: Parameters,
+        dtype: torch.dtype,
+        feature_names: Sequence[str] | None,
+    ) -> GaussianMixture:
+        """From weights, means and covariances as the user sees them, and the same in float64."""
         mixture = cls.__new__(cls)
+        weights, means, covariances = (part.detach().to(dtype) for part in visible)
         mixture._keep(
-            weights=weights.detach().to(dtype),
-            means=parameters.means[0].detach().to(dtype),
-            covariances=covariances.detach().to(dtype),
+            weights=weights,
+            means=means,
+            covariances=covariances,
             family=family,
-            feature_names=_check_names(feature_names, parameters.means.shape[-1]),
-            parameters=Parameters(
-                parameters.log_weights.detach().log_softmax(-1),
-                parameters.means.detach(),
-                parameters.factor.detach(),
-            ),
+            feature_names=_check_names(feature_names, means.shape[-1]),
+            parameters=parameters,
         )
         return mixture
 
@@ -269,8 +275,9 @@ class GaussianMixture:
             ValueError: if a feature does not exist or is named twice.
         """
         keep = columns_of(features, self.feature_names)
-        dense = self.family.dense(self.parameters.factor[0], self.n_features)
-        return self._rebuilt(self.weights, self.means[:, keep], dense[:, keep][:, :, keep], keep)
+        p = self.parameters
+        factor = self.family.marginal(p.factor, keep)
+        return self._over(keep, Parameters(p.log_weights, p.means[..., keep], factor))
 
     def conditional(self, features: Sequence[int | str], values: Any) -> GaussianMixture:
         """The mixture of the other features, given that these have these values.
@@ -290,14 +297,19 @@ class GaussianMixture:
             raise ValueError("conditional needs at least one feature that is not given")
         names = [self.feature_names[i] for i in known]
         point, _ = as_points(one_row(values, "values"), feature_names=names, what="values")
-        dense = self.family.dense(self.parameters.factor[0], self.n_features)
-        across, within = dense[:, rest][:, :, known], dense[:, known][:, :, known]
-        gain = torch.linalg.solve(within, across.mT).mT
-        shift = (point - self.means[:, known].double())[..., None]
-        means = self.means[:, rest].double() + (gain @ shift)[..., 0]
-        covariances = dense[:, rest][:, :, rest] - gain @ across.mT
-        weights = self.marginal(features).responsibilities(point)[0]
-        return self._rebuilt(weights, means, covariances, rest)
+        p, m = self.parameters, len(known)
+        factor = self.family.marginal(p.factor, known + rest)
+        root = self.family.scale_tril(factor, self.n_features)
+        gain = torch.linalg.solve_triangular(
+            root[..., :m, :m], root[..., m:, :m], upper=False, left=False
+        )
+        shift = point - p.means[..., known]
+        means = p.means[..., rest] + (gain @ shift[..., None])[..., 0]
+        if not means.to(self.means.dtype).isfinite().all():
+            raise ValueError("values are so far out that the conditional means are out of range")
+        observations, theta, _ = self.marginal(known)._at(point)
+        weights = reduction.responsibilities(observations, theta)[..., 0]
+        return self._over(rest, Parameters(weights.log(), means, self.family.remainder(factor, m)))
 
     def permute(self, order: Sequence[int]) -> GaussianMixture:
         """The same mixture with its components in another order."""
@@ -305,12 +317,14 @@ class GaussianMixture:
         index = whole_numbers(order, "order", wanted).tolist()
         if sorted(index) != list(range(self.n_components)):
             raise ValueError(f"order must be {wanted}, got {shown(index)}")
-        covariances = self.covariances if self.family.tied else self.covariances[index]
-        return GaussianMixture(
-            self.weights[index],
-            self.means[index],
-            covariances,
-            self.family.name,
+        tied, p = self.family.tied, self.parameters
+        visible = self.covariances if tied else self.covariances[index]
+        factor = p.factor if tied else p.factor[:, index]
+        return self._assembled(
+            self.family,
+            (self.weights[index], self.means[index], visible),
+            Parameters(p.log_weights[:, index], p.means[:, index], factor),
+            self.means.dtype,
             self.feature_names,
         )
 
@@ -328,26 +342,32 @@ class GaussianMixture:
             return self
         return self.marginal(names)
 
-    def _rebuilt(
-        self, weights: Tensor, means: Tensor, dense: Tensor, columns: list[int]
-    ) -> GaussianMixture:
-        """A mixture of the same family over some columns, from dense covariances."""
-        family = self.family
-        factor = family.fit(family.compress(dense), dense.new_zeros(len(columns)))
+    def _over(self, columns: list[int], parameters: Parameters) -> GaussianMixture:
+        """A mixture of the same family and type over some columns."""
         names = tuple(self.feature_names[i] for i in columns)
-        covariances = family.covariances(factor).to(self.means)
-        return GaussianMixture(weights, means.to(self.means), covariances, family.name, names)
+        return self.from_parameters(
+            self.family, parameters, dtype=self.means.dtype, feature_names=names
+        )
 
     # ------------------------------------------------------------------ files
 
     def save(self, path: str | Path) -> Path:
         """Write the mixture as JSON, or as NumPy arrays if the name ends in .npz.
 
-        The file appears only when it is whole. Numbers are kept to the last bit.
+        The file appears only when it is whole. Densities are kept, also in float32.
         """
-        arrays = {name: getattr(self, name).cpu().numpy() for name in ARRAYS}
-        words = {"covariance": self.family.name, "feature_names": list(self.feature_names)}
-        return write_record(check_path("path", path), FORMAT, arrays, words)
+        p, single = self.parameters, self.means.dtype is not torch.float64
+        covariances = self.family.covariances(p.factor[0]) if single else self.covariances
+        content = Content(
+            self.family,
+            p.log_weights[0].exp() if single else self.weights,
+            p.means[0],
+            covariances,
+            p.factor[0],
+            self.means.dtype,
+            list(self.feature_names),
+        )
+        return write_mixture(check_path("path", path), content)
 
     @classmethod
     def load(cls, path: str | Path) -> GaussianMixture:
@@ -358,10 +378,19 @@ class GaussianMixture:
             OSError: if it cannot be opened.
         """
         with content_named(f"{path} does not hold a mixture saved by gmm_pyro"):
-            record = read_record(path, FORMAT, ARRAYS)
-            weights, means, covariances = (torch.from_numpy(record[name]) for name in ARRAYS)
-            names = [str(name) for name in record["feature_names"]]
-            return cls(weights, means, covariances, str(record["covariance"]), names)
+            file = read_mixture(path)
+            weights, means, covariances = file.weights, file.means, file.covariances
+            if file.factor is None:
+                return cls(weights, means, covariances, file.family.name, file.feature_names)
+            _check_means(means)
+            _check_weights(weights, len(means))
+            return cls._assembled(
+                file.family,
+                (weights, means, covariances),
+                Parameters(weights.log()[None], means[None], file.factor[None]),
+                file.dtype,
+                file.feature_names,
+            )
 
 
 def check_mixture(name: str, value: Any) -> GaussianMixture:
@@ -407,6 +436,11 @@ def _tensor(values: Any, like: Tensor | None, name: str) -> Tensor:
 
 def _weights_of(values: Float[Tensor, "n"], sample_weight: Any) -> Float[Tensor, "n"] | None:
     return None if sample_weight is None else as_weights(sample_weight, len(values))
+
+
+def _check_means(means: Tensor) -> None:
+    if means.ndim != 2 or 0 in means.shape or not means.isfinite().all():
+        raise ValueError(f"means must be finite, of shape (k, d), got {tuple(means.shape)}")
 
 
 def _check_weights(weights: Tensor, k: int) -> None:

@@ -253,9 +253,11 @@ def _from_mixture(
     mixture = mixture.in_order_of(observations.feature_names)
     if mixture.family is family:
         return _on(observations, mixture.parameters)
-    dense = mixture.covariance_matrices().double()
+    dense = mixture.family.dense(mixture.parameters.factor[0], mixture.n_features).expand(k, -1, -1)
     if family.tied:
-        dense = (mixture.weights.double()[:, None, None] * dense).sum(0, keepdim=True)
+        dense = (mixture.parameters.log_weights[0].exp()[:, None, None] * dense).sum(
+            0, keepdim=True
+        )
     factor = family.fit(family.compress(dense), dense.new_zeros(observations.d))
     start = Parameters(mixture.parameters.log_weights, mixture.parameters.means, factor[None])
     return _on(observations, start)

@@ -202,6 +202,22 @@ class TestEveryFamily:
         whitened = case.family.whiten(case.factor, torch.tensor(z))
         close(whitened, np.linalg.solve(np.linalg.cholesky(case.dense), z.mT).mT)
 
+    def test_diagonal_of_a_precision(self, case: Case) -> None:
+        found = case.family.diagonal(case.family.precision(case.factor), case.d)
+        precisions = np.linalg.inv(case.distinct)
+        close(found, np.diagonal(precisions, axis1=-2, axis2=-1))
+
+    def test_some_features_and_the_others_given_them(self, case: Case) -> None:
+        order = np.random.default_rng(case.d).permutation(case.d)
+        moved = case.distinct[:, order][:, :, order]
+        m = case.d // 2
+        factor = case.family.marginal(case.factor, order.tolist())
+        close(case.family.scale_tril(factor, case.d), np.linalg.cholesky(moved))
+        first = case.family.marginal(case.factor, order[: m + 1].tolist())
+        close(case.family.dense(first, m + 1), moved[:, : m + 1, : m + 1])
+        schur = np.linalg.inv(np.linalg.inv(moved)[:, m:, m:])
+        close(case.family.dense(case.family.remainder(factor, m), case.d - m), schur)
+
     @pytest.mark.parametrize("scale", ["equal", "unequal"])
     def test_rescaled_features(self, case: Case, scale: str) -> None:
         factors = np.exp(numbers(case.d)) if scale == "unequal" else np.full(case.d, 3.0)

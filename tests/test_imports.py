@@ -21,7 +21,7 @@ LAYERS = [
     ["weighting"],
     ["observations", "covariance"],
     ["kernels"],
-    ["far"],
+    ["far", "mixture_file"],
     ["reduction"],
     ["mixture"],
     ["datasets", "label_scores", "metrics"],

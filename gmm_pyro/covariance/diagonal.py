@@ -72,6 +72,14 @@ class Diagonal(CovarianceFamily):
         """See the base class."""
         return factor * self.pool(scale.log()).exp()
 
+    def marginal(self, factor: Tensor, columns: list[int]) -> Tensor:
+        """See the base class."""
+        return factor[..., columns]
+
+    def remainder(self, factor: Tensor, known: int) -> Tensor:
+        """See the base class."""
+        return factor[..., known:]
+
     def n_features(self, d: int) -> int:
         """See the base class."""
         return self.event_shape(d)[0]
@@ -198,6 +206,16 @@ class Spherical(Diagonal):
         """One number."""
         del d
         return (1,)
+
+    def marginal(self, factor: Tensor, columns: list[int]) -> Tensor:
+        """See the base class."""
+        del columns
+        return factor
+
+    def remainder(self, factor: Tensor, known: int) -> Tensor:
+        """See the base class."""
+        del known
+        return factor
 
     def quadratic_features(
         self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self, cast
 
 import torch
 from jaxtyping import Float
@@ -112,6 +112,13 @@ class CovarianceFamily(ABC):
     mclust: ClassVar[str]
     tied: ClassVar[bool]
     factor_support: ClassVar[Constraint]
+    _only: ClassVar[CovarianceFamily]
+
+    def __new__(cls) -> Self:
+        """The one instance of the class: a copied or unpickled mixture has the same family."""
+        if "_only" not in vars(cls):
+            cls._only = super().__new__(cls)
+        return cast(Self, vars(cls)["_only"])
 
     def __repr__(self) -> str:
         return f"<covariance family {self.name}>"
@@ -176,6 +183,14 @@ class CovarianceFamily(ABC):
 
         A spherical covariance is multiplied by the geometric mean of the scales.
         """
+
+    @abstractmethod
+    def marginal(self, factor: Tensor, columns: list[int]) -> Tensor:
+        """The factor of some of the features, in this order."""
+
+    @abstractmethod
+    def remainder(self, factor: Tensor, known: int) -> Tensor:
+        """The factor of the last features, given the values of the first ones."""
 
     # ------------------------------------------------------------------ features
 

@@ -78,6 +78,16 @@ class Full(CovarianceFamily):
         """See the base class."""
         return factor * scale[:, None]
 
+    def marginal(self, factor: Tensor, columns: list[int]) -> Tensor:
+        """From the rows of L: a product L Lᵀ would lose half of the digits."""
+        root = torch.linalg.qr(factor[..., columns, :].mT, mode="r")[1].mT
+        sign = root.diagonal(dim1=-2, dim2=-1).sign()
+        return root * torch.where(sign == 0, 1.0, sign)[..., None, :]
+
+    def remainder(self, factor: Tensor, known: int) -> Tensor:
+        """See the base class."""
+        return factor[..., known:, known:]
+
     def n_features(self, d: int) -> int:
         """One for each pair of features, and a few pairs twice: see `_Triangle`."""
         return sum(len(band) * (d - band.start) for band in _bands(d))
