@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from .arrays import classes
 from .weighting import as_weights
 
 if TYPE_CHECKING:
@@ -125,13 +126,14 @@ class _Pair:
 
 
 def _labelled(labels: ArrayLike, predicted: ArrayLike, sample_weight: Any) -> _Pair:
-    true, found = np.asarray(labels), np.asarray(predicted)
-    if true.ndim != 1 or true.shape != found.shape:
+    true, found = classes(labels, "labels"), classes(predicted, "predicted")
+    if true.shape != found.shape:
         raise ValueError(
             f"labels and predicted must have the same shape (n,), got {true.shape} "
             f"and {found.shape}"
         )
-    known = true != OUTLIER
+    words = true.dtype.kind in "US"
+    known = np.ones(len(true), bool) if words else true != OUTLIER
     weight = None
     if sample_weight is not None:
         weight = as_weights(sample_weight, len(true)).cpu().numpy()

@@ -13,8 +13,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .checks import check_count
 from .label_scores import OUTLIER, accuracy, adjusted_rand, normalised_mutual_information
-from .mixture import GaussianMixture
+from .mixture import GaussianMixture, check_mixture
 from .weighting import as_weights, total_of, weighted_sum
 
 __all__ = [
@@ -88,6 +89,7 @@ def match_components(mixture: GaussianMixture, truth: GaussianMixture) -> list[i
     """
     from scipy.optimize import linear_sum_assignment
 
+    check_mixture("mixture", mixture), check_mixture("truth", truth)
     cost = _squared_wasserstein(truth, mixture, unit=_feature_sd(truth))
     _, matched = linear_sum_assignment(cost.numpy())
     order = [int(i) for i in matched]
@@ -197,7 +199,7 @@ def mean_log_density(mixture: GaussianMixture, x: Any, sample_weight: Any = None
         >>> round(mean_log_density(standard, [-1.0, 1.0]), 4)
         -1.4189
     """
-    log_density = mixture.log_prob(x)
+    log_density = check_mixture("mixture", mixture).log_prob(x)
     n = len(log_density)
     weight = None if sample_weight is None else as_weights(sample_weight, n)
     return weighted_sum(log_density, weight) / total_of(weight, n)
@@ -229,8 +231,8 @@ def kl_divergence(
         >>> round(estimate.value, 2), round(estimate.standard_error, 3)
         (0.5, 0.003)
     """
-    if n < 2:
-        raise ValueError(f"n must be at least 2, for a standard error, got {n}")
+    check_mixture("truth", truth), check_mixture("mixture", mixture)
+    n = check_count("n", n, 2)  # one draw has no standard error
     x, mixture = truth.sample(n, seed), mixture.in_order_of(truth.feature_names)
     excess = truth.log_prob(x).double().cpu() - mixture.log_prob(x).double().cpu()
     return Estimate(float(excess.mean()), float(excess.std()) / math.sqrt(n))
@@ -260,6 +262,7 @@ def mixture_wasserstein(a: GaussianMixture, b: GaussianMixture) -> float:
         >>> round(mixture_wasserstein(left, right), 6)
         3.0
     """
+    check_mixture("a", a), check_mixture("b", b)
     try:
         import ot
     except ImportError as error:
@@ -286,7 +289,7 @@ def bic(mixture: GaussianMixture, x: Any, sample_weight: Any = None) -> float:
         >>> round(bic(standard, [-1.0, 1.0]), 4)
         7.062
     """
-    return mixture.bic(x, sample_weight=sample_weight)
+    return check_mixture("mixture", mixture).bic(x, sample_weight=sample_weight)
 
 
 def aic(mixture: GaussianMixture, x: Any, sample_weight: Any = None) -> float:
@@ -300,7 +303,7 @@ def aic(mixture: GaussianMixture, x: Any, sample_weight: Any = None) -> float:
         >>> round(aic(standard, [-1.0, 1.0]), 4)
         9.6758
     """
-    return mixture.aic(x, sample_weight=sample_weight)
+    return check_mixture("mixture", mixture).aic(x, sample_weight=sample_weight)
 
 
 def icl(mixture: GaussianMixture, x: Any, sample_weight: Any = None) -> float:
@@ -315,4 +318,4 @@ def icl(mixture: GaussianMixture, x: Any, sample_weight: Any = None) -> float:
         >>> icl(single, [-1.0, 1.0]) == bic(single, [-1.0, 1.0])
         True
     """
-    return mixture.icl(x, sample_weight=sample_weight)
+    return check_mixture("mixture", mixture).icl(x, sample_weight=sample_weight)

@@ -251,16 +251,19 @@ def _from_mixture(
         )
     places(observations.feature_names, mixture.feature_names, "start", "feature")  # refuses others
     mixture = mixture.in_order_of(observations.feature_names)
+    return _on(observations, brought_into(family, mixture))
+
+
+def brought_into(family: CovarianceFamily, mixture: GaussianMixture) -> Parameters:
+    """Parameters of a mixture, its covariances those of a family that are closest to them."""
     if mixture.family is family:
-        return _on(observations, mixture.parameters)
-    dense = mixture.family.dense(mixture.parameters.factor[0], mixture.n_features).expand(k, -1, -1)
+        return mixture.parameters
+    k, p = mixture.n_components, mixture.parameters
+    dense = mixture.family.dense(p.factor[0], mixture.n_features).expand(k, -1, -1)
     if family.tied:
-        dense = (mixture.parameters.log_weights[0].exp()[:, None, None] * dense).sum(
-            0, keepdim=True
-        )
-    factor = family.fit(family.compress(dense), dense.new_zeros(observations.d))
-    start = Parameters(mixture.parameters.log_weights, mixture.parameters.means, factor[None])
-    return _on(observations, start)
+        dense = (p.log_weights[0].exp()[:, None, None] * dense).sum(0, keepdim=True)
+    factor = family.fit(family.compress(dense), dense.new_zeros(mixture.n_features))
+    return Parameters(p.log_weights, p.means, factor[None])
 
 
 def _on(observations: Observations, p: Parameters) -> Parameters:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ..checks import check_flag, check_path
 from ..datasets import Dataset
 from ..inference.fit import Fit
 from ..model import MixtureModel
@@ -128,7 +129,8 @@ class Comparison:
         Raises:
             OSError: if the folder cannot be written.
         """
-        return save_comparison(self, folder, posteriors=posteriors)
+        posteriors = check_flag("posteriors", posteriors)
+        return save_comparison(self, check_path("folder", folder), posteriors=posteriors)
 
     def report(self, path: str | Path, *, command: str | None = None) -> Path:
         """Write the comparison as one HTML page that needs nothing else, not even a network.

@@ -6,16 +6,26 @@ import contextlib
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import torch
 
+from ..checks import (
+    MOST,
+    check_flag,
+    check_list,
+    check_mapping,
+    check_seed,
+    plain,
+    shown,
+)
 from ..conjugate import ConjugatePriors
 from ..datasets import Dataset
 from ..features import places
 from ..inference.fit import Fit, fit, held_fixed, method_named
 from ..inference.task import FitWarning, Status
-from ..model import MixtureModel
+from ..model import MixtureModel, check_model
 from ..observations import as_points, observe
 from ..weighting import as_weights
 from .posteriors import posterior_scores, reference_of
@@ -65,9 +75,11 @@ def compare(
         >>> float(comparison.table.loc["em", "ari"])
         1.0
     """
-    entries = _entries(methods, options or {}, {"seed": seed, "progress": progress})
+    model, seed = check_model(model), check_seed(seed)
+    common = {"seed": seed, "progress": check_flag("progress", progress)}
+    entries = _entries(methods, _options(options), common)
     names = tuple(entry.name for entry in entries)
-    request = Request(model, names, seed, test_size, dict(options or {}))
+    request = Request(model, names, seed, test_size, _options(options))
     model = _with_one_prior(held_fixed(model), entries)
     dataset = _dataset(data, model.feature_names, sample_weight)
     train, held_out = _split(dataset, test_size, seed)
@@ -129,7 +141,10 @@ def _entries(
     methods: Sequence[str], options: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any]
 ) -> list[Entry]:
     """The methods to be run; every name is checked before the first one is."""
-    names = [methods] if isinstance(methods, str) else list(methods)
+    names = [methods] if isinstance(methods, str) else check_list("methods", methods, "names")
+    for name in names:
+        if not isinstance(name, str):
+            raise TypeError(f"methods must hold names of methods, got {shown(name)}")
     if not names or len(set(names)) < len(names):
         raise ValueError(f"methods must hold one or more different names, got {names}")
     for name in options:
@@ -138,6 +153,17 @@ def _entries(
         if "sample_weight" in options[name]:
             raise ValueError("sample_weight is no option of one method: it is compare's own")
     return [_entry(name, {**common, **options.get(name, {})}) for name in names]
+
+
+def _options(options: Any) -> dict[str, dict[str, Any]]:
+    """Options of single methods, by name."""
+    if options is None:
+        return {}
+    given = check_mapping("options", options, "options by the name of the method")
+    return {
+        name: dict(check_mapping(f"options of {shown(name)}", own, "values by name"))
+        for name, own in given.items()
+    }
 
 
 def _with_one_prior(model: MixtureModel, entries: list[Entry]) -> MixtureModel:
@@ -194,14 +220,16 @@ def _split(data: Dataset, test_size: float | None, seed: int) -> tuple[Dataset, 
 
 def _count(test_size: float, n: int) -> int:
     """A number of points, from a share or a number."""
-    if 0 < test_size < 1:
-        return max(1, round(test_size * n))
-    if not test_size >= 1 or test_size % 1:  # NaN is neither
+    size = plain(test_size)
+    real = isinstance(size, Real) and not isinstance(size, bool)
+    if real and 0 < size < 1:
+        return max(1, round(float(size) * n))
+    if not real or not 1 <= size <= MOST or size % 1:  # NaN is neither
         raise ValueError(
             "test_size must be a share between 0 and 1, or a whole number of points, "
-            f"got {test_size!r}"
+            f"got {shown(test_size)}"
         )
-    return int(test_size)
+    return int(size)
 
 
 # ---------------------------------------------------------------------- one fit

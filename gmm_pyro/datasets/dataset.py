@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..mixture import GaussianMixture
+from ..checks import check_list, shown
+from ..mixture import GaussianMixture, check_mixture
 from ..weighting import as_weights
 from ..words import counted
 
@@ -49,6 +50,11 @@ class Dataset:
 
     def __post_init__(self) -> None:
         """Check the shapes, and put the truth's features in the order of the data's."""
+        for name, value in (("x", self.x), ("labels", self.labels)):
+            if not isinstance(value, Tensor) and (name == "x" or value is not None):
+                raise TypeError(f"{name} must be a torch tensor, got {shown(value)}")
+        names = check_list("feature_names", self.feature_names, "names")
+        object.__setattr__(self, "feature_names", tuple(map(str, names)))
         if self.x.ndim != 2:
             raise ValueError(f"x must have shape (n, d), got {tuple(self.x.shape)}")
         if self.labels is not None and self.labels.shape != (self.n,):
@@ -58,7 +64,8 @@ class Dataset:
         if self.sample_weight is not None:
             object.__setattr__(self, "sample_weight", as_weights(self.sample_weight, self.n))
         if self.truth is not None:
-            object.__setattr__(self, "truth", self.truth.in_order_of(self.feature_names))
+            truth = check_mixture("truth", self.truth).in_order_of(self.feature_names)
+            object.__setattr__(self, "truth", truth)
 
     def __repr__(self) -> str:
         return f"<{self.name}: {counted(self.n, 'point')} of {counted(self.d, 'feature')}>"

@@ -14,6 +14,7 @@ from ..inference.fit import METHODS
 from ..mixture import GaussianMixture
 from ..observations import Observations
 from ..priors import Priors
+from ..start import brought_into
 from .printer import Printer
 from .recipe import RecipeOptions
 from .starts import STARTS, Given, starts
@@ -69,7 +70,7 @@ def recipe_options(
         tolerance=estimator.tol,
         covariance_floor=estimator.reg_covar / float(observations.bulk.square().max()),
         ridge=estimator.reg_covar,
-        trials=_warm(estimator)
+        trials=brought_into(family_named(estimator.covariance_type), _warm(estimator))
         if warm
         else _starts(estimator, observations, given, random, estimator.n_init),
         bound=estimator.lower_bound_ if warm else -np.inf,
@@ -92,7 +93,7 @@ def method_options(
         "progress": bool(estimator.verbose),
     }
     if is_warm(estimator):
-        options["start"] = estimator._mixture
+        options["start"] = _warm(estimator)
     elif given.any:
         family = family_named(estimator.covariance_type)
         parameters = _starts(estimator, observations, given, random, 1)
@@ -111,15 +112,15 @@ def is_warm(estimator: PyroGaussianMixture) -> bool:
     return bool(estimator.warm_start) and hasattr(estimator, "converged_")
 
 
-def _warm(estimator: PyroGaussianMixture) -> Parameters:
-    shape = estimator.n_components, estimator.n_features_in_
-    if estimator.means_.shape != shape:
+def _warm(estimator: PyroGaussianMixture) -> GaussianMixture:
+    """The mixture that a warm start goes on from."""
+    k, d, before = estimator.n_components, estimator.n_features_in_, estimator._mixture
+    if (before.n_components, before.n_features) != (k, d):
         raise ValueError(
-            f"warm_start goes on from {len(estimator.means_)} components in "
-            f"{estimator.means_.shape[1]} dimensions, and n_components and X now ask for "
-            f"{shape[0]} in {shape[1]}"
+            f"warm_start goes on from {before.n_components} components in {before.n_features} "
+            f"dimensions, and n_components and X now ask for {k} in {d}"
         )
-    return estimator._mixture.parameters
+    return before
 
 
 def _starts(

@@ -291,7 +291,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return self._sample(n_samples, check_random_state(self.random_state))
 
     def _sample(self, n: int, random: np.random.RandomState) -> tuple[Array, Array]:
-        family, d = family_named(self.covariance_type), self.means_.shape[1]
+        family, d = self._mixture.family, self.means_.shape[1]
         counts = random.multinomial(n, self.weights_)
         covariances = [self.covariances_] * len(counts) if family.tied else self.covariances_
         matrices = len(family.event_shape(d)) == 2

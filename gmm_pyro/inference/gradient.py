@@ -12,8 +12,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import transform_to
 
+from ..arrays import dense_tensor
+from ..checks import shown
 from ..covariance import Parameters
-from ..mixture import GaussianMixture
+from ..mixture import GaussianMixture, check_mixture
 from ..observations import Observations
 from .adam import ascend
 from .coordinates import Coordinates
@@ -107,6 +109,7 @@ class MixtureModule(nn.Module):
         Raises:
             ValueError: if a weight is zero, since its logit is minus infinity.
         """
+        check_mixture("mixture", mixture)
         if not (mixture.weights > 0).all():
             raise ValueError(f"weights must be positive, got {mixture.weights.tolist()}")
         super().__init__()
@@ -122,8 +125,11 @@ class MixtureModule(nn.Module):
         Raises:
             ValueError: if x does not have shape (n, d).
         """
-        if x.ndim != 2 or x.shape[1] != self.means.shape[1]:
-            raise ValueError(f"x must have shape (n, {self.means.shape[1]}), got {tuple(x.shape)}")
+        d = self.means.shape[1]
+        if not isinstance(x, Tensor) or x.ndim != 2 or x.shape[1] != d:
+            got = tuple(x.shape) if isinstance(x, Tensor) else shown(x)
+            raise ValueError(f"x must be a tensor of shape (n, {d}), got {got}")
+        dense_tensor(x, "x")
         factor = transform_to(self.family.factor_support)(self.factor)
         z = x - self.means[:, None]
         natural = self.family.natural(self._as_parameters(factor), self.means[None])

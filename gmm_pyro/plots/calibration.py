@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure, SubFigure
+from matplotlib.figure import Figure, FigureBase, SubFigure
 from torch import Tensor
 
+from ..checks import shown
 from . import parts
 
 COLUMNS = 5  # most panels in a row
@@ -69,13 +70,19 @@ def calibration(
 
     Source: Säilynoja, Bürkner & Vehtari (2022).
     """
-    figure = figure or _new_figure()
+    if not hasattr(type(calibration), "ecdf_difference"):
+        raise TypeError(
+            "calibration must be what simulation_based_calibration returned, got "
+            f"{shown(calibration)}"
+        )
+    figure = _new_figure() if figure is None else figure
+    parts.checked("figure", figure, FigureBase)
     curves, band, passes = calibration.ecdf_difference, calibration.band, calibration.passes
     panels = _panels(figure, len(curves))
     for (name, curve), ax in zip(curves.items(), panels, strict=True):
         _draw(ax, curve, band, RIGHT if passes[name] else WRONG)
         outside = "" if passes[name] else " ✗"
-        ax.set_title(name.replace("_", " ") + outside, fontsize="medium")
+        parts.as_written(ax.set_title(name.replace("_", " ") + outside, fontsize="medium"))
     figure.supxlabel("rank of the truth, as a share of the draws", fontsize="medium")
     figure.supylabel("ECDF less uniform", fontsize="medium")
     return figure

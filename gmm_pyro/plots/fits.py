@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from ..checks import check_mapping, shown
 from ..metrics import adjusted_rand
 from ..mixture import GaussianMixture
 from ..observations import Observations, as_points
@@ -72,8 +73,9 @@ def comparison_figure(
     Raises:
         ValueError: if x or labels do not have these shapes.
     """
+    fits = check_mapping("fits", fits, "fits or mixtures by name")
     points, names = as_points(x, feature_names=mixtures.names_of(fits.values()))
-    figure = figure or _new_figure()
+    figure = _new_figure() if figure is None else parts.checked("figure", figure, Figure)
     panels = _panels(figure, 1 + len(fits))
     weight = mixtures.weights_of(sample_weight, len(points))
     mixtures.scatter(points, labels, panels[0], feature_names or names, sample_weight=weight)
@@ -84,7 +86,8 @@ def comparison_figure(
         reference = predicted if reference is None else reference
         mixtures.clusters(fit, points, ax, reference, sample_weight=weight)
         score = None if labels is None else adjusted_rand(labels, predicted, weight)
-        ax.set_title(name if score is None else f"{name}   ARI {score:.3f}")
+        title = name if score is None else f"{name}   ARI {score:.3f}"
+        parts.as_written(ax.set_title(title))
     _share_key(
         figure, panels, "class" if labels is not None else f"cluster of {next(iter(fits), '')}"
     )
@@ -94,7 +97,7 @@ def comparison_figure(
 
 def _labels(fit: Any, points: Tensor) -> Tensor:
     """The fit's own labels of its data, as k-means has them, or its mixture's of other points."""
-    own = getattr(fit, "labels", None)
+    own = getattr(mixtures.fit_of(fit), "labels", None)
     if own is None or len(own) != len(points):
         return mixtures.mixture_of(fit).predict(points).cpu()
     return own.cpu()
@@ -133,6 +136,8 @@ def comparison_figures(
         `data`, `clusters`, and where there is something to show in them, `traces` (not of
         samplers) and `parameter_errors`.
     """
+    given = check_mapping("fits", fits, "fits by name")
+    fits = {name: mixtures.fit_of(fit) for name, fit in given.items()}
     data, panels, lines, dots = (Figure(layout="compressed", figsize=SIZE) for _ in range(4))
     known: dict[str, Any] = {"feature_names": feature_names, "sample_weight": sample_weight}
     mixtures.scatter(x, labels, data.subplots(), **known)
@@ -216,8 +221,8 @@ def traces(fits: Mapping[str, Traced], ax: Axes | None = None) -> Axes:
         fits: fits, by what the legend calls them.
         ax: where to draw.
     """
-    ax = ax or parts.new_axes()
-    drawn = {name: fit for name, fit in fits.items() if len(fit.history) > 1}
+    ax = parts.given_or_new(ax)
+    drawn = {name: fit for name, fit in _traced(fits).items() if len(fit.history) > 1}
     for number, (name, fit) in enumerate(drawn.items()):
         history = fit.history.numpy()
         steps = np.linspace(0, fit.steps, len(history))
@@ -234,6 +239,16 @@ def traces(fits: Mapping[str, Traced], ax: Axes | None = None) -> Axes:
     return ax
 
 
+def _traced(fits: Mapping[str, Any]) -> dict[str, Traced]:
+    """Fits by name, also those of estimators; mixtures have no trace."""
+    given = check_mapping("fits", fits, "fits by name")
+    found = {name: mixtures.fit_of(fit) for name, fit in given.items()}
+    for name, fit in found.items():
+        if not hasattr(fit, "history"):
+            raise TypeError(f"fits must be fits by name, got {shown(fit)} for {shown(name)}")
+    return found
+
+
 def parameter_errors(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     """Draw the errors of weights, means and covariances of each method.
 
@@ -244,10 +259,15 @@ def parameter_errors(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises:
         ValueError: if no row has an error, as without a known truth.
     """
+    if not set(ERRORS) <= set(getattr(table, "columns", ())):
+        raise ValueError(
+            f"table must be a comparison's, with the columns {', '.join(ERRORS)}; got "
+            f"{shown(table)}"
+        )
     rows = table[list(ERRORS)].dropna(how="all").astype(float)
     if rows.empty:
         raise ValueError("the table has no parameter errors: they need data with a known truth")
-    ax = ax or parts.new_axes()
+    ax = parts.given_or_new(ax)
     places = np.arange(len(rows))
     for number, (column, name) in enumerate(ERRORS.items()):
         ax.plot(
@@ -261,6 +281,7 @@ def parameter_errors(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     for place in places[1:]:
         ax.axhline(place - 0.5, color="0.9", linewidth=0.8)
     ax.set_yticks(places, [str(name) for name in rows.index])
+    parts.as_written(*ax.get_yticklabels())
     ax.invert_yaxis()
     ax.set_xlim(left=0, right=1.1 * rows.to_numpy().max())
     ax.set_xlabel("weights: absolute;  means: in sd;  covariances: relative", fontsize="medium")

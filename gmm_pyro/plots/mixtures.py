@@ -9,6 +9,7 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
+from ..checks import shown
 from ..mixture import GaussianMixture
 from ..observations import as_points
 from ..posterior import Posterior
@@ -192,8 +193,21 @@ def density(
 
 
 def mixture_of(fit: Fitted | GaussianMixture) -> GaussianMixture:
-    """The mixture of a fit, or the mixture itself."""
-    return fit if isinstance(fit, GaussianMixture) else fit.mixture
+    """The mixture of a fit, or the mixture itself.
+
+    Raises:
+        TypeError: if there is none.
+    """
+    whole = fit_of(fit)
+    mixture = getattr(whole, "mixture", whole)
+    if isinstance(mixture, GaussianMixture):
+        return mixture
+    raise TypeError(f"fit must be a fit, a GaussianMixture or a fitted estimator, got {shown(fit)}")
+
+
+def fit_of(fit: Any) -> Any:
+    """The fit that an estimator keeps, or what is given."""
+    return getattr(fit, "fit_", fit)
 
 
 def weights_of(sample_weight: Any, n: int) -> Float[Tensor, "n"] | None:
@@ -219,6 +233,5 @@ def names_of(fits: Iterable[Fitted | GaussianMixture]) -> tuple[str, ...] | None
 
 def _draws(fit: Fitted | GaussianMixture) -> list[GaussianMixture]:
     """Some mixtures from the posterior, if the fit has one."""
-    if isinstance(fit, GaussianMixture) or fit.posterior is None:
-        return []
-    return mixtures_drawn(fit.posterior, fit.mixture, DRAWS)
+    posterior = getattr(fit_of(fit), "posterior", None)
+    return [] if posterior is None else mixtures_drawn(posterior, mixture_of(fit), DRAWS)

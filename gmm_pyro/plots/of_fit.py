@@ -7,6 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from ..checks import shown
 from ..posterior import Posterior
 from . import fits, mixtures, posteriors
 
@@ -31,6 +32,9 @@ def fit_figures(fit: fits.Pictured, *, name: str = "fit", labels: Any = None) ->
     Raises:
         ValueError: if there are not n labels.
     """
+    fit = mixtures.fit_of(fit)
+    if not hasattr(fit, "observations"):
+        raise TypeError(f"fit must be a fit, or a fitted estimator, got {shown(fit)}")
     data, weight = fit.observations, fit.observations.sample_weight
     figures = {"clusters": _figure(fits.SIZE), "density": _figure(fits.SIZE)}
     mixtures.clusters(fit, data.x, figures["clusters"].subplots(), labels, sample_weight=weight)

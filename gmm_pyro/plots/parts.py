@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -15,8 +15,10 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.legend import Legend
 from matplotlib.patches import Ellipse, Patch
+from matplotlib.text import Text
 from torch import Tensor
 
+from ..checks import shown
 from ..mixture import GaussianMixture
 from .views import View
 
@@ -31,22 +33,47 @@ REACH = 3.5  # standard deviations about each mean over which a density is drawn
 REGIONS = (0.99, 0.9, 0.5)  # probabilities that the contours of a density hold
 SHADES = (0.08, 0.25, 0.55)  # how dark their insides are
 RING, MEAN = "in another cluster", "mean, 1 and 2 sd"  # in legends
+Kind = TypeVar("Kind")
 ALIKE = 3.0  # ratio of two axes' lengths up to which they have the same scale
 
 
 def prepared(ax: Axes | None, view: View) -> Axes:
     """Axes that carry the names of a view; new ones of pyplot's if there are none."""
-    ax = ax or new_axes()
+    ax = given_or_new(ax)
     ax.set_xlabel(view.names[0])
     ax.set_ylabel(view.names[1] if view.is_plane else "density")
+    as_written(ax.xaxis.label, ax.yaxis.label)
     return ax
 
 
-def new_axes() -> Axes:
-    """Axes in a new figure of pyplot's."""
-    import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
+def given_or_new(ax: Any) -> Axes:
+    """The Axes that are given, or those of a new figure of pyplot's.
 
-    return plt.subplots(layout="constrained")[1]
+    Raises:
+        TypeError: if something else is given.
+    """
+    if ax is None:
+        import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
+
+        return plt.subplots(layout="constrained")[1]
+    return checked("ax", ax, Axes)
+
+
+def checked(name: str, value: Any, kind: type[Kind]) -> Kind:
+    """A value of a class.
+
+    Raises:
+        TypeError: if it is of another one.
+    """
+    if isinstance(value, kind):
+        return value
+    raise TypeError(f"{name} must be of the class {kind.__name__}, got {shown(value)}")
+
+
+def as_written(*texts: Text) -> None:
+    """Show names as they are, also those in which a $ would begin a formula."""
+    for text in texts:
+        text.set_parse_math(False)
 
 
 def colour_of(number: int) -> str:
@@ -173,7 +200,8 @@ def draw_key(ax: Axes, title: str, keys: Sequence[Artist] | None = None) -> None
 
 
 def show_plainly(legend: Legend) -> None:
-    """Give the points in a legend one size, however small they are in the picture."""
+    """Show names as they are, and points in one size, however small they are in the picture."""
+    as_written(*legend.get_texts(), legend.get_title())
     for key in legend.legend_handles:
         if isinstance(key, PathCollection):
             key.set_sizes([KEY_SIZE])
@@ -214,6 +242,7 @@ def _ellipse(
 ) -> Ellipse:
     """The ellipse at so many standard deviations."""
     variances, axes = np.linalg.eigh(covariance)
+    variances = variances.clip(0)  # of a line, where rounding may leave less than nothing
     short, long = 2 * deviations * np.sqrt(variances)
     angle = math.degrees(math.atan2(axes[1, 1], axes[0, 1]))
     return Ellipse((mean[0], mean[1]), long, short, angle=angle, fill=False, **style)
@@ -254,21 +283,32 @@ def draw_regions(ax: Axes, mixture: GaussianMixture) -> None:
     """The smallest regions of a plane that hold given probabilities, as contours."""
     across, up = _grid(mixture, 0), _grid(mixture, 1)
     points = torch.cartesian_prod(across, up)
-    height = mixture.log_prob(points).exp().reshape(GRID, GRID).T.numpy()
+    log_height = mixture.log_prob(points).reshape(GRID, GRID).T
+    height = (log_height - log_height.max()).exp().numpy()  # whatever the unit, at most 1
     levels = _levels(height)
-    shades = [(*to_rgb(COLOURS[0]), alpha) for alpha in SHADES]
-    ax.contourf(across.numpy(), up.numpy(), height, [*levels, 1.01 * height.max()], colors=shades)
-    ax.contour(across.numpy(), up.numpy(), height, levels, colors=DARK, linewidths=0.6)
-    inside = zip(reversed(REGIONS), reversed(shades), strict=True)
+    shades = [(*to_rgb(COLOURS[0]), alpha) for alpha in SHADES[: len(levels)]]
+    edges = list(levels.values())
+    ax.contourf(across.numpy(), up.numpy(), height, [*edges, 1.01], colors=shades)
+    ax.contour(across.numpy(), up.numpy(), height, edges, colors=DARK, linewidths=0.6)
+    inside = zip(reversed(levels), reversed(shades), strict=True)
     keys = [Patch(fc=shade, ec=DARK, lw=0.6, label=f"{region:.0%}") for region, shade in inside]
     draw_key(ax, "probability\ninside", keys)
 
 
-def _levels(height: Float[np.ndarray, "g g"]) -> list[float]:
-    """Densities above which a grid holds the probabilities of `REGIONS`."""
+def _levels(height: Float[np.ndarray, "g g"]) -> dict[float, float]:
+    """Probabilities of `REGIONS`, and the densities above which a grid holds them.
+
+    Of a density that is narrower than the grid, several regions are one place, which goes by the
+    largest probability.
+    """
     falling = np.sort(height, axis=None)[::-1]
     held = falling.cumsum() / falling.sum()
-    return [float(falling[np.searchsorted(held, region)]) for region in REGIONS]
+    levels: dict[float, float] = {}
+    for region in REGIONS:
+        level = float(falling[np.searchsorted(held, region)])
+        if level > max(levels.values(), default=0.0):
+            levels[region] = level
+    return levels
 
 
 def _grid(mixture: GaussianMixture, axis: int) -> Float[Tensor, "g"]:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from torch import Tensor
 
+from ..checks import check_count, check_list
 from ..posterior import Posterior
 from ..posterior.alignment import values_of
 from ..posterior.draws import evenly_spaced
@@ -44,7 +45,7 @@ def density_band(
     Raises:
         ValueError: if there is no such feature, or prob is not between 0 and 1.
     """
-    data = posterior.observations
+    data = check_posterior(posterior).observations
     column = feature_column(data.feature_names, feature)
     values = data.x[:, column].detach().cpu().double()
     grid = places(values)
@@ -95,7 +96,8 @@ def posterior_ellipses(
     Raises:
         ValueError: if a feature does not exist.
     """
-    data, mixture = posterior.observations, posterior.mixture()
+    n_draws = check_count("n_draws", n_draws)
+    data, mixture = check_posterior(posterior).observations, posterior.mixture()
     view = view_of_points(data.x, data.feature_names, features)
     ax = parts.prepared(ax, view)
     draws = [view.mixture(draw) for draw in mixtures_drawn(posterior, mixture, n_draws)]
@@ -128,18 +130,41 @@ def label_traces(
     Raises:
         ValueError: if there is no such number.
     """
-    aligned = posterior.relabel() if posterior.permutation is None else posterior
-    left, right = _pair() if axes is None else axes
+    unaligned = check_posterior(posterior).permutation is None
+    aligned = posterior.relabel() if unaligned else posterior
+    left, right = _pair() if axes is None else _two(axes)
     name, ambiguous = _name(posterior, by), aligned.ambiguous
     note = "" if not ambiguous else f" ({ambiguous:.0%} ambiguous)"
     for ax, draws, title in ((left, aligned.raw(), "as sampled"), (right, aligned, "aligned")):
         values = values_of(draws.draws, draws.family, by).detach().cpu().double()
         _dots(ax, values)
         ax.set(title=title, xlabel="draw", ylabel=name)
+        parts.as_written(ax.yaxis.label)
     right.set_title("aligned" + note)
     right.set_ylabel("")
     _draw_dots_key(right, posterior.n_components)
     return left, right
+
+
+def check_posterior(value: Any) -> Posterior:
+    """The posterior.
+
+    Raises:
+        TypeError: if it is none, with where that of a fit is.
+    """
+    if isinstance(value, Posterior):
+        return value
+    within = isinstance(getattr(value, "posterior", None), Posterior)
+    hint = ": pass its .posterior" if within else ""
+    raise TypeError(f"posterior must be a gmm_pyro.Posterior, got {type(value).__name__}{hint}")
+
+
+def _two(axes: Any) -> list[Axes]:
+    """The two Axes that are given."""
+    given = check_list("axes", axes, "two Axes")
+    if len(given) != 2:
+        raise ValueError(f"axes must be two Axes, got {len(given)}")
+    return [parts.checked("axes", ax, Axes) for ax in given]
 
 
 def _pair() -> tuple[Axes, Axes]:
@@ -205,10 +230,11 @@ def co_clustering(
     Raises:
         ValueError: if there is no such loss.
     """
-    rows = evenly_spaced(posterior.observations.n, max_points)
+    max_points = check_count("max_points", max_points)
+    rows = evenly_spaced(check_posterior(posterior).observations.n, max_points)
     found = posterior.partition(loss, rows=rows)
     order = _by_cluster(found.labels, found.co_clustering)
-    ax = ax or parts.new_axes()
+    ax = parts.given_or_new(ax)
     together = found.co_clustering[order][:, order].numpy()
     picture = ax.imshow(together, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     ends = found.labels.bincount().cumsum(0).numpy()

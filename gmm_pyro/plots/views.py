@@ -16,9 +16,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..arrays import classes
+from ..covariance.family import TINY
 from ..features import columns_of
 from ..mixture import GaussianMixture
 from ..posterior import Posterior
+
+THINNEST = 1e-12  # share of the whole variance that a component is drawn with, at least
 
 # ---------------------------------------------------------------------- planes
 
@@ -50,10 +53,12 @@ class View:
         """The mixture as the picture shows it: its marginal along the picture's axes."""
         dense = mixture.covariance_matrices().cpu().double()
         shown = self.axes.T @ dense @ self.axes
+        shown = (shown + shown.mT) / 2
+        if int(torch.linalg.cholesky_ex(shown)[1].amax()):  # a component that is a point, or a line
+            whole = self.axes.T @ mixture.covariance().cpu().double() @ self.axes
+            shown = shown + torch.diag(THINNEST * whole.diagonal() + TINY)
         weights = mixture.weights.cpu().double()
-        return GaussianMixture(
-            weights / weights.sum(), self.points(mixture.means), (shown + shown.mT) / 2
-        )
+        return GaussianMixture(weights / weights.sum(), self.points(mixture.means), shown)
 
 
 def view_of_points(
@@ -75,7 +80,7 @@ def view_of_points(
         ('c', 'a')
     """
     x = x.detach().cpu().double()
-    covariance = torch.cov(x.T).reshape(x.shape[1], x.shape[1])
+    covariance = torch.cov(x.T, correction=min(1, len(x) - 1)).reshape(x.shape[1], x.shape[1])
     return _view(x.mean(0), covariance, names, features)
 
 
@@ -105,8 +110,9 @@ def _principal_view(mean: Float[Tensor, "d"], covariance: Float[Tensor, "d d"]) 
     The sign of an axis is that of its largest coefficient, so that pictures can be compared.
     """
     sd = covariance.diagonal().sqrt()
+    sd = torch.where(sd > 0, sd, 1.0)  # of a feature that is constant
     values, vectors = torch.linalg.eigh(covariance / sd / sd[:, None])
-    share, axes = values.flip(0)[:2] / values.sum(), vectors.flip(1)[:, :2]
+    share, axes = values.flip(0)[:2] / values.sum().clamp_min(TINY), vectors.flip(1)[:, :2]
     largest = axes.gather(0, axes.abs().argmax(0, keepdim=True))
     names = (f"principal axis {i + 1} ({share[i]:.0%} of variance)" for i in range(2))
     return View(mean, axes * largest.sign() / sd[:, None], tuple(names))
