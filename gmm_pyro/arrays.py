@@ -6,7 +6,7 @@ coordinates of xarray's arrays and the columns of frames are.
 
 from __future__ import annotations
 
-import math
+import sys
 from collections.abc import Mapping
 from numbers import Real
 from typing import Any
@@ -134,6 +134,22 @@ def whole_numbers(value: Any, name: str, wanted: str) -> Int[np.ndarray, "m"]:
     return array.astype(np.int64)
 
 
+def rows_of(value: Any, n: int) -> Int[np.ndarray, "m"]:
+    """Numbers of rows, from one or more numbers or from n booleans.
+
+    Raises:
+        ValueError: if there are no such rows.
+    """
+    wanted = f"one or more integers, or {n} booleans"
+    given = array_of(value, "rows", wanted)
+    if given.dtype == bool and given.shape == (n,):
+        given = given.nonzero()[0]
+    rows = whole_numbers(given, "rows", wanted)
+    if rows.min() < 0 or rows.max() >= n:
+        raise ValueError(f"rows must be different numbers from 0 to {n - 1}, got {shown(value)}")
+    return rows
+
+
 def classes(value: Any, name: str, n: int | None = None) -> Shaped[np.ndarray, "n"]:
     """The class of each point: numbers, or words.
 
@@ -165,6 +181,11 @@ def _of_one_kind(array: np.ndarray) -> np.ndarray:
         return array
     if all(isinstance(item, str) for item in array.flat):
         return array.astype(str)
-    if all(isinstance(item, Real) and math.isfinite(item) for item in array.flat):
+    if all(_is_finite(item) for item in array.flat):
         return array.astype(float)
     return array
+
+
+def _is_finite(item: Any) -> bool:
+    real = isinstance(item, Real)
+    return real and bool(abs(item) <= sys.float_info.max)

@@ -10,7 +10,7 @@ import difflib
 import math
 import os
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
@@ -150,11 +150,22 @@ def check_path(name: str, value: Any) -> Path:
     """A place in the file system.
 
     Raises:
-        TypeError: if the value is neither a word nor a path.
+        TypeError: if the value is neither a word nor a path, or is empty.
     """
-    if isinstance(value, str | os.PathLike) and isinstance(os.fspath(value), str):
+    if isinstance(value, str | os.PathLike) and value and isinstance(os.fspath(value), str):
         return Path(value)
-    raise TypeError(f"{name} must be a word or a path, got {shown(value)}")
+    raise TypeError(f"{name} must be the name of a place, or a path, got {shown(value)}")
+
+
+def check_function(name: str, value: Any) -> Callable[..., Any]:
+    """What can be called.
+
+    Raises:
+        TypeError: if the value cannot.
+    """
+    if callable(value):
+        return value
+    raise TypeError(f"{name} must be a function, got {shown(value)}")
 
 
 def plain(value: Any) -> Any:

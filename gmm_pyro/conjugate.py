@@ -21,8 +21,9 @@ from .arrays import finite
 from .checks import shown
 from .covariance import CovarianceFamily
 from .covariance.family import LOG_2PI
+from .features import check_names
 from .normal_wishart import Hyperparameters
-from .observations import Observations, observe
+from .observations import Observations, observed
 from .priors import Conditional, learned, one_a_feature, over
 
 if TYPE_CHECKING:
@@ -66,7 +67,7 @@ class ConjugatePriors:
             are put in order; from the data if None.
 
     Example:
-        >>> ConjugatePriors(concentration=1.0).scaled_to(observe([0.0, 1.0, 5.0])).mean.tolist()
+        >>> ConjugatePriors(concentration=1.0).scaled_to([0.0, 1.0, 5.0]).mean.tolist()
         [2.0]
     """
 
@@ -80,6 +81,8 @@ class ConjugatePriors:
     feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
+        if self.feature_names is not None:
+            object.__setattr__(self, "feature_names", check_names(self.feature_names))
         if self.spread is not None:
             object.__setattr__(self, "spread", one_a_feature("spread", self.spread))
         for name in NUMBERS:
@@ -95,7 +98,7 @@ class ConjugatePriors:
     @classmethod
     def weakly_informative(cls, x: Any) -> ConjugatePriors:
         """The default prior for these data: array-like of shape (n, d), or observations."""
-        return cls().scaled_to(x if isinstance(x, Observations) else observe(x))
+        return cls().scaled_to(x)
 
     @property
     def n_features(self) -> int | None:
@@ -104,8 +107,13 @@ class ConjugatePriors:
             return len(self.spread)
         return None
 
-    def scaled_to(self, observations: Observations) -> ConjugatePriors:
-        """The same prior, with the centre and the units of the defaults taken from the data."""
+    def scaled_to(self, observations: Observations | Any) -> ConjugatePriors:
+        """The same prior, with the centre and the units of the defaults taken from the data.
+
+        Args:
+            observations: array-like of shape (n, d), or observations.
+        """
+        observations = observed(observations)
         mean = observations.origin if self.mean is None else self.mean
         names = self.feature_names or observations.feature_names
         return replace(self, mean=mean, spread=observations.scale, feature_names=names)

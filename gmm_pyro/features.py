@@ -156,6 +156,27 @@ def columns_of(features: Any, names: Sequence[str], limits: str = "one or more")
     return columns
 
 
+def check_names(feature_names: Any, d: int | None = None) -> tuple[str, ...]:
+    """Names of features, as words that differ.
+
+    Args:
+        feature_names: what was given; if d is known, None is x0, x1, ….
+        d: how many there must be, if that is known.
+
+    Raises:
+        ValueError: if it is no list of names, they are not d, or two are the same.
+    """
+    if feature_names is None and d is not None:
+        return default_names(d)
+    number = "names" if d is None else f"{d} names"
+    names = tuple(map(str, check_list("feature_names", feature_names, number)))
+    if d is not None and len(names) != d:
+        raise ValueError(f"feature_names must hold {d} names, got {len(names)}")
+    if len(set(names)) != len(names):
+        raise ValueError(f"feature_names must differ, got {listed(names)}")
+    return names
+
+
 def refuse_repeated(names: Sequence[str], source: str = "x") -> None:
     """Refuse names that do not differ."""
     if len(set(names)) == len(names):

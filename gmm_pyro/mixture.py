@@ -15,10 +15,10 @@ from torch import Tensor
 
 from . import reduction
 from .arrays import array_of, dense_tensor, real, whole_numbers
-from .checks import check_count, check_list, check_path, check_seed, shown
+from .checks import check_count, check_path, check_seed, shown
 from .covariance import CovarianceFamily, Parameters, family_named
 from .devices import PRECISIONS
-from .features import columns_of, default_names, same_names
+from .features import check_names, columns_of, same_names
 from .kernels import Theta, theta_of
 from .mixture_file import Content, read_mixture, write_mixture
 from .observations import Observations, as_points
@@ -100,7 +100,7 @@ class GaussianMixture:
             means=means,
             covariances=covariances,
             family=family,
-            feature_names=_check_names(feature_names, d),
+            feature_names=check_names(feature_names, d),
             parameters=Parameters(weights.double().log()[None], means.double()[None], factor[None]),
         )
 
@@ -136,7 +136,7 @@ class GaussianMixture:
             means=means,
             covariances=covariances,
             family=family,
-            feature_names=_check_names(feature_names, means.shape[-1]),
+            feature_names=check_names(feature_names, means.shape[-1]),
             parameters=parameters,
         )
         return mixture
@@ -338,7 +338,8 @@ class GaussianMixture:
             >>> wide.in_order_of(["b", "a"]).means.tolist()
             [[2.0, 1.0]]
         """
-        if tuple(names) == self.feature_names or not same_names(names, self.feature_names):
+        names = check_names(names)
+        if names == self.feature_names or not same_names(names, self.feature_names):
             return self
         return self.marginal(names)
 
@@ -377,6 +378,7 @@ class GaussianMixture:
             ValueError: if the file does not hold a mixture.
             OSError: if it cannot be opened.
         """
+        path = check_path("path", path)
         with content_named(f"{path} does not hold a mixture saved by gmm_pyro"):
             file = read_mixture(path)
             weights, means, covariances = file.weights, file.means, file.covariances
@@ -464,15 +466,3 @@ def _check_covariances(
     if not factor.isfinite().all():
         raise ValueError("covariances must be finite, symmetric and positive definite")
     return factor
-
-
-def _check_names(feature_names: Sequence[str] | None, d: int) -> tuple[str, ...]:
-    """d different column names; x0, x1, … if none are given."""
-    if feature_names is None:
-        return default_names(d)
-    names = tuple(map(str, check_list("feature_names", feature_names, f"{d} names")))
-    if len(names) != d:
-        raise ValueError(f"feature_names must hold {d} names, got {len(names)}")
-    if len(set(names)) != d:
-        raise ValueError(f"feature_names must differ, got {', '.join(names)}")
-    return names

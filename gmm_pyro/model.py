@@ -23,9 +23,11 @@ from .checks import check_count, shown
 from .conjugate import ConjugatePriors
 from .covariance import CovarianceFamily, Parameters, family_named
 from .covariance.family import TINY
-from .observations import Observations, as_points, observe
+from .devices import PRECISIONS
+from .observations import Observations, as_points, observed
 from .priors import Conditional, Priors, held, learned
 from .reduction import log_likelihood
+from .weighting import as_weights
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -97,11 +99,12 @@ class MixtureModel:
             if known != d:
                 raise ValueError(f"x must have {known} features, got {d}")
             return self
-        observations = x if isinstance(x, Observations) else observe(x)
-        return replace(self, priors=(self.priors or Priors()).scaled_to(observations))
+        return replace(self, priors=(self.priors or Priors()).scaled_to(x))
 
     def sites(self, like: Tensor | None = None) -> dict[str, TorchDistribution | Conditional]:
         """The prior of every continuous site, as distributions in the dtype of a tensor."""
+        if not isinstance(like, Tensor | None):
+            raise TypeError(f"like must be a tensor or None, got {shown(like)}")
         priors = self.priors or Priors()
         if self.learned:  # a gradient can be taken once only through what was computed before
             return priors.sites(self.family, self.n_components, like)
@@ -160,21 +163,24 @@ class MixtureModel:
         """
         import pyro
 
-        dtype = x.dtype if isinstance(x, Tensor) and x.is_floating_point() else None
-        names = self.feature_names
+        kept = isinstance(x, Tensor) and x.dtype in PRECISIONS.values()
+        names, dtype = self.feature_names, x.dtype if kept else None
         points = None if x is None else as_points(x, feature_names=names, dtype=dtype)[0]
         if points is None and n is None:
             raise ValueError("n must be given where x is None: model(n=100)")
-        size = n if points is None else len(points)
+        size = check_count("n", n) if points is None else len(points)
+        if subsample_size is not None:
+            subsample_size = check_count("subsample_size", subsample_size, 1, size)
+        weight = None if sample_weight is None else as_weights(sample_weight, size)
         model = self if points is None else self.specialise(points)
         values: dict[str, Tensor] = {}
         for name, prior in model.sites(like=points).items():
             values[name] = pyro.sample(name, _distribution(prior, values))
         with pyro.plate("points", size, subsample_size=subsample_size) as rows:
             observed = None if points is None else points[rows]
-            if sample_weight is None:
+            if weight is None:
                 return pyro.sample("x", self._emission(values), obs=observed)
-            with pyro.poutine.scale(scale=torch.as_tensor(sample_weight)[rows]):
+            with pyro.poutine.scale(scale=weight[rows]):
                 return pyro.sample("x", self._marginal(values), obs=observed)
 
     def _emission(self, values: dict[str, Tensor]) -> Any:
@@ -203,8 +209,7 @@ class MixtureModel:
 
     def log_density(self, x: Any) -> LogDensity:
         """The model as a log density over one flat vector, given data or observations."""
-        names = self.feature_names
-        observations = x if isinstance(x, Observations) else observe(x, feature_names=names)
+        observations = observed(x, self.feature_names)
         return LogDensity(self.specialise(observations), observations)
 
 
@@ -310,7 +315,15 @@ class LogDensity:
         return int(self.sites[-1].entries.stop)
 
     def constrain(self, vector: Float[Tensor, "s m"]) -> dict[str, Tensor]:
-        """Values of the sites, each of shape (s, *event)."""
+        """Values of the sites, each of shape (s, *event).
+
+        Raises:
+            ValueError: if the vector does not have the shape (s, m).
+        """
+        m = self.dimension
+        if not isinstance(vector, Tensor) or vector.ndim != 2 or vector.shape[1] != m:
+            got = tuple(vector.shape) if isinstance(vector, Tensor) else shown(vector)
+            raise ValueError(f"vector must be a tensor of shape (s, {m}), got {got}")
         return {site.name: site.constrain(vector) for site in self.sites}
 
     def unconstrain(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s m"]:

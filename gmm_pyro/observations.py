@@ -152,6 +152,11 @@ def observe(
     return Observations(points, weight, origin, scale, names)
 
 
+def observed(x: Any, feature_names: Sequence[str] | None = None) -> Observations:
+    """The observations themselves, or those of data: see `observe`."""
+    return x if isinstance(x, Observations) else observe(x, feature_names=feature_names)
+
+
 def as_points(
     x: Any,
     *,

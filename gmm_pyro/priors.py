@@ -17,7 +17,8 @@ from torch.distributions.transforms import Transform
 from .arrays import finite
 from .checks import shown
 from .covariance import CovarianceFamily
-from .observations import Observations, observe
+from .features import check_names
+from .observations import Observations, observed
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution
@@ -91,6 +92,8 @@ class Priors:
             value = getattr(self, name)
             if value is not None:
                 object.__setattr__(self, name, one_a_feature(name, value))
+        if self.feature_names is not None:
+            object.__setattr__(self, "feature_names", check_names(self.feature_names))
         if self.spread is not None and not bool((self.spread > 0).all()):
             raise ValueError(f"spread must be positive, got {shown(self.spread)}")
         if self.location is not None and self.spread is not None:
@@ -114,10 +117,15 @@ class Priors:
     @classmethod
     def weakly_informative(cls, x: Any) -> Priors:
         """The default priors for these data: array-like of shape (n, d), or observations."""
-        return cls().scaled_to(x if isinstance(x, Observations) else observe(x))
+        return cls().scaled_to(x)
 
-    def scaled_to(self, observations: Observations) -> Priors:
-        """The same priors, with the units of the defaults taken from the data where missing."""
+    def scaled_to(self, observations: Observations | Any) -> Priors:
+        """The same priors, with the units of the defaults taken from the data where missing.
+
+        Args:
+            observations: array-like of shape (n, d), or observations.
+        """
+        observations = observed(observations)
         location = observations.origin if self.location is None else self.location
         spread = observations.scale if self.spread is None else self.spread
         names = self.feature_names or observations.feature_names

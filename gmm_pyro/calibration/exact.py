@@ -25,7 +25,7 @@ from torch import Tensor
 from ..conjugate import ConjugatePriors
 from ..covariance import Statistics
 from ..inference.fit import held_fixed
-from ..model import MixtureModel
+from ..model import MixtureModel, check_model
 from ..normal_wishart import Hyperparameters
 from ..observations import Observations, as_points, observe
 from .joint import require_conjugate
@@ -111,7 +111,7 @@ def exact_posterior(model: MixtureModel, x: Any) -> ExactPosterior:
         >>> len(posterior.partitions), bool(posterior.co_clustering[0, 1] > 0.9)
         (8, True)
     """
-    observations = observe(x, feature_names=model.feature_names)
+    observations = observe(x, feature_names=check_model(model).feature_names)
     if observations.n > MOST_POINTS:
         raise ValueError(
             f"x must have at most {MOST_POINTS} points, whose partitions can be listed, "

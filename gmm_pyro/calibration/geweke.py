@@ -26,13 +26,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..checks import check_count, check_seed
+from ..checks import check_count, check_function, check_seed
 from ..covariance import Parameters
 from ..inference.fit import held_fixed
 from ..model import MixtureModel
 from ..threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete, require_conjugate
-from .quantities import Quantities, default_quantities, evaluate
+from .quantities import Quantities, check_quantities, default_quantities, evaluate
 from .ranks import FAILURE_RATE
 
 if TYPE_CHECKING:
@@ -126,8 +126,10 @@ def geweke(
     model = held_fixed(model)
     n_points, n_chains = check_count("n_points", n_points, 2), check_count("n_chains", n_chains, 2)
     n_sweeps, seed = check_count("n_sweeps", n_sweeps), check_seed(seed)
-    sweep = _gibbs_sweep(model) if sweep is None else sweep
-    quantities = default_quantities(model, seed) if quantities is None else quantities
+    sweep = _gibbs_sweep(model) if sweep is None else check_function("sweep", sweep)
+    if quantities is None:
+        quantities = default_quantities(model, seed)
+    check_quantities(quantities)
     generator = torch.Generator().manual_seed(seed)
     independent = draw_prior(model, n_chains, generator)
     data = draw_points(model.family, independent, n_points, generator)

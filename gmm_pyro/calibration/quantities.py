@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..checks import check_seed
+from ..checks import check_function, check_mapping, check_seed, shown
 from ..covariance import CovarianceFamily, Parameters
 from ..model import MixtureModel
-from .joint import draw_points, draw_prior
+from .joint import draw_points, draw_prior, require_concrete
 
 Quantity = Callable[[Parameters, Float[Tensor, "s n d"]], Float[Tensor, "s"]]
 Quantities = Mapping[str, Quantity]
@@ -44,6 +45,7 @@ def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity
         >>> list(default_quantities(MixtureModel(1, priors=prior)))
         ['log_likelihood', 'mean_1', 'log_volume', 'log_density_1', 'log_density_2']
     """
+    require_concrete(model)
     family, k = model.family, model.n_components
     generator = torch.Generator().manual_seed(check_seed(seed) + STREAM)
     places = draw_points(family, draw_prior(model, PLACES, generator), 1, generator)[:, 0]
@@ -58,6 +60,20 @@ def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity
     return quantities
 
 
+def check_quantities(quantities: Any) -> Quantities:
+    """Functions by name.
+
+    Raises:
+        ValueError: if there are none.
+        TypeError: if one cannot be called.
+    """
+    for name, function in check_mapping("quantities", quantities, "functions by name").items():
+        check_function(f"the function {shown(name)} of quantities", function)
+    if not quantities:
+        raise ValueError("quantities must hold at least one function, got none")
+    return quantities
+
+
 def evaluate(
     quantities: Quantities, parameters: Parameters, x: Float[Tensor, "s n d"]
 ) -> dict[str, Float[Tensor, "s"]]:
@@ -68,10 +84,9 @@ def evaluate(
     """
     values = {name: function(parameters, x) for name, function in quantities.items()}
     for name, value in values.items():
-        if value.shape != (len(x),):
-            raise ValueError(
-                f"quantity {name!r} must return shape ({len(x)},), got {tuple(value.shape)}"
-            )
+        if not isinstance(value, Tensor) or value.shape != (len(x),):
+            got = tuple(value.shape) if isinstance(value, Tensor) else shown(value)
+            raise ValueError(f"quantity {name!r} must return shape ({len(x)},), got {got}")
         if value.isnan().any():
             raise ValueError(f"quantity {name!r} is not a number for some of the draws")
     return values

@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checks import check_count, check_seed
+from ..checks import check_count, check_mapping, check_seed, shown
 from ..covariance import Parameters
 from ..inference.fit import fit, held_fixed, method_named
 from ..inference.gibbs import GibbsOptions, run_chains
@@ -37,7 +37,7 @@ from .joint import (
     require_concrete,
     require_conjugate,
 )
-from .quantities import Quantities, default_quantities, evaluate
+from .quantities import Quantities, check_quantities, default_quantities, evaluate
 from .ranks import Calibration, ranks_among
 
 BATCHED = ("n_warmup", "thin", "exchange")  # options of Gibbs sampling of many data sets at once
@@ -115,10 +115,11 @@ def simulation_based_calibration(
     n_points = check_count("n_points", n_points, max(2, model.n_components))
     n_datasets = check_count("n_datasets", n_datasets)
     n_draws, seed = check_count("n_draws", n_draws), check_seed(seed)
-    if isinstance(method, str):
+    if not callable(method):
         method_named(method)
     if quantities is None:
         quantities = default_quantities(model, seed)
+    check_quantities(quantities)
     generator = torch.Generator().manual_seed(seed)
     truth = draw_prior(model, n_datasets, generator)
     x = draw_points(model.family, truth, n_points, generator)
@@ -204,7 +205,7 @@ def _values_one_by_one(
         seed = int(torch.randint(SEEDS, (), generator=simulated.generator))
         with torch.enable_grad():  # a method may climb
             if callable(method):
-                draws = dict(method(model, points, seed, **options))
+                draws = _tensors(method(model, points, seed, **options))
             else:
                 draws, converged = _fitted(simulated, points, method, {**options, "seed": seed})
                 unconverged += not converged
@@ -212,6 +213,14 @@ def _values_one_by_one(
         each = points.expand(simulated.n_draws, *points.shape)
         values.append(evaluate(simulated.quantities, parameters, each))
     return _stacked(values, 1), unconverged
+
+
+def _tensors(draws: Any) -> dict[str, Tensor]:
+    """What a function of the user's returned, if it is tensors by name."""
+    for name, value in check_mapping("draws of a method", draws, "tensors by site").items():
+        if not isinstance(value, Tensor):
+            raise TypeError(f"draws of {name} must be a tensor, got {shown(value)}")
+    return dict(draws)
 
 
 def _fitted(

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..checks import check_flag, check_path
+from ..checks import check_flag, check_path, shown
 from ..datasets import Dataset
 from ..inference.fit import Fit
 from ..model import MixtureModel
@@ -151,4 +151,6 @@ class Comparison:
         """
         from ..report import write_report  # templates and pictures take a second to import
 
-        return write_report(self, path, command)
+        if not isinstance(command, str | None):
+            raise TypeError(f"command must be a word or None, got {shown(command)}")
+        return write_report(self, check_path("path", path), command)

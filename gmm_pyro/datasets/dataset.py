@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..arrays import rows_of
 from ..checks import check_list, shown
 from ..mixture import GaussianMixture, check_mixture
 from ..weighting import as_weights
@@ -110,7 +112,12 @@ class Dataset:
         return table.assign(**{n: v.numpy() for n, v in known.items() if v is not None})
 
     def subset(self, rows: Int[Tensor, "m"]) -> Dataset:
-        """The points in these rows, with what is known about them."""
+        """The points in these rows, with what is known about them.
+
+        Raises:
+            ValueError: if there are no such rows.
+        """
+        rows = torch.from_numpy(rows_of(rows, self.n))
         labels = None if self.labels is None else self.labels[rows]
         weight = None if self.sample_weight is None else self.sample_weight[rows]
         return replace(self, x=self.x[rows], labels=labels, sample_weight=weight)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
+from ..checks import MOST, check_count, check_number
 from ..conjugate import ConjugatePriors
 from ..covariance import FAMILIES, Parameters, family_named
 from ..inference.fit import METHODS
@@ -62,14 +63,14 @@ def recipe_options(
             "method_options are for other methods than 'em', which has the constructor's own; "
             f"got {', '.join(estimator.method_options)}"
         )
-    warm = is_warm(estimator)
+    warm, ridge = is_warm(estimator), check_number("reg_covar", estimator.reg_covar)
     watch = Printer(estimator.verbose, estimator.verbose_interval) if estimator.verbose else None
     return RecipeOptions(
         n_starts=estimator.n_init,
         max_steps=estimator.max_iter,
-        tolerance=estimator.tol,
-        covariance_floor=estimator.reg_covar / float(observations.bulk.square().max()),
-        ridge=estimator.reg_covar,
+        tolerance=check_number("tol", estimator.tol),
+        covariance_floor=ridge / float(observations.bulk.square().max()),
+        ridge=ridge,
         trials=brought_into(family_named(estimator.covariance_type), _warm(estimator))
         if warm
         else _starts(estimator, observations, given, random, estimator.n_init),
@@ -131,14 +132,16 @@ def _starts(
     count: int,
 ) -> Parameters:
     like = family_named(estimator.covariance_type), estimator.n_components
-    ridge = estimator.reg_covar
+    ridge = float(estimator.reg_covar)
     return starts(estimator.init_params, observations, given, like, ridge, count, random)
 
 
-def check_n_samples(n_samples: int) -> None:
-    """Refuse to draw no points, in scikit-learn's words."""
-    if n_samples < 1:
+def check_n_samples(n_samples: Any) -> int:
+    """The number of points to draw; none are refused in scikit-learn's words."""
+    count = check_count("n_samples", n_samples, -MOST)
+    if count < 1:
         raise ValueError(
             f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "
             "sample."
         )
+    return count

@@ -14,6 +14,7 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..arrays import finite
 from ..conjugate import ConjugatePriors
 from ..priors import Priors
 from ..weighting import as_weights
@@ -146,7 +147,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
     def _class_prior(self, weights: Array) -> Array:
         if self.class_prior is None:
             return np.asarray(weights / weights.sum())
-        prior = np.asarray(self.class_prior, dtype=float)
+        prior = finite(self.class_prior, "class_prior")
         if prior.shape != weights.shape or (prior < 0).any() or abs(prior.sum() - 1) > 1e-8:
             raise ValueError(
                 f"class_prior must be {len(weights)} probabilities with sum 1, got {prior.tolist()}"
@@ -188,7 +189,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
             ValueError: if `n_samples` is less than one.
         """
         check_is_fitted(self)
-        check_n_samples(n_samples)
+        n_samples = check_n_samples(n_samples)
         random = check_random_state(self.random_state)
         counts = random.multinomial(n_samples, self.class_prior_)
         drawn = [

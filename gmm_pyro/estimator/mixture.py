@@ -17,6 +17,7 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from ..checks import shown
 from ..conjugate import ConjugatePriors
 from ..covariance import family_named
 from ..inference.fit import METHODS, Fit, fit_observations, held_fixed, options_of
@@ -172,7 +173,8 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """`fit` on a checked array."""
         if len(x) < self.n_components:
             raise ValueError(
-                f"Expected n_samples >= n_components but got n_components = {self.n_components}, "
+                "Expected n_samples >= n_components but got n_components = "
+                f"{shown(self.n_components)}, "
                 f"n_samples = {len(x)}"
             )
         family = family_named(self.covariance_type)
@@ -287,7 +289,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: if `n_samples` is less than one.
         """
         check_is_fitted(self)
-        check_n_samples(n_samples)
+        n_samples = check_n_samples(n_samples)
         return self._sample(n_samples, check_random_state(self.random_state))
 
     def _sample(self, n: int, random: np.random.RandomState) -> tuple[Array, Array]:

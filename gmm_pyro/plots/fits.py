@@ -12,10 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..checks import check_mapping, shown
+from ..checks import check_count, check_mapping, shown
+from ..features import check_names
 from ..metrics import adjusted_rand
 from ..mixture import GaussianMixture
 from ..observations import Observations, as_points
+from ..tables import is_a
 from . import mixtures, parts
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 LEAST_GAP = 1e-9  # nats a point; below it, the scale of the traces is linear down to zero
 PANEL, KEY = 3.2, 1.6  # widths of a panel and of the key beside them, in inches
 SIZE = (6.4, 4.8)  # of other figures, in inches
+MOST_DOTS = 10_000  # an inch; more would be gigabytes
 COLUMNS = 4  # most panels in a row
 ERRORS = {"weight_error": "weights", "mean_error": "means", "covariance_error": "covariances"}
 DASHES = ("-", "--", ":")  # one for each round through the colours
@@ -78,7 +81,8 @@ def comparison_figure(
     figure = _new_figure() if figure is None else parts.checked("figure", figure, Figure)
     panels = _panels(figure, 1 + len(fits))
     weight = mixtures.weights_of(sample_weight, len(points))
-    mixtures.scatter(points, labels, panels[0], feature_names or names, sample_weight=weight)
+    names = names if feature_names is None else check_names(feature_names, len(names))
+    mixtures.scatter(points, labels, panels[0], names, sample_weight=weight)
     panels[0].set_title("data" if labels is None else "data, true classes")
     reference = labels
     for (name, fit), ax in zip(fits.items(), panels[1:], strict=True):
@@ -105,7 +109,8 @@ def _labels(fit: Any, points: Tensor) -> Tensor:
 
 def png(figure: Figure, dots_per_inch: int) -> bytes:
     """A figure as the content of a PNG file; it is laid out once and for all."""
-    engine = figure.get_layout_engine()
+    dots_per_inch = check_count("dots_per_inch", dots_per_inch, 1, MOST_DOTS)
+    engine = parts.checked("figure", figure, Figure).get_layout_engine()
     if engine is not None:
         engine.execute(figure)
         figure.set_layout_engine("none")  # saving would do it twice more
@@ -147,7 +152,7 @@ def comparison_figures(
     if any(len(fit.history) > 1 for fit in climbs.values()):
         traces(climbs, lines.subplots())
         figures["traces"] = lines
-    if table[list(ERRORS)].notna().any(axis=None):
+    if _errors_in(table).notna().any(axis=None):
         parameter_errors(table, dots.subplots())
         figures["parameter_errors"] = dots
     return figures
@@ -259,12 +264,7 @@ def parameter_errors(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     Raises:
         ValueError: if no row has an error, as without a known truth.
     """
-    if not set(ERRORS) <= set(getattr(table, "columns", ())):
-        raise ValueError(
-            f"table must be a comparison's, with the columns {', '.join(ERRORS)}; got "
-            f"{shown(table)}"
-        )
-    rows = table[list(ERRORS)].dropna(how="all").astype(float)
+    rows = _errors_in(table).dropna(how="all").astype(float)
     if rows.empty:
         raise ValueError("the table has no parameter errors: they need data with a known truth")
     ax = parts.given_or_new(ax)
@@ -288,3 +288,13 @@ def parameter_errors(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
     ax.grid(axis="x", alpha=0.3)
     parts.draw_key(ax, "error of")
     return ax
+
+
+def _errors_in(table: Any) -> pd.DataFrame:
+    """The columns of errors of a comparison's table."""
+    if not is_a(table, "pandas", "DataFrame") or not set(ERRORS) <= set(table.columns):
+        raise ValueError(
+            f"table must be a comparison's, with the columns {', '.join(ERRORS)}; got "
+            f"{shown(table)}"
+        )
+    return table[list(ERRORS)]

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from ..checks import shown
+from ..features import check_names
 from ..mixture import GaussianMixture
 from ..observations import as_points
 from ..posterior import Posterior
@@ -62,7 +63,8 @@ def scatter(
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
     points, names = as_points(x)
-    view = view_of_points(points, feature_names or names, features)
+    names = names if feature_names is None else check_names(feature_names, len(names))
+    view = view_of_points(points, names, features)
     ax = parts.prepared(ax, view)
     classes = None if labels is None else ranks(labels, len(points))
     parts.draw_points(ax, view.points(points), classes, weights_of(sample_weight, len(points)))

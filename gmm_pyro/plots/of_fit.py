@@ -33,6 +33,8 @@ def fit_figures(fit: fits.Pictured, *, name: str = "fit", labels: Any = None) ->
         ValueError: if there are not n labels.
     """
     fit = mixtures.fit_of(fit)
+    if not isinstance(name, str):
+        raise TypeError(f"name must be a word, got {shown(name)}")
     if not hasattr(fit, "observations"):
         raise TypeError(f"fit must be a fit, or a fitted estimator, got {shown(fit)}")
     data, weight = fit.observations, fit.observations.sample_weight

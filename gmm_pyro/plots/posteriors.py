@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from torch import Tensor
 
-from ..checks import check_count, check_list
+from ..checks import check_count, check_list, check_number
 from ..posterior import Posterior
 from ..posterior.alignment import values_of
 from ..posterior.draws import evenly_spaced
@@ -47,6 +47,7 @@ def density_band(
     """
     data = check_posterior(posterior).observations
     column = feature_column(data.feature_names, feature)
+    prob = check_number("prob", prob, high=1.0, positive=True)
     values = data.x[:, column].detach().cpu().double()
     grid = places(values)
     band = posterior.density_band(grid, prob, feature=column)
@@ -132,11 +133,14 @@ def label_traces(
     """
     unaligned = check_posterior(posterior).permutation is None
     aligned = posterior.relabel() if unaligned else posterior
+    chains = [
+        values_of(draws.draws, draws.family, by).detach().cpu().double()
+        for draws in (aligned.raw(), aligned)
+    ]
     left, right = _pair() if axes is None else _two(axes)
     name, ambiguous = _name(posterior, by), aligned.ambiguous
     note = "" if not ambiguous else f" ({ambiguous:.0%} ambiguous)"
-    for ax, draws, title in ((left, aligned.raw(), "as sampled"), (right, aligned, "aligned")):
-        values = values_of(draws.draws, draws.family, by).detach().cpu().double()
+    for ax, values, title in zip((left, right), chains, ("as sampled", "aligned"), strict=True):
         _dots(ax, values)
         ax.set(title=title, xlabel="draw", ylabel=name)
         parts.as_written(ax.yaxis.label)

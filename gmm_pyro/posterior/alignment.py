@@ -15,6 +15,7 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..checks import shown
 from ..covariance import CovarianceFamily, Parameters
 from ..kernels import Theta, kernel_for, theta_of
 from ..numbering import has_components
@@ -235,10 +236,9 @@ def ordered(draws: Mapping[str, Tensor], family: CovarianceFamily, by: Key) -> O
     """
     shape = draws["weights"].shape
     key = by(draws) if callable(by) else values_of(draws, family, by)
-    if tuple(key.shape) != tuple(shape):
-        raise ValueError(
-            f"by must give one number a component, of shape {tuple(shape)}, got {tuple(key.shape)}"
-        )
+    if not isinstance(key, Tensor) or key.shape != shape:
+        got = tuple(key.shape) if isinstance(key, Tensor) else shown(key)
+        raise ValueError(f"by must give one number a component, of shape {tuple(shape)}, got {got}")
     return key.flatten(0, 1).sort(dim=1, stable=True).indices.cpu()
 
 
@@ -255,23 +255,25 @@ def values_of(
     Raises:
         ValueError: if components have no such site of their own, or there is no such entry.
     """
-    name, index = (by or "means", None) if not isinstance(by, tuple) else by
+    pair = by if isinstance(by, tuple) and len(by) == 2 else ("means" if by is None else by, None)
+    name, index = pair
     sites = [site for site in draws if has_components(site, family)]
-    if name not in sites:
+    if not isinstance(name, str) or name not in sites:
         raise ValueError(
             "by must be one of the sites that each component has its own value of, "
-            f"{', '.join(sites)}; got {name!r}"
+            f"{', '.join(sites)}; got {shown(name)}"
         )
     values = draws[name]
     shape = tuple(values.shape[3:])
     given = index if isinstance(index, tuple) else (index,)
     place = (0,) * len(shape) if index is None else given
     if not _is_inside(place, shape):
-        raise ValueError(f"by must give a place in {name!r} of shape {shape}, got {index!r}")
+        raise ValueError(f"by must give a place in {name!r} of shape {shape}, got {shown(index)}")
     return values[(..., *place)]
 
 
 def _is_inside(place: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
     return len(place) == len(shape) and all(
-        isinstance(i, int) and -size <= i < size for i, size in zip(place, shape, strict=True)
+        isinstance(i, int | np.integer) and -size <= i < size
+        for i, size in zip(place, shape, strict=True)
     )

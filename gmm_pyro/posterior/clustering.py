@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..arrays import array_of, whole_numbers
-from ..checks import check_choice, check_count
+from ..arrays import rows_of
+from ..checks import check_choice, check_count, shown
 from ..kernels import Theta
 from ..reduction import labels, responsibilities
 from .draws import evenly_spaced, over_draws
@@ -72,24 +72,15 @@ def chosen_rows(posterior: Posterior, rows: Any) -> Int[Tensor, "m"]:
         ValueError: if there are more than 5000, or no such rows.
     """
     n = posterior.observations.n
-    given = torch.arange(n) if rows is None else _integers(rows, n)
-    if given.min() < 0 or given.max() >= n or len(given.unique()) != len(given):
-        raise ValueError(f"rows must be different numbers from 0 to {n - 1}")
+    given = torch.arange(n) if rows is None else torch.from_numpy(rows_of(rows, n))
+    if len(given.unique()) != len(given):
+        raise ValueError(f"rows must be different numbers from 0 to {n - 1}, got {shown(rows)}")
     if len(given) > MOST_POINTS:
         raise ValueError(
             f"co-clustering of {len(given)} points is a matrix of {len(given) ** 2} numbers; "
             f"choose at most {MOST_POINTS} of them by rows"
         )
     return given
-
-
-def _integers(rows: Any, n: int) -> Int[Tensor, "m"]:
-    """Numbers of rows, from numbers or from n booleans."""
-    given = array_of(rows, "rows")
-    if given.dtype == bool and given.shape == (n,):
-        given = given.nonzero()[0]
-    wanted = f"one or more integers, or {n} booleans"
-    return torch.from_numpy(whole_numbers(given, "rows", wanted))
 
 
 def _from_allocations(
