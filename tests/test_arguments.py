@@ -118,7 +118,7 @@ def calls() -> dict[str, tuple[Callable[..., Any], Arguments]]:
             {"x": X, "subsample_size": 5, "sample_weight": np.ones(len(X))},
         ),
         "MixtureModel.__call__ without data": (concrete, {"n": 5}),
-        "Priors": (gp.Priors, {"location": [0.0, 1.0], "spread": [1.0, 1.0]}),
+        "Priors": (gp.Priors, dict.fromkeys(gp.Priors.__dataclass_fields__)),
         "Priors.weakly_informative": (gp.Priors.weakly_informative, at_points),
         "Priors.scaled_to": (gp.Priors().scaled_to, {"observations": X}),
         "Priors of sites": (_sites_under, dict.fromkeys(gp.Priors.__dataclass_fields__)),

@@ -33,6 +33,7 @@ REACH = 3.5  # standard deviations about each mean over which a density is drawn
 REGIONS = (0.99, 0.9, 0.5)  # probabilities that the contours of a density hold
 SHADES = (0.08, 0.25, 0.55)  # how dark their insides are
 RING, MEAN = "in another cluster", "mean, 1 and 2 sd"  # in legends
+MOST_NATS = 600.0  # of a log density whose exponential is a number
 Kind = TypeVar("Kind")
 ALIKE = 3.0  # ratio of two axes' lengths up to which they have the same scale
 
@@ -284,11 +285,14 @@ def draw_regions(ax: Axes, mixture: GaussianMixture) -> None:
     across, up = _grid(mixture, 0), _grid(mixture, 1)
     points = torch.cartesian_prod(across, up)
     log_height = mixture.log_prob(points).reshape(GRID, GRID).T
-    height = (log_height - log_height.max()).exp().numpy()  # whatever the unit, at most 1
+    peak = float(log_height.max())
+    if abs(peak) > MOST_NATS:  # relative to the peak, where densities are out of range
+        log_height = log_height - peak
+    height = log_height.exp().numpy()
     levels = _levels(height)
     shades = [(*to_rgb(COLOURS[0]), alpha) for alpha in SHADES[: len(levels)]]
     edges = list(levels.values())
-    ax.contourf(across.numpy(), up.numpy(), height, [*edges, 1.01], colors=shades)
+    ax.contourf(across.numpy(), up.numpy(), height, [*edges, 1.01 * height.max()], colors=shades)
     ax.contour(across.numpy(), up.numpy(), height, edges, colors=DARK, linewidths=0.6)
     inside = zip(reversed(levels), reversed(shades), strict=True)
     keys = [Patch(fc=shade, ec=DARK, lw=0.6, label=f"{region:.0%}") for region, shade in inside]
