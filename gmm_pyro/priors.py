@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any
 
@@ -275,6 +275,7 @@ def over(name: str, prior: Any, shape: tuple[int, ...]) -> TorchDistribution:
             f"the prior of {name} must broadcast to shape {shape}, got a distribution with batch "
             f"shape {tuple(prior.batch_shape)} and event shape {tuple(prior.event_shape)}"
         )
+    _check_parameters(name, prior)
     _check_support(name, prior, shape)
     return prior.expand(torch.Size(batch)).to_event(len(batch))
 
@@ -283,6 +284,31 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     """Whether tensors of one shape expand to another."""
     pairs = zip(reversed(shape), reversed(target), strict=False)
     return len(shape) <= len(target) and all(a in (1, b) for a, b in pairs)
+
+
+def _check_parameters(name: str, prior: Any) -> None:
+    """Refuse a prior that is no distribution, as one made without validation may be."""
+    for part in _distributions(prior):
+        for parameter, constraint in part.arg_constraints.items():
+            value = vars(part).get(parameter)  # others follow from these
+            if not isinstance(value, Tensor):
+                continue
+            free = constraints.is_dependent(constraint) or bool(constraint.check(value).all())
+            if not (free and bool(value.isfinite().all())):
+                raise ValueError(
+                    f"the prior of {name} is no distribution: the {parameter} of {part} is "
+                    f"{shown(value.tolist())}"
+                )
+
+
+def _distributions(value: Any) -> Iterator[Distribution]:
+    """A distribution and those that it is made of."""
+    if isinstance(value, Distribution):
+        yield value
+    if isinstance(value, PARTED):
+        for name, part in vars(value).items():
+            if name not in FORGOTTEN:
+                yield from _distributions(part)
 
 
 def _check_support(name: str, prior: Any, shape: tuple[int, ...]) -> None:

@@ -16,7 +16,7 @@ import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
 from gmm_pyro.inference.map import MAPOptions
 from gmm_pyro.inference.optimise import mode_from
-from gmm_pyro.inference.task import Run, Status, Task
+from gmm_pyro.inference.task import Outcome, Run, Status, Task
 from gmm_pyro.observations import observe
 
 pytestmark = pytest.mark.usefixtures("one_thread", "pyro_of_its_own")
@@ -152,3 +152,27 @@ def test_a_prior_that_names_none_leaves_the_numbering_of_the_start() -> None:
     em = gp.fit(MixtureModel(2), x, method="em", seed=3)
     found = gp.fit(MixtureModel(2), x, method="map", seed=3)
     torch.testing.assert_close(found.mixture.means, em.mixture.means, rtol=0, atol=0.5)
+
+
+class Odd(dist.Normal):  # type: ignore[misc]
+    """A distribution whose density is no number anywhere."""
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        return torch.full_like(super().log_prob(value), torch.nan)
+
+
+@pytest.mark.parametrize("method", SHORT)
+def test_a_density_that_is_no_number_is_named(method: str) -> None:
+    model = MixtureModel(2, priors=Priors(means=Odd(0.0, 1.0)))
+    with pytest.raises(ValueError, match="no number where the fit begins: log prior of means nan"):
+        gp.fit(model, two_clusters(), method=method, **SHORT[method])
+
+
+@pytest.mark.parametrize("objective", [torch.nan, torch.inf, -torch.inf])
+def test_no_objective_but_a_number_is_converged(objective: float) -> None:
+    """Whatever a method says: the fit takes the status from its outcome."""
+    state: Any = {"parameters": None, "history": [objective], "steps": 1}
+    for status in Status:
+        ended = Outcome(objective=objective, status=status, **state).status
+        assert ended not in (Status.CONVERGED, Status.UNMIXED)
+        assert Outcome(objective=-1e3, status=status, **state).status is status

@@ -310,6 +310,37 @@ def test_wrong_supports_are_refused(name: str, prior: Any, wanted: str) -> None:
         site(name, prior)
 
 
+UNCHECKED: dict[str, Any] = {"validate_args": False}
+
+
+@pytest.mark.parametrize(
+    ("name", "prior", "message"),
+    [
+        ("means", dist.Normal(0.0, -1.0, **UNCHECKED), "scale .* is -1.0"),
+        ("means", dist.Normal(math.nan, 1.0, **UNCHECKED), "loc .* is nan"),
+        ("means", dist.Normal(math.inf, 1.0, **UNCHECKED), "loc .* is inf"),
+        ("means", dist.Normal(torch.tensor([0.0, 1.0]), 0.0, **UNCHECKED), "scale .*0.0, 0.0"),
+        ("means", dist.Uniform(-math.inf, 1.0, **UNCHECKED), "low .* is -inf"),
+        ("scales", dist.Gamma(-1.0, 1.0, **UNCHECKED), "concentration .* is -1.0"),
+        (
+            "scales",  # of a part of it
+            dist.TransformedDistribution(
+                dist.Normal(0.0, -1.0, **UNCHECKED), [transforms.ExpTransform()]
+            ),
+            "scale .* is -1.0",
+        ),
+        (
+            "weights",
+            dist.Dirichlet(torch.tensor([-1.0, 2.0, 2.0]), **UNCHECKED),
+            r"concentration .* is \[-1.0, 2.0, 2.0\]",
+        ),
+    ],
+)
+def test_what_is_no_distribution_is_refused(name: str, prior: Any, message: str) -> None:
+    with pytest.raises(ValueError, match=f"prior of {name} is no distribution: the {message}"):
+        site(name, prior)
+
+
 @pytest.mark.parametrize("prior", [torch.distributions.Normal(0.0, 1.0), 2.0, "normal"])
 def test_what_is_no_pyro_distribution_is_refused(prior: Any) -> None:
     with pytest.raises(ValueError, match="prior of means must be a Pyro distribution, got"):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tenso
     Where EM has ended on a component that the prior thinks far too thin, it is made as wide as is
     best: a climb from beyond a cliff leaps too far. Components are numbered as the prior holds
     likeliest; a start that is given numbers them itself.
+
+    Raises:
+        ValueError: if the density is not finite there.
     """
     run = best_run(task, bar, EM_TOLERANCE, EM_STEPS)
     values = density.values(_widened(density, run.state.theta.parameters))
@@ -43,8 +46,21 @@ def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tenso
         values = permuted_values(density.model.family, values, best_numbering(density, values))
     vectors = density.unconstrain(values).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     with torch.no_grad():
-        best = density(vectors).nan_to_num(nan=-math.inf).argmax()
+        height, best = density(vectors).nan_to_num(nan=-math.inf).max(0)
+        if not height.isfinite():
+            _refuse_start(density, vectors[best][None])
     return Run(vectors[best][None], run.history, run.status)
+
+
+def _refuse_start(density: LogDensity, vector: Float[Tensor, "1 m"]) -> NoReturn:
+    """Say which part of the density it is that a fit cannot begin with."""
+    values = density.constrain(vector)
+    found = {f"prior of {site.name}": float(site.log_prior(values)) for site in density.sites}
+    found["likelihood"] = float(density.log_likelihood(values))
+    wrong = ", ".join(
+        f"log {part} {value}" for part, value in found.items() if not math.isfinite(value)
+    )
+    raise ValueError(f"the log density is no number where the fit begins: {wrong}")
 
 
 def _widened(density: LogDensity, p: Parameters) -> Parameters:

@@ -156,6 +156,12 @@ class Outcome:
     own_labels: Int[Tensor, "n"] | None = None
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        """Whatever the method says of its end, an objective that is no number is none to reach."""
+        good = self.status in (Status.CONVERGED, Status.UNMIXED)
+        if good and not math.isfinite(self.objective):
+            object.__setattr__(self, "status", Status.DIVERGED)
+
 
 @dataclass(frozen=True, eq=False)
 class Run(Generic[State]):
