@@ -23,9 +23,11 @@ from gmm_pyro.calibration import exact_posterior, geweke, simulation_based_calib
 from gmm_pyro.estimator import PyroGaussianMixture
 from gmm_pyro.observations import observe
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 K, D = 2, 2
-X = np.random.default_rng(0).normal(size=(30, D)) * [1.0, 3.0] + [[18.0, -2.0]]
-PAIR = np.random.default_rng(1).normal([[18.0], [22.0]], 0.5, size=(2, 40)).flatten()
+X = np.random.default_rng(0).normal(size=(12, D)) * [1.0, 3.0] + [[18.0, -2.0]]
+PAIR = np.random.default_rng(1).normal([[18.0], [22.0]], 0.5, size=(2, 15)).flatten()
 
 
 def real(*numbers: Any) -> Tensor:
@@ -113,7 +115,16 @@ class TestGradients:
         def density(*parameters: Tensor) -> Tensor:
             return MixtureModel(K, family, make(*parameters)).log_density(observations)(vector)
 
-        assert torch.autograd.gradcheck(density, [p.clone().requires_grad_() for p in start])
+        parameters = [p.clone().requires_grad_() for p in start]
+        gradients = torch.autograd.grad(density(*parameters).sum(), parameters)
+        for i, gradient in enumerate(gradients):
+            step = 1e-5 * torch.arange(1.0, 1 + start[i].numel()).view_as(start[i])
+            ends = [
+                density(*start[:i], start[i] + sign * step, *start[i + 1 :]) for sign in (1, -1)
+            ]
+            expected = float(ends[0] - ends[1]) / 2
+            assert float((gradient * step).sum()) == pytest.approx(expected, rel=1e-5, abs=1e-10)
+            assert expected != 0
 
     def test_of_the_program_are_those_of_the_log_density(
         self, family: str, name: str, pyro_of_its_own
@@ -238,7 +249,7 @@ QUICK: dict[str, dict[str, Any]] = {
     "map": {},
     "laplace": {"n_draws": 20},
     "svi": {"n_draws": 20},
-    "nuts": {"n_draws": 10, "n_warmup": 10, "n_chains": 2},
+    "nuts": {"n_draws": 5, "n_warmup": 5, "n_chains": 2},
     "gibbs": {"n_draws": 20, "n_warmup": 10, "n_chains": 2},
     "map:enumerated": {"max_steps": 20},
     "svi:enumerated": {"max_steps": 20, "n_draws": 10},
@@ -295,7 +306,7 @@ class TestFits:
         model = MixtureModel(K, priors=Priors(means=dist.Normal(loc, 3.0)))
         said = pytest.warns(gp.FitWarning, match="priors of means require gradients")
         with said as caught:
-            gp.compare(model, PAIR, ["em", "map"])
+            gp.compare(model, PAIR, ["kmeans", "map"])
         assert len(caught) == 1
         with said as caught:
             PyroGaussianMixture(K, method="map", priors=model.priors).fit(PAIR[:, None])
