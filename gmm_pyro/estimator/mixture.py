@@ -238,7 +238,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=5)
             return
         if not result.converged:
-            message = f"{self.method} {result.status.message} (after {result.steps} steps)"
+            message = f"{self.method} {result.message} (after {result.steps} steps)"
             warnings.warn(message, ConvergenceWarning, stacklevel=5)
         problems = result.diagnostics["problems"]
         if problems:

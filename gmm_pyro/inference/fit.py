@@ -81,6 +81,7 @@ class Fit:
             gradient), the log posterior density up to a constant (map), the ELBO (svi), minus the
             sum of squares (kmeans).
         status: how the fit ended.
+        message: the same in words, and what to do about it.
         steps: number of steps.
         seconds: wall-clock time.
         seed: seed of every random choice.
@@ -98,6 +99,7 @@ class Fit:
     history: torch.Tensor
     objective: float
     status: Status
+    message: str
     steps: int
     seconds: float
     seed: int
@@ -250,6 +252,7 @@ def _result(task: Task, outcome: Outcome, surplus: frozenset[int], started: floa
         history=torch.tensor(outcome.history, dtype=torch.float64),
         objective=outcome.objective,
         status=outcome.status,
+        message=outcome.message or outcome.status.message,
         steps=outcome.steps,
         seconds=time.perf_counter() - started,
         seed=task.options.seed,
@@ -289,7 +292,7 @@ def options_of(method: str, row: Method, given: dict[str, Any]) -> Options:
 def _warn(result: Fit) -> None:
     """Say once what went wrong; the status and the diagnostics keep it."""
     if result.status is not Status.CONVERGED:
-        message = f"{result.method} {result.status.message} (after {result.steps} steps)"
+        message = f"{result.method} {result.message} (after {result.steps} steps)"
         warnings.warn(message, FitWarning, stacklevel=3)
     problems = result.diagnostics["problems"]
     if problems:

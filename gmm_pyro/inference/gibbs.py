@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from typing import Any
 
@@ -25,14 +25,14 @@ from tqdm import tqdm
 from ..conjugate import ConjugatePriors
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..kernels import theta_of
+from ..model import LogDensity
 from ..normal_wishart import Hyperparameters
 from ..posterior import Posterior
 from ..reduction import Assign, categorical, reduce, softmax
 from ..start import is_given, starting_parameters
-from .em import best_run
-from .optimise import EM_STEPS
-from .sampling import SamplingOptions, sampled
-from .task import Outcome, Run, Status, Task, progress_bar
+from .sampling import SamplingOptions, drawn, to_next
+from .solutions import distinct_solutions, log_mass, most_unlike, within_reach
+from .task import Outcome, Task, progress_bar
 
 SEEDS = 2**62  # as many seeds of sweeps; a chunk adds the number of its first row
 
@@ -42,8 +42,8 @@ class GibbsOptions(SamplingOptions):
     """Options of Gibbs sampling.
 
     Attributes:
-        n_starts: restarts of EM, the best of which all chains start from; with 1, each chain has
-            a start of its own.
+        n_starts: restarts of EM: each chain starts at a solution of its own, of those that are
+            not far below the best; with 1, each at a restart of its own that is not run on.
         exchange: whether components are exchanged at random.
         keep_allocations: how many draws of each chain keep the component of every point, evenly
             spaced; 0 keeps none.
@@ -58,30 +58,52 @@ class GibbsOptions(SamplingOptions):
         self._count(keep_allocations=0)
         self._flag("exchange")
 
-    def allocates(self, draw: int | None) -> bool:
+    def allocates(self, draw: int) -> bool:
         """Whether the components of all points are kept with this draw."""
-        if draw is None or not self.keep_allocations:
+        if not self.keep_allocations:
             return False
         return draw % math.ceil(self.n_draws / self.keep_allocations) == 0
 
 
 @dataclass(eq=False)
 class Chains:
-    """What a batch of s chains has drawn: one entry a draw that is kept."""
+    """What a batch of s chains has drawn: one entry a draw that is kept.
 
+    Attributes:
+        last: where the chains are, s sets.
+    """
+
+    last: Parameters
     parameters: list[Parameters] = field(default_factory=list)
     log_likelihood: list[Float[Tensor, "s"]] = field(default_factory=list)
     allocations: list[Int[Tensor, "s n"]] = field(default_factory=list)
     kept: list[int] = field(default_factory=list)
     interrupted: bool = False
 
+    @property
+    def n_draws(self) -> int:
+        """Number of draws so far."""
+        return len(self.parameters)
+
     def add(self, p: Parameters, statistics: Statistics, labels: Tensor | None) -> None:
         """Keep a draw, with the log-likelihood and the assignments that a sweep found at it."""
         if labels is not None:
-            self.kept.append(len(self.parameters))
+            self.kept.append(self.n_draws)
             self.allocations.append(labels)
         self.parameters.append(p)
         self.log_likelihood.append(statistics.log_norm)
+
+    def halved(self, options: GibbsOptions) -> Chains:
+        """The same with every second draw only."""
+        held = dict(zip(self.kept, self.allocations, strict=True))
+        kept = [i for i in range((self.n_draws + 1) // 2) if options.allocates(i) and 2 * i in held]
+        return Chains(
+            self.last,
+            self.parameters[::2],
+            self.log_likelihood[::2],
+            [held[2 * i] for i in kept],
+            kept,
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -140,35 +162,82 @@ class Sampler:
 
 
 def fit_gibbs(task: Task) -> Outcome:
-    """Draws from the posterior, aligned, and the mixture at their mean."""
+    """Draws from the posterior, their components numbered alike, and the mixture at their mean."""
     density = task.model.log_density(task.observations)
-    sampler = _sampler(task)
+    sampler, options, generator = _sampler(task), task.options, task.generator(4)
     with progress_bar(task) as bar:
-        start = _start(task, bar)
-        bar.reset(task.options.n_steps)
-        chains = run_chains(
-            sampler,
-            start.state,
-            task.options,
-            task.generator(4),
-            bar,
-            task.observations.n,
-            interrupted=start.status is Status.INTERRUPTED,
+        bar.reset(options.n_steps)
+
+        def walk(chains: Chains, thin: int, to_first: int) -> None:
+            n = task.observations.n
+            lengthen(chains, sampler, options, generator, bar, n, thin=thin, to_first=to_first)
+
+        chains = _warmed_up(task, density, sampler, generator, bar)
+        walk(chains, options.thin, 0)
+        return drawn(density, GibbsSample(density, options, walk, chains, options.thin), options)
+
+
+def _warmed_up(
+    task: Task, density: LogDensity, sampler: Sampler, generator: torch.Generator, bar: tqdm[Any]
+) -> Chains:
+    """Chains that have found their ways, without draws.
+
+    Twice as many as are wanted set out, each from a solution of its own. Those that have come to
+    where there is next to nothing of the posterior are given up, and of the others the most unlike
+    go on.
+    """
+    options, start = task.options, _start(task, density)
+    half = options.n_warmup // 2
+    first = replace(options, n_warmup=options.n_warmup - half, n_draws=half, thin=1)
+    first, sampler = replace(first, keep_allocations=0), replace(sampler, exchange=False)
+    chains = run_chains(sampler, start, first, generator, bar)
+    mass = log_mass(density, chains.parameters, torch.stack(chains.log_likelihood))
+    found = most_unlike(task, chains.last[within_reach(mass)], options.n_chains)
+    dealt = [i % len(found.means) for i in range(options.n_chains)]
+    return Chains(found[dealt], interrupted=chains.interrupted)
+
+
+@dataclass(frozen=True, eq=False)
+class GibbsSample:
+    """The chains of a fit, which may go on: a `sampling.Sample`.
+
+    Attributes:
+        density: the log density that is sampled.
+        options: of the fit.
+        walk: makes the chains longer, given how far apart draws are, and how far the next one is.
+        chains: the draws.
+        thin: sweeps from one of them to the next.
+    """
+
+    density: LogDensity
+    options: GibbsOptions
+    walk: Callable[[Chains, int, int], None]
+    chains: Chains
+    thin: int
+
+    @property
+    def interrupted(self) -> bool:
+        """See `sampling.Sample`."""
+        return self.chains.interrupted
+
+    def posterior(self) -> Posterior:
+        """See `sampling.Sample`."""
+        chains, n_draws = self.chains, len(self.chains.parameters)
+        draws = self.density.values(_joined(chains.parameters))
+        return Posterior(
+            {name: value.unflatten(0, (-1, n_draws)) for name, value in draws.items()},
+            self.density.model.family,
+            self.density.observations,
+            statistics={"log_likelihood": torch.stack(chains.log_likelihood, 1)},
+            allocations=torch.stack(chains.allocations, 1) if chains.allocations else None,
+            kept=torch.tensor(chains.kept) if chains.kept else None,
         )
-    draws = density.values(_joined(chains.parameters))
-    draws = {
-        name: value.unflatten(0, (-1, len(chains.parameters))) for name, value in draws.items()
-    }
-    allocations = torch.stack(chains.allocations, 1) if chains.allocations else None
-    posterior = Posterior(
-        draws,
-        task.model.family,
-        task.observations,
-        statistics={"log_likelihood": torch.stack(chains.log_likelihood, 1)},
-        allocations=allocations,
-        kept=torch.tensor(chains.kept) if chains.kept else None,
-    )
-    return sampled(density, posterior, interrupted=chains.interrupted)
+
+    def doubled(self) -> GibbsSample:
+        """See `sampling.Sample`."""
+        chains, thin = self.chains.halved(self.options), 2 * self.thin
+        self.walk(chains, thin, to_next(self.chains.n_draws, self.thin))
+        return replace(self, chains=chains, thin=thin)
 
 
 def _sampler(task: Task) -> Sampler:
@@ -195,22 +264,20 @@ def _sampler(task: Task) -> Sampler:
     return Sampler(model.family, prior, allocate, task.options.exchange)
 
 
-def _start(task: Task, bar: tqdm[Any]) -> Run[Parameters]:
-    """Where each chain starts: all at the best restart, or each at a restart of its own."""
-    options, k = task.options, task.model.n_components
+def _start(task: Task, density: LogDensity) -> Parameters:
+    """Solutions to set out from; with one restart only, restarts that are not run on."""
+    options, twice = task.options, 2 * task.options.n_chains
     if options.n_starts > 1 or is_given(options.start):
-        best = best_run(task, bar, options.tolerance, min(EM_STEPS, options.max_steps))
-        return Run(best.state.theta.parameters[[0] * options.n_chains], [], best.status)
-    starts = starting_parameters(
+        return distinct_solutions(task, density, twice)
+    return starting_parameters(
         options.start,
         task.observations,
         task.model.family,
-        k,
-        n_starts=options.n_chains,
+        task.model.n_components,
+        n_starts=twice,
         floor=task.floor,
         generator=torch.Generator().manual_seed(options.seed),
     )
-    return Run(starts, [], Status.STEP_LIMIT)
 
 
 def run_chains(
@@ -220,35 +287,56 @@ def run_chains(
     generator: torch.Generator,
     bar: tqdm[Any],
     n_points: int = 0,
-    *,
-    interrupted: bool = False,
 ) -> Chains:
-    """Sweeps of s chains; an interrupt ends them with what there is.
+    """Sweeps of s chains from s sets of parameters, as the options say."""
+    chains = Chains(start)
+    to_first, thin = options.n_warmup, options.thin
+    lengthen(chains, sampler, options, generator, bar, n_points, thin=thin, to_first=to_first)
+    return chains
+
+
+def lengthen(
+    chains: Chains,
+    sampler: Sampler,
+    options: GibbsOptions,
+    generator: torch.Generator,
+    bar: tqdm[Any],
+    n_points: int,
+    *,
+    thin: int,
+    to_first: int,
+) -> None:
+    """Sweep until there are as many draws as wanted; an interrupt ends it with what there is.
 
     Args:
+        chains: where draws are added.
         sampler: what a sweep does.
-        start: where the chains start, s sets.
-        options: how many sweeps, and which of them are kept.
+        options: how many draws there are to be, and which of them keep the points' components.
         generator: source of randomness.
         bar: counts the sweeps.
         n_points: number of points, where their components are to be kept.
-        interrupted: whether there was an interrupt already, so that no sweep is to follow.
+        thin: sweeps from one draw to the next.
+        to_first: sweeps before the first one.
     """
-    chains, parameters = Chains(interrupted=interrupted), start
+
+    def sweep(labels: Int[Tensor, "s n"] | None = None) -> Statistics:
+        chains.last, statistics = sampler.sweep(chains.last, generator, labels)
+        bar.update()
+        return statistics
+
     try:
-        for step in range(0 if interrupted else options.n_steps):
-            draw = options.draw_at(step)
-            labels = _no_labels(start, n_points) if options.allocates(draw) else None
-            following, statistics = sampler.sweep(parameters, generator, labels)
-            if draw is not None:
-                chains.add(parameters, statistics, labels)
-            parameters = following
-            bar.update()
+        while chains.n_draws < options.n_draws and not chains.interrupted:
+            for _ in range(to_first):
+                sweep()
+            keeps = options.allocates(chains.n_draws)
+            labels = _no_labels(chains.last, n_points) if keeps else None
+            here = chains.last
+            chains.add(here, sweep(labels), labels)
+            to_first = thin - 1
     except KeyboardInterrupt:
         chains.interrupted = True
     if not chains.parameters:
-        chains.add(parameters, sampler.allocate(parameters, softmax), None)
-    return chains
+        chains.add(chains.last, sampler.allocate(chains.last, softmax), None)
 
 
 def _joined(draws: list[Parameters]) -> Parameters:

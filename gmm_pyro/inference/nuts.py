@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
@@ -22,13 +22,15 @@ from ..model import LogDensity
 from ..posterior import Posterior
 from .curvature import curvature, inverse
 from .enumerated import ENGINES, Engine
-from .optimise import em_start, mode_from
+from .optimise import away_from_edges, mode_from
 from .pyro_nuts import run_pyro_nuts
-from .sampling import SamplingOptions, log_likelihoods, sampled
+from .sampling import SamplingOptions, drawn, log_likelihoods, to_next
+from .solutions import distinct_solutions, within_reach
 from .task import Outcome, Run, Status, Task, progress_bar
 from .trajectory import NoUTurn, Point, Transition
 
 MODE_TOLERANCE = 1e-6  # nats a point
+MODES = 6  # that are looked for: each takes a climb
 SHRINKAGE, DELAY, FORGETTING = 0.05, 10, 0.75  # γ, t₀ and κ of dual averaging
 
 
@@ -61,40 +63,126 @@ class NUTSOptions(SamplingOptions):
 
 
 def fit_nuts(task: Task) -> Outcome:
-    """Draws from the posterior, aligned, and the mixture at their mean."""
+    """Draws from the posterior, their components numbered alike, and the mixture at their mean."""
     density = task.model.log_density(task.observations)
     with progress_bar(task) as bar:
-        start = em_start(task, density, bar)
-        mode = mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE)
-        by_pyro = task.options.engine == "enumerated" and mode.status is not Status.INTERRUPTED
-        sample = _sample_program if by_pyro else _sample_density
-        draws, statistics, interrupted = sample(task, density, mode, bar)
-    statistics["log_likelihood"] = log_likelihoods(density, draws)
-    posterior = Posterior(draws, density.model.family, density.observations, statistics=statistics)
-    return sampled(density, posterior, interrupted=interrupted)
+        modes = _modes(task, density, bar)
+        sample = _by_pyro if task.options.engine == "enumerated" else _in_a_batch
+        return drawn(density, sample(task, density, modes, bar), task.options)
 
 
-def _sample_program(
-    task: Task, density: LogDensity, mode: Run[Tensor], bar: tqdm[Any]
-) -> tuple[dict[str, Tensor], dict[str, Tensor], bool]:
-    """Draws, statistics, and whether there was an interrupt, by Pyro's sampler."""
+@dataclass(frozen=True, eq=False)
+class Modes:
+    """Where the posterior has its mass, the most massive mode first.
+
+    Attributes:
+        vectors: of the modes.
+        metrics: coordinates around each.
+        interrupted: whether there was an interrupt on the way to them.
+    """
+
+    vectors: list[Float[Tensor, "1 m"]]
+    metrics: list[Metric]
+    interrupted: bool
+
+
+def _modes(task: Task, density: LogDensity, bar: tqdm[Any]) -> Modes:
+    """The modes that different solutions lead to, without those of next to no mass.
+
+    The mass is that of a Gaussian with the curvature at the mode.
+    """
+    solutions = distinct_solutions(task, density, MODES)
+    run = Run(away_from_edges(task, density, solutions)[0], [], Status.STEP_LIMIT)
+    climbs = []
+    for vector in run.state.split(1):
+        run = mode_from(task, density, replace(run, state=vector), bar, tolerance=MODE_TOLERANCE)
+        climbs.append(run)
+    metrics = [Metric.at_mode(density, climb.state, task.options.seed) for climb in climbs]
+    masses = [
+        climb.history[-1] + float(metric.basis.diagonal().log().sum())
+        for climb, metric in zip(climbs, metrics, strict=True)
+    ]
+    kept = within_reach(torch.tensor(masses).nan_to_num(nan=-math.inf))
+    interrupted = run.status is Status.INTERRUPTED
+    return Modes([climbs[i].state for i in kept], [metrics[i] for i in kept], interrupted)
+
+
+def _by_pyro(
+    task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]
+) -> PosteriorSample | NUTSSample:
+    """Draws by Pyro's sampler, which does not go on; an interrupt before it has one draw ready."""
+    if modes.interrupted:
+        return _in_a_batch(task, density, modes, bar)
     bar.reset(task.options.n_steps * task.options.n_chains)
-    starts = Walk.at_mode(task, density, mode.state).vector
+    starts = Walk.begun(task, density, modes).vector
     chains = run_pyro_nuts(task, density, starts, bar)
-    return chains.draws, chains.statistics, chains.interrupted
+    return PosteriorSample(density, chains.draws, chains.statistics, interrupted=chains.interrupted)
 
 
-def _sample_density(
-    task: Task, density: LogDensity, mode: Run[Tensor], bar: tqdm[Any]
-) -> tuple[dict[str, Tensor], dict[str, Tensor], bool]:
-    """Draws, statistics, and whether there was an interrupt, by the batch of chains."""
+@dataclass(frozen=True, eq=False)
+class PosteriorSample:
+    """Draws that are what they are: a `sampling.Sample` that does not go on."""
+
+    density: LogDensity
+    draws: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+    interrupted: bool
+
+    def posterior(self) -> Posterior:
+        """See `sampling.Sample`."""
+        found = {**self.statistics, "log_likelihood": log_likelihoods(self.density, self.draws)}
+        family, observations = self.density.model.family, self.density.observations
+        return Posterior(self.draws, family, observations, statistics=found)
+
+    def doubled(self) -> None:
+        """See `sampling.Sample`."""
+
+
+@dataclass(frozen=True, eq=False)
+class NUTSSample:
+    """The batch of chains, which may go on: a `sampling.Sample`.
+
+    Attributes:
+        density: the log density that is sampled.
+        options: of the fit.
+        chains: the draws.
+        thin: transitions from one of them to the next.
+        bar: counts the transitions.
+    """
+
+    density: LogDensity
+    options: NUTSOptions
+    chains: Chains
+    thin: int
+    bar: tqdm[Any]
+
+    @property
+    def interrupted(self) -> bool:
+        """See `sampling.Sample`."""
+        return self.chains.interrupted
+
+    def posterior(self) -> Posterior:
+        """See `sampling.Sample`."""
+        vectors = torch.stack(self.chains.vectors, 1)
+        draws = self.density.constrain(vectors.flatten(0, 1))
+        draws = {name: value.unflatten(0, vectors.shape[:2]) for name, value in draws.items()}
+        found = {name: torch.stack(values, 1) for name, values in self.chains.statistics.items()}
+        return PosteriorSample(
+            self.density, draws, found, interrupted=self.interrupted
+        ).posterior()
+
+    def doubled(self) -> NUTSSample:
+        """See `sampling.Sample`."""
+        chains, thin = self.chains.halved(), 2 * self.thin
+        lengthen(chains, self.options, self.bar, thin, to_next(self.chains.n_draws, self.thin))
+        return replace(self, chains=chains, thin=thin)
+
+
+def _in_a_batch(task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]) -> NUTSSample:
+    """Draws by the batch of chains."""
     bar.reset(task.options.n_steps)
-    chains = run_chains(task, density, mode, bar)
-    vectors = torch.stack(chains.vectors, 1)
-    draws = density.constrain(vectors.flatten(0, 1))
-    draws = {name: value.unflatten(0, vectors.shape[:2]) for name, value in draws.items()}
-    statistics = {name: torch.stack(values, 1) for name, values in chains.statistics.items()}
-    return draws, statistics, chains.interrupted
+    chains = run_chains(task, density, modes, bar)
+    return NUTSSample(density, task.options, chains, task.options.thin, bar)
 
 
 # ---------------------------------------------------------------------- chains
@@ -102,47 +190,87 @@ def _sample_density(
 
 @dataclass(eq=False)
 class Chains:
-    """What a batch of chains has drawn: one entry a draw that is kept."""
+    """What a batch of chains has drawn: one entry a draw that is kept.
 
+    Attributes:
+        last: where the chains are.
+    """
+
+    last: Walk
     vectors: list[Float[Tensor, "c m"]] = field(default_factory=list)
     statistics: dict[str, list[Float[Tensor, "c"]]] = field(default_factory=dict)
     interrupted: bool = False
 
-    def add(self, vector: Tensor, transition: Transition, step: float) -> None:
-        """Keep a draw, and what it took."""
-        self.vectors.append(vector)
+    @property
+    def n_draws(self) -> int:
+        """Number of draws so far."""
+        return len(self.vectors)
+
+    def advance(self) -> Transition:
+        """A transition of all chains, which is not kept."""
+        self.last, transition = self.last.advanced()
+        return transition
+
+    def add(self, transition: Transition) -> None:
+        """Keep where the chains are, and what it took to get there."""
+        self.vectors.append(self.last.vector)
         found = {
             "energy": transition.energy,
             "acceptance_rate": transition.acceptance,
             "tree_depth": transition.depth,
             "n_steps": transition.steps,
             "diverging": transition.diverging,
-            "step_size": torch.full_like(transition.energy, step),
+            "step_size": torch.full_like(transition.energy, self.last.sampler.step),
         }
         for name, value in found.items():
             self.statistics.setdefault(name, []).append(value)
 
+    def halved(self) -> Chains:
+        """The same with every second draw only."""
+        statistics = {name: values[::2] for name, values in self.statistics.items()}
+        return Chains(self.last, self.vectors[::2], statistics)
 
-def run_chains(task: Task, density: LogDensity, mode: Run[Tensor], bar: tqdm[Any]) -> Chains:
+
+def run_chains(task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]) -> Chains:
     """Transitions of all chains; an interrupt, now or on the way here, ends them."""
-    options, chains = task.options, Chains(interrupted=mode.status is Status.INTERRUPTED)
-    n_warmup, n_kept = (
-        mode.allows(steps) for steps in (options.n_warmup, options.n_steps - options.n_warmup)
-    )
-    walk = start = Walk.at_mode(task, density, mode.state)
+    options = task.options
+    start = Walk.begun(task, density, modes)
+    chains = Chains(start, interrupted=modes.interrupted)
+    n_warmup = 0 if modes.interrupted else options.n_warmup
     try:
-        for walk in warm_up(start, n_warmup, options.target_accept):  # noqa: B007
-            bar.update()
-        for step in range(n_kept):
-            walk, transition = walk.advanced()
-            if step % options.thin == 0:
-                chains.add(walk.vector, transition, walk.sampler.step)
+        for walk in warm_up(start, n_warmup, options.target_accept):
+            chains.last = walk
             bar.update()
     except KeyboardInterrupt:
         chains.interrupted = True
-    if not chains.vectors:
-        chains.add(walk.vector, walk.advanced()[1], walk.sampler.step)
+    lengthen(chains, options, bar, options.thin, 0)
     return chains
+
+
+def lengthen(
+    chains: Chains, options: NUTSOptions, bar: tqdm[Any], thin: int, to_first: int
+) -> None:
+    """Go on until there are as many draws as wanted; an interrupt ends it with what there is.
+
+    Args:
+        chains: where draws are added.
+        options: how many there are to be.
+        bar: counts the transitions.
+        thin: transitions from one draw to the next.
+        to_first: transitions before that of the first one.
+    """
+    try:
+        while chains.n_draws < options.n_draws and not chains.interrupted:
+            for _ in range(to_first):
+                chains.advance()
+                bar.update()
+            chains.add(chains.advance())
+            bar.update()
+            to_first = thin - 1
+    except KeyboardInterrupt:
+        chains.interrupted = True
+    if not chains.vectors:
+        chains.add(chains.advance())
 
 
 def warm_up(walk: Walk, steps: int, target: float) -> Iterator[Walk]:
@@ -163,7 +291,7 @@ def warm_up(walk: Walk, steps: int, target: float) -> Iterator[Walk]:
             seen.append(walk.vector)
             yield walk
         if renew and seen:
-            walk = walk.in_metric(walk.metric.learned(torch.cat(seen)))
+            walk = walk.in_metric(walk.metric.learned(walk.about_homes(torch.stack(seen))))
         walk = walk.with_step(rate.average)
     yield walk
 
@@ -219,23 +347,27 @@ class Walk:
         metric: coordinates of the vector.
         sampler: makes transitions in these coordinates.
         point: where the chains are.
+        home: which of the modes each chain started at.
     """
 
     density: LogDensity
     metric: Metric
     sampler: NoUTurn
     point: Point
+    home: Int[Tensor, "c"]
 
     @classmethod
-    def at_mode(cls, task: Task, density: LogDensity, mode: Float[Tensor, "1 m"]) -> Walk:
-        """Chains that start at draws from the Gaussian at the mode."""
-        metric, generator = Metric.at_mode(density, mode, task.options.seed), task.generator(4)
-        shape, like = (task.options.n_chains, density.dimension), metric.basis
+    def begun(cls, task: Task, density: LogDensity, modes: Modes) -> Walk:
+        """Chains that start at draws from Gaussians at the modes, which they take in turn."""
+        options, generator, metric = task.options, task.generator(4), modes.metrics[0]
+        shape, like = (options.n_chains, density.dimension), metric.basis
         jitter = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-        step = StepSize.started(density.dimension, task.options.target_accept).step
-        depth = task.options.max_tree_depth
-        sampler = NoUTurn(metric.seen_by(density), step, depth, generator)
-        return cls(density, metric, sampler, sampler.at(jitter))
+        home = torch.arange(options.n_chains) % len(modes.metrics)
+        starts = [modes.metrics[i].vector(z) for i, z in zip(home.tolist(), jitter, strict=True)]
+        step = StepSize.started(density.dimension, options.target_accept).step
+        sampler = NoUTurn(metric.seen_by(density), step, options.max_tree_depth, generator)
+        point = sampler.at(metric.position(torch.stack(starts)))
+        return cls(density, metric, sampler, point, home)
 
     @property
     def vector(self) -> Float[Tensor, "c m"]:
@@ -255,7 +387,19 @@ class Walk:
         """The same in other coordinates."""
         sampler = replace(self.sampler, function=metric.seen_by(self.density))
         point = sampler.at(metric.position(self.vector))
-        return Walk(self.density, metric, sampler, point)
+        return replace(self, metric=metric, sampler=sampler, point=point)
+
+    def about_homes(self, vectors: Float[Tensor, "t c m"]) -> Float[Tensor, "s m"]:
+        """Vectors moved so that those of all homes have one mean: that of the first.
+
+        Chains in different modes would else take the way between these for the width of each.
+        """
+        moved = vectors.clone()
+        first = vectors[:, self.home == 0].flatten(0, 1).mean(0)
+        for mode in self.home.unique():
+            there = self.home == mode
+            moved[:, there] += first - vectors[:, there].flatten(0, 1).mean(0)
+        return moved.flatten(0, 1)
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,16 @@ MOST_NUMBERINGS = 5  # climbs that go on from another numbering of where the las
 
 
 def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
-    """The vector of the best EM start, a little away from the edges of the density.
+    """The vector of the best EM start, a little away from the edges of the density."""
+    run = best_run(task, bar, EM_TOLERANCE, EM_STEPS)
+    return Run(away_from_edges(task, density, run.state.theta.parameters)[0], run.history, run.status)
+
+
+@torch.no_grad()
+def away_from_edges(
+    task: Task, density: LogDensity, parameters: Parameters
+) -> tuple[Float[Tensor, "s m"], Float[Tensor, "s"]]:
+    """Vectors near s solutions of EM, a little away from the edges of the density, and its values.
 
     Where EM has ended on a component that the prior thinks far too thin, it is made as wide as is
     best: a climb from beyond a cliff leaps too far. Components are numbered as the prior holds
@@ -39,17 +48,18 @@ def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tenso
     Raises:
         ValueError: if the density is not finite there.
     """
-    run = best_run(task, bar, EM_TOLERANCE, EM_STEPS)
-    values = density.values(_widened(density, run.state.theta.parameters))
-    values["weights"] = 0.99 * values["weights"] + 0.01 / task.model.n_components
+    values = density.values(_widened(density, parameters))
+    values["weights"] = 0.99 * values["weights"] + 0.01 / density.model.n_components
     if not is_given(task.options.start):
         values = permuted_values(density.model.family, values, best_numbering(density, values))
     vectors = density.unconstrain(values).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
-    with torch.no_grad():
-        height, best = density(vectors).nan_to_num(nan=-math.inf).max(0)
-        if not height.isfinite():
-            _refuse_start(density, vectors[best][None])
-    return Run(vectors[best][None], run.history, run.status)
+    heights = density(vectors).nan_to_num(nan=-math.inf).view(-1, len(parameters.means))
+    heights, best = heights.max(0)
+    vectors = vectors.view(-1, *heights.shape, vectors.shape[1])
+    vectors = vectors[best, torch.arange(len(best), device=best.device)]
+    if not heights.isfinite().any():
+        _refuse_start(density, vectors[:1])
+    return vectors, heights
 
 
 def _refuse_start(density: LogDensity, vector: Float[Tensor, "1 m"]) -> NoReturn:
@@ -69,7 +79,7 @@ def _widened(density: LogDensity, p: Parameters) -> Parameters:
     covariance = family.compress(family.dense(p.factor, observations.d))
     floors = [share * observations.scale.square() for share in WIDENINGS]
     factor = torch.cat([p.factor, *(family.fit(covariance, floor) for floor in floors)])
-    copies = [0] * len(factor)
+    copies = list(range(len(p.means))) * (1 + len(floors))
     return Parameters(p.log_weights[copies], p.means[copies], factor)
 
 

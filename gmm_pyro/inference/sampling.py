@@ -1,10 +1,11 @@
-"""What all samplers share: their options, chains of draws, and how a sample becomes an outcome."""
+"""What all samplers share: their options, how long they draw, and how a sample is an outcome."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import torch
 from jaxtyping import Float
@@ -14,11 +15,10 @@ from ..covariance import Parameters
 from ..model import LogDensity
 from ..posterior import Posterior
 from ..threads import one_thread_a_product
+from .mixing import FEWEST_EFFECTIVE, Mixing, judged
 from .task import Options, Outcome, Status
 
 DRAWS_AT_ONCE = 64  # parameter sets in one batch of log densities
-MIXED = 1.05  # R-hat, from which chains are said to disagree
-FEWEST = 8  # draws of a chain, below which there is no R-hat
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +30,10 @@ class SamplingOptions(Options):
         n_draws: draws that each chain keeps.
         n_warmup: steps that each chain takes, and forgets, before them.
         thin: steps from one draw that is kept to the next.
+        max_doublings: how often chains are made twice as long where R-hat or an effective sample
+            size says that the draws are too few, and at their rate that many doublings would be
+            enough. `n_draws` of them stay, at twice the distance. Fewer than 400 draws in all are
+            never enough, and stay as they are.
         max_steps: most steps to the start.
         tolerance: of the start.
     """
@@ -39,60 +43,84 @@ class SamplingOptions(Options):
     n_draws: int = 1000
     n_warmup: int = 300
     thin: int = 1
+    max_doublings: int = 3
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._count(n_chains=1, n_draws=1, n_warmup=0, thin=1)
+        self._count(n_chains=1, n_draws=1, n_warmup=0, thin=1, max_doublings=0)
 
     @property
     def n_steps(self) -> int:
         """Steps of each chain."""
         return self.n_warmup + (self.n_draws - 1) * self.thin + 1
 
-    def draw_at(self, step: int) -> int | None:
-        """The number of the draw that is kept at a step, or None."""
-        number, since = divmod(step - self.n_warmup, self.thin)
-        return number if number >= 0 and since == 0 else None
+
+def to_next(n_draws: int, thin: int) -> int:
+    """Steps before the next draw of chains whose distance is doubled, and every second one gone."""
+    return thin * (1 + n_draws % 2) - 1
 
 
-def sampled(density: LogDensity, posterior: Posterior, *, interrupted: bool) -> Outcome:
-    """The outcome of a sampler: aligned draws, their mean, and whether the chains agree.
+class Sample(Protocol):
+    """What a sampler has drawn so far, and how it goes on."""
+
+    interrupted: bool
+
+    def posterior(self) -> Posterior:
+        """The draws, with the log-likelihood among their statistics."""
+        ...
+
+    def doubled(self) -> Sample:
+        """Chains of twice the length: every second draw, and as many new ones at that distance."""
+        ...
+
+
+def drawn(density: LogDensity, sample: Sample, options: SamplingOptions) -> Outcome:
+    """The outcome of chains that go on until they have mixed, or it is no use.
 
     Args:
-        density: the log density that was sampled.
-        posterior: the sampler's own draws, with the log-likelihood among their statistics.
-        interrupted: whether the sampler was stopped before it had them all.
+        density: the log density that is sampled.
+        sample: the first draws.
+        options: how often the chains may be doubled.
     """
+    posterior = _aligned(density, sample.posterior())
+    mixing, doublings = judged(posterior), 0
+    enough = options.n_chains * options.n_draws >= FEWEST_EFFECTIVE
+    while enough and not (mixing.mixed or sample.interrupted):
+        left = options.max_doublings - doublings
+        if left == 0 or not mixing.may_mix(left):
+            break
+        sample, doublings = sample.doubled(), doublings + 1
+        posterior = _aligned(density, sample.posterior())
+        mixing = judged(posterior)
+    return _outcome(posterior, mixing, doublings, interrupted=sample.interrupted)
+
+
+def _aligned(density: LogDensity, posterior: Posterior) -> Posterior:
+    """The draws with their log densities and one numbering."""
     sites = {name: values.flatten(0, 1) for name, values in posterior.draws.items()}
     log_prior = density.log_prior(sites).view(posterior.n_chains, posterior.n_draws)
     lp = posterior.statistics["log_likelihood"] + log_prior
-    posterior = replace(posterior, statistics={**posterior.statistics, "lp": lp}).relabel()
-    aligned = [posterior.draws[name].flatten(2) for name in ("weights", "means")]
-    r_hat, ess = r_hat_and_ess(torch.cat([lp[..., None], *aligned], 2))
-    status = Status.UNMIXED if r_hat > MIXED else Status.CONVERGED
+    return replace(posterior, statistics={**posterior.statistics, "lp": lp}).relabel()
+
+
+def _outcome(posterior: Posterior, mixing: Mixing, doublings: int, *, interrupted: bool) -> Outcome:
+    lp, found = posterior.statistics["lp"], mixing.convergence
+    status = Status.CONVERGED if mixing.mixed else Status.UNMIXED
     return Outcome(
         parameters=mean_parameters(posterior),
         objective=float(lp.mean()),
         history=lp.mean(0).tolist(),
         status=Status.INTERRUPTED if interrupted else status,
+        message="" if interrupted else mixing.advice,
         steps=posterior.n_draws,
         posterior=posterior,
-        diagnostics={"r_hat": r_hat, "ess": ess},
+        diagnostics={
+            "r_hat": found.r_hat,
+            "ess_bulk": found.ess_bulk,
+            "ess_tail": found.ess_tail,
+            "doublings": doublings,
+        },
     )
-
-
-def r_hat_and_ess(values: Float[Tensor, "chain draw q"]) -> tuple[float, float]:
-    """The largest split R-hat and the smallest effective sample size of some quantities.
-
-    Source: Gelman et al. (2013), §11.4 and 11.5.
-    """
-    from pyro.ops.stats import effective_sample_size, split_gelman_rubin
-
-    varies = (values != values[:1, :1]).flatten(0, 1).any(0)  # not the weight of one component
-    values = values[..., varies]
-    if values.shape[1] < FEWEST or values.shape[2] == 0:
-        return math.nan, math.nan
-    return float(split_gelman_rubin(values).max()), float(effective_sample_size(values).min())
 
 
 def mean_parameters(posterior: Posterior) -> Parameters:

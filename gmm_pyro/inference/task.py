@@ -36,10 +36,7 @@ class Status(Enum):
     CONVERGED = "converged"
     STEP_LIMIT = "stopped at the step limit before it converged; raise max_steps or tolerance"
     DIVERGED = "diverged: the objective is no longer finite; the last finite state is kept"
-    UNMIXED = (
-        "drew chains that disagree: the largest R-hat, of log density, weights and means, is above "
-        "1.05; raise n_warmup"
-    )
+    UNMIXED = "drew chains that disagree or are too short"
     INTERRUPTED = "interrupted; the best state so far is kept"
 
     @property
@@ -144,6 +141,7 @@ class Outcome:
         posterior: draws, for methods that have them.
         own_labels: the component of every point, for a method that has labels other than the most
             probable ones.
+        message: how the fit ended, in more words than those of the status; "" takes these.
         diagnostics: what the method has to say beside: numbers and short words.
     """
 
@@ -154,6 +152,7 @@ class Outcome:
     steps: int
     posterior: Posterior | None = None
     own_labels: Int[Tensor, "n"] | None = None
+    message: str = ""
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

@@ -194,7 +194,7 @@ def _better_than(fit: Fit) -> str:
 
 def _rest(fit: Fit, notes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Warnings that the status and the diagnosis do not say."""
-    known = (f"{fit.method} {fit.status.message}", f"{fit.method} found a degenerate solution")
+    known = (f"{fit.method} {fit.message}", f"{fit.method} found a degenerate solution")
     for note in notes:
         if not note.startswith(known):
             yield f"It warned: {_ended(note)}", "Read the warning; the fit stands as it is."

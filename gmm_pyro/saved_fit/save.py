@@ -160,7 +160,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "format": FORMAT,
         "method": fit.method,
         "status": fit.status.name.lower(),
-        "message": fit.status.message,
+        "message": fit.message,
         "converged": fit.converged,
         "problems": fit.diagnostics["problems"],
         "n_components": mixture.n_components,

@@ -1,0 +1,102 @@
+"""Draws as numbers that people read: standard deviations and correlations, whatever the sites are.
+
+Also the numbers that say whether chains have met, and what they are called.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float
+from torch import Tensor
+
+from ..covariance import CovarianceFamily
+from .convergence import Convergence, convergence_of
+
+if TYPE_CHECKING:
+    from .posterior import Posterior
+
+SITES = ("weights", "means", "scales", "correlations")
+COMES_AND_GOES = 0.01  # share of the draws in which a surplus component has no point
+
+Named = dict[str, Float[np.ndarray, "chain draw *value"]]
+
+
+def readable_sites(family: CovarianceFamily, draws: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+    """Draws of weights, means, scales and correlation matrices, from whatever sites there are."""
+    sites = dict(draws)
+    if "precisions" in sites:
+        sites |= family.sites(family.factor(sites))
+        del sites["precisions"]
+    if "correlations" in sites:
+        matrices = sites["correlations"] @ sites["correlations"].mT
+        matrices.diagonal(dim1=-2, dim2=-1).fill_(1.0)
+        sites["correlations"] = matrices
+    order = [name for name in SITES if name in sites] + [n for n in sites if n not in SITES]
+    return {name: sites[name].cpu().numpy() for name in order}
+
+
+def convergence(posterior: Posterior) -> Convergence:
+    """The worst R-hat and effective sample sizes of the numbers that a posterior is read by.
+
+    These are all weights, means, standard deviations and correlations, and the log-likelihood and
+    the log prior density, where they are known. Where a component comes and goes, the numbers of a
+    component mean little, and chains are judged by what no numbering of the components can change:
+    the weights in falling order, and means and standard deviations of the whole mixture.
+    """
+    named = of_whole(posterior) if has_surplus(posterior) else of_components(posterior)
+    return convergence_of(*flattened(named))
+
+
+def flattened(named: Named) -> tuple[Float[np.ndarray, "chain draw q"], list[str]]:
+    """All entries side by side, and what they are called."""
+    flat = [values.reshape(*values.shape[:2], -1).astype(float) for values in named.values()]
+    names = [label for name, x in named.items() for label in _labels(name, x.shape[2:])]
+    return np.concatenate(flat, 2), names
+
+
+def has_surplus(posterior: Posterior) -> bool:
+    """Whether some component often has less than one point to expect: it comes and goes."""
+    least = posterior.draws["weights"].amin(-1) * posterior.observations.total_weight
+    return posterior.n_components > 1 and float((least < 1).double().mean()) > COMES_AND_GOES
+
+
+def of_components(posterior: Posterior) -> Named:
+    """The numbers of single components, which are aligned, and those of the whole."""
+    sites = readable_sites(posterior.family, posterior.draws)
+    return _statistics(posterior) | {name: sites[name] for name in SITES if name in sites}
+
+
+def of_whole(posterior: Posterior) -> Named:
+    """What no numbering of the components can change."""
+    p, shape = posterior.parameters(), (posterior.n_chains, posterior.n_draws, -1)
+    weights = p.log_weights.exp()[..., None]
+    variances = posterior.family.dense(p.factor, p.means.shape[-1]).diagonal(dim1=-2, dim2=-1)
+    centre = (weights * p.means).sum(1)
+    variance = (weights * (variances + (p.means - centre[:, None]).square())).sum(1)
+    found = {
+        "weights in falling order": weights[..., 0].sort(1, descending=True).values,
+        "mean": centre,
+        "standard deviation": variance.sqrt(),
+    }
+    numbers = {name: value.view(shape).cpu().numpy() for name, value in found.items()}
+    return _statistics(posterior) | numbers
+
+
+def _statistics(posterior: Posterior) -> Named:
+    """Log-likelihood and log prior density of every draw, as far as a sampler has left them."""
+    known = {name: value.cpu().numpy() for name, value in posterior.statistics.items()}
+    found = {name: known[name] for name in ("log_likelihood",) if name in known}
+    if found and "lp" in known:
+        found["log_prior"] = known["lp"] - known["log_likelihood"]
+    return found
+
+
+def _labels(name: str, shape: tuple[int, ...]) -> list[str]:
+    """What the entries of a variable are called."""
+    if not shape:
+        return [name]
+    return [f"{name}[{', '.join(map(str, i))}]" for i in itertools.product(*map(range, shape))]
