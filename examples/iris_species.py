@@ -24,7 +24,7 @@ options = {
 }
 comparison = gp.compare(model, data, list(gp.inference.METHODS), seed=0, options=options)
 table = comparison.table.assign(misplaced=lambda t: (data.n * (1 - t["accuracy"])).round())
-columns = ["status", "log_likelihood", "ari", "misplaced", "r_hat", "ess"]
+columns = ["status", "log_likelihood", "ari", "misplaced", "r_hat", "ess_bulk"]
 print(table[columns].round(3).to_string(na_rep=""))
 
 # %% Where EM's clusters and the species differ: one species is apart, two of them touch

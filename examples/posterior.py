@@ -16,7 +16,7 @@ model = gp.MixtureModel(n_components=3)
 # %% Gibbs sampling visits all labellings; the draws of a fit are put in order
 fit = gp.fit(model, data.x, method="gibbs", n_draws=500, seed=0)
 posterior = fit.posterior
-print(f"R-hat {fit.diagnostics['r_hat']:.3f}, {fit.diagnostics['ess']:.0f} effective draws")
+print(f"R-hat {fit.diagnostics['r_hat']:.3f}, {fit.diagnostics['ess_bulk']:.0f} effective draws")
 print(f"{posterior.ambiguous:.1%} of the draws could be labelled in another way")
 
 # %% The clustering of least expected loss, in variation of information

@@ -29,7 +29,7 @@ print(f"least BIC: {best[1]} components, {best[0]} variances, {criterion[best]:.
 model = gp.MixtureModel(best[1], covariance=best[0])
 fit = gp.fit(model, waiting, method="gibbs", n_draws=500, seed=0)
 posterior = fit.posterior
-print(f"R-hat {fit.diagnostics['r_hat']:.3f}, {fit.diagnostics['ess']:.0f} effective draws")
+print(f"R-hat {fit.diagnostics['r_hat']:.3f}, {fit.diagnostics['ess_bulk']:.0f} effective draws")
 at = np.array([54.0, 67.0, 80.0])
 band = posterior.density_band(at, prob=0.94)
 for minutes, mean, low, high in zip(at, band.mean, band.lower, band.upper, strict=True):

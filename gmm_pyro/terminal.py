@@ -57,11 +57,12 @@ OF_POSTERIORS = (
     Column("posterior_sd_ratio", "sd ratio", ".3f", 2),
     Column("coverage", "coverage", ".0%", 6),
     Column("r_hat", "R-hat", ".3f", 3),
-    Column("ess", "ESS", ".0f", 4),
+    Column("ess_bulk", "ESS", ".0f", 4),
+    Column("ess_tail", "tail ESS", ".0f", 8),
     Column("ess_per_second", "ESS/s", ".0f", 5),
     Column("elpd_loo", "elpd", ".1f", 7),
     Column("elpd_standard_error", "± se", ".1f", 9),
-    Column("k_hat", "k-hat", ".2f", 8),
+    Column("k_hat", "k-hat", ".2f", 10),
 )
 
 

@@ -343,7 +343,7 @@ class TestTables:
 
     def test_independent_draws_are_not_ranked_as_chains(self) -> None:
         found = tables.ranked_posteriors(self.posteriors(), {"laplace"}, None)
-        for column in ("r_hat", "ess", "ess_per_second"):
+        for column in ("r_hat", "ess_bulk", "ess_per_second"):
             assert found[column] == [True, True, False]
         assert found["elpd_loo"] == [True, True, True]
 

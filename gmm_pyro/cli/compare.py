@@ -115,11 +115,10 @@ def _print_table(comparison: Comparison, model: MixtureModel) -> None:
     console.print(f"{data.name}: {size}; {shape}\n", soft_wrap=True)
     console.print(terminal_table(comparison.table, console.width))
     console.print()
-    drawn = comparison.table[comparison.table["ess"].notna()]
+    drawn = comparison.table[comparison.table["ess_bulk"].notna()]
     if len(drawn):
-        reference = comparison.reference
-        against = "" if reference is None else f"; errors in standard deviations of {reference}"
-        console.print(f"posteriors{against}\n", soft_wrap=True)
+        title = "; ".join(filter(None, ["posteriors", comparison.measured_against]))
+        console.print(f"{title}\n", soft_wrap=True)
         console.print(terminal_table(drawn, console.width, OF_POSTERIORS))
         console.print()
 

@@ -193,7 +193,8 @@ def _outcome(facts: Mapping[str, Any]) -> str:
         f"log-likelihood {facts['log_likelihood']:.4f} nats a point",
         f"BIC {facts['bic']:.1f}",
     ]
-    for name, form in (("r_hat", "R-hat {:.3f}"), ("ess", "ESS {:.0f}"), ("k_hat", "k-hat {:.2f}")):
+    figures = {"r_hat": "R-hat {:.3f}", "ess_bulk": "ESS {:.0f}", "k_hat": "k-hat {:.2f}"}
+    for name, form in figures.items():
         if facts["diagnostics"].get(name) is not None:
             scores.append(form.format(facts["diagnostics"][name]))
     if "adjusted_rand" in facts:

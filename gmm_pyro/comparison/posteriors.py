@@ -45,12 +45,21 @@ class Marginals:
 
 
 def reference_of(fits: Mapping[str, Fit]) -> str | None:
-    """The name of the fit that the others' posteriors are held against: an exact sampler's."""
-    for method in EXACT:
-        for name, fit in fits.items():
-            if fit.method == method:
-                return name
-    return None
+    """The name of the fit that the others' posteriors are held against: chains that have mixed."""
+    return next((name for name in _exact(fits) if fits[name].converged), None)
+
+
+def why_no_reference(fits: Mapping[str, Fit]) -> str:
+    """Why nothing is held against an exact sampler though there is one; "" where there is none."""
+    names = " and ".join(_exact(fits))
+    if not names or reference_of(fits) is not None:
+        return ""
+    return f"no errors against {names}, whose chains have not mixed"
+
+
+def _exact(fits: Mapping[str, Fit]) -> list[str]:
+    """Names of the exact samplers' fits, the preferred first."""
+    return [name for method in EXACT for name, fit in fits.items() if fit.method == method]
 
 
 @one_thread_a_product()
@@ -58,16 +67,17 @@ def posterior_scores(
     fit: Fit, reference: Fit | None, truth: GaussianMixture | None
 ) -> dict[str, Any]:
     """The numbers of one row that are about draws; those that cannot be had are left out."""
-    from ..inference_data import elpd_loo, rhat_and_ess
+    from ..inference_data import elpd_loo
 
     posterior = fit.posterior
     if posterior is None:
         return {}
-    convergence = rhat_and_ess(posterior)
+    convergence = posterior.convergence()
     elpd = elpd_loo(replace(fit, posterior=_few_enough(posterior)))
     scores = {
         "r_hat": convergence.r_hat,
-        "ess": convergence.ess_bulk,
+        "ess_bulk": convergence.ess_bulk,
+        "ess_tail": convergence.ess_tail,
         "ess_per_second": convergence.ess_bulk / fit.seconds,
         "elpd_loo": elpd.elpd,
         "elpd_standard_error": elpd.se,

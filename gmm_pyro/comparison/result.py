@@ -13,6 +13,7 @@ from ..inference.fit import Fit
 from ..model import MixtureModel
 from . import agreement
 from .saving import save_comparison
+from .posteriors import why_no_reference
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,7 +59,7 @@ class Comparison:
             components: `posterior_mean_error`, the root mean square of (mean - mean of the
             reference) / (standard deviation of the reference); `posterior_sd_ratio`, the geometric
             mean of standard deviation / that of the reference; `coverage`, the share of the true
-            numbers that lie in their central 90 % intervals; `r_hat`, the largest, `ess`, the
+            numbers that lie in their central 90 % intervals; `r_hat`, the largest, `ess_bulk` and `ess_tail`, the
             smallest effective number of draws (with the log-likelihood among the quantities);
             `elpd_loo` of all points by leave-one-out, in nats, which is not reliable where
             `elpd_worst_k`, the largest Pareto k-hat of a point, is above 0.7; and `k_hat`, the
@@ -67,8 +68,8 @@ class Comparison:
         dataset: the data that were fitted.
         held_out: other data of the same kind, or None.
         notes: what the methods warned of, by name; those without warnings are left out.
-        reference: name of the fit whose posterior the others are held against, an exact sampler's,
-            or None.
+        reference: name of the fit whose posterior the others are held against, an exact sampler's
+            whose chains have mixed, or None.
         interrupted: whether an interrupt (Ctrl-C) ended the comparison early.
         request: what was asked for, or None where it is not known.
     """
@@ -84,6 +85,13 @@ class Comparison:
 
     def __repr__(self) -> str:
         return f"<comparison of {', '.join(self.fits)} on {self.dataset.name}>"
+
+    @property
+    def measured_against(self) -> str:
+        """What errors of posteriors are measured by, or why they are not, in words; "" if none."""
+        if self.reference is not None:
+            return f"errors in standard deviations of {self.reference}"
+        return why_no_reference(self.fits)
 
     def label_agreement(self) -> pd.DataFrame:
         """Adjusted Rand indices of the fits' labels, pair by pair: 1 for the same partition."""

@@ -21,7 +21,15 @@ COLUMNS = (
     *("log_likelihood", "held_out_log_density", "bic", "n_parameters"),
     *("ari", "nmi", "accuracy"),
     *("weight_error", "mean_error", "covariance_error", "kl_to_truth", "kl_standard_error"),
-    *("posterior_mean_error", "posterior_sd_ratio", "coverage", "r_hat", "ess", "ess_per_second"),
+    *(
+        "posterior_mean_error",
+        "posterior_sd_ratio",
+        "coverage",
+        "r_hat",
+        "ess_bulk",
+        "ess_tail",
+        "ess_per_second",
+    ),
     *("elpd_loo", "elpd_standard_error", "elpd_worst_k", "k_hat"),
 )
 WORDS = ("method", "engine", "status")

@@ -17,7 +17,7 @@ from jaxtyping import Float
 
 from ..posterior import Posterior
 from ..posterior.convergence import Convergence, convergence_of, r_hat
-from ..posterior.readable import convergence, flattened, has_surplus, of_whole
+from ..posterior.readable import flattened, has_surplus, of_whole
 from ..words import listed
 
 LARGEST_R_HAT = 1.01
@@ -56,7 +56,7 @@ def is_mixed(found: Convergence) -> bool:
 
 def judged(posterior: Posterior) -> Mixing:
     """Whether the chains of a sampler, their components aligned, have met."""
-    found = convergence(posterior)
+    found = posterior.convergence()
     if is_mixed(found):
         return Mixing(found, mixed=True, advice="")
     density = {"log density": posterior.statistics["lp"].cpu().numpy()}

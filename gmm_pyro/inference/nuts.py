@@ -126,7 +126,7 @@ class PosteriorSample:
     density: LogDensity
     draws: dict[str, Tensor]
     statistics: dict[str, Tensor]
-    interrupted: bool
+    interrupted: bool = False
 
     def posterior(self) -> Posterior:
         """See `sampling.Sample`."""
@@ -134,8 +134,9 @@ class PosteriorSample:
         family, observations = self.density.model.family, self.density.observations
         return Posterior(self.draws, family, observations, statistics=found)
 
-    def doubled(self) -> None:
+    def doubled(self) -> PosteriorSample:
         """See `sampling.Sample`."""
+        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -167,9 +168,7 @@ class NUTSSample:
         draws = self.density.constrain(vectors.flatten(0, 1))
         draws = {name: value.unflatten(0, vectors.shape[:2]) for name, value in draws.items()}
         found = {name: torch.stack(values, 1) for name, values in self.chains.statistics.items()}
-        return PosteriorSample(
-            self.density, draws, found, interrupted=self.interrupted
-        ).posterior()
+        return PosteriorSample(self.density, draws, found).posterior()
 
     def doubled(self) -> NUTSSample:
         """See `sampling.Sample`."""

@@ -63,14 +63,20 @@ def to_next(n_draws: int, thin: int) -> int:
 class Sample(Protocol):
     """What a sampler has drawn so far, and how it goes on."""
 
-    interrupted: bool
+    @property
+    def interrupted(self) -> bool:
+        """Whether there was an interrupt."""
+        ...
 
     def posterior(self) -> Posterior:
         """The draws, with the log-likelihood among their statistics."""
         ...
 
     def doubled(self) -> Sample:
-        """Chains of twice the length: every second draw, and as many new ones at that distance."""
+        """Chains of twice the length: every second draw, and as many new ones at that distance.
+
+        A sampler that cannot go on gives what it has.
+        """
         ...
 
 
@@ -84,15 +90,21 @@ def drawn(density: LogDensity, sample: Sample, options: SamplingOptions) -> Outc
     """
     posterior = _aligned(density, sample.posterior())
     mixing, doublings = judged(posterior), 0
-    enough = options.n_chains * options.n_draws >= FEWEST_EFFECTIVE
-    while enough and not (mixing.mixed or sample.interrupted):
-        left = options.max_doublings - doublings
-        if left == 0 or not mixing.may_mix(left):
+    while _is_worth_more(mixing, options, doublings) and not sample.interrupted:
+        longer = sample.doubled()
+        if longer is sample:
             break
-        sample, doublings = sample.doubled(), doublings + 1
+        sample, doublings = longer, doublings + 1
         posterior = _aligned(density, sample.posterior())
         mixing = judged(posterior)
     return _outcome(posterior, mixing, doublings, interrupted=sample.interrupted)
+
+
+def _is_worth_more(mixing: Mixing, options: SamplingOptions, doublings: int) -> bool:
+    """Whether chains have not mixed, and would with the doublings that are left."""
+    enough = options.n_chains * options.n_draws >= FEWEST_EFFECTIVE
+    left = options.max_doublings - doublings
+    return enough and left > 0 and not mixing.mixed and mixing.may_mix(left)
 
 
 def _aligned(density: LogDensity, posterior: Posterior) -> Posterior:

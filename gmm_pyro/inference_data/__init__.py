@@ -5,17 +5,15 @@
 reads it; `generation.py` is the one place where the two generations of ArviZ differ.
 """
 
-from .diagnostics import Convergence, Elpd, elpd_loo, posterior_summary, psis_k_hat, rhat_and_ess
+from .diagnostics import Elpd, elpd_loo, posterior_summary, psis_k_hat
 from .groups import to_arviz
 from .quantities import pointwise_log_likelihood
 
 __all__ = [
-    "Convergence",
     "Elpd",
     "elpd_loo",
     "pointwise_log_likelihood",
     "posterior_summary",
     "psis_k_hat",
-    "rhat_and_ess",
     "to_arviz",
 ]

@@ -1,4 +1,4 @@
-"""ArviZ's numbers about draws: convergence, leave-one-out, and the tail of importance weights."""
+"""Numbers about draws: a summary, leave-one-out, and the tail of importance weights."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import arviz
 import numpy as np
 
 from ..posterior import Posterior
+from ..posterior.convergence import ess_bulk, ess_tail, r_hat
+from ..posterior.readable import flattened, readable_sites
 from . import generation
-from .groups import draws_and_log_likelihood, readable_sites, site_dimensions
-from .quantities import quantities
+from .groups import draws_and_log_likelihood, site_dimensions
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
 
 PARAMETERS = ("weights", "means", "scales")
 ROUNDING = 1e-9  # nats; log ratios that differ less are the same
-
-
-@dataclass(frozen=True)
-class Convergence:
-    """How far the chains of a posterior are from its distribution.
-
-    Attributes:
-        r_hat: the largest rank-normalised R-hat (Vehtari et al. 2021); 1 at best.
-        ess_bulk: the smallest effective number of draws, for the middle of a distribution.
-        ess_tail: the smallest effective number of draws, for its 5 % and 95 % quantiles.
-    """
-
-    r_hat: float
-    ess_bulk: float
-    ess_tail: float
 
 
 @dataclass(frozen=True)
@@ -80,23 +65,6 @@ def psis_k_hat(log_ratios: Any) -> float:
     return generation.pareto_k(ratios)
 
 
-def rhat_and_ess(posterior: Posterior) -> Convergence:
-    """The worst R-hat and effective sample sizes of weights, means, scales and log-likelihood.
-
-    A single chain is cut in two for R-hat. Quantities that never vary have none and are left out.
-    """
-    shape = posterior.n_chains, posterior.n_draws
-    values = _parameters(posterior)
-    values["log_likelihood"] = quantities(posterior).log_likelihood.view(shape).cpu().numpy()
-    data = generation.dataset(values, {}, {})
-    halved = generation.dataset({name: _two_chains(x) for name, x in values.items()}, {}, {})
-    return Convergence(
-        r_hat=_extreme(np.nanmax, arviz.rhat(halved)),
-        ess_bulk=_extreme(np.nanmin, arviz.ess(data, method="bulk")),
-        ess_tail=_extreme(np.nanmin, arviz.ess(data, method="tail")),
-    )
-
-
 def posterior_summary(posterior: Posterior, prob: float = 0.94) -> pd.DataFrame:
     """Mean, standard deviation, interval, R-hat and effective numbers of draws of each parameter.
 
@@ -116,24 +84,19 @@ def posterior_summary(posterior: Posterior, prob: float = 0.94) -> pd.DataFrame:
     coords = {"component": np.arange(posterior.n_components), "feature": list(names)}
     dims = site_dimensions(posterior.family, values)
     data = generation.dataset(values, dims, coords)
-    halved = generation.dataset({k: _two_chains(x) for k, x in values.items()}, dims, coords)
-    tails = [(1 - prob) / 2, (1 + prob) / 2]
-    limits = {name: np.quantile(x, tails, axis=(0, 1)) for name, x in values.items()}
-    with np.errstate(invalid="ignore", divide="ignore"):  # R-hat of a constant is 0 / 0
-        columns = {
-            "mean": {name: x.mean((0, 1)) for name, x in values.items()},
-            "sd": {name: x.std((0, 1), ddof=1) for name, x in values.items()},
-            "lower": {name: limit[0] for name, limit in limits.items()},
-            "upper": {name: limit[1] for name, limit in limits.items()},
-            "r_hat": arviz.rhat(halved),
-            "ess_bulk": arviz.ess(data, method="bulk"),
-            "ess_tail": arviz.ess(data, method="tail"),
-        }
-    flat = {
-        column: np.concatenate([np.ravel(found[name]) for name in values])
-        for column, found in columns.items()
+    flat, _ = flattened(values)
+    lower, upper = np.quantile(flat, [(1 - prob) / 2, (1 + prob) / 2], axis=(0, 1))
+    varies = np.ptp(flat, axis=(0, 1)) > 0
+    columns = {
+        "mean": flat.mean((0, 1)),
+        "sd": flat.std((0, 1), ddof=1),
+        "lower": lower,
+        "upper": upper,
+        "r_hat": np.where(varies, r_hat(flat), np.nan),
+        "ess_bulk": ess_bulk(flat),
+        "ess_tail": ess_tail(flat),
     }
-    return pd.DataFrame(flat, index=[row for name in values for row in _rows(data[name])])
+    return pd.DataFrame(columns, index=[row for name in values for row in _rows(data[name])])
 
 
 def _parameters(posterior: Posterior) -> dict[str, np.ndarray]:
@@ -176,17 +139,3 @@ def elpd_loo(source: Fit | Any) -> Elpd:
     total = elpd @ weight
     variance = weight @ np.square(elpd - total / n) / n
     return Elpd(float(total), math.sqrt(n * variance), float(k.max()))
-
-
-def _two_chains(draws: np.ndarray) -> np.ndarray:
-    """The halves of a single chain as two; several chains as they are."""
-    if len(draws) > 1:
-        return draws
-    half = draws.shape[1] // 2
-    return np.concatenate([draws[:, :half], draws[:, half : 2 * half]])
-
-
-def _extreme(choose: Any, found: Any) -> float:
-    """The largest or smallest number of a dataset, NaN where there is none."""
-    numbers = np.concatenate([found[name].values.ravel() for name in found.data_vars])
-    return float(choose(numbers)) if np.isfinite(numbers).any() else np.nan

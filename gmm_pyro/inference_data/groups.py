@@ -20,6 +20,7 @@ from .. import __version__
 from ..covariance import CovarianceFamily, Parameters
 from ..observations import Observations
 from ..posterior import Posterior
+from ..posterior.readable import readable_sites
 from ..threads import one_thread_a_product
 from . import generation
 from .generation import Values
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
 
 MOST_NUMBERS = 50_000_000  # of predicted data: 400 MB
 PRIOR_DRAWS = 500
-SITES = ("weights", "means", "scales", "correlations")
 STREAMS = {"posterior_predictive": 5, "prior": 6, "prior_predictive": 7}  # of random numbers
 
 
@@ -102,20 +102,6 @@ def posterior_of(fit: Fit) -> Posterior:
     if fit.posterior is None:
         raise ValueError(f"method {fit.method!r} has a point estimate only; no draws to convert")
     return fit.posterior
-
-
-def readable_sites(family: CovarianceFamily, draws: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Draws of weights, means, scales and correlation matrices, from whatever sites there are."""
-    sites = dict(draws)
-    if "precisions" in sites:
-        sites |= family.sites(family.factor(sites))
-        del sites["precisions"]
-    if "correlations" in sites:
-        matrices = sites["correlations"] @ sites["correlations"].mT
-        matrices.diagonal(dim1=-2, dim2=-1).fill_(1.0)
-        sites["correlations"] = matrices
-    order = [name for name in SITES if name in sites] + [n for n in sites if n not in SITES]
-    return {name: sites[name].cpu().numpy() for name in order}
 
 
 # ---------------------------------------------------------------------- groups

@@ -1,7 +1,8 @@
 """Draws from a posterior: components aligned, clusterings of the data, predictions."""
 
 from .clustering import Partition
+from .convergence import Convergence
 from .posterior import Posterior
 from .predictive import Assignments, PredictiveDensity
 
-__all__ = ["Assignments", "Partition", "Posterior", "PredictiveDensity"]
+__all__ = ["Assignments", "Convergence", "Partition", "Posterior", "PredictiveDensity"]

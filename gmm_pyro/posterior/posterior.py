@@ -14,9 +14,10 @@ from ..covariance.family import TINY
 from ..mixture import GaussianMixture
 from ..observations import Observations
 from ..words import counted
-from . import clustering, predictive, relabelling
+from . import clustering, predictive, readable, relabelling
 from .alignment import Key
 from .clustering import Partition
+from .convergence import Convergence
 from .predictive import Assignments, PredictiveDensity
 
 
@@ -93,6 +94,17 @@ class Posterior:
         It means something where the components of the draws are aligned: see `relabel`.
         """
         return predictive.mean_mixture(self)
+
+    def convergence(self) -> Convergence:
+        """The worst R-hat and effective sample sizes of the numbers that draws are read by.
+
+        These are all weights, means, standard deviations and correlations, and the log-likelihood
+        and the log prior density where a sampler has left them; what never varies is left out.
+        Where a component comes and goes, chains are judged by what no numbering of the components
+        can change: the weights in falling order, and means and standard deviations of the whole.
+        The definitions are ArviZ's (Vehtari et al. 2021).
+        """
+        return readable.convergence(self)
 
     # ------------------------------------------------------------------ labels
 

@@ -40,13 +40,7 @@ def readable_sites(family: CovarianceFamily, draws: Mapping[str, Tensor]) -> dic
 
 
 def convergence(posterior: Posterior) -> Convergence:
-    """The worst R-hat and effective sample sizes of the numbers that a posterior is read by.
-
-    These are all weights, means, standard deviations and correlations, and the log-likelihood and
-    the log prior density, where they are known. Where a component comes and goes, the numbers of a
-    component mean little, and chains are judged by what no numbering of the components can change:
-    the weights in falling order, and means and standard deviations of the whole mixture.
-    """
+    """The worst R-hat and effective sample sizes; see `Posterior.convergence`."""
     named = of_whole(posterior) if has_surplus(posterior) else of_components(posterior)
     return convergence_of(*flattened(named))
 

@@ -9,15 +9,12 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from ..inference.fit import METHODS, Fit
-from ..inference.sampling import MIXED
 from ..inference.task import Status
 from .tables import UNTRUSTED
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
 
-AGREED = 1.01  # R-hat, below which chains agree (Vehtari et al. 2021)
-ENOUGH = 400  # effective draws that make R-hat and intervals reliable (the same)
 AMBIGUOUS = 0.05  # share of draws without a clear labelling, from which labels mean little
 
 DIVERGED = {
@@ -121,13 +118,8 @@ def _status(fit: Fit) -> Iterator[tuple[str, str]]:
             DIVERGED.get(fit.method, default),
         )
     elif fit.status is Status.UNMIXED:
-        yield (
-            "Its chains disagree: the largest R-hat, of log density, weights and means, is above "
-            f"{MIXED}. It is {fit.diagnostics['r_hat']:.3f}.",
-            f"Raise n_warmup (it was {getattr(options, 'n_warmup', 'less')}) and n_draws. Chains "
-            "that stay apart may have found different modes: try fewer components, or stronger "
-            "priors.",
-        )
+        fact, _, remedy = fit.message.partition("; ")
+        yield _ended(f"It {fact}"), _ended(remedy[:1].upper() + remedy[1:])
     elif fit.status is Status.INTERRUPTED:
         yield "It was interrupted; the best state so far is shown.", "Run it again to its end."
 
@@ -159,29 +151,12 @@ def _draws(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
             "Look at those points; compare by K-fold or held-out points instead, or take a model "
             "that fits them.",
         )
-    if not posterior.independent:
-        yield from _chains(fit, row)
     if posterior.ambiguous is not None and posterior.ambiguous > AMBIGUOUS:
         yield (
             f"In {posterior.ambiguous:.0%} of its draws two components could as well be exchanged, "
             "so numbers of single components mean little.",
             "Ask what needs no labels: co_clustering, partition, predictive_density. Fewer "
             "components may be enough.",
-        )
-
-
-def _chains(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
-    drawn = f"(it was {getattr(fit.options, 'n_draws', 'less')})"
-    if pd.notna(row["r_hat"]) and row["r_hat"] > AGREED and fit.status is not Status.UNMIXED:
-        yield (
-            f"Its largest R-hat is {row['r_hat']:.3f}, above {AGREED}: chains have not quite met.",
-            f"Raise n_draws {drawn}, or n_warmup.",
-        )
-    if pd.notna(row["ess"]) and row["ess"] < ENOUGH:
-        yield (
-            f"Its smallest effective number of draws is {row['ess']:.0f}, below {ENOUGH}: means "
-            "and intervals are rough.",
-            f"Raise n_draws {drawn}; fourfold draws halve the error.",
         )
 
 

@@ -170,6 +170,8 @@ def _findings(comparison: Comparison) -> Iterator[str]:
         doubt = "" if sound_one else ", which is in doubt itself: see the warnings"
         words = f"{comparison.reference}, an exact sampler{doubt}"
         yield f"Posteriors are held against that of {words}."
+    elif comparison.measured_against:
+        yield f"Posteriors are held against none: {comparison.measured_against}."
 
 
 def _enumerated(names: tuple[str, ...], most: int = 20) -> str:
@@ -186,7 +188,7 @@ def _fits(comparison: Comparison) -> tables.Table:
 
 
 def _posteriors(comparison: Comparison) -> tables.Table | None:
-    drawn = comparison.table[comparison.table["ess"].notna()]
+    drawn = comparison.table[comparison.table["ess_bulk"].notna()]
     if drawn.empty:
         return None
     posteriors = {name: fit.posterior for name, fit in comparison.fits.items()}

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from ..inference.sampling import MIXED
-
 if TYPE_CHECKING:
     import pandas as pd
 
 DASH = "–"  # where there is no number
 UNSOUND = ("degenerate", "diverged", "interrupted")  # in a status: such a fit is never the best
 UNTRUSTED = 0.7  # Pareto k-hat, above which an approximation is not to be trusted
-OF_CHAINS = ("r_hat", "ess", "ess_per_second")  # columns in which independent draws are good anyway
+# columns in which independent draws are good anyway
+OF_CHAINS = ("r_hat", "ess_bulk", "ess_tail", "ess_per_second")
 AGAINST_REFERENCE = ("posterior_mean_error", "posterior_sd_ratio")
 
 
@@ -144,9 +143,13 @@ OF_POSTERIORS = (
         ".3f", down_to_one,
     ),
     Column(
-        "ess", "ESS",
+        "ess_bulk", "ESS",
         "Smallest effective number of draws of a parameter. Higher is better; 400 is enough for "
         "means and intervals.", ".0f", highest,
+    ),
+    Column(
+        "ess_tail", "ESS of tails",
+        "The same for the 5 % and 95 % quantiles. Higher is better; 400 is enough.", ".0f", highest,
     ),
     Column(
         "ess_per_second", "ESS a second",
@@ -272,11 +275,8 @@ def sound_fits(table: pd.DataFrame) -> list[bool]:
 
 def sound_posteriors(table: pd.DataFrame) -> list[bool]:
     """Which posteriors can be the best: also no unmixed chains, nor approximations far off."""
-    rows = zip(sound_fits(table), table["status"], table["r_hat"], table["k_hat"], strict=True)
-    return [
-        fit and "unmixed" not in status and not r_hat > MIXED and not k > UNTRUSTED
-        for fit, status, r_hat, k in rows
-    ]
+    rows = zip(sound_fits(table), table["status"], table["k_hat"], strict=True)
+    return [fit and "unmixed" not in status and not k > UNTRUSTED for fit, status, k in rows]
 
 
 def is_sound_reference(table: pd.DataFrame, name: str | None) -> bool:
