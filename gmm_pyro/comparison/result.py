@@ -59,8 +59,8 @@ class Comparison:
             components: `posterior_mean_error`, the root mean square of (mean - mean of the
             reference) / (standard deviation of the reference); `posterior_sd_ratio`, the geometric
             mean of standard deviation / that of the reference; `coverage`, the share of the true
-            numbers that lie in their central 90 % intervals; `r_hat`, the largest, `ess_bulk` and `ess_tail`, the
-            smallest effective number of draws (with the log-likelihood among the quantities);
+            numbers that lie in their central 90 % intervals; `r_hat`, `ess_bulk` and `ess_tail`,
+            the worst ones of `Posterior.convergence`;
             `elpd_loo` of all points by leave-one-out, in nats, which is not reliable where
             `elpd_worst_k`, the largest Pareto k-hat of a point, is above 0.7; and `k_hat`, the
             Pareto k-hat of approximations, which are not to be trusted above 0.7.

@@ -144,21 +144,34 @@ class Sampler:
         return (self._exchanged(drawn, generator) if self.exchange else drawn), statistics
 
     def _exchanged(self, p: Parameters, generator: torch.Generator) -> Parameters:
-        """A random permutation of the components, by the rule of Metropolis & Hastings.
+        """The components exchanged at random, by the rule of Metropolis & Hastings.
 
-        Only the concentrations can tell components apart; where they do not, all are accepted.
+        Only the concentrations can tell components apart; where they do not, all permutations are
+        accepted. Else pairs are exchanged, k times, since few permutations of many would be.
         """
         s, k = p.log_weights.shape
-        order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
-        if not self.is_exchangeable:
-            alpha = self.prior.concentration
-            gain = ((alpha - 1) * (p.log_weights.gather(1, order) - p.log_weights)).sum(1)
-            uniform = torch.rand(s, generator=generator, dtype=gain.dtype, device=gain.device)
-            stay = torch.arange(k, device=order.device)
-            order = torch.where((uniform.log() < gain)[:, None], order, stay)
+        if self.is_exchangeable:
+            order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
+        else:
+            order = torch.arange(k, device=generator.device).expand(s, k)
+            for _ in range(k):
+                order = self._pair_exchanged(p.log_weights, order, generator)
         chain = torch.arange(s, device=order.device)[:, None]
         factor = p.factor if self.family.tied else p.factor[chain, order]
         return Parameters(p.log_weights[chain, order], p.means[chain, order], factor)
+
+    def _pair_exchanged(
+        self, log_weights: Float[Tensor, "s k"], order: Int[Tensor, "s k"], generator: Any
+    ) -> Int[Tensor, "s k"]:
+        """The order with two components of every chain exchanged, where that is accepted."""
+        s, k = order.shape
+        pair = torch.rand(s, k, generator=generator, device=order.device).argsort(1)[:, :2]
+        other = order.scatter(1, pair, order.gather(1, pair.flip(1)))
+        alpha = self.prior.concentration
+        now, then = (log_weights.gather(1, o) for o in (order, other))
+        gain = ((alpha - 1) * (then - now)).sum(1)
+        uniform = torch.rand(s, generator=generator, dtype=gain.dtype, device=gain.device)
+        return torch.where((uniform.log() < gain)[:, None], other, order)
 
 
 def fit_gibbs(task: Task) -> Outcome:
@@ -188,7 +201,7 @@ def _warmed_up(
     """
     options, start = task.options, _start(task, density)
     half = options.n_warmup // 2
-    first = replace(options, n_warmup=options.n_warmup - half, n_draws=half, thin=1)
+    first = replace(options, n_warmup=options.n_warmup - half, n_draws=max(1, half), thin=1)
     first, sampler = replace(first, keep_allocations=0), replace(sampler, exchange=False)
     chains = run_chains(sampler, start, first, generator, bar)
     mass = log_mass(density, chains.parameters, torch.stack(chains.log_likelihood))

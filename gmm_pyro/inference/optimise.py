@@ -32,7 +32,8 @@ MOST_NUMBERINGS = 5  # climbs that go on from another numbering of where the las
 def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
     """The vector of the best EM start, a little away from the edges of the density."""
     run = best_run(task, bar, EM_TOLERANCE, EM_STEPS)
-    return Run(away_from_edges(task, density, run.state.theta.parameters)[0], run.history, run.status)
+    vector, _ = away_from_edges(task, density, run.state.theta.parameters)
+    return Run(vector, run.history, run.status)
 
 
 @torch.no_grad()

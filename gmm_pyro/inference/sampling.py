@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..covariance import Parameters
 from ..model import LogDensity
+from ..numbering import exchangeable_classes
 from ..posterior import Posterior
 from ..threads import one_thread_a_product
 from .mixing import FEWEST_EFFECTIVE, Mixing, judged
@@ -108,11 +109,15 @@ def _is_worth_more(mixing: Mixing, options: SamplingOptions, doublings: int) -> 
 
 
 def _aligned(density: LogDensity, posterior: Posterior) -> Posterior:
-    """The draws with their log densities and one numbering."""
+    """The draws with their log densities, their components numbered alike.
+
+    Those that the prior tells apart keep the numbers that it knows them by.
+    """
     sites = {name: values.flatten(0, 1) for name, values in posterior.draws.items()}
     log_prior = density.log_prior(sites).view(posterior.n_chains, posterior.n_draws)
     lp = posterior.statistics["log_likelihood"] + log_prior
-    return replace(posterior, statistics={**posterior.statistics, "lp": lp}).relabel()
+    posterior = replace(posterior, statistics={**posterior.statistics, "lp": lp})
+    return posterior.relabel(within=exchangeable_classes(density))
 
 
 def _outcome(posterior: Posterior, mixing: Mixing, doublings: int, *, interrupted: bool) -> Outcome:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
@@ -43,12 +43,14 @@ class Memberships:
         weight: weights of the points, with the sum of those of all points, float32, shape (m,).
         log_likelihood: of every draw in nats, up to a factor, shape (s,).
         rows: which of the data the points are, shape (m,).
+        apart: whether component i must never take place j, shape (k, k).
     """
 
     share: Float[Tensor, "s k m"]
     weight: Float[Tensor, "m"]
     log_likelihood: Float[Tensor, "s"]
     rows: Int[Tensor, "m"]
+    apart: Bool[Tensor, "k k"]
 
     @property
     def best(self) -> int:
@@ -63,7 +65,10 @@ class Memberships:
 
 
 def memberships(
-    family: CovarianceFamily, parameters: Parameters, observations: Observations
+    family: CovarianceFamily,
+    parameters: Parameters,
+    observations: Observations,
+    classes: Int[Tensor, "k"],
 ) -> Memberships:
     """Responsibilities and log-likelihoods of all draws, in one pass over at most 1000 points."""
     s, k = parameters.log_weights.shape
@@ -88,7 +93,7 @@ def memberships(
     with one_thread_a_product():
         log_likelihood = torch.cat(map_in_threads(lambda: evaluate, batches(s))).cpu()
     weight = (weight * (observations.total_weight / weight.sum())).to(share)
-    return Memberships(share, weight, log_likelihood, rows)
+    return Memberships(share, weight, log_likelihood, rows, classes[:, None] != classes)
 
 
 def _shared_term(
@@ -115,15 +120,19 @@ def costs(held: Memberships, target: Float[Tensor, "k m"]) -> Float[Tensor, "s k
     return -(held.share.view(s * k, m) @ log_target.T).view(s, k, k)
 
 
-def cheapest(cost: Float[Tensor, "s k k"], stay: Order, tie: float) -> Order:
-    """The order of least cost for every draw.
+def cheapest(held: Memberships, cost: Float[Tensor, "s k k"], stay: Order, tie: float) -> Order:
+    """The order of least cost for every draw, of those that keep apart what is apart.
 
     Args:
+        held: says what is apart.
         cost: what it costs that component i takes place j, shape (s, i, j).
         stay: the order that is kept where it is within a tie of the cheapest.
         tie: how much less an order must cost for each component that it moves.
     """
     by_place = cost.mT.clone()  # (s, j, i)
+    if held.apart.any():  # more than any way to assign the rest could save
+        large = 2 * cost.shape[1] * (1 + by_place.abs().amax((1, 2), keepdim=True))
+        by_place += held.apart * large
     by_place.scatter_add_(2, stay[..., None], by_place.new_full((*stay.shape, 1), -tie))
     order = by_place.argmin(2)
     everyone = torch.arange(order.shape[1])
@@ -152,7 +161,7 @@ def stephens(held: Memberships) -> Order:
     Source: Stephens (2000), algorithm 2.
     """
     tie = TIE * float(held.weight.sum())
-    pivot = cheapest(costs(held, held.share[held.best]), held.unchanged, tie)
+    pivot = cheapest(held, costs(held, held.share[held.best]), held.unchanged, tie)
     order, cost = _iterated(held, held.unchanged)
     if not pivot.equal(held.unchanged):
         other, other_cost = _iterated(held, pivot)
@@ -166,7 +175,7 @@ def _iterated(held: Memberships, order: Order) -> tuple[Order, float]:
     tie = TIE * float(held.weight.sum())
     for _ in range(MOST_ROUNDS):
         cost = costs(held, mean_share(held, order))
-        before, order = order, cheapest(cost, order, tie)
+        before, order = order, cheapest(held, cost, order, tie)
         if order.equal(before):
             break
     places = order[:, None]  # cost[s, order[s, j], j]
@@ -188,7 +197,7 @@ def ecr(held: Memberships, labels: Int[Tensor, "s m"] | None = None) -> Order:
         hard = torch.zeros_like(held.share).scatter_(1, labels[:, None], 1.0)
     s, k, m = hard.shape
     shared = (hard.view(s * k, m) @ (hard[held.best] * held.weight).T).view(s, k, k)
-    return cheapest(-shared, held.unchanged, TIE * float(held.weight.sum()))
+    return cheapest(held, -shared, held.unchanged, TIE * float(held.weight.sum()))
 
 
 def pivotal(
@@ -204,7 +213,7 @@ def pivotal(
     values = _descriptions(family, parameters, unit)
     values = values - values[held.best].mean(0)
     distance = torch.cdist(values, values[held.best].expand_as(values)).square().cpu()
-    return cheapest(distance, held.unchanged, TIE)
+    return cheapest(held, distance, held.unchanged, TIE)
 
 
 def _descriptions(

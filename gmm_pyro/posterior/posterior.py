@@ -108,7 +108,9 @@ class Posterior:
 
     # ------------------------------------------------------------------ labels
 
-    def relabel(self, method: str = "stephens", *, by: Key = None, like: Any = None) -> Posterior:
+    def relabel(
+        self, method: str = "stephens", *, by: Key = None, like: Any = None, within: Any = None
+    ) -> Posterior:
         """The posterior with the components of all draws aligned: one for all label switching.
 
         Draws are compared at no more than 1000 points, the same at every call; sample weights
@@ -130,6 +132,8 @@ class Posterior:
             like: what the components are numbered as, for the other methods: a mixture of k
                 components, or n integer labels from 0 to k - 1, as those of a point estimate. None
                 keeps the numbering of the likeliest draw.
+            within: k class labels: only components of one class are exchanged, as samplers do where
+                a prior tells components apart. None is one class of all.
 
         Returns:
             A posterior of the same draws, with `permutation` and `ambiguous`.
@@ -138,7 +142,7 @@ class Posterior:
             ValueError: if there is no such method, `by` or `like` does not go with it, or has
                 another shape.
         """
-        return relabelling.relabelled(self, method, by, like)
+        return relabelling.relabelled(self, method, by, like, within)
 
     def raw(self) -> Posterior:
         """The sampler's own draws, with its own numbers of the components."""

@@ -11,6 +11,7 @@ import math
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -41,11 +42,14 @@ METHODS = ("stephens", "ecr", "pivot", "ordered")
 AMBIGUOUS = math.log(19)  # nats: the labelling has at most 95 % against one with two exchanged
 
 
-def relabelled(posterior: Posterior, method: str, by: Key, like: Any) -> Posterior:
+def relabelled(posterior: Posterior, method: str, by: Key, like: Any, within: Any) -> Posterior:
     """The posterior with its components aligned; see `Posterior.relabel`."""
-    _check(method, by, like)
-    parameters = posterior.parameters()
-    held = memberships(posterior.family, parameters, posterior.observations)
+    _check(method, by, like, within)
+    classes = _classes(posterior, within)
+    shape = posterior.n_chains, posterior.n_draws, posterior.n_components
+    if len(classes.unique()) == shape[-1]:  # nothing may be exchanged
+        return replace(permuted(posterior, torch.arange(shape[-1]).expand(shape)), ambiguous=0.0)
+    held = memberships(posterior.family, posterior.parameters(), posterior.observations, classes)
     if method == "ordered":
         order = ordered(posterior.draws, posterior.family, by)
     else:
@@ -53,18 +57,30 @@ def relabelled(posterior: Posterior, method: str, by: Key, like: Any) -> Posteri
         order = order[:, order[held.best].argsort()]  # numbered as the pivot is
     if like is not None:
         order = order[:, _matched(posterior, held, order, like)]
-    shape = posterior.n_chains, posterior.n_draws, posterior.n_components
     return replace(
         permuted(posterior, order.reshape(shape)), ambiguous=ambiguous_share(held, order)
     )
 
 
-def _check(method: str, by: Key, like: Any) -> None:
+def _check(method: str, by: Key, like: Any, within: Any) -> None:
     check_choice("method", method, METHODS)
     if method != "ordered" and by is not None:
         raise ValueError(f"by goes with method='ordered' only, got it with {method!r}")
     if method == "ordered" and like is not None:
         raise ValueError("like does not go with method='ordered', which numbers the components")
+    if method == "ordered" and within is not None:
+        raise ValueError("within does not go with method='ordered', which numbers the components")
+
+
+def _classes(posterior: Posterior, within: Any) -> Int[Tensor, "k"]:
+    """The class of every component, by numbers."""
+    k = posterior.n_components
+    if within is None:
+        return torch.zeros(k, dtype=torch.int64)
+    labels = np.asarray(within)
+    if labels.shape != (k,):
+        raise ValueError(f"within must hold {k} class labels, got shape {labels.shape}")
+    return torch.as_tensor(np.unique(labels, return_inverse=True)[1])
 
 
 def _aligned(posterior: Posterior, held: Memberships, method: str) -> Order:
@@ -91,7 +107,7 @@ def _matched(posterior: Posterior, held: Memberships, order: Order, like: Any) -
     target = _target(posterior, held.rows, like).to(share)
     one = replace(held, share=share[None].contiguous())
     cost = costs(one, target)
-    return cheapest(cost, one.unchanged, 0.0)[0]
+    return cheapest(one, cost, one.unchanged, 0.0)[0]
 
 
 def _target(posterior: Posterior, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor, "k m"]:
@@ -180,5 +196,5 @@ def ambiguous_share(held: Memberships, order: Order) -> float:
     own = cost.diagonal(dim1=1, dim2=2)
     exchanged = cost + cost.mT - own[:, :, None] - own[:, None]
     first, second = torch.triu_indices(k, k, 1)
-    margin = exchanged[:, first, second].amin(1)
+    margin = exchanged[:, first, second].masked_fill(held.apart[first, second], torch.inf).amin(1)
     return float((margin <= AMBIGUOUS).double().mean())
