@@ -19,7 +19,7 @@ import gmm_pyro as gp
 from gmm_pyro import FitWarning, MixtureModel, Status
 from gmm_pyro.inference import trajectory
 from gmm_pyro.inference.nuts import Metric, StepSize, Walk, warm_up
-from gmm_pyro.inference.trajectory import NoUTurn, Point, Transition, Tree
+from gmm_pyro.inference.trajectory import LogDensityAndGradient, NoUTurn, Point, Transition, Tree
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right
 STATISTICS = {
@@ -39,10 +39,11 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def with_gradient(density: Callable[[Tensor], Tensor]) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+def with_gradient(density: Callable[[Tensor], Tensor]) -> LogDensityAndGradient:
     """A log density of a batch, with its gradient."""
 
-    def function(position: Tensor) -> tuple[Tensor, Tensor]:
+    def function(position: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
+        del order  # there are no components
         position = position.detach().requires_grad_()
         value = density(position)
         return value.detach(), torch.autograd.grad(value.sum(), position)[0]
@@ -350,8 +351,11 @@ def test_the_mean_of_the_steps_follows_the_published_recursion() -> None:
 class GaussianDensity:
     """A log density of vectors, as the walk asks for it."""
 
-    def __call__(self, vector: Tensor) -> Tensor:
+    def __call__(self, vector: Tensor, order: Tensor) -> Tensor:
         return GAUSSIAN.log_prob(vector)
+
+    def moved(self, vector: Tensor, order: Tensor, generator: torch.Generator) -> Tensor:
+        return order
 
 
 def gaussian_walk(target: float) -> Walk:
@@ -359,7 +363,7 @@ def gaussian_walk(target: float) -> Walk:
     density: Any = GaussianDensity()
     step = StepSize.started(3, target).step
     sampler = NoUTurn(metric.seen_by(density), step, 8, torch.Generator().manual_seed(0))
-    return Walk(density, metric, sampler, sampler.at(normal(20, 3)))
+    return Walk(density, metric, sampler, sampler.at(normal(20, 3)), torch.zeros(20).long())
 
 
 @pytest.mark.parametrize("target", [0.7, 0.9])

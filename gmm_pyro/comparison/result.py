@@ -12,8 +12,8 @@ from ..datasets import Dataset
 from ..inference.fit import Fit
 from ..model import MixtureModel
 from . import agreement
-from .saving import save_comparison
 from .posteriors import why_no_reference
+from .saving import save_comparison
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -8,7 +8,7 @@ later on. The enumerated engine is Pyro's own sampler over the Pyro program, cha
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -22,14 +22,16 @@ from ..model import LogDensity
 from ..posterior import Posterior
 from .curvature import curvature, inverse
 from .enumerated import ENGINES, Engine
+from .exchange import Exchange
 from .optimise import away_from_edges, mode_from
 from .pyro_nuts import run_pyro_nuts
 from .sampling import SamplingOptions, drawn, log_likelihoods, to_next
 from .solutions import distinct_solutions, within_reach
 from .task import Outcome, Run, Status, Task, progress_bar
-from .trajectory import NoUTurn, Point, Transition
+from .trajectory import LogDensityAndGradient, NoUTurn, Point, Transition
 
 MODE_TOLERANCE = 1e-6  # nats a point
+FIRST_EXCHANGES = 20  # that chains start with
 MODES = 6  # that are looked for: each takes a climb
 SHRINKAGE, DELAY, FORGETTING = 0.05, 10, 0.75  # γ, t₀ and κ of dual averaging
 
@@ -51,6 +53,7 @@ class NUTSOptions(SamplingOptions):
     n_chains: int = 16
     n_draws: int = 250
     n_warmup: int = 150
+    max_doublings: int = 1
     engine: Engine = "collapsed"
     target_accept: float = 0.8
     max_tree_depth: int = 10
@@ -114,7 +117,7 @@ def _by_pyro(
     if modes.interrupted:
         return _in_a_batch(task, density, modes, bar)
     bar.reset(task.options.n_steps * task.options.n_chains)
-    starts = Walk.begun(task, density, modes).vector
+    starts = density.unconstrain(Walk.begun(task, density, modes).values)
     chains = run_pyro_nuts(task, density, starts, bar)
     return PosteriorSample(density, chains.draws, chains.statistics, interrupted=chains.interrupted)
 
@@ -164,9 +167,8 @@ class NUTSSample:
 
     def posterior(self) -> Posterior:
         """See `sampling.Sample`."""
-        vectors = torch.stack(self.chains.vectors, 1)
-        draws = self.density.constrain(vectors.flatten(0, 1))
-        draws = {name: value.unflatten(0, vectors.shape[:2]) for name, value in draws.items()}
+        values = self.chains.values
+        draws = {name: torch.stack([draw[name] for draw in values], 1) for name in values[0]}
         found = {name: torch.stack(values, 1) for name, values in self.chains.statistics.items()}
         return PosteriorSample(self.density, draws, found).posterior()
 
@@ -196,14 +198,14 @@ class Chains:
     """
 
     last: Walk
-    vectors: list[Float[Tensor, "c m"]] = field(default_factory=list)
+    values: list[dict[str, Tensor]] = field(default_factory=list)
     statistics: dict[str, list[Float[Tensor, "c"]]] = field(default_factory=dict)
     interrupted: bool = False
 
     @property
     def n_draws(self) -> int:
         """Number of draws so far."""
-        return len(self.vectors)
+        return len(self.values)
 
     def advance(self) -> Transition:
         """A transition of all chains, which is not kept."""
@@ -212,7 +214,7 @@ class Chains:
 
     def add(self, transition: Transition) -> None:
         """Keep where the chains are, and what it took to get there."""
-        self.vectors.append(self.last.vector)
+        self.values.append(self.last.values)
         found = {
             "energy": transition.energy,
             "acceptance_rate": transition.acceptance,
@@ -227,7 +229,7 @@ class Chains:
     def halved(self) -> Chains:
         """The same with every second draw only."""
         statistics = {name: values[::2] for name, values in self.statistics.items()}
-        return Chains(self.last, self.vectors[::2], statistics)
+        return Chains(self.last, self.values[::2], statistics)
 
 
 def run_chains(task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]) -> Chains:
@@ -268,7 +270,7 @@ def lengthen(
             to_first = thin - 1
     except KeyboardInterrupt:
         chains.interrupted = True
-    if not chains.vectors:
+    if not chains.values:
         chains.add(chains.advance())
 
 
@@ -325,12 +327,12 @@ class Metric:
         )
         return Metric(vectors.mean(0), self.basis @ torch.linalg.cholesky(covariance))
 
-    def seen_by(self, density: LogDensity) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
+    def seen_by(self, density: Exchange) -> LogDensityAndGradient:
         """The log density of positions, and its gradient."""
 
-        def function(position: Float[Tensor, "c m"]) -> tuple[Tensor, Tensor]:
+        def function(position: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
             position = position.detach().requires_grad_()
-            value = density(self.vector(position))
+            value = density(self.vector(position), order)
             gradient = torch.autograd.grad(value.sum(), position)[0]
             return value.detach().nan_to_num(nan=-math.inf), gradient
 
@@ -342,14 +344,14 @@ class Walk:
     """Where the chains are, and how they go on.
 
     Attributes:
-        density: the log density of a vector.
+        density: the log density of vectors, and exchanges of their components.
         metric: coordinates of the vector.
         sampler: makes transitions in these coordinates.
         point: where the chains are.
         home: which of the modes each chain started at.
     """
 
-    density: LogDensity
+    density: Exchange
     metric: Metric
     sampler: NoUTurn
     point: Point
@@ -364,19 +366,36 @@ class Walk:
         home = torch.arange(options.n_chains) % len(modes.metrics)
         starts = [modes.metrics[i].vector(z) for i, z in zip(home.tolist(), jitter, strict=True)]
         step = StepSize.started(density.dimension, options.target_accept).step
-        sampler = NoUTurn(metric.seen_by(density), step, options.max_tree_depth, generator)
-        point = sampler.at(metric.position(torch.stack(starts)))
-        return cls(density, metric, sampler, point, home)
+        exchange = Exchange.of(density)
+        sampler = NoUTurn(metric.seen_by(exchange), step, options.max_tree_depth, generator)
+        position = metric.position(torch.stack(starts))
+        point = sampler.at(position, exchange.home(options.n_chains))
+        walk = cls(exchange, metric, sampler, point, home)
+        for _ in range(FIRST_EXCHANGES):
+            walk = walk.exchanged()
+        return walk
 
     @property
     def vector(self) -> Float[Tensor, "c m"]:
         """Where the chains are, as vectors."""
         return self.metric.vector(self.point.position)
 
+    @property
+    def values(self) -> dict[str, Tensor]:
+        """Site values of the chains, their components numbered as the prior knows them now."""
+        return self.density.numbered(self.density.density.constrain(self.vector), self.point.order)
+
     def advanced(self) -> tuple[Walk, Transition]:
         """One draw on for each chain."""
         transition = self.sampler.transition(self.point)
-        return replace(self, point=transition.point), transition
+        return replace(self, point=transition.point).exchanged(), transition
+
+    def exchanged(self) -> Walk:
+        """The same after an exchange of components."""
+        order = self.density.moved(self.vector, self.point.order, self.sampler.generator)
+        if order.equal(self.point.order):
+            return self
+        return replace(self, point=self.sampler.at(self.point.position, order))
 
     def with_step(self, step: float) -> Walk:
         """The same with another step size."""
@@ -385,7 +404,7 @@ class Walk:
     def in_metric(self, metric: Metric) -> Walk:
         """The same in other coordinates."""
         sampler = replace(self.sampler, function=metric.seen_by(self.density))
-        point = sampler.at(metric.position(self.vector))
+        point = sampler.at(metric.position(self.vector), self.point.order)
         return replace(self, metric=metric, sampler=sampler, point=point)
 
     def about_homes(self, vectors: Float[Tensor, "t c m"]) -> Float[Tensor, "s m"]:

@@ -20,17 +20,21 @@ from torch import Tensor
 
 DIVERGENT = 1000.0  # nats of energy that a leapfrog step may gain
 
-LogDensityAndGradient = Callable[[Float[Tensor, "s m"]], tuple[Tensor, Tensor]]
+LogDensityAndGradient = Callable[[Float[Tensor, "s m"], Int[Tensor, "s k"]], tuple[Tensor, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
 class Point:
-    """Positions and momenta of s chains, with the log density and its gradient there."""
+    """Positions and momenta of s chains, with the log density and its gradient there.
+
+    The order of a chain's components is what the density is told beside; it stays as it is.
+    """
 
     position: Float[Tensor, "s m"]
     momentum: Float[Tensor, "s m"]
     log_density: Float[Tensor, "s"]
     gradient: Float[Tensor, "s m"]
+    order: Int[Tensor, "s k"]
 
     @property
     def energy(self) -> Float[Tensor, "s"]:
@@ -120,7 +124,7 @@ class NoUTurn:
     """The sampler at one step size.
 
     Attributes:
-        function: log density of a batch of positions, and its gradient.
+        function: log density of a batch of positions, with their orders, and its gradient.
         step: step size.
         max_depth: most doublings of a trajectory.
         generator: source of randomness.
@@ -131,10 +135,11 @@ class NoUTurn:
     max_depth: int
     generator: torch.Generator
 
-    def at(self, position: Float[Tensor, "s m"]) -> Point:
+    def at(self, position: Float[Tensor, "s m"], order: Int[Tensor, "s k"] | None = None) -> Point:
         """Points at rest."""
-        value, gradient = self.function(position)
-        return Point(position, torch.zeros_like(position), value, gradient)
+        order = position.new_zeros(len(position), 0).long() if order is None else order
+        value, gradient = self.function(position, order)
+        return Point(position, torch.zeros_like(position), value, gradient, order)
 
     def transition(self, start: Point) -> Transition:
         """One draw for each chain."""
@@ -222,8 +227,8 @@ class NoUTurn:
         step = (self.step * sign)[:, None]
         momentum = point.momentum + 0.5 * step * point.gradient
         position = point.position + step * momentum
-        value, gradient = self.function(position)
-        return Point(position, momentum + 0.5 * step * gradient, value, gradient)
+        value, gradient = self.function(position, point.order)
+        return Point(position, momentum + 0.5 * step * gradient, value, gradient, point.order)
 
     def _normal(self, like: Tensor) -> Tensor:
         return torch.randn(
