@@ -181,7 +181,7 @@ class TestDivergences:
     def test_a_density_that_is_not_finite_is_never_entered(self) -> None:
         """Half a normal: beyond zero the density is zero."""
 
-        def half(position: Tensor) -> tuple[Tensor, Tensor]:
+        def half(position: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
             inside = (position > 0).all(1)
             value = torch.where(inside, -0.5 * position.square().sum(1), -math.inf)
             return value, -position
@@ -231,7 +231,7 @@ def balanced_parts(first: int, count: int) -> set[tuple[int, int]]:
     return whole | balanced_parts(first, half) | balanced_parts(first + half, half)
 
 
-def straight(position: Tensor) -> tuple[Tensor, Tensor]:
+def straight(position: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
     """A flat density, on which no path ever turns."""
     return position.new_zeros(len(position)), torch.zeros_like(position)
 
