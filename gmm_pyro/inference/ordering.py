@@ -1,0 +1,90 @@
+"""Which component is called 0: one stable numbering of a fit, and one of all fits of a comparison.
+
+A likelihood does not depend on it, so nothing here changes what a fit has found.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import torch
+
+from ..metrics import match_components
+from ..numbering import exchangeable_classes
+from ..posterior.relabelling import permuted
+from ..start import is_given
+from .diagnosis import diagnose
+from .task import Task
+
+if TYPE_CHECKING:
+    from .fit import Fit
+
+
+def in_stable_order(fit: Fit) -> Fit:
+    """The fit with its components in rising order of their means, of the first feature first.
+
+    A start that is given numbers the components itself, and so does a prior that tells them apart:
+    only those that it does not are put in order.
+    """
+    if is_given(fit.options.start):
+        return fit
+    rows, classes = fit.mixture.means.tolist(), _classes(fit)
+    places = [[j for j, c in enumerate(classes) if c == number] for number in set(classes)]
+    order = [0] * len(classes)
+    for alike in places:
+        for place, i in zip(alike, sorted(alike, key=lambda i: rows[i]), strict=True):
+            order[place] = i
+    return renumbered(fit, order)
+
+
+def numbered_alike(fits: Mapping[str, Fit]) -> dict[str, Fit]:
+    """All fits in the numbering of one: a component of one number is the same cluster in all.
+
+    It is that of the likeliest fit among those whose numbering means something, if there are any:
+    by a start that was given, or a prior that tells components apart. These keep theirs.
+    """
+    if not fits:
+        return {}
+    meant = [name for name, fit in fits.items() if _has_a_meaning(fit)]
+    best = max(meant or fits, key=lambda name: _mean_log_density(fits[name]))
+    like = fits[best].mixture
+    return {
+        name: fit if name in (best, *meant) else renumbered(fit, match_components(fit.mixture, like))
+        for name, fit in fits.items()
+    }
+
+
+def renumbered(fit: Fit, order: Sequence[int]) -> Fit:
+    """The fit with component order[j] in place j."""
+    if list(order) == sorted(order):
+        return fit
+    mixture, posterior, own = fit.mixture.permute(order), fit.posterior, fit.own_labels
+    if posterior is not None:
+        shape = posterior.n_chains, posterior.n_draws, -1
+        posterior = permuted(posterior, torch.tensor(order).expand(shape))
+    if own is not None:
+        own = torch.tensor(order, device=own.device).argsort()[own]
+    floor = Task(fit.method, fit.model, fit.observations, fit.options).floor
+    diagnosis = diagnose(fit.observations, fit.model.family, mixture.parameters, floor)
+    diagnostics = {**fit.diagnostics, **vars(diagnosis)}
+    return replace(
+        fit, mixture=mixture, posterior=posterior, own_labels=own, diagnostics=diagnostics
+    )
+
+
+def _classes(fit: Fit) -> tuple[int, ...]:
+    """Classes of components that nothing tells apart."""
+    if fit.model.priors is None or fit.model.priors.n_features is None:
+        return (0,) * fit.model.n_components
+    return exchangeable_classes(fit.model.log_density(fit.observations))
+
+
+def _has_a_meaning(fit: Fit) -> bool:
+    return is_given(fit.options.start) or len(set(_classes(fit))) > 1
+
+
+def _mean_log_density(fit: Fit) -> float:
+    value = float(fit.mixture.log_prob(fit.observations.x).mean())
+    return value if value == value else -torch.inf
