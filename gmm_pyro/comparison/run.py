@@ -23,7 +23,8 @@ from ..checks import (
 from ..conjugate import ConjugatePriors
 from ..datasets import Dataset
 from ..features import places
-from ..inference.fit import Fit, fit, held_fixed, method_named
+from ..inference.fit import Fit, complaints, fit, held_fixed, method_named
+from ..inference.ordering import numbered_alike
 from ..inference.task import FitWarning, Status
 from ..model import MixtureModel, check_model
 from ..observations import as_points, observe
@@ -86,15 +87,9 @@ def compare(
     observe(  # bad data are no method's failure
         train.x, n_components=model.n_components, sample_weight=train.sample_weight
     )
-    attempts: dict[str, Attempt] = {}
-    rows: dict[str, dict[str, Any]] = {}
-    interrupted = False
-    for entry in entries:
-        attempt = NOT_RUN if interrupted else _attempt(entry, model, train)
-        attempts[entry.name] = attempt
-        rows[entry.name] = _row(entry, attempt, train, held_out)
-        interrupted = interrupted or attempt.interrupted
+    attempts = _attempts(entries, model, train)
     fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
+    rows = {e.name: _row(e, attempts[e.name], train, held_out) for e in entries}
     reference = reference_of(fits)
     for name, found in fits.items():
         exact = None if reference is None else fits[reference]
@@ -106,7 +101,7 @@ def compare(
         held_out=held_out,
         notes={name: attempt.notes for name, attempt in attempts.items() if attempt.notes},
         reference=reference,
-        interrupted=interrupted,
+        interrupted=any(attempt.interrupted for attempt in attempts.values()),
         request=request,
     )
 
@@ -132,6 +127,13 @@ class Attempt:
     fit: Fit | None = None
     notes: tuple[str, ...] = ()
     interrupted: bool = False
+
+    def renumbered(self, fit: Fit) -> Attempt:
+        """The same with its fit in another numbering, which its status and notes speak of."""
+        told = set() if self.fit is None else set(complaints(self.fit))
+        now = tuple(complaints(fit))
+        others = tuple(note for note in self.notes if note not in told)
+        return replace(self, status=_status(fit), fit=fit, notes=now + others)
 
 
 NOT_RUN = Attempt("not run: interrupted", interrupted=True)
@@ -233,6 +235,18 @@ def _count(test_size: float, n: int) -> int:
 
 
 # ---------------------------------------------------------------------- one fit
+
+
+def _attempts(entries: list[Entry], model: MixtureModel, data: Dataset) -> dict[str, Attempt]:
+    """What came of all entries, the components of all fits in one numbering."""
+    attempts: dict[str, Attempt] = {}
+    interrupted = False
+    for entry in entries:
+        attempts[entry.name] = NOT_RUN if interrupted else _attempt(entry, model, data)
+        interrupted = interrupted or attempts[entry.name].interrupted
+    fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
+    alike = numbered_alike(fits)
+    return attempts | {name: attempts[name].renumbered(fit) for name, fit in alike.items()}
 
 
 def _attempt(entry: Entry, model: MixtureModel, data: Dataset) -> Attempt:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import Any
@@ -31,6 +31,7 @@ from .kmeans import KMeansOptions, fit_kmeans
 from .laplace import LaplaceOptions, fit_laplace
 from .map import MAPOptions, fit_map
 from .nuts import NUTSOptions, fit_nuts
+from .ordering import in_stable_order
 from .sampling import log_ratios
 from .svi import SVIOptions, fit_svi
 from .task import FitWarning, Options, Outcome, Status, Task
@@ -191,7 +192,8 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
             dtype=chosen.dtype,
             device=chosen.device,
         )
-        result = fit_observations(model, observations, method, row, chosen, started)
+        found = fit_observations(model, observations, method, row, chosen, started)
+        result = in_stable_order(found)
     _warn(result)
     return result
 
@@ -291,10 +293,14 @@ def options_of(method: str, row: Method, given: dict[str, Any]) -> Options:
 
 def _warn(result: Fit) -> None:
     """Say once what went wrong; the status and the diagnostics keep it."""
-    if result.status is not Status.CONVERGED:
-        message = f"{result.method} {result.message} (after {result.steps} steps)"
+    for message in complaints(result):
         warnings.warn(message, FitWarning, stacklevel=3)
+
+
+def complaints(result: Fit) -> Iterator[str]:
+    """What went wrong, in sentences."""
+    if result.status is not Status.CONVERGED:
+        yield f"{result.method} {result.message} (after {counted(result.steps, 'step')})"
     problems = result.diagnostics["problems"]
     if problems:
-        message = f"{result.method} found a degenerate solution: {'; '.join(problems)}"
-        warnings.warn(message, FitWarning, stacklevel=3)
+        yield f"{result.method} found a degenerate solution: {'; '.join(problems)}"

@@ -51,7 +51,9 @@ def numbered_alike(fits: Mapping[str, Fit]) -> dict[str, Fit]:
     best = max(meant or fits, key=lambda name: _mean_log_density(fits[name]))
     like = fits[best].mixture
     return {
-        name: fit if name in (best, *meant) else renumbered(fit, match_components(fit.mixture, like))
+        name: fit
+        if name in (best, *meant)
+        else renumbered(fit, match_components(fit.mixture, like))
         for name, fit in fits.items()
     }
 

@@ -131,7 +131,7 @@ def label_traces(
     Raises:
         ValueError: if there is no such number.
     """
-    unaligned = check_posterior(posterior).permutation is None
+    unaligned = check_posterior(posterior).ambiguous is None
     aligned = posterior.relabel() if unaligned else posterior
     chains = [
         values_of(draws.draws, draws.family, by).detach().cpu().double()
