@@ -47,8 +47,10 @@ def to_arviz(fit: Fit, *, n_prior_draws: int = PRIOR_DRAWS) -> Any:
       are called), entropy (of the assignment, the sum over the points) and filled_components
       (those that are the most probable one of a point).
     - `log_likelihood`: x, the marginal log-likelihood, shape (chain, draw, obs_id).
-    - `sample_stats`: what the sampler says about each draw. `lp` is log p(sites, x) unless the
-      sampler gives its own.
+    - `log_prior`: log prior density of each of the model's sites, as `az.psens` asks for; their sum
+      is the variable of that name in `posterior`.
+    - `sample_stats`: what the sampler says about each draw; `lp`, log p(sites, x), is the sum of
+      the log-likelihood and the log prior density, as the components are called.
     - `posterior_predictive`: x, a data set of n points a draw, shape (chain, draw, obs_id,
       feature). Where these are more than 50 million numbers, every second, third, … draw has one,
       and the coordinate `draw` says which.
@@ -110,28 +112,35 @@ def posterior_of(fit: Fit) -> Posterior:
 def _drawn(fit: Fit, posterior: Posterior, found: Quantities) -> dict[str, Values]:
     """The groups that belong to the draws themselves."""
     chains = posterior.n_chains, posterior.n_draws
-    log_prior = _log_prior(fit, posterior)
+    of_sites = _log_priors(fit, posterior)
+    log_prior = torch.stack(list(of_sites.values())).sum(0)
     scalars = {
         "log_likelihood": found.log_likelihood,
         "log_prior": log_prior,
         "entropy": found.entropy,
         "filled_components": found.filled_components,
     }
-    statistics = {"lp": found.log_likelihood + log_prior, **posterior.statistics}
+    statistics = {
+        **posterior.statistics,
+        "log_likelihood": found.log_likelihood,
+        "lp": found.log_likelihood + log_prior,
+    }
     return {
         "posterior": readable_sites(posterior.family, posterior.draws)
         | {name: value.view(chains).cpu().numpy() for name, value in scalars.items()},
+        "log_prior": {n: value.view(chains).cpu().numpy() for n, value in of_sites.items()},
         "log_likelihood": {"x": found.pointwise.view(*chains, -1).cpu().numpy()},
         "sample_stats": {n: value.reshape(chains).cpu().numpy() for n, value in statistics.items()},
     }
 
 
 @torch.no_grad()
-def _log_prior(fit: Fit, posterior: Posterior) -> Float[Tensor, "s"]:
+def _log_priors(fit: Fit, posterior: Posterior) -> dict[str, Float[Tensor, "s"]]:
+    """Log prior density of each site of every draw; their sum is that of the draw."""
     density = fit.model.log_density(fit.observations)
     values = {name: value.flatten(0, 1) for name, value in posterior.draws.items()}
     with one_thread_a_product():
-        return density.log_prior(values)
+        return {site.name: site.log_prior(values) for site in density.sites}
 
 
 def _constant(observations: Observations) -> dict[str, Values]:
@@ -230,6 +239,8 @@ def _assemble(
 
 def _dimensions(fit: Fit, values: Values, group: str) -> dict[str, list[str]]:
     """Names of the dimensions of every variable, after chain and draw."""
+    if group == "log_prior":  # one number a site
+        return {}
     of_points = group == "log_likelihood" or fit.observations.d == 1
     x = ["obs_id"] if of_points else ["obs_id", "feature"]
     return {**site_dimensions(fit.model.family, values), "x": x, "sample_weight": ["obs_id"]}
