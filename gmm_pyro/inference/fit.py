@@ -91,6 +91,8 @@ class Fit:
             and short words only.
         observations: the data.
         own_labels: k-means' own clusters, None for other methods.
+        surplus: components that the priors of the method may leave empty.
+        uses_priors: whether the method has priors.
     """
 
     model: MixtureModel
@@ -108,6 +110,8 @@ class Fit:
     diagnostics: Mapping[str, Any]
     observations: Observations
     own_labels: torch.Tensor | None = None
+    surplus: frozenset[int] = frozenset()
+    uses_priors: bool = False
 
     def __repr__(self) -> str:
         components = counted(self.model.n_components, "component")
@@ -232,11 +236,11 @@ def fit_observations(
     if method.priors is not None:
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)
     task = Task(name, model, observations, options)
-    surplus = model.surplus if method.priors is not None else frozenset()
+    surplus = model.surplus if method.priors is not None else None
     return _result(task, method.run(task), surplus, started)
 
 
-def _result(task: Task, outcome: Outcome, surplus: frozenset[int], started: float) -> Fit:
+def _result(task: Task, outcome: Outcome, surplus: frozenset[int] | None, started: float) -> Fit:
     """The outcome in the user's terms, with what is wrong with it."""
     observations, family = task.observations, task.model.family
     mixture = GaussianMixture.from_parameters(
@@ -245,7 +249,7 @@ def _result(task: Task, outcome: Outcome, surplus: frozenset[int], started: floa
         dtype=observations.x.dtype,
         feature_names=observations.feature_names,
     )
-    diagnosis = diagnose(observations, family, outcome.parameters, task.floor, surplus)
+    diagnosis = diagnose(observations, family, outcome.parameters, task.floor, surplus or ())
     return Fit(
         model=task.model,
         method=task.name,
@@ -262,6 +266,8 @@ def _result(task: Task, outcome: Outcome, surplus: frozenset[int], started: floa
         diagnostics={**vars(diagnosis), **outcome.diagnostics},
         observations=observations,
         own_labels=outcome.own_labels,
+        surplus=surplus or frozenset(),
+        uses_priors=surplus is not None,
     )
 
 

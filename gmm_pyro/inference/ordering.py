@@ -69,7 +69,8 @@ def renumbered(fit: Fit, order: Sequence[int]) -> Fit:
     if own is not None:
         own = torch.tensor(order, device=own.device).argsort()[own]
     floor = Task(fit.method, fit.model, fit.observations, fit.options).floor
-    diagnosis = diagnose(fit.observations, fit.model.family, mixture.parameters, floor)
+    family, surplus = fit.model.family, fit.surplus
+    diagnosis = diagnose(fit.observations, family, mixture.parameters, floor, surplus)
     diagnostics = {**fit.diagnostics, **vars(diagnosis)}
     return replace(
         fit, mixture=mixture, posterior=posterior, own_labels=own, diagnostics=diagnostics
@@ -78,7 +79,7 @@ def renumbered(fit: Fit, order: Sequence[int]) -> Fit:
 
 def _classes(fit: Fit) -> tuple[int, ...]:
     """Classes of components that nothing tells apart."""
-    if fit.model.priors is None or fit.model.priors.n_features is None:
+    if not fit.uses_priors:
         return (0,) * fit.model.n_components
     return exchangeable_classes(fit.model.log_density(fit.observations))
 
