@@ -31,7 +31,10 @@ def points(n: int, seed: int = 0) -> Tensor:
 
 def log_evidence(y: np.ndarray) -> float:
     """Of points of one component, by the closed form of the normal-inverse-gamma distribution."""
-    n, m, kappa, nu, psi = len(y), *(PRIOR[key] for key in ("mean", "mean_strength", "dof", "scale"))
+    n, m, kappa, nu, psi = (
+        len(y),
+        *(PRIOR[key] for key in ("mean", "mean_strength", "dof", "scale")),
+    )
     if n == 0:
         return 0.0
     later = psi + ((y - y.mean()) ** 2).sum() + kappa * n / (kappa + n) * (y.mean() - m) ** 2

@@ -286,11 +286,22 @@ class TestStephens:
     def test_an_assignment_is_cheapest_and_stays_in_a_tie(self) -> None:
         cost = torch.rand(50, 4, 4, generator=torch.Generator().manual_seed(0))
         stay = torch.arange(4).expand(50, 4)
-        for matrix, order in zip(cost, cheapest(cost, stay, 0.0), strict=True):
+        free = torch.zeros(4, 4, dtype=torch.bool)
+        for matrix, order in zip(cost, cheapest(cost, stay, 0.0, free), strict=True):
             best = min(itertools.permutations(range(4)), key=lambda p: matrix[p, range(4)].sum())
             assert tuple(order.tolist()) == best
         turned = torch.tensor([1, 2, 3, 0]).expand(50, 4)
-        assert torch.equal(cheapest(torch.zeros(50, 4, 4), turned, 1e-6), turned)
+        assert torch.equal(cheapest(torch.zeros(50, 4, 4), turned, 1e-6, free), turned)
+
+    def test_what_is_apart_stays_apart(self) -> None:
+        cost = torch.rand(50, 4, 4, generator=torch.Generator().manual_seed(1)) - 0.5
+        classes = torch.tensor([0, 1, 0, 1])
+        allowed = [p for p in itertools.permutations(range(4)) if (classes[[*p]] == classes).all()]
+        stay = torch.arange(4).expand(50, 4)
+        found = cheapest(cost, stay, 0.0, classes[:, None] != classes)
+        for matrix, order in zip(cost, found, strict=True):
+            best = min(allowed, key=lambda p: matrix[p, range(4)].sum())
+            assert tuple(order.tolist()) == best
 
 
 class TestEcr:

@@ -68,7 +68,7 @@ def memberships(
     family: CovarianceFamily,
     parameters: Parameters,
     observations: Observations,
-    classes: Int[Tensor, "k"],
+    classes: Int[Tensor, "k"] | None = None,
 ) -> Memberships:
     """Responsibilities and log-likelihoods of all draws, in one pass over at most 1000 points."""
     s, k = parameters.log_weights.shape
@@ -93,6 +93,7 @@ def memberships(
     with one_thread_a_product():
         log_likelihood = torch.cat(map_in_threads(lambda: evaluate, batches(s))).cpu()
     weight = (weight * (observations.total_weight / weight.sum())).to(share)
+    classes = torch.zeros(k, dtype=torch.int64) if classes is None else classes
     return Memberships(share, weight, log_likelihood, rows, classes[:, None] != classes)
 
 
@@ -120,19 +121,21 @@ def costs(held: Memberships, target: Float[Tensor, "k m"]) -> Float[Tensor, "s k
     return -(held.share.view(s * k, m) @ log_target.T).view(s, k, k)
 
 
-def cheapest(held: Memberships, cost: Float[Tensor, "s k k"], stay: Order, tie: float) -> Order:
-    """The order of least cost for every draw, of those that keep apart what is apart.
+def cheapest(
+    cost: Float[Tensor, "s k k"], stay: Order, tie: float, apart: Bool[Tensor, "k k"]
+) -> Order:
+    """The order of least cost for every draw.
 
     Args:
-        held: says what is apart.
         cost: what it costs that component i takes place j, shape (s, i, j).
         stay: the order that is kept where it is within a tie of the cheapest.
         tie: how much less an order must cost for each component that it moves.
+        apart: whether component i must never take place j.
     """
     by_place = cost.mT.clone()  # (s, j, i)
-    if held.apart.any():  # more than any way to assign the rest could save
+    if apart.any():  # more than any way to assign the rest could save
         large = 2 * cost.shape[1] * (1 + by_place.abs().amax((1, 2), keepdim=True))
-        by_place += held.apart * large
+        by_place += apart * large
     by_place.scatter_add_(2, stay[..., None], by_place.new_full((*stay.shape, 1), -tie))
     order = by_place.argmin(2)
     everyone = torch.arange(order.shape[1])
@@ -161,7 +164,7 @@ def stephens(held: Memberships) -> Order:
     Source: Stephens (2000), algorithm 2.
     """
     tie = TIE * float(held.weight.sum())
-    pivot = cheapest(held, costs(held, held.share[held.best]), held.unchanged, tie)
+    pivot = cheapest(costs(held, held.share[held.best]), held.unchanged, tie, held.apart)
     order, cost = _iterated(held, held.unchanged)
     if not pivot.equal(held.unchanged):
         other, other_cost = _iterated(held, pivot)
@@ -175,7 +178,7 @@ def _iterated(held: Memberships, order: Order) -> tuple[Order, float]:
     tie = TIE * float(held.weight.sum())
     for _ in range(MOST_ROUNDS):
         cost = costs(held, mean_share(held, order))
-        before, order = order, cheapest(held, cost, order, tie)
+        before, order = order, cheapest(cost, order, tie, held.apart)
         if order.equal(before):
             break
     places = order[:, None]  # cost[s, order[s, j], j]
@@ -197,7 +200,7 @@ def ecr(held: Memberships, labels: Int[Tensor, "s m"] | None = None) -> Order:
         hard = torch.zeros_like(held.share).scatter_(1, labels[:, None], 1.0)
     s, k, m = hard.shape
     shared = (hard.view(s * k, m) @ (hard[held.best] * held.weight).T).view(s, k, k)
-    return cheapest(held, -shared, held.unchanged, TIE * float(held.weight.sum()))
+    return cheapest(-shared, held.unchanged, TIE * float(held.weight.sum()), held.apart)
 
 
 def pivotal(
@@ -213,7 +216,7 @@ def pivotal(
     values = _descriptions(family, parameters, unit)
     values = values - values[held.best].mean(0)
     distance = torch.cdist(values, values[held.best].expand_as(values)).square().cpu()
-    return cheapest(held, distance, held.unchanged, TIE)
+    return cheapest(distance, held.unchanged, TIE, held.apart)
 
 
 def _descriptions(

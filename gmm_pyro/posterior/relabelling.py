@@ -107,7 +107,7 @@ def _matched(posterior: Posterior, held: Memberships, order: Order, like: Any) -
     target = _target(posterior, held.rows, like).to(share)
     one = replace(held, share=share[None].contiguous())
     cost = costs(one, target)
-    return cheapest(one, cost, one.unchanged, 0.0)[0]
+    return cheapest(cost, one.unchanged, 0.0, one.apart)[0]
 
 
 def _target(posterior: Posterior, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor, "k m"]:
