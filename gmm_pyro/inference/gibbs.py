@@ -186,22 +186,22 @@ def fit_gibbs(task: Task) -> Outcome:
             lengthen(chains, sampler, options, generator, bar, n, thin=thin, to_first=to_first)
 
         chains = _warmed_up(task, density, sampler, generator, bar)
-        walk(chains, options.thin, 0)
+        walk(chains, options.thin, options.n_warmup - options.n_warmup // 2)
         return drawn(density, GibbsSample(density, options, walk, chains, options.thin), options)
 
 
 def _warmed_up(
     task: Task, density: LogDensity, sampler: Sampler, generator: torch.Generator, bar: tqdm[Any]
 ) -> Chains:
-    """Chains that have found their ways, without draws.
+    """Chains that have found their ways by half of the warm-up, without draws.
 
     Twice as many as are wanted set out, each from a solution of its own. Those that have come to
     where there is next to nothing of the posterior are given up, and of the others the most unlike
     go on.
     """
     options, start = task.options, _start(task, density)
-    half = options.n_warmup // 2
-    first = replace(options, n_warmup=options.n_warmup - half, n_draws=max(1, half), thin=1)
+    seen = options.n_warmup // 4
+    first = replace(options, n_warmup=options.n_warmup // 2 - seen, n_draws=max(1, seen), thin=1)
     first, sampler = replace(first, keep_allocations=0), replace(sampler, exchange=False)
     chains = run_chains(sampler, start, first, generator, bar)
     mass = log_mass(density, chains.parameters, torch.stack(chains.log_likelihood))
