@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -39,7 +40,9 @@ def write_netcdf(data: Any, path: str | Path) -> Path:
         }
         for node in tree.subtree
     }
-    write_bytes(path, tree.to_netcdf(engine="h5netcdf", encoding=encoding))
+    file = io.BytesIO()
+    tree.to_netcdf(file, engine="h5netcdf", encoding=encoding)
+    write_bytes(path, file.getvalue())
     return Path(path)
 
 
