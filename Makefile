@@ -2,18 +2,21 @@
 PYTHON := python3
 VENV := .venv
 BIN := $(VENV)/bin
-# Python 3.12 or later, which ArviZ 1.x needs: make test-arviz1 PYTHON312=/path/to/python
+# Where others are: make test-arviz1 PYTHON312=/path/to/python, make check-long PYTHON313=…
 PYENV := $(or $(PYENV_ROOT),$(HOME)/.pyenv)/versions
-PYTHON312 = $(shell for python in python3.12 $(PYENV)/3.12*/bin/python python3.13 \
-  $(PYENV)/3.13*/bin/python $(PYTHON); do \
-  "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 12))' 2>/dev/null \
+python_of = $(shell for python in python$(1) $(PYENV)/$(1)*/bin/python $(PYTHON); do \
+  "$$python" -c 'import sys; sys.exit("%d.%d" % sys.version_info[:2] != "$(1)")' 2>/dev/null \
   && { echo "$$python"; break; }; done)
+PYTHON312 = $(call python_of,3.12)
+PYTHON313 = $(call python_of,3.13)
 ARVIZ1_VENV := .venv-arviz1
+LONG_VENV := .venv-long
+LONG_RESULTS := tests/long/results
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare report test coverage test-arviz1 lint format benchmark docs docs-figures wheel clean
+.PHONY: help setup compare report test coverage test-arviz1 check-long lint format benchmark docs docs-figures wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,13 +47,24 @@ coverage: setup ## Run the tests, and list the lines that none of them reaches
 
 # Where torch comes with GPU libraries this takes 6 GB; an index of CPU builds spares them:
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-arviz1
-test-arviz1: ## Run the ArviZ tests on ArviZ 1.x, in .venv-arviz1 with Python 3.12 or later
+test-arviz1: ## Run the ArviZ tests on ArviZ 1.x, in .venv-arviz1 with Python 3.12
 	@python="$(PYTHON312)"; if [ -z "$$python" ]; then \
-	  echo "ArviZ 1.x is not tested: it needs Python 3.12 or later, and none was found." \
+	  echo "ArviZ 1.x is not tested: no Python 3.12 was found." \
 	    "Name one: make test-arviz1 PYTHON312=/path/to/python"; exit 0; fi; \
 	$(MAKE) --no-print-directory setup VENV=$(ARVIZ1_VENV) PYTHON="$$python" && \
 	$(ARVIZ1_VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS) \
 	  tests/test_inference_data.py tests/test_arviz_plots.py
+
+check-long: ## Run all tests and the long checks on Python 3.13 in .venv-long, which takes an hour; results go to tests/long/results/
+	@python="$(PYTHON313)"; if [ -z "$$python" ]; then \
+	  echo "Python 3.13 is not checked: none was found." \
+	    "Name one: make check-long PYTHON313=/path/to/python"; exit 0; fi; \
+	$(MAKE) --no-print-directory setup VENV=$(LONG_VENV) PYTHON="$$python" && \
+	mkdir -p $(LONG_RESULTS) && \
+	{ date -u +%Y-%m-%d; $(LONG_VENV)/bin/python --version; \
+	  $(LONG_VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS) tests gmm_pyro tests/long; \
+	  echo "pytest ended with exit code $$?"; } 2>&1 | tee $(LONG_RESULTS)/suite.txt; \
+	tail -n 1 $(LONG_RESULTS)/suite.txt | grep -q 'code 0$$'
 
 lint: setup ## Check style, format and types
 	$(BIN)/ruff check
@@ -78,6 +92,6 @@ format: setup ## Repair style and format where that can be done safely
 wheel: ## Build the wheel into dist/
 	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
 
-clean: ## Remove what the other targets leave, except .venv and .venv-arviz1
+clean: ## Remove what the other targets leave, except the environments
 	rm -rf dist results docs/_build .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache
 	find gmm_pyro tests examples benchmarks docs -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true

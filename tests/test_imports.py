@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -113,3 +116,22 @@ def test_importing_the_package_loads_nothing_heavy() -> None:
     code = f"import sys, gmm_pyro; print([name for name in {HEAVY} if name in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]", done.stdout
+
+
+def declared() -> set[str]:
+    """Names of the distributions that pyproject.toml declares, for all and as extras."""
+    project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["parquet"], *extras["transport"]]
+    return {canonical(re.split(r"[<>=\[ ]", line)[0]) for line in wanted}
+
+
+def canonical(name: str) -> str:
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+def test_every_library_that_is_imported_is_declared() -> None:
+    homes = packages_distributions()
+    libraries = {name.split(".")[0] for _, name in edges()} - {"gmm_pyro", *sys.stdlib_module_names}
+    needed = {library: {canonical(home) for home in homes[library]} for library in libraries}
+    assert {library for library, homes in needed.items() if not homes & declared()} == set()

@@ -502,6 +502,11 @@ def test_k_hat_of_ratios_that_are_no_numbers(bad: float) -> None:
     assert inference_data.psis_k_hat(np.array([0.0, bad, 1.0])) == np.inf
 
 
+@pytest.mark.parametrize("n_draws", [2, 4, 5, 20])
+def test_too_few_draws_have_no_tail(n_draws: int) -> None:
+    assert inference_data.psis_k_hat(np.arange(n_draws) ** 2.0) == np.inf
+
+
 # ---------------------------------------------------------------------- files
 
 

@@ -107,18 +107,34 @@ def test_a_library_that_hides_an_interrupt_does_not_hide_the_exit_code(
     assert (done.code, done.out, done.err) == (code, "", "")
 
 
+def ended(
+    words: list[str], home: Path, sent: signal.Signals | None, moment: float
+) -> tuple[int, float, str]:
+    """Exit code of a command that is sent a signal, its seconds, and what it told on the way.
+
+    Time begins with the import of typer, from which on signals are handled.
+    """
+    command = [sys.executable, "-X", "importtime", "-m", "gmm_pyro", *words]
+    told = home.with_suffix(".told")  # a pipe would be full while nobody reads
+    with told.open("w") as file:
+        process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, stderr=file)
+    while "typer" not in told.read_text():
+        assert process.poll() is None
+        time.sleep(0.01)
+    begun = time.perf_counter()
+    if sent is not None:
+        time.sleep(moment)
+        process.send_signal(sent)
+    code = process.wait(300)
+    return code, time.perf_counter() - begun, told.read_text()
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_at_any_moment_ends_the_program_in_order(number, tmp_path: Path) -> None:
-    """From the first import on; `tests/long` has the fits themselves."""
+    """From the first imports on; `tests/long` has the fits themselves."""
     chance = random.Random(int(number))
     for _ in range(2):
-        command = [sys.executable, "-X", "importtime", "-m", "gmm_pyro", "fit", "iris", "-k", "3"]
-        process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
-        assert process.stderr is not None
-        next(line for line in process.stderr if "typer" in line)
-        time.sleep(chance.uniform(0, 1.5))
-        process.send_signal(number)
-        _, told = process.communicate(timeout=60)
-        assert process.returncode == EXIT_CODES[number]
+        code, _, told = ended(["fit", "iris", "-k", "3"], tmp_path, number, chance.uniform(0, 1.5))
+        assert code == EXIT_CODES[number]
         assert "Traceback" not in told
         assert list(tmp_path.iterdir()) == []

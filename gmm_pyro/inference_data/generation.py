@@ -10,6 +10,7 @@ import numpy as np
 
 FIRST = arviz.__version__.startswith("0.")
 SAMPLED = ["chain", "draw"]
+LEAST_DRAWS = 25  # fewer have no tail of five in ArviZ 1.x
 
 Values = Mapping[str, np.ndarray]
 
@@ -62,10 +63,16 @@ def leave_one_out(data: Any, reff: float | None) -> tuple[np.ndarray, np.ndarray
 
 
 def pareto_k(log_ratios: np.ndarray) -> float:
-    """Shape of the Pareto tail of importance ratios, given their logarithms, shape (draws,)."""
+    """Shape of the Pareto tail of importance ratios, given their logarithms, shape (draws,).
+
+    It is infinite where there are too few draws to have a tail, of which ArviZ 1.x makes an error.
+    """
     if FIRST:
         return float(arviz.psislw(log_ratios)[1])
+    if len(log_ratios) < LEAST_DRAWS:
+        return np.inf
     import xarray
 
     left_out: Any = xarray.DataArray(-log_ratios, dims="draw")  # it negates log-likelihoods
-    return float(left_out.azstats.psislw(dim="draw")[1])
+    shape = float(left_out.azstats.psislw(dim="draw")[1])
+    return np.inf if np.isnan(shape) else shape
