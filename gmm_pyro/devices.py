@@ -30,9 +30,8 @@ def device_of(device: Any) -> torch.device | None:
         found = None
     here = devices()
     if found is None or not _is_among(found, here):
-        raise ValueError(
-            f"device must be one that is here, {' or '.join(here)}; got {shown(device)}"
-        )
+        listed = " or ".join(here)
+        raise ValueError(f"device must be one that torch has here, {listed}; got {shown(device)}")
     return found
 
 

@@ -16,6 +16,7 @@ import pandas as pd
 import polars as pl
 import pytest
 import torch
+import xarray as xr
 from matplotlib.figure import Figure
 from scipy.stats import multivariate_normal
 from torch import Tensor
@@ -24,7 +25,7 @@ import gmm_pyro as gp
 from gmm_pyro import metrics, plots
 from gmm_pyro.calibration.exact import exact_posterior
 from gmm_pyro.datasets import Dataset
-from gmm_pyro.features import listed
+from gmm_pyro.features import listed, places, refuse_repeated
 from gmm_pyro.observations import as_points
 from gmm_pyro.saved_fit import load_fit, predict, save_fit
 
@@ -44,6 +45,18 @@ FEW = X[::6]
 
 def frame(x: np.ndarray = NEW) -> pd.DataFrame:
     return pd.DataFrame(x, columns=NAMES)
+
+
+class CountedName(str):
+    """A name that counts how often names are compared."""
+
+    comparisons = 0
+
+    def __eq__(self, other: object) -> bool:
+        CountedName.comparisons += 1
+        return str.__eq__(self, other)
+
+    __hash__ = str.__hash__
 
 
 def wider(x: pd.DataFrame) -> pd.DataFrame:
@@ -224,6 +237,20 @@ class TestNames:
     def test_exact_posteriors_predict_by_name(self) -> None:
         exact = exact_posterior(gp.MixtureModel(2), frame(FEW))
         close(exact.log_predictive(frame()[NAMES[::-1]]), exact.log_predictive(NEW))
+
+    def test_an_array_of_xarray_s_is_read_by_its_coordinate(self) -> None:
+        order = ["age", "width", "height"]
+        x = xr.DataArray(frame()[order], dims=("row", "size"), coords={"size": order})
+        assert torch.equal(TRUTH.log_prob(x), TRUTH.log_prob(NEW))
+        with pytest.raises(ValueError, match="x has no column 'height': it has age, width"):
+            TRUTH.log_prob(x[:, :2])
+
+    @pytest.mark.parametrize("look", [refuse_repeated, lambda names: places(names[::-1], names)])
+    def test_very_many_are_looked_at_in_linear_time(self, look: Callable) -> None:
+        """A name is compared with few others, of however many."""
+        CountedName.comparisons = 0
+        look([CountedName(f"gene{i}") for i in range(4000)])
+        assert CountedName.comparisons < 4 * 4000
 
     def test_very_many_are_listed_in_part(self) -> None:
         assert listed(map(str, range(30))).endswith("18, 19, … (30 in all)")

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
+import xarray as xr
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
+from gmm_pyro.datasets import bimodal
 from gmm_pyro.observations import ROWS, as_points, chunks, observe
 
 EPSILON = np.finfo(np.float64).eps
@@ -35,6 +38,21 @@ def field_of_a_record(x: np.ndarray) -> np.ndarray:
     record = np.zeros(len(x), dtype=[("value", "f8"), ("flag", "i1")])
     record["value"] = x
     return record["value"]
+
+
+class Named:
+    """Has what a series has, and two axes."""
+
+    name = "points"
+
+    def __init__(self, x: np.ndarray) -> None:
+        self.x = x
+
+    def to_numpy(self) -> np.ndarray:
+        return self.x
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.array(self.x, dtype)
 
 
 TABLES: dict[str, Callable[[np.ndarray], Any]] = {
@@ -64,6 +82,10 @@ TABLES: dict[str, Callable[[np.ndarray], Any]] = {
     "pandas mixed": lambda x: pd.DataFrame(x, columns=NAMES).astype({"width": "Float64"}),
     "pandas arrow": lambda x: pd.DataFrame(x, columns=NAMES).astype("double[pyarrow]"),
     "polars": lambda x: pl.DataFrame(x, schema=NAMES),
+    "arrow": lambda x: pa.table({name: x[:, i] for i, name in enumerate(NAMES)}),
+    "xarray": lambda x: xr.DataArray(x),
+    "xarray with names": lambda x: xr.DataArray(x, dims=("row", "size"), coords={"size": NAMES}),
+    "two axes and a name": Named,
     "polars mixed": lambda x: pl.DataFrame(x, schema=NAMES).cast({"width": pl.Int16}),
 }
 
@@ -76,6 +98,7 @@ COLUMNS: dict[str, Callable[[np.ndarray], Any]] = {
     "pandas": lambda x: pd.Series(x, name="height"),
     "pandas Int64": lambda x: pd.Series(x, name="height", dtype="Int64"),
     "polars": lambda x: pl.Series("height", x),
+    "xarray": lambda x: xr.DataArray(x, name="height"),
 }
 
 
@@ -134,6 +157,13 @@ def test_truth_values_are_zeros_and_ones(make: Callable) -> None:
         (pd.Series(UNIVARIATE), ("x0",)),
         (pl.Series("height", UNIVARIATE), ("height",)),
         (pl.Series(UNIVARIATE), ("x0",)),
+        (xr.DataArray(X), ("x0", "x1")),
+        (xr.DataArray(X, dims=("row", "size"), coords={"size": NAMES}), ("height", "width")),
+        (xr.DataArray(X, dims=("row", "b"), coords={"part": ("b", NAMES)}), ("height", "width")),
+        (xr.DataArray(X, dims=("columns", "name"), coords={"name": [3, 5]}), ("3", "5")),
+        (xr.DataArray(UNIVARIATE, name="height"), ("height",)),
+        (pa.table({"height": UNIVARIATE}), ("height",)),
+        (Named(X), ("x0", "x1")),
     ],
     ids=lambda value: type(value).__name__,
 )
@@ -349,6 +379,22 @@ REFUSED: dict[str, tuple[Any, str]] = {
         pd.DataFrame(X, columns=["a", "a"]),
         "x must have column names that differ; 'a' occurs 2 times",
     ),
+    "lazy": (pl.DataFrame(X).lazy(), "x must be in memory, got a LazyFrame: call its collect()"),
+    "xarray data set": (
+        xr.Dataset({"a": ("row", UNIVARIATE)}),
+        "x must be one array, got an xarray Dataset: take one of its variables",
+    ),
+    "xarray of three axes": (xr.DataArray(X[None]), "univariate data; got (1, 12, 2)"),
+    "xarray, twice the same name": (
+        xr.DataArray(X, dims=("row", "size"), coords={"size": ["a", "a"]}),
+        "x must have column names that differ; 'a' occurs 2 times",
+    ),
+    "mapping": ({"a": [1.0, 2.0]}, "x must be an array of numbers, got {'a': [1.0, 2.0]}: pandas"),
+    "set": ({1.0, 2.0}, "x must be an array of numbers, got {1.0, 2.0}"),
+    "generator": (iter([1.0]), "x must be an array of numbers, got <list_iterator"),
+    "data set": (bimodal(), "x must be an array of numbers, got <bimodal: 1000 points of 1 feat"),
+    "meta tensor": (torch.empty(3, 2, device="meta"), "x must hold numbers, got a tensor without"),
+    "very many digits": ([10**400, 1], "x must hold real numbers: int too large"),
     "None": ([[2.0, 1.0], [0.0, None]], "x has 1 NaN value, the first at row 1, column 'x1'"),
     "objects": ([[{}, 1.0]], "x must hold real numbers"),
     "ragged": ([[1, 2], [3]], "x must be a rectangular array"),

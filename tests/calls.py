@@ -1,0 +1,398 @@
+"""Every public function and method that takes arguments, with arguments of the right kind."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from matplotlib.figure import Figure
+
+import gmm_pyro as gp
+from arguments import X
+from gmm_pyro import plots
+from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
+
+Asked = tuple[Callable[..., Any], Mapping[str, Any]]
+
+KNOWN = X[:, 0] > 2  # classes
+WEIGHTS = {"sample_weight": np.ones(len(X))}
+DRAWN = {"n": 5, "seed": 0}
+
+
+def asked(function: Callable[..., Any], **arguments: Any) -> Asked:
+    """A function, and arguments of the right kind."""
+    return function, arguments
+
+
+# ---------------------------------------------------------------------- what methods are called on
+
+
+@cache
+def fitted(method: str) -> gp.Fit:
+    options = {"em": {"n_starts": 1}, "gibbs": {"n_draws": 9, "n_chains": 2, "n_warmup": 5}}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", gp.FitWarning)
+        return gp.fit(gp.MixtureModel(2), X, method, **options[method])
+
+
+@cache
+def compared() -> gp.Comparison:
+    return gp.compare(gp.MixtureModel(1), X, ["kmeans", "em"])
+
+
+def concrete_model() -> gp.MixtureModel:
+    prior = gp.ConjugatePriors(mean=0.0, spread=torch.ones(1))
+    return gp.MixtureModel(1, priors=prior)
+
+
+def of_mixtures() -> dict[str, Asked]:
+    """Mixtures: made, asked at points, taken apart, drawn from, saved."""
+    em = fitted("em")
+    mixture = em.mixture
+    weighted = {"x": X, **WEIGHTS}
+    module = gp.MixtureModule(mixture)
+    return {
+        "GaussianMixture": asked(gp.GaussianMixture, **parameters_of(mixture)),
+        "GaussianMixture.log_prob": asked(mixture.log_prob, x=X),
+        "GaussianMixture.responsibilities": asked(mixture.responsibilities, x=X),
+        "GaussianMixture.predict": asked(mixture.predict, x=X),
+        "GaussianMixture.bic": asked(mixture.bic, **weighted),
+        "GaussianMixture.aic": asked(mixture.aic, **weighted),
+        "GaussianMixture.icl": asked(mixture.icl, **weighted),
+        "GaussianMixture.sample": asked(mixture.sample, **DRAWN),
+        "GaussianMixture.sample_labelled": asked(mixture.sample_labelled, **DRAWN),
+        "GaussianMixture.marginal": asked(mixture.marginal, features=["x1"]),
+        "GaussianMixture.conditional": asked(mixture.conditional, features=["x1"], values=[0.5]),
+        "GaussianMixture.permute": asked(mixture.permute, order=[1, 0]),
+        "GaussianMixture.in_order_of": asked(mixture.in_order_of, names=["x1", "x0"]),
+        "GaussianMixture.save": asked(mixture.save, path="mixture.json"),
+        "GaussianMixture.load": asked(gp.GaussianMixture.load, path=mixture.save("other.json")),
+        "MixtureModule": asked(gp.MixtureModule, mixture=mixture),
+        "MixtureModule.forward": asked(module.forward, x=torch.tensor(X)),
+    }
+
+
+def of_models() -> dict[str, Asked]:
+    """Models and priors."""
+    model, concrete = gp.MixtureModel(2), concrete_model()
+    density = model.log_density(X)
+    vector = torch.zeros(2, density.dimension, dtype=torch.float64)
+    return {
+        "MixtureModel": asked(gp.MixtureModel, n_components=2, covariance="full", priors=None),
+        "MixtureModel.specialise": asked(model.specialise, x=X),
+        "MixtureModel.log_density": asked(model.log_density, x=X),
+        "MixtureModel.sites": asked(concrete.sites, like=None),
+        "MixtureModel.__call__": asked(model, x=X, subsample_size=5, sample_weight=np.ones(len(X))),
+        "MixtureModel.__call__ without data": asked(concrete, n=5),
+        "Priors": asked(gp.Priors, **dict.fromkeys(gp.Priors.__dataclass_fields__)),
+        "Priors.weakly_informative": asked(gp.Priors.weakly_informative, x=X),
+        "Priors.scaled_to": asked(gp.Priors().scaled_to, observations=X),
+        "Priors of sites": asked(sites_under, **dict.fromkeys(gp.Priors.__dataclass_fields__)),
+        "ConjugatePriors": asked(
+            gp.ConjugatePriors,
+            concentration=1.0,
+            mean=0.0,
+            mean_strength=1.0,
+            dof=5,
+            scale=1.0,
+            mean_scale=1.0,
+            spread=[1.0, 2.0],
+            feature_names=["a", "b"],
+        ),
+        "ConjugatePriors.weakly_informative": asked(gp.ConjugatePriors.weakly_informative, x=X),
+        "ConjugatePriors.scaled_to": asked(gp.ConjugatePriors().scaled_to, observations=X),
+        "LogDensity.__call__": asked(density, vector=vector),
+        "LogDensity.constrain": asked(density.constrain, vector=vector),
+    }
+
+
+def of_data_sets() -> dict[str, Asked]:
+    """Data sets."""
+    dataset = gp.datasets.bimodal()
+    return {
+        "Dataset": asked(
+            gp.Dataset,
+            x=dataset.x,
+            labels=dataset.labels,
+            truth=dataset.truth,
+            name="mine",
+            feature_names=("a",),
+            sample_weight=None,
+        ),
+        "Dataset.subset": asked(dataset.subset, rows=[0, 2]),
+        "Dataset.held_out": asked(dataset.held_out, **DRAWN),
+        "datasets.three_clusters": asked(gp.datasets.three_clusters, seed=1),
+        "datasets.bimodal": asked(gp.datasets.bimodal, seed=1),
+        "datasets.tight_and_diffuse": asked(gp.datasets.tight_and_diffuse, seed=1),
+        "datasets.anisotropic": asked(gp.datasets.anisotropic, seed=1),
+        "datasets.dataset_named": asked(gp.datasets.dataset_named, name="bimodal", seed=1),
+        "datasets.make_mixture": asked(
+            gp.datasets.make_mixture,
+            n=9,
+            d=2,
+            k=2,
+            separation=1.0,
+            covariance="full",
+            imbalance=0.1,
+            outliers=0.1,
+            seed=0,
+        ),
+    }
+
+
+def of_fits() -> dict[str, Asked]:
+    """Fits and comparisons."""
+    model, comparison = gp.MixtureModel(2), compared()
+    return {
+        "fit": asked(
+            lambda model, x, method: gp.fit(model, x, method, n_starts=1, max_steps=2),
+            model=model,
+            x=X,
+            method="em",
+        ),
+        "compare": asked(
+            gp.compare,
+            model=gp.MixtureModel(1),
+            data=X,
+            methods=["em"],
+            seed=0,
+            test_size=0.5,
+            progress=False,
+            options={"em": {"n_starts": 1}},
+            **WEIGHTS,
+        ),
+        "Comparison.density_distances": asked(comparison.density_distances, **DRAWN),
+        "Comparison.save": asked(comparison.save, folder="results", posteriors=False),
+        "Comparison.report": asked(comparison.report, path="report.html", command="make"),
+    }
+
+
+def of_posteriors() -> dict[str, Asked]:
+    """Draws."""
+    posterior, mixture = fitted("gibbs").posterior, fitted("em").mixture
+    return {
+        "Posterior.assignments": asked(posterior.assignments, x=X, seed=0),
+        "Posterior.co_clustering": asked(posterior.co_clustering, rows=[0, 2], max_draws=5),
+        "Posterior.density_band": asked(
+            posterior.density_band, grid=[0.0, 1.0], prob=0.5, feature="x1"
+        ),
+        "Posterior.partition": asked(posterior.partition, loss="vi", rows=[0, 2], max_draws=5),
+        "Posterior.predictive_density": asked(posterior.predictive_density, x=X, prob=0.5),
+        "Posterior.relabel": asked(posterior.relabel, method="ecr", like=mixture),
+        "Posterior.relabel in order": asked(
+            lambda by: posterior.relabel("ordered", by=by), by="means"
+        ),
+        "Posterior.sample_predictive": asked(posterior.sample_predictive, **DRAWN),
+    }
+
+
+def of_calibration() -> dict[str, Asked]:
+    """Tests of posteriors."""
+    model, concrete = gp.MixtureModel(2), concrete_model()
+    exact = gp.calibration.exact_posterior(model, X[:4, 0])
+    return {
+        "calibration.simulation_based_calibration": asked(
+            gp.calibration.simulation_based_calibration,
+            model=concrete,
+            method="gibbs",
+            n_points=3,
+            n_datasets=2,
+            n_draws=2,
+            seed=0,
+            quantities=None,
+            n_warmup=1,
+            thin=1,
+            exchange=True,
+        ),
+        "calibration.geweke": asked(
+            gp.calibration.geweke,
+            model=concrete,
+            sweep=None,
+            n_points=3,
+            n_chains=3,
+            n_sweeps=2,
+            seed=0,
+            quantities=None,
+        ),
+        "calibration.exact_posterior": asked(gp.calibration.exact_posterior, model=model, x=X[:4]),
+        "calibration.default_quantities": asked(
+            gp.calibration.default_quantities, model=concrete, seed=0
+        ),
+        "calibration.ExactPosterior.log_predictive": asked(exact.log_predictive, points=[0.0, 1.0]),
+    }
+
+
+def of_scores() -> dict[str, Asked]:
+    """Scores of labels and mixtures."""
+    mixture = fitted("em").mixture
+    scores = {"mixture": mixture, "x": X, **WEIGHTS}
+    labelled = {"labels": KNOWN, "predicted": KNOWN.astype(int), **WEIGHTS}
+    return {
+        "metrics.adjusted_rand": asked(gp.metrics.adjusted_rand, **labelled),
+        "metrics.normalised_mutual_information": asked(
+            gp.metrics.normalised_mutual_information, **labelled
+        ),
+        "metrics.accuracy": asked(gp.metrics.accuracy, **labelled),
+        "metrics.match_components": asked(
+            gp.metrics.match_components, mixture=mixture, truth=mixture
+        ),
+        "metrics.parameter_errors": asked(
+            gp.metrics.parameter_errors, mixture=mixture, truth=mixture
+        ),
+        "metrics.mean_log_density": asked(gp.metrics.mean_log_density, **scores),
+        "metrics.kl_divergence": asked(
+            gp.metrics.kl_divergence, truth=mixture, mixture=mixture, **DRAWN
+        ),
+        "metrics.mixture_wasserstein": asked(gp.metrics.mixture_wasserstein, a=mixture, b=mixture),
+        "metrics.bic": asked(gp.metrics.bic, **scores),
+        "metrics.aic": asked(gp.metrics.aic, **scores),
+        "metrics.icl": asked(gp.metrics.icl, **scores),
+    }
+
+
+def of_pictures() -> dict[str, Asked]:
+    """Pictures."""
+    em, gibbs, comparison = fitted("em"), fitted("gibbs"), compared()
+    posterior = gibbs.posterior
+    return {
+        "plots.scatter": asked(
+            plots.scatter,
+            x=X,
+            labels=KNOWN,
+            ax=None,
+            feature_names=["$", "b"],
+            features=[0],
+            **WEIGHTS,
+        ),
+        "plots.clusters": asked(
+            plots.clusters, fit=gibbs, x=X, ax=None, labels=KNOWN, features=0, **WEIGHTS
+        ),
+        "plots.responsibilities": asked(
+            plots.responsibilities, fit=em, x=X, ax=None, labels=KNOWN, features=0
+        ),
+        "plots.density": asked(plots.density, fit=em, ax=None, x=X, features=None, **WEIGHTS),
+        "plots.density_band": asked(
+            plots.density_band, posterior=posterior, ax=None, feature=0, prob=0.5
+        ),
+        "plots.posterior_ellipses": asked(
+            plots.posterior_ellipses, posterior=posterior, ax=None, features=0, n_draws=2
+        ),
+        "plots.label_traces": asked(plots.label_traces, posterior=posterior, axes=None, by="means"),
+        "plots.co_clustering": asked(
+            plots.co_clustering, posterior=posterior, ax=None, loss="vi", max_points=5
+        ),
+        "plots.comparison_figure": asked(
+            plots.comparison_figure,
+            x=X,
+            fits={"em": em},
+            labels=KNOWN,
+            feature_names=None,
+            figure=None,
+            **WEIGHTS,
+        ),
+        "plots.comparison_figures": asked(
+            plots.comparison_figures,
+            x=X,
+            fits={"em": em},
+            table=comparison.table,
+            labels=KNOWN,
+            **WEIGHTS,
+            feature_names=None,
+        ),
+        "plots.fit_figures": asked(plots.fit_figures, fit=em, name="em", labels=KNOWN),
+        "plots.png": asked(plots.png, figure=Figure(), dots_per_inch=20),
+        "plots.traces": asked(plots.traces, fits={"em": em}, ax=None),
+        "plots.parameter_errors": asked(plots.parameter_errors, table=errors(), ax=None),
+        "plots.calibration": asked(plots.calibration, calibration=ranked(), figure=None),
+    }
+
+
+def of_estimators() -> dict[str, Asked]:
+    """scikit-learn's interface."""
+    estimator = PyroGaussianMixture(2, random_state=0).fit(X)
+    classifier = GaussianMixtureClassifier(random_state=0).fit(X, KNOWN)
+    return {
+        "estimator.PyroGaussianMixture": asked(
+            lambda **given: PyroGaussianMixture(**given).fit(X), **constructor_of(estimator)
+        ),
+        "estimator.PyroGaussianMixture by MAP": asked(
+            lambda **given: PyroGaussianMixture(method="map", **given).fit(X),
+            priors=None,
+            method_options={"max_steps": 2},
+            weights_init=None,
+        ),
+        "estimator.PyroGaussianMixture.fit": asked(
+            PyroGaussianMixture().fit, X=X, y=None, sample_weight=np.ones(len(X))
+        ),
+        "estimator.PyroGaussianMixture.predict": asked(estimator.predict, X=X),
+        "estimator.PyroGaussianMixture.predict_proba": asked(estimator.predict_proba, X=X),
+        "estimator.PyroGaussianMixture.fit_predict": asked(
+            PyroGaussianMixture().fit_predict, X=X, y=None, **WEIGHTS
+        ),
+        "estimator.PyroGaussianMixture.score_samples": asked(estimator.score_samples, X=X),
+        "estimator.PyroGaussianMixture.score": asked(estimator.score, X=X, y=None, **WEIGHTS),
+        "estimator.PyroGaussianMixture.bic": asked(estimator.bic, X=X, **WEIGHTS),
+        "estimator.PyroGaussianMixture.aic": asked(estimator.aic, X=X, **WEIGHTS),
+        "estimator.PyroGaussianMixture.sample": asked(estimator.sample, n_samples=3),
+        "estimator.GaussianMixtureClassifier": asked(
+            lambda **given: GaussianMixtureClassifier(**given).fit(X, KNOWN),
+            **constructor_of(classifier),
+        ),
+        "estimator.GaussianMixtureClassifier.fit": asked(
+            GaussianMixtureClassifier().fit, X=X, y=KNOWN, sample_weight=np.ones(len(X))
+        ),
+        "estimator.GaussianMixtureClassifier.predict": asked(classifier.predict, X=X),
+        "estimator.GaussianMixtureClassifier.predict_proba": asked(classifier.predict_proba, X=X),
+        "estimator.GaussianMixtureClassifier.predict_log_proba": asked(
+            classifier.predict_log_proba, X=X
+        ),
+        "estimator.GaussianMixtureClassifier.predict_joint_log_proba": asked(
+            classifier.predict_joint_log_proba, X=X
+        ),
+        "estimator.GaussianMixtureClassifier.score_samples": asked(classifier.score_samples, X=X),
+        "estimator.GaussianMixtureClassifier.bic": asked(classifier.bic, X=X, y=KNOWN, **WEIGHTS),
+        "estimator.GaussianMixtureClassifier.aic": asked(classifier.aic, X=X, y=KNOWN, **WEIGHTS),
+        "estimator.GaussianMixtureClassifier.sample": asked(classifier.sample, n_samples=3),
+    }
+
+
+# ---------------------------------------------------------------------- arguments
+
+
+def parameters_of(mixture: gp.GaussianMixture) -> dict[str, Any]:
+    names = ("weights", "means", "covariances")
+    arrays = {name: getattr(mixture, name) for name in names}
+    return {**arrays, "covariance": "full", "feature_names": ["a", "b"]}
+
+
+def constructor_of(estimator: Any) -> dict[str, Any]:
+    return type(estimator)().get_params()
+
+
+def sites_under(**given: Any) -> Any:
+    """The sites of a model with priors: what is wrong with them is seen when it meets a model."""
+    given = {name: value for name, value in given.items() if value is not None}
+    return gp.MixtureModel(2, priors=gp.Priors(**given)).specialise(X).sites()
+
+
+def errors() -> pd.DataFrame:
+    names = ("weight_error", "mean_error", "covariance_error")
+    return pd.DataFrame({name: [0.1] for name in names}, index=["em"])
+
+
+def ranked() -> gp.calibration.Calibration:
+    return gp.calibration.Calibration("gibbs", {"mean": torch.arange(8)}, 7)
+
+
+GROUPS: dict[str, Callable[[], dict[str, Asked]]] = {
+    function.__name__.removeprefix("of_"): function
+    for function in (
+        *(of_mixtures, of_models, of_data_sets, of_fits, of_posteriors),
+        *(of_calibration, of_scores, of_pictures, of_estimators),
+    )
+}
