@@ -183,7 +183,7 @@ def of_posteriors() -> dict[str, Asked]:
         ),
         "Posterior.partition": asked(posterior.partition, loss="vi", rows=[0, 2], max_draws=5),
         "Posterior.predictive_density": asked(posterior.predictive_density, x=X, prob=0.5),
-        "Posterior.relabel": asked(posterior.relabel, method="ecr", like=mixture),
+        "Posterior.relabel": asked(posterior.relabel, method="ecr", like=mixture, within=[0, 1]),
         "Posterior.relabel in order": asked(
             lambda by: posterior.relabel("ordered", by=by), by="means"
         ),

@@ -219,6 +219,7 @@ def test_a_location_and_a_spread_may_be_lists() -> None:
     assert values[0].tolist() == [[0.0, 1.0]] * 2
 
 
+@pytest.mark.filterwarnings("ignore::gmm_pyro.FitWarning")
 @pytest.mark.parametrize("method", ["kmeans", "map", "gibbs"])
 def test_numbers_of_other_libraries_are_python_s(method: str) -> None:
     quick = {"n_draws": np.int16(4), "n_warmup": torch.tensor(2)} if method == "gibbs" else {}

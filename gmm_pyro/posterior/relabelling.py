@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..arrays import whole_numbers
+from ..arrays import array_of, classes, whole_numbers
 from ..checks import check_choice
 from ..features import places
 from ..mixture import GaussianMixture
@@ -77,10 +77,10 @@ def _classes(posterior: Posterior, within: Any) -> Int[Tensor, "k"]:
     k = posterior.n_components
     if within is None:
         return torch.zeros(k, dtype=torch.int64)
-    labels = np.asarray(within)
+    labels = array_of(within, "within", f"{k} class labels")
     if labels.shape != (k,):
         raise ValueError(f"within must hold {k} class labels, got shape {labels.shape}")
-    return torch.as_tensor(np.unique(labels, return_inverse=True)[1])
+    return torch.as_tensor(np.unique(classes(labels, "within"), return_inverse=True)[1])
 
 
 def _aligned(posterior: Posterior, held: Memberships, method: str) -> Order:
