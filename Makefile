@@ -53,7 +53,8 @@ test-arviz1: ## Run the ArviZ tests on ArviZ 1.x, in .venv-arviz1 with Python 3.
 	    "Name one: make test-arviz1 PYTHON312=/path/to/python"; exit 0; fi; \
 	$(MAKE) --no-print-directory setup VENV=$(ARVIZ1_VENV) PYTHON="$$python" && \
 	$(ARVIZ1_VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS) \
-	  tests/test_inference_data.py tests/test_arviz_plots.py
+	  tests/test_inference_data.py tests/test_arviz_plots.py tests/test_arviz_tools.py \
+	  tests/test_convergence.py
 
 check-long: ## Run all tests and the long checks on Python 3.13 in .venv-long, which takes an hour; results go to tests/long/results/
 	@python="$(PYTHON313)"; if [ -z "$$python" ]; then \

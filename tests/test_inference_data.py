@@ -27,9 +27,9 @@ FIRST_GENERATION = az.__version__.startswith("0.")
 DIMENSIONS = {  # of the covariance's sites, after chain and draw
     "full": {
         "scales": ["component", "feature"],
-        "correlations": ["component", "feature", "feature_bis"],
+        "correlations": ["component", "pair"],
     },
-    "tied": {"scales": ["feature"], "correlations": ["feature", "feature_bis"]},
+    "tied": {"scales": ["feature"], "correlations": ["pair"]},
     "diag": {"scales": ["component", "feature"]},
     "spherical": {"scales": ["component"]},
     "tied_diag": {"scales": ["feature"]},
@@ -45,7 +45,7 @@ GROUPS = {
     "sample_stats",
     "observed_data",
 }
-INVARIANT = {"log_likelihood", "log_prior", "entropy", "filled_components"}
+INVARIANT = {"log_likelihood", "log_prior"}
 every_family = pytest.mark.parametrize("family", FAMILIES)
 every_dimension = pytest.mark.parametrize("d", [1, 2])
 pytestmark = [
@@ -138,8 +138,7 @@ class TestContent:
             assert observed["x"].coords["feature"].values.tolist() == NAMES[:d]
         assert observed["x"].coords["obs_id"].values.tolist() == list(range(50))
         if "correlations" in posterior:
-            bis = posterior["correlations"].coords["feature_bis"].values.tolist()
-            assert bis == NAMES[:d]
+            assert posterior["correlations"].coords["pair"].values.tolist() == ["width, height"]
 
     def test_values_are_the_draws(self, family: str, d: int) -> None:
         draws, posterior = fit(family, d).posterior.draws, converted(family, d)["posterior"]
@@ -147,9 +146,8 @@ class TestContent:
             np.testing.assert_array_equal(posterior[name].values, draws[name].numpy())
         if "correlations" in draws:
             root = draws["correlations"]
-            found = posterior["correlations"].values
-            np.testing.assert_allclose(found, (root @ root.mT).numpy(), rtol=0, atol=1e-14)
-            assert (np.diagonal(found, axis1=-2, axis2=-1) == 1).all()
+            found, matrices = posterior["correlations"].values, (root @ root.mT).numpy()
+            np.testing.assert_allclose(found[..., 0], matrices[..., 1, 0], rtol=0, atol=1e-14)
 
     def test_observed_data_are_the_user_s(self, family: str, d: int) -> None:
         observed = converted(family, d)["observed_data"]["x"].values
@@ -164,16 +162,17 @@ class TestContent:
 
     def test_label_invariant_quantities(self, family: str, d: int) -> None:
         data = converted(family, d)
-        posterior = data["posterior"]
+        statistics = data["sample_stats"]
         total = data["log_likelihood"]["x"].values.sum(-1)
-        np.testing.assert_allclose(posterior["log_likelihood"].values, total, rtol=1e-12)
+        for group in (data["posterior"], statistics):
+            np.testing.assert_allclose(group["log_likelihood"].values, total, rtol=1e-12)
         for i in (0, DRAWS - 1):
             mixture = draw_as_mixture(fit(family, d), i)
             r = mixture.responsibilities(frame(d))
             entropy = float(torch.special.entr(r).sum())
-            assert float(posterior["entropy"][0, i]) == pytest.approx(entropy, abs=1e-8)
+            assert float(statistics["entropy"][0, i]) == pytest.approx(entropy, abs=1e-8)
             filled = len(mixture.predict(frame(d)).unique())
-            assert int(posterior["filled_components"][0, i]) == filled
+            assert int(statistics["filled_components"][0, i]) == filled
 
     def test_log_prior_is_the_program_s(self, family: str, d: int) -> None:
         """Pyro's own sum over the continuous sites of the program, with the draw's values."""
@@ -237,7 +236,7 @@ def test_weighted_points_count_as_often_as_they_weigh() -> None:
     np.testing.assert_allclose(data["posterior"]["log_likelihood"].values, total, rtol=1e-10)
     r = draw_as_mixture(found, 2).responsibilities(frame(2))
     entropy = float(torch.special.entr(r).sum(-1) @ weight.double())
-    assert float(data["posterior"]["entropy"][0, 2]) == pytest.approx(entropy, abs=1e-8)
+    assert float(data["sample_stats"]["entropy"][0, 2]) == pytest.approx(entropy, abs=1e-8)
 
 
 @every_family
@@ -245,7 +244,8 @@ def test_weighted_points_count_as_often_as_they_weigh() -> None:
 def test_precisions_become_scales_and_correlations(family: str, d: int) -> None:
     model = MixtureModel(2, family, priors=gp.ConjugatePriors())
     found = gp.fit(model, frame(d), method="svi", max_steps=5, n_draws=8)
-    posterior, prior = found.to_arviz()["posterior"], found.to_arviz()["prior"]
+    data = found.to_arviz(constants=True)
+    posterior, prior = data["posterior"], data["prior"]
     draws = found.posterior.draws
     assert "precisions" in draws
     names = {"weights", "means", "scales", *(DIMENSIONS[family] if d > 1 else ())}
@@ -379,8 +379,10 @@ def test_a_method_without_draws_is_refused(method: str) -> None:
 def test_summary(family: str, d: int) -> None:
     table = az.summary(converted(family, d), round_to="none")
     draws = fit(family, d).posterior.draws
-    numbers = sum(value[0, 0].numel() for value in draws.values())
-    assert len(table) == numbers + len(INVARIANT)
+    several = 1 if FAMILIES[family].tied else 2
+    numbers = sum(draws[name][0, 0].numel() for name in ("weights", "means", "scales"))
+    correlated = several if "correlations" in draws else 0
+    assert len(table) == numbers + correlated + len(INVARIANT)
     mean = table["mean"].astype(float)
     weights = draws["weights"].mean((0, 1)).tolist()
     assert mean[["weights[0]", "weights[1]"]].tolist() == pytest.approx(weights)
@@ -402,7 +404,8 @@ def test_leave_one_out(d: int, chains: int) -> None:
     assert 0 < float(p_loo) < 30
     mine = inference_data.elpd_loo(fit("full", d))
     assert mine.elpd == pytest.approx(float(elpd), rel=1e-12)
-    assert mine.se == pytest.approx(float(found.se), rel=1e-12)
+    over = 50 if FIRST_GENERATION else 49  # that ArviZ's variance of the points divides by
+    assert mine.se == pytest.approx(float(found.se) * (over / 50) ** 0.5, rel=1e-12)
 
 
 @pytest.mark.parametrize("chains", [1, 4])
@@ -454,14 +457,14 @@ def test_worst_convergence() -> None:
     names = ["weights", "means", "scales", "correlations"]
 
     def numbers(function: Any, **options: Any) -> np.ndarray:
-        with np.errstate(invalid="ignore"):  # of the correlation of a feature with itself
-            values = function(found.to_arviz(), var_names=names, **options)
+        values = function(found.to_arviz(), var_names=names, **options)
         return np.concatenate([values[name].values.ravel() for name in names])
 
     worst = found.posterior.convergence()
-    assert worst.r_hat == pytest.approx(np.nanmax(numbers(az.rhat)))
+    assert worst.r_hat == pytest.approx(numbers(az.rhat).max())
     assert worst.ess_bulk == pytest.approx(numbers(az.ess, method="bulk").min())
-    assert worst.ess_tail == pytest.approx(numbers(az.ess, method="tail").min())
+    tail = numbers(az.ess, method="tail", prob=(0.05, 0.95))
+    assert worst.ess_tail == pytest.approx(tail.min())
 
 
 def test_a_single_chain_that_drifts_is_found_out() -> None:

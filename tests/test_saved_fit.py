@@ -172,7 +172,8 @@ class TestPrediction:
         posterior = xarray.open_dataset(folder / "posterior.nc", group="posterior").load()
         draws = posterior.stack(s=("chain", "draw")).transpose("s", ...)
         scales, correlations = draws["scales"].values, draws["correlations"].values
-        covariances = scales[..., :, None] * correlations * scales[..., None, :]
+        matrices = np.eye(2) + correlations[..., None] * (1 - np.eye(2))
+        covariances = scales[..., :, None] * matrices * scales[..., None, :]
         logits = np.array(
             [
                 [

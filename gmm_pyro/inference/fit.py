@@ -146,15 +146,20 @@ class Fit:
             ratios = log_ratios(density, self.posterior.raw())
         return psis_k_hat(ratios.cpu().numpy())
 
-    def to_arviz(self) -> Any:
+    def to_arviz(self, **options: Any) -> Any:
         """The fit as ArviZ InferenceData (0.x) or DataTree (1.x).
+
+        Args:
+            **options: those of `gmm_pyro.inference_data.to_arviz`, which says what is in it:
+                `constants=True` for correlation matrices, `by_feature=True` for pictures of the
+                data a feature at a time, `n_prior_draws`.
 
         Raises:
             ValueError: if the method has no draws.
         """
         from ..inference_data import to_arviz  # arviz takes seconds to import
 
-        return to_arviz(self)
+        return to_arviz(self, **options)
 
 
 def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:

@@ -14,7 +14,8 @@ from ..posterior import Posterior
 from ..posterior.convergence import ess_bulk, ess_tail, r_hat
 from ..posterior.readable import flattened, readable_sites
 from . import generation
-from .groups import draws_and_log_likelihood, site_dimensions
+from .groups import draws_and_log_likelihood
+from .naming import site_dimensions
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -54,11 +54,16 @@ def container(groups: Mapping[str, Any], attributes: Mapping[str, Any]) -> Any:
 
 
 def leave_one_out(data: Any, reff: float | None) -> tuple[np.ndarray, np.ndarray]:
-    """Expected log predictive density in nats, and k-hat, of every point."""
+    """Expected log predictive density in nats, and k-hat, of every point.
+
+    Where there is a variable a feature, each has the log-likelihood of whole points.
+    """
+    options: dict[str, Any] = {"pointwise": True, "reff": reff}
+    options["var_name"] = next(iter(data["log_likelihood"].data_vars))
     if FIRST:
-        found = arviz.loo(data, pointwise=True, reff=reff, scale="log")
+        found = arviz.loo(data, scale="log", **options)
         return np.asarray(found.loo_i), np.asarray(found.pareto_k)
-    found = arviz.loo(data, pointwise=True, reff=reff)
+    found = arviz.loo(data, **options)
     return np.asarray(found.elpd_i), np.asarray(found.pareto_k)
 
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,16 +15,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from .. import __version__
-from ..covariance import CovarianceFamily, Parameters
+from ..covariance import Parameters
 from ..observations import Observations
 from ..posterior import Posterior
-from ..posterior.readable import readable_sites
+from ..posterior.readable import readable_sites, without_constants
 from ..threads import one_thread_a_product
-from . import generation
 from .generation import Values
+from .naming import assembled, split_by_feature
 from .predictive import data_sets, prior_draws
-from .quantities import Quantities, quantities
+from .quantities import quantities
 
 if TYPE_CHECKING:
     from ..inference.fit import Fit
@@ -35,64 +33,79 @@ PRIOR_DRAWS = 500
 STREAMS = {"posterior_predictive": 5, "prior": 6, "prior_predictive": 7}  # of random numbers
 
 
-def to_arviz(fit: Fit, *, n_prior_draws: int = PRIOR_DRAWS) -> Any:
+def to_arviz(
+    fit: Fit,
+    *,
+    n_prior_draws: int = PRIOR_DRAWS,
+    constants: bool = False,
+    by_feature: bool = False,
+) -> Any:
     """The draws of a fit with named dimensions, what they say and predict, and the data.
 
-    Dimensions are component, feature, feature_bis and obs_id, after chain and draw; features have
-    the data's column names. Logarithms are natural, densities in nats.
+    Dimensions are component, feature, pair (of features) and obs_id, after chain and draw; features
+    have the data's column names. Logarithms are natural, densities in nats.
 
-    - `posterior`: weights, means, scales (standard deviations) and correlations (matrices), also
-      where the model has precisions, which are left out. Whatever the components are called:
-      log_likelihood (of all points together), log_prior (of the model's sites, as the components
-      are called), entropy (of the assignment, the sum over the points) and filled_components
-      (those that are the most probable one of a point).
+    - `posterior`: weights, means, scales (standard deviations) and correlations, also where the
+      model has precisions, which are left out. Whatever the components are called: log_likelihood
+      (of all points together) and log_prior (of the model's sites, as the components are called).
+      What is the same in every draw is not there, so that R-hat and rank plots have a meaning for
+      all that is: correlations are one number a pair, called "width, height", and a single
+      component has no weight.
     - `log_likelihood`: x, the marginal log-likelihood, shape (chain, draw, obs_id).
     - `log_prior`: log prior density of each of the model's sites, as `az.psens` asks for; their sum
       is the variable of that name in `posterior`.
-    - `sample_stats`: what the sampler says about each draw; `lp`, log p(sites, x), is the sum of
-      the log-likelihood and the log prior density, as the components are called.
+    - `sample_stats`: what the sampler says about each draw; `lp`, log p(sites, x), which is the sum
+      of the log-likelihood and the log prior density, as the components are called; entropy (of the
+      assignment, the sum over the points) and filled_components (those that are the most probable
+      one of a point), which may be the same in every draw.
     - `posterior_predictive`: x, a data set of n points a draw, shape (chain, draw, obs_id,
       feature). Where these are more than 50 million numbers, every second, third, … draw has one,
       and the coordinate `draw` says which.
-    - `prior`, `prior_predictive`: the same variables of independent draws from the priors, as far
-      as these can be drawn from.
+    - `prior`, `prior_predictive`: the model's sites and data sets of independent draws from the
+      priors, as far as these can be drawn from.
     - `constant_data`: sample_weight, shape (obs_id,), if there are weights. ArviZ's `loo` knows
       nothing of them and counts every row once; this package's `elpd_loo` counts them.
     - `observed_data`: x. Univariate data have no dimension `feature` here nor in what is
       predicted, as the PIT of ArviZ's leave-one-out needs them.
 
-    Attributes of the object and of `posterior` say how the fit was made. Correlations of a feature
-    with itself are always 1, and the number of filled components may be constant: leave them out
-    of rank plots, `var_names=["~correlations", "~filled_components"]`.
+    Attributes of the object and of `posterior` say how the fit was made.
 
     Args:
         fit: the fit.
         n_prior_draws: draws from the prior; with 0, the two groups are left out.
+        constants: whether correlations are matrices, of dimensions feature and feature_bis, and a
+            single component has its weight of one.
+        by_feature: whether the observed data, and what is predicted, have a variable a feature in
+            the place of x, so that `az.plot_ppc` and `az.plot_loo_pit` draw each on an axis of its
+            own. The log-likelihood then is that of whole points for each of them, since it is
+            whole points that are left out: give `az.loo`, `az.compare` and `az.psens` the object
+            without it, or one variable's name.
 
     Raises:
-        ValueError: if the method has no draws.
+        ValueError: if the method has no draws, or a feature's name cannot be a variable's.
     """
     posterior, observations = posterior_of(fit), fit.observations
-    found = quantities(posterior)
-    parts = _drawn(fit, posterior, found)
+    parts = _drawn(fit, posterior, constants=constants)
     prior = _prior(fit, n_prior_draws)
     with one_thread_a_product():
         kept, x = _posterior_predictive(fit, posterior)
         parts["posterior_predictive"] = {"x": x}
         if prior is not None:
-            parts["prior"] = readable_sites(posterior.family, prior)
+            parts["prior"] = _readable(posterior, prior, constants=constants)
             parts["prior_predictive"] = {"x": _prior_predictive(fit, prior)}
     parts |= _constant(observations)
     parts["observed_data"] = {"x": _univariate(observations.x.cpu().numpy())}
-    return _assemble(fit, parts, {"posterior_predictive": {"draw": kept.numpy()}})
+    if by_feature:
+        parts = split_by_feature(parts, observations.feature_names)
+    return assembled(fit, parts, {"posterior_predictive": {"draw": kept.numpy()}})
 
 
 def draws_and_log_likelihood(fit: Fit) -> Any:
     """The part of `to_arviz` that leave-one-out cross-validation needs."""
     posterior = posterior_of(fit)
-    parts = _drawn(fit, posterior, quantities(posterior))
+    parts = _drawn(fit, posterior)
     needed = {name: parts[name] for name in ("posterior", "log_likelihood")}
-    return _assemble(fit, needed | _constant(fit.observations), {})
+    return assembled(fit, needed | _constant(fit.observations), {})
 
 
 def posterior_of(fit: Fit) -> Posterior:
@@ -109,29 +122,36 @@ def posterior_of(fit: Fit) -> Posterior:
 # ---------------------------------------------------------------------- groups
 
 
-def _drawn(fit: Fit, posterior: Posterior, found: Quantities) -> dict[str, Values]:
+def _drawn(fit: Fit, posterior: Posterior, *, constants: bool = False) -> dict[str, Values]:
     """The groups that belong to the draws themselves."""
     chains = posterior.n_chains, posterior.n_draws
-    of_sites = _log_priors(fit, posterior)
+    found, of_sites = quantities(posterior), _log_priors(fit, posterior)
     log_prior = torch.stack(list(of_sites.values())).sum(0)
-    scalars = {
-        "log_likelihood": found.log_likelihood,
-        "log_prior": log_prior,
-        "entropy": found.entropy,
-        "filled_components": found.filled_components,
-    }
+    scalars = {"log_likelihood": found.log_likelihood, "log_prior": log_prior}
     statistics = {
         **posterior.statistics,
         "log_likelihood": found.log_likelihood,
         "lp": found.log_likelihood + log_prior,
+        "entropy": found.entropy,
+        "filled_components": found.filled_components,
     }
+
+    def arrays(values: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        return {name: value.reshape(chains).cpu().numpy() for name, value in values.items()}
+
     return {
-        "posterior": readable_sites(posterior.family, posterior.draws)
-        | {name: value.view(chains).cpu().numpy() for name, value in scalars.items()},
-        "log_prior": {n: value.view(chains).cpu().numpy() for n, value in of_sites.items()},
+        "posterior": _readable(posterior, posterior.draws, constants=constants) | arrays(scalars),
+        "log_prior": arrays(of_sites),
         "log_likelihood": {"x": found.pointwise.view(*chains, -1).cpu().numpy()},
-        "sample_stats": {n: value.reshape(chains).cpu().numpy() for n, value in statistics.items()},
+        "sample_stats": arrays(statistics),
     }
+
+
+def _readable(
+    posterior: Posterior, draws: Mapping[str, Tensor], *, constants: bool
+) -> dict[str, np.ndarray]:
+    sites = readable_sites(posterior.family, draws)
+    return sites if constants else without_constants(sites)
 
 
 @torch.no_grad()
@@ -207,75 +227,3 @@ def _event(observations: Observations) -> tuple[int, ...]:
 def _univariate(x: np.ndarray) -> np.ndarray:
     """Without the axis of features, if there is one only."""
     return x[..., 0] if x.shape[-1] == 1 else x
-
-
-# ---------------------------------------------------------------------- names
-
-
-def _assemble(
-    fit: Fit, parts: Mapping[str, Values], coords_of: Mapping[str, Mapping[str, Any]]
-) -> Any:
-    """All groups with their dimensions, coordinates and attributes."""
-    names = list(fit.observations.feature_names)
-    coords = {
-        "component": np.arange(fit.model.n_components),
-        "feature": names,
-        "feature_bis": names,
-        "obs_id": np.arange(fit.observations.n),
-    }
-    attributes = _attributes(fit)
-    groups = {
-        name: generation.dataset(
-            values,
-            _dimensions(fit, values, name),
-            {**coords, **coords_of.get(name, {})},
-            sampled=[] if name in ("observed_data", "constant_data") else generation.SAMPLED,
-            attributes=attributes if name == "posterior" else None,
-        )
-        for name, values in parts.items()
-    }
-    return generation.container(groups, attributes)
-
-
-def _dimensions(fit: Fit, values: Values, group: str) -> dict[str, list[str]]:
-    """Names of the dimensions of every variable, after chain and draw."""
-    if group == "log_prior":  # one number a site
-        return {}
-    of_points = group == "log_likelihood" or fit.observations.d == 1
-    x = ["obs_id"] if of_points else ["obs_id", "feature"]
-    return {**site_dimensions(fit.model.family, values), "x": x, "sample_weight": ["obs_id"]}
-
-
-def site_dimensions(family: CovarianceFamily, values: Values) -> dict[str, list[str]]:
-    """Names of the dimensions of a mixture's readable sites, after chain and draw."""
-    lead = [] if family.tied else ["component"]
-    dimensions = {"weights": ["component"], "means": ["component", "feature"]}
-    for name in {"scales", "correlations"} & values.keys():
-        features = ["feature", "feature_bis"][: values[name].ndim - 2 - len(lead)]
-        dimensions[name] = lead + features
-    return dimensions
-
-
-def _attributes(fit: Fit) -> dict[str, str | int | float]:
-    """How the fit was made, as numbers and strings: NetCDF has nothing else."""
-    options = {field.name: getattr(fit.options, field.name) for field in fields(fit.options)}
-    return {
-        "inference_library": "gmm_pyro",
-        "inference_library_version": __version__,
-        "method": fit.method,
-        "engine": str(options.get("engine", "")),
-        "options": ", ".join(
-            f"{name}={value!r}"
-            for name, value in options.items()
-            if isinstance(value, str | int | float)
-        ),
-        "status": fit.status.name,
-        "objective": fit.objective,
-        "steps": fit.steps,
-        "sampling_time": fit.seconds,
-        "seed": fit.seed,
-        "independent_draws": int(posterior_of(fit).independent),
-        "covariance": fit.model.family.name,
-        "priors": type(fit.model.priors).__name__,
-        "n_components": fit.model.n_components,
-    }

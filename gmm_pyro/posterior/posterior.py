@@ -99,7 +99,8 @@ class Posterior:
         """The worst R-hat and effective sample sizes of the numbers that draws are read by.
 
         These are all weights, means, standard deviations and correlations, and the log-likelihood
-        and the log prior density where a sampler has left them; what never varies is left out.
+        and the log prior density where a sampler has left them, which is the group `posterior` of
+        `to_arviz`; what never varies is left out.
         Where a component comes and goes, chains are judged by what no numbering of the components
         can change: the weights in falling order, and means and standard deviations of the whole.
         The definitions are ArviZ's (Vehtari et al. 2021).

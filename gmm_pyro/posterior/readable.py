@@ -6,7 +6,7 @@ Also the numbers that say whether chains have met, and what they are called.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -39,6 +39,38 @@ def readable_sites(family: CovarianceFamily, draws: Mapping[str, Tensor]) -> dic
     return {name: sites[name].cpu().numpy() for name in order}
 
 
+def without_constants(sites: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Readable sites without what is always the same.
+
+    Correlations are those of each pair of features, the diagonal's ones left out, and the weight
+    of a single component is left out.
+    """
+    kept = dict(sites)
+    if kept["weights"].shape[-1] == 1:
+        del kept["weights"]
+    if "correlations" in kept:
+        rows, columns = _pairs(kept["correlations"].shape[-1])
+        kept["correlations"] = kept["correlations"][..., rows, columns]
+    return kept
+
+
+def matrices(correlations: np.ndarray, d: int) -> np.ndarray:
+    """Correlation matrices of d features from the correlations of their pairs."""
+    rows, columns = _pairs(d)
+    full = np.broadcast_to(np.eye(d), (*correlations.shape[:-1], d, d)).copy()
+    full[..., rows, columns] = full[..., columns, rows] = correlations
+    return full
+
+
+def pair_names(features: Sequence[str]) -> list[str]:
+    """What the pairs of features are called, in their order: below the diagonal, row by row."""
+    return [f"{features[i]}, {features[j]}" for i, j in zip(*_pairs(len(features)), strict=True)]
+
+
+def _pairs(d: int) -> tuple[np.ndarray, ...]:
+    return np.tril_indices(d, -1)
+
+
 def convergence(posterior: Posterior) -> Convergence:
     """The worst R-hat and effective sample sizes; see `Posterior.convergence`."""
     named = of_whole(posterior) if has_surplus(posterior) else of_components(posterior)
@@ -60,7 +92,7 @@ def has_surplus(posterior: Posterior) -> bool:
 
 def of_components(posterior: Posterior) -> Named:
     """The numbers of single components, which are aligned, and those of the whole."""
-    sites = readable_sites(posterior.family, posterior.draws)
+    sites = without_constants(readable_sites(posterior.family, posterior.draws))
     return _statistics(posterior) | {name: sites[name] for name in SITES if name in sites}
 
 

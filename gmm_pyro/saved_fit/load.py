@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 
 from ..files import read_netcdf
 from ..mixture import GaussianMixture
 from ..observations import Observations
 from ..posterior import Posterior
+from ..posterior.readable import matrices
 from ..untrusted import content_named
 
 if TYPE_CHECKING:
@@ -85,10 +87,15 @@ def _facts(path: Path) -> dict[str, Any]:
 
 def _posterior(data: xarray.Dataset, mixture: GaussianMixture) -> Posterior:
     """Draws of the sites that describe the family, from those that ArviZ shows."""
-    draws = {name: torch.from_numpy(data[name].values) for name in SITES if name in data}
+    found = {name: data[name].values for name in SITES if name in data}
+    expected = k, d = mixture.n_components, mixture.n_features
+    if k == 1:  # always one, and not among what ArviZ shows
+        found.setdefault("weights", np.ones((*found["means"].shape[:2], 1)))
+    if "correlations" in found and "pair" in data["correlations"].dims:
+        found["correlations"] = matrices(found["correlations"], d)
+    draws = {name: torch.from_numpy(values) for name, values in found.items()}
     if "correlations" in draws:
         draws["correlations"] = torch.linalg.cholesky(draws["correlations"].double())
-    expected = (mixture.n_components, mixture.n_features)
     if draws["means"].shape[2:] != expected:
         raise ValueError(f"means must have shape {expected}, got {tuple(draws['means'].shape[2:])}")
     scale = mixture.covariance().diagonal().double().sqrt()
