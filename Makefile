@@ -12,14 +12,19 @@ PYTHON313 = $(call python_of,3.13)
 ARVIZ1_VENV := .venv-arviz1
 LONG_VENV := .venv-long
 LONG_RESULTS := tests/long/results
+# Tests of numbers, which must not rest on how a processor or a library rounds
+NUMERICAL := calibration classifier collapse conjugate convergence covariance diagnosis em estimator \
+  far gibbs gradient inference labels laplace learned_priors map mclust metrics mixture mixture_file \
+  model numbering numbers nuts observations optimise partition posterior priors reduction relabelling \
+  start svi weighting
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare report test coverage test-arviz1 check-long lint format benchmark docs docs-figures wheel clean
+.PHONY: help setup compare report test coverage test-arviz1 check-long check-rounding lint format benchmark docs docs-figures wheel clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(VENV)/.installed ## Make .venv and install the package into it, with what its tests need
 
@@ -66,6 +71,14 @@ check-long: ## Run all tests and the long checks on Python 3.13 in .venv-long, w
 	  $(LONG_VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS) tests gmm_pyro tests/long; \
 	  echo "pytest ended with exit code $$?"; } 2>&1 | tee $(LONG_RESULTS)/suite.txt; \
 	tail -n 1 $(LONG_RESULTS)/suite.txt | grep -q 'code 0$$'
+
+check-rounding: setup ## Run the numerical tests in twelve settings of how libraries round, which takes an hour or two
+	@for products in COMPATIBLE AVX2 ''; do for threads in 1 2; do for kernels in Haswell ''; do \
+	  set -- $${products:+MKL_CBWR=$$products} OMP_NUM_THREADS=$$threads \
+	    $${kernels:+OPENBLAS_CORETYPE=$$kernels}; \
+	  echo "$$*"; env -u MKL_CBWR -u OPENBLAS_CORETYPE "$$@" $(BIN)/python -m pytest -q -n 2 \
+	    --dist loadfile $(ARGS) $(NUMERICAL:%=tests/test_%.py) || exit 1; \
+	done; done; done
 
 lint: setup ## Check style, format and types
 	$(BIN)/ruff check

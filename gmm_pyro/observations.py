@@ -27,6 +27,11 @@ from .words import counted
 SAMPLE = 2_000  # points that the range of the middle of the data is taken from, at least
 TAILS = (0.25, 0.1, 0.05, 0.02)  # shares of the data on either side of it
 WIDEST = 10.0  # interquartile ranges that a standard deviation may have, or outliers have set it
+SPREADS = {
+    torch.float32: 1e15,
+    torch.float64: 1e70,
+}  # largest standard deviation; smallest is 1 / it
+REACH = 1e3  # times the largest standard deviation, which a point of little weight may be away
 ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
 
 
@@ -128,7 +133,8 @@ def observe(
 
     Raises:
         ValueError: if the data are not numeric, not finite, not of this shape, constant in a
-            column, or fewer than the components; or if the weights do not fit.
+            column, in units that the type cannot work in (`SPREADS`), or fewer than the
+            components; or if the weights do not fit.
 
     Example:
         >>> observations = observe([[0.0, 1.0], [2.0, 1.5], [4.0, 5.0]])
@@ -145,10 +151,14 @@ def observe(
         )
     constant = used.amin(0) == used.amax(0)
     if constant.any() and not constant_columns:
+        if points.dtype is torch.float32:
+            wide, _ = as_points(x, feature_names=feature_names, device=device)
+            _refuse_lost(wide, names, constant)
         _refuse_constant_columns(used, names, constant)
     origin, scale = _location_and_scale(points, weight)
+    scale = scale.masked_fill(constant, 0.0)
     scale = scale.masked_fill(constant, float(scale.max()) or 1.0)
-    _refuse_extreme(scale, names)
+    _refuse_extreme(points, origin, scale, names)
     return Observations(points, weight, origin, scale, names)
 
 
@@ -188,11 +198,11 @@ def as_points(
     kind, place = precision_of(dtype), device_of(device)
     array, names = to_numeric(x, what, feature_names)
     points = array if isinstance(array, Tensor) else _alias(array)
-    points = points.detach().to(device=place, dtype=kind)
-    points = points[:, None] if points.ndim == 1 else points
+    given = points.detach()[:, None] if points.ndim == 1 else points.detach()
+    points = given.to(device=place, dtype=kind)
     _check_shape(what, x, points, n_features if feature_names is None else len(feature_names))
     names = names or tuple(feature_names or default_names(points.shape[1]))
-    _refuse_non_finite(points, names, what)
+    _refuse_non_finite(points, given, names, what)
     return points, names
 
 
@@ -232,7 +242,7 @@ def _check_shape(what: str, x: Any, points: Tensor, n_features: int | None) -> N
         )
 
 
-def _refuse_non_finite(points: Tensor, names: tuple[str, ...], what: str) -> None:
+def _refuse_non_finite(points: Tensor, given: Tensor, names: tuple[str, ...], what: str) -> None:
     if torch.isfinite(points.sum()):  # one cheap pass; a sum hides no NaN and no infinity
         return
     for word, is_bad in (("NaN", torch.isnan), ("infinite", torch.isinf)):
@@ -241,12 +251,19 @@ def _refuse_non_finite(points: Tensor, names: tuple[str, ...], what: str) -> Non
             bad = is_bad(points[rows])
             if first is None and bad.any():
                 row, column = bad.nonzero()[0].tolist()
-                first = f"row {rows.start + row}, column {names[column]!r}"
+                first = rows.start + row, column
             count += int(bad.sum())
-        if first is not None:
-            noun = "value" if count == 1 else "values"
-            verb = "have" if what.endswith("s") else "has"
-            raise ValueError(f"{what} {verb} {count} {word} {noun}, the first at {first}")
+        if first is None:
+            continue
+        place = f"the first at row {first[0]}, column {names[first[1]]!r}"
+        noun = "value" if count == 1 else "values"
+        verb = "have" if what.endswith("s") else "has"
+        if bool(given[first].isfinite()):
+            raise ValueError(
+                f"{what} {verb} {count} {noun} beyond the range of float32, {place} "
+                f"({float(given[first]):g}): choose other units, or dtype='float64'"
+            )
+        raise ValueError(f"{what} {verb} {count} {word} {noun}, {place}")
 
 
 def _refuse_constant_columns(
@@ -258,14 +275,41 @@ def _refuse_constant_columns(
     raise ValueError(f"x must vary in every column; constant over its {len(points)} rows: {listed}")
 
 
-def _refuse_extreme(scale: Tensor, names: tuple[str, ...]) -> None:
-    """Refuse columns whose squares leave the range of the numbers."""
-    for name, spread in zip(names, scale.tolist(), strict=True):
-        if not 1e-100 < spread < 1e100:
+def _refuse_lost(wide: Tensor, names: tuple[str, ...], constant: Bool[Tensor, "d"]) -> None:
+    """Refuse columns that vary, but not in float32."""
+    origin, scale = _location_and_scale(wide, None)
+    for i in constant.nonzero()[:, 0].tolist():
+        if bool((wide[:, i] != wide[0, i]).any()):
             raise ValueError(
-                f"x must have columns of moderate size; the standard deviation of {name!r} is "
-                f"{spread:g}, whose square is out of range: choose other units"
+                f"x must vary in every column; in float32 {names[i]!r} does not: its mean is "
+                f"{float(origin[i]):g} and its standard deviation {float(scale[i]):g}. Choose "
+                "another zero or other units, or dtype='float64'"
             )
+
+
+def _refuse_extreme(
+    points: Tensor, origin: Float[Tensor, "d"], scale: Float[Tensor, "d"], names: tuple[str, ...]
+) -> None:
+    """Refuse columns whose numbers leave the range of their type when they are multiplied.
+
+    Those of float32 are squared; in float64, second derivatives take fourth powers.
+    """
+    most = SPREADS[points.dtype]
+    farthest = torch.maximum(points.amax(0) - origin, origin - points.amin(0))
+    for name, spread, reach in zip(names, scale.tolist(), farthest.tolist(), strict=True):
+        if 1 / most < spread < most and reach < REACH * most:
+            continue
+        kind = str(points.dtype).removeprefix("torch.")
+        found = (
+            f"is {spread:g}"
+            if reach < REACH * most or not spread < most
+            else (f"is {spread:g}, and a point of little weight is {reach:g} away")
+        )
+        raise ValueError(
+            f"x must have columns of moderate size; the standard deviation of {name!r} {found}, "
+            f"and {kind} can work from {1 / most:g} to {most:g}: choose other units"
+            + (", or dtype='float64'" if points.dtype is torch.float32 else "")
+        )
 
 
 def _middle_range(observations: Observations) -> Float[Tensor, "d"]:
@@ -293,13 +337,21 @@ def _location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, 
     """
     weight = points.new_ones(1).expand(len(points)) if weight is None else weight
     total = weight.double().sum()
-    mean = torch.zeros(points.shape[1], dtype=torch.float64, device=points.device)
+    unit = _unit(points)
+    mean = torch.zeros_like(unit)
     for rows in passes(points):
-        mean += weight[rows].double() @ points[rows].double() / total
+        mean += weight[rows].double() @ (points[rows].double() / unit) / total
     off, square = torch.zeros_like(mean), torch.zeros_like(mean)
     for rows in passes(points):
-        z = points[rows].double() - mean
+        z = points[rows].double() / unit - mean
         off += weight[rows].double() @ z / total
         square += weight[rows].double() @ z.square_() / total
-    origin = (mean + off).to(points).double()  # x - origin is then the same in either type
-    return origin, (square - off.square()).sqrt()
+    origin = (unit * (mean + off)).to(points).double()  # x - origin is then the same in either type
+    return origin, unit * (square - off.square()).clamp_min(0.0).sqrt()
+
+
+def _unit(points: Tensor) -> Float[Tensor, "d"]:
+    """One for each column, or how far it reaches where that has no square."""
+    reach = points.amax(0).double() / 2 - points.amin(0).double() / 2
+    moderate = (reach > 1e-150) & (reach < 1e150) | (reach == 0)
+    return torch.where(moderate, 1.0, reach)

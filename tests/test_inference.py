@@ -314,6 +314,32 @@ def test_every_feature_may_have_a_unit_of_its_own(run: str, family: str) -> None
     assert there.objective == pytest.approx(here.objective - jacobian, abs=1e-3 * 60)
 
 
+@cache
+def in_type(run: str, dtype: torch.dtype) -> gp.Fit:
+    x = clusters().x
+    return fit(run, x, start=start_for("full", x), dtype=dtype)
+
+
+ENDS = [
+    (run, dtype, sign * power)
+    for run in COLLAPSED
+    for dtype, power in ((torch.float32, 48), (torch.float64, 230))
+    for sign in (-1, 1)
+    if run != "nuts" or sign * power == 230  # a few seconds a fit
+]
+
+
+@pytest.mark.parametrize(("run", "dtype", "power"), ENDS)
+def test_units_at_the_ends_of_what_is_allowed(run: str, dtype: torch.dtype, power: int) -> None:
+    """Powers of two, so that the data themselves are not rounded."""
+    unit, x = 2.0**power, 2.0**power * clusters().x
+    here, there = in_type(run, dtype), fit(run, x, start=start_for("full", x), dtype=dtype)
+    assert there.status is here.status
+    wanted = moved(in_float64(here.mixture), unit, 0.0)
+    found = GaussianMixture.from_parameters(there.mixture.family, there.mixture.parameters)
+    agree(found, wanted, max(1e-2 if dtype is torch.float32 else 1e-4, PRECISION[run]))
+
+
 @every_moved
 def test_the_order_of_the_rows_does_not_matter(run: str, family: str) -> None:
     x = clusters().x

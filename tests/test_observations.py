@@ -262,6 +262,47 @@ def test_moments_survive_an_offset(offset: float, *, weighted: bool) -> None:
     np.testing.assert_allclose(observations.scale, deviation, rtol=1000 * EPSILON, atol=0)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("power", [-320, -300, -200, -71, -45, -38, -16, 16, 36, 71, 200, 300, 307])
+def test_units_that_a_type_cannot_work_in_are_refused(dtype: str, power: int) -> None:
+    """By the column, how far it spreads or what it holds, and what can be done."""
+    if dtype == "float64" and abs(power) < 70:
+        return
+    column = 10.0**power * np.array([-1.0, 0.0, 0.5, 1.0])
+    frame = pd.DataFrame({"good": [1.0, 2.0, 3.0, 5.0], "odd": column})
+    with pytest.raises(
+        ValueError, match="'odd'.*choose other units|'odd'.*other units, or"
+    ) as info:
+        observe(frame, dtype=dtype)
+    found = [float(word) for word in re.findall(r"-?\d[\d.]*e[+-]\d+", str(info.value))]
+    said = (np.std(column / 10.0**power) * 10.0**power, column.min())
+    assert any(number == pytest.approx(wanted, rel=0.01) for number in found for wanted in said)
+    assert ("or dtype='float64'" in str(info.value)) == (dtype == "float32")
+
+
+def test_numbers_that_float32_rounds_away_are_told_from_constant_ones() -> None:
+    x = 1e9 + np.arange(8.0)
+    with pytest.raises(ValueError, match=r"in float32 'x0' does not: its mean is 1e\+09 and its"):
+        observe(x, dtype="float32")
+    with pytest.raises(ValueError, match="constant over its 8 rows: 'x0'"):
+        observe(np.full(8, 1e9), dtype="float32")
+
+
+@pytest.mark.parametrize("weight", [0.0, 1e-250])
+def test_a_point_of_little_weight_may_not_be_out_of_range(weight: float) -> None:
+    x = np.append(np.arange(9.0), 1e100)
+    with pytest.raises(ValueError, match=r"'x0' is 2.58.*a point of little weight is 1e\+100 away"):
+        observe(x, sample_weight=np.append(np.ones(9), weight))
+
+
+@pytest.mark.parametrize("value", [0.0, 1 / 3, 1e9 / 3])
+def test_a_constant_column_that_is_allowed_has_the_scale_of_the_others(value: float) -> None:
+    constant = np.full(7, value)
+    both = observe(np.column_stack([np.arange(7.0), constant]), constant_columns=True)
+    assert both.scale.tolist() == [2.0, 2.0]
+    assert observe(constant, constant_columns=True).scale.tolist() == [1.0]
+
+
 def test_moments_of_several_chunks_are_those_of_the_whole() -> None:
     x = 5 + np.random.default_rng(2).normal(size=(ROWS + 1000, 1))
     observations = observe(x)
