@@ -71,6 +71,8 @@ class Interrupts:
 def remembered(*, to_the_end: bool = False) -> Iterator[Interrupts]:
     """Remember the interrupts that come in this block; a block inside of another shares them.
 
+    A signal that the process was started to ignore, as a job in the background is, stays ignored.
+
     Args:
         to_the_end: whether the process ends after the block, so that later signals are ignored:
             what Python does from then on would tell of them in tracebacks, and not end otherwise.
@@ -80,7 +82,11 @@ def remembered(*, to_the_end: bool = False) -> Iterator[Interrupts]:
         yield _current or Interrupts()  # only the main thread may handle signals
         return
     _current = found = Interrupts()
-    before = {number: signal.signal(number, found.handle) for number in EXIT_CODES}
+    before = {
+        number: signal.signal(number, found.handle)
+        for number in EXIT_CODES
+        if signal.getsignal(number) is not signal.SIG_IGN
+    }
     sys.unraisablehook = found.unraisable
     try:
         yield found

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +20,17 @@ from gmm_pyro.interrupts import EXIT_CODES, remembered
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 ENDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}
+
+
+@pytest.fixture(autouse=True)
+def _not_ignored() -> Iterator[None]:
+    """Signals as they are in the foreground, also where the tests run in the background."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def in_a_callback_from_c(number: int) -> None:
@@ -86,6 +97,14 @@ def test_handlers_are_put_back() -> None:
     assert handlers() == before
 
 
+def test_a_job_in_the_background_that_ignores_interrupts_goes_on_doing_so() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with remembered() as interrupts:
+        signal.raise_signal(signal.SIGINT)
+    assert interrupts.exit_code == 0
+    assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+
+
 def swallow(**_: object) -> None:
     with contextlib.suppress(BaseException):  # as some libraries do
         signal.raise_signal(signal.SIGINT)
@@ -107,6 +126,10 @@ def test_a_library_that_hides_an_interrupt_does_not_hide_the_exit_code(
     assert (done.code, done.out, done.err) == (code, "", "")
 
 
+def _in_the_foreground() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 def ended(
     words: list[str], home: Path, sent: signal.Signals | None, moment: float
 ) -> tuple[int, float, str]:
@@ -117,7 +140,13 @@ def ended(
     command = [sys.executable, "-X", "importtime", "-m", "gmm_pyro", *words]
     told = home.with_suffix(".told")  # a pipe would be full while nobody reads
     with told.open("w") as file:
-        process = subprocess.Popen(command, cwd=home, stdout=subprocess.DEVNULL, stderr=file)
+        process = subprocess.Popen(
+            command,
+            cwd=home,
+            stdout=subprocess.DEVNULL,
+            stderr=file,
+            preexec_fn=_in_the_foreground,
+        )
     while "typer" not in told.read_text():
         assert process.poll() is None
         time.sleep(0.01)

@@ -62,9 +62,12 @@ def read_netcdf(path: str | Path, group: str | None = None) -> xarray.Dataset:
         engine = ENGINES.get(file.read(4))
     if engine is None:
         raise ValueError("it is no NetCDF file")
+    source: Any = path
     if engine == "h5netcdf":
         _check_hdf5(path, {"/", group or "/"})
-    with xarray.open_dataset(path, group=group, engine=engine) as data:
+    else:
+        source = io.BytesIO(path.read_bytes())  # SciPy would map the file, and not let go of it
+    with xarray.open_dataset(source, group=group, engine=engine) as data:
         refuse_expansion(data.nbytes, length)
         return data.load()
 
