@@ -367,7 +367,12 @@ class TestSimulationBasedCalibration:
             (model_of(3), "gibbs", {"n_points": 2}, "n_points must be an integer of at least 3"),
             (model_of(1), own_posterior, {"n_draws": 41}, r"must have shape \(41 or more, 1\)"),
             (model_of(2), own_posterior, {}, r"draws of weights must have shape \(5 or more, 2\)"),
-            (model_of(1), lambda *_: {"means": 0}, {}, "draws must have the sites weights, prec"),
+            (
+                model_of(1),
+                lambda *_: {"means": torch.zeros(1)},
+                {},
+                "draws must have the sites weights, prec",
+            ),
         ],
     )
     def test_refuses(

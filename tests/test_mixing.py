@@ -158,23 +158,23 @@ def test_a_posterior_with_one_mode_is_called_converged() -> None:
 
 
 def test_longer_chains_keep_as_many_draws_at_twice_the_distance() -> None:
-    """With overlapping clusters 110 draws a chain are not enough at first."""
-    x = gp.datasets.make_mixture(n=80, d=1, k=2, separation=2.5, seed=0).x
-    options: dict[str, Any] = {"n_draws": 110, "keep_allocations": 30, "seed": 1}
+    """With overlapping clusters 200 draws of each of four chains are not enough at first."""
+    x = gp.datasets.make_mixture(n=80, d=1, k=2, separation=3, seed=0).x
+    options: dict[str, Any] = {"n_draws": 200, "keep_allocations": 50, "seed": 1}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", gp.FitWarning)
         short, long = (
-            gp.fit(MixtureModel(2), x, "gibbs", max_doublings=most, **options) for most in (0, 3)
+            gp.fit(MixtureModel(2), x, "gibbs", max_doublings=most, **options) for most in (0, 6)
         )
     doublings = long.diagnostics["doublings"]
     assert doublings > 0
-    assert long.posterior.n_draws == short.posterior.n_draws == 110  # type: ignore[union-attr]
-    first = 110 // 2**doublings
+    assert long.posterior.n_draws == short.posterior.n_draws == 200  # type: ignore[union-attr]
+    first = 200 // 2**doublings
     for name in ("log_likelihood", "lp"):
         every = short.posterior.statistics[name][:, :: 2**doublings]  # type: ignore[union-attr]
         kept = long.posterior.statistics[name]  # type: ignore[union-attr]
         torch.testing.assert_close(kept[:, :first], every[:, :first])
-    assert long.posterior.kept.tolist() == list(range(0, 110, 4))  # type: ignore[union-attr]
+    assert long.posterior.kept.tolist() == list(range(0, 200, 4))  # type: ignore[union-attr]
 
 
 class TestComparison:
