@@ -121,8 +121,8 @@ def observe(
     """Validated observations of data to be fitted.
 
     Args:
-        x: numpy array, torch tensor, pandas or polars frame or nested list of shape (n, d); a
-            one-dimensional array of n values is univariate data.
+        x: numpy array, torch tensor, pandas or polars frame, xarray array or nested list of shape
+            (n, d); a one-dimensional array of n values is univariate data.
         n_components: the number of components to be fitted, which n must not fall short of.
         sample_weight: n non-negative weights, or None.
         feature_names: names of the features that a model is for, as in `as_points`.

@@ -169,7 +169,7 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
         model: the model. Parameters of its priors that require gradients are held as they are,
             which warns; the model's program and its `log_density` are for learning them.
         x: data of shape (n, d): anything that `numpy.asarray` takes, a torch tensor, a pandas or
-            polars frame; a one-dimensional array is univariate data.
+            polars frame, an array of xarray; a one-dimensional array is univariate data.
         method: a name in `METHODS`.
         **options: the method's options; `METHODS[method].options` documents them.
 

@@ -50,7 +50,7 @@ class Options:
     """Options common to all methods.
 
     Attributes:
-        seed: seed of every random choice.
+        seed: seed of every random choice, an integer from 0 to 2**63 - 1.
         start: "k-means++", "k-means", "random" (responsibilities), "random points", n labels, or a
             GaussianMixture.
         n_starts: restarts that are tried as one batch.
@@ -65,7 +65,7 @@ class Options:
         sample_weight: n non-negative weights, or None.
         dtype: floating-point type of the work on points, by torch's object or its name; float64 if
             None.
-        device: torch device; where the data are, if None.
+        device: torch device, one that is there and holds float64; where the data are, if None.
     """
 
     seed: int = 0

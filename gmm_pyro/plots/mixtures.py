@@ -89,7 +89,7 @@ def clusters(
     component's share of the density, over a histogram.
 
     Args:
-        fit: a fit, or a mixture.
+        fit: a fit, a mixture, or an estimator that is fitted.
         x: points, array-like of shape (n, d).
         ax: where to draw.
         labels: true class of each point, shape (n,), or None. Components then have the colours of
@@ -135,7 +135,7 @@ def responsibilities(
     its edge is the darker, the less certain they are. Of univariate data, they are curves.
 
     Args:
-        fit: a fit, or a mixture.
+        fit: a fit, a mixture, or an estimator that is fitted.
         x: points, array-like of shape (n, d).
         ax: where to draw.
         labels: true class of each point, for the colours, as in `clusters`.
@@ -170,7 +170,7 @@ def density(
     """Draw the density: a curve, or the regions that hold 50, 90 and 99 % of the probability.
 
     Args:
-        fit: a fit, or a mixture. Of a fit with posterior draws, thin curves show the densities of
+        fit: as in `clusters`. Of a fit with posterior draws, thin curves show the densities of
             draws along one axis.
         ax: where to draw.
         x: points to draw with it, array-like of shape (n, d), or None.
