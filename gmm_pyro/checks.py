@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import Any
 
 MOST = 2**63 - 1  # that NumPy and torch count to
+MOST_HELD = 10**9  # points or draws that are held in memory
 ROOM = 100  # characters of a value in a message
 
 
 def check_count(name: str, value: Any, smallest: int = 1, largest: int | None = None) -> int:
     """An integer within limits, as a number of points, steps or draws.
+
+    What is held in memory has a limit that only a mistake exceeds, so that it is named as one.
 
     Raises:
         ValueError: if the value is none.
@@ -35,9 +38,7 @@ def check_count(name: str, value: Any, smallest: int = 1, largest: int | None = 
     if whole and smallest <= number <= end:
         return int(number)
     is_large = whole and number > end
-    limits = f"of at least {smallest}"
-    if largest is not None or is_large:
-        limits = f"from {smallest} to {end}"
+    limits = f"from {smallest} to {end}" if is_large else f"of at least {smallest}"
     raise ValueError(f"{name} must be an integer {limits}, got {shown(value)}")
 
 

@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .checks import check_count
+from .checks import MOST_HELD, check_count
 from .label_scores import OUTLIER, accuracy, adjusted_rand, normalised_mutual_information
 from .mixture import GaussianMixture, check_mixture
 from .weighting import as_weights, total_of, weighted_sum
@@ -232,7 +232,7 @@ def kl_divergence(
         (0.5, 0.003)
     """
     check_mixture("truth", truth), check_mixture("mixture", mixture)
-    n = check_count("n", n, 2)  # one draw has no standard error
+    n = check_count("n", n, 2, MOST_HELD)  # one draw has no standard error
     x, mixture = truth.sample(n, seed), mixture.in_order_of(truth.feature_names)
     excess = truth.log_prob(x).double().cpu() - mixture.log_prob(x).double().cpu()
     return Estimate(float(excess.mean()), float(excess.std()) / math.sqrt(n))

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from . import reduction
 from .arrays import array_of, dense_tensor, real, whole_numbers
-from .checks import check_count, check_path, check_seed, shown
+from .checks import MOST_HELD, check_count, check_path, check_seed, shown
 from .covariance import CovarianceFamily, Parameters, family_named
 from .devices import PRECISIONS
 from .features import check_names, columns_of, same_names
@@ -249,7 +249,7 @@ class GaussianMixture:
 
     def sample_labelled(self, n: int, seed: int = 0) -> Sample:
         """n independent points with the component that each came from."""
-        n, seed = check_count("n", n), check_seed(seed)
+        n, seed = check_count("n", n, 1, MOST_HELD), check_seed(seed)
         generator = torch.Generator(self.means.device).manual_seed(seed)
         labels = torch.multinomial(self.weights, n, replacement=True, generator=generator)
         noise = torch.randn(

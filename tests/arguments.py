@@ -70,6 +70,7 @@ ODD: dict[str, Any] = {
     "2.5": 2.5,
     "-0.5": -0.5,
     "1e300": 1e300,
+    "10**12": 10**12,
     "10**30": 10**30,
     "10**5000": 10**5000,
     "NaN": float("nan"),
@@ -123,6 +124,19 @@ ODD: dict[str, Any] = {
     "model": gp.MixtureModel(2),
     "priors": gp.Priors(),
 }
+
+
+ENDLESS = {  # of which as many are made as are asked for
+    *("max_steps", "max_tree_depth", "n_warmup", "thin"),
+    *("n_sweeps", "max_iter"),
+}
+
+
+def odd_values(argument: str) -> dict[str, Any]:
+    """Values for an argument: without those that are right, and take for ever."""
+    return {
+        word: value for word, value in ODD.items() if word != "10**12" or argument not in ENDLESS
+    }
 
 
 # ---------------------------------------------------------------------- data of any kind
@@ -289,7 +303,7 @@ def drawn_fit(seed: int) -> tuple[str, Call]:
     known = list(_fields(gp.inference.METHODS[method].options))
     for name in random.sample(known, random.choice([0, 1, 1, 2, 4])):
         right = RIGHT.get(name) if random.random() < 0.5 else None
-        options[name] = random.choice(right or list(ODD.values()))
+        options[name] = random.choice(right or list(odd_values(name).values()))
     quick = {name: value for name, value in QUICK.items() if name in known}
     k: Any = random.choice([1, 2, 2, 3])
     covariance: Any = random.choice(FAMILIES)

@@ -21,7 +21,7 @@ import matplotlib.pyplot as plt
 import pytest
 
 import gmm_pyro as gp
-from arguments import DATA, ODD, drawn_fit, fault_of, names_of_fits
+from arguments import DATA, ODD, drawn_fit, fault_of, names_of_fits, odd_values
 from calls import GROUPS
 
 CASES = int(os.environ.get("GMM_PYRO_CASES", "0"))
@@ -107,10 +107,8 @@ def test_every_public_function_is_called(tmp_path: Path, monkeypatch: pytest.Mon
 
 def values_for(argument: str, name: str) -> dict[str, Any]:
     """Some values for an argument of a call, the same in every run."""
-    pool = ODD | (DATA if argument in POINTS else {})
+    pool = odd_values(argument) | (DATA if argument in POINTS else {})
     pool = {word: value for word, value in pool.items() if word not in FUNCTIONS}
-    if argument == "n_init":  # as many starts are made, however many
-        pool = {word: value for word, value in pool.items() if not word.startswith("10**")}
     count = 1 if name in SLOW and not CASES else VALUES
     words = Random(f"{name} {argument}").sample(list(pool), min(count, len(pool)))
     return {word: pool[word] for word in words}

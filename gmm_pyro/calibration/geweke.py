@@ -38,6 +38,7 @@ from .ranks import FAILURE_RATE
 if TYPE_CHECKING:
     import pandas as pd
 
+MOST = 10**6  # points or chains
 THIN = 5  # sweeps from one joint draw that is looked at to the next
 MOMENTS = ("mean", "square")  # of the ranks
 
@@ -124,7 +125,8 @@ def geweke(
     """
     require_concrete(model)
     model = held_fixed(model)
-    n_points, n_chains = check_count("n_points", n_points, 2), check_count("n_chains", n_chains, 2)
+    n_points = check_count("n_points", n_points, 2, MOST)
+    n_chains = check_count("n_chains", n_chains, 2, MOST)
     n_sweeps, seed = check_count("n_sweeps", n_sweeps), check_seed(seed)
     sweep = _gibbs_sweep(model) if sweep is None else check_function("sweep", sweep)
     if quantities is None:

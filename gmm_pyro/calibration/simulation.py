@@ -43,6 +43,7 @@ from .ranks import Calibration, ranks_among
 BATCHED = ("n_warmup", "thin", "exchange")  # options of Gibbs sampling of many data sets at once
 WARMUP, THIN = 200, 8  # its sweeps before the first draw that is ranked, and from one to the next
 SEEDS = 2**31  # as many seeds of fits
+MOST = 10**6  # points, data sets or draws
 FLOOR = 1e-6  # smallest eigenvalue of a starting covariance, in units of the features' variances
 
 Draw = Callable[[MixtureModel, Float[Tensor, "n d"], int], Mapping[str, Tensor]]
@@ -112,9 +113,9 @@ def simulation_based_calibration(
     """
     require_concrete(model)
     model = held_fixed(model)
-    n_points = check_count("n_points", n_points, max(2, model.n_components))
-    n_datasets = check_count("n_datasets", n_datasets)
-    n_draws, seed = check_count("n_draws", n_draws), check_seed(seed)
+    n_points = check_count("n_points", n_points, max(2, model.n_components), MOST)
+    n_datasets = check_count("n_datasets", n_datasets, 1, MOST)
+    n_draws, seed = check_count("n_draws", n_draws, 1, MOST), check_seed(seed)
     if not callable(method):
         method_named(method)
     if quantities is None:

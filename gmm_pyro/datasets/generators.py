@@ -10,12 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..checks import check_count, check_number, check_seed
+from ..checks import MOST_HELD, check_count, check_number, check_seed
 from ..covariance import CovarianceFamily, family_named
 from ..mixture import GaussianMixture
 from .dataset import OUTLIER, Dataset
 
 LEGACY = 2**32 - 1  # largest seed of NumPy's old generator
+MOST_NUMBERS = 10**7  # in the covariances of a random mixture
 CANDIDATES = 10  # places tried for each mean; the one farthest from the other means is taken
 
 # ---------------------------------------------------------------------- drawn from fixed mixtures
@@ -142,7 +143,9 @@ def make_mixture(
         >>> data.x.shape, int((data.labels == -1).sum()), data.truth.family.name
         (torch.Size([50, 3]), 5, 'tied')
     """
-    n, d, k = check_count("n", n), check_count("d", d), check_count("k", k)
+    n, d, k = check_count("n", n, 1, MOST_HELD), check_count("d", d), check_count("k", k)
+    if k * d**2 > MOST_NUMBERS:
+        raise ValueError(f"k d² must be at most {MOST_NUMBERS}, of k = {k} and d = {d}")
     separation = check_number("separation", separation)
     imbalance = check_number("imbalance", imbalance, high=1.0)
     outliers = check_number("outliers", outliers, high=1.0)

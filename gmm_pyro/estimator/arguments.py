@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from .mixture import PyroGaussianMixture
 
 Array = np.ndarray[Any, np.dtype[Any]]
+MOST_STARTS = 10**6
 TOLERANCE, MAX_ITER = 1e-3, 100  # scikit-learn's, for EM; other methods have limits of their own
 START_NAMES = {  # of the other methods
     "kmeans": "k-means",
@@ -63,17 +64,18 @@ def recipe_options(
             "method_options are for other methods than 'em', which has the constructor's own; "
             f"got {', '.join(estimator.method_options)}"
         )
+    n_starts = check_count("n_init", estimator.n_init, 1, MOST_STARTS)
     warm, ridge = is_warm(estimator), check_number("reg_covar", estimator.reg_covar)
     watch = Printer(estimator.verbose, estimator.verbose_interval) if estimator.verbose else None
     return RecipeOptions(
-        n_starts=estimator.n_init,
+        n_starts=n_starts,
         max_steps=estimator.max_iter,
         tolerance=check_number("tol", estimator.tol),
         covariance_floor=ridge / float(observations.bulk.square().max()),
         ridge=ridge,
         trials=brought_into(family_named(estimator.covariance_type), _warm(estimator))
         if warm
-        else _starts(estimator, observations, given, random, estimator.n_init),
+        else _starts(estimator, observations, given, random, n_starts),
         bound=estimator.lower_bound_ if warm else -np.inf,
         watch=watch,
     )

@@ -23,6 +23,10 @@ from ..posterior import Posterior
 State = TypeVar("State")
 Other = TypeVar("Other")
 
+LARGEST = {  # more would not be held in memory
+    **dict.fromkeys(("n_starts", "n_chains", "n_particles"), 10**6),
+    "n_draws": 10**7,
+}
 ROUNDING = 1e-15  # relative change of an objective that is no change
 
 
@@ -87,7 +91,8 @@ class Options:
     def _count(self, **smallest: int) -> None:
         """Have options as Python's integers, of at least so much."""
         for name, least in smallest.items():
-            object.__setattr__(self, name, check_count(name, getattr(self, name), least))
+            number = check_count(name, getattr(self, name), least, LARGEST.get(name))
+            object.__setattr__(self, name, number)
 
     def _measure(self, *names: str, high: float = math.inf, positive: bool = False) -> None:
         """Have options as finite numbers that are not negative."""

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..checks import check_count, check_number, check_seed
+from ..checks import MOST_HELD, check_count, check_number, check_seed
 from ..covariance import CovarianceFamily, Parameters
 from ..features import column_of
 from ..kernels import Theta
@@ -176,7 +176,7 @@ def _summary(densities: Float[Tensor, "s n"], prob: float) -> Float[Tensor, "3 n
 
 def sample_predictive(posterior: Posterior, n: int, seed: int) -> Float[Tensor, "n d"]:
     """New points; see `Posterior.sample_predictive`."""
-    n, seed = check_count("n", n), check_seed(seed)
+    n, seed = check_count("n", n, 1, MOST_HELD), check_seed(seed)
     parameters = posterior.parameters()
     s, _, d = parameters.means.shape
     like = parameters.means
