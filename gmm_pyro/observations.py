@@ -68,6 +68,16 @@ class Observations:
         """Number of features."""
         return self.x.shape[1]
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of number of the points."""
+        return self.x.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the points are."""
+        return self.x.device
+
     @cached_property
     def total_weight(self) -> float:
         """Sum of the sample weights: n where there are none."""

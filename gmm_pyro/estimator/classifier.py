@@ -211,15 +211,15 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         """Akaike information criterion of points with their classes, as `bic`; lower is better."""
         return -2 * self._log_likelihood(X, y, sample_weight)[0] + 2 * self._n_parameters()
 
-    def to_arviz(self) -> dict[Any, Any]:
+    def to_arviz(self, **options: Any) -> dict[Any, Any]:
         """The posterior of each class, by class, as ArviZ InferenceData (0.x) or DataTree (1.x).
 
         Raises:
-            ValueError: if the method has no draws.
+            ValueError: if the method has no draws, or the estimator was pickled.
         """
         check_is_fitted(self)
         pairs = zip(self.classes_.tolist(), self.mixtures_, strict=True)
-        return {name: mixture.to_arviz() for name, mixture in pairs}
+        return {name: mixture.to_arviz(**options) for name, mixture in pairs}
 
     def _log_likelihood(self, x: Any, y: Any, sample_weight: Any) -> tuple[float, float]:
         check_consistent_length(x, y)

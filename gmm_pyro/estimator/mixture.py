@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import warnings
 from collections.abc import Mapping
@@ -37,6 +38,7 @@ from .arguments import (
     method_options,
     recipe_options,
 )
+from .pickling import without_data
 from .recipe import RECIPE
 from .starts import Given, check_given
 
@@ -92,6 +94,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         n_features_in_: number of features d.
         feature_names_in_: their names, if X had any.
         fit_: the whole result, a `gmm_pyro.Fit`, with the data and, if there is one, the posterior.
+            A pickle leaves the data out: what needs them then raises ValueError.
             `fit_.diagnostics["problems"]` names degenerate components; EM does not warn of them
             here, since scikit-learn does not.
 
@@ -305,14 +308,32 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         ]
         return np.vstack(drawn), np.repeat(np.arange(len(counts)), counts)
 
-    def to_arviz(self) -> Any:
-        """The posterior as ArviZ InferenceData (0.x) or DataTree (1.x).
+    def to_arviz(self, **options: Any) -> Any:
+        """The posterior as ArviZ InferenceData (0.x) or DataTree (1.x), as `gmm_pyro.Fit` gives it.
 
         Raises:
-            ValueError: if the method has no draws.
+            ValueError: if the method has no draws, or the estimator was pickled.
         """
         check_is_fitted(self)
-        return self.fit_.to_arviz()
+        return self.fit_.to_arviz(**options)
+
+    def __getstate__(self) -> dict[str, Any]:
+        """What a pickle holds: no data, which predictions do not need."""
+        state = super().__getstate__()
+        return {**state, "fit_": without_data(state["fit_"])} if "fit_" in state else state
+
+    def __copy__(self) -> Self:
+        """A copy has the data: it is no pickle."""
+        return self._with(self.__dict__)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        """A copy has the data: it is no pickle."""
+        return self._with(copy.deepcopy(self.__dict__, memo))
+
+    def _with(self, state: Mapping[str, Any]) -> Self:
+        again = type(self).__new__(type(self))
+        again.__dict__.update(state)
+        return again
 
     def _n_parameters(self) -> int:
         check_is_fitted(self)

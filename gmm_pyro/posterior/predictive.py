@@ -84,8 +84,8 @@ def placed(observations: Observations, x: Any) -> Observations:
     points, _ = as_points(
         x,
         feature_names=observations.feature_names,
-        dtype=observations.x.dtype,
-        device=observations.x.device,
+        dtype=observations.dtype,
+        device=observations.device,
     )
     names = observations.feature_names
     return Observations(points, None, observations.origin, observations.scale, names)
@@ -109,7 +109,7 @@ def density_band(
     one = slice(column, column + 1)
     name = data.feature_names[one]
     values, _ = as_points(
-        grid, feature_names=name, dtype=data.x.dtype, device=data.x.device, what="grid"
+        grid, feature_names=name, dtype=data.dtype, device=data.device, what="grid"
     )
     points = Observations(values, None, data.origin[one], data.scale[one], name)
     marginal = marginal_parameters(posterior.family, posterior.parameters(), column)
@@ -205,6 +205,6 @@ def mean_mixture(posterior: Posterior) -> GaussianMixture:
     return GaussianMixture.from_parameters(
         family,
         Parameters(log_weights, means, factor),
-        dtype=posterior.observations.x.dtype,
+        dtype=posterior.observations.dtype,
         feature_names=posterior.observations.feature_names,
     )
