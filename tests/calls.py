@@ -147,8 +147,9 @@ def of_data_sets() -> dict[str, Asked]:
 
 def of_fits() -> dict[str, Asked]:
     """Fits and comparisons."""
-    model, comparison = gp.MixtureModel(2), compared()
+    model, comparison, drawn = gp.MixtureModel(2), compared(), fitted("gibbs")
     return {
+        "Fit.to_arviz": asked(drawn.to_arviz, n_prior_draws=3, constants=False, by_feature=False),
         "fit": asked(
             lambda model, x, method: gp.fit(model, x, method, n_starts=1, max_steps=2),
             model=model,

@@ -15,6 +15,7 @@ from sklearn.mixture import GaussianMixture as Sklearn
 import gmm_pyro as gp
 from gmm_pyro import metrics
 from gmm_pyro.estimator import PyroGaussianMixture
+from gmm_pyro.saved_fit import load_fit, predict, save_fit
 
 X = np.random.default_rng(0).normal(size=(40, 2)) + 5 * np.repeat([[0.0], [1.0]], 20, axis=0)
 LABELS = np.repeat([0, 1], 20)
@@ -184,6 +185,16 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         lambda: gp.GaussianMixture(["a"], [[0.0]], [1.0], "spherical"),
         "weights must hold real numbers, got strings",
     ),
+    "a folder of a number": (lambda: save_fit(FIT, 5), "folder must be the name of a place, or a"),
+    "a mixture as a fit": (
+        lambda: save_fit(MIXTURE, "fit"),  # type: ignore[arg-type]
+        "fit must be a gmm_pyro.Fit, got GaussianMixture",
+    ),
+    "a prediction of a fit": (
+        lambda: predict(FIT, X),  # type: ignore[arg-type]
+        "source must be a gmm_pyro.GaussianMixture, got Fit: pass its .mixture",
+    ),
+    "a saved fit of a number": (lambda: load_fit(5), "path must be the name of a place, or a path"),
     "a file of a number": (lambda: MIXTURE.save(5), "path must be the name of a place, or a path"),
 }
 

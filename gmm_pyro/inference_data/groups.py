@@ -15,6 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..checks import check_count, check_flag
 from ..covariance import Parameters
 from ..observations import Observations
 from ..posterior import Posterior
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from ..inference.fit import Fit
 
 MOST_NUMBERS = 50_000_000  # of predicted data: 400 MB
+MOST_PRIOR_DRAWS = 10**6
 PRIOR_DRAWS = 500
 STREAMS = {"posterior_predictive": 5, "prior": 6, "prior_predictive": 7}  # of random numbers
 
@@ -84,6 +86,8 @@ def to_arviz(
     Raises:
         ValueError: if the method has no draws, or a feature's name cannot be a variable's.
     """
+    n_prior_draws = check_count("n_prior_draws", n_prior_draws, 0, MOST_PRIOR_DRAWS)
+    constants, by_feature = check_flag("constants", constants), check_flag("by_feature", by_feature)
     posterior, observations = posterior_of(fit), fit.observations
     parts = _drawn(fit, posterior, constants=constants)
     prior = _prior(fit, n_prior_draws)

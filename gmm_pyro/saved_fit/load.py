@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..checks import check_path
 from ..files import read_netcdf
 from ..mixture import GaussianMixture
 from ..observations import Observations
@@ -62,7 +63,7 @@ def load_fit(path: str | Path) -> SavedFit:
         ValueError: if there is something else.
         OSError: if there is nothing, or it cannot be read.
     """
-    path = Path(path)
+    path = check_path("path", path)
     if not path.is_dir():
         return SavedFit(path, GaussianMixture.load(path))
     file, facts = path / "mixture.json", path / "fit.json"

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..kernels import Theta
-from ..mixture import GaussianMixture
+from ..mixture import GaussianMixture, check_mixture
 from ..observations import as_points, chunks
 from ..posterior import Posterior
 from ..posterior.draws import DRAWS_AT_ONCE, over_draws
@@ -70,6 +70,7 @@ def predict(source: GaussianMixture | Posterior, x: Any) -> Prediction:
     """
     if isinstance(source, Posterior):
         return _averaged(source, x)
+    check_mixture("source", source)
     points, _ = as_points(x, feature_names=source.feature_names)
     return Prediction(
         source.predict(points), source.responsibilities(points), source.log_prob(points)

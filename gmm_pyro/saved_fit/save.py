@@ -15,6 +15,7 @@ import numpy as np
 import torch
 
 from .. import __version__, metrics
+from ..checks import check_choice, check_flag, check_mapping, check_path
 from ..datasets import OUTLIER
 from ..files import write_netcdf, write_table
 from ..inference.fit import Fit
@@ -74,9 +75,12 @@ def save_fit(
         ImportError: if tables are to be Parquet and pyarrow is not installed.
     """
     check_table_format(table_format)
-    folder = Path(folder)
+    folder, force = check_path("folder", folder), check_flag("force", force)
+    if not isinstance(fit, Fit):
+        raise TypeError(f"fit must be a gmm_pyro.Fit, got {type(fit).__name__}")
+    facts = {} if facts is None else check_mapping("facts", facts, "more facts by name")
     refuse_existing(folder, force=force)
-    content = fit_facts(fit, labels) | dict(facts or {})
+    content = fit_facts(fit, labels) | dict(facts)
     with whole_folder(folder, stale=OURS, force=force) as partial:
         _write_arrays(fit, partial, table_format)
         _write_figures(fit, partial, labels)
@@ -89,9 +93,7 @@ def save_fit(
 
 def check_table_format(name: str) -> None:
     """Refuse a format that tables cannot have."""
-    if name not in TABLE_FORMATS:
-        known = ", ".join(TABLE_FORMATS)
-        raise ValueError(f"table_format must be one of {known}; got {name!r}")
+    check_choice("table_format", name, TABLE_FORMATS)
 
 
 @one_thread_a_product()
