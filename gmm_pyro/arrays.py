@@ -17,6 +17,7 @@ from jaxtyping import Float, Int, Shaped
 from torch import Tensor
 
 from .checks import shown
+from .devices import PRECISIONS
 
 KINDS = {
     "c": "complex numbers",
@@ -81,8 +82,9 @@ def dense_tensor(tensor: Tensor, name: str) -> Tensor:
 
 
 def _numbers_of(tensor: Tensor) -> np.ndarray:
-    tensor = tensor.detach().cpu()
-    return np.asarray((tensor.float() if tensor.dtype == torch.bfloat16 else tensor).numpy())
+    tensor = tensor.detach().cpu().resolve_neg()
+    known = tensor.dtype in PRECISIONS.values() or not tensor.is_floating_point()
+    return np.asarray((tensor if known else tensor.float()).numpy())  # NumPy has no bfloat16
 
 
 def real(array: np.ndarray, name: str) -> np.ndarray:
@@ -142,9 +144,8 @@ def rows_of(value: Any, n: int) -> Int[np.ndarray, "m"]:
     """
     wanted = f"one or more integers, or {n} booleans"
     given = array_of(value, "rows", wanted)
-    if given.dtype == bool and given.shape == (n,):
-        given = given.nonzero()[0]
-    rows = whole_numbers(given, "rows", wanted)
+    chosen = given.dtype == bool and given.shape == (n,)
+    rows = whole_numbers(given.nonzero()[0] if chosen else value, "rows", wanted)
     if rows.min() < 0 or rows.max() >= n:
         raise ValueError(f"rows must be different numbers from 0 to {n - 1}, got {shown(value)}")
     return rows
