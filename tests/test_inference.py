@@ -41,7 +41,7 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
         "nuts",
         {"engine": "enumerated", "n_chains": 1, "n_draws": 6, "n_warmup": 6, "max_tree_depth": 2},
     ),
-    "gibbs": ("gibbs", {"n_chains": 2, "n_draws": 40, "n_warmup": 20}),
+    "gibbs": ("gibbs", {"n_chains": 2, "n_draws": 40, "n_warmup": 200}),
 }
 COLLAPSED = [run for run in RUNS if "enumerated" not in run]
 ENUMERATED = [run for run in RUNS if "enumerated" in run]
@@ -131,7 +131,7 @@ class TestFit:
         if run in SAMPLERS:
             unmixed = not (told["r_hat"] <= 1.01 and min(told["ess_bulk"], told["ess_tail"]) >= 400)
         assert found.status is (Status.UNMIXED if unmixed else Status.CONVERGED)
-        assert found.converged != disagree
+        assert found.converged != unmixed
         assert found.diagnostics["filled_components"] == 2
         assert found.diagnostics["problems"] == ()
 
@@ -271,8 +271,9 @@ PRECISION = {
     "nuts": 0.3,
     "gibbs": 1e-6,
 }
-# Random numbers belong to rows and columns, so that draws in another order are other draws.
-REORDERED = {**PRECISION, "gibbs": 0.3}
+# Random numbers belong to rows and columns, so that draws in another order are other draws: 80 of
+# them have a Monte Carlo error of about .01 in these units, and components in another order.
+REORDERED = {**PRECISION, "gibbs": 0.1}
 
 
 @cache
@@ -345,7 +346,9 @@ def test_the_order_of_the_rows_does_not_matter(run: str, family: str) -> None:
     x = clusters().x
     order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0))
     there = fit(run, x[order], family, start=start_for(family, x))
-    agree(there.mixture, unmoved(run, family).mixture, REORDERED[run])
+    here, there = unmoved(run, family).mixture, there.mixture
+    components = torch.cdist(here.means, there.means).argmin(1).tolist()
+    agree(there.permute(components), here, REORDERED[run])
 
 
 @every_moved
@@ -660,6 +663,7 @@ def test_an_interrupt_of_pyro_s_steps(run: str, step: int, monkeypatch: pytest.M
     interrupted(run, clusters(1).x, "diag")
 
 
+@pytest.mark.filterwarnings("ignore:em found a degenerate solution")
 def test_em_that_diverges_keeps_the_last_finite_state() -> None:
     """Without a floor, a component shrinks onto copies of one point until it has no width."""
     x = torch.cat([clusters().x, torch.tensor([[0.0, 4.0]]).expand(3, 2)])

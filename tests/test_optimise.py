@@ -67,7 +67,7 @@ def gain_of_others(found: gp.Fit) -> float:
     return max(log_priors) - log_priors[0]
 
 
-@pytest.mark.parametrize("method", SHORT)
+@pytest.mark.parametrize("method", ["map", "laplace", "svi"])  # a sampler draws the other one, too
 def test_the_numbering_does_not_depend_on_the_seed(method: str) -> None:
     """Component 0 is the one that the prior expects at 3: the other numbering is 2.25 nats less."""
     model = MixtureModel(2, priors=Priors(means=dist.Normal(numbers([[3.0], [-3.0]]), 4.0)))
