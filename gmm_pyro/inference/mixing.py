@@ -96,11 +96,16 @@ def _remedy(posterior: Posterior, of_whole: Convergence) -> str:
 def _places(values: Float[np.ndarray, "chain draw q"], names: list[str]) -> str:
     """Which chains are where, by the quantity that tells them apart best; "" where none does."""
     apart = np.nan_to_num(r_hat(values), nan=1.0)
-    if not (apart > DIFFERENT).any():
-        return ""
-    place = 0 if apart[0] > DIFFERENT else int(apart.argmax())  # the log density, if it tells
     spread = np.sqrt(values.var(1).mean(0))
-    where = _described(names[place], values[..., place].mean(1), NOTABLE * spread[place])
+    order = [0, *(1 + (-apart[1:]).argsort(kind="stable")).tolist()]  # the log density, if it tells
+    told = (
+        _described(names[q], values[..., q].mean(1), NOTABLE * spread[q])
+        for q in order
+        if apart[q] > DIFFERENT
+    )
+    where = next(filter(None, told), "")
+    if not where:
+        return ""
     halves = np.array_split(values[..., 0], 2, axis=1)
     rise = (halves[1].mean(1) - halves[0].mean(1)) / spread[0]
     if (rise > DRIFT).all():
@@ -112,7 +117,7 @@ def _places(values: Float[np.ndarray, "chain draw q"], names: list[str]) -> str:
 
 
 def _described(name: str, means: Float[np.ndarray, "chain"], gap: float) -> str:
-    """Chains by place, the most populated first: "chains 1 and 3 are near log density -365"."""
+    """Chains by place, the most populated first; "" where all are in one."""
     order = means.argsort()
     groups = np.split(order, np.flatnonzero(np.diff(means[order]) > gap) + 1)
     parts = []
@@ -120,4 +125,4 @@ def _described(name: str, means: Float[np.ndarray, "chain"], gap: float) -> str:
         numbers = listed([str(i + 1) for i in sorted(group.tolist())])
         who = f"chains {numbers}" if len(group) > 1 else f"chain {numbers}"
         parts.append(f"{who} near {means[group].mean():.4g}")
-    return f"by {name}, {listed(parts)}" if len(parts) > 1 else f"by {name}, around {parts[0]}"
+    return f"by {name}, {listed(parts)}" if len(parts) > 1 else ""
