@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -32,6 +33,8 @@ SETS = 6  # of them at each width
 ROUNDING = 1e-12  # share of a log prior that is no difference
 NUMBERS_AT_ONCE = 2**20  # in a batch of site values
 MOST = 720  # numberings that are all tried: those of six components that all differ
+MOST_EXPANDED = 60  # numberings of more components whose exchanges are looked at
+NEGLIGIBLE = 15.0  # nats below the best numbering that are nothing
 
 
 def has_components(site: str, family: CovarianceFamily) -> bool:
@@ -77,7 +80,7 @@ def _alike(
     """Those of the other components that can be exchanged with the first."""
     for sets in (slice(1), slice(1, None)):  # most that differ do so in the first set
         some = {name: value[sets] for name, value in values.items()}
-        orders = _exchanges(density.model.n_components, [(first, i) for i in others])
+        orders = exchanges(density.model.n_components, [(first, i) for i in others])
         here, there = _log_priors(density, some, orders)
         same = (there == here) | ((there - here).abs() <= _rounding(some, here))
         others = [i for i, alike in zip(others, same.all(0).tolist(), strict=True) if alike]
@@ -99,12 +102,18 @@ def _generic_values(density: LogDensity) -> dict[str, Tensor]:
     return density.constrain(vector)
 
 
-def _exchanges(k: int, pairs: Sequence[tuple[int, int]]) -> Int[Tensor, "o k"]:
+def exchanges(k: int, pairs: Sequence[tuple[int, int]]) -> Int[Tensor, "o k"]:
     """The orders that exchange two components each."""
     orders = torch.arange(k).repeat(len(pairs), 1)
     for order, (i, j) in zip(orders, pairs, strict=True):
         order[i], order[j] = j, i
     return orders
+
+
+def _different_exchanges(classes: Sequence[int]) -> Int[Tensor, "o k"]:
+    """The orders that exchange two components of different classes."""
+    pairs = combinations(range(len(classes)), 2)
+    return exchanges(len(classes), [(i, j) for i, j in pairs if classes[i] != classes[j]])
 
 
 def _log_priors(
@@ -156,7 +165,61 @@ def best_numbering(density: LogDensity, values: Mapping[str, Tensor]) -> Order:
         gains = best.values > here + _rounding(values, here)
         return torch.where(gains.cpu(), orders[best.indices[:, 0].cpu()], stay)
     sets = ({name: value[[i]] for name, value in values.items()} for i in range(s))
-    return torch.cat([_assigned(density, one, classes) for one in sets])
+    return torch.cat([_improved(density, one, classes) for one in sets])
+
+
+@dataclass(frozen=True, eq=False)
+class Numberings:
+    """Numberings that a prior tells apart, each in place of all that it takes for the same.
+
+    Attributes:
+        orders: shape (o, k).
+        log_count: logarithm of how many of all k! numberings each of them stands for.
+    """
+
+    orders: Int[Tensor, "o k"]
+    log_count: float
+
+    @classmethod
+    def about(cls, density: LogDensity, values: Mapping[str, Tensor]) -> Numberings:
+        """All that differ, up to 720; of more, those that count at one set of site values.
+
+        Those are within e^-15 of the best, and are reached from it by exchanges of components
+        through others like that.
+        """
+        classes = exchangeable_classes(density)
+        log_count = sum(math.lgamma(classes.count(number) + 1) for number in set(classes))
+        if n_numberings(classes) <= MOST:
+            return cls(torch.tensor(list(_arrangements(classes))), log_count)
+        return cls(_expanded(density, values, classes), log_count)
+
+    def log_prior(self, density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
+        """Logarithm of the prior density of s sets, summed over all k! numberings."""
+        there = _log_priors(density, values, self.orders)[1]
+        return self.log_count + there.logsumexp(1)
+
+
+@torch.no_grad()
+def _expanded(
+    density: LogDensity, values: Mapping[str, Tensor], classes: Sequence[int]
+) -> Int[Tensor, "o k"]:
+    """The best order of one set, and those near it in density and in exchanges, best first."""
+    best = tuple(best_numbering(density, values)[0].tolist())
+    found = {best: float(_log_priors(density, values, torch.tensor([best]))[1])}
+    least, moves = found[best] - NEGLIGIBLE, _different_exchanges(classes)
+    waiting = [best]
+    for _ in range(MOST_EXPANDED):
+        if not waiting or len(found) >= MOST:
+            break
+        order = torch.tensor(max(waiting, key=found.__getitem__))
+        waiting.remove(tuple(order.tolist()))
+        orders = torch.stack([_rising(order[move], classes) for move in moves])
+        there = _log_priors(density, values, orders)[1][0].tolist()
+        for other, value in zip(map(tuple, orders.tolist()), there, strict=True):
+            if value > least and other not in found:
+                found[other] = value
+                waiting.append(other)
+    return torch.tensor(sorted(found, key=found.__getitem__, reverse=True)[:MOST])
 
 
 def n_numberings(classes: Sequence[int]) -> int:
@@ -182,14 +245,11 @@ def _arrangements(classes: Sequence[int]) -> Iterator[list[int]]:
     return arranged(0, tuple(range(len(classes))))
 
 
-def _assigned(
+def _improved(
     density: LogDensity, values: Mapping[str, Tensor], classes: Sequence[int]
 ) -> Int[Tensor, "1 k"]:
     """The best order of one set, from the better of the assignment's and the one at hand."""
-    k = len(classes)
-    pairs = [(i, j) for i, j in combinations(range(k), 2) if classes[i] != classes[j]]
-    exchanges = _exchanges(k, pairs)
-    order = torch.arange(k)
+    pairs, order = _different_exchanges(classes), torch.arange(len(classes))
     moves = _assignment(density, values)[None]
     while True:  # each round is better than the one before by more than rounding
         here, there = _log_priors(
@@ -198,9 +258,9 @@ def _assigned(
         best = int(there[0].argmax())
         if there[0, best] > here + _rounding(values, here):
             order = order[moves[best]]
-        elif moves is exchanges:
+        elif moves is pairs:
             return _rising(order, classes)[None]
-        moves = exchanges
+        moves = pairs
 
 
 def _assignment(density: LogDensity, values: Mapping[str, Tensor]) -> Int[Tensor, "k"]:

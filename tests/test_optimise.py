@@ -25,7 +25,6 @@ SHORT: dict[str, dict[str, Any]] = {
     "map": {},
     "laplace": {"n_draws": 2},
     "svi": {"n_draws": 2, "max_steps": 20},
-    "nuts": {"n_draws": 2, "n_warmup": 2, "n_chains": 2},
 }
 
 

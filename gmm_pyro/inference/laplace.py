@@ -3,7 +3,8 @@
     p(v | x) ≈ N(v | mode, (-H)⁻¹),    log p(x) ≈ log p(mode, x) + m/2 log 2π - 1/2 log |-H|
 
 with the exact Hessian H of the log density, Jacobian included. Importance weights of the draws tell
-how far the Gaussian can be trusted.
+how far the Gaussian can be trusted. The evidence is that of importance sampling, in `evidence.py`;
+the approximation stands beside it.
 
 Source: Tierney & Kadane (1986); Vehtari et al. (2024) for the Pareto k-hat.
 """
@@ -17,14 +18,15 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import Parameters
 from ..covariance.family import LOG_2PI
 from ..model import LogDensity
+from ..numbering import Numberings
 from ..posterior import Posterior
 from .curvature import inverse
+from .evidence import UNKNOWN, Evidence, estimated_evidence
 from .hessian import hessian
 from .optimise import em_start, mode_from
-from .task import Options, Outcome, Run, Task, progress_bar
+from .task import Options, Outcome, Run, Status, Task, progress_bar
 
 LARGEST = 2_000  # unconstrained numbers, above which a Hessian would not fit in memory
 
@@ -46,10 +48,10 @@ class LaplaceOptions(Options):
 
 
 def fit_laplace(task: Task) -> Outcome:
-    """The mode, draws from the Gaussian there, and an estimate of the log evidence.
+    """The mode, draws from the Gaussian there, and estimates of the log evidence.
 
-    The evidence counts all k! labellings of the mode where the prior does not tell components
-    apart, as it should if they do not overlap.
+    Where the prior tells components apart, they are numbered as it holds likeliest; a start that
+    is given, by labels or a mixture, keeps its own numbering.
 
     Raises:
         ValueError: if the model has more numbers than a Hessian can be had for.
@@ -67,26 +69,24 @@ def fit_laplace(task: Task) -> Outcome:
 
 
 def _at_mode(task: Task, density: LogDensity, mode: Run[Tensor]) -> Outcome:
-    centre, m = mode.state[0], density.dimension
+    centre = mode.state[0]
     curvature = -hessian(density, centre)
     root = torch.linalg.cholesky(inverse(curvature))
     noise = torch.randn(
-        (task.options.n_draws, m),
+        (task.options.n_draws, len(centre)),
         generator=task.generator(2),
         dtype=centre.dtype,
         device=centre.device,
     )
-    vectors = centre + noise @ root.T
-    log_peak = -float(root.diagonal().log().sum()) - 0.5 * m * LOG_2PI
-    log_q = log_peak - 0.5 * noise.square().sum(1)
-    sites = density.constrain(vectors)
+    log_q = -_log_volume(root) - 0.5 * noise.square().sum(1)
+    sites = density.constrain(centre + noise @ root.T)
     is_peak = int(torch.linalg.cholesky_ex(curvature)[1]) == 0
-    evidence = mode.history[-1] - log_peak + log_labellings(density, mode.state)
+    status, evidence = _evidence(task, density, mode, root)
     return Outcome(
         parameters=density.parameters(density.constrain(mode.state)),
         objective=mode.history[-1],
         history=mode.history,
-        status=mode.status,
+        status=status,
         steps=mode.steps,
         posterior=Posterior(
             {name: value[None] for name, value in sites.items()},
@@ -95,21 +95,41 @@ def _at_mode(task: Task, density: LogDensity, mode: Run[Tensor]) -> Outcome:
             statistics={"log_q": log_q[None]},
             independent=True,
         ),
-        diagnostics={"log_evidence": evidence if is_peak else math.nan},
+        diagnostics={
+            "log_evidence": evidence.log_evidence,
+            "log_evidence_se": evidence.standard_error,
+            "evidence_k_hat": evidence.k_hat,
+            "log_evidence_laplace": laplace_evidence(density, mode, root) if is_peak else math.nan,
+        },
     )
 
 
-def log_labellings(density: LogDensity, vector: Float[Tensor, "1 m"]) -> float:
-    """log k! where the prior does not tell components apart, else 0."""
-    p = density.parameters(density.constrain(vector))
-    k = p.means.shape[1]
-    here = float(density.log_prior(density.values(p))[0])
-    for i in range(k - 1):
-        order = list(range(k))
-        order[i : i + 2] = i + 1, i
-        factor = p.factor if density.model.family.tied else p.factor[:, order]
-        exchanged = Parameters(p.log_weights[:, order], p.means[:, order], factor)
-        there = float(density.log_prior(density.values(exchanged))[0])
-        if not math.isclose(here, there, rel_tol=1e-9, abs_tol=1e-9):
-            return 0.0
-    return math.lgamma(k + 1)
+def _log_volume(root: Float[Tensor, "m m"]) -> float:
+    """Minus the log density of a normal distribution at its peak."""
+    return float(root.diagonal().log().sum()) + 0.5 * len(root) * LOG_2PI
+
+
+def _evidence(
+    task: Task, density: LogDensity, mode: Run[Tensor], root: Float[Tensor, "m m"]
+) -> tuple[Status, Evidence]:
+    """The evidence, or none after an interrupt, and how the fit has ended."""
+    if mode.status is not Status.INTERRUPTED:
+        try:
+            seed = task.options.seed
+            return mode.status, estimated_evidence(density, mode.state, root, seed=seed)
+        except KeyboardInterrupt:
+            pass
+    return Status.INTERRUPTED, UNKNOWN
+
+
+def laplace_evidence(
+    density: LogDensity, mode: Run[Float[Tensor, "1 m"]], root: Float[Tensor, "m m"]
+) -> float:
+    """Laplace's approximation of the log evidence, with what every numbering of the mode adds.
+
+    That is log Σ_σ prior(σθ) - log prior(θ): log k! where the prior tells no components apart.
+    """
+    values = density.constrain(mode.state)
+    numberings = Numberings.about(density, values)
+    of_numberings = float(numberings.log_prior(density, values) - density.log_prior(values))
+    return mode.history[-1] + _log_volume(root) + of_numberings

@@ -1,0 +1,348 @@
+"""The log evidence: against sums over all k^n assignments, and its own standard error."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from functools import cache
+from typing import Any
+
+import numpy as np
+import pyro.distributions as dist
+import pytest
+import torch
+from scipy import stats
+from scipy.special import gammaln, logsumexp, multigammaln
+from torch import Tensor
+
+import gmm_pyro as gp
+from gmm_pyro import ConjugatePriors, MixtureModel, Priors
+from gmm_pyro.inference import assigned as assigned_posteriors
+from gmm_pyro.inference import evidence
+from gmm_pyro.inference.assigned import Assigned, log_permanent
+from gmm_pyro.inference.evidence import Evidence, pareto_k
+from gmm_pyro.inference.parts import parts_of
+from gmm_pyro.observations import observe
+
+FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    pytest.mark.filterwarnings("ignore:laplace found a degenerate solution"),  # of few points
+]
+
+
+def normal(*shape: int, seed: int = 0) -> Tensor:
+    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def numbers(values: Any) -> Tensor:
+    return torch.tensor(values, dtype=torch.float64)
+
+
+def points(n: int, d: int, k: int, separation: float, seed: int) -> Tensor:
+    """Clusters along the first feature, in turn."""
+    x = normal(n, d, seed=seed)
+    x[:, 0] += separation * (torch.arange(n) % k - (k - 1) / 2)
+    return x
+
+
+def estimate(model: MixtureModel, x: Tensor, **options: Any) -> dict[str, Any]:
+    return dict(gp.fit(model, x, method="laplace", n_draws=2, **options).diagnostics)
+
+
+# ---------------------------------------------------------------------- sums over assignments
+
+
+def log_sum(concentration: Any, n: int, log_parts: list[dict[frozenset[int], float]]) -> float:
+    """log Σ_z p(z) Π_j p(points of j), from the evidence of every set of points in each place."""
+    alpha, terms = np.asarray(concentration, float), []
+    for z in itertools.product(range(len(alpha)), repeat=n):
+        held = [frozenset(i for i in range(n) if z[i] == j) for j in range(len(alpha))]
+        counts = np.array([len(h) for h in held])
+        log_p = gammaln(alpha + counts).sum() - gammaln(alpha).sum()
+        terms.append(log_p + sum(part[h] for part, h in zip(log_parts, held, strict=True)))
+    return float(logsumexp(terms) + gammaln(alpha.sum()) - gammaln(alpha.sum() + n))
+
+
+def subsets(n: int) -> list[frozenset[int]]:
+    everyone = range(n)
+    return [frozenset(s) for size in range(n + 1) for s in itertools.combinations(everyone, size)]
+
+
+def wishart_evidence(y: np.ndarray, m: np.ndarray, kappa: float, nu: float, psi: Any) -> float:
+    """Of points of one component under a Normal-inverse-Wishart prior (Murphy 2007, eq. 266)."""
+    n, d = y.shape
+    if n == 0:
+        return 0.0
+    away = y - y.mean(0)
+    gap = np.outer(y.mean(0) - m, y.mean(0) - m)
+    later = psi + away.T @ away + kappa * n / (kappa + n) * gap
+    gammas = multigammaln((nu + n) / 2, d) - multigammaln(nu / 2, d)
+    logdets = nu / 2 * np.linalg.slogdet(psi)[1] - (nu + n) / 2 * np.linalg.slogdet(later)[1]
+    means = d / 2 * math.log(kappa / (kappa + n)) - n * d / 2 * math.log(math.pi)
+    return float(gammas + logdets + means)
+
+
+def conjugate_sum(model: MixtureModel, x: Tensor) -> float:
+    model = model.specialise(x)
+    k, d, y = model.n_components, x.shape[1], x.numpy()
+    h = model.priors.hyperparameters(model.family, k)  # type: ignore[union-attr]
+    kappa, nu, mean = float(h.mean_strength), float(h.dof), h.mean.numpy()
+    psi = h.scale.numpy()
+    if model.covariance == "full":
+        part = {
+            s: wishart_evidence(y[sorted(s)], mean, kappa, nu, psi.reshape(d, d))
+            for s in subsets(len(x))
+        }
+    else:  # features of a diagonal covariance are independent
+        part = {
+            s: sum(
+                wishart_evidence(y[sorted(s)][:, [a]], mean[[a]], kappa, nu, psi[[[a]]])
+                for a in range(d)
+            )
+            for s in subsets(len(x))
+        }
+    return log_sum(h.concentration.numpy(), len(x), [part] * k)
+
+
+def quadrature_sum(
+    x: Tensor, alpha: Any, centre: np.ndarray, tau: float, log_scale: np.ndarray, sigma: float
+) -> float:
+    """Means ~ Normal(centre, tau), scales ~ LogNormal(log_scale, sigma): (k, d) of each.
+
+    The mean is integrated in closed form, the scale by the trapezium rule on 801 points.
+    """
+    y, n = x.numpy(), len(x)
+    u = np.linspace(-8, 8, 801)
+    log_u = stats.norm.logpdf(u) + math.log(u[1] - u[0])
+    places: list[dict[frozenset[int], float]] = []
+    for m, b in zip(centre, log_scale, strict=True):
+        part = {}
+        for s in subsets(n):
+            total = 0.0
+            for a in range(y.shape[1]):
+                variance = np.exp(2 * (b[a] + sigma * u))
+                away, count = y[sorted(s), a] - m[a], len(s)
+                shared = variance + count * tau**2
+                square = (away**2).sum() / variance
+                square = square - tau**2 * away.sum() ** 2 / (variance * shared)
+                logdet = (count - 1) * np.log(variance) + np.log(shared)
+                log_p = -0.5 * (square + logdet + count * math.log(2 * math.pi))
+                total += logsumexp(log_p + log_u)
+            part[s] = float(total)
+        places.append(part)
+    return log_sum(alpha, n, places)
+
+
+@pytest.fixture
+def few_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fraction of the work, and the larger errors that go with it."""
+    monkeypatch.setattr(evidence, "MOST", 400)
+    monkeypatch.setattr(evidence, "CHAINS", 40)
+
+
+def check(errors: list[tuple[float, float]]) -> None:
+    """Errors in their standard errors, which may be too large: strata are not told of."""
+    z = np.array([error / deviation for error, deviation in errors])
+    assert np.abs(z).max() < stats.norm.isf(FAILURE_RATE / 4 / len(z))
+    low, high = stats.chi2.ppf([FAILURE_RATE / 4, 1 - FAILURE_RATE / 4], len(z)) / len(z)
+    assert 0.5 * low < (z**2).mean() < high
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_errors_are_as_large_as_they_say() -> None:
+    """52 posteriors, overlapping and apart, against the sum over all assignments."""
+    errors = []
+    for seed in range(52):
+        k, d = 2 + (seed % 4 == 3), 1 + seed % 2
+        family = ["full", "diag"][seed // 2 % 2]
+        concentration = [2.0, [1.0, 3.0, 2.0][:k], 0.7][seed % 3]
+        strength = [0.01, 0.2][seed // 3 % 2]
+        n = 5 if k == 3 else 6 + seed % 3
+        x = points(n, d, k, separation=[0.0, 1.0, 2.0, 4.0][seed // 4 % 4], seed=seed)
+        priors = ConjugatePriors(concentration=concentration, mean_strength=strength)
+        model = MixtureModel(k, family, priors)
+        found = estimate(model, x, seed=seed, n_starts=2, tolerance=1e-3)
+        errors.append((found["log_evidence"] - conjugate_sum(model, x), found["log_evidence_se"]))
+        assert found["log_evidence_se"] < 0.25
+        assert found["evidence_k_hat"] < 0.7
+    check(errors)
+
+
+@pytest.mark.parametrize("separation", [0.0, 4.0])
+def test_ten_points_in_two_clusters(separation: float) -> None:
+    """Laplace's approximation is some tenths of a nat too low, and says that it is sound."""
+    x = points(10, 1, 2, separation, seed=7)
+    model = MixtureModel(2, priors=ConjugatePriors())
+    exact, found = conjugate_sum(model, x), estimate(model, x)
+    assert found["log_evidence"] == pytest.approx(exact, abs=0.05)
+    assert found["log_evidence_se"] < 0.02
+    assert exact - found["log_evidence_laplace"] > 0.2
+
+
+@pytest.mark.parametrize(("k", "d", "separation"), [(2, 1, 0.0), (2, 2, 2.0), (3, 1, 2.0)])
+def test_priors_that_are_not_conjugate(k: int, d: int, separation: float) -> None:
+    """Sums over assignments of evidences by quadrature; the priors name the components."""
+    x = points(9 - k, d, k, separation, seed=k + d)
+    centre, log_scale = 2 * normal(k, d, seed=5).numpy(), 0.5 * normal(k, d, seed=6).numpy()
+    alpha, errors = [2.0, 1.0, 3.0][:k], []
+    for means, scales in ((0 * centre, log_scale), (centre, 0 * log_scale)):
+        priors = Priors(
+            weights=dist.Dirichlet(numbers(alpha)),
+            means=dist.Normal(torch.from_numpy(means), 2.0),
+            scales=dist.LogNormal(torch.from_numpy(scales), 0.8),
+        )
+        exact = quadrature_sum(x, alpha, means, 2.0, scales, 0.8)
+        found = estimate(MixtureModel(k, "diag", priors), x)
+        assert found["log_evidence"] == pytest.approx(exact, abs=0.3)
+        errors.append((found["log_evidence"] - exact, found["log_evidence_se"]))
+    check(errors)
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_a_parameter_may_be_bounded() -> None:
+    """Uniform means and scales of one component, by a grid over both."""
+    x = normal(12, 1)
+    priors = Priors(means=dist.Uniform(-2.0, 1.0), scales=dist.Uniform(0.5, 3.0))
+    found = estimate(MixtureModel(1, priors=priors), x)
+    mean, scale = np.linspace(-2, 1, 601)[:, None, None], np.linspace(0.5, 3, 601)[:, None]
+    log_p = stats.norm(mean, scale).logpdf(x[:, 0].numpy()).sum(-1)
+    exact = logsumexp(log_p) - math.log(600 * 600)
+    assert found["log_evidence"] == pytest.approx(exact, abs=4 * found["log_evidence_se"])
+
+
+def test_many_points_have_laplace_s_figure() -> None:
+    x = gp.datasets.make_mixture(n=4000, d=1, k=2, separation=6, seed=1).x
+    found = estimate(MixtureModel(2), x)
+    shift = found["log_evidence"] - found["log_evidence_laplace"]
+    assert abs(shift) < 4 * found["log_evidence_se"] + 0.02
+    assert found["evidence_k_hat"] < 0.5
+
+
+def test_weights_of_points_are_repeated_rows() -> None:
+    x, weight = points(12, 1, 2, 3.0, seed=1), 1 + torch.arange(12) % 2
+    model = MixtureModel(2, priors=ConjugatePriors()).specialise(x)
+    weighted = estimate(model, x, sample_weight=weight)
+    repeated = estimate(model, x.repeat_interleave(weight, 0))
+    error = math.hypot(weighted["log_evidence_se"], repeated["log_evidence_se"])
+    assert abs(weighted["log_evidence"] - repeated["log_evidence"]) < 4 * error < 0.4
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_estimates_are_the_seed_s_and_leave_the_generator_alone() -> None:
+    x, before = points(9, 1, 2, 3.0, seed=1), torch.get_rng_state()
+    first, second, other = (estimate(MixtureModel(2), x, seed=seed) for seed in (0, 0, 1))
+    assert first == second
+    assert first["log_evidence"] != other["log_evidence"]
+    assert torch.get_rng_state().equal(before)
+
+
+@pytest.mark.usefixtures("few_draws")
+def test_many_named_components_take_no_longer() -> None:
+    """Seven that all differ: far apart, so that one numbering is all, and log 7! is nowhere."""
+    centres = 20.0 * torch.arange(7).double()[:, None]
+    x = centres[torch.arange(140) % 7] + normal(140, 1)
+    named = Priors(means=dist.Normal(centres, 2.0))
+    alike = Priors(means=dist.Normal(centres.mean(), 40.0))
+    found, other = (estimate(MixtureModel(7, "diag", priors), x) for priors in (named, alike))
+    own = stats.norm(0, 2).logpdf(0.0) * 7
+    wide = stats.norm(centres.mean(), 40).logpdf(centres).sum() + math.log(math.factorial(7))
+    for name in ("log_evidence", "log_evidence_laplace"):
+        assert found[name] - other[name] == pytest.approx(own - wide, abs=0.8)
+
+
+# ---------------------------------------------------------------------- what it is made of
+
+
+@cache
+def matrix(k: int) -> Tensor:
+    return 300 * normal(5, k, k, seed=k)
+
+
+@pytest.mark.parametrize("k", [1, 2, 3, 5])
+def test_the_log_permanent_is_the_sum_over_permutations(k: int) -> None:
+    """Columns of different sizes, whose terms would be zero if taken row by row."""
+    sized = matrix(k) * torch.arange(1, k + 1)
+    expected = [
+        sized[:, range(k), list(order)].sum(1) for order in itertools.permutations(range(k))
+    ]
+    torch.testing.assert_close(log_permanent(sized), torch.stack(expected).logsumexp(0))
+
+
+@pytest.mark.parametrize("family", ["full", "diag", "spherical", "tied"])
+def test_the_posterior_of_one_component_is_exact(family: str) -> None:
+    """There is one assignment, so likelihood times prior over posterior is the same anywhere."""
+    x = points(9, 2, 1, 0.0, seed=3)
+    density = MixtureModel(1, family, ConjugatePriors()).log_density(x)
+    posterior = Assigned.visited(density, chains=2, seed=0)
+    p = posterior.draw(20, torch.Generator().manual_seed(1))
+    values = density.values(p)
+    log_p = density.log_likelihood(values) + density.log_prior(values)
+    ratio = log_p - posterior.log_density(p)
+    torch.testing.assert_close(ratio, ratio[:1].expand(20), rtol=0, atol=1e-8)
+    if family in ("full", "diag"):
+        exact = conjugate_sum(MixtureModel(1, family, ConjugatePriors()), x)
+        assert float(ratio[0]) == pytest.approx(exact, abs=1e-8)
+
+
+@pytest.mark.parametrize("family", ["full", "diag", "spherical", "tied"])
+@pytest.mark.parametrize("priors", [Priors(), ConjugatePriors(mean_scale=2.0)], ids=repr)
+def test_the_density_of_posteriors_given_assignments_is_one(family: str, priors: Any) -> None:
+    """E_q [f / q] is one for any density f that is narrower than q: a conjugate posterior is."""
+    x = points(10, 2, 2, 3.0, seed=3)
+    wide = MixtureModel(2, family, priors).specialise(x).log_density(x)
+    labels = (torch.arange(10) % 2)[None]
+    one = MixtureModel(2, family, ConjugatePriors(concentration=1.0)).log_density(x)
+    parts = parts_of(one, 0)
+    statistics = assigned_posteriors._statistics(one, labels)
+    narrow = Assigned(
+        one, parts, statistics, parts.updated(assigned_posteriors._units(one, statistics))
+    )
+    q = Assigned.visited(wide, chains=32, seed=0)
+    p = q.draw(4000, torch.Generator().manual_seed(1))
+    ratio = (narrow.log_density(p) - q.log_density(p)).exp()
+    error = float(ratio.std()) / math.sqrt(4000)
+    assert float(ratio.mean()) == pytest.approx(1.0, abs=4 * error)
+    assert error < 0.1
+
+
+def test_a_prior_that_cannot_be_drawn_from_has_wide_parts_only() -> None:
+    x = normal(20, 1)
+    flat = dist.ImproperUniform(torch.distributions.constraints.real, (), ())
+    density = MixtureModel(2, priors=Priors(means=flat)).log_density(x)
+    assert len(parts_of(density, 0)) < len(parts_of(MixtureModel(2).log_density(x), 0))
+
+
+def test_one_part_has_the_evidence_of_the_conjugate_prior() -> None:
+    x = points(8, 2, 1, 0.0, seed=1)
+    model = MixtureModel(1, "full", ConjugatePriors()).specialise(x)
+    density = model.log_density(observe(x))
+    statistics = assigned_posteriors._statistics(density, torch.zeros(1, 8, dtype=torch.int64))
+    found = parts_of(density, 0).updated(statistics).log_evidence
+    assert float(found) == pytest.approx(conjugate_sum(model, x), rel=1e-12)
+
+
+@pytest.mark.parametrize("k", [0.3, 0.7, 1.2])
+def test_pareto_s_k_is_that_of_pareto_s_distribution(k: float) -> None:
+    weights = torch.from_numpy(stats.pareto(1 / k).rvs(2000, random_state=1))
+    tail = 3 * math.sqrt(2000)
+    assert pareto_k(weights) == pytest.approx(k, abs=4 * k / math.sqrt(tail))
+
+
+def test_equal_weights_have_no_error() -> None:
+    found = Evidence.of(torch.full((50,), -7.0).double(), [20, 30])
+    assert found == Evidence(pytest.approx(-7.0), pytest.approx(0.0), pytest.approx(0.0))
+
+
+def test_the_error_is_that_of_draws_in_strata() -> None:
+    """Weights of 1 and 3 in strata that are constant each: nothing is left to chance."""
+    weights = torch.tensor([1.0] * 30 + [3.0] * 10).double()
+    found = Evidence.of(weights.log(), [30, 10])
+    assert found.log_evidence == pytest.approx(math.log(1.5))
+    assert found.standard_error == pytest.approx(0.0, abs=1e-12)
+
+
+def test_weights_that_are_all_zero_give_no_figure() -> None:
+    found = Evidence.of(torch.full((10,), -math.inf).double(), [10])
+    assert math.isnan(found.log_evidence)
+    assert math.isnan(found.standard_error)
