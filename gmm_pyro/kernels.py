@@ -21,7 +21,8 @@ from torch import Tensor
 
 from .covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
 from .covariance.family import Sets
-from .observations import Observations, passes
+from .observations import Observations
+from .spread import passes
 
 CHUNK_BYTES = 5 << 20  # features and logits of a chunk: more calls on shorter ones take longer
 SHORTEST_CHUNK = 264  # points; shorter products are slower than a larger chunk's cache misses

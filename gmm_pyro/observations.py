@@ -8,7 +8,7 @@ cache-sized chunk at a time.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
@@ -20,19 +20,13 @@ from torch import Tensor
 
 from .devices import device_of, precision_of
 from .features import default_names
+from .spread import ROWS, location_and_scale, middle_range, passes, refuse_extreme, refuse_lost
 from .tables import to_numeric
 from .weighting import as_weights, total_of
 from .words import counted
 
 SAMPLE = 2_000  # points that the range of the middle of the data is taken from, at least
-TAILS = (0.25, 0.1, 0.05, 0.02)  # shares of the data on either side of it
 WIDEST = 10.0  # interquartile ranges that a standard deviation may have, or outliers have set it
-SPREADS = {
-    torch.float32: 1e15,
-    torch.float64: 1e70,
-}  # largest standard deviation; smallest is 1 / it
-REACH = 1e3  # times the largest standard deviation, which a point of little weight may be away
-ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -95,7 +89,7 @@ class Observations:
             generator = torch.Generator().manual_seed(0)
             chosen = torch.randperm(self.n, generator=generator)[:most].sort().values
             sample = self.subset(chosen.to(self.x.device))
-        return torch.minimum(self.scale, WIDEST * _middle_range(sample))
+        return torch.minimum(self.scale, WIDEST * middle_range(sample.x, sample.sample_weight))
 
     def subset(self, index: Int[Tensor, "m"] | slice) -> Observations:
         """The points at `index`, with the whole data's origin and scale."""
@@ -106,16 +100,6 @@ class Observations:
         """(x - origin) / unit as a NumPy array: unit-free input for a clustering library."""
         z = (self.x - self.origin.to(self.x)) / unit.to(self.x)
         return np.asarray(z.cpu().numpy())
-
-
-def chunks(n: int, rows: int) -> Iterator[slice]:
-    """Consecutive slices of at most `rows` rows that cover n rows."""
-    return (slice(first, min(first + rows, n)) for first in range(0, n, rows))
-
-
-def passes(points: Float[Tensor, "n d"]) -> Iterator[slice]:
-    """Slices of rows for a pass over the data with temporaries of about half a megabyte."""
-    return chunks(len(points), max(1, ROWS // points.shape[1]))
 
 
 def observe(
@@ -143,7 +127,7 @@ def observe(
 
     Raises:
         ValueError: if the data are not numeric, not finite, not of this shape, constant in a
-            column, in units that the type cannot work in (`SPREADS`), or fewer than the
+            column, in units that the type cannot work in (`spread.SPREADS`), or fewer than the
             components; or if the weights do not fit.
 
     Example:
@@ -163,12 +147,12 @@ def observe(
     if constant.any() and not constant_columns:
         if points.dtype is torch.float32:
             wide, _ = as_points(x, feature_names=feature_names, device=device)
-            _refuse_lost(wide, names, constant)
+            refuse_lost(wide, names, constant)
         _refuse_constant_columns(used, names, constant)
-    origin, scale = _location_and_scale(points, weight)
+    origin, scale = location_and_scale(points, weight)
     scale = scale.masked_fill(constant, 0.0)
     scale = scale.masked_fill(constant, float(scale.max()) or 1.0)
-    _refuse_extreme(points, origin, scale, names)
+    refuse_extreme(points, origin, scale, names)
     return Observations(points, weight, origin, scale, names)
 
 
@@ -283,85 +267,3 @@ def _refuse_constant_columns(
         f"{names[i]!r} (always {float(points[0, i]):g})" for i in constant.nonzero()[:, 0].tolist()
     )
     raise ValueError(f"x must vary in every column; constant over its {len(points)} rows: {listed}")
-
-
-def _refuse_lost(wide: Tensor, names: tuple[str, ...], constant: Bool[Tensor, "d"]) -> None:
-    """Refuse columns that vary, but not in float32."""
-    origin, scale = _location_and_scale(wide, None)
-    for i in constant.nonzero()[:, 0].tolist():
-        if bool((wide[:, i] != wide[0, i]).any()):
-            raise ValueError(
-                f"x must vary in every column; in float32 {names[i]!r} does not: its mean is "
-                f"{float(origin[i]):g} and its standard deviation {float(scale[i]):g}. Choose "
-                "another zero or other units, or dtype='float64'"
-            )
-
-
-def _refuse_extreme(
-    points: Tensor, origin: Float[Tensor, "d"], scale: Float[Tensor, "d"], names: tuple[str, ...]
-) -> None:
-    """Refuse columns whose numbers leave the range of their type when they are multiplied.
-
-    Those of float32 are squared; in float64, second derivatives take fourth powers.
-    """
-    most = SPREADS[points.dtype]
-    farthest = torch.maximum(points.amax(0) - origin, origin - points.amin(0))
-    for name, spread, reach in zip(names, scale.tolist(), farthest.tolist(), strict=True):
-        if 1 / most < spread < most and reach < REACH * most:
-            continue
-        kind = str(points.dtype).removeprefix("torch.")
-        found = (
-            f"is {spread:g}"
-            if reach < REACH * most or not spread < most
-            else (f"is {spread:g}, and a point of little weight is {reach:g} away")
-        )
-        raise ValueError(
-            f"x must have columns of moderate size; the standard deviation of {name!r} {found}, "
-            f"and {kind} can work from {1 / most:g} to {most:g}: choose other units"
-            + (", or dtype='float64'" if points.dtype is torch.float32 else "")
-        )
-
-
-def _middle_range(observations: Observations) -> Float[Tensor, "d"]:
-    """Range of most of each column without its tails, of the first tails that leave one."""
-    weight = observations.sample_weight
-    weight = observations.x.new_ones(observations.n) if weight is None else weight
-    values, order = observations.x.double().sort(0)
-    below = weight.double()[order].cumsum(0)
-    result = torch.full_like(observations.scale, torch.inf)
-    for tail in TAILS:
-        share = tail * below[-1]
-        low = values.gather(0, (below < share).sum(0, keepdim=True))
-        high = values.gather(0, (below <= below[-1] - share).sum(0, keepdim=True))
-        width = (high - low)[0]
-        result = torch.where(result.isinf() & (width > 0), width, result)
-    return result
-
-
-def _location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Weighted means and standard deviations of the columns, in float64, in two passes.
-
-    The second pass is about the mean that the first has rounded, and finds by how much that is off.
-
-    Source: Chan, Golub & LeVeque (1983), the corrected two-pass algorithm.
-    """
-    weight = points.new_ones(1).expand(len(points)) if weight is None else weight
-    total = weight.double().sum()
-    unit = _unit(points)
-    mean = torch.zeros_like(unit)
-    for rows in passes(points):
-        mean += weight[rows].double() @ (points[rows].double() / unit) / total
-    off, square = torch.zeros_like(mean), torch.zeros_like(mean)
-    for rows in passes(points):
-        z = points[rows].double() / unit - mean
-        off += weight[rows].double() @ z / total
-        square += weight[rows].double() @ z.square_() / total
-    origin = (unit * (mean + off)).to(points).double()  # x - origin is then the same in either type
-    return origin, unit * (square - off.square()).clamp_min(0.0).sqrt()
-
-
-def _unit(points: Tensor) -> Float[Tensor, "d"]:
-    """One for each column, or how far it reaches where that has no square."""
-    reach = points.amax(0).double() / 2 - points.amin(0).double() / 2
-    moderate = (reach > 1e-150) & (reach < 1e150) | (reach == 0)
-    return torch.where(moderate, 1.0, reach)

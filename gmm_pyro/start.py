@@ -26,8 +26,9 @@ from .covariance import CovarianceFamily, Parameters
 from .features import places
 from .kernels import theta_of
 from .mixture import GaussianMixture, mixture_within
-from .observations import Observations, passes
+from .observations import Observations
 from .reduction import Assign, given, given_labels, maximise, reduce
+from .spread import passes
 
 SAMPLE = 2_000  # points that starting values are computed from, at least
 SAMPLE_A_MEAN = 20  # points for each entry of the means, at least

@@ -20,7 +20,7 @@ LAYERS = [
     ["words", "features", "forking", "threads", "untrusted", "interrupts", "placing", "checks"],
     ["storage"],
     ["arrays", "devices"],
-    ["tables"],
+    ["tables", "spread"],
     ["weighting"],
     ["observations", "covariance"],
     ["kernels"],

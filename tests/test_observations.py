@@ -19,7 +19,8 @@ from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
 from gmm_pyro.datasets import bimodal
-from gmm_pyro.observations import ROWS, as_points, chunks, observe
+from gmm_pyro.observations import as_points, observe
+from gmm_pyro.spread import ROWS, chunks
 
 EPSILON = np.finfo(np.float64).eps
 X = np.random.default_rng(0).integers(0, 10, size=(12, 2)).astype(float)  # exact in every type

@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
 from ..kernels import Theta, theta_of
-from ..observations import Observations, chunks
+from ..observations import Observations
+from ..spread import chunks
 from ..threads import one_thread_a_product
 
 DRAWS_AT_ONCE = 64  # parameter sets in one batch

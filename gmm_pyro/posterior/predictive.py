@@ -15,8 +15,9 @@ from ..covariance import CovarianceFamily, Parameters
 from ..features import column_of
 from ..kernels import Theta
 from ..mixture import GaussianMixture
-from ..observations import Observations, as_points, chunks
+from ..observations import Observations, as_points
 from ..reduction import log_density, responsibilities
+from ..spread import chunks
 from .draws import DRAWS_AT_ONCE, over_draws
 
 if TYPE_CHECKING:

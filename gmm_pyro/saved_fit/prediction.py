@@ -12,11 +12,12 @@ from torch import Tensor
 
 from ..kernels import Theta
 from ..mixture import GaussianMixture, check_mixture
-from ..observations import as_points, chunks
+from ..observations import as_points
 from ..posterior import Posterior
 from ..posterior.draws import DRAWS_AT_ONCE, over_draws
 from ..posterior.predictive import placed
 from ..reduction import log_density, responsibilities
+from ..spread import chunks
 from ..threads import one_thread_a_product
 
 if TYPE_CHECKING:
