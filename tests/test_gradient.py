@@ -236,7 +236,7 @@ def test_the_mixture_is_not_changed_by_training(
 def test_points_of_another_width_are_refused(
     d: int, shape: tuple[int, ...], mixture_of: Callable[..., GaussianMixture]
 ) -> None:
-    with pytest.raises(ValueError, match=f"x must have shape .*{d}"):
+    with pytest.raises(ValueError, match=f"x must be a tensor of shape .*{d}"):
         MixtureModule(mixture_of("full", d))(normal(*shape))
 
 
