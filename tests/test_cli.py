@@ -175,7 +175,10 @@ class TestMethods:
 
     def test_a_method_shows_how_its_options_are_given(self, run) -> None:
         lines = run("methods", "nuts").out.splitlines()
-        assert lines[0] == "nuts: Draws from the posterior, aligned, and the mixture at their mean."
+        assert (
+            lines[0]
+            == "nuts: Draws from the posterior, numbered alike, and the mixture at their mean."
+        )
         assert "Engines: --method nuts:collapsed, --method nuts:enumerated." in lines
         assert any(line.split()[:2] == ["--chains", "16"] for line in lines)
         assert any(line.startswith("--option target_accept=") for line in lines)

@@ -175,7 +175,7 @@ class Sampler:
 
 
 def fit_gibbs(task: Task) -> Outcome:
-    """Draws from the posterior, their components numbered alike, and the mixture at their mean."""
+    """Draws from the posterior, numbered alike, and the mixture at their mean."""
     density = task.model.log_density(task.observations)
     sampler, options, generator = _sampler(task), task.options, task.generator(4)
     with progress_bar(task) as bar:

@@ -66,7 +66,7 @@ class NUTSOptions(SamplingOptions):
 
 
 def fit_nuts(task: Task) -> Outcome:
-    """Draws from the posterior, their components numbered alike, and the mixture at their mean."""
+    """Draws from the posterior, numbered alike, and the mixture at their mean."""
     density = task.model.log_density(task.observations)
     with progress_bar(task) as bar:
         modes = _modes(task, density, bar)
