@@ -136,10 +136,20 @@ class Budget:
         sums = draws * KEPT * k * 2.0 ** (k - 1)
         chains = int(min(CHAINS, POINTWISE / (120 * n * k), PRODUCTS / sums))
         cancels = theta_of(density.model.family, mode, density.observations).centred
-        if chains < FEWEST_CHAINS or k > MOST_COMPONENTS or cancels:
+        conjugate = _has_conjugate_prior(density)
+        if chains < FEWEST_CHAINS or k > MOST_COMPONENTS or cancels or not conjugate:
             return cls(draws, draws, 0)
         share = min(0.8, max(0.2, n / (n + HALF)))
         return cls(draws, round(share * draws), chains)
+
+
+def _has_conjugate_prior(density: LogDensity) -> bool:
+    """Whether components of the family have posteriors in closed form."""
+    try:
+        density.model.family.squares_a_point(density.observations.d)
+    except ValueError:
+        return False
+    return True
 
 
 def _log_likelihood(density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
