@@ -14,12 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .checks import MOST_HELD, check_count
-from .label_scores import OUTLIER, accuracy, adjusted_rand, normalised_mutual_information
+from .label_scores import accuracy, adjusted_rand, normalised_mutual_information
 from .mixture import GaussianMixture, check_mixture
 from .weighting import as_weights, total_of, weighted_sum
 
 __all__ = [
-    "OUTLIER",
     "Estimate",
     "ParameterErrors",
     "accuracy",
