@@ -206,10 +206,12 @@ class TestSoftVersusHard:
 
 @pytest.mark.slow
 class TestCompareMethods:
-    def test_has_a_row_for_every_default_method_and_all_converge(self, ran) -> None:
+    def test_has_a_row_for_every_default_method_and_point_estimates_converge(self, ran) -> None:
         example = ran("compare_methods")
         assert list(example.comparison.table.index) == COMPARED
-        assert set(example.comparison.table["status"]) == {"converged"}
+        status = example.comparison.table["status"]
+        assert set(status.drop("gibbs")) == {"converged"}
+        assert status["gibbs"] in ("converged", "unmixed")  # its clusters overlap
         assert all(f"\n{method} " in example.printed for method in COMPARED)
 
     def test_no_method_has_more_likelihood_than_maximum_likelihood(self, ran) -> None:
