@@ -19,7 +19,8 @@ from torch import Tensor
 from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import Transform
 
-from .checks import check_count, shown
+from .arrays import dense_tensor
+from .checks import MOST_HELD, check_count, shown
 from .conjugate import ConjugatePriors
 from .covariance import CovarianceFamily, Parameters, family_named
 from .covariance.family import TINY
@@ -105,6 +106,8 @@ class MixtureModel:
         """The prior of every continuous site, as distributions in the dtype of a tensor."""
         if not isinstance(like, Tensor | None):
             raise TypeError(f"like must be a tensor or None, got {shown(like)}")
+        if like is not None:
+            dense_tensor(like, "like")
         priors = self.priors or Priors()
         if self.learned:  # a gradient can be taken once only through what was computed before
             return priors.sites(self.family, self.n_components, like)
@@ -168,7 +171,7 @@ class MixtureModel:
         points = None if x is None else as_points(x, feature_names=names, dtype=dtype)[0]
         if points is None and n is None:
             raise ValueError("n must be given where x is None: model(n=100)")
-        size = check_count("n", n) if points is None else len(points)
+        size = check_count("n", n, 1, MOST_HELD) if points is None else len(points)
         if subsample_size is not None:
             subsample_size = check_count("subsample_size", subsample_size, 1, size)
         weight = None if sample_weight is None else as_weights(sample_weight, size)

@@ -240,6 +240,14 @@ def test_numbers_of_other_libraries_are_python_s(method: str) -> None:
     assert {type(fit.seed), type(fit.options.n_starts), type(fit.model.n_components)} == {int}
 
 
+@pytest.mark.filterwarnings("ignore::gmm_pyro.FitWarning")
+@pytest.mark.parametrize("n_warmup", [0, 1, 4, 6])
+def test_one_chain_may_be_as_short_as_it_likes(n_warmup: int) -> None:
+    """A metric can be learned of a single draw."""
+    fit = gp.fit(MODEL, X, "nuts", n_chains=1, n_draws=2, n_warmup=n_warmup, max_tree_depth=3)
+    assert all(values.isfinite().all() for values in fit.posterior.draws.values())
+
+
 def test_a_seed_beyond_numpy_s_is_one_for_k_means() -> None:
     fits = [gp.fit(MODEL, X, "kmeans", seed=seed) for seed in (2**40 + 5, 2**40 + 5)]
     assert fits[0].seed == 2**40 + 5

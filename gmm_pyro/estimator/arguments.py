@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..checks import MOST, check_count, check_number
+from ..checks import MOST, MOST_HELD, check_count, check_number
 from ..conjugate import ConjugatePriors
 from ..covariance import FAMILIES, Parameters, family_named
 from ..inference.fit import METHODS
@@ -140,7 +140,7 @@ def _starts(
 
 def check_n_samples(n_samples: Any) -> int:
     """The number of points to draw; none are refused in scikit-learn's words."""
-    count = check_count("n_samples", n_samples, -MOST)
+    count = check_count("n_samples", n_samples, -MOST, MOST_HELD)
     if count < 1:
         raise ValueError(
             f"Invalid value for 'n_samples': {n_samples} . The sampling requires at least one "

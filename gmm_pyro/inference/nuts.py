@@ -322,9 +322,8 @@ class Metric:
         """The coordinates of draws, drawn towards the present ones where the draws are few."""
         positions = self.position(vectors)
         s, m = positions.shape
-        covariance = (s * torch.cov(positions.T).view(m, m) + m * torch.eye(m).to(vectors)) / (
-            s + m
-        )
+        seen = torch.cov(positions.T, correction=min(1, s - 1)).view(m, m)  # of one draw: zero
+        covariance = (s * seen + m * torch.eye(m).to(vectors)) / (s + m)
         return Metric(vectors.mean(0), self.basis @ torch.linalg.cholesky(covariance))
 
     def seen_by(self, density: Exchange) -> LogDensityAndGradient:
