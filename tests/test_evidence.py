@@ -17,6 +17,7 @@ from torch import Tensor
 
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
+from gmm_pyro.covariance import family_named
 from gmm_pyro.inference import assigned as assigned_posteriors
 from gmm_pyro.inference import evidence
 from gmm_pyro.inference.assigned import Assigned, log_permanent
@@ -217,6 +218,21 @@ def test_many_points_have_laplace_s_figure() -> None:
     shift = found["log_evidence"] - found["log_evidence_laplace"]
     assert abs(shift) < 4 * found["log_evidence_se"] + 0.02
     assert found["evidence_k_hat"] < 0.5
+
+
+def test_a_family_without_a_conjugate_prior_is_judged_at_the_mode(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    x = gp.datasets.make_mixture(n=200, d=2, k=2, separation=6, seed=1).x
+    with_assignments = estimate(MixtureModel(2, "diag"), x)
+
+    def refuse(d: int) -> int:
+        raise ValueError(f"no conjugate prior in {d} dimensions")
+
+    monkeypatch.setattr(family_named("diag"), "squares_a_point", refuse)
+    found = estimate(MixtureModel(2, "diag"), x)
+    error = math.hypot(found["log_evidence_se"], with_assignments["log_evidence_se"])
+    assert 0 < abs(found["log_evidence"] - with_assignments["log_evidence"]) < 4 * error < 0.4
 
 
 def test_weights_of_points_are_repeated_rows() -> None:

@@ -147,7 +147,7 @@ class TestKullbackLeibler:
         assert torch.equal(torch.get_rng_state(), state)
 
     def test_needs_two_draws_for_an_error(self) -> None:
-        with pytest.raises(ValueError, match="n must be at least 2"):
+        with pytest.raises(ValueError, match="n must be an integer of at least 2"):
             metrics.kl_divergence(random_mixture(), random_mixture(), n=1)
 
 
