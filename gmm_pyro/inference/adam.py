@@ -55,6 +55,7 @@ def ascend(
     tolerance: float,
     max_steps: int,
     bar: tqdm[Any],
+    leads_nowhere: Callable[[Float[Tensor, "m"]], bool] | None = None,
 ) -> Run[Ascent]:
     """Climb from a starting vector until the rate has been halved `HALVINGS` times.
 
@@ -66,6 +67,7 @@ def ascend(
         tolerance: gain of a block, in nats, below which the rate is halved.
         max_steps: most steps.
         bar: counts the steps.
+        leads_nowhere: asked after every block whether to give up.
     """
     zero = torch.zeros_like(start)
     lowest = rate / 2**HALVINGS
@@ -85,6 +87,7 @@ def ascend(
         max_steps=max_steps,
         bar=bar,
         stride=BLOCK,
+        leads_nowhere=leads_nowhere and (lambda state: leads_nowhere(state.vector)),
     )
 
 

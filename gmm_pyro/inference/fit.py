@@ -76,7 +76,8 @@ class Fit:
         model: the model, its priors made concrete where the method used them.
         method: name of the method.
         mixture: the point estimate.
-        posterior: draws, or None for methods that have none.
+        posterior: draws, or None for methods that have none, and where the search for the mode has
+            collapsed.
         history: the objective after every step, in nats.
         objective: what the method maximised, at the point estimate: the log-likelihood (em,
             gradient), the log posterior density up to a constant (map), the ELBO (svi), minus the

@@ -20,7 +20,8 @@ from ..observations import Observations
 from .adam import ascend
 from .coordinates import Coordinates
 from .em import best_starts
-from .task import Options, Outcome, Task, progress_bar
+from .spikes import THIN, THIN_AT_A_HALT, on_spike
+from .task import Options, Outcome, Status, Task, progress_bar
 
 NO_EM = ((0, 1),)  # the likeliest of the restarts as they are drawn
 
@@ -53,6 +54,11 @@ def fit_gradient(task: Task) -> Outcome:
     start = best_starts(task, NO_EM)[0].parameters
     coordinates = Coordinates(task.model.family, task.observations, tuple(start.means.shape[1:]))
     generator = task.generator()
+
+    def leads_nowhere(vector: Tensor, thinner_than: float = THIN) -> bool:
+        parameters = coordinates.parameters(vector.detach())
+        return on_spike(task.observations, task.model.family, parameters, thinner_than)
+
     with progress_bar(task) as bar:
         run = ascend(
             lambda vector: coordinates.gradient(vector, _batch(task, generator)),
@@ -62,12 +68,14 @@ def fit_gradient(task: Task) -> Outcome:
             tolerance=task.options.tolerance * task.observations.total_weight,
             max_steps=task.options.max_steps,
             bar=bar,
+            leads_nowhere=leads_nowhere,
         )
+    has_stalled = run.status is Status.CONVERGED and leads_nowhere(run.state.vector, THIN_AT_A_HALT)
     return Outcome(
         parameters=coordinates.parameters(run.state.vector),
         objective=run.history[-1],
         history=run.history,
-        status=run.status,
+        status=Status.COLLAPSED if has_stalled else run.status,
         steps=run.steps,
     )
 

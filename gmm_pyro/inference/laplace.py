@@ -25,7 +25,7 @@ from ..posterior import Posterior
 from .curvature import inverse
 from .evidence import UNKNOWN, Evidence, estimated_evidence
 from .hessian import hessian
-from .optimise import em_start, mode_from
+from .optimise import em_start, mode_from, without_draws
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
 LARGEST = 2_000  # unconstrained numbers, above which a Hessian would not fit in memory
@@ -65,6 +65,8 @@ def fit_laplace(task: Task) -> Outcome:
     with progress_bar(task) as bar:
         start = em_start(task, density, bar)
         mode = mode_from(task, density, start, bar, tolerance=task.options.tolerance)
+    if mode.status is Status.COLLAPSED:
+        return without_draws(density, mode, _figures(UNKNOWN, math.nan))
     return _at_mode(task, density, mode)
 
 
@@ -95,13 +97,19 @@ def _at_mode(task: Task, density: LogDensity, mode: Run[Tensor]) -> Outcome:
             statistics={"log_q": log_q[None]},
             independent=True,
         ),
-        diagnostics={
-            "log_evidence": evidence.log_evidence,
-            "log_evidence_se": evidence.standard_error,
-            "evidence_k_hat": evidence.k_hat,
-            "log_evidence_laplace": laplace_evidence(density, mode, root) if is_peak else math.nan,
-        },
+        diagnostics=_figures(
+            evidence, laplace_evidence(density, mode, root) if is_peak else math.nan
+        ),
     )
+
+
+def _figures(evidence: Evidence, of_laplace: float) -> dict[str, float]:
+    return {
+        "log_evidence": evidence.log_evidence,
+        "log_evidence_se": evidence.standard_error,
+        "evidence_k_hat": evidence.k_hat,
+        "log_evidence_laplace": of_laplace,
+    }
 
 
 def _log_volume(root: Float[Tensor, "m m"]) -> float:

@@ -19,7 +19,7 @@ from ..model import LogDensity
 from ..priors import Conditional
 from ..words import listed
 from .enumerated import ENGINES, Engine, run_auto_delta
-from .optimise import em_start, in_best_numbering, mode_from
+from .optimise import em_start, in_best_numbering, mode_from, without_draws
 from .task import Options, Outcome, Task, progress_bar
 
 NEARLY_EMPTY = (1e-100, 1e-150)  # weights; a density that rises from one to the other has no end
@@ -66,13 +66,7 @@ def fit_map(task: Task) -> Outcome:
         else:
             tolerance = task.options.tolerance
             run = mode_from(task, density, start, bar, tolerance=tolerance, jacobian=False)
-    return Outcome(
-        parameters=density.parameters(density.constrain(run.state)),
-        objective=run.history[-1],
-        history=run.history,
-        status=run.status,
-        steps=run.steps,
-    )
+    return without_draws(density, run)
 
 
 @torch.no_grad()

@@ -20,13 +20,15 @@ from tqdm import tqdm
 from ..checks import check_choice
 from ..model import LogDensity
 from ..posterior import Posterior
+from ..posterior.convergence import Convergence
 from .curvature import curvature, inverse
 from .enumerated import ENGINES, Engine
 from .exchange import Exchange
-from .optimise import away_from_edges, mode_from
+from .optimise import away_from_edges, mode_from, without_draws
 from .pyro_nuts import run_pyro_nuts
-from .sampling import SamplingOptions, drawn, log_likelihoods, to_next
-from .solutions import distinct_solutions, within_reach
+from .sampling import SamplingOptions, drawn, figures, log_likelihoods, to_next
+from .solutions import REACH, distinct_solutions, within_reach
+from .spikes import narrowness
 from .task import Outcome, Run, Status, Task, progress_bar
 from .trajectory import LogDensityAndGradient, NoUTurn, Point, Transition
 
@@ -69,7 +71,12 @@ def fit_nuts(task: Task) -> Outcome:
     """Draws from the posterior, numbered alike, and the mixture at their mean."""
     density = task.model.log_density(task.observations)
     with progress_bar(task) as bar:
-        modes = _modes(task, density, bar)
+        climbs = _climbs(task, density, bar)
+        spike, sound = _highest_spike(density, climbs)
+        if spike is not None:
+            unknown = Convergence(math.nan, math.nan, math.nan)
+            return without_draws(density, spike, figures(unknown))
+        modes = _modes(task, density, sound)
         sample = _by_pyro if task.options.engine == "enumerated" else _in_a_batch
         return drawn(density, sample(task, density, modes, bar), task.options)
 
@@ -89,24 +96,48 @@ class Modes:
     interrupted: bool
 
 
-def _modes(task: Task, density: LogDensity, bar: tqdm[Any]) -> Modes:
-    """The modes that different solutions lead to, without those of next to no mass.
+def _climbs(task: Task, density: LogDensity, bar: tqdm[Any]) -> list[Run[Float[Tensor, "1 m"]]]:
+    """Where different solutions lead."""
+    solutions = distinct_solutions(task, density, MODES, with_the_highest=True)
+    status, climbs = Status.STEP_LIMIT, []
+    for vector in away_from_edges(task, density, solutions)[0].split(1):
+        start = Run(vector, [], status)
+        climbs.append(mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE))
+        if climbs[-1].status is Status.INTERRUPTED:
+            status = Status.INTERRUPTED
+    return climbs
+
+
+def _highest_spike(
+    density: LogDensity, climbs: list[Run[Tensor]]
+) -> tuple[Run[Tensor] | None, list[Run[Tensor]]]:
+    """A spike that all chains would be drawn to, if there is one, and the climbs that are on none.
+
+    It has next to all of the mass if it is higher by more than its narrowness costs.
+    """
+    spikes = [climb for climb in climbs if climb.status is Status.COLLAPSED]
+    sound = [climb for climb in climbs if climb.status is not Status.COLLAPSED]
+    highest = max(spikes, key=lambda climb: climb.history[-1], default=None)
+    if highest is not None and sound:
+        lead = highest.history[-1] - max(climb.history[-1] for climb in sound)
+        parameters = density.parameters(density.constrain(highest.state))
+        narrow = narrowness(density.observations, density.model.family, parameters)
+        highest = highest if lead > narrow + REACH else None
+    return highest, sound
+
+
+def _modes(task: Task, density: LogDensity, climbs: list[Run[Float[Tensor, "1 m"]]]) -> Modes:
+    """The modes of some climbs, without those of next to no mass.
 
     The mass is that of a Gaussian with the curvature at the mode.
     """
-    solutions = distinct_solutions(task, density, MODES)
-    run = Run(away_from_edges(task, density, solutions)[0], [], Status.STEP_LIMIT)
-    climbs = []
-    for vector in run.state.split(1):
-        run = mode_from(task, density, replace(run, state=vector), bar, tolerance=MODE_TOLERANCE)
-        climbs.append(run)
     metrics = [Metric.at_mode(density, climb.state, task.options.seed) for climb in climbs]
     masses = [
         climb.history[-1] + float(metric.basis.diagonal().log().sum())
         for climb, metric in zip(climbs, metrics, strict=True)
     ]
     kept = within_reach(torch.tensor(masses).nan_to_num(nan=-math.inf))
-    interrupted = run.status is Status.INTERRUPTED
+    interrupted = climbs[-1].status is Status.INTERRUPTED
     return Modes([climbs[i].state for i in kept], [metrics[i] for i in kept], interrupted)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -18,20 +19,24 @@ from ..numbering import best_numbering, permuted_values
 from ..start import is_given
 from .curvature import LARGEST, curvature, inverse, units
 from .em import best_run
-from .task import Run, Status, Task
+from .spikes import THIN, THIN_AT_A_HALT, on_spike
+from .task import Outcome, Run, Status, Task
 
 EM_STEPS = 300  # steps of EM that a start is given: each takes a sixth of a gradient's time
 EM_TOLERANCE = 1e-6  # nats a point
 WIDENINGS = (1e-4, 1e-3, 1e-2, 1e-1)  # least shares of the data's variance that starts may have
 STEEP = 0.01  # nats that a step may promise where a climb has ended; more, and it goes on
-LEG = 20  # steps after which the curvature is taken anew
+LEG = 20  # steps after which the curvature is taken anew, or it is asked where they lead
+TIGHTER = 0.1  # share of the tolerance, after each of them, of the last change of the next leg
+FRUITLESS = 4  # curvatures in turn that bring no way up
 MEMORY = 20  # past gradients that L-BFGS keeps
+WALL = 4.0  # times what a step promises: how far the function falls where it is not finite
 MOST_NUMBERINGS = 5  # climbs that go on from another numbering of where the last has ended
 
 
 def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
     """The vector of the best EM start, a little away from the edges of the density."""
-    run = best_run(task, bar, EM_TOLERANCE, EM_STEPS)
+    run = best_run(task, bar, EM_TOLERANCE, min(EM_STEPS, task.options.max_steps))
     vector, _ = away_from_edges(task, density, run.state.theta.parameters)
     return Run(vector, run.history, run.status)
 
@@ -78,7 +83,7 @@ def _widened(density: LogDensity, p: Parameters) -> Parameters:
     """The parameters, and the same with no covariance below some shares of the data's variance."""
     family, observations = density.model.family, density.observations
     covariance = family.compress(family.dense(p.factor, observations.d))
-    floors = [share * observations.scale.square() for share in WIDENINGS]
+    floors = [share * observations.bulk.square() for share in WIDENINGS]
     factor = torch.cat([p.factor, *(family.fit(covariance, floor) for floor in floors)])
     copies = list(range(len(p.means))) * (1 + len(floors))
     return Parameters(p.log_weights[copies], p.means[copies], factor)
@@ -147,6 +152,22 @@ def in_best_numbering(
     return run
 
 
+def without_draws(
+    density: LogDensity,
+    mode: Run[Float[Tensor, "1 m"]],
+    diagnostics: Mapping[str, float] | None = None,
+) -> Outcome:
+    """Where a climb has ended."""
+    return Outcome(
+        parameters=density.parameters(density.constrain(mode.state)),
+        objective=mode.history[-1],
+        history=mode.history,
+        status=mode.status,
+        steps=mode.steps,
+        diagnostics=diagnostics or {},
+    )
+
+
 def find_mode(
     density: LogDensity,
     start: Float[Tensor, "1 m"],
@@ -172,21 +193,44 @@ def find_mode(
     def function(vector: Tensor) -> Tensor:
         return density(vector, jacobian=jacobian)[0]
 
-    if density.dimension > LARGEST:  # a matrix of that size would take longer than the climb
+    def leads_nowhere(vector: Tensor, thinner_than: float = THIN) -> bool:
+        parameters = density.parameters(density.constrain(vector))
+        return on_spike(density.observations, density.model.family, parameters, thinner_than)
+
+    def leg(run: Run[Tensor], basis: Tensor, most: int, tolerance: float) -> Run[Tensor]:
+        limit = min(most, max_steps - max(0, run.steps))
         return climb(
-            function, start, units(density), tolerance=tolerance, max_steps=max_steps, bar=bar
+            function,
+            run.state,
+            basis,
+            tolerance=tolerance,
+            max_steps=limit,
+            bar=bar,
+            leads_nowhere=leads_nowhere,
         )
-    run = Run(start, [], Status.STEP_LIMIT)
-    while True:  # the curvature far from the mode is not that at the mode
+
+    def judged(run: Run[Tensor]) -> Run[Tensor]:
+        thin = THIN_AT_A_HALT if run.status is Status.STUCK else THIN
+        ended = run.status in (Status.DIVERGED, Status.INTERRUPTED)
+        collapsed = not ended and leads_nowhere(run.state, thin)
+        return replace(run, status=Status.COLLAPSED) if collapsed else run
+
+    run, fruitless = Run(start, [], Status.STEP_LIMIT), 0
+    if density.dimension > LARGEST:  # a matrix of that size would take longer than the climb
+        share = density.model.n_components / density.observations.total_weight
+        run = judged(leg(run, units(density) * math.sqrt(share), max_steps, tolerance))
+    while run.status is Status.STEP_LIMIT and run.steps < max_steps:
         shape = inverse(curvature(density, run.state, seed=seed, jacobian=jacobian).nan_to_num())
         basis = torch.linalg.cholesky_ex(shape)[0]
-        limit = min(LEG, max_steps - max(0, run.steps))
-        leg = climb(function, run.state, basis, tolerance=tolerance, max_steps=limit, bar=bar)
-        run = Run(leg.state, run.history[:-1] + leg.history, leg.status)
-        if leg.status is Status.CONVERGED and _promise(function, leg.state, basis) > STEEP:
-            run = Run(leg.state, run.history, Status.STEP_LIMIT)
-        if run.status is not Status.STEP_LIMIT or leg.steps == 0 or run.steps >= max_steps:
-            return run
+        path = leg(run, basis, LEG, tolerance * TIGHTER**fruitless)
+        status = path.status
+        if status is Status.CONVERGED and _promise(function, path.state, basis) > STEEP:
+            status = Status.STUCK
+        fruitless = 0 if path.history[-1] - path.history[0] > STEEP else fruitless + 1
+        if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
+            status = Status.STEP_LIMIT  # the curvature far from the mode is not that at the mode
+        run = judged(Run(path.state, run.history[:-1] + path.history, status))
+    return run
 
 
 def _promise(
@@ -206,6 +250,7 @@ def climb(
     tolerance: float,
     max_steps: int,
     bar: tqdm[Any],
+    leads_nowhere: Callable[[Tensor], bool] | None = None,
 ) -> Run[Tensor]:
     """The array at which a smooth function, in nats, is highest: L-BFGS-B (Byrd et al. 1995).
 
@@ -215,20 +260,20 @@ def climb(
         basis: steps in its columns are taken to be of one size; a vector is its diagonal, and None
             the identity.
         tolerance: change of the function, in nats, below which a step is the last.
-        max_steps: most steps.
+        max_steps: most steps; each may take twenty evaluations on average.
         bar: counts the steps.
+        leads_nowhere: asked after every so many steps whether to give up.
     """
-    path = _Climb(function, start, basis, bar)
+    path = _Climb(function, start, basis, bar, leads_nowhere)
     first, _ = path(np.zeros(start.numel()))
     path.history.append(path.value)
     if max_steps == 0 or not math.isfinite(first):
         status = Status.STEP_LIMIT if math.isfinite(first) else Status.DIVERGED
         return Run(start, path.history, status)
     try:
-        limit_reached = path.run(tolerance / max(1.0, abs(first)), max_steps)
+        status = path.run(tolerance / max(1.0, abs(first)), max_steps)
     except KeyboardInterrupt:
-        return Run(path.best, path.history, Status.INTERRUPTED)
-    status = Status.STEP_LIMIT if limit_reached else Status.CONVERGED
+        status = Status.INTERRUPTED
     return Run(path.best, path.history, status)
 
 
@@ -241,9 +286,12 @@ class _Climb:
         start: Tensor,
         basis: Tensor | None,
         bar: tqdm[Any],
+        leads_nowhere: Callable[[Tensor], bool] | None,
     ) -> None:
         self.function, self.start, self.basis, self.bar = function, start, basis, bar
+        self.leads_nowhere, self.has_given_up = leads_nowhere, False
         self.best, self.value = start, -math.inf
+        self.at, self.slope = np.zeros(start.numel()), np.zeros(start.numel())  # in the basis
         self.history: list[float] = []
 
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:
@@ -256,10 +304,21 @@ class _Climb:
         gradient = self._times_basis(gradient, transposed=True)
         number = float(value.detach())
         if not math.isfinite(number):
-            return math.inf, np.zeros_like(u)
+            return self._wall(u)
+        slope = gradient.cpu().numpy()
         if number > self.value:
-            self.best, self.value = vector.detach(), number
-        return -number, -gradient.cpu().numpy()
+            self.best, self.value, self.at, self.slope = vector.detach(), number, u.copy(), slope
+        return -number, -slope
+
+    def _wall(self, u: np.ndarray) -> tuple[float, np.ndarray]:
+        """What is said of a place where the function is none, so that a tenth of the way is tried.
+
+        An infinity would stop the search, and no slope there would be taken for a top.
+        """
+        if not math.isfinite(self.value):
+            return math.inf, np.zeros_like(u)
+        fall = WALL * max(1.0, abs(float(self.slope @ (u - self.at))))
+        return fall - self.value, self.slope
 
     def _times_basis(self, vector: Tensor, *, transposed: bool = False) -> Tensor:
         if self.basis is None:
@@ -272,12 +331,19 @@ class _Climb:
         """Keep the objective of a finished step."""
         self.history.append(self.value)
         self.bar.update()
+        if self.leads_nowhere is None or (len(self.history) - 1) % LEG:
+            return
+        if self.leads_nowhere(self.best):
+            self.has_given_up = True
+            raise StopIteration
 
-    def run(self, tolerance: float, max_steps: int) -> bool:
-        """Climb until a step gains less than this share; whether a limit came first."""
+    def run(self, tolerance: float, max_steps: int) -> Status:
+        """Climb until a step gains less than this share; how it ended.
+
+        A line search may fail because of rounding; only if the slope promises more is it stuck.
+        """
         from scipy.optimize import minimize
 
-        evaluations = 20 * max_steps
         result = minimize(
             self,
             np.zeros(self.start.numel()),
@@ -286,10 +352,15 @@ class _Climb:
             callback=self.record,
             options={
                 "maxiter": max_steps,
-                "maxfun": evaluations,
+                "maxfun": 20 * max_steps,
                 "ftol": tolerance,
                 "gtol": 0.0,
                 "maxcor": MEMORY,
             },
         )
-        return bool(result.nit >= max_steps or result.nfev >= evaluations)
+        if self.has_given_up:
+            return Status.COLLAPSED
+        if result.nit >= max_steps:
+            return Status.STEP_LIMIT
+        promise = 0.5 * float(self.slope @ self.slope)
+        return Status.CONVERGED if result.success or promise <= STEEP else Status.STUCK

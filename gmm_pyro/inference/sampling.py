@@ -15,6 +15,7 @@ from ..covariance import Parameters
 from ..model import LogDensity
 from ..numbering import exchangeable_classes
 from ..posterior import Posterior
+from ..posterior.convergence import Convergence
 from ..threads import one_thread_a_product
 from .mixing import FEWEST_EFFECTIVE, Mixing, judged
 from .task import Options, Outcome, Status
@@ -131,13 +132,18 @@ def _outcome(posterior: Posterior, mixing: Mixing, doublings: int, *, interrupte
         message="" if interrupted else mixing.advice,
         steps=posterior.n_draws,
         posterior=posterior,
-        diagnostics={
-            "r_hat": found.r_hat,
-            "ess_bulk": found.ess_bulk,
-            "ess_tail": found.ess_tail,
-            "doublings": doublings,
-        },
+        diagnostics=figures(found, doublings),
     )
+
+
+def figures(convergence: Convergence, doublings: int = 0) -> dict[str, float]:
+    """What a sampler says of its draws."""
+    return {
+        "r_hat": convergence.r_hat,
+        "ess_bulk": convergence.ess_bulk,
+        "ess_tail": convergence.ess_tail,
+        "doublings": doublings,
+    }
 
 
 def mean_parameters(posterior: Posterior) -> Parameters:

@@ -30,10 +30,18 @@ STEPS = 50  # of EM
 REACH = 10.0  # nats of mass below the best: chains would stay for ever where there is less
 
 
-def distinct_solutions(task: Task, density: LogDensity, most: int) -> Parameters:
+def distinct_solutions(
+    task: Task, density: LogDensity, most: int, *, with_the_highest: bool = False
+) -> Parameters:
     """At most so many sound solutions as a batch: the best first, then as different as can be.
 
     A start that is given is the only one.
+
+    Args:
+        task: the task.
+        density: its log density.
+        most: how many there are at most.
+        with_the_highest: whether the one of highest density is the first even if it is degenerate.
     """
     kinds = [task.options.start]
     if not is_given(task.options.start) and OTHERS not in kinds and task.options.n_starts > 1:
@@ -45,7 +53,10 @@ def distinct_solutions(task: Task, density: LogDensity, most: int) -> Parameters
     solutions = together([start.parameters for start in found])
     order = away_from_edges(task, density, solutions)[1].argsort(descending=True, stable=True)
     sound = [i for i in order.tolist() if is_sound(task, solutions[[i]])]
-    return most_unlike(task, solutions[sound or order[:1].tolist()], most)
+    highest = order[:1].tolist()
+    if with_the_highest and highest != sound[:1]:
+        sound = highest + sound
+    return most_unlike(task, solutions[sound or highest], most)
 
 
 def together(sets: list[Parameters]) -> Parameters:

@@ -29,9 +29,9 @@ from .adam import ascend
 from .curvature import curvature
 from .enumerated import ENGINES, Engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
-from .optimise import climb, em_start, mode_from
+from .optimise import climb, em_start, mode_from, without_draws
 from .structured import structured_at_mode
-from .task import Options, Outcome, Run, Task, progress_bar
+from .task import Options, Outcome, Run, Status, Task, progress_bar
 
 GUIDES = ("normal", "multivariate", "low_rank", "structured")
 FIXED_DRAWS = 256  # draws that stay the same from step to step, at least
@@ -100,6 +100,8 @@ def fit_svi(task: Task) -> Outcome:
         if task.options.engine == "enumerated":
             return run_pyro_svi(task, density, start, bar)
         mode = mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE)
+        if mode.status is Status.COLLAPSED:
+            return without_draws(density, mode)
         shape = curvature(density, mode.state, seed=task.options.seed)
         guide = _guide(task, density, mode.state[0], shape)
         ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws

@@ -40,6 +40,15 @@ class Status(Enum):
     CONVERGED = "converged"
     STEP_LIMIT = "stopped at the step limit before it converged; raise max_steps or tolerance"
     DIVERGED = "diverged: the objective is no longer finite; the last finite state is kept"
+    STUCK = (
+        "found no way up where the slope is not level: the objective has an edge there, or is too "
+        "steep; try another start or seed"
+    )
+    COLLAPSED = (
+        "is on a spike: a covariance shrinks without end onto points that are equal, or lie in a "
+        "plane, and the objective grows with it; take fewer components, a family with fewer "
+        "parameters, or a prior that knows how thin a component can be"
+    )
     UNMIXED = "drew chains that disagree or are too short"
     INTERRUPTED = "interrupted; the best state so far is kept"
 
@@ -143,7 +152,7 @@ class Outcome:
         history: the objective after every step.
         status: how the fit ended.
         steps: number of steps.
-        posterior: draws, for methods that have them.
+        posterior: draws, for methods that have them; none where there is no mode to draw around.
         own_labels: the component of every point, for a method that has labels other than the most
             probable ones.
         message: how the fit ended, in more words than those of the status; "" takes these.
@@ -188,13 +197,18 @@ class Run(Generic[State]):
         """Number of steps taken after the start."""
         return (len(self.history) - 1) * self.stride
 
+    @property
+    def is_the_last(self) -> bool:
+        """Whether no next phase is to follow: after an interrupt, or where there is no solution."""
+        return self.status in (Status.INTERRUPTED, Status.COLLAPSED)
+
     def allows(self, max_steps: int) -> int:
-        """Steps that the next phase may take: none after an interrupt."""
-        return 0 if self.status is Status.INTERRUPTED else max_steps
+        """Steps that the next phase may take."""
+        return 0 if self.is_the_last else max_steps
 
     def then(self, following: Run[Other]) -> Run[Other]:
-        """The next phase, marked as interrupted if this one was."""
-        if self.status is not Status.INTERRUPTED:
+        """The next phase, marked as this one if it was the last."""
+        if not self.is_the_last:
             return following
         return Run(following.state, following.history, self.status, following.stride)
 
@@ -208,10 +222,12 @@ def iterate(
     max_steps: int,
     bar: tqdm[Any],
     stride: int = 1,
+    leads_nowhere: Callable[[State], bool] | None = None,
 ) -> Run[State]:
     """Repeat a step until it has converged, diverged, reached the limit, or is interrupted.
 
-    A step may stand for a block of `stride` steps that the bar counts and the limit limits.
+    A step may stand for a block of `stride` steps that the bar counts and the limit limits. It has
+    collapsed if it is found to lead nowhere.
     """
     history = [objective(state)]
     status = Status.STEP_LIMIT if math.isfinite(history[0]) else Status.DIVERGED
@@ -226,6 +242,9 @@ def iterate(
             state = following
             history.append(value)
             bar.update(stride)
+            if leads_nowhere is not None and leads_nowhere(state):
+                status = Status.COLLAPSED
+                break
             if converged(history):
                 status = Status.CONVERGED
                 break

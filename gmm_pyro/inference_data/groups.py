@@ -119,7 +119,7 @@ def posterior_of(fit: Fit) -> Posterior:
         ValueError: if the method has none.
     """
     if fit.posterior is None:
-        raise ValueError(f"method {fit.method!r} has a point estimate only; no draws to convert")
+        raise ValueError(f"this fit by {fit.method} has a point estimate only; no draws to convert")
     return fit.posterior
 
 

@@ -117,7 +117,7 @@ def _status(fit: Fit) -> Iterator[tuple[str, str]]:
             "It diverged: its objective is no longer finite, and the last finite state is shown.",
             DIVERGED.get(fit.method, default),
         )
-    elif fit.status is Status.UNMIXED:
+    elif fit.status in (Status.UNMIXED, Status.STUCK, Status.COLLAPSED):
         fact, _, remedy = fit.message.partition("; ")
         yield _ended(f"It {fact}"), _ended(remedy[:1].upper() + remedy[1:])
     elif fit.status is Status.INTERRUPTED:
