@@ -98,6 +98,32 @@ def test_a_prior_of_the_classes_replaces_their_shares() -> None:
         GaussianMixtureClassifier(class_prior=[0.5, 0.5]).fit(IRIS, NAMES)
 
 
+@pytest.mark.parametrize("covariance", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_far_out_the_widest_class_has_the_point(covariance: str, dtype: type) -> None:
+    """At any distance where the difference of the log densities can be computed in long numbers."""
+    random = np.random.default_rng(1)
+    y = np.repeat(["narrow", "wide"], 200)
+    x = (random.standard_normal((400, 2)) * np.where(y == "wide", 3, 1)[:, None]).astype(dtype)
+    ours = GaussianMixtureClassifier(2, covariance_type=covariance, random_state=0).fit(x, y)
+    sizes = [1e3, 1e6, 1e10, 1e18] + [1e100, 1e200, 1e300] * (dtype is np.float64)
+    far = np.multiply.outer(sizes, [1.0, -1.0]).astype(dtype)
+    np.testing.assert_array_equal(ours.predict_proba(far), [[0, 1]] * len(sizes))
+    assert (ours.predict(far) == "wide").all()
+    both = np.concatenate([x, far])
+    np.testing.assert_array_equal(ours.predict_proba(both)[:400], ours.predict_proba(x))
+
+
+def test_far_out_classes_of_one_covariance_are_told_by_their_means() -> None:
+    """The logit is linear: d (μ₁ - μ₀) / σ² + constant, which is lost in squares of 1e100."""
+    mirrored = np.array([[1.0], [3.0]])
+    ours = GaussianMixtureClassifier(reg_covar=0).fit(
+        np.concatenate([-mirrored, mirrored]), [0, 0, 1, 1]
+    )
+    far = np.array([[-1e100], [-1e9], [1e9], [1e100]])
+    np.testing.assert_array_equal(ours.predict_proba(far)[:, 1], [0, 0, 1, 1])
+
+
 def test_other_methods_give_a_posterior_a_class() -> None:
     ours = GaussianMixtureClassifier(method="laplace", random_state=0)
     ours.fit(load_iris(as_frame=True).data, NAMES)

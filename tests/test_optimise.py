@@ -102,6 +102,15 @@ def test_no_numbering_of_the_mode_is_likelier(site: str, family: str, k: int) ->
             assert gain_of_others(found) < 1e-9
 
 
+@pytest.mark.filterwarnings("ignore:svi found a degenerate solution")  # empty, here
+@pytest.mark.parametrize("problem", [0, 18, 30, 35])  # where that of the mode is not the centre's
+def test_no_numbering_of_a_guide_s_centre_is_likelier(problem: int) -> None:
+    weights = dist.Dirichlet(1 + 4 * normal(3, seed=100 + problem).abs())
+    model = MixtureModel(3, priors=Priors(weights=weights))
+    x = 4 * normal(30, 1, seed=200 + problem)
+    assert gain_of_others(gp.fit(model, x, method="svi", n_draws=2)) < 1e-9
+
+
 def test_eight_components_find_their_places() -> None:
     """Each cluster is where the prior of one component is centred."""
     centres = 10.0 * torch.randperm(8, generator=torch.Generator().manual_seed(2))[:, None]

@@ -7,6 +7,7 @@ from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
+import torch
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
@@ -16,6 +17,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..arrays import finite
 from ..conjugate import ConjugatePriors
+from ..far import FAR
+from ..mixture import GaussianMixture
 from ..priors import Priors
 from ..weighting import as_weights
 from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, Array, check_n_samples
@@ -167,7 +170,14 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
     def predict_log_proba(self, X: Any) -> Array:  # noqa: N803
         """Log probability of each class at each point, shape (n, c)."""
         joint = self.predict_joint_log_proba(X)
-        return np.asarray(joint - logsumexp(joint, axis=1, keepdims=True))
+        largest = joint.max(axis=1, keepdims=True)
+        with np.errstate(invalid="ignore"):  # far from all classes, their difference is lost
+            log_proba = np.asarray(joint - logsumexp(joint, axis=1, keepdims=True))
+        far = ~(largest[:, 0] > -FAR)
+        if far.any():
+            x = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)[far]
+            log_proba[far] = self._log_proba_far_out(x.astype(np.float64))
+        return log_proba
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Probability of each class at each point, shape (n, c)."""
@@ -175,8 +185,22 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
     def predict(self, X: Any) -> Array:  # noqa: N803
         """The most probable class of each point, shape (n,)."""
-        best = self.predict_joint_log_proba(X).argmax(axis=1)
+        best = self.predict_log_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
+
+    def _log_proba_far_out(self, x: Array) -> Array:
+        """Log probabilities (m, c) from the responsibilities of all classes' components."""
+        own = [mixture._mixture_in(x.dtype) for mixture in self.mixtures_]
+        pairs = zip(self.class_prior_, own, strict=True)
+        every = GaussianMixture(
+            torch.cat([float(share) * mixture.weights for share, mixture in pairs]),
+            torch.cat([mixture.means for mixture in own]),
+            torch.cat([mixture.covariance_matrices() for mixture in own]),
+        )
+        first = np.cumsum([0] + [mixture.n_components for mixture in own[:-1]])
+        shares = np.add.reduceat(every.responsibilities(x).numpy(), first, axis=1)
+        with np.errstate(divide="ignore"):
+            return np.asarray(np.log(shares))
 
     def score_samples(self, X: Any) -> Array:  # noqa: N803
         """Log density of each point, whatever its class, in nats, shape (n,)."""

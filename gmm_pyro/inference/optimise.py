@@ -141,15 +141,27 @@ def in_best_numbering(
         climb_from: climbs from the end of a run, within the steps that it leaves.
     """
     run = start.then(climb_from(Run(start.state, [], start.status)))
-    for _ in range(0 if is_given(task.options.start) else MOST_NUMBERINGS):
-        values = density.constrain(run.state)
-        order = best_numbering(density, values)
-        if order.equal(torch.arange(order.shape[1])[None]):
+    for _ in range(MOST_NUMBERINGS):
+        likelier = likelier_numbering(task, density, run.state)
+        if likelier is None:
             break
-        state = density.unconstrain(permuted_values(density.model.family, values, order))
-        on = climb_from(Run(state, run.history, run.status, run.stride))
+        on = climb_from(Run(likelier, run.history, run.status, run.stride))
         run = run.then(Run(on.state, run.history[:-1] + on.history, on.status, on.stride))
     return run
+
+
+@torch.no_grad()
+def likelier_numbering(
+    task: Task, density: LogDensity, vector: Float[Tensor, "1 m"]
+) -> Float[Tensor, "1 m"] | None:
+    """The vector numbered as the prior holds likeliest; None if it is, or a start has numbered."""
+    if is_given(task.options.start):
+        return None
+    values = density.constrain(vector)
+    order = best_numbering(density, values)
+    if order.equal(torch.arange(order.shape[1])[None]):
+        return None
+    return density.unconstrain(permuted_values(density.model.family, values, order))
 
 
 def without_draws(

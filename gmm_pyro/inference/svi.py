@@ -29,7 +29,7 @@ from .adam import ascend
 from .curvature import curvature
 from .enumerated import ENGINES, Engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
-from .optimise import climb, em_start, mode_from, without_draws
+from .optimise import climb, em_start, likelier_numbering, mode_from, without_draws
 from .structured import structured_at_mode
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
@@ -37,6 +37,7 @@ GUIDES = ("normal", "multivariate", "low_rank", "structured")
 FIXED_DRAWS = 256  # draws that stay the same from step to step, at least
 MODE_TOLERANCE = 1e-8  # nats a point, for the mode that the guide starts from
 PARTICLES = 16  # draws a step
+MOST_NUMBERINGS = 2  # ascents that begin anew from another numbering of where the last has ended
 RATE = 0.05  # first step size, in standard deviations of the guide
 
 
@@ -102,10 +103,7 @@ def fit_svi(task: Task) -> Outcome:
         mode = mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE)
         if mode.status is Status.COLLAPSED:
             return without_draws(density, mode)
-        shape = curvature(density, mode.state, seed=task.options.seed)
-        guide = _guide(task, density, mode.state[0], shape)
-        ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws
-        run = mode.then(ascent(task, density, guide, bar, mode.allows(task.options.max_steps)))
+        guide, run = _approximation(task, density, mode, bar)
     with torch.no_grad():
         judges = _matched_noise(task.generator(3), guide, _enough_draws(guide))
         objective = float(elbo(density, guide, run.state, judges))
@@ -128,6 +126,27 @@ def fit_svi(task: Task) -> Outcome:
             independent=True,
         ),
     )
+
+
+def _approximation(
+    task: Task, density: LogDensity, mode: Run[Float[Tensor, "1 m"]], bar: tqdm[Any]
+) -> tuple[Guide, Run[Tensor]]:
+    """The best guide that is reached from a mode, and its parameters.
+
+    A guide's centre is not the mode. Where another numbering of the centre has a higher prior
+    density, the ascent begins anew there.
+    """
+    ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws
+    vector, ended, left = mode.state, mode, task.options.max_steps
+    for last in [False] * MOST_NUMBERINGS + [True]:
+        shape = curvature(density, vector, seed=task.options.seed)
+        guide = _guide(task, density, vector[0], shape)
+        run = ended.then(ascent(task, density, guide, bar, ended.allows(left)))
+        likelier = likelier_numbering(task, density, guide.location(run.state)[None])
+        if likelier is None or last or run.is_the_last:
+            break
+        vector, ended, left = likelier, run, max(0, left - run.steps)
+    return guide, run
 
 
 def _guide(
