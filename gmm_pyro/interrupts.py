@@ -57,7 +57,7 @@ class Interrupts:
         is_interrupt = issubclass(lost.exc_type, KeyboardInterrupt)
         number = signal.SIGINT if is_interrupt else signal.SIGTERM
         self.cancel()
-        self._timer = threading.Timer(AGAIN, _thread.interrupt_main, [number])
+        self._timer = threading.Timer(AGAIN, _send, [number])
         self._timer.daemon = True
         self._timer.start()
 
@@ -65,6 +65,14 @@ class Interrupts:
         """Forget what was to come again."""
         if self._timer is not None:
             self._timer.cancel()
+
+
+def _send(number: signal.Signals) -> None:
+    """Send a signal to the main thread, and wake it if it sleeps."""
+    if hasattr(signal, "pthread_kill") and (main := threading.main_thread().ident) is not None:
+        signal.pthread_kill(main, number)
+    else:  # Windows
+        _thread.interrupt_main(number)
 
 
 @contextmanager

@@ -66,7 +66,7 @@ def test_what_a_callback_loses_comes_again(
 ) -> None:
     def work() -> None:
         lose(number)
-        time.sleep(10)
+        time.sleep(60)  # it wakes a sleeper
 
     with remembered() as interrupts, pytest.raises(ENDS[number]):
         work()
