@@ -4,5 +4,6 @@ from .clustering import Partition
 from .convergence import Convergence
 from .posterior import Posterior
 from .predictive import Assignments, PredictiveDensity
+from .record import Draws
 
-__all__ = ["Assignments", "Convergence", "Partition", "Posterior", "PredictiveDensity"]
+__all__ = ["Assignments", "Convergence", "Draws", "Partition", "Posterior", "PredictiveDensity"]

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,9 +22,7 @@ from ..kernels import Theta
 from ..reduction import labels, responsibilities
 from .draws import evenly_spaced, over_draws
 from .losses import LOSSES, Loss
-
-if TYPE_CHECKING:
-    from .posterior import Posterior
+from .record import Draws
 
 MOST_POINTS = 5000
 CANDIDATES = 100  # draws whose own partitions are tried
@@ -54,7 +52,7 @@ class Partition:
 # ---------------------------------------------------------------------- co-clustering
 
 
-def co_clustering(posterior: Posterior, rows: Any, max_draws: int) -> Float[Tensor, "m m"]:
+def co_clustering(posterior: Draws, rows: Any, max_draws: int) -> Float[Tensor, "m m"]:
     """Probabilities that two points share a component; see `Posterior.co_clustering`."""
     index = chosen_rows(posterior, rows)
     max_draws = check_count("max_draws", max_draws)
@@ -65,7 +63,7 @@ def co_clustering(posterior: Posterior, rows: Any, max_draws: int) -> Float[Tens
     return found.fill_diagonal_(1.0)
 
 
-def chosen_rows(posterior: Posterior, rows: Any) -> Int[Tensor, "m"]:
+def chosen_rows(posterior: Draws, rows: Any) -> Int[Tensor, "m"]:
     """Numbers of the points that are meant, on the CPU.
 
     Raises:
@@ -84,7 +82,7 @@ def chosen_rows(posterior: Posterior, rows: Any) -> Int[Tensor, "m"]:
 
 
 def _from_allocations(
-    posterior: Posterior, index: Int[Tensor, "m"], max_draws: int
+    posterior: Draws, index: Int[Tensor, "m"], max_draws: int
 ) -> Float[Tensor, "m m"]:
     """Shares of the kept draws in which two points have one label."""
     kept = allocated(posterior, index, max_draws)
@@ -97,7 +95,7 @@ def _from_allocations(
     return total.double() / len(kept)
 
 
-def allocated(posterior: Posterior, index: Int[Tensor, "m"], max_draws: int) -> Int[Tensor, "b m"]:
+def allocated(posterior: Draws, index: Int[Tensor, "m"], max_draws: int) -> Int[Tensor, "b m"]:
     """Labels of these points in evenly spaced draws: kept ones, else the most probable."""
     if posterior.allocations is not None:
         flat = posterior.allocations.flatten(0, 1)
@@ -115,7 +113,7 @@ def allocated(posterior: Posterior, index: Int[Tensor, "m"], max_draws: int) -> 
 
 
 def _from_responsibilities(
-    posterior: Posterior, index: Int[Tensor, "m"], max_draws: int
+    posterior: Draws, index: Int[Tensor, "m"], max_draws: int
 ) -> Float[Tensor, "m m"]:
     """Means over the draws of Σ_k r_ik r_jk."""
     parameters = posterior.parameters()
@@ -135,7 +133,7 @@ def _from_responsibilities(
 # ---------------------------------------------------------------------- a partition
 
 
-def partition(posterior: Posterior, loss: str, rows: Any, max_draws: int) -> Partition:
+def partition(posterior: Draws, loss: str, rows: Any, max_draws: int) -> Partition:
     """The partition of least expected loss that is found; see `Posterior.partition`."""
     check_choice("loss", loss, LOSSES)
     together = co_clustering(posterior, rows, max_draws)

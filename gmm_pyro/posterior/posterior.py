@@ -2,46 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import CovarianceFamily, Parameters
-from ..covariance.family import TINY
 from ..mixture import GaussianMixture
-from ..observations import Observations
-from ..words import counted
 from . import clustering, predictive, readable, relabelling
 from .alignment import Key
 from .clustering import Partition
 from .convergence import Convergence
 from .predictive import Assignments, PredictiveDensity
+from .record import Draws
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Posterior:
-    """Draws of every site of a model, in the data's units.
+class Posterior(Draws):
+    """Draws of every site of a model, in the data's units, and what they say.
 
-    Attributes:
-        draws: site name -> tensor of shape (chain, draw, *site).
-        family: the covariance family.
-        observations: the data.
-        permutation: which component of the sampler's own draw each component is, shape (chain,
-            draw, k); None where components have never been exchanged.
-        statistics: what a method says about each draw, name -> tensor of shape (chain, draw):
-            `lp` of a sampler, its log density in nats; `log_q` of an approximation, the log density
-            in nats that it drew from, over the unconstrained vector.
-        allocations: the component of every point, drawn with the parameters, shape (chain, kept,
-            n), or None.
-        kept: numbers of the draws that `allocations` belong to, shape (kept,), or None.
-        independent: whether the draws are independent of each other, as those of a guide.
-        ambiguous: after `relabel`, the share of the draws in which two components could as well be
-            exchanged: that would add no more than log 19 nats to Σ_n u_n KL(r_n, q_n), with the
-            sample weights u, the draw's responsibilities r and their mean q over all draws. None
-            where the draws have not been relabelled.
+    The attributes are those of `Draws`.
 
     Example:
         >>> import gmm_pyro as gp
@@ -51,42 +31,6 @@ class Posterior:
         >>> posterior.ambiguous, posterior.partition().n_clusters
         (0.0, 3)
     """
-
-    draws: Mapping[str, Tensor]
-    family: CovarianceFamily
-    observations: Observations
-    permutation: Int[Tensor, "chain draw k"] | None = None
-    statistics: Mapping[str, Tensor] = field(default_factory=dict)
-    allocations: Int[Tensor, "chain kept n"] | None = None
-    kept: Int[Tensor, "kept"] | None = None
-    independent: bool = False
-    ambiguous: float | None = None
-
-    def __repr__(self) -> str:
-        chains = counted(self.n_chains, "chain")
-        components = counted(self.n_components, "component")
-        return f"<posterior: {chains} of {counted(self.n_draws, 'draw')}, {components}>"
-
-    @property
-    def n_chains(self) -> int:
-        """Number of chains."""
-        return self.draws["weights"].shape[0]
-
-    @property
-    def n_draws(self) -> int:
-        """Number of draws of each chain."""
-        return self.draws["weights"].shape[1]
-
-    @property
-    def n_components(self) -> int:
-        """Number of components k."""
-        return self.draws["weights"].shape[2]
-
-    def parameters(self) -> Parameters:
-        """Mixture parameters of all draws, chain after chain, as one batch of sets, in float64."""
-        sites = {name: values.flatten(0, 1).double() for name, values in self.draws.items()}
-        log_weights = sites["weights"].clamp_min(TINY).log()
-        return Parameters(log_weights, sites["means"], self.family.factor(sites))
 
     def mixture(self) -> GaussianMixture:
         """The mixture of the posterior means of weights, means and covariances.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -19,9 +19,7 @@ from ..observations import Observations, as_points
 from ..reduction import log_density, responsibilities
 from ..spread import chunks
 from .draws import DRAWS_AT_ONCE, over_draws
-
-if TYPE_CHECKING:
-    from .posterior import Posterior
+from .record import Draws
 
 NUMBERS = 4_000_000  # densities that are sorted at a time
 
@@ -59,7 +57,7 @@ class PredictiveDensity:
 # ---------------------------------------------------------------------- components of points
 
 
-def assignments(posterior: Posterior, x: Any, seed: int) -> Assignments:
+def assignments(posterior: Draws, x: Any, seed: int) -> Assignments:
     """Drawn and mean assignments; see `Posterior.assignments`."""
     points = posterior.observations if x is None else placed(posterior.observations, x)
     parameters = posterior.parameters()
@@ -95,14 +93,14 @@ def placed(observations: Observations, x: Any) -> Observations:
 # ---------------------------------------------------------------------- densities
 
 
-def predictive_density(posterior: Posterior, x: Any, prob: float) -> PredictiveDensity:
+def predictive_density(posterior: Draws, x: Any, prob: float) -> PredictiveDensity:
     """Predictive density at points; see `Posterior.predictive_density`."""
     points = placed(posterior.observations, x)
     return _density(posterior.family, posterior.parameters(), points, prob)
 
 
 def density_band(
-    posterior: Posterior, grid: Any, prob: float, feature: int | str | None
+    posterior: Draws, grid: Any, prob: float, feature: int | str | None
 ) -> PredictiveDensity:
     """Predictive density of one feature; see `Posterior.density_band`."""
     data = posterior.observations
@@ -175,7 +173,7 @@ def _summary(densities: Float[Tensor, "s n"], prob: float) -> Float[Tensor, "3 n
 # ---------------------------------------------------------------------- new points
 
 
-def sample_predictive(posterior: Posterior, n: int, seed: int) -> Float[Tensor, "n d"]:
+def sample_predictive(posterior: Draws, n: int, seed: int) -> Float[Tensor, "n d"]:
     """New points; see `Posterior.sample_predictive`."""
     n, seed = check_count("n", n, 1, MOST_HELD), check_seed(seed)
     parameters = posterior.parameters()
@@ -194,7 +192,7 @@ def sample_predictive(posterior: Posterior, n: int, seed: int) -> Float[Tensor, 
 # ---------------------------------------------------------------------- one mixture
 
 
-def mean_mixture(posterior: Posterior) -> GaussianMixture:
+def mean_mixture(posterior: Draws) -> GaussianMixture:
     """The mixture of posterior means; see `Posterior.mixture`."""
     parameters, family = posterior.parameters(), posterior.family
     s, _, d = parameters.means.shape

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -15,9 +14,7 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily
 from .convergence import Convergence, convergence_of
-
-if TYPE_CHECKING:
-    from .posterior import Posterior
+from .record import Draws
 
 SITES = ("weights", "means", "scales", "correlations")
 COMES_AND_GOES = 0.01  # share of the draws in which a surplus component has no point
@@ -71,7 +68,7 @@ def _pairs(d: int) -> tuple[np.ndarray, ...]:
     return np.tril_indices(d, -1)
 
 
-def convergence(posterior: Posterior) -> Convergence:
+def convergence(posterior: Draws) -> Convergence:
     """The worst R-hat and effective sample sizes; see `Posterior.convergence`."""
     named = of_whole(posterior) if has_surplus(posterior) else of_components(posterior)
     return convergence_of(*flattened(named))
@@ -84,19 +81,19 @@ def flattened(named: Named) -> tuple[Float[np.ndarray, "chain draw q"], list[str
     return np.concatenate(flat, 2), names
 
 
-def has_surplus(posterior: Posterior) -> bool:
+def has_surplus(posterior: Draws) -> bool:
     """Whether some component often has less than one point to expect: it comes and goes."""
     least = posterior.draws["weights"].amin(-1) * posterior.observations.total_weight
     return posterior.n_components > 1 and float((least < 1).double().mean()) > COMES_AND_GOES
 
 
-def of_components(posterior: Posterior) -> Named:
+def of_components(posterior: Draws) -> Named:
     """The numbers of single components, which are aligned, and those of the whole."""
     sites = without_constants(readable_sites(posterior.family, posterior.draws))
     return _statistics(posterior) | {name: sites[name] for name in SITES if name in sites}
 
 
-def of_whole(posterior: Posterior) -> Named:
+def of_whole(posterior: Draws) -> Named:
     """What no numbering of the components can change."""
     p, shape = posterior.parameters(), (posterior.n_chains, posterior.n_draws, -1)
     weights = p.log_weights.exp()[..., None]
@@ -112,7 +109,7 @@ def of_whole(posterior: Posterior) -> Named:
     return _statistics(posterior) | numbers
 
 
-def _statistics(posterior: Posterior) -> Named:
+def _statistics(posterior: Draws) -> Named:
     """Log-likelihood and log prior density of every draw, as far as a sampler has left them."""
     known = {name: value.cpu().numpy() for name, value in posterior.statistics.items()}
     found = {name: known[name] for name in ("log_likelihood",) if name in known}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -34,15 +34,15 @@ from .alignment import (
     pivotal,
     stephens,
 )
+from .record import Draws
 
-if TYPE_CHECKING:
-    from .posterior import Posterior
+Drawn = TypeVar("Drawn", bound=Draws)
 
 METHODS = ("stephens", "ecr", "pivot", "ordered")
 AMBIGUOUS = math.log(19)  # nats: the labelling has at most 95 % against one with two exchanged
 
 
-def relabelled(posterior: Posterior, method: str, by: Key, like: Any, within: Any) -> Posterior:
+def relabelled(posterior: Drawn, method: str, by: Key, like: Any, within: Any) -> Drawn:
     """The posterior with its components aligned; see `Posterior.relabel`."""
     _check(method, by, like, within)
     classes = _classes(posterior, within)
@@ -72,7 +72,7 @@ def _check(method: str, by: Key, like: Any, within: Any) -> None:
         raise ValueError("within does not go with method='ordered', which numbers the components")
 
 
-def _classes(posterior: Posterior, within: Any) -> Int[Tensor, "k"]:
+def _classes(posterior: Draws, within: Any) -> Int[Tensor, "k"]:
     """The class of every component, by numbers."""
     k = posterior.n_components
     if within is None:
@@ -83,7 +83,7 @@ def _classes(posterior: Posterior, within: Any) -> Int[Tensor, "k"]:
     return torch.as_tensor(np.unique(classes(labels, "within"), return_inverse=True)[1])
 
 
-def _aligned(posterior: Posterior, held: Memberships, method: str) -> Order:
+def _aligned(posterior: Draws, held: Memberships, method: str) -> Order:
     """The order of a method that compares draws with each other."""
     if method == "stephens":
         return stephens(held)
@@ -92,7 +92,7 @@ def _aligned(posterior: Posterior, held: Memberships, method: str) -> Order:
     return pivotal(held, posterior.family, posterior.parameters(), posterior.observations.scale)
 
 
-def _labels(posterior: Posterior, rows: Int[Tensor, "m"]) -> Int[Tensor, "s m"] | None:
+def _labels(posterior: Draws, rows: Int[Tensor, "m"]) -> Int[Tensor, "s m"] | None:
     """The allocations of these points, if they were kept for all draws."""
     if posterior.allocations is None or posterior.kept is None:
         return None
@@ -101,7 +101,7 @@ def _labels(posterior: Posterior, rows: Int[Tensor, "m"]) -> Int[Tensor, "s m"] 
     return posterior.allocations[:, :, rows].flatten(0, 1).long().cpu()
 
 
-def _matched(posterior: Posterior, held: Memberships, order: Order, like: Any) -> Int[Tensor, "k"]:
+def _matched(posterior: Draws, held: Memberships, order: Order, like: Any) -> Int[Tensor, "k"]:
     """Which aligned component is closest to each of those of `like`, matched one to one."""
     share = mean_share(held, order)
     target = _target(posterior, held.rows, like).to(share)
@@ -110,7 +110,7 @@ def _matched(posterior: Posterior, held: Memberships, order: Order, like: Any) -
     return cheapest(cost, one.unchanged, 0.0, one.apart)[0]
 
 
-def _target(posterior: Posterior, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor, "k m"]:
+def _target(posterior: Draws, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor, "k m"]:
     """Responsibilities of what the components are to be numbered as."""
     k, n = posterior.n_components, posterior.observations.n
     if isinstance(like, GaussianMixture):
@@ -136,7 +136,7 @@ def _target(posterior: Posterior, rows: Int[Tensor, "m"], like: Any) -> Float[Te
 # ---------------------------------------------------------------------- permutation
 
 
-def permuted(posterior: Posterior, order: Int[Tensor, "chain draw k"]) -> Posterior:
+def permuted(posterior: Drawn, order: Int[Tensor, "chain draw k"]) -> Drawn:
     """The posterior with component order[..., j] of every draw in place j."""
     draws = {
         name: _taken(values, order) if has_components(name, posterior.family) else values
@@ -165,7 +165,7 @@ def _taken(
 
 
 def _renamed(
-    posterior: Posterior, names: Int[Tensor, "chain draw k"]
+    posterior: Draws, names: Int[Tensor, "chain draw k"]
 ) -> Int[Tensor, "chain kept n"] | None:
     """The allocations, where component i of a draw is now called names[..., i]."""
     labels, kept = posterior.allocations, posterior.kept
@@ -175,7 +175,7 @@ def _renamed(
     return names.to(labels.device).gather(2, labels.long()).to(labels.dtype)
 
 
-def raw(posterior: Posterior) -> Posterior:
+def raw(posterior: Drawn) -> Drawn:
     """The sampler's own draws; see `Posterior.raw`."""
     if posterior.permutation is None:
         return posterior
