@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import torch
 
@@ -16,13 +16,13 @@ from ..numbering import exchangeable_classes
 from ..posterior.relabelling import permuted
 from ..start import is_given
 from .diagnosis import diagnose
+from .result import Result
 from .task import Task
 
-if TYPE_CHECKING:
-    from .fit import Fit
+Fitted = TypeVar("Fitted", bound=Result)
 
 
-def in_stable_order(fit: Fit) -> Fit:
+def in_stable_order(fit: Fitted) -> Fitted:
     """The fit with its components in rising order of their means, of the first feature first.
 
     A start that is given numbers the components itself, and so does a prior that tells them apart:
@@ -39,7 +39,7 @@ def in_stable_order(fit: Fit) -> Fit:
     return renumbered(fit, order)
 
 
-def numbered_alike(fits: Mapping[str, Fit]) -> dict[str, Fit]:
+def numbered_alike(fits: Mapping[str, Fitted]) -> dict[str, Fitted]:
     """All fits in the numbering of one: a component of one number is the same cluster in all.
 
     It is that of the likeliest fit among those whose numbering means something, if there are any:
@@ -58,7 +58,7 @@ def numbered_alike(fits: Mapping[str, Fit]) -> dict[str, Fit]:
     }
 
 
-def renumbered(fit: Fit, order: Sequence[int]) -> Fit:
+def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
     """The fit with component order[j] in place j."""
     if list(order) == sorted(order):
         return fit
@@ -77,17 +77,17 @@ def renumbered(fit: Fit, order: Sequence[int]) -> Fit:
     )
 
 
-def _classes(fit: Fit) -> tuple[int, ...]:
+def _classes(fit: Result) -> tuple[int, ...]:
     """Classes of components that nothing tells apart."""
     if not fit.uses_priors:
         return (0,) * fit.model.n_components
     return exchangeable_classes(fit.model.log_density(fit.observations))
 
 
-def _has_a_meaning(fit: Fit) -> bool:
+def _has_a_meaning(fit: Result) -> bool:
     return is_given(fit.options.start) or len(set(_classes(fit))) > 1
 
 
-def _mean_log_density(fit: Fit) -> float:
+def _mean_log_density(fit: Result) -> float:
     value = float(fit.mixture.log_prob(fit.observations.x).mean())
     return value if value == value else -torch.inf

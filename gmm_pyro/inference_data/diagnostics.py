@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..inference.result import Result
 from ..posterior import Posterior
 from ..posterior.convergence import ess_bulk, ess_tail, r_hat
 from ..posterior.readable import flattened, readable_sites
@@ -20,7 +21,6 @@ from .naming import site_dimensions
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..inference.fit import Fit
 
 PARAMETERS = ("weights", "means", "scales")
 ROUNDING = 1e-9  # nats; log ratios that differ less are the same
@@ -115,7 +115,7 @@ def _rows(variable: Any) -> list[str]:
     return [f"{variable.name}[{', '.join(map(str, place))}]" for place in places]
 
 
-def elpd_loo(source: Fit | Any) -> Elpd:
+def elpd_loo(source: Result | Any) -> Elpd:
     """Leave-one-out cross-validation by Pareto-smoothed importance sampling.
 
     ArviZ's warning of unreliable points is not repeated: `worst_k` says the same. A point with a

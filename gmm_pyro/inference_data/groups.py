@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ..checks import check_count, check_flag
 from ..covariance import Parameters
+from ..inference.result import Result
 from ..observations import Observations
 from ..posterior import Posterior
 from ..posterior.readable import readable_sites, without_constants
@@ -26,9 +27,6 @@ from .naming import assembled, split_by_feature
 from .predictive import data_sets, prior_draws
 from .quantities import quantities
 
-if TYPE_CHECKING:
-    from ..inference.fit import Fit
-
 MOST_NUMBERS = 50_000_000  # of predicted data: 400 MB
 MOST_PRIOR_DRAWS = 10**6
 PRIOR_DRAWS = 500
@@ -36,7 +34,7 @@ STREAMS = {"posterior_predictive": 5, "prior": 6, "prior_predictive": 7}  # of r
 
 
 def to_arviz(
-    fit: Fit,
+    fit: Result,
     *,
     n_prior_draws: int = PRIOR_DRAWS,
     constants: bool = False,
@@ -104,7 +102,7 @@ def to_arviz(
     return assembled(fit, parts, {"posterior_predictive": {"draw": kept.numpy()}})
 
 
-def draws_and_log_likelihood(fit: Fit) -> Any:
+def draws_and_log_likelihood(fit: Result) -> Any:
     """The part of `to_arviz` that leave-one-out cross-validation needs."""
     posterior = posterior_of(fit)
     parts = _drawn(fit, posterior)
@@ -112,7 +110,7 @@ def draws_and_log_likelihood(fit: Fit) -> Any:
     return assembled(fit, needed | _constant(fit.observations), {})
 
 
-def posterior_of(fit: Fit) -> Posterior:
+def posterior_of(fit: Result) -> Posterior:
     """The draws of a fit.
 
     Raises:
@@ -126,7 +124,7 @@ def posterior_of(fit: Fit) -> Posterior:
 # ---------------------------------------------------------------------- groups
 
 
-def _drawn(fit: Fit, posterior: Posterior, *, constants: bool = False) -> dict[str, Values]:
+def _drawn(fit: Result, posterior: Posterior, *, constants: bool = False) -> dict[str, Values]:
     """The groups that belong to the draws themselves."""
     chains = posterior.n_chains, posterior.n_draws
     found, of_sites = quantities(posterior), _log_priors(fit, posterior)
@@ -159,7 +157,7 @@ def _readable(
 
 
 @torch.no_grad()
-def _log_priors(fit: Fit, posterior: Posterior) -> dict[str, Float[Tensor, "s"]]:
+def _log_priors(fit: Result, posterior: Posterior) -> dict[str, Float[Tensor, "s"]]:
     """Log prior density of each site of every draw; their sum is that of the draw."""
     density = fit.model.log_density(fit.observations)
     values = {name: value.flatten(0, 1) for name, value in posterior.draws.items()}
@@ -173,7 +171,7 @@ def _constant(observations: Observations) -> dict[str, Values]:
     return {} if weight is None else {"constant_data": {"sample_weight": weight.cpu().numpy()}}
 
 
-def _posterior_predictive(fit: Fit, posterior: Posterior) -> tuple[Int[Tensor, "m"], np.ndarray]:
+def _posterior_predictive(fit: Result, posterior: Posterior) -> tuple[Int[Tensor, "m"], np.ndarray]:
     """The numbers of the draws that predict a data set, and these data sets."""
     chains, draws = posterior.n_chains, posterior.n_draws
     kept = torch.arange(0, draws, _stride(chains * draws, fit.observations))
@@ -184,7 +182,7 @@ def _posterior_predictive(fit: Fit, posterior: Posterior) -> tuple[Int[Tensor, "
     )
 
 
-def _prior(fit: Fit, n_draws: int) -> dict[str, Tensor] | None:
+def _prior(fit: Result, n_draws: int) -> dict[str, Tensor] | None:
     """Draws of all sites from their priors, shape (1, n_draws, *site), if they can be drawn."""
     if n_draws == 0:
         return None
@@ -196,7 +194,7 @@ def _prior(fit: Fit, n_draws: int) -> dict[str, Tensor] | None:
     return {name: value[None] for name, value in drawn.items()}
 
 
-def _prior_predictive(fit: Fit, prior: Mapping[str, Tensor]) -> np.ndarray:
+def _prior_predictive(fit: Result, prior: Mapping[str, Tensor]) -> np.ndarray:
     """Data sets of draws from the prior: of the first ones, where there are too many numbers."""
     n_draws = prior["weights"].shape[1]
     most = n_draws // _stride(n_draws, fit.observations)
@@ -205,7 +203,7 @@ def _prior_predictive(fit: Fit, prior: Mapping[str, Tensor]) -> np.ndarray:
     return _predicted(fit, parameters, "prior_predictive")[None]
 
 
-def _predicted(fit: Fit, parameters: Parameters, group: str) -> np.ndarray:
+def _predicted(fit: Result, parameters: Parameters, group: str) -> np.ndarray:
     device = parameters.means.device
     generator = torch.Generator(device).manual_seed(_generator(fit, group).initial_seed())
     observations = fit.observations
@@ -213,7 +211,7 @@ def _predicted(fit: Fit, parameters: Parameters, group: str) -> np.ndarray:
     return drawn.to(observations.x.dtype).view(-1, *_event(observations)).cpu().numpy()
 
 
-def _generator(fit: Fit, group: str) -> torch.Generator:
+def _generator(fit: Result, group: str) -> torch.Generator:
     """A generator of its own for each group."""
     return torch.Generator().manual_seed(fit.seed + 1_000_003 * STREAMS[group])
 

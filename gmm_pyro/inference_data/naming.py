@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from .. import __version__
 from ..covariance import CovarianceFamily
+from ..inference.result import Result
 from ..posterior.readable import pair_names
 from . import generation
 from .generation import Values
-
-if TYPE_CHECKING:
-    from ..inference.fit import Fit
 
 OF_DATA = ("observed_data", "constant_data")  # they have no draws
 OF_POINTS = (*OF_DATA, "posterior_predictive", "prior_predictive", "log_likelihood")
@@ -23,7 +21,7 @@ TAKEN = ("chain", "draw", "obs_id")  # names that a variable cannot have
 
 
 def assembled(
-    fit: Fit, parts: Mapping[str, Values], coords_of: Mapping[str, Mapping[str, Any]]
+    fit: Result, parts: Mapping[str, Values], coords_of: Mapping[str, Mapping[str, Any]]
 ) -> Any:
     """All groups with their dimensions, coordinates and attributes."""
     names = list(fit.observations.feature_names)
@@ -93,7 +91,7 @@ def _split(group: str, values: Values, names: Sequence[str]) -> Values:
     return {name: x[..., j] for j, name in enumerate(names)}
 
 
-def _attributes(fit: Fit) -> dict[str, str | int | float]:
+def _attributes(fit: Result) -> dict[str, str | int | float]:
     """How the fit was made, as numbers and strings: NetCDF has nothing else."""
     options = {field.name: getattr(fit.options, field.name) for field in fields(fit.options)}
     return {
