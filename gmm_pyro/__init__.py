@@ -15,6 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .forking import register
+from .versions import __version__
 
 if TYPE_CHECKING:
     from . import calibration, datasets, estimator, inference, metrics, plots
@@ -29,8 +30,6 @@ if TYPE_CHECKING:
     from .model import LogDensity, MixtureModel
     from .posterior import Posterior
     from .priors import Priors
-
-__version__ = "0.1.0"
 
 register()
 
@@ -69,6 +68,7 @@ __all__ = [
     "Posterior",
     "Priors",
     "Status",
+    "__version__",
     "calibration",
     "compare",
     "datasets",

@@ -88,7 +88,7 @@ class TestFolders:
         monkeypatch.setattr("gmm_pyro.report.page.html_of", lambda *_: "long " * 10_000)
 
         def save() -> None:
-            save_comparison(comparison, tmp_path / "new", report="gmm-pyro compare")
+            save_comparison(comparison, tmp_path / "new", report=comparison.report)
 
         assert refused(save, tmp_path, 40_960) == "new/report.html"
 

@@ -93,11 +93,14 @@ def _save(comparison: Comparison, told: CompareArguments) -> list[Path]:
     """Write everything; a report of an earlier comparison does not stay beside this one."""
     from ..comparison.saving import OURS, save_comparison
 
+    def report(path: Path) -> None:
+        comparison.report(path, command=command_line())
+
     return save_comparison(
         comparison,
         told.out,
         posteriors=told.save_posteriors,
-        report=command_line() if told.report else None,
+        report=report if told.report else None,
         stale=(*OURS, REPORT),
         force=told.force,
     )

@@ -8,8 +8,8 @@ from typing import Annotated, Any
 
 import typer
 
-from .. import __version__
 from ..interrupts import Interrupts, remembered
+from ..versions import __version__
 from .arguments import command_of
 from .compare import compare
 from .fit import fit

@@ -1,7 +1,8 @@
 """Several methods on one data set, side by side: `compare`, and the `Comparison` it returns."""
 
 from .agreement import density_distances, label_agreement
-from .result import Comparison, Request
+from .record import Request
+from .result import Comparison
 from .run import compare
 from .scores import COLUMNS
 

@@ -30,7 +30,8 @@ from ..model import MixtureModel, check_model
 from ..observations import as_points, observe
 from ..weighting import as_weights
 from .posteriors import posterior_scores, reference_of
-from .result import Comparison, Request
+from .record import Request
+from .result import Comparison
 from .scores import scores_of, table_of
 
 

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..files import write_netcdf, write_table
 from ..inference.fit import METHODS
 from ..placing import whole_folder, write_bytes
 from ..threads import one_thread_a_product
-
-if TYPE_CHECKING:
-    from .result import Comparison
+from .record import Record
 
 FIGURES = ("data", "clusters", "traces", "parameter_errors")
 DOTS_PER_INCH = 120
@@ -24,11 +22,11 @@ OURS = (
 
 
 def save_comparison(
-    comparison: Comparison,
+    comparison: Record,
     folder: str | Path,
     *,
     posteriors: bool = False,
-    report: str | None = None,
+    report: Callable[[Path], object] | None = None,
     stale: tuple[str, ...] = OURS,
     force: bool = True,
 ) -> list[Path]:
@@ -38,7 +36,7 @@ def save_comparison(
         comparison: what to write.
         folder: where to; folders above it are made.
         posteriors: whether to write draws, too.
-        report: the command that made the comparison, for a report beside the table; None for none.
+        report: writes a page beside the table, given its path; None for no page.
         stale: what an earlier comparison may have left and this one removes, as names or patterns.
         force: whether files may be added to a folder that is not empty.
 
@@ -51,7 +49,7 @@ def save_comparison(
     folder = Path(folder)
     with whole_folder(folder, stale=stale, force=force) as partial:
         if report is not None:
-            comparison.report(partial / REPORT, command=report)  # it takes longest
+            report(partial / REPORT)  # it takes longest
         _write(comparison, partial)
         if posteriors:
             _write_posteriors(comparison, partial / "posteriors")
@@ -60,7 +58,7 @@ def save_comparison(
 
 
 @one_thread_a_product()
-def _write(comparison: Comparison, folder: Path) -> None:
+def _write(comparison: Record, folder: Path) -> None:
     from .. import plots
 
     (folder / "figures").mkdir()
@@ -81,7 +79,7 @@ def _write(comparison: Comparison, folder: Path) -> None:
     write_table(comparison.table, folder / "comparison.csv")
 
 
-def _write_posteriors(comparison: Comparison, folder: Path) -> None:
+def _write_posteriors(comparison: Record, folder: Path) -> None:
     folder.mkdir()
     for name, result in comparison.fits.items():
         if result.posterior is not None:

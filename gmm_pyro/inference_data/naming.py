@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from .. import __version__
 from ..covariance import CovarianceFamily
 from ..inference.result import Result
 from ..posterior.readable import pair_names
+from ..versions import __version__
 from . import generation
 from .generation import Values
 

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pandas as pd
 
+from ..comparison.record import Record
 from ..inference.fit import METHODS, Fit
 from ..inference.task import Status
 from .tables import UNTRUSTED
-
-if TYPE_CHECKING:
-    from ..comparison import Comparison
 
 AMBIGUOUS = 0.05  # share of draws without a clear labelling, from which labels mean little
 
@@ -76,7 +74,7 @@ class Advice:
     remedy: str
 
 
-def advice_on(comparison: Comparison) -> list[Advice]:
+def advice_on(comparison: Record) -> list[Advice]:
     """All warnings of a comparison, method by method."""
     found = []
     if comparison.interrupted:

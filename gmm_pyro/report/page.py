@@ -15,27 +15,27 @@ from typing import TYPE_CHECKING
 import jinja2
 import numpy as np
 
-from .. import __version__
+from ..comparison.record import Record
 from ..inference.fit import Fit
 from ..inference_data import posterior_summary
 from ..placing import whole_file, write_bytes
 from ..plots.report_figures import MOST_NUMBERED
 from ..threads import one_thread_a_product
+from ..versions import __version__, versions
 from ..words import counted
 from . import matrices, pictures, tables
 from .advice import advice_on
-from .settings import Fact, fingerprint, priors_of, python_call, settings_of, versions
+from .settings import Fact, fingerprint, priors_of, python_call, settings_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ..comparison import Comparison
 
 MOST_ROWS = 60  # of a posterior's table
 HERE = Path(__file__).parent / "templates"
 
 
-def write_report(comparison: Comparison, path: str | Path, command: str | None = None) -> Path:
+def write_report(comparison: Record, path: str | Path, command: str | None = None) -> Path:
     """Write the page; it appears when it is whole, and replaces an earlier one.
 
     Args:
@@ -60,7 +60,7 @@ def write_report(comparison: Comparison, path: str | Path, command: str | None =
 
 
 @one_thread_a_product()
-def html_of(comparison: Comparison, command: str | None = None) -> str:
+def html_of(comparison: Record, command: str | None = None) -> str:
     """The page as text: see `Comparison.report`."""
     style, script = ((HERE / name).read_text("utf-8") for name in ("report.css", "report.js"))
     agree = len(comparison.fits) > 1
@@ -91,7 +91,7 @@ def html_of(comparison: Comparison, command: str | None = None) -> str:
         priors=priors_of(comparison),
         call=command or python_call(comparison),
         is_command=command is not None,
-        versions=versions(),
+        versions=[Fact(name, version) for name, version in versions().items()],
     )
 
 
@@ -121,7 +121,7 @@ def _is_numbered(fit: Fit) -> bool:
 # ---------------------------------------------------------------------- in short
 
 
-def _facts(comparison: Comparison) -> Iterator[Fact]:
+def _facts(comparison: Record) -> Iterator[Fact]:
     data, request = comparison.dataset, comparison.request
     yield Fact("Data", data.name)
     yield Fact("Fitted points", tables.number(data.n, "d"))
@@ -144,7 +144,7 @@ def _facts(comparison: Comparison) -> Iterator[Fact]:
     yield Fact("Fingerprint", f"{fingerprint(data)} (SHA-256 of the fitted points)")
 
 
-def _findings(comparison: Comparison) -> Iterator[str]:
+def _findings(comparison: Record) -> Iterator[str]:
     """What a reader should know who reads nothing else."""
     asked, done = len(comparison.table), len(comparison.fits)
     ended = "All" if asked == done else f"{done} of"
@@ -182,12 +182,12 @@ def _enumerated(names: tuple[str, ...], most: int = 20) -> str:
 # ---------------------------------------------------------------------- tables
 
 
-def _fits(comparison: Comparison) -> tables.Table:
+def _fits(comparison: Record) -> tables.Table:
     table = comparison.table
     return tables.table_of(table, tables.OF_FITS, tables.sound_fits(table))
 
 
-def _posteriors(comparison: Comparison) -> tables.Table | None:
+def _posteriors(comparison: Record) -> tables.Table | None:
     drawn = comparison.table[comparison.table["ess_bulk"].notna()]
     if drawn.empty:
         return None

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .. import plots
+from ..comparison.record import Record
 from ..datasets import Dataset
 from ..inference.fit import Fit
 from ..mixture import GaussianMixture
@@ -25,7 +26,6 @@ from .tables import number
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-    from ..comparison import Comparison
 
 DOTS_PER_INCH = 160
 SHOWN_AT = 104  # dots an inch: screens of twice the density still see sharp lines
@@ -73,7 +73,7 @@ def thinned(data: Dataset) -> Dataset:
 # ---------------------------------------------------------------------- clusters
 
 
-def cluster_pictures(comparison: Comparison) -> list[Picture]:
+def cluster_pictures(comparison: Record) -> list[Picture]:
     """The data, and beside them the clusters of each fit."""
     data, fits = thinned(comparison.dataset), comparison.fits
     drawn = figures.cluster_figures(
@@ -124,7 +124,7 @@ class Density:
     pictures: tuple[Picture, ...]
 
 
-def density_pictures(comparison: Comparison) -> list[Density]:
+def density_pictures(comparison: Record) -> list[Density]:
     """Densities of the features that tell clusters apart best."""
     data, fits = thinned(comparison.dataset), comparison.fits
     if not fits:
@@ -182,7 +182,7 @@ def peaks_of(grid: Float[Tensor, "g"], height: Float[Tensor, "g"]) -> list[float
 # ---------------------------------------------------------------------- objectives and errors
 
 
-def objective_pictures(comparison: Comparison) -> list[Picture]:
+def objective_pictures(comparison: Record) -> list[Picture]:
     """How the methods climbed, and where the chains of samplers went."""
     climbs: dict[str, Fit] = {}
     chains: dict[str, Posterior] = {}
@@ -217,7 +217,7 @@ def _chains(name: str, posterior: Posterior) -> Picture:
     return _picture(figures.log_density_figure(posterior), name, alt, note)
 
 
-def error_picture(comparison: Comparison) -> Picture | None:
+def error_picture(comparison: Record) -> Picture | None:
     """Errors of the parameters, where a truth is known."""
     table = comparison.table
     known = table[["weight_error", "mean_error", "covariance_error"]].dropna(how="all")

@@ -3,25 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import platform
 import reprlib
 from dataclasses import dataclass, fields
-from importlib import metadata
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from .. import __version__
+from ..comparison.record import Record
 from ..datasets import Dataset
 from ..inference.fit import METHODS, Fit
-
-if TYPE_CHECKING:
-    from ..comparison import Comparison
-
-LIBRARIES = (
-    *("torch", "pyro-ppl", "arviz", "numpy", "scipy", "scikit-learn", "pandas", "matplotlib"),
-)
 
 
 @dataclass(frozen=True)
@@ -88,7 +79,7 @@ def _differs(fit: Fit, name: str, default: Any) -> bool:
     return bool(value != default) if plain else value is not default
 
 
-def priors_of(comparison: Comparison) -> list[Setting]:
+def priors_of(comparison: Record) -> list[Setting]:
     """The priors of the first method that has some."""
     for fit in comparison.fits.values():
         if METHODS[fit.method].priors is not None:
@@ -122,7 +113,7 @@ def short(value: Any) -> str:
 # ---------------------------------------------------------------------- how to make it again
 
 
-def python_call(comparison: Comparison) -> str | None:
+def python_call(comparison: Record) -> str | None:
     """The call of `compare`, or None where it is not known."""
     request = comparison.request
     if request is None:
@@ -148,16 +139,10 @@ def python_call(comparison: Comparison) -> str | None:
     return "\n".join([*lines, 'comparison.report("report.html")'])
 
 
-def _points(comparison: Comparison) -> str:
+def _points(comparison: Record) -> str:
     """What the data were that `compare` was given, of which held-out points may be a part."""
     data, held_out = comparison.dataset, comparison.held_out
     known = f"fingerprint {fingerprint(data)}"
     if held_out is None or data.truth is not None:  # others are drawn from a truth
         return f"{data.n} x {data.d}, {known}"
     return f"{data.n + held_out.n} x {data.d}, fitted and held out; the fitted have {known}"
-
-
-def versions() -> list[Fact]:
-    """Of Python and of the libraries that numbers depend on."""
-    found = [Fact("Python", platform.python_version()), Fact("gmm_pyro", __version__)]
-    return found + [Fact(name, metadata.version(name)) for name in LIBRARIES]

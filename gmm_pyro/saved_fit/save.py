@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import json
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import fields, replace
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 
-from .. import __version__, metrics
+from .. import metrics
 from ..checks import check_choice, check_flag, check_mapping, check_path
 from ..datasets import OUTLIER
 from ..files import write_netcdf, write_table
@@ -22,6 +20,7 @@ from ..inference.fit import Fit
 from ..placing import refuse_existing, whole_folder, write_bytes
 from ..posterior import Posterior
 from ..threads import one_thread_a_product
+from ..versions import versions
 from .prediction import responsibilities_frame
 
 FORMAT = "gmm_pyro.fit"
@@ -30,7 +29,6 @@ TABLES = ("labels", "responsibilities")
 PICTURES = ("clusters", "density", "trace")
 DOTS_PER_INCH = 120
 MOST_NUMBERS = 50_000_000  # log-likelihoods in a file: 400 MB
-LIBRARIES = ("torch", "pyro-ppl", "numpy", "arviz")
 OURS = (
     *("mixture.json", "fit.json", "posterior.nc"),
     *(f"{name}.{suffix}" for name in TABLES for suffix in TABLE_FORMATS),
@@ -184,7 +182,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         },
         "options": _options(fit),
         "priors": None if fit.model.priors is None else type(fit.model.priors).__name__,
-        "versions": _versions(),
+        "versions": versions(),
     }
     if fit.posterior is not None:
         facts["posterior_thinning"] = _thinning(fit.posterior)
@@ -204,11 +202,6 @@ def _options(fit: Fit) -> dict[str, Any]:
         name: value if isinstance(value, kept) else type(value).__name__
         for name, value in values.items()
     }
-
-
-def _versions() -> dict[str, str]:
-    found = {"gmm_pyro": __version__, "python": platform.python_version()}
-    return found | {name: metadata.version(name) for name in LIBRARIES}
 
 
 def plain(value: Any) -> Any:
