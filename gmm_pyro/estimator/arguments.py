@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
@@ -19,9 +21,6 @@ from ..start import brought_into
 from .printer import Printer
 from .recipe import RecipeOptions
 from .starts import STARTS, Given, starts
-
-if TYPE_CHECKING:
-    from .mixture import PyroGaussianMixture
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_STARTS = 10**6
@@ -48,94 +47,102 @@ OF_METHODS: dict[str, list[Any]] = {  # what both estimators take
 }
 
 
-def recipe_options(
-    estimator: PyroGaussianMixture,
-    observations: Observations,
-    given: Given,
-    random: np.random.RandomState,
-) -> RecipeOptions:
-    """The options of scikit-learn's EM.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Arguments:
+    """What a fit takes from an estimator's constructor, by its names, and from the last fit.
 
-    Raises:
-        ValueError: if there are `method_options`, or a warm start does not fit.
+    Attributes:
+        before: the mixture that a warm start goes on from, or None.
+        bound: mean log-likelihood that it had reached, in nats.
     """
-    if estimator.method_options:
-        raise ValueError(
-            "method_options are for other methods than 'em', which has the constructor's own; "
-            f"got {', '.join(estimator.method_options)}"
+
+    n_components: int
+    covariance_type: str
+    method_options: Mapping[str, Any] | None
+    tol: float
+    reg_covar: float
+    max_iter: int
+    n_init: int
+    init_params: str
+    verbose: int
+    verbose_interval: int
+    before: GaussianMixture | None
+    bound: float
+
+    def recipe_options(
+        self, observations: Observations, given: Given, random: np.random.RandomState
+    ) -> RecipeOptions:
+        """The options of scikit-learn's EM.
+
+        Raises:
+            ValueError: if there are `method_options`, or a warm start does not fit.
+        """
+        if self.method_options:
+            raise ValueError(
+                "method_options are for other methods than 'em', which has the constructor's own; "
+                f"got {', '.join(self.method_options)}"
+            )
+        n_starts = check_count("n_init", self.n_init, 1, MOST_STARTS)
+        ridge, before = check_number("reg_covar", self.reg_covar), self._before(observations.d)
+        return RecipeOptions(
+            n_starts=n_starts,
+            max_steps=self.max_iter,
+            tolerance=check_number("tol", self.tol),
+            covariance_floor=ridge / float(observations.bulk.square().max()),
+            ridge=ridge,
+            trials=self._starts(observations, given, random, n_starts)
+            if before is None
+            else brought_into(family_named(self.covariance_type), before),
+            bound=self.bound,
+            watch=Printer(self.verbose, self.verbose_interval) if self.verbose else None,
         )
-    n_starts = check_count("n_init", estimator.n_init, 1, MOST_STARTS)
-    warm, ridge = is_warm(estimator), check_number("reg_covar", estimator.reg_covar)
-    watch = Printer(estimator.verbose, estimator.verbose_interval) if estimator.verbose else None
-    return RecipeOptions(
-        n_starts=n_starts,
-        max_steps=estimator.max_iter,
-        tolerance=check_number("tol", estimator.tol),
-        covariance_floor=ridge / float(observations.bulk.square().max()),
-        ridge=ridge,
-        trials=brought_into(family_named(estimator.covariance_type), _warm(estimator))
-        if warm
-        else _starts(estimator, observations, given, random, n_starts),
-        bound=estimator.lower_bound_ if warm else -np.inf,
-        watch=watch,
-    )
+
+    def options_by_name(
+        self,
+        observations: Observations,
+        given: Given,
+        random: np.random.RandomState,
+        sample_weight: Any,
+    ) -> dict[str, Any]:
+        """The options of any other method."""
+        before = self._before(observations.d)
+        options: dict[str, Any] = {
+            "seed": int(random.randint(2**31 - 1)),
+            "start": START_NAMES[self.init_params] if before is None else before,
+            "n_starts": self.n_init,
+            "progress": bool(self.verbose),
+        }
+        if before is None and given.any:
+            family = family_named(self.covariance_type)
+            parameters = self._starts(observations, given, random, 1)
+            options["start"] = GaussianMixture.from_parameters(family, parameters)
+        if sample_weight is not None:
+            options["sample_weight"] = sample_weight
+        if self.max_iter != MAX_ITER:
+            options["max_steps"] = self.max_iter
+        if self.tol != TOLERANCE:
+            options["tolerance"] = self.tol
+        return options | dict(self.method_options or {})
+
+    def _before(self, d: int) -> GaussianMixture | None:
+        """The mixture that a warm start goes on from."""
+        k, before = self.n_components, self.before
+        if before is not None and (before.n_components, before.n_features) != (k, d):
+            raise ValueError(
+                f"warm_start goes on from {before.n_components} components in {before.n_features} "
+                f"dimensions, and n_components and X now ask for {k} in {d}"
+            )
+        return before
+
+    def _starts(
+        self, observations: Observations, given: Given, random: np.random.RandomState, count: int
+    ) -> Parameters:
+        like = family_named(self.covariance_type), self.n_components
+        ridge = float(self.reg_covar)
+        return starts(self.init_params, observations, given, like, ridge, count, random)
 
 
-def method_options(
-    estimator: PyroGaussianMixture,
-    observations: Observations,
-    given: Given,
-    random: np.random.RandomState,
-    sample_weight: Any,
-) -> dict[str, Any]:
-    """The options of any other method, by name."""
-    options: dict[str, Any] = {
-        "seed": int(random.randint(2**31 - 1)),
-        "start": START_NAMES[estimator.init_params],
-        "n_starts": estimator.n_init,
-        "progress": bool(estimator.verbose),
-    }
-    if is_warm(estimator):
-        options["start"] = _warm(estimator)
-    elif given.any:
-        family = family_named(estimator.covariance_type)
-        parameters = _starts(estimator, observations, given, random, 1)
-        options["start"] = GaussianMixture.from_parameters(family, parameters)
-    if sample_weight is not None:
-        options["sample_weight"] = sample_weight
-    if estimator.max_iter != MAX_ITER:
-        options["max_steps"] = estimator.max_iter
-    if estimator.tol != TOLERANCE:
-        options["tolerance"] = estimator.tol
-    return options | dict(estimator.method_options or {})
-
-
-def is_warm(estimator: PyroGaussianMixture) -> bool:
-    """Whether a fit goes on where the last one ended."""
-    return bool(estimator.warm_start) and hasattr(estimator, "converged_")
-
-
-def _warm(estimator: PyroGaussianMixture) -> GaussianMixture:
-    """The mixture that a warm start goes on from."""
-    k, d, before = estimator.n_components, estimator.n_features_in_, estimator._mixture
-    if (before.n_components, before.n_features) != (k, d):
-        raise ValueError(
-            f"warm_start goes on from {before.n_components} components in {before.n_features} "
-            f"dimensions, and n_components and X now ask for {k} in {d}"
-        )
-    return before
-
-
-def _starts(
-    estimator: PyroGaussianMixture,
-    observations: Observations,
-    given: Given,
-    random: np.random.RandomState,
-    count: int,
-) -> Parameters:
-    like = family_named(estimator.covariance_type), estimator.n_components
-    ridge = float(estimator.reg_covar)
-    return starts(estimator.init_params, observations, given, like, ridge, count, random)
+FROM_CONSTRUCTOR = [f.name for f in fields(Arguments) if f.name not in ("before", "bound")]
 
 
 def check_n_samples(n_samples: Any) -> int:

@@ -30,13 +30,13 @@ from ..observations import observe
 from ..priors import Priors
 from ..threads import one_thread_a_product
 from .arguments import (
+    FROM_CONSTRUCTOR,
     MAX_ITER,
     OF_METHODS,
     TOLERANCE,
+    Arguments,
     Array,
     check_n_samples,
-    method_options,
-    recipe_options,
 )
 from .pickling import without_data
 from .recipe import RECIPE
@@ -214,14 +214,23 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         )
         names = getattr(self, "feature_names_in_", observations.feature_names)
         observations = replace(observations, feature_names=tuple(map(str, names)))
-        random = check_random_state(self.random_state)
+        random, arguments = check_random_state(self.random_state), self._arguments()
         if is_em:
-            options: Any = recipe_options(self, observations, given, random)
+            options: Any = arguments.recipe_options(observations, given, random)
             return fit_observations(model, observations, self.method, RECIPE, options, started)
-        chosen = method_options(self, observations, given, random, sample_weight)
+        chosen = arguments.options_by_name(observations, given, random, sample_weight)
         row = METHODS[self.method]
         options = options_of(self.method, row, chosen)
         return fit_observations(model, observations, self.method, row, options, started)
+
+    def _arguments(self) -> Arguments:
+        """What a fit takes from the constructor, and from the last fit if it goes on from there."""
+        is_warm = bool(self.warm_start) and hasattr(self, "converged_")
+        return Arguments(
+            **{name: getattr(self, name) for name in FROM_CONSTRUCTOR},
+            before=self._mixture if is_warm else None,
+            bound=self.lower_bound_ if is_warm else -np.inf,
+        )
 
     def _keep(self, result: Fit) -> None:
         """The attributes, from the result."""
