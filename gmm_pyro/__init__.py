@@ -15,7 +15,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from .forking import register
-from .versions import __version__
+from .versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import calibration, datasets, estimator, inference, metrics, plots
@@ -68,7 +68,6 @@ __all__ = [
     "Posterior",
     "Priors",
     "Status",
-    "__version__",
     "calibration",
     "compare",
     "datasets",
