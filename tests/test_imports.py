@@ -35,7 +35,7 @@ LAYERS = [
     ["priors", "normal_wishart"],
     ["conjugate"],
     ["model"],
-    ["start", "numbering"],
+    ["start", "numbering", "prior_draws"],
     ["posterior"],
     ["inference.task"],
     ["inference.result"],

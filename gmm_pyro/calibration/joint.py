@@ -12,7 +12,7 @@ from ..covariance.family import TINY
 from ..inference.gibbs import Sampler
 from ..model import MixtureModel, check_model
 from ..normal_wishart import Hyperparameters
-from ..priors import Conditional
+from ..prior_draws import prior_draws
 from ..reduction import Assign, reduce_each
 
 SEEDS = 2**62  # as many seeds of torch's default generator
@@ -53,21 +53,9 @@ def require_conjugate(model: MixtureModel, purpose: str) -> Hyperparameters:
 
 @torch.no_grad()
 def draw_prior(model: MixtureModel, count: int, generator: torch.Generator) -> Parameters:
-    """Parameters drawn from the prior, s = `count` sets in float64.
-
-    Distributions draw from torch's default generator, which is the same afterwards as before.
-    """
+    """Parameters drawn from the prior, s = `count` sets in float64."""
     seed = int(torch.randint(SEEDS, (), generator=generator))
-    values: dict[str, Tensor] = {}
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        for name, prior in model.sites().items():
-            values[name] = (
-                prior.given(values).sample()
-                if isinstance(prior, Conditional)
-                else prior.sample(torch.Size([count]))
-            )
-    return parameters_of(model.family, values)
+    return parameters_of(model.family, prior_draws(model, count, seed))
 
 
 def parameters_of(family: CovarianceFamily, values: dict[str, Tensor]) -> Parameters:

@@ -183,15 +183,7 @@ def _starts(
                 generator=generator,
             )
         )
-    return _joined(starts)
-
-
-def _joined(sets: list[Parameters]) -> Parameters:
-    return Parameters(
-        torch.cat([p.log_weights for p in sets]),
-        torch.cat([p.means for p in sets]),
-        torch.cat([p.factor for p in sets]),
-    )
+    return Parameters.joined(starts)
 
 
 # ---------------------------------------------------------------------- one after the other

@@ -117,8 +117,4 @@ def _coverage(posterior: Posterior, truth: GaussianMixture) -> float:
 def _few_enough(posterior: Posterior) -> Posterior:
     """Every so-manieth draw, where all of them at all points would be too many numbers."""
     numbers = posterior.n_chains * posterior.n_draws * posterior.observations.n
-    every = -(-numbers // MOST_NUMBERS)
-    thinned = {name: value[:, ::every] for name, value in posterior.draws.items()}
-    return replace(
-        posterior, draws=thinned, permutation=None, statistics={}, allocations=None, kept=None
-    )
+    return posterior.thinned(-(-numbers // MOST_NUMBERS))

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Self, cast
 
@@ -43,6 +43,12 @@ class Parameters:
     def __getitem__(self, sets: Sets) -> Parameters:
         """The chosen sets."""
         return Parameters(self.log_weights[sets], self.means[sets], self.factor[sets])
+
+    @classmethod
+    def joined(cls, batches: Sequence[Parameters]) -> Parameters:
+        """All sets of some batches, one batch after the other."""
+        parts = zip(*(vars(batch).values() for batch in batches), strict=True)
+        return cls(*(torch.cat(values) for values in parts))
 
 
 @dataclass(frozen=True, eq=False)

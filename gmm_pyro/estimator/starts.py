@@ -173,11 +173,7 @@ def starts(
         ValueError: if a start has a covariance that is not positive definite.
     """
     made = [_start(name, observations, given, like, ridge, random) for _ in range(n_starts)]
-    return Parameters(
-        torch.cat([start.log_weights for start in made]),
-        torch.cat([start.means for start in made]),
-        torch.cat([start.factor for start in made]),
-    )
+    return Parameters.joined(made)
 
 
 def _start(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -236,9 +236,12 @@ class GibbsSample:
     def posterior(self) -> Posterior:
         """See `sampling.Sample`."""
         chains, n_draws = self.chains, len(self.chains.parameters)
-        draws = self.density.values(_joined(chains.parameters))
+        draws = self.density.values(Parameters.joined(chains.parameters))
         return Posterior(
-            {name: value.unflatten(0, (-1, n_draws)) for name, value in draws.items()},
+            {
+                name: value.unflatten(0, (n_draws, -1)).transpose(0, 1).contiguous()
+                for name, value in draws.items()
+            },
             self.density.model.family,
             self.density.observations,
             statistics={"log_likelihood": torch.stack(chains.log_likelihood, 1)},
@@ -350,15 +353,6 @@ def lengthen(
         chains.interrupted = True
     if not chains.parameters:
         chains.add(chains.last, sampler.allocate(chains.last, softmax), None)
-
-
-def _joined(draws: list[Parameters]) -> Parameters:
-    """Batches of s chains, one for each draw, as one batch: chain after chain."""
-    parts = [
-        torch.stack([getattr(p, field.name) for p in draws], 1).flatten(0, 1)
-        for field in fields(Parameters)
-    ]
-    return Parameters(*parts)
 
 
 def _no_labels(p: Parameters, n_points: int) -> Int[Tensor, "s n"]:

@@ -11,12 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import Parameters
 from ..model import LogDensity
 from ..numbering import exchangeable_classes
 from ..posterior import Posterior
 from ..posterior.convergence import Convergence
-from ..threads import one_thread_a_product
+from ..posterior.predictive import mean_parameters
 from .mixing import FEWEST_EFFECTIVE, Mixing, judged
 from .task import Options, Outcome, Status
 
@@ -144,17 +143,6 @@ def figures(convergence: Convergence, doublings: int = 0) -> dict[str, float]:
         "ess_tail": convergence.ess_tail,
         "doublings": doublings,
     }
-
-
-def mean_parameters(posterior: Posterior) -> Parameters:
-    """Weights, means and covariances averaged over the draws, as a batch of one set."""
-    family, p = posterior.family, posterior.parameters()
-    d = p.means.shape[-1]
-    with one_thread_a_product():
-        covariance = family.dense(p.factor, d).mean(0, keepdim=True)
-        factor = family.fit(family.compress(covariance), covariance.new_zeros(d))
-    weights = p.log_weights.exp().mean(0, keepdim=True)
-    return Parameters(weights.log(), p.means.mean(0, keepdim=True), factor)
 
 
 @torch.no_grad()

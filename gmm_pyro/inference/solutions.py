@@ -50,19 +50,13 @@ def distinct_solutions(
     for kind in kinds:
         restarts = replace(task, options=replace(task.options, start=kind))
         found += best_starts(restarts, ((STEPS, task.options.n_starts),))
-    solutions = together([start.parameters for start in found])
+    solutions = Parameters.joined([start.parameters for start in found])
     order = away_from_edges(task, density, solutions)[1].argsort(descending=True, stable=True)
     sound = [i for i in order.tolist() if is_sound(task, solutions[[i]])]
     highest = order[:1].tolist()
     if with_the_highest and highest != sound[:1]:
         sound = highest + sound
     return most_unlike(task, solutions[sound or highest], most)
-
-
-def together(sets: list[Parameters]) -> Parameters:
-    """Batches of parameter sets as one."""
-    parts = zip(*(vars(p).values() for p in sets), strict=True)
-    return Parameters(*(torch.cat(values) for values in parts))
 
 
 def within_reach(log_mass: Float[Tensor, "s"]) -> list[int]:
@@ -86,7 +80,7 @@ def log_mass(
         log_likelihood: of the draws.
     """
     t, s = log_likelihood.shape
-    values = density.values(together(draws))
+    values = density.values(Parameters.joined(draws))
     vectors = density.unconstrain(values)
     heights = density.log_prior(values) + density.log_jacobian(vectors, values)
     total = (heights.view(t, s) + log_likelihood).mean(0)

@@ -21,10 +21,11 @@ from ..inference.result import Result
 from ..observations import Observations
 from ..posterior import Posterior
 from ..posterior.readable import readable_sites, without_constants
+from ..prior_draws import prior_draws
 from ..threads import one_thread_a_product
 from .generation import Values
 from .naming import assembled, split_by_feature
-from .predictive import data_sets, prior_draws
+from .predictive import data_sets
 from .quantities import quantities
 
 MOST_NUMBERS = 50_000_000  # of predicted data: 400 MB
@@ -188,7 +189,7 @@ def _prior(fit: Result, n_draws: int) -> dict[str, Tensor] | None:
         return None
     try:
         seed = _generator(fit, "prior").initial_seed()
-        drawn = prior_draws(fit.model, fit.observations.origin, n_draws, seed)
+        drawn = prior_draws(fit.model, n_draws, seed, like=fit.observations.origin)
     except NotImplementedError:  # an improper prior
         return None
     return {name: value[None] for name, value in drawn.items()}

@@ -1,4 +1,4 @@
-"""Draws from priors, and data sets drawn from mixtures, with seeds of their own."""
+"""Data sets drawn from mixtures."""
 
 from __future__ import annotations
 
@@ -9,35 +9,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
-from ..model import MixtureModel
-from ..priors import Conditional
 
 NUMBERS_AT_ONCE = 1 << 20  # of the data sets that are drawn in one go
-
-
-def prior_draws(model: MixtureModel, like: Tensor, n_draws: int, seed: int) -> dict[str, Tensor]:
-    """Draws of every site from its prior, each of shape (n_draws, *site).
-
-    Distributions draw from torch's default generator, which is put back as it was.
-
-    Args:
-        model: a model whose priors are concrete.
-        like: a tensor whose type of number the draws take.
-        n_draws: number of independent draws.
-        seed: seed of the draws.
-
-    Raises:
-        NotImplementedError: if a prior cannot be drawn from.
-    """
-    values: dict[str, Tensor] = {}
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.default_generator.manual_seed(seed)  # torch.manual_seed is for all devices
-        for name, prior in model.sites(like=like.cpu()).items():
-            if isinstance(prior, Conditional):
-                values[name] = prior.given(values).sample()
-            else:
-                values[name] = prior.sample(torch.Size([n_draws]))
-    return values
 
 
 @torch.no_grad()

@@ -18,6 +18,7 @@ from ..mixture import GaussianMixture
 from ..observations import Observations, as_points
 from ..reduction import log_density, responsibilities
 from ..spread import chunks
+from ..threads import one_thread_a_product
 from .draws import DRAWS_AT_ONCE, over_draws
 from .record import Draws
 
@@ -192,18 +193,23 @@ def sample_predictive(posterior: Draws, n: int, seed: int) -> Float[Tensor, "n d
 # ---------------------------------------------------------------------- one mixture
 
 
-def mean_mixture(posterior: Draws) -> GaussianMixture:
-    """The mixture of posterior means; see `Posterior.mixture`."""
+@one_thread_a_product()
+def mean_parameters(posterior: Draws) -> Parameters:
+    """Weights, means and covariances averaged over the draws, as a batch of one set."""
     parameters, family = posterior.parameters(), posterior.family
     s, _, d = parameters.means.shape
     sums = [family.dense(part, d).sum(0) for part in parameters.factor.split(DRAWS_AT_ONCE)]
     dense = torch.stack(sums).sum(0, keepdim=True) / s
     factor = family.fit(family.compress(dense), dense.new_zeros(d))
     log_weights = parameters.log_weights.exp().mean(0, keepdim=True).log()
-    means = parameters.means.mean(0, keepdim=True)
+    return Parameters(log_weights, parameters.means.mean(0, keepdim=True), factor)
+
+
+def mean_mixture(posterior: Draws) -> GaussianMixture:
+    """The mixture of posterior means; see `Posterior.mixture`."""
     return GaussianMixture.from_parameters(
-        family,
-        Parameters(log_weights, means, factor),
+        posterior.family,
+        mean_parameters(posterior),
         dtype=posterior.observations.dtype,
         feature_names=posterior.observations.feature_names,
     )

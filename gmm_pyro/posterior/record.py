@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from typing import Self
 
 from jaxtyping import Int
 from torch import Tensor
@@ -66,6 +67,18 @@ class Draws:
     def n_components(self) -> int:
         """Number of components k."""
         return self.draws["weights"].shape[2]
+
+    def thinned(self, every: int) -> Self:
+        """Every so-manieth draw of each chain, without allocations."""
+        kept, permutation = slice(None, None, every), self.permutation
+        return replace(
+            self,
+            draws={name: values[:, kept] for name, values in self.draws.items()},
+            statistics={name: values[:, kept] for name, values in self.statistics.items()},
+            permutation=None if permutation is None else permutation[:, kept],
+            allocations=None,
+            kept=None,
+        )
 
     def parameters(self) -> Parameters:
         """Mixture parameters of all draws, chain after chain, as one batch of sets, in float64."""

@@ -108,7 +108,7 @@ def _write_arrays(fit: Fit, folder: Path, table_format: str) -> None:
     for name, frame in frames.items():
         write_table(frame, folder / f"{name}.{table_format}")
     if fit.posterior is not None:
-        thinned = replace(fit, posterior=_thinned(fit.posterior))
+        thinned = replace(fit, posterior=fit.posterior.thinned(_thinning(fit.posterior)))
         write_netcdf(thinned.to_arviz(), folder / "posterior.nc")
 
 
@@ -116,20 +116,6 @@ def _thinning(posterior: Posterior) -> int:
     """Every which draw is kept, so that log-likelihoods of all points are not too many numbers."""
     numbers = posterior.n_chains * posterior.n_draws * posterior.observations.n
     return min(posterior.n_draws, math.ceil(numbers / MOST_NUMBERS))
-
-
-def _thinned(posterior: Posterior) -> Posterior:
-    """The posterior with the draws that are kept."""
-    kept = slice(None, None, _thinning(posterior))
-    permutation = posterior.permutation
-    return replace(
-        posterior,
-        draws={name: values[:, kept] for name, values in posterior.draws.items()},
-        statistics={name: values[:, kept] for name, values in posterior.statistics.items()},
-        permutation=None if permutation is None else permutation[:, kept],
-        allocations=None,  # they are not among what is written
-        kept=None,
-    )
 
 
 @one_thread_a_product()
