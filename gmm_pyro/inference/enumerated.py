@@ -20,8 +20,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..model import LogDensity
-from ..posterior import Posterior
 from .curvature import origins, units
+from .sampling import independent_draws
 from .task import Outcome, Run, Task, iterate
 
 State = dict[str, Tensor]  # all of a guide's parameters
@@ -169,12 +169,10 @@ def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[
         loss = _loss(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
         elbo = -float(loss.loss(program.run, guide, task.observations.x, **weights_of(task)))
         with torch.no_grad():
-            found: dict[str, Tensor] = {}
             if ours:
                 centre, draws, log_q = _centre_and_draws(task, program, guide)
-                found["log_q"] = log_q[None]
             else:
-                draws = _draws(task, program, guide)
+                draws, log_q = _draws(task, program, guide), None
                 centre = density.unconstrain(draws).mean(0, keepdim=True)
     return Outcome(
         parameters=density.parameters(density.constrain(centre)),
@@ -182,13 +180,7 @@ def run_pyro_svi(task: Task, density: LogDensity, start: Run[Tensor], bar: tqdm[
         history=run.history,
         status=run.status,
         steps=run.steps,
-        posterior=Posterior(
-            {name: value[None] for name, value in draws.items()},
-            density.model.family,
-            density.observations,
-            statistics=found,
-            independent=True,
-        ),
+        posterior=independent_draws(density, draws, log_q),
     )
 
 

@@ -21,11 +21,11 @@ from torch import Tensor
 from ..covariance.family import LOG_2PI
 from ..model import LogDensity
 from ..numbering import Numberings
-from ..posterior import Posterior
 from .curvature import inverse
 from .evidence import UNKNOWN, Evidence, estimated_evidence
 from .hessian import hessian
 from .optimise import em_start, mode_from, without_draws
+from .sampling import independent_draws
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
 LARGEST = 2_000  # unconstrained numbers, above which a Hessian would not fit in memory
@@ -90,13 +90,7 @@ def _at_mode(task: Task, density: LogDensity, mode: Run[Tensor]) -> Outcome:
         history=mode.history,
         status=status,
         steps=mode.steps,
-        posterior=Posterior(
-            {name: value[None] for name, value in sites.items()},
-            density.model.family,
-            density.observations,
-            statistics={"log_q": log_q[None]},
-            independent=True,
-        ),
+        posterior=independent_draws(density, sites, log_q),
         diagnostics=_figures(
             evidence, laplace_evidence(density, mode, root) if is_peak else math.nan
         ),

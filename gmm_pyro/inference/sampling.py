@@ -145,6 +145,19 @@ def figures(convergence: Convergence, doublings: int = 0) -> dict[str, float]:
     }
 
 
+def independent_draws(
+    density: LogDensity, values: Mapping[str, Tensor], log_q: Float[Tensor, "s"] | None
+) -> Posterior:
+    """Draws from an approximation of the posterior, with their log densities there, if known."""
+    return Posterior(
+        {name: value[None] for name, value in values.items()},
+        density.model.family,
+        density.observations,
+        statistics={} if log_q is None else {"log_q": log_q[None]},
+        independent=True,
+    )
+
+
 @torch.no_grad()
 def log_ratios(density: LogDensity, posterior: Posterior) -> Float[Tensor, "s"]:
     """log p(v, x) - log q(v) in nats of draws from an approximation q: their importance weights."""

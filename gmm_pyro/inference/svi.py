@@ -24,12 +24,12 @@ from tqdm import tqdm
 from ..checks import check_choice, shown
 from ..model import LogDensity
 from ..observations import Observations
-from ..posterior import Posterior
 from .adam import ascend
 from .curvature import curvature
 from .enumerated import ENGINES, Engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
 from .optimise import climb, em_start, likelier_numbering, mode_from, without_draws
+from .sampling import independent_draws
 from .structured import structured_at_mode
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
@@ -118,13 +118,7 @@ def fit_svi(task: Task) -> Outcome:
         history=run.history,
         status=run.status,
         steps=run.steps,
-        posterior=Posterior(
-            {name: value[None] for name, value in draws.items()},
-            density.model.family,
-            density.observations,
-            statistics={"log_q": log_q[None]},
-            independent=True,
-        ),
+        posterior=independent_draws(density, draws, log_q),
     )
 
 
