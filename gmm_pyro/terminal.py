@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -11,59 +10,10 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from .comparison.columns import Column
     from .mixture import GaussianMixture
 
 GAP = 2  # blanks between columns
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of numbers.
-
-    Attributes:
-        name: its name in `Comparison.table`.
-        header: what the terminal calls it.
-        form: format of its numbers.
-        rank: the first ranks are shown first where there is no room for all.
-    """
-
-    name: str
-    header: str
-    form: str
-    rank: int
-
-    def cells(self, table: pd.DataFrame) -> list[str]:
-        """The numbers as text; nothing where one is missing."""
-        values = table[self.name]
-        gone = values.isna()
-        return ["" if gone[row] else format(values[row], self.form) for row in table.index]
-
-
-COLUMNS = (
-    Column("steps", "steps", "d", 6),
-    Column("seconds", "seconds", ".2f", 4),
-    Column("log_likelihood", "log lik.", ".4f", 1),
-    Column("held_out_log_density", "held out", ".4f", 2),
-    Column("bic", "BIC", ".1f", 7),
-    Column("ari", "ARI", ".3f", 3),
-    Column("weight_error", "weights", ".3f", 10),
-    Column("mean_error", "means", ".3f", 9),
-    Column("covariance_error", "covs.", ".3f", 8),
-    Column("kl_to_truth", "KL", ".4f", 5),
-)
-
-OF_POSTERIORS = (
-    Column("posterior_mean_error", "error", ".3f", 1),
-    Column("posterior_sd_ratio", "sd ratio", ".3f", 2),
-    Column("coverage", "coverage", ".0%", 6),
-    Column("r_hat", "R-hat", ".3f", 3),
-    Column("ess_bulk", "ESS", ".0f", 4),
-    Column("ess_tail", "tail ESS", ".0f", 8),
-    Column("ess_per_second", "ESS/s", ".0f", 5),
-    Column("elpd_loo", "elpd", ".1f", 7),
-    Column("elpd_standard_error", "± se", ".1f", 9),
-    Column("k_hat", "k-hat", ".2f", 10),
-)
 
 
 def plain_console() -> Console:
@@ -76,7 +26,7 @@ def plain_console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def terminal_table(table: pd.DataFrame, width: int, columns: tuple[Column, ...] = COLUMNS) -> Table:
+def terminal_table(table: pd.DataFrame, width: int, columns: tuple[Column, ...]) -> Table:
     """A comparison's table, as many of the columns as fit into so many characters."""
     return _ruled(columns_that_fit(table, width, columns), words=("method", "status"))
 
@@ -131,7 +81,7 @@ def _ruled(cells: Mapping[str, list[str]], words: Sequence[str] = ()) -> Table:
 
 
 def columns_that_fit(
-    table: pd.DataFrame, width: int, columns: tuple[Column, ...] = COLUMNS
+    table: pd.DataFrame, width: int, columns: tuple[Column, ...]
 ) -> dict[str, list[str]]:
     """Cells by header: what matters most, as far as there is room; columns without values do not.
 
@@ -140,28 +90,27 @@ def columns_that_fit(
         width: how many characters a line has.
         columns: what there is to show, in its order.
     """
-    words = {"method": list(table.index), "status": [brief(text) for text in table["status"]]}
+    from .comparison.columns import heart  # takes PyTorch with it
+
+    words = {"method": list(table.index), "status": [heart(text) for text in table["status"]]}
     room = width - sum(_width(header, cells) for header, cells in words.items())
     numbers = {}
     for column in sorted(columns, key=lambda column: column.rank):
-        cells = column.cells(table)
+        cells = _cells(column, table) if column.rank else []
         if any(cells):
-            room -= _width(column.header, cells)
+            room -= _width(column.narrow, cells)
             if room < 0:
                 break
-            numbers[column.header] = cells
-    headers = [column.header for column in columns]
+            numbers[column.narrow] = cells
+    headers = [column.narrow for column in columns]
     return words | {header: numbers[header] for header in headers if header in numbers}
 
 
-def brief(status: str) -> str:
-    """The heart of a status.
-
-    Example:
-        >>> brief("converged; degenerate: component 1 holds no point")
-        'degenerate'
-    """
-    return status.partition(":")[0].rpartition("; ")[2]
+def _cells(column: Column, table: pd.DataFrame) -> list[str]:
+    """The numbers of a column as text; nothing where one is missing."""
+    values = table[column.name]
+    gone = values.isna()
+    return ["" if gone[row] else format(values[row], column.form) for row in table.index]
 
 
 def _width(header: str, cells: list[str]) -> int:

@@ -41,7 +41,7 @@ LAYERS = [
     ["inference.result"],
     ["plots", "inference_data"],
     ["inference"],
-    ["comparison.record"],
+    ["comparison.columns", "comparison.record"],
     ["report"],
     ["comparison", "calibration", "saved_fit"],
     ["estimator"],

@@ -18,7 +18,7 @@ import torch
 from scipy.spatial.distance import jensenshannon
 from sklearn.metrics import adjusted_rand_score
 
-from gmm_pyro.comparison import Comparison, compare, density_distances
+from gmm_pyro.comparison import Comparison, columns, compare, density_distances
 from gmm_pyro.datasets import Dataset, make_mixture
 from gmm_pyro.inference.fit import fit
 from gmm_pyro.inference.task import Status
@@ -108,7 +108,7 @@ class TestPage:
     def test_all_numbers_of_the_table_can_be_sorted_by(self, page, comparison) -> None:
         values = {td.attributes.get("data-value") for td in page.all("td")}
         table = comparison.table
-        shown = [c.name for c in (*tables.OF_FITS, *tables.OF_POSTERIORS)]
+        shown = [c.name for c in (*columns.OF_FITS, *columns.OF_POSTERIORS)]
         numbers = table[shown].astype(float).to_numpy().ravel()
         assert {repr(float(x)) for x in numbers if not np.isnan(x)} <= values
 
@@ -305,27 +305,27 @@ class TestAdvice:
 
 
 class TestTables:
-    def marked(self, column: tables.Column, values: list[float | None], **options) -> list[bool]:
+    def marked(self, column: columns.Column, values: list[float | None], **options) -> list[bool]:
         frame = pd.DataFrame({column.name: pd.array(values, dtype="Float64")})
         table = tables.table_of(frame, [column], **options)
         return [row.cells[0].best for row in table.rows]
 
     @pytest.mark.parametrize(
         ("badness", "best"),
-        [(tables.lowest, 0), (tables.highest, 2), (tables.nearest_one, 1), (None, None)],
+        [(columns.lowest, 0), (columns.highest, 2), (columns.nearest_one, 1), (None, None)],
     )
     def test_the_best_is_marked(self, badness, best) -> None:
-        column = tables.Column("x", "X", "", ".2f", badness)
+        column = columns.Column("x", "X", "", ".2f", badness)
         expected = [i == best for i in range(4)]
         assert self.marked(column, [0.4, 1.1, 2.5, None]) == expected
 
     def test_there_is_no_best_where_all_look_the_same(self) -> None:
-        column = tables.Column("x", "X", "", ".2f", tables.lowest)
+        column = columns.Column("x", "X", "", ".2f", columns.lowest)
         assert self.marked(column, [0.401, 0.402]) == [False, False]
         assert self.marked(column, [0.401, 0.402, 0.5]) == [True, True, False]
 
     def test_an_unsound_fit_is_not_the_best(self) -> None:
-        column = tables.Column("x", "X", "", ".2f", tables.highest)
+        column = columns.Column("x", "X", "", ".2f", columns.highest)
         found = self.marked(column, [9.0, 2.0, 1.0], sound=[False, True, True])
         assert found == [False, True, False]
         statuses = ["converged", "diverged", "converged; degenerate: component 0 holds no point"]
@@ -371,7 +371,7 @@ class TestTables:
         assert not tables.is_sound_reference(table.drop("gibbs"), "gibbs")
 
     def test_an_r_hat_below_one_is_no_better_than_one(self) -> None:
-        (column,) = (c for c in tables.OF_POSTERIORS if c.name == "r_hat")
+        (column,) = (c for c in columns.OF_POSTERIORS if c.name == "r_hat")
         assert self.marked(column, [0.999, 1.0004, 1.003]) == [True, True, False]
         assert self.marked(column, [0.999, 1.0]) == [False, False]
 
@@ -392,7 +392,7 @@ class TestTables:
         assert "means-fits-ari" in page.ids
         assert "means-fits-held_out_log_density" in page.ids
         empty = pd.DataFrame({"x": [np.nan]})
-        assert tables.table_of(empty, [tables.Column("x", "", "")]).columns == ()
+        assert tables.table_of(empty, [columns.Column("x", "", "")]).columns == ()
 
 
 class TestAgreement:

@@ -110,13 +110,14 @@ def _save(comparison: Comparison, told: CompareArguments) -> list[Path]:
 
 
 def _print_table(comparison: Comparison, model: MixtureModel) -> None:
-    from ..terminal import OF_POSTERIORS, plain_console, terminal_table
+    from ..comparison.columns import OF_FITS, OF_POSTERIORS
+    from ..terminal import plain_console, terminal_table
 
     console, data = plain_console(), comparison.dataset
     size = size_of(data)
     shape = f"{counted(model.n_components, 'component')}, {model.family.name} covariances"
     console.print(f"{data.name}: {size}; {shape}\n", soft_wrap=True)
-    console.print(terminal_table(comparison.table, console.width))
+    console.print(terminal_table(comparison.table, console.width, OF_FITS))
     console.print()
     drawn = comparison.table[comparison.table["ess_bulk"].notna()]
     if len(drawn):

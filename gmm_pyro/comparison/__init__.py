@@ -1,10 +1,10 @@
 """Several methods on one data set, side by side: `compare`, and the `Comparison` it returns."""
 
 from .agreement import density_distances, label_agreement
+from .columns import COLUMNS
 from .record import Request
 from .result import Comparison
 from .run import compare
-from .scores import COLUMNS
 
 __all__ = [
     "COLUMNS",

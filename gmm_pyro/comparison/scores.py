@@ -1,4 +1,4 @@
-"""How good fits are: the columns of a comparison's table."""
+"""How good fits are: the rows of a comparison's table."""
 
 from __future__ import annotations
 
@@ -12,28 +12,10 @@ from ..datasets import OUTLIER, Dataset
 from ..inference.fit import Fit
 from ..mixture import GaussianMixture
 from ..threads import one_thread_a_product
+from .columns import COLUMNS, COUNTS, WORDS
 
 if TYPE_CHECKING:
     import pandas as pd
-
-COLUMNS = (
-    *("method", "engine", "status", "steps", "seconds"),
-    *("log_likelihood", "held_out_log_density", "bic", "n_parameters"),
-    *("ari", "nmi", "accuracy"),
-    *("weight_error", "mean_error", "covariance_error", "kl_to_truth", "kl_standard_error"),
-    *(
-        "posterior_mean_error",
-        "posterior_sd_ratio",
-        "coverage",
-        "r_hat",
-        "ess_bulk",
-        "ess_tail",
-        "ess_per_second",
-    ),
-    *("elpd_loo", "elpd_standard_error", "elpd_worst_k", "k_hat"),
-)
-WORDS = ("method", "engine", "status")
-COUNTS = ("steps", "n_parameters")
 
 
 def table_of(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import jinja2
 import numpy as np
 
+from ..comparison.columns import OF_FITS, OF_POSTERIORS
 from ..comparison.record import Record
 from ..inference.fit import Fit
 from ..inference_data import posterior_summary
@@ -184,7 +185,7 @@ def _enumerated(names: tuple[str, ...], most: int = 20) -> str:
 
 def _fits(comparison: Record) -> tables.Table:
     table = comparison.table
-    return tables.table_of(table, tables.OF_FITS, tables.sound_fits(table))
+    return tables.table_of(table, OF_FITS, tables.sound_fits(table))
 
 
 def _posteriors(comparison: Record) -> tables.Table | None:
@@ -195,7 +196,7 @@ def _posteriors(comparison: Record) -> tables.Table | None:
     independent = {name for name, found in posteriors.items() if found and found.independent}
     return tables.table_of(
         drawn.drop(columns="status"),
-        tables.OF_POSTERIORS,
+        OF_POSTERIORS,
         tables.sound_posteriors(drawn),
         tables.ranked_posteriors(drawn, independent, comparison.reference),
     )

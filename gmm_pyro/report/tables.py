@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
+
+from ..comparison.columns import Column, heart
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,159 +20,6 @@ UNTRUSTED = 0.7  # Pareto k-hat, above which an approximation is not to be trust
 OF_CHAINS = ("r_hat", "ess_bulk", "ess_tail", "ess_per_second")
 AGAINST_REFERENCE = ("posterior_mean_error", "posterior_sd_ratio")
 
-
-def lowest(value: float) -> float:
-    """How bad a number is of which lower ones are better."""
-    return value
-
-
-def highest(value: float) -> float:
-    """How bad a number is of which higher ones are better."""
-    return -value
-
-
-def down_to_one(value: float) -> float:
-    """How bad an R-hat is, as it is shown: one below 1 is chance, and no better than 1."""
-    return max(1.0, round(float(value), 3))
-
-
-def nearest_one(value: float) -> float:
-    """How bad a ratio is that is 1 at best."""
-    return abs(math.log(value)) if value > 0 else math.inf
-
-
-def nearest_nominal(value: float) -> float:
-    """How bad the coverage of 90 % intervals is."""
-    return abs(value - 0.9)
-
-
-@dataclass(frozen=True)
-class Column:
-    """A column of numbers.
-
-    Attributes:
-        name: its name in a comparison's table.
-        header: what the page calls it.
-        meaning: what it is, in a sentence or two.
-        form: format of its numbers.
-        badness: of a number; the least bad one is the best. None where none is better.
-    """
-
-    name: str
-    header: str
-    meaning: str
-    form: str = ".3f"
-    badness: Callable[[float], float] | None = None
-
-
-OF_FITS = (
-    Column("steps", "Steps", "How many steps the method took; for samplers, draws a chain.", "d"),
-    Column(
-        "seconds", "Seconds",
-        "Wall-clock time of the fit. Lower is better.", ".2f", lowest,
-    ),
-    Column(
-        "log_likelihood", "Log lik.",
-        "Mean log density of the fitted points, in nats a point. Higher is a closer fit, also "
-        "where it is a fit to noise.", ".4f", highest,
-    ),
-    Column(
-        "held_out_log_density", "Held out",
-        "Mean log density of points that were not fitted, in nats a point. Higher is better; it "
-        "does not reward a fit to noise.", ".4f", highest,
-    ),
-    Column(
-        "bic", "BIC",
-        "Bayesian information criterion: −2 log likelihood + parameters × log(points). Lower is "
-        "better.", ".1f", lowest,
-    ),
-    Column("n_parameters", "Free params", "How many free parameters the mixture has.", "d"),
-    Column(
-        "ari", "ARI",
-        "Adjusted Rand index of the clusters against the true classes: 1 for the same partition, "
-        "about 0 for chance. Higher is better.", ".3f", highest,
-    ),
-    Column(
-        "nmi", "NMI",
-        "Normalised mutual information of the clusters and the true classes, from 0 to 1. Higher "
-        "is better.", ".3f", highest,
-    ),
-    Column(
-        "accuracy", "Accuracy",
-        "Share of the points in the right class, after the best matching of clusters to classes. "
-        "Higher is better.", ".3f", highest,
-    ),
-    Column(
-        "weight_error", "Error of weights",
-        "Largest absolute error of a weight against the truth. Lower is better.", ".3f", lowest,
-    ),
-    Column(
-        "mean_error", "Error of means",
-        "Root mean square error of the means, in standard deviations of the features. Lower is "
-        "better.", ".3f", lowest,
-    ),
-    Column(
-        "covariance_error", "Error of covs",
-        "Relative error of the covariances (Frobenius norm). Lower is better.", ".3f", lowest,
-    ),
-    Column(
-        "kl_to_truth", "KL",
-        "Kullback-Leibler divergence from the true density, in nats, by Monte Carlo. Lower is "
-        "better.", ".4f", lowest,
-    ),
-    Column("kl_standard_error", "± s.e.", "Monte Carlo standard error of KL, in nats.", ".4f"),
-)  # fmt: skip
-
-OF_POSTERIORS = (
-    Column(
-        "posterior_mean_error", "Error",
-        "Error of the posterior means of all parameters, in posterior standard deviations of the "
-        "reference, the exact sampler. Lower is better.", ".3f", lowest,
-    ),
-    Column(
-        "posterior_sd_ratio", "S.d. ratio",
-        "Posterior standard deviations relative to the reference's, on average. 1 is best; below "
-        "1 the posterior is too narrow.", ".3f", nearest_one,
-    ),
-    Column(
-        "coverage", "Coverage",
-        "Share of the true parameters inside their 90 % intervals. Near 0.90 is best.",
-        ".2f", nearest_nominal,
-    ),
-    Column(
-        "r_hat", "R-hat",
-        "Largest R-hat of a parameter: how far chains disagree. 1 is best; above 1.01, run longer.",
-        ".3f", down_to_one,
-    ),
-    Column(
-        "ess_bulk", "ESS",
-        "Smallest effective number of draws of a parameter. Higher is better; 400 is enough for "
-        "means and intervals.", ".0f", highest,
-    ),
-    Column(
-        "ess_tail", "ESS of tails",
-        "The same for the 5 % and 95 % quantiles. Higher is better; 400 is enough.", ".0f", highest,
-    ),
-    Column(
-        "ess_per_second", "ESS a second",
-        "Effective draws a second, warm-up included. Higher is better.", ".0f", highest,
-    ),
-    Column(
-        "elpd_loo", "ELPD",
-        "Expected log predictive density of all points by leave-one-out, in nats. Higher is "
-        "better.", ".1f", highest,
-    ),
-    Column("elpd_standard_error", "± s.e.", "Standard error of ELPD, in nats.", ".1f"),
-    Column(
-        "elpd_worst_k", "k of ELPD",
-        "Largest Pareto k-hat of a point left out. Above 0.7 ELPD is not reliable.", ".2f",
-    ),
-    Column(
-        "k_hat", "k-hat",
-        "Pareto k-hat of an approximation. Lower is better; above 0.7 its means and intervals are "
-        "not to be trusted.", ".2f", lowest,
-    ),
-)  # fmt: skip
 
 OF_PARAMETERS = (
     Column("mean", "Mean", "Posterior mean.", "#.4g"),
@@ -256,16 +105,6 @@ def table_of(
         for i, name in enumerate(frame.index)
     ]
     return Table(shown, tuple(rows))
-
-
-def heart(status: str) -> str:
-    """What matters most in a status.
-
-    Example:
-        >>> heart("failed: ValueError: no"), heart("converged; degenerate: component 0 is empty")
-        ('failed', 'degenerate')
-    """
-    return status.partition(":")[0].rpartition("; ")[2]
 
 
 def sound_fits(table: pd.DataFrame) -> list[bool]:
