@@ -201,8 +201,8 @@ OF_POSTERIORS = (
     Column(
         "coverage",
         "Coverage",
-        "Share of the true parameters inside their 90 % intervals. Near 0.90 is best.",
-        ".2f",
+        "Share of the true parameters inside their 90 % intervals. Near 90 % is best.",
+        ".0%",
         nearest_nominal,
         narrow="coverage",
         rank=6,
