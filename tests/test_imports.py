@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1] / "gmm_pyro"
 # A room imports from layers above its own; within one layer, two never import each other. Records
 # (`comparison.record`) are in the layer of what they consist of, below the faces that extend them.
 LAYERS = [
-    ["versions", "words", "forking", "threads", "untrusted", "interrupts", "placing"],
+    ["versions", "seeds", "words", "forking", "threads", "untrusted", "interrupts", "placing"],
     ["checks"],
     ["features"],
     ["storage"],

@@ -13,13 +13,13 @@ from torch import Tensor
 from ..checks import check_function, check_mapping, check_seed, shown
 from ..covariance import CovarianceFamily, Parameters
 from ..model import MixtureModel
+from ..seeds import SPACING
 from .joint import draw_points, draw_prior, require_concrete
 
 Quantity = Callable[[Parameters, Float[Tensor, "s n d"]], Float[Tensor, "s"]]
 Quantities = Mapping[str, Quantity]
 
 PLACES = 2  # fixed points at which the density is looked at
-STREAM = 1_000_003  # between the seeds of the places and of the data
 
 
 def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity]:
@@ -47,7 +47,7 @@ def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity
     """
     require_concrete(model)
     family, k = model.family, model.n_components
-    generator = torch.Generator().manual_seed(check_seed(seed) + STREAM)
+    generator = torch.Generator().manual_seed(check_seed(seed) + SPACING)
     places = draw_points(family, draw_prior(model, PLACES, generator), 1, generator)[:, 0]
     quantities: dict[str, Quantity] = {"log_likelihood": partial(_log_likelihood, family)}
     quantities |= {f"mean_{i + 1}": partial(_sorted_mean, i) for i in range(k)}

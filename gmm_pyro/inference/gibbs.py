@@ -29,6 +29,7 @@ from ..model import LogDensity
 from ..normal_wishart import Hyperparameters
 from ..posterior import Posterior
 from ..reduction import Assign, categorical, reduce, softmax
+from ..seeds import Stream
 from ..start import is_given, starting_parameters
 from .sampling import SamplingOptions, drawn, to_next
 from .solutions import distinct_solutions, log_mass, most_unlike, within_reach
@@ -177,7 +178,7 @@ class Sampler:
 def fit_gibbs(task: Task) -> Outcome:
     """Draws from the posterior, numbered alike, and the mixture at their mean."""
     density = task.model.log_density(task.observations)
-    sampler, options, generator = _sampler(task), task.options, task.generator(4)
+    sampler, options, generator = _sampler(task), task.options, task.generator(Stream.CHAINS)
     with progress_bar(task) as bar:
         bar.reset(options.n_steps)
 

@@ -21,6 +21,7 @@ from torch import Tensor
 from ..covariance.family import LOG_2PI
 from ..model import LogDensity
 from ..numbering import Numberings
+from ..seeds import Stream
 from .curvature import inverse
 from .evidence import UNKNOWN, Evidence, estimated_evidence
 from .hessian import hessian
@@ -76,7 +77,7 @@ def _at_mode(task: Task, density: LogDensity, mode: Run[Tensor]) -> Outcome:
     root = torch.linalg.cholesky(inverse(curvature))
     noise = torch.randn(
         (task.options.n_draws, len(centre)),
-        generator=task.generator(2),
+        generator=task.generator(Stream.DRAWS),
         dtype=centre.dtype,
         device=centre.device,
     )

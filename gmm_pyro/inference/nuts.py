@@ -21,6 +21,7 @@ from ..checks import check_choice
 from ..model import LogDensity
 from ..posterior import Posterior
 from ..posterior.convergence import Convergence
+from ..seeds import Stream
 from .curvature import curvature, inverse
 from .enumerated import ENGINES, Engine
 from .exchange import Exchange
@@ -390,7 +391,7 @@ class Walk:
     @classmethod
     def begun(cls, task: Task, density: LogDensity, modes: Modes) -> Walk:
         """Chains that start at draws from Gaussians at the modes, which they take in turn."""
-        options, generator, metric = task.options, task.generator(4), modes.metrics[0]
+        options, generator, metric = task.options, task.generator(Stream.CHAINS), modes.metrics[0]
         shape, like = (options.n_chains, density.dimension), metric.basis
         jitter = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
         home = torch.arange(options.n_chains) % len(modes.metrics)

@@ -24,6 +24,7 @@ from tqdm import tqdm
 from ..checks import check_choice, shown
 from ..model import LogDensity
 from ..observations import Observations
+from ..seeds import Stream
 from .adam import ascend
 from .curvature import curvature
 from .enumerated import ENGINES, Engine, run_pyro_svi
@@ -105,9 +106,9 @@ def fit_svi(task: Task) -> Outcome:
             return without_draws(density, mode)
         guide, run = _approximation(task, density, mode, bar)
     with torch.no_grad():
-        judges = _matched_noise(task.generator(3), guide, _enough_draws(guide))
+        judges = _matched_noise(task.generator(Stream.LAST_JUDGES), guide, _enough_draws(guide))
         objective = float(elbo(density, guide, run.state, judges))
-        noise = _normal(task.generator(2), guide, task.options.n_draws)
+        noise = _normal(task.generator(Stream.DRAWS), guide, task.options.n_draws)
         vectors = guide.draws(run.state, noise)
         log_q = guide.distribution(run.state).log_prob(vectors)
         draws = density.constrain(vectors)
@@ -202,7 +203,7 @@ def _ascend_fresh_draws(
     The gradient follows the draws only (Roeder, Wu & Duvenaud 2017): its noise vanishes as the
     guide comes to fit.
     """
-    judges = _matched_noise(task.generator(1), guide, FIXED_DRAWS)
+    judges = _matched_noise(task.generator(Stream.JUDGES), guide, FIXED_DRAWS)
     generator = task.generator()
 
     def gradient(vector: Tensor) -> Tensor:

@@ -19,6 +19,7 @@ from ..covariance import Parameters
 from ..model import MixtureModel
 from ..observations import Observations
 from ..posterior import Posterior
+from ..seeds import Stream
 
 State = TypeVar("State")
 Other = TypeVar("Other")
@@ -136,9 +137,9 @@ class Task:
         """Smallest variance of each feature."""
         return self.options.covariance_floor * self.observations.bulk.square()
 
-    def generator(self, stream: int = 0) -> torch.Generator:
+    def generator(self, stream: Stream = Stream.SEARCH) -> torch.Generator:
         """A generator of its own for each purpose, on the data's device."""
-        seed = self.options.seed + 1_000_003 * stream
+        seed = stream.seed(self.options.seed)
         return torch.Generator(self.observations.x.device).manual_seed(seed)
 
 

@@ -22,6 +22,7 @@ from ..observations import Observations
 from ..posterior import Posterior
 from ..posterior.readable import readable_sites, without_constants
 from ..prior_draws import prior_draws
+from ..seeds import Stream
 from ..threads import one_thread_a_product
 from .generation import Values
 from .naming import assembled, split_by_feature
@@ -31,7 +32,6 @@ from .quantities import quantities
 MOST_NUMBERS = 50_000_000  # of predicted data: 400 MB
 MOST_PRIOR_DRAWS = 10**6
 PRIOR_DRAWS = 500
-STREAMS = {"posterior_predictive": 5, "prior": 6, "prior_predictive": 7}  # of random numbers
 
 
 def to_arviz(
@@ -178,7 +178,7 @@ def _posterior_predictive(fit: Result, posterior: Posterior) -> tuple[Int[Tensor
     kept = torch.arange(0, draws, _stride(chains * draws, fit.observations))
     rows = (draws * torch.arange(chains)[:, None] + kept).flatten()
     parameters = posterior.parameters()[rows]
-    return kept, _predicted(fit, parameters, "posterior_predictive").reshape(
+    return kept, _predicted(fit, parameters, Stream.POSTERIOR_PREDICTIVE).reshape(
         chains, len(kept), *_event(fit.observations)
     )
 
@@ -188,7 +188,7 @@ def _prior(fit: Result, n_draws: int) -> dict[str, Tensor] | None:
     if n_draws == 0:
         return None
     try:
-        seed = _generator(fit, "prior").initial_seed()
+        seed = Stream.PRIOR.seed(fit.seed)
         drawn = prior_draws(fit.model, n_draws, seed, like=fit.observations.origin)
     except NotImplementedError:  # an improper prior
         return None
@@ -201,20 +201,15 @@ def _prior_predictive(fit: Result, prior: Mapping[str, Tensor]) -> np.ndarray:
     most = n_draws // _stride(n_draws, fit.observations)
     values = {name: value[0, : max(1, most)] for name, value in prior.items()}
     parameters = fit.model.log_density(fit.observations).parameters(values)
-    return _predicted(fit, parameters, "prior_predictive")[None]
+    return _predicted(fit, parameters, Stream.PRIOR_PREDICTIVE)[None]
 
 
-def _predicted(fit: Result, parameters: Parameters, group: str) -> np.ndarray:
+def _predicted(fit: Result, parameters: Parameters, stream: Stream) -> np.ndarray:
     device = parameters.means.device
-    generator = torch.Generator(device).manual_seed(_generator(fit, group).initial_seed())
+    generator = torch.Generator(device).manual_seed(stream.seed(fit.seed))
     observations = fit.observations
     drawn = data_sets(fit.model.family, parameters, observations.n, generator)
     return drawn.to(observations.x.dtype).view(-1, *_event(observations)).cpu().numpy()
-
-
-def _generator(fit: Result, group: str) -> torch.Generator:
-    """A generator of its own for each group."""
-    return torch.Generator().manual_seed(fit.seed + 1_000_003 * STREAMS[group])
 
 
 def _stride(n_sets: int, observations: Observations) -> int:
