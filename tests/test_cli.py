@@ -55,7 +55,7 @@ class TestHelp:
 
     def test_names_are_those_of_the_registries(self) -> None:
         assert list(names.DATASETS) == list(DATASETS)
-        assert list(names.METHODS) == list(METHODS)
+        assert list(names.METHOD_NAMES) == list(METHODS)
         assert list(names.FAMILIES) == list(FAMILIES)
         assert list(names.CODES) == [family.mclust for family in FAMILIES.values()]
         assert names.TABLE_FORMATS == TABLE_FORMATS

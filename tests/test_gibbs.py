@@ -23,7 +23,7 @@ from gmm_pyro.calibration import exact_posterior
 from gmm_pyro.calibration.exact import _log_joint, log_partition_prior
 from gmm_pyro.calibration.joint import draw_prior, gibbs_sampler
 from gmm_pyro.covariance import FAMILIES, Parameters
-from gmm_pyro.inference.gibbs import Chains, GibbsOptions, Sampler, run_chains
+from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, Sampler, run_chains
 from gmm_pyro.inference.task import FitWarning, Status
 from gmm_pyro.kernels import theta_of
 from gmm_pyro.observations import observe
@@ -41,7 +41,7 @@ def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:
     return noise + 2.0 * (torch.arange(n) % 2)[:, None]
 
 
-def sample(model: MixtureModel, x: Tensor, seed: int = 0, **options: Any) -> Chains:
+def sample(model: MixtureModel, x: Tensor, seed: int = 0, **options: Any) -> GibbsChains:
     """Chains that start at draws from the prior, and keep all allocations."""
     observations = observe(x)
     model = model.specialise(observations)
@@ -148,7 +148,7 @@ class TestExactPosterior:
 
     @staticmethod
     def assert_labelled(
-        chains: Chains, allocations: Tensor, log_p: Tensor, alpha: Float[Tensor, "k"]
+        chains: GibbsChains, allocations: Tensor, log_p: Tensor, alpha: Float[Tensor, "k"]
     ) -> None:
         """Labels of points, pairs of points and weights have their probabilities and means."""
         probability = log_p.softmax(0)
@@ -211,7 +211,7 @@ class TestExactPosterior:
 # ---------------------------------------------------------------------- the options
 
 
-def drawn(chains: Chains) -> Float[Tensor, "draw chain k d"]:
+def drawn(chains: GibbsChains) -> Float[Tensor, "draw chain k d"]:
     return torch.stack([p.means for p in chains.parameters])
 
 

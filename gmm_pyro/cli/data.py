@@ -12,7 +12,7 @@ from .output import say
 
 if TYPE_CHECKING:
     from ..datasets import Dataset
-    from ..files import FileContent, Table
+    from ..files import DataTable, FileContent
     from ..model import MixtureModel
 
 
@@ -73,14 +73,14 @@ def check(source: str, dataset: Dataset, model: MixtureModel, dtype: Any = None)
         )
 
 
-def read(source: str) -> Table:
+def read(source: str) -> DataTable:
     """The table in a file, on standard input or of a data set; what was assumed is said."""
     import sys
 
-    from ..files import STDIN, Table, is_data_file, read_table
+    from ..files import STDIN, DataTable, is_data_file, read_table
 
     if not is_data_file(source):
-        return Table(_named(source).frame(), source, source)
+        return DataTable(_named(source).frame(), source, source)
     if source == STDIN and sys.stdin.isatty():
         say("reading CSV or TSV from standard input")
     table = read_table(source)

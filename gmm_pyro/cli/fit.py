@@ -13,7 +13,7 @@ import typer
 from ..words import counted
 from .arguments import Covariance, DataArguments, Force, Json, Source, command_line
 from .data import size_of
-from .names import METHODS, TABLE_FORMATS, completing, listed
+from .names import METHOD_NAMES, TABLE_FORMATS, completing, listed
 from .output import INTERRUPTED, fit_warnings_said, print_json, say
 
 if TYPE_CHECKING:
@@ -38,8 +38,8 @@ class FitArguments(DataArguments):
         str,
         typer.Option(
             "--method", "-m",
-            help=f"Method: {listed(METHODS)}; METHOD:ENGINE for another engine.",
-            autocompletion=completing(*METHODS),
+            help=f"Method: {listed(METHOD_NAMES)}; METHOD:ENGINE for another engine.",
+            autocompletion=completing(*METHOD_NAMES),
         ),
     ] = "em"  # fmt: skip
     covariance: Covariance = "full"

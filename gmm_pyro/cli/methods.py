@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from .arguments import Json
-from .names import METHODS, completing
+from .names import METHOD_NAMES, completing
 from .output import print_json
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class MethodsArguments:
         typer.Argument(
             help="A method, to see its options; all methods and covariance families without it.",
             show_default=False,
-            autocompletion=completing(*METHODS),
+            autocompletion=completing(*METHOD_NAMES),
         ),
     ] = None
     json: Json = False

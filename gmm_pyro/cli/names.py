@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-METHODS = ("kmeans", "em", "gradient", "map", "laplace", "svi", "nuts", "gibbs")
+METHOD_NAMES = ("kmeans", "em", "gradient", "map", "laplace", "svi", "nuts", "gibbs")
 COMPARED = "kmeans, em, gradient, map, laplace, svi, gibbs"  # nuts takes longer than all of these
 FAMILIES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
 CODES = ("VVV", "EEE", "VVI", "VII", "EEI", "EII")  # mclust's, of the same families
@@ -46,5 +46,5 @@ def complete_methods(incomplete: str) -> list[str]:
     """
     before, comma, last = incomplete.rpartition(",")
     named = {word.strip() for word in before.split(",")}
-    found = [name for name in METHODS if name.startswith(last.strip()) and name not in named]
+    found = [name for name in METHOD_NAMES if name.startswith(last.strip()) and name not in named]
     return [f"{before}{comma}{name}" for name in found]

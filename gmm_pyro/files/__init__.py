@@ -6,7 +6,7 @@ by; `netcdf.py` knows NetCDF both ways; `columns.py` decides which columns are f
 """
 
 from .columns import FileContent, features_named, read_dataset
-from .formats import FORMATS, STDIN, Table, is_data_file, read_table
+from .formats import FORMATS, STDIN, DataTable, is_data_file, read_table
 from .netcdf import read_netcdf, write_netcdf
 from .writing import write_dataset, write_table
 
@@ -14,7 +14,7 @@ __all__ = [
     "FORMATS",
     "STDIN",
     "FileContent",
-    "Table",
+    "DataTable",
     "features_named",
     "is_data_file",
     "read_dataset",

@@ -17,7 +17,7 @@ from ..datasets import OUTLIER, Dataset
 from ..features import lacks, numbers_in
 from ..observations import as_points
 from ..untrusted import content_named
-from .formats import Table, read_table
+from .formats import DataTable, read_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,7 +45,7 @@ class FileContent:
 
 
 def read_dataset(
-    source: str | Path | Table,
+    source: str | Path | DataTable,
     label_column: str | None = None,
     *,
     columns: Sequence[str] | None = None,
@@ -66,7 +66,7 @@ def read_dataset(
         OSError: if it cannot be read.
         ImportError: if it is a Parquet file and pyarrow is not installed.
     """
-    table = source if isinstance(source, Table) else read_table(source)
+    table = source if isinstance(source, DataTable) else read_table(source)
     _check_columns(table, [*(columns or ()), *filter(None, (label_column, weights_column))])
     if label_column is None and LABELS in table.frame and LABELS not in (columns or ()):
         label_column = LABELS
@@ -83,7 +83,7 @@ def read_dataset(
     return FileContent(dataset, label_column, left_out, tuple(notes))
 
 
-def features_named(table: Table, names: Sequence[str]) -> pd.DataFrame:
+def features_named(table: DataTable, names: Sequence[str]) -> pd.DataFrame:
     """The columns of a table that have these names, in this order.
 
     Where the names or those of the table are only numbers of columns (x0, x1, …), the table's
@@ -106,7 +106,7 @@ def features_named(table: Table, names: Sequence[str]) -> pd.DataFrame:
     return table.frame[features]
 
 
-def _check_columns(table: Table, wanted: Sequence[str]) -> None:
+def _check_columns(table: DataTable, wanted: Sequence[str]) -> None:
     """Refuse columns that do not exist, or are named for two purposes."""
     missing = [name for name in wanted if name not in table.frame]
     if missing:
@@ -116,7 +116,7 @@ def _check_columns(table: Table, wanted: Sequence[str]) -> None:
             raise ValueError(f"column {name!r} is named more than once")
 
 
-def _left_out(table: Table, set_aside: set[str | None]) -> dict[str, str]:
+def _left_out(table: DataTable, set_aside: set[str | None]) -> dict[str, str]:
     """Why columns that are not set aside are no features, by name."""
     reasons = {
         str(name): "beside the array" if name in table.aside else _no_feature(name, column)
@@ -126,7 +126,7 @@ def _left_out(table: Table, set_aside: set[str | None]) -> dict[str, str]:
     return {name: reason for name, reason in reasons.items() if reason}
 
 
-def _features(table: Table, others: set[str | None]) -> list[str]:
+def _features(table: DataTable, others: set[str | None]) -> list[str]:
     """The columns that are not among the others.
 
     Raises:

@@ -37,7 +37,7 @@ HOLDERS = r"(.+\.(?:npz|nc)):([^:/\\]+)"  # a file of several arrays, and the na
 
 
 @dataclass(frozen=True, eq=False)
-class Table:
+class DataTable:
     """What a file holds.
 
     Attributes:
@@ -76,7 +76,7 @@ def format_of(path: Path) -> str:
     return found
 
 
-def read_table(source: str | Path) -> Table:
+def read_table(source: str | Path) -> DataTable:
     """The table in a file.
 
     Text may be compressed (.gz), separated by tabs, semicolons, commas, bars or blanks, and have
@@ -135,7 +135,7 @@ def _format(path: Path) -> str | None:
 # ---------------------------------------------------------------------- readers
 
 
-def _read_text(path: Path, member: str | None) -> Table:
+def _read_text(path: Path, member: str | None) -> DataTable:
     del member
     is_compressed = path.suffix.lower() == COMPRESSED
     name = Path(path.stem).stem if is_compressed else path.stem
@@ -143,12 +143,12 @@ def _read_text(path: Path, member: str | None) -> Table:
         return _text(stream, str(path), name)
 
 
-def _text(stream: Any, source: str, name: str) -> Table:
+def _text(stream: Any, source: str, name: str) -> DataTable:
     frame, dialect = read_text(stream)
-    return Table(frame, source, name, named=dialect.header, notes=dialect.notes)
+    return DataTable(frame, source, name, named=dialect.header, notes=dialect.notes)
 
 
-def _read_parquet(path: Path, member: str | None) -> Table:
+def _read_parquet(path: Path, member: str | None) -> DataTable:
     import pandas as pd
     import pyarrow.parquet as pq
 
@@ -156,20 +156,20 @@ def _read_parquet(path: Path, member: str | None) -> Table:
     metadata = pq.read_metadata(path)
     refuse_expansion(8 * metadata.num_rows * metadata.num_columns, path.stat().st_size)
     frame = pd.read_parquet(path, page_checksum_verification=True)
-    return Table(frame, str(path), path.stem)
+    return DataTable(frame, str(path), path.stem)
 
 
-def _read_npy(path: Path, member: str | None) -> Table:
+def _read_npy(path: Path, member: str | None) -> DataTable:
     import pandas as pd
 
     del member
     array = read_npy(path)
     if array.dtype.names:  # a structured array is a table
-        return Table(pd.DataFrame(array), str(path), path.stem)
+        return DataTable(pd.DataFrame(array), str(path), path.stem)
     return _beside(path, array, {})
 
 
-def _read_npz(path: Path, member: str | None) -> Table:
+def _read_npz(path: Path, member: str | None) -> DataTable:
     import pandas as pd
 
     arrays = read_npz(path)
@@ -178,10 +178,10 @@ def _read_npz(path: Path, member: str | None) -> Table:
         return _beside(path, arrays[name], {k: v for k, v in arrays.items() if k != name})
     columns = {name: array for name, array in arrays.items() if array.ndim == 1}
     _check_lengths({name: len(array) for name, array in columns.items()}, arrays)
-    return Table(pd.DataFrame(columns), str(path), path.stem)
+    return DataTable(pd.DataFrame(columns), str(path), path.stem)
 
 
-def _read_netcdf(path: Path, member: str | None) -> Table:
+def _read_netcdf(path: Path, member: str | None) -> DataTable:
     data = read_netcdf(path)
     variables = {str(name): variable for name, variable in data.data_vars.items()}
     name = _chosen({name: variable.ndim for name, variable in variables.items()}, member)
@@ -191,10 +191,10 @@ def _read_netcdf(path: Path, member: str | None) -> Table:
     lengths = {f"{name} along {v.dims[0]!s}": len(v) for name, v in columns.items()}
     _check_lengths(lengths, variables)
     frame = data[list(columns)].to_dataframe()[list(columns)]
-    return Table(frame.reset_index(drop=True), str(path), path.stem)
+    return DataTable(frame.reset_index(drop=True), str(path), path.stem)
 
 
-READERS: Mapping[str, Callable[[Path, str | None], Table]] = {
+READERS: Mapping[str, Callable[[Path, str | None], DataTable]] = {
     "text": _read_text,
     "parquet": _read_parquet,
     "npy": _read_npy,
@@ -235,7 +235,7 @@ def _check_lengths(lengths: Mapping[str, int], arrays: Mapping[str, Any]) -> Non
         raise ValueError(f"its arrays of one dimension differ in length: {listed}")
 
 
-def _beside(path: Path, array: np.ndarray, others: Mapping[str, np.ndarray]) -> Table:
+def _beside(path: Path, array: np.ndarray, others: Mapping[str, np.ndarray]) -> DataTable:
     """An array as a table, with the arrays of one dimension that have an entry for each row."""
     frame = _columns(array, None)
     columns = {
@@ -243,7 +243,7 @@ def _beside(path: Path, array: np.ndarray, others: Mapping[str, np.ndarray]) -> 
         for name, other in others.items()
         if other.shape == (len(frame),) and name not in frame
     }
-    return Table(
+    return DataTable(
         frame.assign(**columns), str(path), path.stem, named=False, aside=frozenset(columns)
     )
 
@@ -257,7 +257,7 @@ def _columns(array: np.ndarray, names: list[str] | None) -> pd.DataFrame:
     return pd.DataFrame(wide, columns=pd.Index(names or [f"x{i}" for i in range(wide.shape[1])]))
 
 
-def _labelled(path: Path, data: Any, name: str) -> Table:
+def _labelled(path: Path, data: Any, name: str) -> DataTable:
     """A NetCDF variable of points and features, with variables along the points beside it."""
     variable = data[name]
     features = variable.coords.get(variable.dims[-1]) if variable.ndim == 2 else None
@@ -273,6 +273,6 @@ def _labelled(path: Path, data: Any, name: str) -> Table:
         for other, values in [*data.data_vars.items(), *data.coords.items()]
         if values.dims == variable.dims[:1] and str(other) not in (name, *names)
     }
-    return Table(
+    return DataTable(
         frame.assign(**beside), str(path), path.stem, named=bool(names), aside=frozenset(beside)
     )

@@ -72,7 +72,7 @@ class Expectation:
 
 
 @dataclass(frozen=True, eq=False)
-class Start:
+class Restart:
     """One parameter set to run from, and the log-likelihoods of the steps that led there."""
 
     parameters: Parameters
@@ -179,7 +179,7 @@ def _leaps(
     return Run(run.state, sound, run.status)
 
 
-def best_starts(task: Task, rounds: Rounds = SCREENING) -> list[Start]:
+def best_starts(task: Task, rounds: Rounds = SCREENING) -> list[Restart]:
     """The most promising of the restarts after some rounds of EM, best first."""
     options = task.options
     generator = torch.Generator().manual_seed(options.seed)
@@ -196,11 +196,11 @@ def best_starts(task: Task, rounds: Rounds = SCREENING) -> list[Start]:
         generator=generator,
     )
     if given or options.n_starts == 1:
-        return [Start(starts, [])]
+        return [Restart(starts, [])]
     return _screen(task, starts, sample, rounds)
 
 
-def _screen(task: Task, starts: Parameters, sample: Observations, rounds: Rounds) -> list[Start]:
+def _screen(task: Task, starts: Parameters, sample: Observations, rounds: Rounds) -> list[Restart]:
     """Run all restarts as one batch, in rounds after which only the best that differ stay."""
     state = expect(theta_of(task.model.family, starts, sample), sample)
     history = state.log_likelihood[:, None]
@@ -220,7 +220,7 @@ def _screen(task: Task, starts: Parameters, sample: Observations, rounds: Rounds
         state, history = state[best], history[best]
     comparable = sample is task.observations  # else the log-likelihoods are of other data
     return [
-        Start(state.theta.parameters[[i]], history[i, :-1].tolist() if comparable else [])
+        Restart(state.theta.parameters[[i]], history[i, :-1].tolist() if comparable else [])
         for i in range(len(history))
     ]
 

@@ -67,7 +67,7 @@ class GibbsOptions(SamplingOptions):
 
 
 @dataclass(eq=False)
-class Chains:
+class GibbsChains:
     """What a batch of s chains has drawn: one entry a draw that is kept.
 
     Attributes:
@@ -94,11 +94,11 @@ class Chains:
         self.parameters.append(p)
         self.log_likelihood.append(statistics.log_norm)
 
-    def halved(self, options: GibbsOptions) -> Chains:
+    def halved(self, options: GibbsOptions) -> GibbsChains:
         """The same with every second draw only."""
         held = dict(zip(self.kept, self.allocations, strict=True))
         kept = [i for i in range((self.n_draws + 1) // 2) if options.allocates(i) and 2 * i in held]
-        return Chains(
+        return GibbsChains(
             self.last,
             self.parameters[::2],
             self.log_likelihood[::2],
@@ -182,7 +182,7 @@ def fit_gibbs(task: Task) -> Outcome:
     with progress_bar(task) as bar:
         bar.reset(options.n_steps)
 
-        def walk(chains: Chains, thin: int, to_first: int) -> None:
+        def walk(chains: GibbsChains, thin: int, to_first: int) -> None:
             n = task.observations.n
             lengthen(chains, sampler, options, generator, bar, n, thin=thin, to_first=to_first)
 
@@ -193,7 +193,7 @@ def fit_gibbs(task: Task) -> Outcome:
 
 def _warmed_up(
     task: Task, density: LogDensity, sampler: Sampler, generator: torch.Generator, bar: tqdm[Any]
-) -> Chains:
+) -> GibbsChains:
     """Chains that have found their ways by half of the warm-up, without draws.
 
     Twice as many as are wanted set out, each from a solution of its own. Those that have come to
@@ -208,7 +208,7 @@ def _warmed_up(
     mass = log_mass(density, chains.parameters, torch.stack(chains.log_likelihood))
     found = most_unlike(task, chains.last[within_reach(mass)], options.n_chains)
     dealt = [i % len(found.means) for i in range(options.n_chains)]
-    return Chains(found[dealt], interrupted=chains.interrupted)
+    return GibbsChains(found[dealt], interrupted=chains.interrupted)
 
 
 @dataclass(frozen=True, eq=False)
@@ -225,8 +225,8 @@ class GibbsSample:
 
     density: LogDensity
     options: GibbsOptions
-    walk: Callable[[Chains, int, int], None]
-    chains: Chains
+    walk: Callable[[GibbsChains, int, int], None]
+    chains: GibbsChains
     thin: int
 
     @property
@@ -304,16 +304,16 @@ def run_chains(
     generator: torch.Generator,
     bar: tqdm[Any],
     n_points: int = 0,
-) -> Chains:
+) -> GibbsChains:
     """Sweeps of s chains from s sets of parameters, as the options say."""
-    chains = Chains(start)
+    chains = GibbsChains(start)
     to_first, thin = options.n_warmup, options.thin
     lengthen(chains, sampler, options, generator, bar, n_points, thin=thin, to_first=to_first)
     return chains
 
 
 def lengthen(
-    chains: Chains,
+    chains: GibbsChains,
     sampler: Sampler,
     options: GibbsOptions,
     generator: torch.Generator,

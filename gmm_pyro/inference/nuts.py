@@ -188,7 +188,7 @@ class NUTSSample:
 
     density: LogDensity
     options: NUTSOptions
-    chains: Chains
+    chains: NUTSChains
     thin: int
     bar: tqdm[Any]
 
@@ -222,7 +222,7 @@ def _in_a_batch(task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]) -
 
 
 @dataclass(eq=False)
-class Chains:
+class NUTSChains:
     """What a batch of chains has drawn: one entry a draw that is kept.
 
     Attributes:
@@ -258,17 +258,17 @@ class Chains:
         for name, value in found.items():
             self.statistics.setdefault(name, []).append(value)
 
-    def halved(self) -> Chains:
+    def halved(self) -> NUTSChains:
         """The same with every second draw only."""
         statistics = {name: values[::2] for name, values in self.statistics.items()}
-        return Chains(self.last, self.values[::2], statistics)
+        return NUTSChains(self.last, self.values[::2], statistics)
 
 
-def run_chains(task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]) -> Chains:
+def run_chains(task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]) -> NUTSChains:
     """Transitions of all chains; an interrupt, now or on the way here, ends them."""
     options = task.options
     start = Walk.begun(task, density, modes)
-    chains = Chains(start, interrupted=modes.interrupted)
+    chains = NUTSChains(start, interrupted=modes.interrupted)
     n_warmup = 0 if modes.interrupted else options.n_warmup
     try:
         for walk in warm_up(start, n_warmup, options.target_accept):
@@ -281,7 +281,7 @@ def run_chains(task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]) ->
 
 
 def lengthen(
-    chains: Chains, options: NUTSOptions, bar: tqdm[Any], thin: int, to_first: int
+    chains: NUTSChains, options: NUTSOptions, bar: tqdm[Any], thin: int, to_first: int
 ) -> None:
     """Go on until there are as many draws as wanted; an interrupt ends it with what there is.
 

@@ -20,7 +20,7 @@ NUMBERS_AT_ONCE = 1 << 23  # that a pass over the data leaves, if these are many
 
 
 @dataclass(frozen=True, eq=False)
-class Quantities:
+class LabelFree:
     """Of s draws and n points.
 
     Attributes:
@@ -38,7 +38,7 @@ class Quantities:
     filled_components: Float[Tensor, "s"]
 
 
-def quantities(posterior: Posterior) -> Quantities:
+def quantities(posterior: Posterior) -> LabelFree:
     """The label-invariant quantities of all draws, chain after chain."""
     family, observations = posterior.family, posterior.observations
     parameters = posterior.parameters()
@@ -48,8 +48,8 @@ def quantities(posterior: Posterior) -> Quantities:
             _evaluate(observations, _complete(theta_of(family, parameters[rows], observations)))
             for rows in torch.arange(len(parameters.means)).split(at_once)
         ]
-    names = [field.name for field in fields(Quantities)]
-    return Quantities(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+    names = [field.name for field in fields(LabelFree)]
+    return LabelFree(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
 
 
 def pointwise_log_likelihood(posterior: Posterior) -> Float[np.ndarray, "chain draw n"]:
@@ -65,7 +65,7 @@ def _complete(theta: Theta) -> Theta:
     return theta
 
 
-def _evaluate(observations: Observations, theta: Theta) -> Quantities:
+def _evaluate(observations: Observations, theta: Theta) -> LabelFree:
     """All quantities in one pass over the data."""
     s = len(theta.parameters.log_weights)
     pointwise, entropy = observations.x.new_empty(2, s, observations.n)
@@ -82,4 +82,4 @@ def _evaluate(observations: Observations, theta: Theta) -> Quantities:
     if observations.sample_weight is not None:
         entropy = entropy * observations.sample_weight
     n_filled = torch.stack(filled).any(0).double().sum(1)
-    return Quantities(pointwise, log_norm, entropy.double().sum(1), n_filled)
+    return LabelFree(pointwise, log_norm, entropy.double().sum(1), n_filled)

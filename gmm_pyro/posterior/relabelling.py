@@ -38,7 +38,7 @@ from .record import Draws
 
 Drawn = TypeVar("Drawn", bound=Draws)
 
-METHODS = ("stephens", "ecr", "pivot", "ordered")
+ALIGNMENTS = ("stephens", "ecr", "pivot", "ordered")
 AMBIGUOUS = math.log(19)  # nats: the labelling has at most 95 % against one with two exchanged
 
 
@@ -63,7 +63,7 @@ def relabelled(posterior: Drawn, method: str, by: Key, like: Any, within: Any) -
 
 
 def _check(method: str, by: Key, like: Any, within: Any) -> None:
-    check_choice("method", method, METHODS)
+    check_choice("method", method, ALIGNMENTS)
     if method != "ordered" and by is not None:
         raise ValueError(f"by goes with method='ordered' only, got it with {method!r}")
     if method == "ordered" and like is not None:
