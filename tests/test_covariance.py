@@ -20,10 +20,10 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from torch.distributions import constraints
 
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters, Statistics, family_named
+from oracles import ROUNDING, close
+from oracles import normal_array as numbers
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-EPSILON = np.finfo(np.float64).eps
-ROUNDING = 1e4 * EPSILON  # of a few dense products of well-conditioned matrices
 
 
 def own(scatter: np.ndarray, counts: np.ndarray) -> np.ndarray:
@@ -141,10 +141,6 @@ class Case:
         return self.dense[: self.family.n_covariances(self.k)]
 
 
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
-
-
 def scatter_matrices(k: int, d: int, seed: int) -> np.ndarray:
     points = numbers(k, d + 3, d, seed=seed)
     return points.transpose(0, 2, 1) @ points
@@ -154,13 +150,6 @@ def case_of(name: str, k: int, d: int, seed: int = 0) -> Case:
     truth = TRUTHS[name]
     counts = np.random.default_rng(seed).uniform(3, 9, size=k)
     return Case(FAMILIES[name], truth, k, d, truth.estimate(scatter_matrices(k, d, seed), counts))
-
-
-def close(actual: Any, expected: Any, rounding: float = ROUNDING) -> None:
-    """Equal to rounding, relative to the largest entry."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    assert actual.shape == expected.shape
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=rounding * np.abs(expected).max())
 
 
 @pytest.fixture(params=[1, 2, 5], ids=lambda d: f"d={d}")

@@ -16,12 +16,9 @@ from gmm_pyro import ConjugatePriors, FitWarning, GaussianMixture, MixtureModel,
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.inference.diagnosis import diagnose
 from gmm_pyro.observations import observe
+from oracles import normal_array as numbers
 
 NO_FLOOR = torch.zeros(2, dtype=torch.float64)
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def two_clusters(d: int = 2, seed: int = 0) -> np.ndarray:

@@ -17,6 +17,7 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import FitWarning, GaussianMixture, MixtureModel, Status
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
+from oracles import normal
 
 SKLEARN = ["full", "tied", "diag", "spherical"]
 EPSILON = torch.finfo(torch.float64).eps
@@ -24,10 +25,6 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 every_dimension = pytest.mark.parametrize("d", [1, 2, 3])
 # an active floor is named as one
 DEGENERATE = pytest.mark.filterwarnings("ignore:em found a degenerate:gmm_pyro.FitWarning")
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def overlapping(d: int = 2, n: int = 200, seed: int = 3) -> Tensor:

@@ -24,20 +24,13 @@ from gmm_pyro.inference.assigned import Assigned, log_permanent
 from gmm_pyro.inference.evidence import Evidence, pareto_k
 from gmm_pyro.inference.parts import parts_of
 from gmm_pyro.observations import observe
+from oracles import normal, numbers
 
 FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:laplace found a degenerate solution"),  # of few points
 ]
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def numbers(values: Any) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def points(n: int, d: int, k: int, separation: float, seed: int) -> Tensor:

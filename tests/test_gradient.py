@@ -14,13 +14,10 @@ import gmm_pyro as gp
 from gmm_pyro import GaussianMixture, MixtureModel, MixtureModule
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
 from gmm_pyro.inference.adam import BLOCK
+from oracles import normal
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 every_dimension = pytest.mark.parametrize("d", [1, 2, 3])
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def clusters(d: int = 2, n: int = 150) -> Tensor:

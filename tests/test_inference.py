@@ -25,6 +25,7 @@ from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.inference import METHODS, Options
 from gmm_pyro.metrics import adjusted_rand
 from gmm_pyro.observations import observe
+from oracles import clusters
 
 # Every method, by every engine, with a tolerance at which its answer is settled for these tests.
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -68,11 +69,6 @@ CASES = [
 STEP_LIMIT = pytest.mark.filterwarnings("ignore:.* stopped at the step limit:gmm_pyro.FitWarning")
 # chains of 20 draws need not agree; that they say so is a claim of its own
 pytestmark = pytest.mark.filterwarnings("ignore:.* drew chains that disagree:gmm_pyro.FitWarning")
-
-
-@cache
-def clusters(d: int = 2, n: int = 60) -> gp.Dataset:
-    return gp.datasets.make_mixture(n=n, d=d, k=2, separation=6, seed=1)
 
 
 def fit(run: str, x: Any, family: str = "full", k: int = 2, **options: Any) -> gp.Fit:

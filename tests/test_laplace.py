@@ -22,16 +22,13 @@ from gmm_pyro.inference.laplace import LARGEST
 from gmm_pyro.model import LogDensity
 from gmm_pyro.observations import observe
 from gmm_pyro.priors import Conditional
+from oracles import normal
 
 FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims
 PRIORS: dict[str, Callable[[], Any]] = {"independent": Priors, "conjugate": ConjugatePriors}
 every_prior = pytest.mark.parametrize("priors", PRIORS)
 every_family = pytest.mark.parametrize("family", FAMILIES)
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def fit(model: MixtureModel, x: Tensor, **options: Any) -> gp.Fit:

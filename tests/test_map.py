@@ -18,16 +18,13 @@ import gmm_pyro as gp
 from gmm_pyro import MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.model import LogDensity
+from oracles import normal
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 FLAT_MEANS = dist.Uniform(-1e3, 1e3)
 FLAT_SCALES = dist.Uniform(1e-3, 1e3)
 PRECISION = 1e-4  # of a mode found to 1e-10 nats a point: the root of twice that, and some room
 pytestmark = pytest.mark.usefixtures("pyro_of_its_own")
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def clusters(d: int = 2, n: int = 80, k: int = 2, separation: float = 5) -> gp.Dataset:

@@ -21,10 +21,10 @@ from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters
 from gmm_pyro.mixture import GaussianMixture
+from oracles import ROUNDING, close
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EPSILON = np.finfo(np.float64).eps
-ROUNDING = 1e4 * EPSILON  # of a few dense products of well-conditioned matrices
 STANDARD_ERRORS = 4  # a right number is further off once in 16,000 seeds
 NAMES = ("height", "width", "depth")
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
@@ -70,13 +70,6 @@ def dense_covariances(mixture: GaussianMixture) -> np.ndarray:
         "tied_spherical": lambda: given * np.eye(d),
     }[mixture.family.name]()
     return np.broadcast_to(dense, (k, d, d))
-
-
-def close(actual: Any, expected: Any, rounding: float = ROUNDING) -> None:
-    """Equal to rounding, relative to the largest entry."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
-    assert actual.shape == expected.shape
-    np.testing.assert_allclose(actual, expected, rtol=0, atol=rounding * np.abs(expected).max())
 
 
 def same_mixture(one: GaussianMixture, other: GaussianMixture) -> bool:

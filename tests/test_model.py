@@ -22,6 +22,7 @@ from gmm_pyro import GaussianMixture, MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES, family_named
 from gmm_pyro.model import LogDensity
 from gmm_pyro.observations import observe
+from oracles import normal
 
 K = 3
 SAME = 1e-10  # relative: both readings add up a few hundred terms in float64
@@ -44,10 +45,6 @@ PRIORS: dict[str, Callable[[int], Priors | None]] = {
     "intervals": lambda d: Priors(means=dist.Uniform(-30.0, 30.0), scales=dist.Uniform(0.01, 20.0)),
 }
 every_prior = pytest.mark.parametrize("priors", PRIORS)
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def density_of(family: str, d: int, priors: str = "default", n: int = 20) -> LogDensity:

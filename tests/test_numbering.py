@@ -26,17 +26,10 @@ from gmm_pyro.numbering import (
     n_numberings,
     permuted_values,
 )
+from oracles import normal, numbers
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def numbers(values: Any) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def density(

@@ -20,6 +20,7 @@ from gmm_pyro import FitWarning, MixtureModel, Status
 from gmm_pyro.inference import trajectory
 from gmm_pyro.inference.nuts import Metric, StepSize, Walk, warm_up
 from gmm_pyro.inference.trajectory import LogDensityAndGradient, NoUTurn, Point, Transition, Tree
+from oracles import normal
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right
 STATISTICS = {
@@ -33,10 +34,6 @@ STATISTICS = {
     "log_likelihood",
 }
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def with_gradient(density: Callable[[Tensor], Tensor]) -> LogDensityAndGradient:

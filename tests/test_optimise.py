@@ -18,6 +18,7 @@ from gmm_pyro.inference.map import MAPOptions
 from gmm_pyro.inference.optimise import mode_from
 from gmm_pyro.inference.task import Outcome, Run, Status, Task
 from gmm_pyro.observations import observe
+from oracles import normal, numbers
 
 pytestmark = pytest.mark.usefixtures("one_thread", "pyro_of_its_own")
 
@@ -26,14 +27,6 @@ SHORT: dict[str, dict[str, Any]] = {
     "laplace": {"n_draws": 2},
     "svi": {"n_draws": 2, "max_steps": 20},
 }
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def numbers(values: Any) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64)
 
 
 def two_clusters() -> Tensor:

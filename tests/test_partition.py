@@ -17,7 +17,7 @@ from gmm_pyro.mixture import GaussianMixture
 from gmm_pyro.posterior import Posterior
 from gmm_pyro.posterior.clustering import best_partition, linkage_cuts
 from gmm_pyro.posterior.losses import LOSSES
-from test_relabelling import around, kept, switched
+from oracles import around, kept, switched
 
 
 def posterior_of(

@@ -14,7 +14,7 @@ from gmm_pyro import FAMILIES
 from gmm_pyro.datasets import make_mixture
 from gmm_pyro.mixture import GaussianMixture
 from gmm_pyro.posterior import Posterior
-from test_relabelling import SITES, apart, around, kept
+from oracles import SITES, apart, around, kept
 
 
 def draws_of(posterior: Posterior) -> list[GaussianMixture]:

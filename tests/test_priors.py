@@ -17,6 +17,7 @@ from torch import Tensor
 from gmm_pyro import MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, family_named
 from gmm_pyro.observations import observe
+from oracles import normal
 
 K = 3
 EPSILON = torch.finfo(torch.float64).eps
@@ -25,10 +26,6 @@ FULL = family_named("full")
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 every_dimension = pytest.mark.parametrize("d", [1, 2, 3])
 pytestmark = pytest.mark.usefixtures("pyro_of_its_own")
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def data(d: int, n: int = 40) -> Tensor:

@@ -22,6 +22,7 @@ from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters, Statisti
 from gmm_pyro.kernels import Theta, theta_of
 from gmm_pyro.observations import Observations, observe
 from gmm_pyro.reduction import argmax, log_likelihood, maximise, reduce
+from oracles import normal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EPSILON = torch.finfo(torch.float64).eps
@@ -30,10 +31,6 @@ every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES
 
 
 # ---------------------------------------------------------------------- the dense truth
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
 def dense_mixture(family: CovarianceFamily, p: Parameters) -> MixtureSameFamily:

@@ -22,13 +22,10 @@ from gmm_pyro.inference.task import Task
 from gmm_pyro.model import LogDensity
 from gmm_pyro.observations import observe
 from gmm_pyro.saved_fit import load_fit, save_fit
+from oracles import normal_array as numbers
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 SILENT: tqdm[Any] = tqdm(disable=True)
-
-
-def numbers(*shape: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).normal(size=shape)
 
 
 def one_hot(n: int, columns: int) -> np.ndarray:

@@ -26,6 +26,7 @@ from gmm_pyro.inference.structured import StructuredGuide, _GammaQuantile, struc
 from gmm_pyro.inference.svi import elbo
 from gmm_pyro.metrics import adjusted_rand
 from gmm_pyro.model import LogDensity
+from oracles import clusters, normal
 
 GUIDES = ["normal", "multivariate", "low_rank"]
 STANDARD_ERRORS = 4  # a right number is further off once in 16,000 seeds
@@ -34,14 +35,6 @@ every_family = pytest.mark.parametrize("family", FAMILIES)
 # a few blocks of Pyro's steps show what there is to show
 STEP_LIMIT = pytest.mark.filterwarnings("ignore:svi stopped at the step limit:gmm_pyro.FitWarning")
 pytestmark = pytest.mark.usefixtures("pyro_of_its_own")
-
-
-def normal(*shape: int, seed: int = 0) -> Tensor:
-    return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
-
-
-def clusters(d: int = 2, n: int = 60) -> gp.Dataset:
-    return gp.datasets.make_mixture(n=n, d=d, k=2, separation=6, seed=1)
 
 
 def fit(
