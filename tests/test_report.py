@@ -328,8 +328,9 @@ class TestTables:
         column = columns.Column("x", "X", "", ".2f", columns.highest)
         found = self.marked(column, [9.0, 2.0, 1.0], sound=[False, True, True])
         assert found == [False, True, False]
-        statuses = ["converged", "diverged", "converged; degenerate: component 0 holds no point"]
-        assert tables.sound_fits(pd.DataFrame({"status": statuses})) == [True, False, False]
+        unsound = ["diverged", "collapsed", "converged; degenerate: component 0 holds no point"]
+        statuses = pd.DataFrame({"status": ["converged", *unsound]})
+        assert tables.sound_fits(statuses) == [True, False, False, False]
 
     def posteriors(self, **columns) -> pd.DataFrame:
         """Rows of three posteriors, sound ones where nothing else is said."""

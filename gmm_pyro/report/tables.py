@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DASH = "–"  # where there is no number
-UNSOUND = ("degenerate", "diverged", "interrupted")  # in a status: such a fit is never the best
+UNSOUND = ("degenerate", "diverged", "collapsed", "interrupted")  # such a fit is never the best
 UNTRUSTED = 0.7  # Pareto k-hat, above which an approximation is not to be trusted
 # columns in which independent draws are good anyway
 OF_CHAINS = ("r_hat", "ess_bulk", "ess_tail", "ess_per_second")
@@ -108,7 +108,7 @@ def table_of(
 
 
 def sound_fits(table: pd.DataFrame) -> list[bool]:
-    """Which fits of a comparison can be the best: neither degenerate, diverged nor interrupted."""
+    """Which fits of a comparison can be the best, by the words of their status."""
     return [not any(word in str(status) for word in UNSOUND) for status in table["status"]]
 
 
