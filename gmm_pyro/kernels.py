@@ -283,10 +283,9 @@ class Centred:
     def restart(self) -> None:
         """See `Kernel`."""
         family, means = self.theta.family, self.theta.parameters.means
-        event = family.n_covariances(self.shape[1]), *family.event_shape(self.d)
         self.counts = means.new_zeros(self.shape)
         self.first = torch.zeros_like(means)
-        self.second = means.new_zeros(self.shape[0], *event)
+        self.second = means.new_zeros(self.shape[0], *family.factor_shape(self.shape[1], self.d))
 
     def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
         """See `Kernel`."""

@@ -85,7 +85,7 @@ def _check_factor(
 ) -> None:
     """Refuse a factor that belongs to other covariances."""
     k, d = means.shape
-    if factor.shape != (family.n_covariances(k), *family.event_shape(d)):
+    if factor.shape != family.factor_shape(k, d):
         raise ValueError(f"its factor has shape {tuple(factor.shape)}")
     found = family.covariances(factor)
     sound = found.shape == covariances.shape and bool(family.factor_support.check(factor).all())

@@ -229,7 +229,7 @@ def _from_assignment(
 ) -> Parameters:
     """The M-step from responsibilities that do not depend on parameters."""
     floor = torch.maximum(floor, THINNEST * observations.bulk.square())
-    event = family.n_covariances(sets[1]), *family.event_shape(observations.d)
+    event = family.factor_shape(sets[1], observations.d)
     unit = family.fit(family.compress(torch.eye(observations.d)).to(floor), torch.zeros_like(floor))
     anywhere = Parameters(
         floor.new_zeros(sets),

@@ -139,6 +139,15 @@ class CovarianceFamily(ABC):
     def event_shape(self, d: int) -> tuple[int, ...]:
         """Shape of one covariance in compact form."""
 
+    def factor_shape(self, k: int, d: int) -> tuple[int, ...]:
+        """Shape of the factors of one set of k components: (k|1, *event)."""
+        return self.n_covariances(k), *self.event_shape(d)
+
+    @property
+    def is_matrix(self) -> bool:
+        """Whether a covariance in compact form is a matrix, as features are correlated."""
+        return len(self.event_shape(1)) == 2
+
     @abstractmethod
     def n_covariance_parameters(self, d: int) -> int:
         """Free parameters of one covariance."""

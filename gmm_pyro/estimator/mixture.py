@@ -308,10 +308,9 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         family, d = self._mixture.family, self.means_.shape[1]
         counts = random.multinomial(n, self.weights_)
         covariances = [self.covariances_] * len(counts) if family.tied else self.covariances_
-        matrices = len(family.event_shape(d)) == 2
         drawn = [  # as scikit-learn draws them, number by number
             random.multivariate_normal(mean, covariance, int(count))
-            if matrices
+            if family.is_matrix
             else mean + random.standard_normal((count, d)) * np.sqrt(covariance)
             for mean, covariance, count in zip(self.means_, covariances, counts, strict=True)
         ]
@@ -388,8 +387,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             return self.covariances_
         family = family_named(self.covariance_type)
         root = torch.as_tensor(np.asarray(self.precisions_cholesky_, dtype=float))
-        matrices = len(family.event_shape(self.means_.shape[1])) == 2
-        precisions = root @ root.mT if matrices else root.square()
+        precisions = root @ root.mT if family.is_matrix else root.square()
         return family.precisions(family.factorise(precisions))
 
 

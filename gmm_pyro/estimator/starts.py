@@ -100,8 +100,7 @@ def _factor(values: Any, family: CovarianceFamily, k: int, d: int) -> Tensor:
     name = f"{family.name} precision"
     root = family.factorise(_array(values, family.shape(k, d), name))
     if not root.isfinite().all():
-        matrices = len(family.event_shape(d)) == 2
-        what = "symmetric, positive-definite" if matrices else "positive"
+        what = "symmetric, positive-definite" if family.is_matrix else "positive"
         raise ValueError(f"'{name}' should be {what}")
     return family.factorise(family.precisions(root))
 

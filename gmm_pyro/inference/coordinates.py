@@ -43,7 +43,7 @@ class Coordinates:
     def parameters(self, vector: Float[Tensor, "m"]) -> Parameters:
         """A batch of one parameter set; differentiable."""
         k, d = self.shape
-        event = self.family.n_covariances(k), *self.family.event_shape(d)
+        event = self.family.factor_shape(k, d)
         logits, means, raw = vector.split([k, k * d, len(vector) - k - k * d])
         spread = self.observations.bulk
         factor = transform_to(self.family.factor_support)(raw.view(1, *event))
