@@ -66,6 +66,12 @@ class Theta:
             columns.append(self.family.pack(self.natural.quadratic, d))
         return torch.cat(columns, -1)
 
+    def with_shared_term(self) -> Theta:
+        """With logits that leave nothing out: those of a tied family lack what all share."""
+        if self.centred or not self.family.tied:
+            return self
+        return Theta.about_means(self.family, self.parameters)
+
     @classmethod
     def about_means(
         cls,
@@ -299,7 +305,7 @@ class Centred:
         self.counts += responsibilities.sum(-1)
         self.first += (responsibilities[..., None, :] @ self.z)[..., 0, :]
         second = self.theta.family.weighted_square(self.z, responsibilities)
-        self.second += second.sum(1, keepdim=True) if self.theta.family.tied else second
+        self.second += self.theta.family.pooled(second)
 
     def sums(self) -> tuple[Tensor, ...]:
         """See `Kernel`."""

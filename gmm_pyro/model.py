@@ -197,8 +197,7 @@ class MixtureModel:
             "assignment", dist.Categorical(values["weights"]), infer={"enumerate": "parallel"}
         )
         event = (slice(None),) * len(self.family.event_shape(means.shape[-1]))
-        row = torch.zeros_like(component) if self.family.tied else component
-        chosen = Vindex(factor)[(..., row, *event)]
+        chosen = Vindex(factor)[(..., self.family.of_component(component), *event)]
         return self.family.emission(Vindex(means)[..., component, :], chosen)
 
     def _marginal(self, values: dict[str, Tensor]) -> Any:

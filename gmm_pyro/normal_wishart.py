@@ -89,8 +89,8 @@ class Hyperparameters:
         strength = (n + kappa)[..., None]
         mean = (statistics.first + kappa * prior_mean) / strength
         gain = kappa * family.square(prior_mean) - _times(n + kappa, family.square(mean))
-        scale = self.scale + statistics.second + _pooled(family, gain)
-        counts = n.sum(-1, keepdim=True) if family.tied else n
+        scale = self.scale + statistics.second + family.pooled(gain)
+        counts = family.pooled(n)
         dof = self.dof + counts * family.squares_a_point(len(self.mean))
         return dof, scale, statistics.reference + mean
 
@@ -138,8 +138,8 @@ class Hyperparameters:
         n = statistics.counts
         mean = statistics.first / n.clamp_min(TINY)[..., None]
         away = family.square(mean - (means - statistics.reference)) - family.square(mean)
-        scale = self.scale + statistics.second + _pooled(family, _times(n, away))
-        counts = n.sum(-1, keepdim=True) if family.tied else n
+        scale = self.scale + statistics.second + family.pooled(_times(n, away))
+        counts = family.pooled(n)
         dof = self.dof + counts * family.squares_a_point(len(self.mean))
         return family.draw_factor(dof, scale, generator)
 
@@ -151,8 +151,3 @@ def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
 def _times(number: Float[Tensor, "s k"], compact: Tensor) -> Tensor:
     """A number a component times a covariance in compact form."""
     return number.view(*number.shape, *(1,) * (compact.ndim - number.ndim)) * compact
-
-
-def _pooled(family: CovarianceFamily, compact: Tensor) -> Tensor:
-    """The sum over the components, where they share one covariance."""
-    return compact.sum(1, keepdim=True) if family.tied else compact

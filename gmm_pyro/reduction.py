@@ -304,11 +304,8 @@ def log_density(
 
     This and what follows is worked out in float64, and returned in the points' type or another.
     """
-    if theta.family.tied and not theta.centred:  # its logits leave the shared quadratic term out
-        theta = Theta.about_means(theta.family, theta.parameters)
-
     kind = dtype or observations.x.dtype
-    return _pointwise(observations, theta, lambda log_p, _: log_p.to(kind))
+    return _pointwise(observations, theta.with_shared_term(), lambda log_p, _: log_p.to(kind))
 
 
 def responsibilities(

@@ -183,7 +183,7 @@ def _log_joint(
         log_norm=x.new_zeros(m * p),
         counts=assigned.sum(2).repeat(m, 1),
         first=(assigned @ z[:, None]).flatten(0, 1),
-        second=second.sum(1, keepdim=True) if family.tied else second,
+        second=family.pooled(second),
         reference=reference.repeat_interleave(p, 0)[:, 0],
     )
     evidence = prior.log_evidence(family, statistics).view(m, p)

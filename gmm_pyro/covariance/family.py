@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Self, cast
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
@@ -138,6 +138,14 @@ class CovarianceFamily(ABC):
     @abstractmethod
     def event_shape(self, d: int) -> tuple[int, ...]:
         """Shape of one covariance in compact form."""
+
+    def pooled(self, values: Float[Tensor, "s k *value"]) -> Float[Tensor, "s k1 *value"]:
+        """What belongs to each covariance: the sum over the components, where they share one."""
+        return values.sum(1, keepdim=True) if self.tied else values
+
+    def of_component(self, component: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
+        """The number of each component's covariance: 0, where they share one."""
+        return torch.zeros_like(component) if self.tied else component
 
     def factor_shape(self, k: int, d: int) -> tuple[int, ...]:
         """Shape of the factors of one set of k components: (k|1, *event)."""

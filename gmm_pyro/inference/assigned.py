@@ -201,7 +201,7 @@ def _statistics(density: LogDensity, labels: Int[Tensor, "z n"]) -> Statistics:
         log_norm=assigned.new_zeros(len(labels)),
         counts=assigned.sum(2),
         first=assigned @ z,
-        second=second.sum(1, keepdim=True) if family.tied else second,
+        second=family.pooled(second),
         reference=observations.origin,
     )
 

@@ -87,9 +87,7 @@ def _spread(
         second = second + family.weighted_square(z, weight)
         first += (weight[:, None] @ z)[:, 0]
         count += weight.sum(1)
-    if family.tied:
-        second = second.sum(0, keepdim=True)
-    sums = Statistics(count[None], count[None], first[None], second[None], means)
+    sums = Statistics(count[None], count[None], first[None], family.pooled(second[None]), means)
     own = family.empirical(sums, sums.first / sums.counts.clamp_min(TINY)[..., None])[0]
     least = family.fit(own.nan_to_num(posinf=1.0), means.new_full((d,), FLAT))
     return torch.where(wanted, family.smallest_ratio(least, means.new_ones(d)), torch.inf)

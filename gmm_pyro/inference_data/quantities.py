@@ -45,7 +45,9 @@ def quantities(posterior: Posterior) -> LabelFree:
     at_once = max(1, min(DRAWS_AT_ONCE, NUMBERS_AT_ONCE // observations.n))
     with one_thread_a_product():
         parts = [
-            _evaluate(observations, _complete(theta_of(family, parameters[rows], observations)))
+            _evaluate(
+                observations, theta_of(family, parameters[rows], observations).with_shared_term()
+            )
             for rows in torch.arange(len(parameters.means)).split(at_once)
         ]
     names = [field.name for field in fields(LabelFree)]
@@ -56,13 +58,6 @@ def pointwise_log_likelihood(posterior: Posterior) -> Float[np.ndarray, "chain d
     """log p(x_n | parameters) in nats for every draw and point."""
     shape = posterior.n_chains, posterior.n_draws, -1
     return quantities(posterior).pointwise.view(shape).cpu().numpy()
-
-
-def _complete(theta: Theta) -> Theta:
-    """With logits that leave no tied quadratic term out."""
-    if theta.family.tied and not theta.centred:
-        return Theta.about_means(theta.family, theta.parameters)
-    return theta
 
 
 def _evaluate(observations: Observations, theta: Theta) -> LabelFree:

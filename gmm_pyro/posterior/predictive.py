@@ -185,7 +185,7 @@ def sample_predictive(posterior: Draws, n: int, seed: int) -> Float[Tensor, "n d
     weights = parameters.log_weights[draw].exp()
     component = torch.multinomial(weights, 1, generator=generator)[:, 0]
     noise = torch.randn(len(draw), d, generator=generator, dtype=like.dtype, device=like.device)
-    row = torch.zeros_like(component) if posterior.family.tied else component
+    row = posterior.family.of_component(component)
     tril = posterior.family.scale_tril(parameters.factor[draw, row], d)
     return like[draw, component] + (tril @ noise[..., None])[..., 0]
 
