@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
 import numpy as np
@@ -201,48 +201,76 @@ def find_mode(
         max_steps: most steps.
         bar: counts the steps.
     """
+    ascent = _Ascent(density, jacobian, seed, tolerance, max_steps, bar)
+    run = Run(start, [], Status.STEP_LIMIT)
+    if density.dimension > LARGEST:  # a matrix of that size would take longer than the climb
+        run = ascent.in_natural_units(run)
+    fruitless = 0
+    while run.status is Status.STEP_LIMIT and run.steps < max_steps:
+        path = ascent.leg(run, tighter=TIGHTER**fruitless)
+        fruitless = 0 if path.history[-1] - path.history[0] > STEEP else fruitless + 1
+        status = path.status
+        if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
+            status = Status.STEP_LIMIT  # the curvature far from the mode is not that at the mode
+        run = ascent.judged(Run(path.state, run.history[:-1] + path.history, status))
+    return run
 
-    def function(vector: Tensor) -> Tensor:
-        return density(vector, jacobian=jacobian)[0]
 
-    def leads_nowhere(vector: Tensor, thinner_than: float = THIN) -> bool:
+@dataclass(frozen=True, eq=False)
+class _Ascent:
+    """The climbs that one search for a mode consists of; the fields are `find_mode`'s arguments."""
+
+    density: LogDensity
+    jacobian: bool
+    seed: int
+    tolerance: float
+    max_steps: int
+    bar: tqdm[Any]
+
+    def function(self, vector: Tensor) -> Tensor:
+        """The log density of a batch of one vector, as a number."""
+        return self.density(vector, jacobian=self.jacobian)[0]
+
+    def leads_nowhere(self, vector: Tensor, thinner_than: float = THIN) -> bool:
+        """Whether the vector is on a spike."""
+        density = self.density
         parameters = density.parameters(density.constrain(vector))
         return on_spike(density.observations, density.model.family, parameters, thinner_than)
 
-    def leg(run: Run[Tensor], basis: Tensor, most: int, tolerance: float) -> Run[Tensor]:
-        limit = min(most, max_steps - max(0, run.steps))
+    def in_natural_units(self, run: Run[Tensor]) -> Run[Tensor]:
+        """One climb all the way, with a length of each entry alone."""
+        share = self.density.model.n_components / self.density.observations.total_weight
+        basis = units(self.density) * math.sqrt(share)
+        return self.judged(self._climb(run, basis, self.max_steps, self.tolerance))
+
+    def leg(self, run: Run[Tensor], tighter: float) -> Run[Tensor]:
+        """Some steps in coordinates of the curvature here; stuck where these should go further."""
+        shape = curvature(self.density, run.state, seed=self.seed, jacobian=self.jacobian)
+        basis = torch.linalg.cholesky_ex(inverse(shape.nan_to_num()))[0]
+        path = self._climb(run, basis, LEG, self.tolerance * tighter)
+        if path.status is not Status.CONVERGED:
+            return path
+        steep = _promise(self.function, path.state, basis) > STEEP
+        return replace(path, status=Status.STUCK) if steep else path
+
+    def judged(self, run: Run[Tensor]) -> Run[Tensor]:
+        """The run, marked if it has come to a spike."""
+        if run.status in (Status.DIVERGED, Status.INTERRUPTED):
+            return run
+        thin = THIN_AT_A_HALT if run.status is Status.STUCK else THIN
+        collapsed = self.leads_nowhere(run.state, thin)
+        return replace(run, status=Status.COLLAPSED) if collapsed else run
+
+    def _climb(self, run: Run[Tensor], basis: Tensor, most: int, tolerance: float) -> Run[Tensor]:
         return climb(
-            function,
+            self.function,
             run.state,
             basis,
             tolerance=tolerance,
-            max_steps=limit,
-            bar=bar,
-            leads_nowhere=leads_nowhere,
+            max_steps=min(most, self.max_steps - max(0, run.steps)),
+            bar=self.bar,
+            leads_nowhere=self.leads_nowhere,
         )
-
-    def judged(run: Run[Tensor]) -> Run[Tensor]:
-        thin = THIN_AT_A_HALT if run.status is Status.STUCK else THIN
-        ended = run.status in (Status.DIVERGED, Status.INTERRUPTED)
-        collapsed = not ended and leads_nowhere(run.state, thin)
-        return replace(run, status=Status.COLLAPSED) if collapsed else run
-
-    run, fruitless = Run(start, [], Status.STEP_LIMIT), 0
-    if density.dimension > LARGEST:  # a matrix of that size would take longer than the climb
-        share = density.model.n_components / density.observations.total_weight
-        run = judged(leg(run, units(density) * math.sqrt(share), max_steps, tolerance))
-    while run.status is Status.STEP_LIMIT and run.steps < max_steps:
-        shape = inverse(curvature(density, run.state, seed=seed, jacobian=jacobian).nan_to_num())
-        basis = torch.linalg.cholesky_ex(shape)[0]
-        path = leg(run, basis, LEG, tolerance * TIGHTER**fruitless)
-        status = path.status
-        if status is Status.CONVERGED and _promise(function, path.state, basis) > STEEP:
-            status = Status.STUCK
-        fruitless = 0 if path.history[-1] - path.history[0] > STEEP else fruitless + 1
-        if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
-            status = Status.STEP_LIMIT  # the curvature far from the mode is not that at the mode
-        run = judged(Run(path.state, run.history[:-1] + path.history, status))
-    return run
 
 
 def _promise(
