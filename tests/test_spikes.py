@@ -16,7 +16,8 @@ from tqdm import tqdm
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, FitWarning, MixtureModel, Priors, Status
 from gmm_pyro.covariance import FAMILIES, Parameters
-from gmm_pyro.inference.optimise import climb, em_start, find_mode
+from gmm_pyro.inference.climb import climb
+from gmm_pyro.inference.optimise import em_start, find_mode
 from gmm_pyro.inference.spikes import narrowness, on_spike
 from gmm_pyro.inference.task import Task
 from gmm_pyro.model import LogDensity

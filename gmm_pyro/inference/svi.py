@@ -26,10 +26,11 @@ from ..model import LogDensity
 from ..observations import Observations
 from ..seeds import Stream
 from .adam import ascend
+from .climb import climb
 from .curvature import curvature
 from .enumerated import ENGINES, Engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
-from .optimise import climb, em_start, likelier_numbering, mode_from, without_draws
+from .optimise import em_start, likelier_numbering, mode_from, without_draws
 from .sampling import independent_draws
 from .structured import structured_at_mode
 from .task import Options, Outcome, Run, Status, Task, progress_bar
