@@ -87,13 +87,8 @@ class ConjugatePriors:
             object.__setattr__(self, "spread", one_a_feature("spread", self.spread))
         for name in NUMBERS:
             value = getattr(self, name)
-            if value is None and name not in ("concentration", "mean_strength"):
-                continue
-            numbers = _numbers(name, value)
-            if name != "mean" and name != "scale" and not bool((numbers > 0).all()):
-                raise ValueError(f"{name} must be positive, got {shown(value)}")
-            if name in ("mean_strength", "dof") and numbers.ndim:
-                raise ValueError(f"{name} must be one number, got {shown(value)}")
+            if value is not None or name in ("concentration", "mean_strength"):
+                _check_numbers(name, value)
 
     @classmethod
     def weakly_informative(cls, x: Any) -> ConjugatePriors:
@@ -217,6 +212,14 @@ class _MeansGiven:
         distance = self.family.whiten(factor, shift[..., None, :]).square().sum((-2, -1))
         half = self.family.log_determinant(factor, d) - 0.5 * d * (strength.log() - LOG_2PI)
         return -(0.5 * strength * distance + half).sum(-1)
+
+
+def _check_numbers(name: str, value: Any) -> None:
+    numbers = _numbers(name, value)
+    if name not in ("mean", "scale") and not bool((numbers > 0).all()):
+        raise ValueError(f"{name} must be positive, got {shown(value)}")
+    if name in ("mean_strength", "dof") and numbers.ndim:
+        raise ValueError(f"{name} must be one number, got {shown(value)}")
 
 
 def _numbers(name: str, value: Any) -> Tensor:

@@ -57,17 +57,20 @@ class Dataset:
                 raise TypeError(f"{name} must be a torch tensor, got {shown(value)}")
         names = check_list("feature_names", self.feature_names, "names")
         object.__setattr__(self, "feature_names", tuple(map(str, names)))
+        self._check_shapes()
+        if self.sample_weight is not None:
+            object.__setattr__(self, "sample_weight", as_weights(self.sample_weight, self.n))
+        if self.truth is not None:
+            truth = check_mixture("truth", self.truth).in_order_of(self.feature_names)
+            object.__setattr__(self, "truth", truth)
+
+    def _check_shapes(self) -> None:
         if self.x.ndim != 2:
             raise ValueError(f"x must have shape (n, d), got {tuple(self.x.shape)}")
         if self.labels is not None and self.labels.shape != (self.n,):
             raise ValueError(f"labels must have shape ({self.n},), got {tuple(self.labels.shape)}")
         if len(self.feature_names) != self.d:
             raise ValueError(f"feature_names must hold {self.d} names, got {self.feature_names}")
-        if self.sample_weight is not None:
-            object.__setattr__(self, "sample_weight", as_weights(self.sample_weight, self.n))
-        if self.truth is not None:
-            truth = check_mixture("truth", self.truth).in_order_of(self.feature_names)
-            object.__setattr__(self, "truth", truth)
 
     def __repr__(self) -> str:
         return f"<{self.name}: {counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
