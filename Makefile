@@ -13,7 +13,7 @@ ARVIZ1_VENV := .venv-arviz1
 LONG_VENV := .venv-long
 LONG_RESULTS := tests/long/results
 # Tests of numbers, which must not rest on how a processor or a library rounds
-NUMERICAL := calibration classifier collapse conjugate convergence covariance diagnosis em estimator \
+NUMERICAL := agreement calibration classifier collapse conjugate convergence covariance diagnosis em estimator \
   far gibbs gradient inference labels laplace learned_priors map mclust metrics mixture mixture_file \
   model numbering numbers nuts observations optimise partition posterior priors reduction relabelling \
   start svi weighting

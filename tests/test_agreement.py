@@ -119,6 +119,15 @@ def assert_same(one: Quantities, other: Quantities) -> None:
         assert_agree({name: values}, other, shift, max(SPREAD, spread))
 
 
+def assert_near(exact: Quantities, approximation: Quantities, shift: float, spread: float) -> None:
+    """Within a known bias, beside the errors that chains of so many effective draws have."""
+    bound = norm.isf(FAILURE_RATE / 4 / len(exact))
+    for name, values in exact.items():
+        size = float(effective_sample_size(values))
+        of_mean, of_deviation = bound / size**0.5, bound * float(error_of_deviation(values))
+        assert_agree({name: values}, approximation, shift + of_mean, spread + of_deviation)
+
+
 def error_of_deviation(values: Tensor) -> Tensor:
     """Standard error of the logarithm of a standard deviation."""
     square = (values - values.mean()).square()
@@ -157,7 +166,7 @@ def test_laplace_is_close_to_gibbs_sampling_where_points_are_many() -> None:
     gibbs, laplace = (conjugate_fit(method, 6.0, 1000) for method in ("gibbs", "laplace"))
     exact = by_component(gibbs)
     assert_enough("gibbs", exact)
-    assert_agree(exact, by_component(laplace), SHIFT, SPREAD)
+    assert_near(exact, by_component(laplace), SHIFT, SPREAD)
     assert laplace.k_hat < 0.7
 
 
@@ -214,8 +223,8 @@ def test_posterior_methods_agree_on_separated_clusters() -> None:
     assert_enough("nuts", exact)
     laplace = own_fit("laplace", 6.0, n_draws=20_000)
     svi = own_fit("svi", 6.0, guide="multivariate", n_draws=20_000)
-    assert_agree(exact, by_component(laplace), 0.25, 0.2)
-    assert_agree(exact, by_component(svi), 0.25, 0.2)
+    assert_near(exact, by_component(laplace), 0.25, 0.2)
+    assert_near(exact, by_component(svi), 0.25, 0.2)
 
 
 def test_variational_inference_with_independent_numbers_is_too_narrow() -> None:
