@@ -189,6 +189,7 @@ def of_posteriors() -> dict[str, Asked]:
             lambda by: posterior.relabel("ordered", by=by), by="means"
         ),
         "Posterior.sample_predictive": asked(posterior.sample_predictive, **DRAWN),
+        "Posterior.thinned": asked(posterior.thinned, every=2),
     }
 
 

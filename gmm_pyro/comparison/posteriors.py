@@ -115,6 +115,6 @@ def _coverage(posterior: Posterior, truth: GaussianMixture) -> float:
 
 
 def _few_enough(posterior: Posterior) -> Posterior:
-    """Every so-manieth draw, where all of them at all points would be too many numbers."""
+    """One draw in so many, where all of them at all points would be too many numbers."""
     numbers = posterior.n_chains * posterior.n_draws * posterior.observations.n
     return posterior.thinned(-(-numbers // MOST_NUMBERS))

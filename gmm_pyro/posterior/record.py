@@ -9,6 +9,7 @@ from typing import Self
 from jaxtyping import Int
 from torch import Tensor
 
+from ..checks import check_count
 from ..covariance import CovarianceFamily, Parameters
 from ..covariance.family import TINY
 from ..observations import Observations
@@ -69,8 +70,16 @@ class Draws:
         return self.draws["weights"].shape[2]
 
     def thinned(self, every: int) -> Self:
-        """Every so-manieth draw of each chain, without allocations."""
-        kept, permutation = slice(None, None, every), self.permutation
+        """The same with one draw in so many of each chain, without allocations.
+
+        Args:
+            every: how far apart the draws that stay are: with 2, every second one stays.
+
+        Raises:
+            ValueError: if this is no positive integer.
+        """
+        kept = slice(None, None, check_count("every", every, 1))
+        permutation = self.permutation
         return replace(
             self,
             draws={name: values[:, kept] for name, values in self.draws.items()},
