@@ -564,3 +564,16 @@ def test_the_seed_decides_to_the_last_bit(engine: str) -> None:
         assert not draws.equal(other.posterior.draws[name])
     assert one.history.equal(same.history)
     assert one.objective == same.objective
+
+
+@pytest.mark.filterwarnings("ignore:svi found a degenerate solution")
+@pytest.mark.parametrize("guide", ["normal", "multivariate", "structured"])
+@pytest.mark.parametrize("width", [1e-3, 1e-5, 1e-7])
+def test_a_cluster_far_tighter_than_the_data_is_kept(guide: str, width: float) -> None:
+    """The mixture is nearly as likely as the normal distributions of the two clusters are."""
+    random = np.random.default_rng(5)
+    parts = random.standard_normal(50), 3 + width * random.standard_normal(50)
+    found = gp.fit(MixtureModel(2), np.concatenate(parts), "svi", guide=guide)
+    highest = -50 * sum(np.log(2 * part.std()) + 0.5 * np.log(2 * np.pi) + 0.5 for part in parts)
+    assert found.converged
+    assert highest - 5 < float(found.mixture.log_prob(np.concatenate(parts)).sum()) < highest + 2

@@ -13,6 +13,7 @@ from ..start import sample_of
 LARGEST = 300  # unconstrained numbers up to which the whole Hessian is taken
 SETS_AT_ONCE = 64  # parameter sets in one batch of gradients
 STEP = 1e-4  # of a difference of gradients, in natural units
+TIGHT = 1e-2  # of the data's spread: components of less, which such a step might leave
 FLATTEST = 1e-3  # of the entries' own curvature: directions of less are held to a finite width
 
 
@@ -50,14 +51,31 @@ def curvature(
     if m > LARGEST:
         return torch.diag(observations.total_weight / k / unit.square())
     rows = sample_of(observations, k, torch.Generator().manual_seed(seed))
-    steps = torch.diag(STEP * unit)
+    steps = torch.diag(STEP * _within_components(density, vector, unit))
     gradients = torch.cat(
         [
             _gradients(density, part, rows, jacobian=jacobian)
             for part in torch.cat([vector + steps, vector - steps]).split(SETS_AT_ONCE)
         ]
     )
-    return (gradients[m:] - gradients[:m]) / (2 * STEP * unit[:, None])
+    return (gradients[m:] - gradients[:m]) / (2 * steps.diagonal()[:, None])
+
+
+@torch.no_grad()
+def _within_components(
+    density: LogDensity, vector: Float[Tensor, "1 m"], unit: Float[Tensor, "m"]
+) -> Float[Tensor, "m"]:
+    """The units; for means of components that are far tighter, these components' own widths."""
+    family = density.model.family
+    precision = family.precision(density.parameters(density.constrain(vector)).factor[0])
+    own = family.diagonal(precision, density.observations.d).rsqrt()
+    result = unit.clone()
+    for site in density.sites:
+        if site.name == "means" and site.unbounded:
+            width, usual = own.expand(site.shape).flatten(), unit[site.entries]
+            is_tight = (width > 0) & (width < TIGHT * usual)
+            result[site.entries] = torch.where(is_tight, width, usual)
+    return result
 
 
 def _gradients(
