@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.datasets import load_iris, load_wine
 from sklearn.discriminant_analysis import QuadraticDiscriminantAnalysis
@@ -122,6 +123,17 @@ def test_far_out_classes_of_one_covariance_are_told_by_their_means() -> None:
     )
     far = np.array([[-1e100], [-1e9], [1e9], [1e100]])
     np.testing.assert_array_equal(ours.predict_proba(far)[:, 1], [0, 0, 1, 1])
+
+
+def test_single_precision_tells_classes_apart_at_any_distance() -> None:
+    """With one variance the logit is 2 (x - 1) / σ², wherever the other feature is."""
+    cloud = np.array([[-1.0, 0.3], [1.1, -0.2], [0.2, -1.3], [0.0, 1.2]])
+    x = np.concatenate([cloud - cloud.mean(0), cloud - cloud.mean(0) + [2, 0]]).astype(np.float32)
+    ours = GaussianMixtureClassifier(covariance_type="spherical", reg_covar=0)
+    ours.fit(x, np.repeat([0, 1], 4))
+    points = np.array([[1.25, size] for size in (0, 10.3, 100.7, 300.1)], dtype=np.float32)
+    expected = np.full(4, expit(2 * 0.25 / cloud.var(0).mean()))
+    np.testing.assert_allclose(ours.predict_proba(points)[:, 1], expected, rtol=1e-4)
 
 
 def test_other_methods_give_a_posterior_a_class() -> None:

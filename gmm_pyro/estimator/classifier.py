@@ -163,6 +163,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         """log p(class) + log p(x | class) in nats, shape (n, c)."""
         check_is_fitted(self)
         x = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        x = x.astype(np.float64)  # classes differ by what float32 has no digits for
         densities = [mixture._mixture_in(x.dtype).log_prob(x).numpy() for mixture in self.mixtures_]
         with np.errstate(divide="ignore"):  # a class of prior probability zero
             return np.asarray(np.stack(densities, 1) + np.log(self.class_prior_))
