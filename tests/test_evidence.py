@@ -355,3 +355,11 @@ def test_weights_that_are_all_zero_give_no_figure() -> None:
     found = Evidence.of(torch.full((10,), -math.inf).double(), [10])
     assert math.isnan(found.log_evidence)
     assert math.isnan(found.standard_error)
+
+
+def test_a_prior_that_is_nowhere_leaves_no_evidence() -> None:
+    """Means that are numbers known beforehand have no density, and no figure stands for none."""
+    prior = Priors(means=dist.Delta(torch.zeros(2, 1)))
+    with pytest.warns(gp.FitWarning):
+        found = gp.fit(MixtureModel(2, priors=prior), [[-1.0], [0.0], [2.0], [3.0]], "laplace")
+    assert math.isnan(found.diagnostics["log_evidence"])

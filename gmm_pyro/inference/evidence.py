@@ -116,7 +116,9 @@ def estimated_evidence(
     log_q = torch.logaddexp(log_q, share + at_mode.log_density(values, log_q - share))
     log_p = numberings.log_prior(density, values) - math.lgamma(density.model.n_components + 1)
     log_weights = log_p + _log_likelihood(density, values) - log_q
-    return Evidence.of(log_weights.nan_to_num(nan=-math.inf, posinf=-math.inf), strata)
+    nothing = -math.inf
+    log_weights = log_weights.nan_to_num(nan=nothing, posinf=nothing, neginf=nothing)
+    return Evidence.of(log_weights, strata)
 
 
 @dataclass(frozen=True)
