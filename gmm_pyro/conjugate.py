@@ -98,9 +98,9 @@ class ConjugatePriors:
     @property
     def n_features(self) -> int | None:
         """Number of features d, or None as long as the data's units are not known."""
-        if self.spread is not None:
-            return len(self.spread)
-        return None
+        if self.mean is None or self.spread is None:
+            return None
+        return len(self.spread)
 
     def scaled_to(self, observations: Observations | Any) -> ConjugatePriors:
         """The same prior, with the centre and the units of the defaults taken from the data.
@@ -111,7 +111,8 @@ class ConjugatePriors:
         observations = observed(observations)
         mean = observations.origin if self.mean is None else self.mean
         names = self.feature_names or observations.feature_names
-        return replace(self, mean=mean, spread=observations.scale, feature_names=names)
+        spread = observations.scale if self.spread is None else self.spread
+        return replace(self, mean=mean, spread=spread, feature_names=names)
 
     def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
         """The sites of covariances."""

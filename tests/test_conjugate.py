@@ -328,3 +328,14 @@ def test_pyros_delta_guide_finds_the_same_mode(family: str) -> None:
     found = gp.fit(model, x, "map", engine="enumerated", tolerance=1e-4).objective
     assert found == pytest.approx(exact, abs=0.05)
     assert found <= exact + 1e-6
+
+
+def test_a_spread_of_the_user_s_own_is_the_unit_of_the_default_scale() -> None:
+    x = np.random.default_rng(0).standard_normal((40, 2)) + np.repeat([[0.0], [9.0]], 20, axis=0)
+    told = ConjugatePriors(spread=[2.0, 3.0]).scaled_to(x)
+    np.testing.assert_array_equal(told.spread, [2, 3])
+    np.testing.assert_allclose(told.mean, x.mean(0))
+    model = MixtureModel(2, priors=ConjugatePriors(spread=[2.0, 3.0]))
+    scale = ConjugatePriors(scale=[4 / 2, 9 / 2])  # spread² / k^(2/d)
+    expected = gp.fit(MixtureModel(2, priors=scale), x, "map").objective
+    assert gp.fit(model, x, "map").objective == pytest.approx(expected, abs=1e-9)
