@@ -233,6 +233,16 @@ def _distribution(
     return prior.given(values) if isinstance(prior, Conditional) else prior
 
 
+def _to_support(name: str, prior: Any) -> Any:
+    """The map from unconstrained numbers to the values of a site."""
+    try:
+        return biject_to(prior.support)
+    except NotImplementedError as error:
+        raise ValueError(
+            f"the prior of {name} has a support that torch maps no real numbers to: {prior}"
+        ) from error
+
+
 @dataclass(frozen=True)
 class Site:
     """One site of the model as a slice of the flat vector."""
@@ -303,7 +313,7 @@ class LogDensity:
     def _new_sites(self) -> tuple[Site, ...]:
         sites, first = [], 0
         for name, prior in self.model.sites(like=self.observations.origin).items():
-            transform = biject_to(prior.support)
+            transform = _to_support(name, prior)
             # transform.inverse_shape says the same, and imports sympy, which takes half a second
             shape = transform.inv(self.observations.origin.new_ones(prior.event_shape)).shape
             last = first + math.prod(shape)

@@ -367,3 +367,13 @@ def test_the_support_of_a_custom_prior_is_respected() -> None:
     assert prior.support.check(torch.full((K, 2), 1.0))
     assert not prior.support.check(torch.full((K, 2), 2.0))
     assert not isinstance(prior.support, type(constraints.positive))
+
+
+def test_a_support_without_a_map_is_refused_by_name() -> None:
+    """The program can sample it all the same; no method can search over it."""
+    two = dist.MixtureSameFamily(dist.Categorical(torch.ones(2)), dist.Normal(torch.ones(2), 1.0))
+    x = torch.tensor([[0.0], [1.0], [3.0], [4.0]])
+    model = MixtureModel(2, priors=Priors(means=two)).specialise(x)
+    model(x)
+    with pytest.raises(ValueError, match="the prior of means has a support that torch maps no"):
+        _ = model.log_density(x).sites
