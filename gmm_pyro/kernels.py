@@ -117,8 +117,7 @@ def _cancels(
     across = observations.d * (away + observations.d * wide)
     if size * across * across <= allowed:  # not ** 2, which raises where a product is infinite
         return False  # by far: no sum is larger than all of its terms at their largest
-    deviation = family.scale_tril(parameters.factor, observations.d).square().sum(-1).sqrt()
-    reach = family.square(shift.abs() + deviation)
+    reach = family.square(shift.abs() + family.deviations(parameters.factor, observations.d))
     largest = (natural.quadratic.abs() * reach).flatten(2).sum(-1).amax()
     return not bool(largest <= allowed)  # NaN is not sound: a variance that cancelled is negative
 

@@ -174,6 +174,8 @@ class TestEveryFamily:
     def test_dense_matrices(self, case: Case) -> None:
         close(case.family.dense(case.factor, case.d), case.distinct)
         close(case.family.scale_tril(case.factor, case.d), np.linalg.cholesky(case.distinct))
+        variances = case.distinct.diagonal(axis1=-2, axis2=-1)
+        close(case.family.deviations(case.factor, case.d), np.sqrt(variances))
 
     def test_half_of_the_log_determinant(self, case: Case) -> None:
         close(

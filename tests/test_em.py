@@ -429,3 +429,15 @@ def test_leaps_keep_to_the_step_limit(limit: int) -> None:
 def test_no_other_acceleration() -> None:
     with pytest.raises(ValueError, match="acceleration must be 'squarem' or None, got 'warp'"):
         em("full", overlapping(), acceleration="warp")
+
+
+@pytest.mark.parametrize("family", ["diag", "tied_diag", "spherical", "tied_spherical"])
+def test_a_diagonal_family_makes_no_matrix(family: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of 10,000 features it would have 10^8 numbers, and take ten times as long as the fit."""
+
+    def refused(*_: Any) -> Tensor:
+        raise AssertionError("a matrix was made")
+
+    for name in ("dense", "scale_tril"):
+        monkeypatch.setattr(type(FAMILIES[family]), name, refused)
+    assert gp.fit(MixtureModel(2, family), normal(30, 5), "em").converged

@@ -241,3 +241,15 @@ def test_a_weight_of_zero_is_refused() -> None:
     mixture = GaussianMixture([1.0, 0.0], [0.0, 1.0], [1.0, 1.0], "spherical")
     with pytest.raises(ValueError, match="weights must be positive"):
         MixtureModule(mixture)
+
+
+@pytest.mark.filterwarnings("ignore:(em|gradient) found")
+@pytest.mark.parametrize("width", [1e-3, 1e-4, 1e-6])
+def test_an_ascent_that_ends_short_of_a_tight_cluster_says_so(width: float) -> None:
+    """Steps have become too small for a maximum that is there, and no spike: EM is at it."""
+    x = torch.cat([normal(50, 1), 3 + width * normal(50, 1, seed=1)])
+    options = {"start": (torch.arange(100) >= 50).long()}
+    em = gp.fit(MixtureModel(2), x, "em", covariance_floor=0.0, **options)
+    found = gp.fit(MixtureModel(2), x, "gradient")
+    assert found.status is gp.Status.STUCK
+    assert found.objective < em.objective - 0.1

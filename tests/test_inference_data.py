@@ -18,6 +18,7 @@ import torch
 import gmm_pyro as gp
 from gmm_pyro import GaussianMixture, MixtureModel, inference_data
 from gmm_pyro.covariance import FAMILIES
+from gmm_pyro.inference_data import to_arviz
 from gmm_pyro.inference_data.predictive import data_sets
 from gmm_pyro.prior_draws import prior_draws
 
@@ -553,3 +554,9 @@ def test_files_of_either_generation_can_be_read(generation: int) -> None:
     assert inference_data.elpd_loo(data).elpd == pytest.approx(
         inference_data.elpd_loo(other).elpd, abs=0.05
     )
+
+
+@pytest.mark.parametrize("other", [None, 5, "fit", {}, gp.GaussianMixture([1.0], [0.0], [[[1.0]]])])
+def test_what_is_no_fit_is_refused_by_name(other: Any) -> None:
+    with pytest.raises(TypeError, match=r"fit must be a gmm_pyro\.Fit, got"):
+        to_arviz(other)

@@ -315,17 +315,17 @@ class TestTables:
         [(columns.lowest, 0), (columns.highest, 2), (columns.nearest_one, 1), (None, None)],
     )
     def test_the_best_is_marked(self, badness, best) -> None:
-        column = columns.Column("x", "X", "", ".2f", badness)
+        column = columns.Column("x", "X", ".2f", badness)
         expected = [i == best for i in range(4)]
         assert self.marked(column, [0.4, 1.1, 2.5, None]) == expected
 
     def test_there_is_no_best_where_all_look_the_same(self) -> None:
-        column = columns.Column("x", "X", "", ".2f", columns.lowest)
+        column = columns.Column("x", "X", ".2f", columns.lowest)
         assert self.marked(column, [0.401, 0.402]) == [False, False]
         assert self.marked(column, [0.401, 0.402, 0.5]) == [True, True, False]
 
     def test_an_unsound_fit_is_not_the_best(self) -> None:
-        column = columns.Column("x", "X", "", ".2f", columns.highest)
+        column = columns.Column("x", "X", ".2f", columns.highest)
         found = self.marked(column, [9.0, 2.0, 1.0], sound=[False, True, True])
         assert found == [False, True, False]
         unsound = ["diverged", "collapsed", "converged; degenerate: component 0 holds no point"]
@@ -393,7 +393,7 @@ class TestTables:
         assert "means-fits-ari" in page.ids
         assert "means-fits-held_out_log_density" in page.ids
         empty = pd.DataFrame({"x": [np.nan]})
-        assert tables.table_of(empty, [columns.Column("x", "", "")]).columns == ()
+        assert tables.table_of(empty, [columns.Column("x", "")]).columns == ()
 
 
 class TestAgreement:

@@ -35,11 +35,10 @@ class Marginals:
     def of(cls, posterior: Posterior, like: GaussianMixture) -> Marginals:
         """Of a posterior, its components in the order of a mixture's."""
         p = posterior.parameters()
-        d = p.means.shape[-1]
-        variances = posterior.family.dense(p.factor, d).diagonal(dim1=-2, dim2=-1)
         order = metrics.match_components(posterior.mixture(), like)
         weights = p.log_weights.exp()[:, order]
-        scales = variances.sqrt().expand_as(p.means)[:, order]
+        scales = posterior.family.deviations(p.factor, p.means.shape[-1])
+        scales = scales.expand_as(p.means)[:, order]
         parts = [weights, p.means[:, order], scales]
         return cls(torch.cat([part.flatten(1) for part in parts], 1).cpu().double())
 

@@ -60,6 +60,10 @@ class Diagonal(CovarianceFamily):
         """See the base class."""
         return torch.diag_embed(factor.expand(*factor.shape[:-1], d))
 
+    def deviations(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d"]:
+        """See the base class."""
+        return factor.expand(*factor.shape[:-1], d)
+
     def emission(
         self, means: Float[Tensor, "*b d"], factor: Tensor, *, validate_args: bool | None = None
     ) -> Distribution:

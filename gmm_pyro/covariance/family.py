@@ -194,6 +194,10 @@ class CovarianceFamily(ABC):
     def scale_tril(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
         """Lower Cholesky factors of the covariance matrices."""
 
+    def deviations(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d"]:
+        """Standard deviations of the features."""
+        return self.scale_tril(factor, d).square().sum(-1).sqrt()
+
     @abstractmethod
     def emission(
         self, means: Float[Tensor, "*b d"], factor: Tensor, *, validate_args: bool | None = None

@@ -161,23 +161,17 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
     def predict_joint_log_proba(self, X: Any) -> Array:  # noqa: N803
         """log p(class) + log p(x | class) in nats, shape (n, c)."""
-        check_is_fitted(self)
-        x = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
-        x = x.astype(np.float64)  # classes differ by what float32 has no digits for
-        densities = [mixture._mixture_in(x.dtype).log_prob(x).numpy() for mixture in self.mixtures_]
-        with np.errstate(divide="ignore"):  # a class of prior probability zero
-            return np.asarray(np.stack(densities, 1) + np.log(self.class_prior_))
+        return self._joint(self._points(X))
 
     def predict_log_proba(self, X: Any) -> Array:  # noqa: N803
         """Log probability of each class at each point, shape (n, c)."""
-        joint = self.predict_joint_log_proba(X)
-        largest = joint.max(axis=1, keepdims=True)
+        x = self._points(X)
+        joint = self._joint(x)
         with np.errstate(invalid="ignore"):  # far from all classes, their difference is lost
             log_proba = np.asarray(joint - logsumexp(joint, axis=1, keepdims=True))
-        far = ~(largest[:, 0] > -FAR)
+        far = ~(joint.max(axis=1) > -FAR)
         if far.any():
-            x = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)[far]
-            log_proba[far] = self._log_proba_far_out(x.astype(np.float64))
+            log_proba[far] = self._log_proba_far_out(x[far])
         return log_proba
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
@@ -188,6 +182,17 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         """The most probable class of each point, shape (n,)."""
         best = self.predict_log_proba(X).argmax(axis=1)
         return np.asarray(self.classes_[best])
+
+    def _points(self, points: Any) -> Array:
+        """The points in float64: classes differ by what float32 has no digits for."""
+        check_is_fitted(self)
+        x = validate_data(self, points, dtype=[np.float64, np.float32], reset=False)
+        return np.asarray(x, dtype=np.float64)
+
+    def _joint(self, x: Array) -> Array:
+        densities = [mixture._mixture_in(x.dtype).log_prob(x).numpy() for mixture in self.mixtures_]
+        with np.errstate(divide="ignore"):  # a class of prior probability zero
+            return np.asarray(np.stack(densities, 1) + np.log(self.class_prior_))
 
     def _log_proba_far_out(self, x: Array) -> Array:
         """Log probabilities (m, c) from the responsibilities of all classes' components."""

@@ -13,7 +13,6 @@ from ..start import sample_of
 LARGEST = 300  # unconstrained numbers up to which the whole Hessian is taken
 SETS_AT_ONCE = 64  # parameter sets in one batch of gradients
 STEP = 1e-4  # of a difference of gradients, in natural units
-TIGHT = 1e-2  # of the data's spread: components of less, which such a step might leave
 FLATTEST = 1e-3  # of the entries' own curvature: directions of less are held to a finite width
 
 
@@ -65,16 +64,15 @@ def curvature(
 def _within_components(
     density: LogDensity, vector: Float[Tensor, "1 m"], unit: Float[Tensor, "m"]
 ) -> Float[Tensor, "m"]:
-    """The units; for means of components that are far tighter, these components' own widths."""
+    """The units; of a mean, what its component is as wide as where nothing else bends, if less."""
     family = density.model.family
     precision = family.precision(density.parameters(density.constrain(vector)).factor[0])
-    own = family.diagonal(precision, density.observations.d).rsqrt()
+    width = family.diagonal(precision, density.observations.d).rsqrt().nan_to_num(nan=0.0)
     result = unit.clone()
     for site in density.sites:
         if site.name == "means" and site.unbounded:
-            width, usual = own.expand(site.shape).flatten(), unit[site.entries]
-            is_tight = (width > 0) & (width < TIGHT * usual)
-            result[site.entries] = torch.where(is_tight, width, usual)
+            own, usual = width.expand(site.shape).flatten(), unit[site.entries]
+            result[site.entries] = torch.where(own > 0, own, usual).minimum(usual)
     return result
 
 

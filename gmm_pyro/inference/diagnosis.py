@@ -104,7 +104,7 @@ def _as_fitted(family: CovarianceFamily, variance: Float[Tensor, "d"]) -> Float[
     """Variances of the features as a floor of the family has them: one for all, if spherical."""
     d = len(variance)
     nothing = family.compress(variance.new_zeros(d, d))
-    return family.dense(family.fit(nothing, variance), d).diagonal()
+    return family.deviations(family.fit(nothing, variance), d).square()
 
 
 def _single(

@@ -222,8 +222,7 @@ class AtMode:
 
     def _described(self, p: Parameters, unit: Float[Tensor, "d"]) -> Float[Tensor, "s k q"]:
         """Means and log standard deviations, in the data's units."""
-        dense = self.density.model.family.dense(p.factor, len(unit))
-        scale = 0.5 * dense.diagonal(dim1=-2, dim2=-1).log() - unit.log()
+        scale = (self.density.model.family.deviations(p.factor, len(unit)) / unit).log()
         return torch.cat([p.means / unit, scale.expand_as(p.means)], -1)
 
     def log_density(

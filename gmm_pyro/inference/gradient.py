@@ -15,9 +15,12 @@ from torch.distributions import transform_to
 from ..arrays import dense_tensor
 from ..checks import shown
 from ..covariance import Parameters
+from ..kernels import theta_of
 from ..mixture import GaussianMixture, check_mixture
 from ..observations import Observations
+from ..reduction import maximise, reduce
 from .adam import ascend
+from .climb import STEEP
 from .coordinates import Coordinates
 from .em import best_starts
 from .spikes import THIN, THIN_AT_A_HALT, on_spike
@@ -70,24 +73,43 @@ def fit_gradient(task: Task) -> Outcome:
             bar=bar,
             leads_nowhere=leads_nowhere,
         )
-    has_stalled = run.status is Status.CONVERGED and leads_nowhere(run.state.vector, THIN_AT_A_HALT)
+    parameters, status = coordinates.parameters(run.state.vector), run.status
+    if status is Status.CONVERGED and leads_nowhere(run.state.vector, THIN_AT_A_HALT):
+        status = Status.COLLAPSED
+    elif status is Status.CONVERGED and _uses_all(task) and _left_to_em(task, parameters) > STEEP:
+        status = Status.STUCK
     return Outcome(
-        parameters=coordinates.parameters(run.state.vector),
+        parameters=parameters,
         objective=run.history[-1],
         history=run.history,
-        status=Status.COLLAPSED if has_stalled else run.status,
+        status=status,
         steps=run.steps,
     )
 
 
+@torch.no_grad()
+def _left_to_em(task: Task, parameters: Parameters) -> float:
+    """Nats that a step of EM gains from here: none at a maximum, however steep it is around."""
+    family, observations = task.model.family, task.observations
+    here = theta_of(family, parameters, observations)
+    statistics = reduce(observations, here)
+    there = maximise(observations, here, statistics, torch.zeros_like(observations.scale))
+    return float(reduce(observations, there).log_norm - statistics.log_norm)
+
+
+def _uses_all(task: Task) -> bool:
+    size = task.options.batch_size
+    return size is None or size >= task.observations.n
+
+
 def _batch(task: Task, generator: torch.Generator) -> Observations:
     """The data, or a random part of them."""
-    observations, size = task.observations, task.options.batch_size
-    if size is None or size >= observations.n:
+    observations = task.observations
+    if _uses_all(task):
         return observations
-    device = observations.x.device
+    size, device = (task.options.batch_size,), observations.x.device
     return observations.subset(
-        torch.randint(observations.n, (size,), generator=generator, device=device)
+        torch.randint(observations.n, size, generator=generator, device=device)
     )
 
 

@@ -27,7 +27,7 @@ EM_TOLERANCE = 1e-6  # nats a point
 WIDENINGS = (1e-4, 1e-3, 1e-2, 1e-1)  # least shares of the data's variance that starts may have
 TIGHTER = 0.1  # share of the tolerance, after each of them, of the last change of the next leg
 FRUITLESS = 4  # curvatures in turn that bring no way up
-MOST_NUMBERINGS = 5  # climbs that go on from another numbering of where the last has ended
+RENUMBERINGS = 5  # climbs that go on from another numbering of where the last has ended
 
 
 def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
@@ -137,12 +137,12 @@ def in_best_numbering(
         climb_from: climbs from the end of a run, within the steps that it leaves.
     """
     run = start.then(climb_from(Run(start.state, [], start.status)))
-    for _ in range(MOST_NUMBERINGS):
+    for _ in range(RENUMBERINGS):
         likelier = likelier_numbering(task, density, run.state)
         if likelier is None:
             break
         on = climb_from(Run(likelier, run.history, run.status, run.stride))
-        run = run.then(Run(on.state, run.history[:-1] + on.history, on.status, on.stride))
+        run = run.then(run.followed_by(on))
     return run
 
 
@@ -208,7 +208,7 @@ def find_mode(
         status = path.status
         if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
             status = Status.STEP_LIMIT  # the curvature far from the mode is not that at the mode
-        run = ascent.judged(Run(path.state, run.history[:-1] + path.history, status))
+        run = ascent.judged(replace(run.followed_by(path), status=status))
     return run
 
 

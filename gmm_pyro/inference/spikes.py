@@ -2,7 +2,7 @@
 
 The density of a component whose points are equal, or lie in a plane, grows as its covariance
 shrinks (Day 1969). A climb that is on the way up a spike has a thin covariance, as it may have on
-the way to a tight cluster; but there the spread of its points shrinks with it.
+the way to a tight cluster; but there the points have a spread, however small.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ..spread import ROWS, chunks
 THIN = 1e-12  # share of the data's variance from which on a climb is asked where it leads
 THIN_AT_A_HALT = 1.01e-6  # and where it goes no further: at the floor of the starts
 LOST = 1e-28  # share of it that is less than rounding
-FOLLOWS = 0.5  # of a covariance: what its points have at least if it is on its way to them
-FLAT = 1e-6  # of a covariance: a spread that is none
+NONE = 1e-10  # of a covariance: a spread that is none but for rounding
+FLAT = 1e-12  # the least that is told from zero
 
 
 @torch.no_grad()
@@ -45,7 +45,7 @@ def on_spike(
     thin = ratio < thinner_than
     if not thin.any() or (ratio < LOST).any():
         return bool(thin.any())
-    return bool((thin & (_spread(observations, family, parameters, thin) < FOLLOWS)).any())
+    return bool((thin & (_spread(observations, family, parameters, thin) < NONE)).any())
 
 
 @torch.no_grad()

@@ -39,7 +39,7 @@ GUIDES = ("normal", "multivariate", "low_rank", "structured")
 FIXED_DRAWS = 256  # draws that stay the same from step to step, at least
 MODE_TOLERANCE = 1e-8  # nats a point, for the mode that the guide starts from
 PARTICLES = 16  # draws a step
-MOST_NUMBERINGS = 2  # ascents that begin anew from another numbering of where the last has ended
+RENUMBERINGS = 2  # ascents that go on from another numbering of where the last has ended
 RATE = 0.05  # first step size, in standard deviations of the guide
 
 
@@ -130,18 +130,23 @@ def _approximation(
     """The best guide that is reached from a mode, and its parameters.
 
     A guide's centre is not the mode. Where another numbering of the centre has a higher prior
-    density, the ascent begins anew there.
+    density, the ascent goes on from there.
     """
     ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws
-    vector, ended, left = mode.state, mode, task.options.max_steps
-    for last in [False] * MOST_NUMBERINGS + [True]:
+
+    def ascended(vector: Float[Tensor, "1 m"], max_steps: int) -> tuple[Guide, Run[Tensor]]:
         shape = curvature(density, vector, seed=task.options.seed)
         guide = _guide(task, density, vector[0], shape)
-        run = ended.then(ascent(task, density, guide, bar, ended.allows(left)))
+        return guide, ascent(task, density, guide, bar, max_steps)
+
+    guide, leg = ascended(mode.state, mode.allows(task.options.max_steps))
+    run = mode.then(leg)
+    for _ in range(RENUMBERINGS):
         likelier = likelier_numbering(task, density, guide.location(run.state)[None])
-        if likelier is None or last or run.is_the_last:
+        if likelier is None or run.is_the_last:
             break
-        vector, ended, left = likelier, run, max(0, left - run.steps)
+        guide, leg = ascended(likelier, max(0, task.options.max_steps - run.steps))
+        run = run.followed_by(leg)
     return guide, run
 
 

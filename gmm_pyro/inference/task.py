@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from typing import Any, Generic, TypeVar
 
@@ -211,7 +211,11 @@ class Run(Generic[State]):
         """The next phase, marked as this one if it was the last."""
         if not self.is_the_last:
             return following
-        return Run(following.state, following.history, self.status, following.stride)
+        return replace(following, status=self.status)
+
+    def followed_by(self, leg: Run[State]) -> Run[State]:
+        """This and a leg that goes on where it has ended, as one climb."""
+        return replace(leg, history=self.history[:-1] + leg.history)
 
 
 def iterate(

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..checks import check_count, check_flag
+from ..checks import check_count, check_flag, shown
 from ..covariance import Parameters
 from ..inference.result import Result
 from ..observations import Observations
@@ -83,6 +83,7 @@ def to_arviz(
             without it, or one variable's name.
 
     Raises:
+        TypeError: if it is no fit.
         ValueError: if the method has no draws, or a feature's name cannot be a variable's.
     """
     n_prior_draws = check_count("n_prior_draws", n_prior_draws, 0, MOST_PRIOR_DRAWS)
@@ -115,8 +116,11 @@ def posterior_of(fit: Result) -> Posterior:
     """The draws of a fit.
 
     Raises:
+        TypeError: if it is no fit.
         ValueError: if the method has none.
     """
+    if not isinstance(fit, Result):
+        raise TypeError(f"fit must be a gmm_pyro.Fit, got {shown(fit)}")
     if fit.posterior is None:
         raise ValueError(f"this fit by {fit.method} has a point estimate only; no draws to convert")
     return fit.posterior

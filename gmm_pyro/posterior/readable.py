@@ -97,7 +97,7 @@ def of_whole(posterior: Draws) -> Named:
     """What no numbering of the components can change."""
     p, shape = posterior.parameters(), (posterior.n_chains, posterior.n_draws, -1)
     weights = p.log_weights.exp()[..., None]
-    variances = posterior.family.dense(p.factor, p.means.shape[-1]).diagonal(dim1=-2, dim2=-1)
+    variances = posterior.family.deviations(p.factor, p.means.shape[-1]).square()
     centre = (weights * p.means).sum(1)
     variance = (weights * (variances + (p.means - centre[:, None]).square())).sum(1)
     found = {

@@ -22,13 +22,18 @@ AGAINST_REFERENCE = ("posterior_mean_error", "posterior_sd_ratio")
 
 
 OF_PARAMETERS = (
-    Column("mean", "Mean", "Posterior mean.", "#.4g"),
-    Column("sd", "S.d.", "Posterior standard deviation.", "#.4g"),
-    Column("lower", "3 %", "Lower end of the central 94 % interval.", "#.4g"),
-    Column("upper", "97 %", "Upper end of the central 94 % interval.", "#.4g"),
-    Column("r_hat", "R-hat", "How far chains disagree: 1 at best; above 1.01, run longer.", ".3f"),
-    Column("ess_bulk", "ESS bulk", "Effective number of draws for the mean.", ".0f"),
-    Column("ess_tail", "ESS tail", "Effective number of draws for the interval.", ".0f"),
+    Column("mean", "Mean", "#.4g", meaning="Posterior mean."),
+    Column("sd", "S.d.", "#.4g", meaning="Posterior standard deviation."),
+    Column("lower", "3 %", "#.4g", meaning="Lower end of the central 94 % interval."),
+    Column("upper", "97 %", "#.4g", meaning="Upper end of the central 94 % interval."),
+    Column(
+        "r_hat",
+        "R-hat",
+        ".3f",
+        meaning="How far chains disagree: 1 at best; above 1.01, run longer.",
+    ),
+    Column("ess_bulk", "ESS bulk", ".0f", meaning="Effective number of draws for the mean."),
+    Column("ess_tail", "ESS tail", ".0f", meaning="Effective number of draws for the interval."),
 )
 
 
