@@ -159,12 +159,12 @@ class ConjugatePriors:
         Raises:
             ValueError: if they do not fit the model, or the data's units are not known.
         """
-        d = self.n_features
-        if d is None or self.spread is None or self.mean is None:
+        if self.mean is None or self.spread is None:
             raise ValueError(
                 "the prior does not know the data's units yet: call model.specialise(x), or "
                 "ConjugatePriors(...).scaled_to(observations)"
             )
+        d = len(self.spread)
         like = self.spread.double() if like is None else like
         spread = self.spread.to(like)
         default = family.squares_a_point(d) + family.proper_dof(d) + 2

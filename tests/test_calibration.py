@@ -359,7 +359,7 @@ class TestSimulationBasedCalibration:
         [
             (MixtureModel(2), "gibbs", {}, "priors that data can be drawn from"),
             (MixtureModel(2, priors=Priors()), "svi", {}, "priors that data can be drawn from"),
-            (model_of(2, mean=None), "gibbs", {}, "does not know the data's units"),
+            (model_of(2, mean=None), "gibbs", {}, "priors that data can be drawn from"),
             (model_of(2), "em", {}, "method 'em' has no draws"),
             (model_of(2), "gips", {}, "did you mean 'gibbs'"),
             (model_of(2), "gibbs", {"n_chains": 3}, "takes the options n_warmup, thin, exchange"),
