@@ -253,3 +253,12 @@ def test_an_ascent_that_ends_short_of_a_tight_cluster_says_so(width: float) -> N
     found = gp.fit(MixtureModel(2), x, "gradient")
     assert found.status is gp.Status.STUCK
     assert found.objective < em.objective - 0.1
+
+
+@pytest.mark.parametrize("batch_size", [None, 50])
+def test_an_ascent_that_never_leaves_its_start_is_stuck(batch_size: int | None) -> None:
+    x = torch.cat([normal(100, 2), 4 + normal(100, 2, seed=1)])
+    with pytest.warns(gp.FitWarning, match="gradient found no way up"):
+        found = gp.fit(MixtureModel(2), x, "gradient", rate=1e4, batch_size=batch_size)
+    assert found.objective == found.history[0]
+    assert found.status is gp.Status.STUCK

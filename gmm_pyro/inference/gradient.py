@@ -19,13 +19,14 @@ from ..kernels import theta_of
 from ..mixture import GaussianMixture, check_mixture
 from ..observations import Observations
 from ..reduction import maximise, reduce
-from .adam import ascend
+from .adam import BLOCK, Ascent, ascend
 from .climb import STEEP
 from .coordinates import Coordinates
 from .em import best_starts
 from .spikes import THIN, THIN_AT_A_HALT, on_spike
-from .task import Options, Outcome, Status, Task, progress_bar
+from .task import Options, Outcome, Run, Status, Task, progress_bar
 
+UNLIKELY = 2.0  # times the average cost of minibatches, of which a step of EM gains a quarter
 NO_EM = ((0, 1),)  # the likeliest of the restarts as they are drawn
 
 
@@ -76,7 +77,7 @@ def fit_gradient(task: Task) -> Outcome:
     parameters, status = coordinates.parameters(run.state.vector), run.status
     if status is Status.CONVERGED and leads_nowhere(run.state.vector, THIN_AT_A_HALT):
         status = Status.COLLAPSED
-    elif status is Status.CONVERGED and _uses_all(task) and _left_to_em(task, parameters) > STEEP:
+    elif status is Status.CONVERGED and _left_to_em(task, parameters) > _allowed(task, run):
         status = Status.STUCK
     return Outcome(
         parameters=parameters,
@@ -95,6 +96,15 @@ def _left_to_em(task: Task, parameters: Parameters) -> float:
     statistics = reduce(observations, here)
     there = maximise(observations, here, statistics, torch.zeros_like(observations.scale))
     return float(reduce(observations, there).log_norm - statistics.log_norm)
+
+
+def _allowed(task: Task, run: Run[Ascent]) -> float:
+    """Nats that may be left: of minibatches, what they cost on average, some times over."""
+    if _uses_all(task) or run.history[-1] <= run.history[0]:  # or it has not moved at all
+        return STEEP
+    model, d = task.model, task.observations.d
+    cost = model.family.n_parameters(model.n_components, d) / (2 * BLOCK * task.options.batch_size)
+    return STEEP + UNLIKELY * cost * task.observations.total_weight
 
 
 def _uses_all(task: Task) -> bool:
