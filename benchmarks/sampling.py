@@ -94,7 +94,7 @@ def numpyros(n_chains: int, n_draws: int) -> Callable[[int], Draws] | None:
             root = numpyro.sample("root", wishart)
             precision = root @ root.mT
             normal = dist.MultivariateNormal(
-                h.mean.numpy(), precision_matrix=h.mean_strength * precision
+                h.mean.numpy(), precision_matrix=float(h.mean_strength) * precision
             )
             means = numpyro.sample("means", normal)
         components = dist.MultivariateNormal(means, precision_matrix=precision)

@@ -197,23 +197,23 @@ def find_mode(
         max_steps: most steps.
         bar: counts the steps.
     """
-    ascent = _Ascent(density, jacobian, seed, tolerance, max_steps, bar)
+    search = _Search(density, jacobian, seed, tolerance, max_steps, bar)
     run = Run(start, [], Status.STEP_LIMIT)
     if density.dimension > LARGEST:  # a matrix of that size would take longer than the climb
-        run = ascent.in_natural_units(run)
+        run = search.in_natural_units(run)
     fruitless = 0
     while run.status is Status.STEP_LIMIT and run.steps < max_steps:
-        path = ascent.leg(run, tighter=TIGHTER**fruitless)
+        path = search.leg(run, tighter=TIGHTER**fruitless)
         fruitless = 0 if path.history[-1] - path.history[0] > STEEP else fruitless + 1
         status = path.status
         if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
             status = Status.STEP_LIMIT  # the curvature far from the mode is not that at the mode
-        run = ascent.judged(replace(run.followed_by(path), status=status))
+        run = search.judged(replace(run.followed_by(path), status=status))
     return run
 
 
 @dataclass(frozen=True, eq=False)
-class _Ascent:
+class _Search:
     """The climbs that one search for a mode consists of; the fields are `find_mode`'s arguments."""
 
     density: LogDensity
