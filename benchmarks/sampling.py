@@ -83,18 +83,19 @@ def numpyros(n_chains: int, n_draws: int) -> Callable[[int], Draws] | None:
     numpyro.enable_x64()
     numpyro.set_host_device_count(2)
     model = MODEL.specialise(SMALL)
-    h = model.priors.hyperparameters(model.family, 3)
+    prior = model.priors.conjugate(model.family, 3)
+    alpha, h = prior.mixing.concentration.numpy(), prior.components
     start = gp.fit(model, SMALL, "map").mixture
-    x, scale = SMALL.numpy(), h.scale.numpy()
+    x, scale = SMALL.numpy(), h.scale[0, 0].numpy()
 
     def program() -> None:
-        weights = numpyro.sample("weights", dist.Dirichlet(h.concentration.numpy()))
+        weights = numpyro.sample("weights", dist.Dirichlet(alpha))
         wishart = dist.WishartCholesky(float(h.dof), rate_matrix=scale)
         with numpyro.plate("components", 3):
             root = numpyro.sample("root", wishart)
             precision = root @ root.mT
             normal = dist.MultivariateNormal(
-                h.mean.numpy(), precision_matrix=float(h.mean_strength) * precision
+                h.mean[0, 0].numpy(), precision_matrix=float(h.mean_strength) * precision
             )
             means = numpyro.sample("means", normal)
         components = dist.MultivariateNormal(means, precision_matrix=precision)
@@ -153,10 +154,8 @@ def sweep() -> dict[str, Any]:
     model = gp.MixtureModel(8, priors=gp.ConjugatePriors()).specialise(observations)
     family, p = model.family, data.truth.parameters
 
-    def allocate(parameters: Any, assign: Any) -> Any:
-        return reduce(observations, theta_of(family, parameters, observations), assign)
-
-    sampler = Sampler(family, model.priors.hyperparameters(family, 8), allocate)
+    prior = model.priors.conjugate(family, 8, observations.origin)
+    sampler = Sampler.of(prior, observations, exchange=True)
     generator = torch.Generator().manual_seed(0)
     theta = theta_of(family, p, observations)
 

@@ -22,7 +22,8 @@ from .checks import shown
 from .covariance import CovarianceFamily
 from .covariance.family import LOG_2PI
 from .features import check_names
-from .normal_wishart import Hyperparameters
+from .mixing import Mixing
+from .normal_wishart import Conjugate, IndependentMeans, NormalWishart
 from .observations import Observations, observed
 from .priors import Conditional, learned, one_a_feature, over
 
@@ -133,28 +134,30 @@ class ConjugatePriors:
         """
         import pyro.distributions as dist
 
-        h = self.hyperparameters(family, n_components, like)
-        d = len(h.mean)
-        any_factor = h.scale.expand(family.n_covariances(n_components), *h.scale.shape)
+        prior = self.conjugate(family, n_components, like)
+        components, d = prior.components, prior.components.mean.shape[-1]
+        scale = components.scale[0]
+        any_factor = scale.expand(family.n_covariances(n_components), *scale.shape[1:])
         shape = tuple(family.precision_sites(any_factor)["precisions"].shape)
         one = shape if family.tied else shape[1:]
-        precisions = family.precision_prior(h.dof, h.scale.reshape(one))
+        precisions = family.precision_prior(components.dof[0, 0], scale.reshape(one))
         means: TorchDistribution | Conditional
-        if h.mean_scale is not None:
-            means = over("means", dist.Normal(h.mean, h.mean_scale), (n_components, d))
+        if isinstance(components, IndependentMeans):
+            normal = dist.Normal(components.mean[0, 0], components.mean_scale)
+            means = over("means", normal, (n_components, d))
         else:
-            given = _MeansGiven(family, h, n_components)
+            given = _MeansGiven(components, n_components)
             means = Conditional((n_components, d), given.distribution, given.log_prob)
         return {
-            "weights": dist.Dirichlet(h.concentration, validate_args=False),
+            "weights": prior.mixing.prior,
             "precisions": over("precisions", precisions, shape),
             "means": means,
         }
 
-    def hyperparameters(
+    def conjugate(
         self, family: CovarianceFamily, n_components: int, like: Tensor | None = None
-    ) -> Hyperparameters:
-        """The numbers of the prior for a model, checked, as tensors.
+    ) -> Conjugate:
+        """The distributions of the weights and the components of a model, their numbers checked.
 
         Raises:
             ValueError: if they do not fit the model, or the data's units are not known.
@@ -178,40 +181,41 @@ class ConjugatePriors:
             matrix = torch.diag(spread.square()) / n_components ** (2 / d)
         else:
             matrix = _matrix(_numbers("scale", self.scale).to(like), d)
-        return Hyperparameters(
-            concentration=_vector("concentration", self.concentration, n_components, like),
-            mean=_vector("mean", self.mean, d, like),
-            mean_strength=_numbers("mean_strength", self.mean_strength).to(like),
-            dof=dof,
-            scale=family.compress(matrix),
-            mean_scale=(
-                None if self.mean_scale is None else _vector("mean_scale", self.mean_scale, d, like)
-            ),
-        )
+        mixing = Mixing(_vector("concentration", self.concentration, n_components, like))
+        mean, scale = _vector("mean", self.mean, d, like), family.compress(matrix)
+        precisions = dof[None, None], scale[None, None]
+        if self.mean_scale is not None:
+            spread = _vector("mean_scale", self.mean_scale, d, like)
+            return Conjugate(
+                mixing, IndependentMeans(family, mean[None, None], spread, *precisions)
+            )
+        strength = _numbers("mean_strength", self.mean_strength).to(like)
+        means = mean[None, None], strength[None, None]
+        return Conjugate(mixing, NormalWishart(family, *means, *precisions))
 
 
 @dataclass(frozen=True, eq=False)
 class _MeansGiven:
     """The distribution of the means given the precisions."""
 
-    family: CovarianceFamily
-    prior: Hyperparameters
+    prior: NormalWishart
     n_components: int
 
     def distribution(self, values: Mapping[str, Tensor]) -> TorchDistribution:
         """As the Pyro program has it."""
-        precisions = values["precisions"] * self.prior.mean_strength
-        factor = self.family.factor({"precisions": precisions})
-        mean = self.prior.mean.expand(self.n_components, -1)
-        return self.family.emission(mean, factor, validate_args=False).to_event(1)  # type: ignore[attr-defined]
+        family, prior = self.prior.family, self.prior
+        precisions = values["precisions"] * prior.mean_strength[0, 0]
+        factor = family.factor({"precisions": precisions})
+        mean = prior.mean[0].expand(self.n_components, -1)
+        return family.emission(mean, factor, validate_args=False).to_event(1)  # type: ignore[attr-defined]
 
     def log_prob(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """The log density; torch's distribution would import sympy, which takes half a second."""
-        shift = values["means"] - self.prior.mean
-        d, strength = shift.shape[-1], self.prior.mean_strength
-        factor = self.family.factor({"precisions": values["precisions"]})
-        distance = self.family.whiten(factor, shift[..., None, :]).square().sum((-2, -1))
-        half = self.family.log_determinant(factor, d) - 0.5 * d * (strength.log() - LOG_2PI)
+        family, shift = self.prior.family, values["means"] - self.prior.mean[0]
+        d, strength = shift.shape[-1], self.prior.mean_strength[0, 0]
+        factor = family.factor({"precisions": values["precisions"]})
+        distance = family.whiten(factor, shift[..., None, :]).square().sum((-2, -1))
+        half = family.log_determinant(factor, d) - 0.5 * d * (strength.log() - LOG_2PI)
         return -(0.5 * strength * distance + half).sum(-1)
 
 

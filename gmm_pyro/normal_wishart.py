@@ -1,7 +1,6 @@
-"""What the conjugate prior says about points whose components are known: all in closed form.
+"""The conjugate distributions of components, which points of known components only update.
 
-The posterior of a component given its points is of the prior's kind, and how probable the points
-are, with the component integrated out, is a ratio of normalising constants.
+Axes s and k have length 1 where all sets or all components are alike, as under a prior.
 
 Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution", §9.
 """
@@ -15,107 +14,166 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .covariance import CovarianceFamily, Parameters, Statistics
-from .covariance.family import LOG_2PI, TINY
+from .covariance.family import LOG_2PI, TINY, Sets
+from .mixing import Mixing
 
 
 @dataclass(frozen=True, eq=False)
-class Hyperparameters:
-    """A conjugate prior in numbers, and what it says about points whose components are known.
+class Components:
+    """Means and covariances of s sets of components, without their weights.
 
     Attributes:
-        concentration: shape (k,).
-        mean: shape (d,).
-        mean_strength: κ, observations that the prior of a mean is worth, a scalar.
-        dof: ν, a scalar.
-        scale: Ψ in the family's compact form.
-        mean_scale: standard deviations of independent means, shape (d,), or None.
+        means: shape (s, k, d).
+        factor: of the covariances in the family's compact form, shape (s, k|1, *event).
     """
 
-    concentration: Float[Tensor, "k"]
-    mean: Float[Tensor, "d"]
-    mean_strength: Float[Tensor, ""]
-    dof: Float[Tensor, ""]
-    scale: Float[Tensor, "*event"]
-    mean_scale: Float[Tensor, "d"] | None
+    means: Float[Tensor, "s k d"]
+    factor: Float[Tensor, "s k1 *event"]
 
-    @property
-    def is_exchangeable(self) -> bool:
-        """Whether nothing tells the components apart."""
-        return bool((self.concentration == self.concentration[0]).all())
 
-    def draw(
-        self,
-        family: CovarianceFamily,
-        statistics: Statistics,
-        current: Parameters,
-        generator: torch.Generator | None,
-    ) -> Parameters:
-        """Parameters drawn from their posterior, given s sets of hard assignments.
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """Means of functions of the precisions P, as variational Bayes needs them.
 
-        Args:
-            family: covariance family.
-            statistics: of the assignments.
-            current: parameters that the independent means' conditional distributions start from.
-            generator: source of randomness.
+    Attributes:
+        log_determinant: E log |P|, shape (s, k|1).
+        precision: E P in the family's compact form, shape (s, k|1, *event).
+    """
+
+    log_determinant: Float[Tensor, "s k1"]
+    precision: Float[Tensor, "s k1 *event"]
+
+
+@dataclass(frozen=True, eq=False)
+class NormalWishart:
+    """Means and precisions of components, with the means in units of the covariances.
+
+        precisions P  ~ Wishart(dof, scale⁻¹), or gamma distributions of diagonal ones
+        means | P     ~ Normal(mean, P⁻¹ / mean_strength)
+
+    Attributes:
+        family: covariance family.
+        mean: m, shape (s, k, d).
+        mean_strength: κ, observations that each mean is worth, shape (s, k).
+        dof: ν, shape (s, k|1).
+        scale: Ψ in the family's compact form, shape (s, k|1, *event).
+    """
+
+    family: CovarianceFamily
+    mean: Float[Tensor, "s k d"]
+    mean_strength: Float[Tensor, "s k"]
+    dof: Float[Tensor, "s k1"]
+    scale: Float[Tensor, "s k1 *event"]
+
+    def __getitem__(self, sets: Sets) -> NormalWishart:
+        """The chosen sets."""
+        numbers = self.mean[sets], self.mean_strength[sets], self.dof[sets], self.scale[sets]
+        return NormalWishart(self.family, *numbers)
+
+    def given(self, statistics: Statistics) -> NormalWishart:
+        """The distribution given points of known components.
+
+        About the reference, the scale is Ψ + Σ z zᵀ + κ m mᵀ - (κ + n) mₙ mₙᵀ.
         """
-        weights = torch._sample_dirichlet(self.concentration + statistics.counts, generator)
-        log_weights = weights.clamp_min(TINY).log()
-        if self.mean_scale is None:
-            means, factor = self._draw_components(family, statistics, generator)
-        else:
-            means = self._draw_means(family, statistics, current, generator)
-            factor = self._draw_factor_given_means(family, statistics, means, generator)
-        return Parameters(log_weights, means, factor)
+        family, n, kappa = self.family, statistics.counts, self.mean_strength
+        before, strength = self.mean - statistics.reference, n + kappa
+        mean = (statistics.first + kappa[..., None] * before) / strength[..., None]
+        gain = _times(kappa, family.square(before)) - _times(strength, family.square(mean))
+        return NormalWishart(
+            family,
+            mean=statistics.reference + mean,
+            mean_strength=strength,
+            dof=_dof_given(self, n),
+            scale=self.scale + statistics.second + family.pooled(gain),
+        )
 
-    def log_evidence(self, family: CovarianceFamily, statistics: Statistics) -> Float[Tensor, "s"]:
-        """log p(x | assignments) in nats, with means and covariances integrated out."""
-        n, d = statistics.counts, len(self.mean)
-        dof, scale, _ = self._covariance_posterior(family, statistics)
-        gain = family.log_normaliser(dof, scale) - family.log_normaliser(self.dof, self.scale)
-        of_means = 0.5 * d * (self.mean_strength / (self.mean_strength + n)).log()
+    def draw(self, generator: torch.Generator | None) -> Components:
+        """One draw of each set."""
+        factor = self.family.draw_factor(self.dof, self.scale, generator)
+        noise = _normal(self.mean, generator) * self.mean_strength.rsqrt()[..., None]
+        tril = self.family.scale_tril(factor, self.mean.shape[-1])
+        return Components(self.mean + (tril @ noise[..., None])[..., 0], factor)
+
+    def draw_given(
+        self, statistics: Statistics, current: Parameters, generator: torch.Generator | None
+    ) -> Components:
+        """A draw given points of known components, whatever the current parameters."""
+        del current
+        return self.given(statistics).draw(generator)
+
+    def log_evidence(self, statistics: Statistics) -> Float[Tensor, "s"]:
+        """log p(points | their components) in nats, with means and covariances integrated out."""
+        given, n, d = self.given(statistics), statistics.counts, self.mean.shape[-1]
+        normaliser = self.family.log_normaliser
+        gain = normaliser(given.dof, given.scale) - normaliser(self.dof, self.scale)
+        of_means = 0.5 * d * (self.mean_strength / given.mean_strength).log()
         return gain.sum(-1) + (of_means - 0.5 * d * n * LOG_2PI).sum(-1)
 
-    # ------------------------------------------------------------------ means with covariances
+    @property
+    def expected(self) -> Expected:
+        """Means of the precisions and of the logarithms of their determinants.
 
-    def _covariance_posterior(
-        self, family: CovarianceFamily, statistics: Statistics
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """ν and Ψ given the assignments, and the means' posterior means.
-
-        About the reference, Ψ + Σ z zᵀ + κ m₀ m₀ᵀ - (κ + n) mₙ mₙᵀ.
+        They are what derivatives of the logarithm of the normaliser say, as in every exponential
+        family (Brown 1986, theorem 2.2).
         """
-        n, kappa = statistics.counts, self.mean_strength
-        prior_mean = self.mean - statistics.reference
-        strength = (n + kappa)[..., None]
-        mean = (statistics.first + kappa * prior_mean) / strength
-        gain = kappa * family.square(prior_mean) - _times(n + kappa, family.square(mean))
-        scale = self.scale + statistics.second + family.pooled(gain)
-        counts = family.pooled(n)
-        dof = self.dof + counts * family.squares_a_point(len(self.mean))
-        return dof, scale, statistics.reference + mean
+        with torch.enable_grad():
+            dof, scale = (value.detach().requires_grad_() for value in (self.dof, self.scale))
+            total = self.family.log_normaliser(dof, scale).sum()
+            by_dof, by_scale = torch.autograd.grad(total, (dof, scale))
+        squares = self.family.squares_a_point(self.mean.shape[-1])
+        return Expected(2 * squares * by_dof, -2 * by_scale)
 
-    def _draw_components(
-        self, family: CovarianceFamily, statistics: Statistics, generator: torch.Generator | None
-    ) -> tuple[Tensor, Tensor]:
-        dof, scale, centre = self._covariance_posterior(family, statistics)
-        factor = family.draw_factor(dof, scale, generator)
-        spread = (self.mean_strength + statistics.counts).rsqrt()
-        noise = _normal(centre, generator) * spread[..., None]
-        tril = family.scale_tril(factor, len(self.mean))
-        return centre + (tril @ noise[..., None])[..., 0], factor
+    @property
+    def mode(self) -> Components:
+        """Where the joint density of means and precisions is highest.
 
-    # ------------------------------------------------------------------ means on their own
+        The factor is NaN where there is no such place, as the density rises towards P = 0.
+        """
+        family, d = self.family, self.mean.shape[-1]
+        squares = family.squares_a_point(d)
+        power = self.dof - family.proper_dof(d) - 2  # twice that of the precision
+        power = power + squares * family.pooled(torch.ones_like(self.mean_strength))
+        covariance = _times((squares / power).where(power > 0, torch.nan), self.scale)
+        return Components(self.mean, family.fit(covariance, self.mean.new_zeros(d)))
+
+
+@dataclass(frozen=True, eq=False)
+class IndependentMeans:
+    """Means that do not depend on the precisions: conjugate a block at a time.
+
+        precisions P  ~ Wishart(dof, scale⁻¹), or gamma distributions of diagonal ones
+        means         ~ Normal(mean, mean_scale)
+
+    Attributes:
+        family: covariance family.
+        mean: shape (s, k, d).
+        mean_scale: standard deviations, shape (d,).
+        dof: ν, shape (s, k|1).
+        scale: Ψ in the family's compact form, shape (s, k|1, *event).
+    """
+
+    family: CovarianceFamily
+    mean: Float[Tensor, "s k d"]
+    mean_scale: Float[Tensor, "d"]
+    dof: Float[Tensor, "s k1"]
+    scale: Float[Tensor, "s k1 *event"]
+
+    def draw_given(
+        self, statistics: Statistics, current: Parameters, generator: torch.Generator | None
+    ) -> Components:
+        """Means given the current covariances, then covariances given these means."""
+        means = self._draw_means(statistics, current.factor, generator)
+        n = statistics.counts
+        mean = statistics.first / n.clamp_min(TINY)[..., None]
+        square = self.family.square
+        away = square(mean - (means - statistics.reference)) - square(mean)
+        scale = self.scale + statistics.second + self.family.pooled(_times(n, away))
+        return Components(means, self.family.draw_factor(_dof_given(self, n), scale, generator))
 
     def _draw_means(
-        self,
-        family: CovarianceFamily,
-        statistics: Statistics,
-        current: Parameters,
-        generator: torch.Generator | None,
+        self, statistics: Statistics, factor: Tensor, generator: torch.Generator | None
     ) -> Float[Tensor, "s k d"]:
-        """Means given the covariances."""
-        assert self.mean_scale is not None
-        tril = family.scale_tril(current.factor, len(self.mean))
+        tril = self.family.scale_tril(factor, self.mean.shape[-1])
         precision = torch.cholesky_inverse(tril).expand(*statistics.first.shape, -1)
         prior = self.mean_scale.square().reciprocal()
         total = statistics.counts[..., None, None] * precision + prior.diag()
@@ -127,21 +185,37 @@ class Hyperparameters:
         drawn = centre + torch.linalg.solve_triangular(root.mT, noise, upper=True)
         return statistics.reference + drawn[..., 0]
 
-    def _draw_factor_given_means(
-        self,
-        family: CovarianceFamily,
-        statistics: Statistics,
-        means: Float[Tensor, "s k d"],
-        generator: torch.Generator | None,
-    ) -> Tensor:
-        """Covariances given the means."""
-        n = statistics.counts
-        mean = statistics.first / n.clamp_min(TINY)[..., None]
-        away = family.square(mean - (means - statistics.reference)) - family.square(mean)
-        scale = self.scale + statistics.second + family.pooled(_times(n, away))
-        counts = family.pooled(n)
-        dof = self.dof + counts * family.squares_a_point(len(self.mean))
-        return family.draw_factor(dof, scale, generator)
+
+@dataclass(frozen=True, eq=False)
+class Conjugate:
+    """A conjugate prior for k components in d dimensions, as distributions.
+
+    Attributes:
+        mixing: of the weights.
+        components: of the means and covariances.
+    """
+
+    mixing: Mixing
+    components: NormalWishart | IndependentMeans
+
+    def draw(
+        self, statistics: Statistics, current: Parameters, generator: torch.Generator | None
+    ) -> Parameters:
+        """Parameters drawn from their posterior, given s sets of hard assignments.
+
+        Args:
+            statistics: of the assignments.
+            current: parameters that the independent means' conditional distributions start from.
+            generator: source of randomness.
+        """
+        log_weights = self.mixing.draw(statistics.counts, generator)
+        drawn = self.components.draw_given(statistics, current, generator)
+        return Parameters(log_weights, drawn.means, drawn.factor)
+
+
+def _dof_given(prior: NormalWishart | IndependentMeans, counts: Tensor) -> Float[Tensor, "s k1"]:
+    family = prior.family
+    return prior.dof + family.pooled(counts) * family.squares_a_point(prior.mean.shape[-1])
 
 
 def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:

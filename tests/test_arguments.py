@@ -44,7 +44,7 @@ INNER = {  # which fits call over and over, with what other methods returned
     *(f"LogDensity.{name}" for name in ("log_jacobian", "log_likelihood", "log_prior")),
     *(f"LogDensity.{name}" for name in ("parameters", "unconstrain", "values")),
     *("Priors.covariance_sites", "Priors.sites", "GaussianMixture.from_parameters"),
-    *(f"ConjugatePriors.{name}" for name in ("covariance_sites", "sites", "hyperparameters")),
+    *(f"ConjugatePriors.{name}" for name in ("covariance_sites", "sites", "conjugate")),
 }
 ELSEWHERE = {  # arguments that other rows are about, or inner loops
     "MixtureModel.__call__": {"n"},

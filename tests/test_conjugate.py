@@ -246,13 +246,13 @@ class TestDraws:
 
     @every_family
     def test_every_family_draws_its_prior_precisions(self, family: str) -> None:
-        h = priors().hyperparameters(family_named(family), K)
         chosen = family_named(family)
-        dof = h.dof.expand(self.n, 1)
+        prior = priors().conjugate(chosen, K).components
+        dof, scale = prior.dof.expand(self.n, 1), prior.scale[0, 0]
         factor = chosen.draw_factor(
-            dof, h.scale.expand(self.n, 1, *h.scale.shape), torch.Generator().manual_seed(0)
+            dof, scale.expand(self.n, 1, *scale.shape), torch.Generator().manual_seed(0)
         )
-        mean = 5.0 * PSI.inverse()[None] if h.scale.ndim == 2 else (5.0 / h.scale)[None]
+        mean = 5.0 * PSI.inverse()[None] if scale.ndim == 2 else (5.0 / scale)[None]
         self.assert_mean(chosen.precision(factor), mean)
 
     @every_family
@@ -288,29 +288,29 @@ def test_the_defaults_are_those_of_fraley_and_raftery() -> None:
     x = points(30, D)
     observations = observe(x)
     prior = ConjugatePriors.weakly_informative(x)
-    full = prior.hyperparameters(family_named("full"), 4)
-    torch.testing.assert_close(full.mean, x.mean(0))
-    torch.testing.assert_close(full.scale, observations.scale.square().diag() / 4)
+    full = prior.conjugate(family_named("full"), 4).components
+    torch.testing.assert_close(full.mean[0, 0], x.mean(0))
+    torch.testing.assert_close(full.scale[0, 0], observations.scale.square().diag() / 4)
     assert full.dof.item() == D + 2
     assert full.mean_strength == 0.01
     for family, dof in {"diag": 3, "tied_diag": 3, "spherical": D + 2, "tied": D + 2}.items():
-        assert prior.hyperparameters(family_named(family), 4).dof.item() == dof
+        assert prior.conjugate(family_named(family), 4).components.dof.item() == dof
 
 
 def test_the_default_prior_mean_of_a_covariance_is_the_documented_one() -> None:
     """Of an inverse-Wishart with d + 2 degrees of freedom: the scale itself."""
     x = points(30, D)
-    h = ConjugatePriors().scaled_to(observe(x)).hyperparameters(family_named("full"), 4)
+    h = ConjugatePriors().scaled_to(observe(x)).conjugate(family_named("full"), 4).components
     expected = observe(x).scale.square().diag() / 4 ** (2 / D)
-    torch.testing.assert_close(h.scale / (h.dof - D - 1), expected)
+    torch.testing.assert_close(h.scale[0, 0] / (h.dof - D - 1), expected)
 
 
 def test_a_given_mean_stays_and_units_are_taken_from_the_data() -> None:
     model = MixtureModel(2, priors=ConjugatePriors(mean=7.0)).specialise(points(9, D))
     assert model.priors is not None
     assert model.priors.n_features == D
-    h = model.priors.hyperparameters(model.family, 2)  # type: ignore[union-attr]
-    assert h.mean.tolist() == [7.0, 7.0]
+    prior = model.priors.conjugate(model.family, 2)  # type: ignore[union-attr]
+    assert prior.components.mean.tolist() == [[[7.0, 7.0]]]
 
 
 def test_a_model_takes_it_as_gp_does() -> None:

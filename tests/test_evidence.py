@@ -23,6 +23,7 @@ from gmm_pyro.inference import evidence
 from gmm_pyro.inference.assigned import Assigned, log_permanent
 from gmm_pyro.inference.evidence import Evidence, pareto_k
 from gmm_pyro.inference.parts import parts_of
+from gmm_pyro.mixing import Mixing
 from gmm_pyro.observations import observe
 from oracles import normal, numbers
 
@@ -80,9 +81,10 @@ def wishart_evidence(y: np.ndarray, m: np.ndarray, kappa: float, nu: float, psi:
 def conjugate_sum(model: MixtureModel, x: Tensor) -> float:
     model = model.specialise(x)
     k, d, y = model.n_components, x.shape[1], x.numpy()
-    h = model.priors.hyperparameters(model.family, k)  # type: ignore[union-attr]
-    kappa, nu, mean = float(h.mean_strength), float(h.dof), h.mean.numpy()
-    psi = h.scale.numpy()
+    prior = model.priors.conjugate(model.family, k)  # type: ignore[union-attr]
+    h = prior.components
+    kappa, nu, mean = float(h.mean_strength), float(h.dof), h.mean[0, 0].numpy()
+    psi = h.scale[0, 0].numpy()
     if model.covariance == "full":
         part = {
             s: wishart_evidence(y[sorted(s)], mean, kappa, nu, psi.reshape(d, d))
@@ -96,7 +98,7 @@ def conjugate_sum(model: MixtureModel, x: Tensor) -> float:
             )
             for s in subsets(len(x))
         }
-    return log_sum(h.concentration.numpy(), len(x), [part] * k)
+    return log_sum(prior.mixing.concentration.numpy(), len(x), [part] * k)
 
 
 def quadrature_sum(
@@ -304,9 +306,8 @@ def test_the_density_of_posteriors_given_assignments_is_one(family: str, priors:
     one = MixtureModel(2, family, ConjugatePriors(concentration=1.0)).log_density(x)
     parts = parts_of(one, 0)
     statistics = assigned_posteriors._statistics(one, labels)
-    narrow = Assigned(
-        one, parts, statistics, parts.updated(assigned_posteriors._units(one, statistics))
-    )
+    given = parts.updated(assigned_posteriors._units(one, statistics))
+    narrow = Assigned(one, Mixing(torch.ones(2).double()), parts, statistics, given)
     q = Assigned.visited(wide, chains=32, seed=0)
     p = q.draw(4000, torch.Generator().manual_seed(1))
     ratio = (narrow.log_density(p) - q.log_density(p)).exp()

@@ -25,9 +25,7 @@ from gmm_pyro.calibration.joint import draw_prior, gibbs_sampler
 from gmm_pyro.covariance import FAMILIES, Parameters
 from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, Sampler, run_chains
 from gmm_pyro.inference.task import FitWarning, Status
-from gmm_pyro.kernels import theta_of
 from gmm_pyro.observations import observe
-from gmm_pyro.reduction import reduce
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right
 CHAINS = 200
@@ -45,15 +43,12 @@ def sample(model: MixtureModel, x: Tensor, seed: int = 0, **options: Any) -> Gib
     """Chains that start at draws from the prior, and keep all allocations."""
     observations = observe(x)
     model = model.specialise(observations)
-    prior = model.priors.hyperparameters(model.family, model.n_components)  # type: ignore[union-attr]
-
-    def allocate(parameters: Parameters, assign: Any) -> Any:
-        return reduce(observations, theta_of(model.family, parameters, observations), assign)
+    prior = model.priors.conjugate(model.family, model.n_components)  # type: ignore[union-attr]
 
     generator = torch.Generator().manual_seed(seed)
     start = draw_prior(model, CHAINS, generator)
     chosen = GibbsOptions(**{"n_draws": 100, "n_warmup": 100, "keep_allocations": 10**6, **options})
-    sampler = Sampler(model.family, prior, allocate)
+    sampler = Sampler.of(prior, observations, exchange=True)
     with tqdm(disable=True) as bar:
         return run_chains(sampler, start, chosen, generator, bar, len(x))
 
@@ -110,9 +105,9 @@ class TestExactPosterior:
         model = MixtureModel(2, "full", priors).specialise(x)
         allocations = torch.tensor(list(itertools.product(range(2), repeat=5)))
         blocks = torch.where(allocations[:, :1] == 1, 1 - allocations, allocations)
-        prior = model.priors.hyperparameters(model.family, 2)  # type: ignore[union-attr]
-        joint = _log_joint(model, prior, x[None], blocks)[0]
-        evidence = joint - log_partition_prior(blocks, prior.concentration)
+        prior = model.priors.conjugate(model.family, 2)  # type: ignore[union-attr]
+        joint = _log_joint(prior, x[None], blocks)[0]
+        evidence = joint - log_partition_prior(blocks, prior.mixing)
         counts = torch.nn.functional.one_hot(allocations).sum(1).double()
         log_p = evidence + (alpha + counts).lgamma().sum(1)
         self.assert_labelled(sample(model, x), allocations, log_p, alpha)
@@ -193,11 +188,11 @@ class TestExactPosterior:
     def test_chains_of_different_data_sets_do_not_mix(self) -> None:
         x = points(6, 1)
         model = MixtureModel(2, "diag", ConjugatePriors(mean_strength=0.3)).specialise(x)
-        prior = model.priors.hyperparameters(model.family, 2)  # type: ignore[union-attr]
+        prior = model.priors.conjugate(model.family, 2)  # type: ignore[union-attr]
         generator = torch.Generator().manual_seed(0)
         sets = torch.stack([x, 3 - x]).repeat(CHAINS // 2, 1, 1)
         parameters, draws = draw_prior(model, CHAINS, generator), []
-        sampler = gibbs_sampler(model.family, prior, sets)
+        sampler = gibbs_sampler(prior, sets)
         for step in range(250):
             parameters, _ = sampler.sweep(parameters, generator)
             if step >= 100:
@@ -287,7 +282,7 @@ class TestOptions:
     def test_exchange_visits_all_labellings_and_none_without(self) -> None:
         x = points(12, 1) + 100 * (torch.arange(12) % 2)[:, None]
         model = self.model.specialise(x)
-        prior = model.priors.hyperparameters(model.family, 2)  # type: ignore[union-attr]
+        prior = model.priors.conjugate(model.family, 2)  # type: ignore[union-attr]
         for exchange in (True, False):
             generator = torch.Generator().manual_seed(0)
             p = Parameters(
@@ -295,7 +290,7 @@ class TestOptions:
                 torch.tensor([[[0.0], [102.0]]]).double(),
                 torch.ones(1, 2, 1, 1).double(),
             )
-            sampler = gibbs_sampler(model.family, prior, x[None], exchange=exchange)
+            sampler = gibbs_sampler(prior, x[None], exchange=exchange)
             first = []
             for _ in range(50):
                 p, _ = sampler.sweep(p, generator)

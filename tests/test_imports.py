@@ -26,7 +26,7 @@ LAYERS = [
     ["tables", "spread"],
     ["weighting"],
     ["observations", "covariance"],
-    ["kernels"],
+    ["kernels", "mixing"],
     ["far", "mixture_file"],
     ["reduction"],
     ["mixture"],

@@ -99,8 +99,9 @@ def closed_form(n: int, d: int) -> tuple[gp.Fit, Tensor, ConjugatePriors]:
 def exact_evidence(x: Tensor, found: gp.Fit, priors: ConjugatePriors) -> float:
     """The product of the predictive densities of each point given those before it."""
     d = x.shape[1]
-    h = priors.hyperparameters(found.model.family, 1)
-    mean, strength, dof, scale = h.mean, h.mean_strength, float(h.dof), h.scale.view(d, d)
+    h = priors.conjugate(found.model.family, 1).components
+    mean, strength, dof = h.mean[0, 0], float(h.mean_strength), float(h.dof)
+    scale = h.scale.view(d, d)
     total = 0.0
     for point in x:
         free = dof - d + 1
@@ -140,11 +141,12 @@ def test_draws_of_one_component_have_the_moments_of_the_closed_form() -> None:
     """
     n, d = 1000, 2
     found, x, priors = closed_form(n, d)
-    h = priors.hyperparameters(found.model.family, 1)
-    centre = (h.mean + x.sum(0)) / (1 + n)
+    h = priors.conjugate(found.model.family, 1).components
+    mean = h.mean[0, 0]
+    centre = (mean + x.sum(0)) / (1 + n)
     away = x - x.mean(0)
     scale = h.scale.view(d, d) + away.T @ away
-    gap = x.mean(0) - h.mean
+    gap = x.mean(0) - mean
     covariance = (scale + n / (1 + n) * torch.outer(gap, gap)) / (float(h.dof) + n - d - 1)
     means = found.posterior.draws["means"][0, :, 0]
     s = len(means)

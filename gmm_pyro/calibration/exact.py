@@ -14,6 +14,7 @@ Source: Richardson & Green (1997); Nobile & Fearnside (2007) for the integrals.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -25,10 +26,11 @@ from torch import Tensor
 from ..conjugate import ConjugatePriors
 from ..covariance import Statistics
 from ..inference.fit import held_fixed
+from ..inference.gibbs import require_conjugate
+from ..mixing import Mixing
 from ..model import MixtureModel, check_model
-from ..normal_wishart import Hyperparameters
+from ..normal_wishart import Conjugate, NormalWishart
 from ..observations import Observations, as_points, observe
-from .joint import require_conjugate
 
 MOST_POINTS = 8  # which have 4,140 partitions; a ninth makes it 21,147
 NUMBERS = 2**21  # in the largest temporary, over which predictions are made in turn
@@ -85,7 +87,6 @@ class ExactPosterior:
         old = self.observations.x.double()
         joint = [
             _log_joint(
-                self.model,
                 prior,
                 torch.cat([old.expand(len(some), n, d), some[:, None]], 1),
                 partitions,
@@ -120,17 +121,11 @@ def exact_posterior(model: MixtureModel, x: Any) -> ExactPosterior:
     model = held_fixed(model)
     model = replace(model, priors=model.priors or ConjugatePriors()).specialise(observations)
     prior = require_conjugate(model, "an exact posterior")
-    if prior.mean_scale is not None:
-        raise ValueError(
-            "an exact posterior needs means in units of the covariances: ConjugatePriors without "
-            "mean_scale"
-        )
-    if not bool((prior.concentration == prior.concentration[0]).all()):
-        raise ValueError(
-            f"concentration must be equal for all components, got {prior.concentration.tolist()}"
-        )
+    if not prior.mixing.is_symmetric:
+        alpha = prior.mixing.concentration.tolist()
+        raise ValueError(f"concentration must be equal for all components, got {alpha}")
     partitions = set_partitions(observations.n, model.n_components)
-    joint = _log_joint(model, prior, observations.x.double()[None], partitions)[0]
+    joint = _log_joint(prior, observations.x.double()[None], partitions)[0]
     return ExactPosterior(
         model, observations, partitions, joint.softmax(0), float(joint.logsumexp(0))
     )
@@ -151,16 +146,13 @@ def set_partitions(n: int, k: int) -> Int[Tensor, "p n"]:
     return blocks
 
 
-def log_partition_prior(
-    partitions: Int[Tensor, "p n"], concentration: Float[Tensor, "k"]
-) -> Float[Tensor, "p"]:
-    """Log prior probability of partitions under equal concentrations, one for each component."""
-    n, k, alpha = partitions.shape[1], len(concentration), concentration[0]
-    size = _one_hot(partitions).sum(2)
-    free = (k - (size > 0).sum(1)).to(alpha)
-    labellings = (alpha.new_tensor(k) + 1).lgamma() - (free + 1).lgamma()
-    total = (k * alpha).lgamma() - (k * alpha + n).lgamma()
-    return labellings + total + ((alpha + size).lgamma() - alpha.lgamma()).sum(1)
+def log_partition_prior(partitions: Int[Tensor, "p n"], mixing: Mixing) -> Float[Tensor, "p"]:
+    """Log prior probability of partitions under equal concentrations: of all their labellings."""
+    k, sizes = len(mixing.concentration), _one_hot(partitions).sum(2)
+    free = (k - (sizes > 0).sum(1)).to(sizes)
+    labellings = math.lgamma(k + 1) - (free + 1).lgamma()
+    unused = sizes.new_zeros(len(sizes), k - sizes.shape[1])
+    return labellings + mixing.log_probability(torch.cat([sizes, unused], 1))
 
 
 def _one_hot(partitions: Int[Tensor, "p n"]) -> Float[Tensor, "p b n"]:
@@ -168,13 +160,16 @@ def _one_hot(partitions: Int[Tensor, "p n"]) -> Float[Tensor, "p b n"]:
 
 
 def _log_joint(
-    model: MixtureModel,
-    prior: Hyperparameters,
-    x: Float[Tensor, "m n d"],
-    partitions: Int[Tensor, "p n"],
+    prior: Conjugate, x: Float[Tensor, "m n d"], partitions: Int[Tensor, "p n"]
 ) -> Float[Tensor, "m p"]:
     """log p(x, partition) of m data sets, whose components are integrated out."""
-    family, assigned = model.family, _one_hot(partitions)
+    components, assigned = prior.components, _one_hot(partitions)
+    if not isinstance(components, NormalWishart):
+        raise ValueError(  # noqa: TRY004 - a conjugate prior of the other kind
+            "an exact posterior needs means in units of the covariances: ConjugatePriors without "
+            "mean_scale"
+        )
+    family = components.family
     m, p = len(x), len(partitions)
     reference = x.mean(1)[:, None, None]  # moments about it do not cancel
     z = x - reference[:, 0]
@@ -186,5 +181,5 @@ def _log_joint(
         second=family.pooled(second),
         reference=reference.repeat_interleave(p, 0)[:, 0],
     )
-    evidence = prior.log_evidence(family, statistics).view(m, p)
-    return log_partition_prior(partitions, prior.concentration) + evidence
+    evidence = components.log_evidence(statistics).view(m, p)
+    return log_partition_prior(partitions, prior.mixing) + evidence

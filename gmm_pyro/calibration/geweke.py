@@ -29,9 +29,10 @@ from torch import Tensor
 from ..checks import check_count, check_function, check_seed
 from ..covariance import Parameters
 from ..inference.fit import held_fixed
+from ..inference.gibbs import require_conjugate
 from ..model import MixtureModel
 from ..threads import one_thread_a_product
-from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete, require_conjugate
+from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete
 from .quantities import Quantities, check_quantities, default_quantities, evaluate
 from .ranks import FAILURE_RATE
 
@@ -153,7 +154,7 @@ def _gibbs_sweep(model: MixtureModel) -> Sweep:
     prior = require_conjugate(model, "gibbs")
 
     def sweep(parameters: Parameters, x: Tensor, generator: torch.Generator) -> Parameters:
-        return gibbs_sampler(model.family, prior, x).sweep(parameters, generator)[0]
+        return gibbs_sampler(prior, x).sweep(parameters, generator)[0]
 
     return sweep
 

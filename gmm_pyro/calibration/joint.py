@@ -6,12 +6,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conjugate import ConjugatePriors
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.family import TINY
 from ..inference.gibbs import Sampler
 from ..model import MixtureModel, check_model
-from ..normal_wishart import Hyperparameters
+from ..normal_wishart import Conjugate
 from ..prior_draws import prior_draws
 from ..reduction import Assign, reduce_each
 
@@ -35,20 +34,6 @@ def require_concrete(model: MixtureModel) -> int:
         )
     model.sites()  # refuses what does not fit the model
     return d
-
-
-def require_conjugate(model: MixtureModel, purpose: str) -> Hyperparameters:
-    """The numbers of a model's conjugate prior.
-
-    Raises:
-        ValueError: if it has another one.
-    """
-    if not isinstance(model.priors, ConjugatePriors):
-        raise ValueError(  # noqa: TRY004 - the model is one, its prior does not suit
-            f"{purpose} needs a conjugate prior: MixtureModel(..., priors=ConjugatePriors(...)), "
-            f"got {type(model.priors).__name__}"
-        )
-    return model.priors.hyperparameters(model.family, model.n_components)
 
 
 @torch.no_grad()
@@ -78,16 +63,10 @@ def draw_points(
     return parameters.means[one, component] + (tril[one, component] @ noise)[..., 0]
 
 
-def gibbs_sampler(
-    family: CovarianceFamily,
-    prior: Hyperparameters,
-    x: Float[Tensor, "s n d"],
-    *,
-    exchange: bool = True,
-) -> Sampler:
+def gibbs_sampler(prior: Conjugate, x: Float[Tensor, "s n d"], *, exchange: bool = True) -> Sampler:
     """The sampler whose s chains have a data set each."""
 
     def allocate(parameters: Parameters, assign: Assign) -> Statistics:
-        return reduce_each(x, family, parameters, assign)
+        return reduce_each(x, prior.components.family, parameters, assign)
 
-    return Sampler(family, prior, allocate, exchange)
+    return Sampler(prior, allocate, exchange)

@@ -23,7 +23,7 @@ from tqdm import tqdm
 from ..checks import check_count, check_mapping, check_seed, shown
 from ..covariance import Parameters
 from ..inference.fit import fit, held_fixed, method_named
-from ..inference.gibbs import GibbsOptions, run_chains
+from ..inference.gibbs import GibbsOptions, require_conjugate, run_chains
 from ..inference.task import FitWarning, Status
 from ..model import MixtureModel
 from ..observations import observe
@@ -35,7 +35,6 @@ from .joint import (
     gibbs_sampler,
     parameters_of,
     require_concrete,
-    require_conjugate,
 )
 from .quantities import Quantities, check_quantities, default_quantities, evaluate
 from .ranks import Calibration, ranks_among
@@ -151,7 +150,7 @@ def _gibbs_values(simulated: _Simulated, options: Mapping[str, Any]) -> Values:
         n_draws=simulated.n_draws, **{"n_warmup": WARMUP, "thin": THIN, **options}
     )
     prior = require_conjugate(model, "gibbs")
-    sampler = gibbs_sampler(model.family, prior, x, exchange=chosen.exchange)
+    sampler = gibbs_sampler(prior, x, exchange=chosen.exchange)
     start = _starts(model, x, simulated.generator)
     with tqdm(disable=True) as bar:
         chains = run_chains(sampler, start, chosen, simulated.generator, bar)

@@ -23,12 +23,11 @@ from torch import Tensor
 
 from ..conjugate import ConjugatePriors
 from ..covariance import Parameters, Statistics
-from ..covariance.family import TINY
-from ..kernels import theta_of
+from ..mixing import Mixing
 from ..model import LogDensity
-from ..reduction import Assign, reduce
+from ..normal_wishart import Conjugate
 from ..start import starting_parameters
-from .gibbs import Sampler
+from .gibbs import Sampler, require_conjugate
 from .parts import Parts, Updated, parts_of
 
 WARM_UP, KEPT, THIN = 15, 3, 5  # sweeps of a chain, what it keeps, and sweeps between those
@@ -41,12 +40,14 @@ class Assigned:
 
     Attributes:
         density: the log density of a model with a conjugate prior.
+        mixing: the distribution of its weights.
         parts: what the prior of each unit of components is instead, in equal shares.
         statistics: counts and moments of the assignments about the data's centre, as z sets.
         given: the parts given the points of every unit of all assignments.
     """
 
     density: LogDensity
+    mixing: Mixing
     parts: Parts
     statistics: Statistics
     given: Updated
@@ -60,16 +61,10 @@ class Assigned:
             chains: number of chains, each of which keeps three.
             seed: of all that is drawn.
         """
-        twin = _twin(density)
-        parts = parts_of(density, seed)
-        statistics = _statistics(twin, _assignments(twin, chains, seed))
-        return cls(twin, parts, statistics, parts.updated(_units(twin, statistics)))
-
-    @property
-    def concentration(self) -> Float[Tensor, "k"]:
-        """Of the Dirichlet prior of the weights."""
-        found: Tensor = self.density.sites[0].prior.concentration  # type: ignore[union-attr]
-        return found
+        twin, parts = _twin(density), parts_of(density, seed)
+        prior = require_conjugate(twin.model, "an assignment", density.observations.origin)
+        statistics = _statistics(twin, _assignments(twin, prior, chains, seed))
+        return cls(twin, prior.mixing, parts, statistics, parts.updated(_units(twin, statistics)))
 
     def draw(self, count: int, generator: torch.Generator) -> Parameters:
         """Parameters, each given one of the assignments, which take turns."""
@@ -79,23 +74,21 @@ class Assigned:
         statistics = self.statistics[chosen]
         given = self.parts.updated(_units(self.density, statistics))
         means, factor = given.draw(generator)
-        weights = torch._sample_dirichlet(self.concentration + statistics.counts, generator)
         return Parameters(
-            weights.clamp_min(TINY).log(),
+            self.mixing.draw(statistics.counts, generator),
             self.density.observations.origin + means.reshape(count, k, -1),
             factor.reshape(count, family.n_covariances(k), *factor.shape[2:]),
         )
 
     def log_density(self, p: Parameters) -> Float[Tensor, "s"]:
         """Of weights, means and precisions, averaged over all numberings of the components."""
-        k, alpha = p.means.shape[1], self.concentration
-        named = p.log_weights[:, :, None] * (alpha - 1)  # component i in the place of j
+        k, mixing = p.means.shape[1], self.mixing
+        named = p.log_weights[:, :, None] * (mixing.concentration - 1)  # component i in place of j
         prior = self.density.log_prior(self.density.values(p)) + self._of_parts(p)
         prior = prior - named.diagonal(dim1=1, dim2=2).sum(1)
         counts = self.statistics.counts
         log_joint = self._per_set(self.given.log_evidence.logsumexp(1) - math.log(len(self.parts)))
-        log_joint = log_joint + ((alpha + counts).lgamma() - alpha.lgamma()).sum(1)
-        log_joint = log_joint + alpha.sum().lgamma() - (alpha + counts).sum(1).lgamma()
+        log_joint = log_joint + mixing.log_probability(counts)
         log_joint = log_joint.nan_to_num(nan=math.inf, neginf=math.inf)  # none, that is
         found = [
             (self._log_joint_given(p[rows], named[rows]) - log_joint).logsumexp(1)
@@ -159,23 +152,18 @@ def _twin(density: LogDensity) -> LogDensity:
     return LogDensity(replace(model, priors=twin), observations)
 
 
-def _assignments(density: LogDensity, chains: int, seed: int) -> Int[Tensor, "z n"]:
+def _assignments(
+    density: LogDensity, prior: Conjugate, chains: int, seed: int
+) -> Int[Tensor, "z n"]:
     """Assignments that Gibbs sampling visits."""
-    observations, family, k = density.observations, density.model.family, density.model.n_components
-    priors = density.model.priors
-    assert isinstance(priors, ConjugatePriors)  # noqa: S101 - what a twin has
+    observations = density.observations
     generator = torch.Generator(observations.x.device).manual_seed(seed)
-
-    def allocate(parameters: Parameters, assign: Assign) -> Statistics:
-        return reduce(observations, theta_of(family, parameters, observations), assign)
-
-    prior = priors.hyperparameters(family, k, observations.origin)
-    sampler = Sampler(family, prior, allocate, exchange=False)
+    sampler = Sampler.of(prior, observations, exchange=False)
     p = starting_parameters(
         "random",
         observations,
-        family,
-        k,
+        density.model.family,
+        density.model.n_components,
         n_starts=chains,
         floor=1e-6 * observations.scale.square(),
         generator=generator,

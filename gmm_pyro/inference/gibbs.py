@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -23,10 +22,11 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..conjugate import ConjugatePriors
-from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..covariance import Parameters, Statistics
 from ..kernels import theta_of
-from ..model import LogDensity
-from ..normal_wishart import Hyperparameters
+from ..model import LogDensity, MixtureModel
+from ..normal_wishart import Conjugate
+from ..observations import Observations
 from ..posterior import Posterior
 from ..reduction import Assign, categorical, reduce, softmax
 from ..seeds import Stream
@@ -112,21 +112,24 @@ class Sampler:
     """The two conditional distributions of a sweep.
 
     Attributes:
-        family: covariance family.
-        prior: the conjugate prior in numbers.
+        prior: the conjugate prior.
         allocate: statistics of an assignment of all points, given parameters of s chains.
         exchange: whether components are exchanged after a sweep.
     """
 
-    family: CovarianceFamily
-    prior: Hyperparameters
+    prior: Conjugate
     allocate: Callable[[Parameters, Assign], Statistics]
     exchange: bool = True
 
-    @cached_property
-    def is_exchangeable(self) -> bool:
-        """Whether the prior does not tell components apart."""
-        return self.prior.is_exchangeable
+    @classmethod
+    def of(cls, prior: Conjugate, observations: Observations, *, exchange: bool) -> Sampler:
+        """The sampler whose chains all have the same data."""
+
+        def allocate(parameters: Parameters, assign: Assign) -> Statistics:
+            theta = theta_of(prior.components.family, parameters, observations)
+            return reduce(observations, theta, assign)
+
+        return cls(prior, allocate, exchange)
 
     def sweep(
         self,
@@ -141,24 +144,24 @@ class Sampler:
         device = generator.device
         seed = int(torch.randint(SEEDS, (), generator=generator, device=device))
         statistics = self.allocate(parameters, categorical(seed, labels))
-        drawn = self.prior.draw(self.family, statistics, parameters, generator)
+        drawn = self.prior.draw(statistics, parameters, generator)
         return (self._exchanged(drawn, generator) if self.exchange else drawn), statistics
 
     def _exchanged(self, p: Parameters, generator: torch.Generator) -> Parameters:
         """The components exchanged at random, by the rule of Metropolis & Hastings.
 
-        Only the concentrations can tell components apart; where they do not, all permutations are
+        Only their weights can tell components apart; where they do not, all permutations are
         accepted. Else pairs are exchanged, k times, since few permutations of many would be.
         """
         s, k = p.log_weights.shape
-        if self.is_exchangeable:
+        if self.prior.mixing.is_symmetric:
             order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
         else:
             order = torch.arange(k, device=generator.device).expand(s, k)
             for _ in range(k):
                 order = self._pair_exchanged(p.log_weights, order, generator)
         chain = torch.arange(s, device=order.device)[:, None]
-        factor = p.factor if self.family.tied else p.factor[chain, order]
+        factor = p.factor if self.prior.components.family.tied else p.factor[chain, order]
         return Parameters(p.log_weights[chain, order], p.means[chain, order], factor)
 
     def _pair_exchanged(
@@ -168,9 +171,9 @@ class Sampler:
         s, k = order.shape
         pair = torch.rand(s, k, generator=generator, device=order.device).argsort(1)[:, :2]
         other = order.scatter(1, pair, order.gather(1, pair.flip(1)))
-        alpha = self.prior.concentration
-        now, then = (log_weights.gather(1, o) for o in (order, other))
-        gain = ((alpha - 1) * (then - now)).sum(1)
+        weights, log_prior = log_weights.exp(), self.prior.mixing.prior.log_prob
+        now, then = (log_prior(weights.gather(1, o)) for o in (order, other))
+        gain = then - now
         uniform = torch.rand(s, generator=generator, dtype=gain.dtype, device=gain.device)
         return torch.where((uniform.log() < gain)[:, None], other, order)
 
@@ -263,22 +266,32 @@ def _sampler(task: Task) -> Sampler:
     Raises:
         ValueError: if the prior is not conjugate, or the points have weights.
     """
-    model, observations = task.model, task.observations
-    if not isinstance(model.priors, ConjugatePriors):
-        raise ValueError(  # noqa: TRY004 - a wrong value of a right model
-            "gibbs needs a conjugate prior: MixtureModel(..., priors=ConjugatePriors()), got "
-            f"{type(model.priors).__name__}"
-        )
+    observations = task.observations
+    prior = require_conjugate(task.model, "gibbs", observations.origin)
     if observations.sample_weight is not None:
         raise ValueError(
             "gibbs takes no sample_weight: an assignment that is drawn cannot be a fraction"
         )
+    return Sampler.of(prior, observations, exchange=task.options.exchange)
 
-    def allocate(parameters: Parameters, assign: Assign) -> Statistics:
-        return reduce(observations, theta_of(model.family, parameters, observations), assign)
 
-    prior = model.priors.hyperparameters(model.family, model.n_components, observations.origin)
-    return Sampler(model.family, prior, allocate, task.options.exchange)
+def require_conjugate(model: MixtureModel, purpose: str, like: Tensor | None = None) -> Conjugate:
+    """The distributions of a model's conjugate prior.
+
+    Args:
+        model: a model whose priors are concrete.
+        purpose: what needs it.
+        like: a tensor whose dtype and device its numbers take; float64 if None.
+
+    Raises:
+        ValueError: if it has another prior.
+    """
+    if not isinstance(model.priors, ConjugatePriors):
+        raise ValueError(  # noqa: TRY004 - the model is one, its prior does not suit
+            f"{purpose} needs a conjugate prior: MixtureModel(..., priors=ConjugatePriors()), got "
+            f"{type(model.priors).__name__}"
+        )
+    return model.priors.conjugate(model.family, model.n_components, like)
 
 
 def _start(task: Task, density: LogDensity) -> Parameters:

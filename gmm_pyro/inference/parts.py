@@ -19,6 +19,7 @@ from ..conjugate import ConjugatePriors
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.family import LOG_2PI
 from ..model import LogDensity
+from ..normal_wishart import NormalWishart
 from ..priors import Conditional
 
 SHRINKAGES = (1.0, 0.1, 0.01)  # of the default scale: parts that are wide in the data's units
@@ -135,9 +136,10 @@ def parts_of(density: LogDensity, seed: int) -> Parts:
     priors, observations = density.model.priors, density.observations
     family, d, k = density.model.family, observations.d, density.model.n_components
     if isinstance(priors, ConjugatePriors) and priors.mean_scale is None:
-        h = priors.hyperparameters(family, k, observations.origin)
+        h = priors.conjugate(family, k, observations.origin).components
+        assert isinstance(h, NormalWishart)  # noqa: S101 - as its means have no scale
         mean = h.mean - observations.origin
-        return Parts(family, mean[None], h.mean_strength[None], h.dof[None], h.scale[None])
+        return Parts(family, mean[:, 0], h.mean_strength[:, 0], h.dof[:, 0], h.scale[:, 0])
     square = torch.diag(observations.scale.square()) / k ** (2 / d)
     scale = family.compress(torch.stack([share * square for share in SHRINKAGES]))
     dof = scale.new_full((len(scale),), family.squares_a_point(d) + family.proper_dof(d) + 2)
