@@ -46,7 +46,7 @@ OTHERS: list[tuple[str, dict[str, Any]]] = [
 
 def fits() -> Iterator[tuple[str, gp.MixtureModel, str, dict[str, Any]]]:
     """Names, models, methods and options."""
-    for method in METHODS:
+    for method in (name for name in METHODS if ":" not in name):
         for family in FAMILIES:
             priors = gp.ConjugatePriors() if method == "gibbs" else None
             yield (

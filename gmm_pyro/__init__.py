@@ -23,8 +23,9 @@ if TYPE_CHECKING:
     from .conjugate import ConjugatePriors
     from .covariance import FAMILIES
     from .datasets import Dataset
-    from .inference.fit import Fit, OptionError, fit
+    from .inference.fit import Fit, fit
     from .inference.gradient import MixtureModule
+    from .inference.methods import OptionError
     from .inference.task import FitWarning, Status
     from .mixture import GaussianMixture
     from .model import LogDensity, MixtureModel
@@ -44,7 +45,7 @@ _HOME = {
     "LogDensity": "model",
     "MixtureModel": "model",
     "MixtureModule": "inference.gradient",
-    "OptionError": "inference.fit",
+    "OptionError": "inference.methods",
     "Posterior": "posterior",
     "Priors": "priors",
     "Status": "inference.task",

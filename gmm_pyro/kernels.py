@@ -21,7 +21,7 @@ from torch import Tensor
 
 from .covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
 from .covariance.family import Sets
-from .observations import Observations
+from .observations import Observations, Points
 from .spread import passes
 
 CHUNK_BYTES = 5 << 20  # features and logits of a chunk: more calls on shorter ones take longer
@@ -85,18 +85,18 @@ class Theta:
         return cls(family, parameters, natural, reference, centred=True)
 
 
-def theta_of(family: CovarianceFamily, parameters: Parameters, observations: Observations) -> Theta:
-    """The parameters with the kernel that evaluates them exactly on these observations.
+def theta_of(family: CovarianceFamily, parameters: Parameters, points: Points) -> Theta:
+    """The parameters with the kernel that evaluates them exactly at these points.
 
     Differentiable: the natural parameters keep their graph.
     """
     d = parameters.means.shape[-1]
     if d > WIDE and family.n_features(d) > d:
         return Theta.about_means(family, parameters)
-    natural = family.natural(parameters, observations.origin)
-    if _cancels(family, natural, parameters, observations):
+    natural = family.natural(parameters, points.origin)
+    if _cancels(family, natural, parameters, points):
         return Theta.about_means(family, parameters)
-    return Theta(family, parameters, natural, observations.origin, centred=False)
+    return Theta(family, parameters, natural, points.origin, centred=False)
 
 
 @torch.no_grad()
@@ -104,20 +104,20 @@ def _cancels(
     family: CovarianceFamily,
     natural: NaturalParameters,
     parameters: Parameters,
-    observations: Observations,
+    points: Points,
 ) -> bool:
-    """Whether the terms of z P z, about the data's centre, lose more than `IMPRECISE` nats."""
-    epsilon = torch.finfo(observations.x.dtype).eps
+    """Whether the terms of z P z, about the points' origin, lose more than `IMPRECISE` nats."""
+    epsilon = torch.finfo(points.dtype).eps
     allowed = max(IMPRECISE, 1e4 * epsilon) / (2 * epsilon)
-    shift = parameters.means - observations.origin
+    shift = parameters.means - points.origin
     size, away, wide = (
         float(torch.linalg.vector_norm(part, torch.inf))
         for part in (natural.quadratic, shift, parameters.factor)
     )
-    across = observations.d * (away + observations.d * wide)
+    across = points.d * (away + points.d * wide)
     if size * across * across <= allowed:  # not ** 2, which raises where a product is infinite
         return False  # by far: no sum is larger than all of its terms at their largest
-    reach = family.square(shift.abs() + family.deviations(parameters.factor, observations.d))
+    reach = family.square(shift.abs() + family.deviations(parameters.factor, points.d))
     largest = (natural.quadratic.abs() * reach).flatten(2).sum(-1).amax()
     return not bool(largest <= allowed)  # NaN is not sound: a variance that cancelled is negative
 
@@ -147,8 +147,10 @@ class Kernel(Protocol):
         """What has been added up so far."""
         ...
 
-    def statistics(self, log_norm: Float[Tensor, "s"], sums: tuple[Tensor, ...]) -> Statistics:
-        """The statistics that sums over all chunks stand for."""
+    def statistics(
+        self, log_norm: Float[Tensor, "s"], sums: tuple[Tensor, ...], data: Observations | None
+    ) -> Statistics:
+        """The statistics that sums over all chunks of the data stand for."""
         ...
 
 
@@ -176,14 +178,14 @@ class Features:
     whole: Buffers  # of a chunk of `rows` points; slicing anew would take as long as the work
     total: Tensor
 
-    def __init__(self, theta: Theta, observations: Observations, like: Tensor) -> None:
-        self.theta, self.observations = theta, observations
+    def __init__(self, theta: Theta, points: Points, like: Tensor) -> None:
+        self.theta = theta
         family = theta.family
         self.shape = theta.parameters.log_weights.shape
-        self.d = observations.d
+        self.d = points.d
         self.quadratic = 0 if family.tied else family.n_features(self.d)
         width = 1 + self.d + self.quadratic
-        self.rows = _chunk_rows(width + self.shape.numel(), observations.n, like)
+        self.rows = _chunk_rows(width + self.shape.numel(), points.n, like)
         self.coefficients = theta.coefficients().flatten(0, 1).to(like)
         self.origin = theta.reference.to(like)[:, None]
         self.tall = width > FEW_FEATURES
@@ -246,12 +248,15 @@ class Features:
         """See `Kernel`."""
         return (self.total,)
 
-    def statistics(self, log_norm: Tensor, sums: tuple[Tensor, ...]) -> Statistics:
+    def statistics(
+        self, log_norm: Tensor, sums: tuple[Tensor, ...], data: Observations | None
+    ) -> Statistics:
         """See `Kernel`."""
         moments = (sums[0].T if self.tall else sums[0]).reshape(*self.shape, -1)
         counts, first = moments[..., 0], moments[..., 1 : 1 + self.d]
         if self.theta.family.tied:
-            second = _second_moment(self.theta.family, self.observations)
+            assert data is not None
+            second = _second_moment(self.theta.family, data)
             second = second.expand(self.shape[0], 1, *second.shape)
             shared = (self.theta.natural.quadratic * second).flatten(1).sum(1)
             log_norm = log_norm + shared
@@ -310,21 +315,24 @@ class Centred:
         """See `Kernel`."""
         return self.counts, self.first, self.second
 
-    def statistics(self, log_norm: Tensor, sums: tuple[Tensor, ...]) -> Statistics:
+    def statistics(
+        self, log_norm: Tensor, sums: tuple[Tensor, ...], data: Observations | None
+    ) -> Statistics:
         """See `Kernel`."""
+        del data
         counts, first, second = sums
         return Statistics(log_norm, counts, first, second, self.theta.reference)
 
 
-def kernel_for(theta: Theta, observations: Observations, like: Tensor | None = None) -> Kernel:
+def kernel_for(theta: Theta, points: Points, like: Tensor | None = None) -> Kernel:
     """The kernel that evaluates these parameters exactly; `fresh` makes it ready for chunks.
 
     It works in the type of the points, or in that of another tensor.
     """
-    like = observations.x if like is None else like
+    like = points.x if like is None else like
     if theta.centred:
-        return Centred(theta, observations.n, like)
-    return Features(theta, observations, like)
+        return Centred(theta, points.n, like)
+    return Features(theta, points, like)
 
 
 def _chunk_rows(numbers_a_point: int, n: int, like: Tensor) -> int:

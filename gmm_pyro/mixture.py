@@ -21,7 +21,7 @@ from .devices import PRECISIONS
 from .features import check_names, columns_of, same_names
 from .kernels import Theta, theta_of
 from .mixture_file import Content, read_mixture, write_mixture
-from .observations import Observations, as_points
+from .observations import Points, as_points
 from .tables import one_row
 from .untrusted import content_named
 from .weighting import as_weights, total_of, weighted_sum
@@ -176,19 +176,13 @@ class GaussianMixture:
         """The most probable component of each point, shape (n,)."""
         return reduction.labels(*self._at(x))[0]
 
-    def _at(self, x: Any) -> tuple[Observations, Theta, torch.dtype]:
+    def _at(self, x: Any) -> tuple[Points, Theta, torch.dtype]:
         """The points in their own precision, and the type of what is said of them."""
         single = str(getattr(x, "dtype", "")).endswith("float32")
         kind = self.means.dtype if single else torch.float64
-        points, _ = as_points(
-            x, feature_names=self.feature_names, dtype=kind, device=self.means.device
-        )
-        centre = self.mean().double()
-        observations = Observations(
-            points, None, centre, torch.ones_like(centre), self.feature_names
-        )
-        theta = theta_of(self.family, self.parameters, observations)
-        return observations, theta, self.means.dtype
+        found = as_points(x, feature_names=self.feature_names, dtype=kind, device=self.means.device)
+        points = found.about(self.mean().double())
+        return points, theta_of(self.family, self.parameters, points), self.means.dtype
 
     # ------------------------------------------------------------------ criteria
 
@@ -296,19 +290,19 @@ class GaussianMixture:
         if not rest:
             raise ValueError("conditional needs at least one feature that is not given")
         names = [self.feature_names[i] for i in known]
-        point, _ = as_points(one_row(values, "values"), feature_names=names, what="values")
+        point = as_points(one_row(values, "values"), feature_names=names, what="values")
         p, m = self.parameters, len(known)
         factor = self.family.marginal(p.factor, known + rest)
         root = self.family.scale_tril(factor, self.n_features)
         gain = torch.linalg.solve_triangular(
             root[..., :m, :m], root[..., m:, :m], upper=False, left=False
         )
-        shift = point - p.means[..., known]
+        shift = point.x - p.means[..., known]
         means = p.means[..., rest] + (gain @ shift[..., None])[..., 0]
         if not means.to(self.means.dtype).isfinite().all():
             raise ValueError("values are so far out that the conditional means are out of range")
-        observations, theta, _ = self.marginal(known)._at(point)
-        weights = reduction.responsibilities(observations, theta)[..., 0]
+        there, theta, _ = self.marginal(known)._at(point.x)
+        weights = reduction.responsibilities(there, theta)[..., 0]
         return self._over(rest, Parameters(weights.log(), means, self.family.remainder(factor, m)))
 
     def permute(self, order: Sequence[int]) -> GaussianMixture:

@@ -91,12 +91,7 @@ class MixtureModel:
         """
         known = None if self.priors is None else self.priors.n_features
         if known is not None:
-            names = self.feature_names
-            d = (
-                x.d
-                if isinstance(x, Observations)
-                else as_points(x, feature_names=names)[0].shape[1]
-            )
+            d = as_points(x, feature_names=self.feature_names).d
             if known != d:
                 raise ValueError(f"x must have {known} features, got {d}")
             return self
@@ -168,7 +163,7 @@ class MixtureModel:
 
         kept = isinstance(x, Tensor) and x.dtype in PRECISIONS.values()
         names, dtype = self.feature_names, x.dtype if kept else None
-        points = None if x is None else as_points(x, feature_names=names, dtype=dtype)[0]
+        points = None if x is None else as_points(x, feature_names=names, dtype=dtype).x
         if points is None and n is None:
             raise ValueError("n must be given where x is None: model(n=100)")
         size = check_count("n", n, 1, MOST_HELD) if points is None else len(points)

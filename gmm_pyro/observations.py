@@ -9,9 +9,9 @@ cache-sized chunk at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import torch
@@ -19,7 +19,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from .devices import device_of, precision_of
-from .features import default_names
+from .features import default_names, places
 from .spread import ROWS, location_and_scale, middle_range, passes, refuse_extreme, refuse_lost
 from .tables import to_numeric
 from .weighting import as_weights, total_of
@@ -30,24 +30,18 @@ WIDEST = 10.0  # interquartile ranges that a standard deviation may have, or out
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Observations:
-    """n points in d dimensions, with what every method needs to know about them.
+class Points:
+    """n points in d dimensions, checked: what predictions need to know.
 
     Attributes:
         x: the points as the user gave them, shape (n, d).
-        sample_weight: non-negative weights, shape (n,), or None where all are one.
-        origin: weighted column means, shape (d,), as exact as the type of x can hold them.
-        scale: weighted standard deviations of the columns, shape (d,), all positive.
         feature_names: d column names.
-        cache: sums over the data that do not change during a fit, by name.
+        origin: what their features are formed about in float64, shape (d,); best in their midst.
     """
 
     x: Float[Tensor, "n d"]
-    sample_weight: Float[Tensor, "n"] | None
-    origin: Float[Tensor, "d"]
-    scale: Float[Tensor, "d"]
     feature_names: tuple[str, ...]
-    cache: dict[str, Tensor] = field(default_factory=dict)
+    origin: Float[Tensor, "d"]
 
     def __repr__(self) -> str:
         return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
@@ -72,6 +66,31 @@ class Observations:
         """Where the points are."""
         return self.x.device
 
+    def subset(self, index: Int[Tensor, "m"] | slice) -> Points:
+        """The points at `index`, with the origin of all."""
+        return replace(self, x=self.x[index])
+
+    def about(self, origin: Float[Tensor, "d"]) -> Points:
+        """The points alone, with another origin."""
+        return Points(self.x, self.feature_names, origin)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Observations(Points):
+    """Points to be fitted, with what every method needs to know about them.
+
+    Their origin is the weighted column means, as exact as the type of x can hold them.
+
+    Attributes:
+        scale: weighted standard deviations of the columns, shape (d,), all positive.
+        sample_weight: non-negative weights, shape (n,), or None where all are one.
+        cache: sums over the data that do not change during a fit, by name.
+    """
+
+    scale: Float[Tensor, "d"]
+    sample_weight: Float[Tensor, "n"] | None
+    cache: dict[str, Tensor] = field(default_factory=dict)
+
     @cached_property
     def total_weight(self) -> float:
         """Sum of the sample weights: n where there are none."""
@@ -94,12 +113,72 @@ class Observations:
     def subset(self, index: Int[Tensor, "m"] | slice) -> Observations:
         """The points at `index`, with the whole data's origin and scale."""
         weight = None if self.sample_weight is None else self.sample_weight[index]
-        return Observations(self.x[index], weight, self.origin, self.scale, self.feature_names)
+        return replace(self, x=self.x[index], sample_weight=weight, cache={})
 
     def standardised(self, unit: Float[Tensor, "d"]) -> Float[np.ndarray, "n d"]:
         """(x - origin) / unit as a NumPy array: unit-free input for a clustering library."""
         z = (self.x - self.origin.to(self.x)) / unit.to(self.x)
         return np.asarray(z.cpu().numpy())
+
+
+class LeftOut(Observations):
+    """What is known of data that are not there: how many, where, how wide, their names.
+
+    Args:
+        shape: numbers of points and of features.
+        like: a tensor of their type, where they were.
+        feature_names: d column names.
+        origin: the weighted column means, shape (d,).
+        scale: standard deviations of the columns, shape (d,).
+        total_weight: sum of the sample weights.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        like: Tensor,
+        feature_names: tuple[str, ...],
+        origin: Float[Tensor, "d"],
+        scale: Float[Tensor, "d"],
+        total_weight: float,
+    ) -> None:
+        self.__dict__.update(  # as a frozen class's
+            shape=shape,
+            kind=like.new_empty(0),
+            feature_names=feature_names,
+            origin=origin,
+            scale=scale,
+            total_weight=total_weight,
+            cache={},
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in ("x", "sample_weight"):
+            raise ValueError(
+                "this needs the data of the fit, which are left out of an estimator's pickle and "
+                "of a saved fit: fit it anew, or keep what is needed before"
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    @property
+    def n(self) -> int:
+        """Number of points that there were."""
+        return int(self.__dict__["shape"][0])
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return int(self.__dict__["shape"][1])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of number that the points had."""
+        return self.__dict__["kind"].dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the points were."""
+        return self.__dict__["kind"].device
 
 
 def observe(
@@ -116,11 +195,13 @@ def observe(
 
     Args:
         x: numpy array, torch tensor, pandas or polars frame, xarray array or nested list of shape
-            (n, d); a one-dimensional array of n values is univariate data.
+            (n, d); a one-dimensional array of n values is univariate data. Observations keep
+            their weights, unless there are others.
         n_components: the number of components to be fitted, which n must not fall short of.
         sample_weight: n non-negative weights, or None.
         feature_names: names of the features that a model is for, as in `as_points`.
-        dtype: floating-point type of the work on points, or its name; float64 where None.
+        dtype: floating-point type of the work on points, or its name; that of Points, else float64,
+            where None.
         device: torch device; where the data are, if None.
         constant_columns: whether a column may be constant: its scale is then the largest of the
             others', or one.
@@ -135,9 +216,11 @@ def observe(
         >>> observations.n, observations.d, observations.origin.tolist()
         (3, 2, [2.0, 2.5])
     """
-    points, names = as_points(x, feature_names=feature_names, dtype=dtype, device=device)
-    weight = None if sample_weight is None else as_weights(sample_weight, len(points)).to(points)
-    used = points if weight is None or (weight > 0).all() else points[weight > 0]
+    points = as_points(x, feature_names=feature_names, dtype=dtype, device=device)
+    own = x.sample_weight if isinstance(x, Observations) else None
+    given = own if sample_weight is None else sample_weight
+    weight = None if given is None else as_weights(given, points.n).to(points.x)
+    used = points.x if weight is None or (weight > 0).all() else points.x[weight > 0]
     if len(used) < n_components:
         kind = "points" if weight is None else "points of positive weight"
         raise ValueError(
@@ -146,14 +229,16 @@ def observe(
     constant = used.amin(0) == used.amax(0)
     if constant.any() and not constant_columns:
         if points.dtype is torch.float32:
-            wide, _ = as_points(x, feature_names=feature_names, device=device)
-            refuse_lost(wide, names, constant)
-        _refuse_constant_columns(used, names, constant)
-    origin, scale = location_and_scale(points, weight)
+            wide = as_points(x, feature_names=feature_names, device=device)
+            refuse_lost(wide.x, points.feature_names, constant)
+        _refuse_constant_columns(used, points.feature_names, constant)
+    if isinstance(points, Observations) and given is own:
+        return points
+    origin, scale = location_and_scale(points.x, weight)
     scale = scale.masked_fill(constant, 0.0)
     scale = scale.masked_fill(constant, float(scale.max()) or 1.0)
-    refuse_extreme(points, origin, scale, names)
-    return Observations(points, weight, origin, scale, names)
+    refuse_extreme(points.x, origin, scale, points.feature_names)
+    return Observations(points.x, points.feature_names, origin, scale, weight)
 
 
 def observed(x: Any, feature_names: Sequence[str] | None = None) -> Observations:
@@ -169,8 +254,8 @@ def as_points(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     what: str = "x",
-) -> tuple[Float[Tensor, "n d"], tuple[str, ...]]:
-    """A finite tensor of shape (n, d) and its column names; no copy where none is needed.
+) -> Points:
+    """Finite points of shape (n, d) and their column names; no copy where none is needed.
 
     After a fit there is one rule, which `feature_names` asks for. A frame's columns are those of
     the fitted names, in whatever order they are; others are ignored, and a missing one is an error.
@@ -178,11 +263,13 @@ def as_points(
     of an array has the names x0, x1, …, a frame made from one 0, 1, … or column_0, column_1, ….
 
     Args:
-        x: any array-like; one-dimensional input is n values of one feature.
+        x: any array-like; one-dimensional input is n values of one feature. Points have been
+            checked, and are only put in order.
         feature_names: names of the features that x must have, as far as x has names, if they are
             known.
         n_features: the number of columns that x must have, if known.
-        dtype: floating-point type of the result, or its name; float64 where None.
+        dtype: floating-point type of the result, or its name; that of Points, else float64, where
+            None.
         device: torch device; where the data are, if None.
         what: what messages call x.
 
@@ -190,6 +277,8 @@ def as_points(
         ValueError: if x is not numeric, not finite or not of this shape, or lacks a feature.
     """
     kind, place = precision_of(dtype), device_of(device)
+    if isinstance(x, Points):
+        return _converted(x, feature_names, x.dtype if dtype is None else kind, place, what)
     array, names = to_numeric(x, what, feature_names)
     points = array if isinstance(array, Tensor) else _alias(array)
     given = points.detach()[:, None] if points.ndim == 1 else points.detach()
@@ -197,7 +286,29 @@ def as_points(
     _check_shape(what, x, points, n_features if feature_names is None else len(feature_names))
     names = names or tuple(feature_names or default_names(points.shape[1]))
     _refuse_non_finite(points, given, names, what)
-    return points, names
+    return Points(points, names, points.new_zeros(points.shape[1], dtype=torch.float64))
+
+
+def _converted(
+    points: Points,
+    feature_names: Sequence[str] | None,
+    dtype: torch.dtype,
+    device: torch.device | None,
+    what: str,
+) -> Points:
+    """Points with these features in their order, in a type and at a place; themselves if so."""
+    names = points.feature_names
+    order = None if feature_names is None else places(feature_names, names, what)
+    if feature_names is not None and order is None:
+        _check_shape(what, points.x, points.x, len(feature_names))
+    in_order = order is None or order == list(range(points.d))
+    if in_order and points.dtype is dtype and device in (None, points.device):
+        return points
+    chosen: Any = slice(None) if in_order else order
+    x = points.x[:, chosen].to(device=device, dtype=dtype)
+    taken = names if order is None else tuple(names[i] for i in order)
+    _refuse_non_finite(x, points.x[:, chosen], taken, what)
+    return Points(x, taken, points.origin[chosen].to(device=device))
 
 
 class _WritableView:

@@ -33,7 +33,7 @@ from torch import Tensor
 from .covariance import CovarianceFamily, Parameters, Statistics
 from .far import Far
 from .kernels import Centred, Kernel, Theta, kernel_for, theta_of
-from .observations import Observations
+from .observations import Observations, Points
 from .threads import map_in_threads, one_thread_a_product
 
 BLOCKS = 32  # units of work handed to threads; sums are added in their order, whoever made them
@@ -144,7 +144,7 @@ def reduce(observations: Observations, theta: Theta, assign: Assign = softmax) -
     make_worker = functools.partial(_worker, kernel, observations, assign)
     parts = map_in_threads(make_worker, blocks)
     log_norm, *sums = (functools.reduce(torch.add, part) for part in zip(*parts, strict=True))
-    return kernel.statistics(log_norm, tuple(sums))
+    return kernel.statistics(log_norm, tuple(sums), observations)
 
 
 @one_thread_a_product()
@@ -162,12 +162,12 @@ def reduce_each(
     responsibilities = kernel.logits(x[:, None])
     log_p = assign(responsibilities, slice(0, x.shape[1]))
     kernel.add_moments(responsibilities)
-    return kernel.statistics(log_p.sum(1), kernel.sums())
+    return kernel.statistics(log_p.sum(1), kernel.sums(), None)
 
 
-def _blocks(observations: Observations, kernel: Kernel) -> list[range]:
+def _blocks(points: Points, kernel: Kernel) -> list[range]:
     """The first rows of all chunks, in at most `BLOCKS` groups."""
-    starts = range(0, observations.n, kernel.rows)
+    starts = range(0, points.n, kernel.rows)
     size = math.ceil(len(starts) / BLOCKS)
     return [starts[i : i + size] for i in range(0, len(starts), size)]
 
@@ -298,39 +298,35 @@ def information(observations: Observations, theta: Theta) -> Float[Tensor, "kf k
 
 
 def log_density(
-    observations: Observations, theta: Theta, dtype: torch.dtype | None = None
+    points: Points, theta: Theta, dtype: torch.dtype | None = None
 ) -> Float[Tensor, "s n"]:
     """log p(x) of every point in nats; -inf where that is out of range.
 
     This and what follows is worked out in float64, and returned in the points' type or another.
     """
-    kind = dtype or observations.x.dtype
-    return _pointwise(observations, theta.with_shared_term(), lambda log_p, _: log_p.to(kind))
+    kind = dtype or points.dtype
+    return _pointwise(points, theta.with_shared_term(), lambda log_p, _: log_p.to(kind))
 
 
 def responsibilities(
-    observations: Observations, theta: Theta, dtype: torch.dtype | None = None
+    points: Points, theta: Theta, dtype: torch.dtype | None = None
 ) -> Float[Tensor, "s k n"]:
     """Posterior probability of every component at every point."""
-    kind = dtype or observations.x.dtype  # a copy, since the kernel writes the next chunk there
-    return _pointwise(observations, theta, lambda _, share: share.to(kind, copy=True))
+    kind = dtype or points.dtype  # a copy, since the kernel writes the next chunk there
+    return _pointwise(points, theta, lambda _, share: share.to(kind, copy=True))
 
 
-def labels(
-    observations: Observations, theta: Theta, dtype: torch.dtype | None = None
-) -> Int[Tensor, "s n"]:
+def labels(points: Points, theta: Theta, dtype: torch.dtype | None = None) -> Int[Tensor, "s n"]:
     """The most probable component of every point: the first of the largest responsibilities."""
-    kind = dtype or observations.x.dtype  # in which two may be equal
-    return _pointwise(observations, theta, lambda _, share: share.to(kind).argmax(1))
+    kind = dtype or points.dtype  # in which two may be equal
+    return _pointwise(points, theta, lambda _, share: share.to(kind).argmax(1))
 
 
 @one_thread_a_product()
 @torch.no_grad()
-def _pointwise(
-    observations: Observations, theta: Theta, pick: Callable[[Tensor, Tensor], Tensor]
-) -> Tensor:
+def _pointwise(points: Points, theta: Theta, pick: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
     """What is wanted of log densities (s, n) and responsibilities (s, k, n), all in float64."""
-    kernel = kernel_for(theta, observations, like=theta.parameters.means)
+    kernel = kernel_for(theta, points, like=theta.parameters.means)
     far = Far.of(theta)
 
     def of_chunk(own: Kernel, x: Float[Tensor, "n d"]) -> Tensor:
@@ -348,9 +344,9 @@ def _pointwise(
 
         @torch.no_grad()
         def work(starts: range) -> Tensor:
-            pieces = (observations.x[first : first + own.rows] for first in starts)
+            pieces = (points.x[first : first + own.rows] for first in starts)
             return torch.cat([of_chunk(own, piece) for piece in pieces], -1)
 
         return work
 
-    return torch.cat(map_in_threads(make_worker, _blocks(observations, kernel)), -1)
+    return torch.cat(map_in_threads(make_worker, _blocks(points, kernel)), -1)

@@ -69,7 +69,7 @@ class TestFit:
         done = run("fit", "points.csv", *EM, "--json", "--weights-column", "weight", "-k", 2)
         found = json.loads(done.out)
         assert found["features"] == ["width", "height"]
-        assert found["options"]["sample_weight"] is True
+        assert found["sample_weight"] is True
         assert found["data"]["left_out"] == {"Unnamed: 0": "no name", "colour": "not numeric"}
         assert "left out: Unnamed: 0 (no name), colour (not numeric)\n" in done.err
         assert "column 'label' is taken for the true classes\n" in done.err

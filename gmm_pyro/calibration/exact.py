@@ -79,7 +79,7 @@ class ExactPosterior:
         """
         d, n, k = self.observations.d, self.observations.n, self.model.n_components
         names = self.observations.feature_names
-        new = as_points(points, feature_names=names, what="points")[0].double()
+        new = as_points(points, feature_names=names, what="points").x.double()
         prior = require_conjugate(self.model, "an exact posterior")
         partitions = set_partitions(n + 1, k)
         blocks = int(partitions.max()) + 1

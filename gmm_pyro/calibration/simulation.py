@@ -22,8 +22,9 @@ from tqdm import tqdm
 
 from ..checks import check_count, check_mapping, check_seed, shown
 from ..covariance import Parameters
-from ..inference.fit import fit, held_fixed, method_named
+from ..inference.fit import fit, held_fixed
 from ..inference.gibbs import GibbsOptions, require_conjugate, run_chains
+from ..inference.methods import method_named
 from ..inference.task import FitWarning, Status
 from ..model import MixtureModel
 from ..observations import observe

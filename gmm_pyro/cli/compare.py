@@ -36,7 +36,7 @@ class CompareArguments(DataArguments):
     methods: Annotated[
         str,
         typer.Option(
-            help="Methods, as METHOD or METHOD:ENGINE, with commas between them.",
+            help="Methods, with commas between them.",
             autocompletion=complete_methods,
         ),
     ] = COMPARED
@@ -69,13 +69,13 @@ def compare(told: CompareArguments) -> None:
     from ..comparison import compare as run
     from ..model import MixtureModel
     from ..placing import refuse_existing, refuse_unwritable
-    from .data import check, load, n_components
+    from .data import checked, load, n_components
 
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
     dataset = load(told.data, told).dataset
     model = MixtureModel(n_components(dataset, told), told.covariance)
-    check(told.data, dataset, model)
+    checked(told.data, dataset, model)
     names = [name.strip() for name in told.methods.split(",") if name.strip()]
     comparison = run(model, dataset, names, seed=told.seed, test_size=told.test_size, progress=True)
     _print_remarks(comparison)

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..datasets import Dataset
     from ..files import DataTable, FileContent
     from ..model import MixtureModel
+    from ..observations import Observations
 
 
 def load(source: str, told: DataArguments) -> FileContent:
@@ -45,31 +46,33 @@ def load(source: str, told: DataArguments) -> FileContent:
     return content
 
 
-def check(source: str, dataset: Dataset, model: MixtureModel, dtype: Any = None) -> None:
-    """Refuse data that the model cannot be fitted to, by the name of what they were read from.
+def checked(
+    source: str, dataset: Dataset, model: MixtureModel, dtype: Any = None, device: Any = None
+) -> Observations:
+    """The data as observations; what the model cannot be fitted to is refused by its source.
 
     Args:
         source: the file, or the name of the data set.
         dataset: what it holds.
         model: the model.
-        dtype: floating-point type of the fit, if it is known.
+        dtype: floating-point type of the fit, or None.
+        device: torch device of the fit, or None.
 
     Raises:
         ValueError: as `gmm_pyro.fit` would.
     """
-    import pandas as pd
-
-    from ..devices import PRECISIONS
+    from ..devices import device_of, precision_of
     from ..observations import observe
     from ..untrusted import content_named
 
-    frame = pd.DataFrame(dataset.x.numpy(), columns=list(dataset.feature_names))
+    kind, place = precision_of(dtype), device_of(device)
     with content_named(source, ValueError):
-        observe(
-            frame,
+        return observe(
+            dataset.points,
             n_components=model.n_components,
             sample_weight=dataset.sample_weight,
-            dtype=dtype if dtype in PRECISIONS else None,
+            dtype=kind,
+            device=place,
         )
 
 

@@ -19,7 +19,6 @@ from .output import INTERRUPTED, fit_warnings_said, print_json, say
 if TYPE_CHECKING:
     from ..files import FileContent
     from ..inference.fit import Fit
-    from ..model import MixtureModel
 
 OF_METHODS = "Options of methods"
 
@@ -38,7 +37,7 @@ class FitArguments(DataArguments):
         str,
         typer.Option(
             "--method", "-m",
-            help=f"Method: {listed(METHOD_NAMES)}; METHOD:ENGINE for another engine.",
+            help=f"Method: {listed(METHOD_NAMES)}.",
             autocompletion=completing(*METHOD_NAMES),
         ),
     ] = "em"  # fmt: skip
@@ -83,10 +82,11 @@ def fit(told: FitArguments) -> None:
     and responsibilities by row, pictures, and fit.json with the settings and the outcome.
     An interrupt (Ctrl-C) saves the best so far.
     """
+    from ..inference.fit import fit as run
     from ..model import MixtureModel
     from ..placing import refuse_existing, refuse_unwritable
     from ..saved_fit import check_table_format, save_fit
-    from .data import check, load, n_components
+    from .data import checked, load, n_components
 
     method, options = _method_and_options(told)  # mistakes in words come before those in data
     check_table_format(told.table_format)
@@ -94,8 +94,10 @@ def fit(told: FitArguments) -> None:
     refuse_unwritable(told.out)
     content = load(told.data, told)
     model = MixtureModel(n_components(content.dataset, told), told.covariance)
-    check(told.data, content.dataset, model, options.get("dtype"))
-    result = _fitted(model, content, method, options)
+    place = {name: options.pop(name, None) for name in ("dtype", "device")}
+    observations = checked(told.data, content.dataset, model, **place)
+    with fit_warnings_said():
+        result = run(model, observations, method, progress=True, **options)
     facts = _facts(content, told)
     labels = content.dataset.labels
     with warnings.catch_warnings():
@@ -113,24 +115,10 @@ def fit(told: FitArguments) -> None:
         raise typer.Exit(INTERRUPTED)
 
 
-def _fitted(model: MixtureModel, content: FileContent, method: str, options: dict[str, Any]) -> Fit:
-    import pandas as pd
-
-    from ..inference.fit import fit as run
-
-    data = content.dataset
-    if data.sample_weight is not None:
-        options = {**options, "sample_weight": data.sample_weight}
-    frame = pd.DataFrame(data.x.numpy(), columns=list(data.feature_names))
-    with fit_warnings_said():
-        return run(model, frame, method, progress=True, **options)
-
-
 def _method_and_options(told: FitArguments) -> tuple[str, dict[str, Any]]:
     """The name of the method, and what it is told."""
     from .options import parsed
 
-    method, colon, engine = told.method.partition(":")
     flags = {
         "seed": told.seed,
         "n_starts": told.starts,
@@ -140,8 +128,7 @@ def _method_and_options(told: FitArguments) -> tuple[str, dict[str, Any]]:
         "n_chains": told.chains,
         "n_warmup": told.warmup,
     }
-    words = [*told.option, f"engine={engine}"] if colon else told.option
-    return method, parsed(method, words, flags)
+    return told.method, parsed(told.method, told.option, flags)
 
 
 def _facts(content: FileContent, told: FitArguments) -> dict[str, Any]:

@@ -67,10 +67,10 @@ def _first_line(documented: type) -> str:
 
 
 def _print_all(found: tuple[MethodFacts, ...]) -> None:
-    table = _table("method", "what it finds", "posterior", "priors", "engines")
+    table = _table("method", "what it finds", "posterior", "priors")
     for facts in found:
         kind = "draws" if facts.draws else ""
-        table.add_row(facts.name, facts.summary, kind, facts.priors or "", "\n".join(facts.engines))
+        table.add_row(facts.name, facts.summary, kind, facts.priors or "")
     families = _table("covariance", "mclust", "what it is")
     for name, family in _families().items():
         families.add_row(name, family["mclust"], family["summary"])
@@ -78,16 +78,17 @@ def _print_all(found: tuple[MethodFacts, ...]) -> None:
 
 
 def _print_method(facts: MethodFacts) -> None:
+    from .options import OF_DATA
+
     table = _table("option", "default", "meaning")
     for option in facts.options:
         name = option.flag or f"--option {option.name}="
         table.add_row(name, str(option.default), option.meaning)
+    for of_data, meaning in OF_DATA.items():
+        table.add_row(f"--option {of_data}=", str(None), meaning)
     lines = [f"{facts.name}: {facts.summary}"]
     if facts.priors is not None:
         lines.append(f"Default priors: {facts.priors}.")
-    if facts.engines:
-        names = ", ".join(f"--method {facts.name}:{engine}" for engine in facts.engines)
-        lines.append(f"Engines: {names}.")
     _print(*lines, "", table)
 
 

@@ -7,7 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-METHOD_NAMES = ("kmeans", "em", "gradient", "map", "laplace", "svi", "nuts", "gibbs")
+METHOD_NAMES = (
+    *("kmeans", "em", "gradient", "map", "laplace", "svi", "nuts", "gibbs"),
+    *("map:enumerated", "svi:enumerated", "nuts:enumerated"),
+)
 COMPARED = "kmeans, em, gradient, map, laplace, svi, gibbs"  # nuts takes longer than all of these
 FAMILIES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
 CODES = ("VVV", "EEE", "VVI", "VII", "EEI", "EII")  # mclust's, of the same families

@@ -12,10 +12,9 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..checks import meant
-from ..inference import METHODS, Method
-from ..inference.fit import method_named
+from ..inference.methods import METHODS, Method, method_named
 
-HIDDEN = ("progress", "sample_weight")  # for which the command line has its own
+HIDDEN = ("progress",)  # for which the command line has its own
 FLAGS = {
     "seed": "--seed",
     "n_starts": "--starts",
@@ -26,6 +25,10 @@ FLAGS = {
     "n_warmup": "--warmup",
 }
 TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+OF_DATA = {  # arguments of `fit` that are no method's, and go by --option too
+    "dtype": "floating-point type of the work on points, float32 or float64.",
+    "device": "torch device, one that is there and holds float64.",
+}
 READERS: dict[type, Callable[[str], Any]] = {
     types.NoneType: lambda text: {"none": None}[text.lower()],
     bool: lambda text: TRUTHS[text.lower()],
@@ -58,7 +61,6 @@ class MethodFacts:
     Attributes:
         name: its name.
         summary: what it finds, in a sentence.
-        engines: how it can be run; none where there is only one way.
         priors: name of its default priors, or None.
         draws: whether it has a posterior.
         options: its options.
@@ -66,7 +68,6 @@ class MethodFacts:
 
     name: str
     summary: str
-    engines: tuple[str, ...]
     priors: str | None
     draws: bool
     options: tuple[OptionFacts, ...]
@@ -79,11 +80,11 @@ def method_facts(name: str) -> MethodFacts:
         ValueError: if there is none of this name.
 
     Example:
-        >>> method_facts("map").engines, method_facts("gibbs").priors
-        (('collapsed', 'enumerated'), 'ConjugatePriors')
+        >>> method_facts("gibbs").priors, method_facts("em").draws
+        ('ConjugatePriors', False)
     """
     row = method_named(name)
-    hints, meanings = _hints(row), _meanings(row.options)
+    meanings = _meanings(row.options)
     options = tuple(
         OptionFacts(f.name, f.default, meanings.get(f.name, ""), FLAGS.get(f.name))
         for f in fields(row.options)
@@ -92,9 +93,8 @@ def method_facts(name: str) -> MethodFacts:
     return MethodFacts(
         name=name,
         summary=(row.run.__doc__ or "").partition("\n")[0].strip(),
-        engines=typing.get_args(hints.get("engine")),
         priors=None if row.priors is None else row.priors.__name__,
-        draws=hasattr(row.options, "n_draws"),
+        draws=row.draws,
         options=options,
     )
 
@@ -117,7 +117,8 @@ def parsed(method: str, words: Sequence[str], flags: Mapping[str, Any]) -> dict[
             given twice.
     """
     row = method_named(method)
-    hints, known = _hints(row), [option.name for option in method_facts(method).options]
+    hints = _hints(row)
+    known = [*(option.name for option in method_facts(method).options), *OF_DATA]
     chosen = {name: value for name, value in flags.items() if value is not None}
     for name in chosen:
         if name not in known:
@@ -132,7 +133,7 @@ def parsed(method: str, words: Sequence[str], flags: Mapping[str, Any]) -> dict[
             raise ValueError(f"method {method!r} has no option {name!r}{hint} ({_listed(known)})")
         if name in chosen:
             raise ValueError(f"option {name!r} is given twice")
-        chosen[name] = _value(name, text, hints[name])
+        chosen[name] = _value(name, text, hints.get(name, str | None))
     return chosen
 
 

@@ -112,7 +112,10 @@ def _called(points: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
 
 def _remark(saved: SavedFit) -> None:
     """Which labels these are, where there could be others."""
+    from ..inference.methods import METHODS
+
     if saved.draws is not None:
         say("labels are those of the point estimate; --posterior averages over the draws")
-    if saved.facts.get("method") == "kmeans":
+    method = METHODS.get(str(saved.facts.get("method")))
+    if method is not None and method.own_labels:
         say("labels are the mixture's most probable components, not k-means' nearest centres")

@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
-WORDS = ("method", "engine", "status")  # the first columns, which are no numbers
+WORDS = ("method", "status")  # the first columns, which are no numbers
 COUNTS = ("steps", "n_parameters")
 
 

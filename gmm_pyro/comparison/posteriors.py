@@ -12,11 +12,11 @@ from torch import Tensor
 
 from .. import metrics
 from ..inference.fit import Fit
+from ..inference.methods import METHODS
 from ..mixture import GaussianMixture
 from ..posterior import Posterior
 from ..threads import one_thread_a_product
 
-EXACT = ("gibbs", "nuts")  # methods that can be a reference, the preferred first
 COVERAGE = 0.9  # probability of the intervals that are held against the truth
 MOST_NUMBERS = 20_000_000  # log-likelihoods of single points that leave-one-out takes
 
@@ -57,8 +57,9 @@ def why_no_reference(fits: Mapping[str, Fit]) -> str:
 
 
 def _exact(fits: Mapping[str, Fit]) -> list[str]:
-    """Names of the exact samplers' fits, the preferred first."""
-    return [name for method in EXACT for name, fit in fits.items() if fit.method == method]
+    """Names of the exact samplers' fits, those first whose conditionals are in closed form."""
+    found = [name for name, fit in fits.items() if METHODS[fit.method].exact]
+    return sorted(found, key=lambda name: not METHODS[fits[name].method].conjugate)
 
 
 @one_thread_a_product()

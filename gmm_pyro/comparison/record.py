@@ -39,7 +39,7 @@ class Request:
 class Record:
     """Fits of several methods to the same data, and how good they are; see `Comparison`.
 
-    A fit goes by the name that it was asked for with: `method`, or `method:engine`.
+    A fit goes by the name that it was asked for with.
 
     Attributes:
         table: a pandas frame with one row a method, by name, and the columns `COLUMNS`; what cannot

@@ -23,11 +23,12 @@ from ..checks import (
 from ..conjugate import ConjugatePriors
 from ..datasets import Dataset
 from ..features import places
-from ..inference.fit import Fit, complaints, fit, held_fixed, method_named
+from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed
+from ..inference.methods import choice, in_full, method_named
 from ..inference.ordering import numbered_alike
 from ..inference.task import FitWarning, Status
 from ..model import MixtureModel, check_model
-from ..observations import as_points, observe
+from ..observations import Observations, as_points, observe
 from ..weighting import as_weights
 from .posteriors import posterior_scores, reference_of
 from .record import Request
@@ -45,6 +46,8 @@ def compare(
     test_size: float | None = None,
     progress: bool = False,
     options: Mapping[str, Mapping[str, Any]] | None = None,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
 ) -> Comparison:
     """Fit a model to the same data by several methods, and compare the results.
 
@@ -57,7 +60,7 @@ def compare(
     Args:
         model: the model.
         data: a `Dataset`, or points of shape (n, d) as `fit` takes them.
-        methods: names of methods, each once; "svi:enumerated" is a method and its engine.
+        methods: names of methods, each once.
         sample_weight: how often each point counts, shape (n,), in every fit and in every number of
             the table; None takes those of the `Dataset`, if it has some. Held-out points keep
             theirs; points that are drawn from a known truth count once.
@@ -67,6 +70,8 @@ def compare(
             taken out at random (none, if None).
         progress: whether each fit shows a progress bar on standard error.
         options: options of single methods, by the names that `methods` has.
+        dtype: floating-point type of the fits' work on points, as `fit` takes it.
+        device: torch device of the fits.
 
     Raises:
         ValueError: if the data, the model, a name or the size is not valid.
@@ -85,10 +90,14 @@ def compare(
     model = _with_one_prior(held_fixed(model), entries)
     dataset = _dataset(data, model.feature_names, sample_weight)
     train, held_out = _split(dataset, test_size, seed)
-    observe(  # bad data are no method's failure
-        train.x, n_components=model.n_components, sample_weight=train.sample_weight
+    observations = observe(  # bad data are no method's failure
+        train.points,
+        n_components=model.n_components,
+        sample_weight=train.sample_weight,
+        dtype=dtype,
+        device=device,
     )
-    attempts = _attempts(entries, model, train)
+    attempts = _attempts(entries, model, observations)
     fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
     rows = {e.name: _row(e, attempts[e.name], train, held_out) for e in entries}
     reference = reference_of(fits)
@@ -116,7 +125,6 @@ class Entry:
 
     name: str
     method: str
-    engine: str | None
     options: Mapping[str, Any]
 
 
@@ -153,8 +161,9 @@ def _entries(
     for name in options:
         if name not in names:
             raise ValueError(f"options are for {name!r}, which is not among {', '.join(names)}")
-        if "sample_weight" in options[name]:
-            raise ValueError("sample_weight is no option of one method: it is compare's own")
+        for common_to_all in ("sample_weight", "dtype", "device"):
+            if common_to_all in options[name]:
+                raise ValueError(f"{common_to_all} is no option of one method: it is compare's own")
     return [_entry(name, {**common, **options.get(name, {})}) for name in names]
 
 
@@ -172,21 +181,15 @@ def _options(options: Any) -> dict[str, dict[str, Any]]:
 def _with_one_prior(model: MixtureModel, entries: list[Entry]) -> MixtureModel:
     """The model with the default prior of the pickiest method, so that all have the same one."""
     rows = [method_named(entry.method) for entry in entries]
-    if model.priors is None and any(row.priors is ConjugatePriors for row in rows):
+    if model.priors is None and any(row.conjugate for row in rows):
         return replace(model, priors=ConjugatePriors())
     return model
 
 
 def _entry(name: str, options: Mapping[str, Any]) -> Entry:
-    method, _, engine = name.partition(":")
-    known: Any = method_named(method).options
-    if engine and not hasattr(known, "engine"):
-        raise ValueError(f"method {method!r} has no engines, got {name!r}")
-    chosen = engine or options.get("engine", getattr(known, "engine", None))
-    if chosen is None:
-        return Entry(name, method, None, options)
-    known(engine=chosen)  # refuses an engine that does not exist
-    return Entry(name, method, chosen, {**options, "engine": chosen})
+    method, others = in_full(name, options)
+    method_named(method)
+    return Entry(name, method, others)
 
 
 # ---------------------------------------------------------------------- data
@@ -195,8 +198,8 @@ def _entry(name: str, options: Mapping[str, Any]) -> Entry:
 def _dataset(data: Any, names: tuple[str, ...] | None, sample_weight: Any) -> Dataset:
     """The data and their weights, with the features that the model's priors are for, if named."""
     if not isinstance(data, Dataset):
-        points, found = as_points(data, feature_names=names)
-        data = Dataset(points.cpu(), None, None, "data", found)
+        points = as_points(data, feature_names=names)
+        data = Dataset(points.x.cpu(), None, None, "data", points.feature_names)
     if sample_weight is not None:
         weight = as_weights(sample_weight, data.n).cpu()
         data = replace(data, sample_weight=weight)
@@ -238,7 +241,7 @@ def _count(test_size: float, n: int) -> int:
 # ---------------------------------------------------------------------- one fit
 
 
-def _attempts(entries: list[Entry], model: MixtureModel, data: Dataset) -> dict[str, Attempt]:
+def _attempts(entries: list[Entry], model: MixtureModel, data: Observations) -> dict[str, Attempt]:
     """What came of all entries, the components of all fits in one numbering."""
     attempts: dict[str, Attempt] = {}
     interrupted = False
@@ -250,31 +253,26 @@ def _attempts(entries: list[Entry], model: MixtureModel, data: Dataset) -> dict[
     return attempts | {name: attempts[name].renumbered(fit) for name, fit in alike.items()}
 
 
-def _attempt(entry: Entry, model: MixtureModel, data: Dataset) -> Attempt:
+def _attempt(entry: Entry, model: MixtureModel, data: Observations) -> Attempt:
     """A fit, or why there is none."""
-    import pandas as pd
-
-    frame = pd.DataFrame(data.x.numpy(), columns=list(data.feature_names))
-    options = {**entry.options, "sample_weight": data.sample_weight}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", FitWarning)
         try:
             _rehearse(entry)
-            result = fit(model, frame, entry.method, **options)
+            result = fit_quietly(model, data, choice(entry.method, entry.options))
         except KeyboardInterrupt:
             return NOT_RUN
         except Exception as error:
             reason = " ".join(str(error).split()) or "no message"
             return Attempt(f"failed: {type(error).__name__}: {reason}")
-    notes = tuple(str(warning.message) for warning in caught)
+    notes = (*(str(warning.message) for warning in caught), *complaints(result))
     return Attempt(_status(result), result, notes, result.status is Status.INTERRUPTED)
 
 
 def _rehearse(entry: Entry) -> None:
     """One step on a few points, so that what a method imports is not counted as its time."""
-    options: dict[str, Any] = {"engine": entry.engine} if entry.engine else {}
-    known = method_named(entry.method).options
-    options |= {name: 2 for name in ("n_draws", "n_warmup") if hasattr(known, name)}
+    method = method_named(entry.method)
+    options: dict[str, Any] = dict.fromkeys(("n_draws", "n_warmup")[: method.draws + method.exact], 2)
     points = [[0.0], [1.0], [3.0], [4.0]]
     with warnings.catch_warnings(), contextlib.suppress(Exception):
         warnings.simplefilter("ignore")
@@ -292,5 +290,5 @@ def _status(result: Fit) -> str:
 
 def _row(entry: Entry, attempt: Attempt, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
     """One row of the table."""
-    row = {"method": entry.method, "engine": entry.engine, "status": attempt.status}
+    row = {"method": entry.method, "status": attempt.status}
     return row if attempt.fit is None else row | scores_of(attempt.fit, data, held_out)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..files import write_netcdf, write_table
-from ..inference.fit import METHODS
+from ..inference.methods import METHODS
 from ..placing import whole_folder, write_bytes
 from ..threads import one_thread_a_product
 from .record import Record

@@ -34,13 +34,13 @@ def scores_of(result: Fit, data: Dataset, held_out: Dataset | None) -> dict[str,
     scores = {
         "steps": result.steps,
         "seconds": result.seconds,
-        "log_likelihood": metrics.mean_log_density(mixture, data.x, weight),
-        "bic": metrics.bic(mixture, data.x, weight),
+        "log_likelihood": metrics.mean_log_density(mixture, data.points, weight),
+        "bic": metrics.bic(mixture, data.points, weight),
         "n_parameters": mixture.n_parameters,
     }
     if held_out is not None:
         scores["held_out_log_density"] = metrics.mean_log_density(
-            mixture, held_out.x, held_out.sample_weight
+            mixture, held_out.points, held_out.sample_weight
         )
     if data.labels is not None and (data.labels != OUTLIER).any():
         scores |= _agreement(data.labels, result.labels.cpu(), weight)

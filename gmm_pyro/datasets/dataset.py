@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 from ..arrays import rows_of
 from ..checks import check_list, shown
 from ..mixture import GaussianMixture, check_mixture
+from ..observations import Points, as_points
 from ..weighting import as_weights
 from ..words import counted
 
@@ -84,6 +86,15 @@ class Dataset:
     def d(self) -> int:
         """Number of features."""
         return self.x.shape[1]
+
+    @cached_property
+    def points(self) -> Points:
+        """The points, checked, with the names of their features.
+
+        Raises:
+            ValueError: if they are not finite.
+        """
+        return as_points(self.x, feature_names=self.feature_names)
 
     def held_out(self, n: int, seed: int) -> Dataset:
         """Draw n other points, independently, from the same truth.

@@ -13,7 +13,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from ..checks import MOST, MOST_HELD, check_count, check_number
 from ..conjugate import ConjugatePriors
 from ..covariance import FAMILIES, Parameters, family_named
-from ..inference.fit import METHODS
+from ..inference.methods import METHODS
 from ..mixture import GaussianMixture
 from ..observations import Observations
 from ..priors import Priors
@@ -98,11 +98,7 @@ class Arguments:
         )
 
     def options_by_name(
-        self,
-        observations: Observations,
-        given: Given,
-        random: np.random.RandomState,
-        sample_weight: Any,
+        self, observations: Observations, given: Given, random: np.random.RandomState
     ) -> dict[str, Any]:
         """The options of any other method."""
         before = self._before(observations.d)
@@ -116,8 +112,6 @@ class Arguments:
             family = family_named(self.covariance_type)
             parameters = self._starts(observations, given, random, 1)
             options["start"] = GaussianMixture.from_parameters(family, parameters)
-        if sample_weight is not None:
-            options["sample_weight"] = sample_weight
         if self.max_iter != MAX_ITER:
             options["max_steps"] = self.max_iter
         if self.tol != TOLERANCE:

@@ -21,7 +21,8 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 from ..checks import shown
 from ..conjugate import ConjugatePriors
 from ..covariance import family_named
-from ..inference.fit import METHODS, Fit, fit_observations, held_fixed, options_of
+from ..inference.fit import Fit, fit_observations, held_fixed
+from ..inference.methods import Choice, choice
 from ..inference.task import FitWarning, Status
 from ..metrics import mean_log_density
 from ..mixture import GaussianMixture
@@ -216,12 +217,12 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         observations = replace(observations, feature_names=tuple(map(str, names)))
         random, arguments = check_random_state(self.random_state), self._arguments()
         if is_em:
-            options: Any = arguments.recipe_options(observations, given, random)
-            return fit_observations(model, observations, self.method, RECIPE, options, started)
-        chosen = arguments.options_by_name(observations, given, random, sample_weight)
-        row = METHODS[self.method]
-        options = options_of(self.method, row, chosen)
-        return fit_observations(model, observations, self.method, row, options, started)
+            recipe = arguments.recipe_options(observations, given, random)
+            return fit_observations(
+                model, observations, Choice(self.method, RECIPE, recipe), started
+            )
+        options = arguments.options_by_name(observations, given, random)
+        return fit_observations(model, observations, choice(self.method, options), started)
 
     def _arguments(self) -> Arguments:
         """What a fit takes from the constructor, and from the last fit if it goes on from there."""

@@ -3,57 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any, NoReturn
 
 import torch
 
 from ..inference.fit import Fit
-from ..observations import Observations
-
-POINTS = ("x", "sample_weight")
-
-
-class LeftOut(Observations):
-    """What is known of data that are no longer there: how many, where, how wide, their names."""
-
-    def __init__(self, whole: Observations) -> None:
-        self.__dict__.update(  # as a frozen class's
-            shape=(whole.n, whole.d),
-            kind=torch.empty(0, dtype=whole.dtype, device=whole.device),
-            origin=whole.origin,
-            scale=whole.scale,
-            feature_names=whole.feature_names,
-            total_weight=whole.total_weight,
-            cache={},
-        )
-
-    def __getattr__(self, name: str) -> NoReturn:
-        if name in POINTS:
-            raise ValueError(
-                "this needs the data of the fit, which are left out of an estimator's pickle: fit "
-                "it anew, or keep what is needed before it is pickled"
-            )
-        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    @property
-    def n(self) -> int:
-        """Number of points that there were."""
-        return int(self.__dict__["shape"][0])
-
-    @property
-    def d(self) -> int:
-        """Number of features."""
-        return int(self.__dict__["shape"][1])
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of number that the points had."""
-        return self.__dict__["kind"].dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the points were."""
-        return self.__dict__["kind"].device
+from ..observations import LeftOut
 
 
 def without_data(fit: Fit) -> Fit:
@@ -61,10 +15,15 @@ def without_data(fit: Fit) -> Fit:
 
     What needs the data raises ValueError.
     """
-    observations, options, posterior = LeftOut(fit.observations), fit.options, fit.posterior
-    if getattr(options, "sample_weight", None) is not None:
-        options = replace(options, sample_weight=None)
+    whole, posterior = fit.observations, fit.posterior
+    observations = LeftOut(
+        (whole.n, whole.d),
+        torch.empty(0, dtype=whole.dtype, device=whole.device),
+        whole.feature_names,
+        whole.origin,
+        whole.scale,
+        whole.total_weight,
+    )
     if posterior is not None:
         posterior = replace(posterior, observations=observations, allocations=None, kept=None)
-    known: dict[str, Any] = {"observations": observations, "options": options, "own_labels": None}
-    return replace(fit, posterior=posterior, **known)
+    return replace(fit, posterior=posterior, observations=observations, own_labels=None)

@@ -21,7 +21,7 @@ from typing import Any, Protocol
 import torch
 
 from ..covariance import Parameters, Statistics
-from ..inference.fit import Method
+from ..inference.methods import Method
 from ..inference.task import Options, Outcome, Status, Task
 from ..kernels import Theta, theta_of
 from ..reduction import maximise, reduce
@@ -92,9 +92,9 @@ class Trial:
         return self.bounds[-1] - (self.bounds[-2] if len(self.bounds) > 1 else self.before)
 
 
-def fit_recipe(task: Task) -> Outcome:
+def fit_recipe(task: Task[RecipeOptions]) -> Outcome:
     """The best trial; its objective is the log-likelihood at its last bound."""
-    options: RecipeOptions = task.options
+    options = task.options
     total = task.observations.total_weight
     count = len(options.trials.means)
     trials = [Trial(i, options.trials[[i]], options.bound) for i in range(count)]
@@ -119,9 +119,9 @@ def fit_recipe(task: Task) -> Outcome:
 RECIPE = Method(fit_recipe, RecipeOptions)
 
 
-def _run(task: Task, trial: Trial) -> None:
+def _run(task: Task[RecipeOptions], trial: Trial) -> None:
     """Steps of a trial until it has converged, or the limit is reached."""
-    options: RecipeOptions = task.options
+    options = task.options
     theta = theta_of(task.model.family, trial.parameters, task.observations)
     if options.watch is not None:
         options.watch.begin(trial)
@@ -138,7 +138,7 @@ def _run(task: Task, trial: Trial) -> None:
         options.watch.end(trial)
 
 
-def _step(task: Task, theta: Theta) -> tuple[Theta, float]:
+def _step(task: Task[RecipeOptions], theta: Theta) -> tuple[Theta, float]:
     """An E-step, the M-step that follows it, and the mean log-likelihood in between."""
     observations, ridge = task.observations, task.options.ridge
     statistics = reduce(observations, theta)
@@ -152,7 +152,7 @@ def _step(task: Task, theta: Theta) -> tuple[Theta, float]:
     return following, bound
 
 
-def _only_rounded(task: Task, theta: Theta, statistics: Statistics) -> bool:
+def _only_rounded(task: Task[RecipeOptions], theta: Theta, statistics: Statistics) -> bool:
     """Whether variances vanish of components that do have points.
 
     scikit-learn subtracts squares, so that the variance of a single point is what rounding leaves,

@@ -76,10 +76,10 @@ def read_dataset(
         columns = _features(table, {label_column, weights_column, *left_out})
         notes += _counting(table.frame, columns)
     with content_named(table.source, ValueError):
-        points, names = as_points(table.frame[[*columns]])
+        points = as_points(table.frame[[*columns]])
         labels = None if label_column is None else _classes(table.frame[label_column])
         weights = None if weights_column is None else _weights(table.frame[weights_column])
-        dataset = Dataset(points, labels, None, table.name, names, weights)
+        dataset = Dataset(points.x, labels, None, table.name, points.feature_names, weights)
     return FileContent(dataset, label_column, left_out, tuple(notes))
 
 
@@ -171,7 +171,7 @@ def _counting(frame: pd.DataFrame, chosen: Sequence[str]) -> list[str]:
 
 
 def _weights(column: pd.Series[Any]) -> Float[Tensor, "n"]:
-    return as_points(column, what=f"column {str(column.name)!r}")[0][:, 0]
+    return as_points(column, what=f"column {str(column.name)!r}").x[:, 0]
 
 
 def _classes(column: pd.Series[Any]) -> Int[Tensor, "n"]:

@@ -79,10 +79,11 @@ class Restart:
     history: list[float]
 
 
-def fit_em(task: Task) -> Outcome:
+def fit_em(task: Task[EMOptions]) -> Outcome:
     """Maximum-likelihood parameters: the best restart, run to convergence."""
     with progress_bar(task) as bar:
-        run = best_run(task, bar, task.options.tolerance, task.options.max_steps)
+        options = task.options
+        run = best_run(task, bar, options.tolerance, options.max_steps, options.acceleration)
     return Outcome(
         parameters=run.state.theta.parameters,
         objective=run.history[-1],
@@ -92,12 +93,18 @@ def fit_em(task: Task) -> Outcome:
     )
 
 
-def best_run(task: Task, bar: tqdm[Any], tolerance: float, max_steps: int) -> Run[Expectation]:
+def best_run(
+    task: Task[Options],
+    bar: tqdm[Any],
+    tolerance: float,
+    max_steps: int,
+    acceleration: str | None = None,
+) -> Run[Expectation]:
     """The best restart, run on; the next ones too, for as long as the solution is degenerate."""
     runs: list[Run[Expectation]] = []
     for start in best_starts(task):
         left = max_steps - len(start.history)
-        run = run_em(task, start.parameters, bar, tolerance, left)
+        run = run_em(task, start.parameters, bar, tolerance, left, acceleration)
         run = Run(run.state, start.history + run.history, run.status)
         if run.status is Status.INTERRUPTED or is_sound(task, run.state.theta.parameters):
             return run
@@ -110,20 +117,25 @@ def expect(theta: Theta, observations: Observations) -> Expectation:
     return Expectation(theta, reduce(observations, theta))
 
 
-def step(task: Task, state: Expectation, observations: Observations) -> Expectation:
+def step(task: Task[Options], state: Expectation, observations: Observations) -> Expectation:
     """One M-step and the E-step that follows it."""
     theta = maximise(observations, state.theta, state.statistics, task.floor)
     return expect(theta, observations)
 
 
 def run_em(
-    task: Task, start: Parameters, bar: tqdm[Any], tolerance: float, max_steps: int
+    task: Task[Options],
+    start: Parameters,
+    bar: tqdm[Any],
+    tolerance: float,
+    max_steps: int,
+    acceleration: str | None = None,
 ) -> Run[Expectation]:
     """EM from one set of parameters, on all of the data."""
     observations = task.observations
     state = expect(theta_of(task.model.family, start, observations), observations)
     history: list[float] = []
-    if getattr(task.options, "acceleration", None) is not None:
+    if acceleration is not None:
         leaps = _leaps(task, state, bar, SLOWER * tolerance, max_steps)
         if leaps.status not in (Status.CONVERGED, Status.STEP_LIMIT):
             return leaps
@@ -140,7 +152,7 @@ def run_em(
 
 
 def _leaps(
-    task: Task, state: Expectation, bar: tqdm[Any], tolerance: float, max_steps: int
+    task: Task[Options], state: Expectation, bar: tqdm[Any], tolerance: float, max_steps: int
 ) -> Run[Expectation]:
     """SQUAREM (Varadhan & Roland 2008, scheme S3): after two steps, a leap, and a step from there.
 
@@ -179,7 +191,7 @@ def _leaps(
     return Run(run.state, sound, run.status)
 
 
-def best_starts(task: Task, rounds: Rounds = SCREENING) -> list[Restart]:
+def best_starts(task: Task[Options], rounds: Rounds = SCREENING) -> list[Restart]:
     """The most promising of the restarts after some rounds of EM, best first."""
     options = task.options
     generator = torch.Generator().manual_seed(options.seed)
@@ -200,7 +212,9 @@ def best_starts(task: Task, rounds: Rounds = SCREENING) -> list[Restart]:
     return _screen(task, starts, sample, rounds)
 
 
-def _screen(task: Task, starts: Parameters, sample: Observations, rounds: Rounds) -> list[Restart]:
+def _screen(
+    task: Task[Options], starts: Parameters, sample: Observations, rounds: Rounds
+) -> list[Restart]:
     """Run all restarts as one batch, in rounds after which only the best that differ stay."""
     state = expect(theta_of(task.model.family, starts, sample), sample)
     history = state.log_likelihood[:, None]
@@ -235,7 +249,7 @@ def _best_different(log_likelihood: Float[Tensor, "s"], count: int, gap: float) 
     return kept[:count]
 
 
-def is_sound(task: Task, parameters: Parameters) -> bool:
+def is_sound(task: Task[Options], parameters: Parameters) -> bool:
     """Whether no component is degenerate."""
     family, observations = task.model.family, task.observations
     return not diagnose(observations, family, parameters, task.floor).problems

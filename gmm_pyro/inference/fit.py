@@ -1,71 +1,27 @@
-"""`fit`: from a model and data to a result, whatever the method.
-
-The name of the method is looked up once in `METHODS`; a new method is one file and one row there.
-"""
+"""`fit`: from a model and data to a result, whatever the method."""
 
 from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields, replace
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import torch
 
-from ..checks import check_choice, meant, shown
-from ..conjugate import ConjugatePriors
 from ..mixture import GaussianMixture
 from ..model import MixtureModel, check_model
 from ..observations import Observations, observe
-from ..priors import Priors
 from ..threads import one_thread_a_product
 from ..words import counted
 from .diagnosis import diagnose
-from .em import EMOptions, fit_em
-from .gibbs import GibbsOptions, fit_gibbs
-from .gradient import GradientOptions, fit_gradient
-from .kmeans import KMeansOptions, fit_kmeans
-from .laplace import LaplaceOptions, fit_laplace
-from .map import MAPOptions, fit_map
-from .nuts import NUTSOptions, fit_nuts
+from .methods import Choice, choice
 from .ordering import in_stable_order
 from .result import Result
 from .sampling import log_ratios
-from .svi import SVIOptions, fit_svi
 from .task import FitWarning, Options, Outcome, Status, Task
-
-
-@dataclass(frozen=True)
-class Method:
-    """One row of `METHODS`.
-
-    Attributes:
-        run: how the method runs.
-        options: what it can be told.
-        priors: the default priors, for methods that have priors.
-    """
-
-    run: Callable[[Task], Outcome]
-    options: type[Options]
-    priors: Callable[[], Priors | ConjugatePriors] | None = None
-
-
-METHODS: dict[str, Method] = {
-    "kmeans": Method(fit_kmeans, KMeansOptions),
-    "em": Method(fit_em, EMOptions),
-    "gradient": Method(fit_gradient, GradientOptions),
-    "map": Method(fit_map, MAPOptions, Priors),
-    "laplace": Method(fit_laplace, LaplaceOptions, Priors),
-    "svi": Method(fit_svi, SVIOptions, Priors),
-    "nuts": Method(fit_nuts, NUTSOptions, Priors),
-    "gibbs": Method(fit_gibbs, GibbsOptions, ConjugatePriors),
-}
-
-
-class OptionError(TypeError, ValueError):
-    """An option that a method does not have."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -104,7 +60,16 @@ class Fit(Result):
         return to_arviz(self, **options)
 
 
-def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
+def fit(
+    model: MixtureModel,
+    x: Any,
+    method: str = "em",
+    *,
+    sample_weight: Any = None,
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
+    **options: Any,
+) -> Fit:
     """Fit a mixture model to data.
 
     Args:
@@ -113,6 +78,10 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
         x: data of shape (n, d): anything that `numpy.asarray` takes, a torch tensor, a pandas or
             polars frame, an array of xarray; a one-dimensional array is univariate data.
         method: a name in `METHODS`.
+        sample_weight: how often each point counts, shape (n,), or None where all count once.
+        dtype: floating-point type of the work on points, by torch's object or its name; float64 if
+            None.
+        device: torch device, one that is there and holds float64; where the data are, if None.
         **options: the method's options; `METHODS[method].options` documents them.
 
     Returns:
@@ -131,22 +100,29 @@ def fit(model: MixtureModel, x: Any, method: str = "em", **options: Any) -> Fit:
     """
     check_model(model)
     model = held_fixed(model)
-    row = method_named(method)
-    chosen = options_of(method, row, options)
+    chosen = choice(method, options)  # mistakes in words come before those in data
     started = time.perf_counter()
     with one_thread_a_product():
         observations = observe(
             x,
             n_components=model.n_components,
-            sample_weight=chosen.sample_weight,
+            sample_weight=sample_weight,
             feature_names=model.feature_names,
-            dtype=chosen.dtype,
-            device=chosen.device,
+            dtype=dtype,
+            device=device,
         )
-        found = fit_observations(model, observations, method, row, chosen, started)
-        result = in_stable_order(found)
-    _warn(result)
+    result = fit_quietly(model, observations, chosen, started)
+    for message in complaints(result):
+        warnings.warn(message, FitWarning, stacklevel=2)
     return result
+
+
+@one_thread_a_product()
+def fit_quietly(
+    model: MixtureModel, observations: Observations, chosen: Choice, started: float | None = None
+) -> Fit:
+    """As `fit`, of data that are checked already; `complaints` has what it would warn of."""
+    return in_stable_order(fit_observations(model, observations, chosen, started))
 
 
 def held_fixed(model: MixtureModel) -> MixtureModel:
@@ -163,31 +139,28 @@ def held_fixed(model: MixtureModel) -> MixtureModel:
 
 
 def fit_observations(
-    model: MixtureModel,
-    observations: Observations,
-    name: str,
-    method: Method,
-    options: Options,
-    started: float,
+    model: MixtureModel, observations: Observations, chosen: Choice, started: float | None = None
 ) -> Fit:
     """The fit of a method to data that are checked already; it does not warn.
 
     Args:
         model: the model.
         observations: the data.
-        name: the method's name in the result.
-        method: the method.
-        options: its options.
-        started: when `seconds` of the result begin (`time.perf_counter`).
+        chosen: the method and its options.
+        started: when `seconds` of the result begin (`time.perf_counter`); now, if None.
     """
+    started = time.perf_counter() if started is None else started
+    method = chosen.method
     if method.priors is not None:
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)
-    task = Task(name, model, observations, options)
+    task = Task(chosen.name, model, observations, chosen.options)
     surplus = model.surplus if method.priors is not None else None
     return _result(task, method.run(task), surplus, started)
 
 
-def _result(task: Task, outcome: Outcome, surplus: frozenset[int] | None, started: float) -> Fit:
+def _result(
+    task: Task[Options], outcome: Outcome, surplus: frozenset[int] | None, started: float
+) -> Fit:
     """The outcome in the user's terms, with what is wrong with it."""
     observations, family = task.observations, task.model.family
     mixture = GaussianMixture.from_parameters(
@@ -216,38 +189,6 @@ def _result(task: Task, outcome: Outcome, surplus: frozenset[int] | None, starte
         surplus=surplus or frozenset(),
         uses_priors=surplus is not None,
     )
-
-
-def method_named(name: str) -> Method:
-    """The row of `METHODS` of this name.
-
-    Raises:
-        ValueError: if there is none, with the nearest name.
-    """
-    return METHODS[check_choice("method", name, METHODS)]
-
-
-def options_of(method: str, row: Method, given: dict[str, Any]) -> Options:
-    """The options of a method, from those that are given.
-
-    Raises:
-        OptionError: if the method has no such option.
-        ValueError: if a value is not valid.
-    """
-    known = [field.name for field in fields(row.options)]
-    for name in given:
-        if name not in known:
-            raise OptionError(
-                f"method {method!r} has no option {shown(name)}{meant(name, known)} "
-                f"(it has {', '.join(known)})"
-            )
-    return row.options(**given)
-
-
-def _warn(result: Fit) -> None:
-    """Say once what went wrong; the status and the diagnostics keep it."""
-    for message in complaints(result):
-        warnings.warn(message, FitWarning, stacklevel=3)
 
 
 def complaints(result: Fit) -> Iterator[str]:

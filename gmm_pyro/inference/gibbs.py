@@ -178,7 +178,7 @@ class Sampler:
         return torch.where((uniform.log() < gain)[:, None], other, order)
 
 
-def fit_gibbs(task: Task) -> Outcome:
+def fit_gibbs(task: Task[GibbsOptions]) -> Outcome:
     """Draws from the posterior, numbered alike, and the mixture at their mean."""
     density = task.model.log_density(task.observations)
     sampler, options, generator = _sampler(task), task.options, task.generator(Stream.CHAINS)
@@ -195,7 +195,11 @@ def fit_gibbs(task: Task) -> Outcome:
 
 
 def _warmed_up(
-    task: Task, density: LogDensity, sampler: Sampler, generator: torch.Generator, bar: tqdm[Any]
+    task: Task[GibbsOptions],
+    density: LogDensity,
+    sampler: Sampler,
+    generator: torch.Generator,
+    bar: tqdm[Any],
 ) -> GibbsChains:
     """Chains that have found their ways by half of the warm-up, without draws.
 
@@ -260,7 +264,7 @@ class GibbsSample:
         return replace(self, chains=chains, thin=thin)
 
 
-def _sampler(task: Task) -> Sampler:
+def _sampler(task: Task[GibbsOptions]) -> Sampler:
     """The sampler of the task's posterior.
 
     Raises:
@@ -294,7 +298,7 @@ def require_conjugate(model: MixtureModel, purpose: str, like: Tensor | None = N
     return model.priors.conjugate(model.family, model.n_components, like)
 
 
-def _start(task: Task, density: LogDensity) -> Parameters:
+def _start(task: Task[GibbsOptions], density: LogDensity) -> Parameters:
     """Solutions to set out from; with one restart only, restarts that are not run on."""
     options, twice = task.options, 2 * task.options.n_chains
     if options.n_starts > 1 or is_given(options.start):

@@ -53,7 +53,7 @@ class GradientOptions(Options):
             self._count(batch_size=1)
 
 
-def fit_gradient(task: Task) -> Outcome:
+def fit_gradient(task: Task[GradientOptions]) -> Outcome:
     """Maximum-likelihood parameters by Adam, on the whole data or on minibatches."""
     start = best_starts(task, NO_EM)[0].parameters
     coordinates = Coordinates(task.model.family, task.observations, tuple(start.means.shape[1:]))
@@ -89,7 +89,7 @@ def fit_gradient(task: Task) -> Outcome:
 
 
 @torch.no_grad()
-def _left_to_em(task: Task, parameters: Parameters) -> float:
+def _left_to_em(task: Task[GradientOptions], parameters: Parameters) -> float:
     """Nats that a step of EM gains from here: none at a maximum, however steep it is around."""
     family, observations = task.model.family, task.observations
     here = theta_of(family, parameters, observations)
@@ -98,28 +98,30 @@ def _left_to_em(task: Task, parameters: Parameters) -> float:
     return float(reduce(observations, there).log_norm - statistics.log_norm)
 
 
-def _allowed(task: Task, run: Run[Ascent]) -> float:
+def _allowed(task: Task[GradientOptions], run: Run[Ascent]) -> float:
     """Nats that may be left: of minibatches, what they cost on average, some times over."""
-    if _uses_all(task) or run.history[-1] <= run.history[0]:  # or it has not moved at all
+    size = _batch_size(task)
+    if size is None or run.history[-1] <= run.history[0]:  # or it has not moved at all
         return STEEP
     model, d = task.model, task.observations.d
-    cost = model.family.n_parameters(model.n_components, d) / (2 * BLOCK * task.options.batch_size)
+    cost = model.family.n_parameters(model.n_components, d) / (2 * BLOCK * size)
     return STEEP + UNLIKELY * cost * task.observations.total_weight
 
 
-def _uses_all(task: Task) -> bool:
+def _batch_size(task: Task[GradientOptions]) -> int | None:
+    """Points in a minibatch; None where a step has them all."""
     size = task.options.batch_size
-    return size is None or size >= task.observations.n
+    return None if size is None or size >= task.observations.n else size
 
 
-def _batch(task: Task, generator: torch.Generator) -> Observations:
+def _batch(task: Task[GradientOptions], generator: torch.Generator) -> Observations:
     """The data, or a random part of them."""
-    observations = task.observations
-    if _uses_all(task):
+    observations, size = task.observations, _batch_size(task)
+    if size is None:
         return observations
-    size, device = (task.options.batch_size,), observations.x.device
+    device = observations.x.device
     return observations.subset(
-        torch.randint(observations.n, size, generator=generator, device=device)
+        torch.randint(observations.n, (size,), generator=generator, device=device)
     )
 
 

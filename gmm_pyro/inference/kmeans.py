@@ -22,7 +22,7 @@ class KMeansOptions(Options):
     tolerance: float = 1e-6
 
 
-def fit_kmeans(task: Task) -> Outcome:
+def fit_kmeans(task: Task[KMeansOptions]) -> Outcome:
     """Clusters with the least within-cluster sum of squares, in the user's units (Lloyd 1982).
 
     The mixture has the clusters' shares, means and covariances. The objective is minus the sum of
@@ -58,7 +58,7 @@ def fit_kmeans(task: Task) -> Outcome:
     )
 
 
-def _initial_centres(task: Task) -> tuple[Any, int]:
+def _initial_centres(task: Task[KMeansOptions]) -> tuple[Any, int]:
     """scikit-learn's `init` and `n_init` for a start."""
     start = task.options.start
     names = {"k-means++": "k-means++", "k-means": "k-means++", "random points": "random"}

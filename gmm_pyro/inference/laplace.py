@@ -48,7 +48,7 @@ class LaplaceOptions(Options):
         self._count(n_draws=1)
 
 
-def fit_laplace(task: Task) -> Outcome:
+def fit_laplace(task: Task[LaplaceOptions]) -> Outcome:
     """The mode, draws from the Gaussian there, and estimates of the log evidence.
 
     Where the prior tells components apart, they are numbered as it holds likeliest; a start that
@@ -71,7 +71,7 @@ def fit_laplace(task: Task) -> Outcome:
     return _at_mode(task, density, mode)
 
 
-def _at_mode(task: Task, density: LogDensity, mode: Run[Tensor]) -> Outcome:
+def _at_mode(task: Task[LaplaceOptions], density: LogDensity, mode: Run[Tensor]) -> Outcome:
     centre = mode.state[0]
     curvature = -hessian(density, centre)
     root = torch.linalg.cholesky(inverse(curvature))
@@ -113,7 +113,7 @@ def _log_volume(root: Float[Tensor, "m m"]) -> float:
 
 
 def _evidence(
-    task: Task, density: LogDensity, mode: Run[Tensor], root: Float[Tensor, "m m"]
+    task: Task[LaplaceOptions], density: LogDensity, mode: Run[Tensor], root: Float[Tensor, "m m"]
 ) -> tuple[Status, Evidence]:
     """The evidence, or none after an interrupt, and how the fit has ended."""
     if mode.status is not Status.INTERRUPTED:

@@ -14,12 +14,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..checks import check_choice
 from ..model import LogDensity
 from ..priors import Conditional
 from ..words import listed
-from .enumerated import ENGINES, Engine, run_auto_delta
-from .optimise import em_start, in_best_numbering, mode_from, without_draws
+from .optimise import em_start, mode_from, without_draws
 from .task import Options, Outcome, Task, progress_bar
 
 NEARLY_EMPTY = (1e-100, 1e-150)  # weights; a density that rises from one to the other has no end
@@ -28,25 +26,12 @@ RISE = 1e-3  # nats that are no rounding
 
 @dataclass(frozen=True, kw_only=True)
 class MAPOptions(Options):
-    """Options of MAP.
-
-    Attributes:
-        engine: "collapsed" climbs the log density by L-BFGS; "enumerated" runs Pyro's AutoDelta
-            with TraceEnum_ELBO and Adam.
-        rate: step size of Adam, for the enumerated engine.
-    """
+    """Options of MAP: the common ones."""
 
     tolerance: float = 1e-10
-    engine: Engine = "collapsed"
-    rate: float = 0.02
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("engine", self.engine, ENGINES)
-        self._measure("rate", positive=True)
 
 
-def fit_map(task: Task) -> Outcome:
+def fit_map(task: Task[MAPOptions]) -> Outcome:
     """The mode that is reached from the best EM start.
 
     Where the prior tells components apart, they are numbered as it holds likeliest; a start that
@@ -56,21 +41,16 @@ def fit_map(task: Task) -> Outcome:
         ValueError: if the prior of the weights has no mode.
     """
     density = task.model.log_density(task.observations)
-    _refuse_no_mode(density)
+    refuse_no_mode(density)
     with progress_bar(task) as bar:
         start = em_start(task, density, bar)
-        if task.options.engine == "enumerated":
-            run = in_best_numbering(
-                task, density, start, lambda run: run_auto_delta(task, density, run, bar)
-            )
-        else:
-            tolerance = task.options.tolerance
-            run = mode_from(task, density, start, bar, tolerance=tolerance, jacobian=False)
+        tolerance = task.options.tolerance
+        run = mode_from(task, density, start, bar, tolerance=tolerance, jacobian=False)
     return without_draws(density, run)
 
 
 @torch.no_grad()
-def _refuse_no_mode(density: LogDensity) -> None:
+def refuse_no_mode(density: LogDensity) -> None:
     """Refuse a prior of the weights whose density still rises where one is next to nothing.
 
     The density of the unconstrained vector has a mode all the same, and so do averages over draws.

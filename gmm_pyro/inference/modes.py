@@ -17,7 +17,7 @@ from .exchange import Exchange
 from .optimise import away_from_edges, mode_from
 from .solutions import REACH, distinct_solutions, within_reach
 from .spikes import narrowness
-from .task import Run, Status, Task
+from .task import Options, Run, Status, Task
 from .trajectory import LogDensityAndGradient
 
 MODE_TOLERANCE = 1e-6  # nats a point
@@ -39,7 +39,9 @@ class Modes:
     interrupted: bool
 
 
-def climbs_of(task: Task, density: LogDensity, bar: tqdm[Any]) -> list[Run[Float[Tensor, "1 m"]]]:
+def climbs_of(
+    task: Task[Options], density: LogDensity, bar: tqdm[Any]
+) -> list[Run[Float[Tensor, "1 m"]]]:
     """Where different solutions lead."""
     solutions = distinct_solutions(task, density, MODES, with_the_highest=True)
     status, climbs = Status.STEP_LIMIT, []
@@ -69,7 +71,9 @@ def highest_spike(
     return highest, sound
 
 
-def modes_of(task: Task, density: LogDensity, climbs: list[Run[Float[Tensor, "1 m"]]]) -> Modes:
+def modes_of(
+    task: Task[Options], density: LogDensity, climbs: list[Run[Float[Tensor, "1 m"]]]
+) -> Modes:
     """The modes of some climbs, without those of next to no mass.
 
     The mass is that of a Gaussian with the curvature at the mode.

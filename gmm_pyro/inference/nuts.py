@@ -1,13 +1,13 @@
 """The no-U-turn sampler, for any prior: Hoffman & Gelman (2014).
 
-The collapsed engine runs all chains as one batch over the log density, in coordinates in which the
-posterior is round: those of the curvature at the mode to begin with, and of the draws themselves
-later on. The enumerated engine is Pyro's own sampler over the Pyro program, chain after chain.
+All chains are one batch over the log density, in coordinates in which the posterior is round: those
+of the curvature at the mode to begin with, and of the draws themselves later on.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -16,51 +16,26 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checks import check_choice
 from ..model import LogDensity
 from ..posterior import Posterior
 from ..posterior.convergence import Convergence
-from .enumerated import ENGINES, Engine
 from .modes import Modes, climbs_of, highest_spike, modes_of
 from .optimise import without_draws
-from .pyro_nuts import run_pyro_nuts
-from .sampling import SamplingOptions, drawn, figures, log_likelihoods, to_next
+from .sampling import PosteriorSample, Sample, drawn, figures, to_next
 from .task import Outcome, Task, progress_bar
 from .trajectory import Transition
-from .walk import Walk, warm_up
+from .walk import NUTSOptions, Walk, warm_up
+
+By = Callable[[Task[NUTSOptions], LogDensity, Modes, "tqdm[Any]"], Sample]
 
 
-@dataclass(frozen=True, kw_only=True)
-class NUTSOptions(SamplingOptions):
-    """Options of the no-U-turn sampler.
-
-    A batch of many chains takes hardly longer than one chain, and learns their metric together: so
-    there are many, and each is short.
-
-    Attributes:
-        engine: "collapsed", or "enumerated" for Pyro's NUTS over the program, whose chains run one
-            after the other: 16 of them take minutes.
-        target_accept: acceptance probability that the step size is adapted to.
-        max_tree_depth: most doublings of a trajectory.
-    """
-
-    n_chains: int = 16
-    n_draws: int = 250
-    n_warmup: int = 150
-    max_doublings: int = 1
-    engine: Engine = "collapsed"
-    target_accept: float = 0.8
-    max_tree_depth: int = 10
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        check_choice("engine", self.engine, ENGINES)
-        self._count(max_tree_depth=1)
-        self._measure("target_accept", high=1.0, positive=True)
-
-
-def fit_nuts(task: Task) -> Outcome:
+def fit_nuts(task: Task[NUTSOptions]) -> Outcome:
     """Draws from the posterior, numbered alike, and the mixture at their mean."""
+    return sampled_by(in_a_batch, task)
+
+
+def sampled_by(sample: By, task: Task[NUTSOptions]) -> Outcome:
+    """The outcome of chains that some sampler starts at the modes."""
     density = task.model.log_density(task.observations)
     with progress_bar(task) as bar:
         climbs = climbs_of(task, density, bar)
@@ -69,40 +44,7 @@ def fit_nuts(task: Task) -> Outcome:
             unknown = Convergence(math.nan, math.nan, math.nan)
             return without_draws(density, spike, figures(unknown))
         modes = modes_of(task, density, sound)
-        sample = _by_pyro if task.options.engine == "enumerated" else _in_a_batch
         return drawn(density, sample(task, density, modes, bar), task.options)
-
-
-def _by_pyro(
-    task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]
-) -> PosteriorSample | NUTSSample:
-    """Draws by Pyro's sampler, which does not go on; an interrupt before it has one draw ready."""
-    if modes.interrupted:
-        return _in_a_batch(task, density, modes, bar)
-    bar.reset(task.options.n_steps * task.options.n_chains)
-    starts = density.unconstrain(Walk.begun(task, density, modes).values)
-    chains = run_pyro_nuts(task, density, starts, bar)
-    return PosteriorSample(density, chains.draws, chains.statistics, interrupted=chains.interrupted)
-
-
-@dataclass(frozen=True, eq=False)
-class PosteriorSample:
-    """Draws that are what they are: a `sampling.Sample` that does not go on."""
-
-    density: LogDensity
-    draws: dict[str, Tensor]
-    statistics: dict[str, Tensor]
-    interrupted: bool = False
-
-    def posterior(self) -> Posterior:
-        """See `sampling.Sample`."""
-        found = {**self.statistics, "log_likelihood": log_likelihoods(self.density, self.draws)}
-        family, observations = self.density.model.family, self.density.observations
-        return Posterior(self.draws, family, observations, statistics=found)
-
-    def doubled(self) -> PosteriorSample:
-        """See `sampling.Sample`."""
-        return self
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,7 +84,9 @@ class NUTSSample:
         return replace(self, chains=chains, thin=thin)
 
 
-def _in_a_batch(task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]) -> NUTSSample:
+def in_a_batch(
+    task: Task[NUTSOptions], density: LogDensity, modes: Modes, bar: tqdm[Any]
+) -> NUTSSample:
     """Draws by the batch of chains."""
     bar.reset(task.options.n_steps)
     chains = run_chains(task, density, modes, bar)
@@ -195,7 +139,9 @@ class NUTSChains:
         return NUTSChains(self.last, self.values[::2], statistics)
 
 
-def run_chains(task: Task, density: LogDensity, modes: Modes, bar: tqdm[Any]) -> NUTSChains:
+def run_chains(
+    task: Task[NUTSOptions], density: LogDensity, modes: Modes, bar: tqdm[Any]
+) -> NUTSChains:
     """Transitions of all chains; an interrupt, now or on the way here, ends them."""
     options = task.options
     start = Walk.begun(task, density, modes)

@@ -20,7 +20,7 @@ from .climb import LEG, STEEP, climb
 from .curvature import LARGEST, curvature, inverse, units
 from .em import best_run
 from .spikes import THIN, THIN_AT_A_HALT, on_spike
-from .task import Outcome, Run, Status, Task
+from .task import Options, Outcome, Run, Status, Task
 
 EM_STEPS = 300  # steps of EM that a start is given: each takes a sixth of a gradient's time
 EM_TOLERANCE = 1e-6  # nats a point
@@ -30,7 +30,7 @@ FRUITLESS = 4  # curvatures in turn that bring no way up
 RENUMBERINGS = 5  # climbs that go on from another numbering of where the last has ended
 
 
-def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
+def em_start(task: Task[Options], density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
     """The vector of the best EM start, a little away from the edges of the density."""
     run = best_run(task, bar, EM_TOLERANCE, min(EM_STEPS, task.options.max_steps))
     vector, _ = away_from_edges(task, density, run.state.theta.parameters)
@@ -39,7 +39,7 @@ def em_start(task: Task, density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tenso
 
 @torch.no_grad()
 def away_from_edges(
-    task: Task, density: LogDensity, parameters: Parameters
+    task: Task[Options], density: LogDensity, parameters: Parameters
 ) -> tuple[Float[Tensor, "s m"], Float[Tensor, "s"]]:
     """Vectors near s solutions of EM, a little away from the edges of the density, and its values.
 
@@ -86,7 +86,7 @@ def _widened(density: LogDensity, p: Parameters) -> Parameters:
 
 
 def mode_from(
-    task: Task,
+    task: Task[Options],
     density: LogDensity,
     start: Run[Tensor],
     bar: tqdm[Any],
@@ -120,7 +120,7 @@ def mode_from(
 
 
 def in_best_numbering(
-    task: Task,
+    task: Task[Options],
     density: LogDensity,
     start: Run[Float[Tensor, "1 m"]],
     climb_from: Callable[[Run[Tensor]], Run[Tensor]],
@@ -148,7 +148,7 @@ def in_best_numbering(
 
 @torch.no_grad()
 def likelier_numbering(
-    task: Task, density: LogDensity, vector: Float[Tensor, "1 m"]
+    task: Task[Options], density: LogDensity, vector: Float[Tensor, "1 m"]
 ) -> Float[Tensor, "1 m"] | None:
     """The vector numbered as the prior holds likeliest; None if it is, or a start has numbered."""
     if is_given(task.options.start):

@@ -81,6 +81,26 @@ class Sample(Protocol):
         ...
 
 
+@dataclass(frozen=True, eq=False)
+class PosteriorSample:
+    """Draws that are what they are: a `sampling.Sample` that does not go on."""
+
+    density: LogDensity
+    draws: dict[str, Tensor]
+    statistics: dict[str, Tensor]
+    interrupted: bool = False
+
+    def posterior(self) -> Posterior:
+        """See `sampling.Sample`."""
+        found = {**self.statistics, "log_likelihood": log_likelihoods(self.density, self.draws)}
+        family, observations = self.density.model.family, self.density.observations
+        return Posterior(self.draws, family, observations, statistics=found)
+
+    def doubled(self) -> PosteriorSample:
+        """See `sampling.Sample`."""
+        return self
+
+
 def drawn(density: LogDensity, sample: Sample, options: SamplingOptions) -> Outcome:
     """The outcome of chains that go on until they have mixed, or it is no use.
 

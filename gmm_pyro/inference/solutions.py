@@ -23,7 +23,7 @@ from ..reduction import labels
 from ..start import is_given, sample_of
 from .em import best_starts, is_sound
 from .optimise import away_from_edges
-from .task import Task
+from .task import Options, Task
 
 OTHERS = "random points"  # starts that end elsewhere more often than those of k-means++
 STEPS = 50  # of EM
@@ -31,7 +31,7 @@ REACH = 10.0  # nats of mass below the best: chains would stay for ever where th
 
 
 def distinct_solutions(
-    task: Task, density: LogDensity, most: int, *, with_the_highest: bool = False
+    task: Task[Options], density: LogDensity, most: int, *, with_the_highest: bool = False
 ) -> Parameters:
     """At most so many sound solutions as a batch: the best first, then as different as can be.
 
@@ -107,7 +107,7 @@ def _entropies(draws: Float[Tensor, "s g t m"]) -> Float[Tensor, "s g"]:
     return variance.log().sum(-1) / 2 + torch.logdet(held) / 2
 
 
-def most_unlike(task: Task, solutions: Parameters, most: int) -> Parameters:
+def most_unlike(task: Task[Options], solutions: Parameters, most: int) -> Parameters:
     """The first, then in turn the one that divides the points least as those before do."""
     observations, k = task.observations, task.model.n_components
     generator = torch.Generator().manual_seed(task.options.seed)

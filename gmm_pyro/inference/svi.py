@@ -2,10 +2,9 @@
 
     ELBO = E_q[log p(sites(z), x) + log |det ∂sites/∂z|] + entropy of q
 
-The collapsed engine starts at the mode with the curvature's widths, and has all draws in one
-reduction. The draws stay the same from step to step, so that the ELBO is a smooth function which a
-quasi-Newton method takes to its maximum; minibatches are climbed by Adam with fresh draws, and
-iterates are averaged. The enumerated engine is Pyro's own SVI over the Pyro program.
+The ascent starts at the mode with the curvature's widths, and has all draws in one reduction. They
+stay the same from step to step, so that the ELBO is a smooth function which a quasi-Newton method
+takes to its maximum; minibatches are climbed by Adam with fresh draws, and iterates are averaged.
 
 Source: Kucukelbir et al. (2017); Giordano et al. (2024); Hoffman et al. (2013) for minibatches.
 """
@@ -21,14 +20,13 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checks import check_choice, shown
+from ..checks import shown
 from ..model import LogDensity
 from ..observations import Observations
 from ..seeds import Stream
 from .adam import ascend
 from .climb import climb
 from .curvature import curvature
-from .enumerated import ENGINES, Engine, run_pyro_svi
 from .guide import Guide, guide_at_mode
 from .optimise import em_start, likelier_numbering, mode_from, without_draws
 from .sampling import independent_draws
@@ -49,21 +47,17 @@ class SVIOptions(Options):
 
     Attributes:
         guide: "normal", "multivariate", "low_rank", or "structured" for Dirichlet weights and a
-            multivariate normal for each component; with the enumerated engine also a guide of
-            Pyro's: an AutoGuide class, or a function or module with the model's arguments.
-        engine: "collapsed", or "enumerated" for Pyro's SVI with TraceEnum_ELBO.
-        n_particles: fresh draws a step, for Adam. If None, the collapsed engine takes at least 256
-            that stay, or 16 fresh ones with minibatches; the enumerated one takes 1.
+            multivariate normal for each component.
+        n_particles: fresh draws a step, for Adam. If None, at least 256 that stay, or 16 fresh
+            ones with minibatches.
         n_draws: draws that the posterior keeps.
         batch_size: points in a minibatch, or None for all.
-        rate: first step size of Adam, if wanted: in the guide's own units for the collapsed engine,
-            of Pyro's parameters for the enumerated one.
+        rate: first step size of Adam, if wanted, in the guide's own units.
     """
 
     max_steps: int = 3000
     tolerance: float = 1e-6
     guide: Any = "normal"
-    engine: Engine = "collapsed"
     n_particles: int | None = None
     n_draws: int = 1000
     batch_size: int | None = None
@@ -71,7 +65,6 @@ class SVIOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("engine", self.engine, ENGINES)
         self._count(n_draws=1)
         if self.n_particles is not None:
             self._count(n_particles=1)
@@ -82,26 +75,18 @@ class SVIOptions(Options):
         self._check_guide()
 
     def _check_guide(self) -> None:
-        if isinstance(self.guide, str):
-            known = self.guide in GUIDES
-        else:
-            known = self.engine == "enumerated" and callable(self.guide)
-        if not known:
+        if not isinstance(self.guide, str) or self.guide not in GUIDES:
             raise ValueError(
                 f"guide must be one of {', '.join(GUIDES)}, or a Pyro guide with "
                 f"engine='enumerated'; got {shown(self.guide)}"
             )
-        if isinstance(self.guide, str) and (self.guide, self.engine) == ("structured", ENGINES[1]):
-            raise ValueError("guide='structured' is for the collapsed engine; Pyro has no such one")
 
 
-def fit_svi(task: Task) -> Outcome:
+def fit_svi(task: Task[SVIOptions]) -> Outcome:
     """The best guide, draws from it, and the mixture at its centre."""
     density = task.model.log_density(task.observations)
     with progress_bar(task) as bar:
         start = em_start(task, density, bar)
-        if task.options.engine == "enumerated":
-            return run_pyro_svi(task, density, start, bar)
         mode = mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE)
         if mode.status is Status.COLLAPSED:
             return without_draws(density, mode)
@@ -125,7 +110,7 @@ def fit_svi(task: Task) -> Outcome:
 
 
 def _approximation(
-    task: Task, density: LogDensity, mode: Run[Float[Tensor, "1 m"]], bar: tqdm[Any]
+    task: Task[SVIOptions], density: LogDensity, mode: Run[Float[Tensor, "1 m"]], bar: tqdm[Any]
 ) -> tuple[Guide, Run[Tensor]]:
     """The best guide that is reached from a mode, and its parameters.
 
@@ -151,7 +136,10 @@ def _approximation(
 
 
 def _guide(
-    task: Task, density: LogDensity, mode: Float[Tensor, "m"], shape: Float[Tensor, "m m"]
+    task: Task[SVIOptions],
+    density: LogDensity,
+    mode: Float[Tensor, "m"],
+    shape: Float[Tensor, "m m"],
 ) -> Guide:
     """The guide of the task's choice, started from a quadratic approximation at the mode."""
     if task.options.guide == "structured":
@@ -171,7 +159,7 @@ def elbo(
     return value + guide.distribution(vector).entropy()
 
 
-def _fixed_draws(task: Task) -> bool:
+def _fixed_draws(task: Task[SVIOptions]) -> bool:
     """Whether all steps share their draws: with all of the data, unless Adam is asked for."""
     options, n = task.options, task.observations.n
     whole = options.batch_size is None or options.batch_size >= n
@@ -179,7 +167,7 @@ def _fixed_draws(task: Task) -> bool:
 
 
 def _ascend_fixed_draws(
-    task: Task, density: LogDensity, guide: Guide, bar: tqdm[Any], max_steps: int
+    task: Task[SVIOptions], density: LogDensity, guide: Guide, bar: tqdm[Any], max_steps: int
 ) -> Run[Tensor]:
     """The maximum of the ELBO's estimate by fixed draws, which is a smooth function.
 
@@ -202,7 +190,7 @@ def _enough_draws(guide: Guide) -> int:
 
 
 def _ascend_fresh_draws(
-    task: Task, density: LogDensity, guide: Guide, bar: tqdm[Any], max_steps: int
+    task: Task[SVIOptions], density: LogDensity, guide: Guide, bar: tqdm[Any], max_steps: int
 ) -> Run[Tensor]:
     """Ascend the ELBO with fresh antithetic draws, judged by fixed ones, averaging iterates.
 
@@ -262,7 +250,7 @@ def _matched_noise(generator: torch.Generator, guide: Guide, count: int) -> Floa
     return torch.cat([half, -half])
 
 
-def _minibatch(task: Task, generator: torch.Generator) -> Observations | None:
+def _minibatch(task: Task[SVIOptions], generator: torch.Generator) -> Observations | None:
     size, n = task.options.batch_size, task.observations.n
     if size is None or size >= n:
         return None

@@ -23,6 +23,7 @@ from ..seeds import Stream
 
 State = TypeVar("State")
 Other = TypeVar("Other")
+Chosen = TypeVar("Chosen", bound="Options", covariant=True)  # options of a method
 
 LARGEST = {  # more would not be held in memory
     **dict.fromkeys(("n_starts", "n_chains", "n_particles"), 10**6),
@@ -76,10 +77,6 @@ class Options:
             Methods with a prior, and `gradient`, have it for their starts alone: the diagnostics
             name what falls below.
         progress: whether to show a progress bar on standard error.
-        sample_weight: n non-negative weights, or None.
-        dtype: floating-point type of the work on points, by torch's object or its name; float64 if
-            None.
-        device: torch device, one that is there and holds float64; where the data are, if None.
     """
 
     seed: int = 0
@@ -89,9 +86,6 @@ class Options:
     tolerance: float = 1e-8
     covariance_floor: float = 1e-6
     progress: bool = False
-    sample_weight: Any = None
-    dtype: torch.dtype | str | None = None
-    device: torch.device | str | None = None
 
     def __post_init__(self) -> None:
         self._count(n_starts=1, max_steps=1, seed=0)
@@ -117,7 +111,7 @@ class Options:
 
 
 @dataclass(frozen=True, eq=False)
-class Task:
+class Task(Generic[Chosen]):
     """A model, its data and the options of one fit.
 
     Attributes:
@@ -130,7 +124,7 @@ class Task:
     name: str
     model: MixtureModel
     observations: Observations
-    options: Any
+    options: Chosen
 
     @property
     def floor(self) -> Float[Tensor, "d"]:
@@ -279,15 +273,13 @@ def stalled(tolerance: float) -> Callable[[list[float]], bool]:
 
 
 @contextmanager
-def progress_bar(task: Task) -> Iterator[tqdm[Any]]:
+def progress_bar(task: Task[Options]) -> Iterator[tqdm[Any]]:
     """A bar on standard error that counts steps, silent unless asked for.
 
     Its length is the step limit until the fit ends, and the steps taken from then on.
     """
-    engine = getattr(task.options, "engine", "collapsed")
-    label = task.name if engine == "collapsed" else f"{task.name}:{engine}"
     silent = not task.options.progress
-    with tqdm(total=task.options.max_steps, desc=label, unit="step", disable=silent) as bar:
+    with tqdm(total=task.options.max_steps, desc=task.name, unit="step", disable=silent) as bar:
         yield bar
         bar.total = bar.n
         bar.refresh()

@@ -14,11 +14,37 @@ from ..model import LogDensity
 from ..seeds import Stream
 from .exchange import Exchange
 from .modes import Metric, Modes
+from .sampling import SamplingOptions
 from .task import Task
 from .trajectory import NoUTurn, Point, Transition
 
 FIRST_EXCHANGES = 20  # that chains start with
 SHRINKAGE, DELAY, FORGETTING = 0.05, 10, 0.75  # γ, t₀ and κ of dual averaging
+
+
+@dataclass(frozen=True, kw_only=True)
+class NUTSOptions(SamplingOptions):
+    """Options of the no-U-turn sampler.
+
+    A batch of many chains takes hardly longer than one chain, and learns their metric together: so
+    there are many, and each is short.
+
+    Attributes:
+        target_accept: acceptance probability that the step size is adapted to.
+        max_tree_depth: most doublings of a trajectory.
+    """
+
+    n_chains: int = 16
+    n_draws: int = 250
+    n_warmup: int = 150
+    max_doublings: int = 1
+    target_accept: float = 0.8
+    max_tree_depth: int = 10
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._count(max_tree_depth=1)
+        self._measure("target_accept", high=1.0, positive=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,7 +66,7 @@ class Walk:
     home: Int[Tensor, "c"]
 
     @classmethod
-    def begun(cls, task: Task, density: LogDensity, modes: Modes) -> Walk:
+    def begun(cls, task: Task[NUTSOptions], density: LogDensity, modes: Modes) -> Walk:
         """Chains that start at draws from Gaussians at the modes, which they take in turn."""
         options, generator, metric = task.options, task.generator(Stream.CHAINS), modes.metrics[0]
         shape, like = (options.n_chains, density.dimension), metric.basis

@@ -98,7 +98,6 @@ def _attributes(fit: Result) -> dict[str, str | int | float]:
         "inference_library": "gmm_pyro",
         "inference_library_version": __version__,
         "method": fit.method,
-        "engine": str(options.get("engine", "")),
         "options": ", ".join(
             f"{name}={value!r}"
             for name, value in options.items()

@@ -77,7 +77,8 @@ def comparison_figure(
         ValueError: if x or labels do not have these shapes.
     """
     fits = check_mapping("fits", fits, "fits or mixtures by name")
-    points, names = as_points(x, feature_names=mixtures.names_of(fits.values()))
+    found = as_points(x, feature_names=mixtures.names_of(fits.values()))
+    points, names = found.x, found.feature_names
     figure = _new_figure() if figure is None else parts.checked("figure", figure, Figure)
     panels = _panels(figure, 1 + len(fits))
     weight = mixtures.weights_of(sample_weight, len(points))

@@ -62,7 +62,8 @@ def scatter(
     Raises:
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
-    points, names = as_points(x)
+    found = as_points(x)
+    points, names = found.x, found.feature_names
     names = names if feature_names is None else check_names(feature_names, len(names))
     view = view_of_points(points, names, features)
     ax = parts.prepared(ax, view)
@@ -101,7 +102,7 @@ def clusters(
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
     mixture = mixture_of(fit)
-    points, _ = as_points(x, feature_names=mixture.feature_names)
+    points = as_points(x, feature_names=mixture.feature_names).x
     view = view_of_points(points, mixture.feature_names, features)
     ax, shown = parts.prepared(ax, view), view.points(points)
     predicted = mixture.predict(points).cpu()
@@ -145,7 +146,7 @@ def responsibilities(
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
     mixture = mixture_of(fit)
-    points, _ = as_points(x, feature_names=mixture.feature_names)
+    points = as_points(x, feature_names=mixture.feature_names).x
     view = view_of_points(points, mixture.feature_names, features)
     ax, shown = parts.prepared(ax, view), view.points(points)
     share = mixture.responsibilities(points).cpu().double()
@@ -184,7 +185,7 @@ def density(
     view = view_of_mixture(mixture, features)
     ax = parts.prepared(ax, view)
     if x is not None:
-        points, _ = as_points(x, feature_names=mixture.feature_names)
+        points = as_points(x, feature_names=mixture.feature_names).x
         weight = weights_of(sample_weight, len(points))
         parts.draw_points(ax, view.points(points), None, weight)
     if view.is_plane:

@@ -46,8 +46,8 @@ def cluster_figures(
     Returns:
         One figure more than there are fits.
     """
-    points, names = as_points(x, feature_names=mixtures.names_of(fits.values()))
-    shown = feature_names or names
+    found = as_points(x, feature_names=mixtures.names_of(fits.values()))
+    points, shown = found.x, feature_names or found.feature_names
     data = _axes(SQUARE)
     mixtures.scatter(points, labels, data, shown, sample_weight=sample_weight)
     panels, reference = [data], labels

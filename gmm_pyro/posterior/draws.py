@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
 from ..kernels import Theta, theta_of
-from ..observations import Observations
+from ..observations import Observations, Points
 from ..spread import chunks
 from ..threads import one_thread_a_product
 
@@ -53,7 +53,7 @@ def batches(n_draws: int) -> list[slice]:
 def over_draws(
     family: CovarianceFamily,
     parameters: Parameters,
-    observations: Observations,
+    points: Points,
     evaluate: Callable[[Theta, slice], Tensor],
 ) -> list[Tensor]:
     """What a function of the reduction gives for each batch of draws, in their order.
@@ -61,10 +61,10 @@ def over_draws(
     Args:
         family: the covariance family.
         parameters: s draws, as sets.
-        observations: the points that the draws will be evaluated at.
+        points: the draws will be evaluated at.
         evaluate: a function of a batch of draws, and of their numbers.
     """
     return [
-        evaluate(theta_of(family, parameters[draws], observations), draws)
+        evaluate(theta_of(family, parameters[draws], points), draws)
         for draws in batches(len(parameters.means))
     ]

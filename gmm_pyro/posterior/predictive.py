@@ -15,7 +15,7 @@ from ..covariance import CovarianceFamily, Parameters
 from ..features import column_of
 from ..kernels import Theta
 from ..mixture import GaussianMixture
-from ..observations import Observations, as_points
+from ..observations import Observations, Points, as_points
 from ..reduction import log_density, responsibilities
 from ..spread import chunks
 from ..threads import one_thread_a_product
@@ -79,16 +79,15 @@ def assignments(posterior: Draws, x: Any, seed: int) -> Assignments:
     return Assignments(labels, (total / n_draws).T.contiguous())
 
 
-def placed(observations: Observations, x: Any) -> Observations:
-    """Other points in the place of the data, all of weight 1."""
-    points, _ = as_points(
+def placed(observations: Observations, x: Any) -> Points:
+    """Other points in the place of the data."""
+    points = as_points(
         x,
         feature_names=observations.feature_names,
         dtype=observations.dtype,
         device=observations.device,
     )
-    names = observations.feature_names
-    return Observations(points, None, observations.origin, observations.scale, names)
+    return points.about(observations.origin)
 
 
 # ---------------------------------------------------------------------- densities
@@ -108,12 +107,9 @@ def density_band(
     column = feature_column(data.feature_names, feature)
     one = slice(column, column + 1)
     name = data.feature_names[one]
-    values, _ = as_points(
-        grid, feature_names=name, dtype=data.dtype, device=data.device, what="grid"
-    )
-    points = Observations(values, None, data.origin[one], data.scale[one], name)
+    points = as_points(grid, feature_names=name, dtype=data.dtype, device=data.device, what="grid")
     marginal = marginal_parameters(posterior.family, posterior.parameters(), column)
-    return _density(posterior.family, marginal, points, prob)
+    return _density(posterior.family, marginal, points.about(data.origin[one]), prob)
 
 
 def feature_column(names: tuple[str, ...], feature: int | str | None) -> int:
@@ -141,7 +137,7 @@ def marginal_parameters(
 
 
 def _density(
-    family: CovarianceFamily, parameters: Parameters, points: Observations, prob: float
+    family: CovarianceFamily, parameters: Parameters, points: Points, prob: float
 ) -> PredictiveDensity:
     prob = check_number("prob", prob, high=1.0, positive=True)
     parts = []
@@ -153,7 +149,7 @@ def _density(
 
 
 def _densities(
-    family: CovarianceFamily, parameters: Parameters, points: Observations
+    family: CovarianceFamily, parameters: Parameters, points: Points
 ) -> Float[Tensor, "s n"]:
     """Density of every draw at every point."""
 

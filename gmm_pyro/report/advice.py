@@ -9,17 +9,16 @@ from typing import Any
 import pandas as pd
 
 from ..comparison.record import Record
-from ..inference.fit import METHODS, Fit
+from ..inference.fit import Fit
+from ..inference.methods import METHODS
+from ..inference.svi import SVIOptions
 from ..inference.task import Status
+from ..words import listed
 from .tables import UNTRUSTED
 
 AMBIGUOUS = 0.05  # share of draws without a clear labelling, from which labels mean little
 
-DIVERGED = {
-    "em": "Raise covariance_floor, and look for columns on very different scales.",
-    "gradient": "Lower rate, and look for columns on very different scales.",
-    "svi": "Lower rate, or take guide='normal'.",
-}
+EXACT = [name for name, row in METHODS.items() if row.exact and ":" not in name]
 PROBLEMS = (  # words in a sentence of the diagnosis, and what to do
     (
         "no point",
@@ -110,10 +109,9 @@ def _status(fit: Fit) -> Iterator[tuple[str, str]]:
             f"{options.tolerance:g}).",
         )
     elif fit.status is Status.DIVERGED:
-        default = "Look for columns on very different scales, and try another start or seed."
         yield (
             "It diverged: its objective is no longer finite, and the last finite state is shown.",
-            DIVERGED.get(fit.method, default),
+            _steadier(fit),
         )
     elif fit.status in (Status.UNMIXED, Status.STUCK, Status.COLLAPSED):
         fact, _, remedy = fit.message.partition("; ")
@@ -122,9 +120,18 @@ def _status(fit: Fit) -> Iterator[tuple[str, str]]:
         yield "It was interrupted; the best state so far is shown.", "Run it again to its end."
 
 
+def _steadier(fit: Fit) -> str:
+    """What may help a fit that has diverged."""
+    method = METHODS[fit.method]
+    if method.minibatches and method.draws:
+        return "Lower rate, or take guide='normal'."
+    first = "Raise covariance_floor" if method.floored else "Try another start or seed"
+    first = "Lower rate" if method.minibatches else first
+    return f"{first}, and look for columns on very different scales."
+
+
 def _problems(fit: Fit) -> Iterator[tuple[str, str]]:
-    floored = METHODS[fit.method].priors is None and fit.method != "gradient"
-    known = PROBLEMS if floored else (SINGULAR_ANYWAY, *PROBLEMS)
+    known = PROBLEMS if METHODS[fit.method].floored else (SINGULAR_ANYWAY, *PROBLEMS)
     for problem in fit.diagnostics["problems"]:
         default = "Try fewer components, another start or another seed."
         remedies = [remedy for words, remedy in known if words in problem]
@@ -160,9 +167,9 @@ def _draws(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
 
 def _better_than(fit: Fit) -> str:
     """What comes closer to the posterior than an approximation."""
-    guide = getattr(fit.options, "guide", None)
-    richer = "Take guide='multivariate', or " if guide == "normal" else "Take "
-    return f"{richer}the exact samplers gibbs or nuts."
+    is_normal = isinstance(fit.options, SVIOptions) and fit.options.guide == "normal"
+    richer = "Take guide='multivariate', or " if is_normal else "Take "
+    return f"{richer}the exact samplers {listed(EXACT)}."
 
 
 def _rest(fit: Fit, notes: tuple[str, ...]) -> Iterator[tuple[str, str]]:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..comparison.record import Record
 from ..datasets import Dataset
-from ..inference.fit import METHODS, Fit
+from ..inference.fit import Fit
+from ..inference.methods import METHODS
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import torch
 from ..checks import check_path
 from ..files import read_netcdf
 from ..mixture import GaussianMixture
-from ..observations import Observations
+from ..observations import LeftOut
 from ..posterior import Posterior
 from ..posterior.readable import matrices
 from ..untrusted import content_named
@@ -53,7 +53,20 @@ class SavedFit:
             kind = f"by {method}, which has" if method else "with"
             raise ValueError(f"{self.path} is a fit {kind} a point estimate only, and no posterior")
         with content_named(f"{self.draws} does not hold draws of this fit"):
-            return _posterior(read_netcdf(self.draws, "posterior"), self.mixture)
+            return _posterior(read_netcdf(self.draws, "posterior"), self.mixture, self._data())
+
+    def _data(self) -> LeftOut:
+        """What is known of the data: the mixture tells where they were."""
+        mixture = self.mixture
+        n = int(self.facts.get("n", mixture.n_components))
+        return LeftOut(
+            (n, mixture.n_features),
+            mixture.means,
+            mixture.feature_names,
+            mixture.mean().double(),
+            mixture.covariance().diagonal().double().sqrt(),
+            float(self.facts.get("total_weight", n)),
+        )
 
 
 def load_fit(path: str | Path) -> SavedFit:
@@ -86,7 +99,7 @@ def _facts(path: Path) -> dict[str, Any]:
         return found
 
 
-def _posterior(data: xarray.Dataset, mixture: GaussianMixture) -> Posterior:
+def _posterior(data: xarray.Dataset, mixture: GaussianMixture, described: LeftOut) -> Posterior:
     """Draws of the sites that describe the family, from those that ArviZ shows."""
     found = {name: data[name].values for name in SITES if name in data}
     expected = k, d = mixture.n_components, mixture.n_features
@@ -99,8 +112,4 @@ def _posterior(data: xarray.Dataset, mixture: GaussianMixture) -> Posterior:
         draws["correlations"] = torch.linalg.cholesky(draws["correlations"].double())
     if draws["means"].shape[2:] != expected:
         raise ValueError(f"means must have shape {expected}, got {tuple(draws['means'].shape[2:])}")
-    scale = mixture.covariance().diagonal().double().sqrt()
-    described = Observations(
-        mixture.means, None, mixture.mean().double(), scale, mixture.feature_names
-    )
     return Posterior(draws, mixture.family, described)

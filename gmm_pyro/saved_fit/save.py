@@ -154,6 +154,9 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "features": mixture.feature_names,
         "n": fit.observations.n,
         "total_weight": fit.observations.total_weight,
+        "sample_weight": weight is not None,
+        "dtype": str(fit.observations.dtype).removeprefix("torch."),
+        "device": str(fit.observations.device),
         "objective": fit.objective,
         "steps": fit.steps,
         "seconds": fit.seconds,
@@ -182,8 +185,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
 def _options(fit: Fit) -> dict[str, Any]:
     """The options, as far as they are numbers and words."""
     values = {field.name: getattr(fit.options, field.name) for field in fields(fit.options)}
-    values["sample_weight"] = values["sample_weight"] is not None
-    kept = bool | int | float | str | torch.dtype | torch.device | None
+    kept = bool | int | float | str | None
     return {
         name: value if isinstance(value, kept) else type(value).__name__
         for name, value in values.items()

@@ -10,9 +10,45 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..model import LogDensity
-from .enumerated import Program, isolated, weights_of
-from .task import Task
+from ...model import LogDensity
+from ..modes import Modes
+from ..nuts import NUTSSample, in_a_batch, sampled_by
+from ..sampling import PosteriorSample
+from ..task import Outcome, Task
+from ..walk import NUTSOptions, Walk
+from .program import Program, isolated, weights_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnumeratedNUTSOptions(NUTSOptions):
+    """Options of Pyro's NUTS over the program.
+
+    Chains run one after the other, so that there are few; they are never made longer.
+
+    Attributes:
+        n_chains: number of chains.
+        max_doublings: has no effect.
+    """
+
+    n_chains: int = 4
+    max_doublings: int = 0
+
+
+def fit_enumerated_nuts(task: Task[EnumeratedNUTSOptions]) -> Outcome:
+    """Draws from the posterior by Pyro's sampler, from the same starts as `nuts`."""
+    return sampled_by(_by_pyro, task)
+
+
+def _by_pyro(
+    task: Task[NUTSOptions], density: LogDensity, modes: Modes, bar: tqdm[Any]
+) -> PosteriorSample | NUTSSample:
+    """Draws that do not go on; an interrupt before them has one draw ready."""
+    if modes.interrupted:
+        return in_a_batch(task, density, modes, bar)
+    bar.reset(task.options.n_steps * task.options.n_chains)
+    starts = density.unconstrain(Walk.begun(task, density, modes).values)
+    chains = run_pyro_nuts(task, density, starts, bar)
+    return PosteriorSample(density, chains.draws, chains.statistics, interrupted=chains.interrupted)
 
 
 @dataclass(eq=False)
@@ -32,7 +68,7 @@ class PyroChains:
 
 
 def run_pyro_nuts(
-    task: Task, density: LogDensity, starts: Float[Tensor, "c m"], bar: tqdm[Any]
+    task: Task[NUTSOptions], density: LogDensity, starts: Float[Tensor, "c m"], bar: tqdm[Any]
 ) -> PyroChains:
     """All chains, from vectors of the log density; an interrupt ends them with what there is."""
     chains: list[_Chain] = []
@@ -73,7 +109,11 @@ class _Chain:
 
 
 def _run(
-    task: Task, program: Program, start: Float[Tensor, "1 m"], chain: _Chain, bar: tqdm[Any]
+    task: Task[NUTSOptions],
+    program: Program,
+    start: Float[Tensor, "1 m"],
+    chain: _Chain,
+    bar: tqdm[Any],
 ) -> bool:
     """One chain; whether it was interrupted."""
     options = task.options
@@ -95,7 +135,7 @@ def _run(
     return False
 
 
-def _kernel(task: Task, program: Program, start: Float[Tensor, "1 m"]) -> Any:
+def _kernel(task: Task[NUTSOptions], program: Program, start: Float[Tensor, "1 m"]) -> Any:
     """Pyro's sampler, which also knows the kinetic energy at the start of a trajectory."""
     from pyro.infer import NUTS
     from pyro.infer.autoguide import init_to_value

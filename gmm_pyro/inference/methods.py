@@ -1,0 +1,137 @@
+"""The methods by name, and what each can do: a new method is one file and one row here.
+
+Whoever needs to know whether a method has draws, takes weights, and so on asks its row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+from ..checks import check_choice, meant, shown
+from ..conjugate import ConjugatePriors
+from ..priors import Priors
+from .em import EMOptions, fit_em
+from .gibbs import GibbsOptions, fit_gibbs
+from .gradient import GradientOptions, fit_gradient
+from .kmeans import KMeansOptions, fit_kmeans
+from .laplace import LaplaceOptions, fit_laplace
+from .map import MAPOptions, fit_map
+from .nuts import fit_nuts
+from .svi import SVIOptions, fit_svi
+from .task import Options, Outcome, Task
+from .through_pyro.map import EnumeratedMAPOptions, fit_enumerated_map
+from .through_pyro.nuts import EnumeratedNUTSOptions, fit_enumerated_nuts
+from .through_pyro.svi import EnumeratedSVIOptions, fit_enumerated_svi
+from .walk import NUTSOptions
+
+ENGINES = ("collapsed", "enumerated")  # what `engine` may be of a method that goes through Pyro too
+
+
+@dataclass(frozen=True)
+class Method:
+    """One row of `METHODS`.
+
+    Attributes:
+        run: how the method runs.
+        options: what it can be told.
+        priors: the default priors, for methods that have priors.
+        draws: whether it has a posterior.
+        exact: whether its draws are of the posterior itself, once its chains have mixed.
+        weights: whether it takes sample weights.
+        minibatches: whether it can take a part of the points at a step.
+        floored: whether no covariance falls below the floor, rather than at its start only.
+        own_labels: whether its labels may be others than the mixture's most probable components.
+    """
+
+    run: Callable[[Task[Any]], Outcome]
+    options: type[Options]
+    priors: Callable[[], Priors | ConjugatePriors] | None = None
+    draws: bool = False
+    exact: bool = False
+    weights: bool = True
+    minibatches: bool = False
+    floored: bool = False
+    own_labels: bool = False
+
+    @property
+    def conjugate(self) -> bool:
+        """Whether it needs a conjugate prior."""
+        return self.priors is ConjugatePriors
+
+
+METHODS: dict[str, Method] = {
+    "kmeans": Method(fit_kmeans, KMeansOptions, floored=True, own_labels=True),
+    "em": Method(fit_em, EMOptions, floored=True),
+    "gradient": Method(fit_gradient, GradientOptions, minibatches=True),
+    "map": Method(fit_map, MAPOptions, Priors),
+    "laplace": Method(fit_laplace, LaplaceOptions, Priors, draws=True),
+    "svi": Method(fit_svi, SVIOptions, Priors, draws=True, minibatches=True),
+    "nuts": Method(fit_nuts, NUTSOptions, Priors, draws=True, exact=True),
+    "gibbs": Method(
+        fit_gibbs, GibbsOptions, ConjugatePriors, draws=True, exact=True, weights=False
+    ),
+    "map:enumerated": Method(fit_enumerated_map, EnumeratedMAPOptions, Priors),
+    "svi:enumerated": Method(
+        fit_enumerated_svi, EnumeratedSVIOptions, Priors, draws=True, minibatches=True
+    ),
+    "nuts:enumerated": Method(
+        fit_enumerated_nuts, EnumeratedNUTSOptions, Priors, draws=True, exact=True
+    ),
+}
+
+
+class OptionError(TypeError, ValueError):
+    """An option that a method does not have."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A method by its name, and the options that it is to run with."""
+
+    name: str
+    method: Method
+    options: Options
+
+
+def method_named(name: str) -> Method:
+    """The row of `METHODS` of this name.
+
+    Raises:
+        ValueError: if there is none, with the nearest name.
+    """
+    return METHODS[check_choice("method", name, METHODS)]
+
+
+def in_full(method: str, options: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
+    """The name of a method whose engine is among its options, and the other options.
+
+    Example:
+        >>> in_full("map", {"engine": "enumerated", "seed": 1})
+        ('map:enumerated', {'seed': 1})
+    """
+    given = dict(options)
+    if "engine" in given and f"{method}:{ENGINES[1]}" in METHODS:
+        engine = check_choice("engine", given.pop("engine"), ENGINES)
+        method = method if engine == ENGINES[0] else f"{method}:{engine}"
+    return method, given
+
+
+def choice(method: str, options: Mapping[str, Any]) -> Choice:
+    """A method and its options, from those that are given.
+
+    Raises:
+        OptionError: if the method has no such option.
+        ValueError: if there is no such method, or a value is not valid.
+    """
+    name, given = in_full(method, options)
+    row = method_named(name)
+    known = [field.name for field in fields(row.options)]
+    for option in given:
+        if option not in known:
+            raise OptionError(
+                f"method {name!r} has no option {shown(option)}{meant(option, known)} "
+                f"(it has {', '.join(known)})"
+            )
+    return Choice(name, row, row.options(**given))
