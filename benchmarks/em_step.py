@@ -19,8 +19,9 @@ import torch
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 import gmm_pyro as gp
+from gmm_pyro.inference import METHODS
 from gmm_pyro.inference.em import expect, step
-from gmm_pyro.inference.fit import METHODS, Task
+from gmm_pyro.inference.task import Task
 from gmm_pyro.kernels import theta_of
 from gmm_pyro.observations import observe
 from gmm_pyro.reduction import reduce

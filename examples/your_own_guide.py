@@ -47,7 +47,7 @@ with pyro.get_param_store().scope():
 print(f"Pyro's SVI: ELBO {bound:.2f} nats")
 
 # %% The same guide in gp.fit, which leaves Pyro's store as it was
-fit = gp.fit(model, data.x, method="svi", engine="enumerated", guide=guide, rate=0.005)
+fit = gp.fit(model, data.x, method="svi:enumerated", guide=guide, rate=0.005)
 print(f"gp.fit:     ELBO {fit.objective:.2f} nats after {fit.steps} steps\n")
 print(az.summary(fit.to_arviz(), kind="stats"))
 

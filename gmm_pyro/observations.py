@@ -298,15 +298,18 @@ def _converted(
 ) -> Points:
     """Points with these features in their order, in a type and at a place; themselves if so."""
     names = points.feature_names
-    order = None if feature_names is None else places(feature_names, names, what)
+    order = None
+    if feature_names is not None and names != default_names(points.d):  # as arrays have
+        order = places(feature_names, names, what)
     if feature_names is not None and order is None:
         _check_shape(what, points.x, points.x, len(feature_names))
     in_order = order is None or order == list(range(points.d))
-    if in_order and points.dtype is dtype and device in (None, points.device):
+    there = points.dtype is dtype and device in (None, points.device)
+    if in_order and there and names == tuple(feature_names or names):
         return points
     chosen: Any = slice(None) if in_order else order
     x = points.x[:, chosen].to(device=device, dtype=dtype)
-    taken = names if order is None else tuple(names[i] for i in order)
+    taken = tuple(feature_names or names)
     _refuse_non_finite(x, points.x[:, chosen], taken, what)
     return Points(x, taken, points.origin[chosen].to(device=device))
 

@@ -258,7 +258,6 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "acceleration": (None, "squarem"),
     "rate": (0.01, 0.5),
     "batch_size": (None, 5),
-    "engine": ("collapsed",),
     "guide": ("normal", "multivariate", "low_rank", "structured"),
     "n_particles": (None, 4),
     "n_draws": (1, 9),
@@ -270,6 +269,7 @@ RIGHT: dict[str, tuple[Any, ...]] = {
     "target_accept": (0.6, 0.9),
     "max_tree_depth": (1, 3),
 }
+OF_DATA = ("sample_weight", "dtype", "device")
 FAMILIES = (*gp.FAMILIES, "VVI")
 
 
@@ -300,7 +300,7 @@ def drawn_fit(seed: int) -> tuple[str, Call]:
     method = random.choice(list(gp.inference.METHODS))
     data = "plain" if random.random() < 0.4 else random.choice(list(DATA))
     options: dict[str, Any] = {}
-    known = list(_fields(gp.inference.METHODS[method].options))
+    known = [*_fields(gp.inference.METHODS[method].options), *OF_DATA]
     for name in random.sample(known, random.choice([0, 1, 1, 2, 4])):
         right = RIGHT.get(name) if random.random() < 0.5 else None
         options[name] = random.choice(right or list(odd_values(name).values()))
@@ -333,8 +333,8 @@ def _short(value: Any) -> str:
 def names_of_fits() -> tuple[str, ...]:
     """What a refusal of a fit may name."""
     options = {name for row in gp.inference.METHODS.values() for name in _fields(row.options)}
-    return (*sorted(options), "x ", "column", "prior", "method", "n_components", "covariance",
-            *_fields(gp.Priors), *_fields(gp.ConjugatePriors))  # fmt: skip
+    return (*sorted(options), *OF_DATA, "x ", "column", "prior", "method", "n_components",
+            "covariance", *_fields(gp.Priors), *_fields(gp.ConjugatePriors))  # fmt: skip
 
 
 def _fields(cls: Any) -> Iterator[str]:

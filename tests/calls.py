@@ -21,6 +21,7 @@ Asked = tuple[Callable[..., Any], Mapping[str, Any]]
 
 KNOWN = X[:, 0] > 2  # classes
 WEIGHTS = {"sample_weight": np.ones(len(X))}
+PLACE = {"dtype": "float64", "device": "cpu"}
 DRAWN = {"n": 5, "seed": 0}
 
 
@@ -151,10 +152,14 @@ def of_fits() -> dict[str, Asked]:
     return {
         "Fit.to_arviz": asked(drawn.to_arviz, n_prior_draws=3, constants=False, by_feature=False),
         "fit": asked(
-            lambda model, x, method: gp.fit(model, x, method, n_starts=1, max_steps=2),
+            lambda model, x, method, **of_data: gp.fit(
+                model, x, method, n_starts=1, max_steps=2, **of_data
+            ),
             model=model,
             x=X,
             method="em",
+            **WEIGHTS,
+            **PLACE,
         ),
         "compare": asked(
             gp.compare,
@@ -166,6 +171,7 @@ def of_fits() -> dict[str, Asked]:
             progress=False,
             options={"em": {"n_starts": 1}},
             **WEIGHTS,
+            **PLACE,
         ),
         "Comparison.density_distances": asked(comparison.density_distances, **DRAWN),
         "Comparison.save": asked(comparison.save, folder="results", posteriors=False),

@@ -24,7 +24,9 @@ from gmm_pyro.posterior.readable import matrices, without_constants
 
 FIRST_GENERATION = az.__version__.startswith("0.")
 NAMES = ["height", "width", "depth"]
-STEP_LIMIT = pytest.mark.filterwarnings("ignore:svi stopped at the step limit:gmm_pyro.FitWarning")
+STEP_LIMIT = pytest.mark.filterwarnings(
+    "ignore:svi.* stopped at the step limit:gmm_pyro.FitWarning"
+)
 PARETO = pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto:UserWarning")
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from gmm_pyro.comparison import Comparison
 from gmm_pyro.datasets import iris
-from gmm_pyro.inference.fit import METHODS, Method
+from gmm_pyro.inference import METHODS, Method
 from gmm_pyro.inference.task import Outcome, Status, Task
 
 

@@ -22,7 +22,7 @@ from gmm_pyro.comparison import COLUMNS, Comparison, compare
 from gmm_pyro.comparison.scores import COUNTS, WORDS
 from gmm_pyro.conjugate import ConjugatePriors
 from gmm_pyro.datasets import Dataset, iris, make_mixture, three_clusters
-from gmm_pyro.inference.fit import METHODS, Method, fit
+from gmm_pyro.inference import METHODS, Method, fit
 from gmm_pyro.inference.task import Outcome, Status, Task
 from gmm_pyro.mixture import GaussianMixture
 from gmm_pyro.model import MixtureModel
@@ -154,7 +154,7 @@ class TestPosteriors:
 class TestTable:
     def test_the_columns_are_the_promised_ones_in_their_order(self, comparison) -> None:
         assert list(comparison.table.columns) == [
-            *("method", "engine", "status", "steps", "seconds", "log_likelihood"),
+            *("method", "status", "steps", "seconds", "log_likelihood"),
             *("held_out_log_density", "bic", "n_parameters", "ari", "nmi", "accuracy"),
             *("weight_error", "mean_error", "covariance_error", "kl_to_truth"),
             "kl_standard_error",
@@ -213,13 +213,14 @@ class TestTable:
         assert row["kl_to_truth"] > 0.1
         assert np.isnan(row["mean_error"])
 
-    def test_engines_of_a_method_are_rows_of_their_own(self, engines) -> None:
+    def test_methods_through_pyro_are_rows_of_their_own(self, engines) -> None:
         assert list(engines.table.index) == ["map", "map:enumerated"]
-        assert list(engines.table["method"]) == ["map", "map"]
-        assert list(engines.table["engine"]) == ["collapsed", "enumerated"]
+        assert list(engines.table["method"]) == ["map", "map:enumerated"]
 
-    def test_methods_without_engines_have_none(self, comparison) -> None:
-        assert comparison.table["engine"].isna().all()
+    def test_an_engine_among_the_options_means_that_row(self) -> None:
+        found = compare(MODEL, DATA, ["map"], options={"map": {"engine": "enumerated", "rate": 1}})
+        assert found.fits["map"].method == found.table.loc["map", "method"] == "map:enumerated"
+        assert found.fits["map"].options.rate == 1
 
 
 class TestHeldOut:
@@ -329,8 +330,8 @@ class TestBadInput:
         ("methods", "message"),
         [
             (["em", "svj"], "got 'svj'; did you mean 'svi'"),
-            (["em:enumerated"], "method 'em' has no engines"),
-            (["svi:enum"], "engine must be one of collapsed, enumerated; got 'enum'"),
+            (["em:enumerated"], "method must be one of kmeans, em,"),
+            (["svi:enum"], "got 'svi:enum'; did you mean 'svi:enumerated'"),
             (["em", "em"], "one or more different names"),
             ([], "one or more different names"),
         ],

@@ -33,14 +33,14 @@ RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "em": ("em", {}),
     "gradient": ("gradient", {}),
     "map": ("map", {}),
-    "map, enumerated": ("map", {"engine": "enumerated", "tolerance": 1e-4}),
+    "map, enumerated": ("map:enumerated", {"tolerance": 1e-4}),
     "laplace": ("laplace", {"n_draws": 20}),
     "svi": ("svi", {"tolerance": 1e-3, "n_draws": 20}),
-    "svi, enumerated": ("svi", {"engine": "enumerated", "tolerance": 1e-2, "n_draws": 20}),
+    "svi, enumerated": ("svi:enumerated", {"tolerance": 1e-2, "n_draws": 20}),
     "nuts": ("nuts", {"n_chains": 2, "n_draws": 10, "n_warmup": 5, "max_tree_depth": 3}),
     "nuts, enumerated": (
-        "nuts",
-        {"engine": "enumerated", "n_chains": 1, "n_draws": 6, "n_warmup": 6, "max_tree_depth": 2},
+        "nuts:enumerated",
+        {"n_chains": 1, "n_draws": 6, "n_warmup": 6, "max_tree_depth": 2},
     ),
     "gibbs": ("gibbs", {"n_chains": 2, "n_draws": 40, "n_warmup": 200}),
 }

@@ -185,7 +185,7 @@ few = {
     "nuts": {"n_chains": 1, "n_draws": 3, "n_warmup": 3, "max_tree_depth": 2},
     "gibbs": {"n_draws": 5, "n_warmup": 5},
 }
-for method in gp.inference.METHODS:
+for method in (name for name, row in gp.inference.METHODS.items() if not row.through_pyro):
     gp.fit(gp.MixtureModel(2), x, method=method, max_steps=25, **few.get(method, {}))
     assert random.getstate() == before, method
 """

@@ -272,7 +272,8 @@ def _attempt(entry: Entry, model: MixtureModel, data: Observations) -> Attempt:
 def _rehearse(entry: Entry) -> None:
     """One step on a few points, so that what a method imports is not counted as its time."""
     method = method_named(entry.method)
-    options: dict[str, Any] = dict.fromkeys(("n_draws", "n_warmup")[: method.draws + method.exact], 2)
+    options: dict[str, Any] = {"n_draws": 2} if method.draws else {}
+    options |= {"n_warmup": 2} if method.exact else {}
     points = [[0.0], [1.0], [3.0], [4.0]]
     with warnings.catch_warnings(), contextlib.suppress(Exception):
         warnings.simplefilter("ignore")

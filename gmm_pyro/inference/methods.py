@@ -43,6 +43,7 @@ class Method:
         minibatches: whether it can take a part of the points at a step.
         floored: whether no covariance falls below the floor, rather than at its start only.
         own_labels: whether its labels may be others than the mixture's most probable components.
+        through_pyro: whether it is another method by Pyro's own inference, which takes longer.
     """
 
     run: Callable[[Task[Any]], Outcome]
@@ -54,6 +55,7 @@ class Method:
     minibatches: bool = False
     floored: bool = False
     own_labels: bool = False
+    through_pyro: bool = False
 
     @property
     def conjugate(self) -> bool:
@@ -72,12 +74,18 @@ METHODS: dict[str, Method] = {
     "gibbs": Method(
         fit_gibbs, GibbsOptions, ConjugatePriors, draws=True, exact=True, weights=False
     ),
-    "map:enumerated": Method(fit_enumerated_map, EnumeratedMAPOptions, Priors),
+    "map:enumerated": Method(fit_enumerated_map, EnumeratedMAPOptions, Priors, through_pyro=True),
     "svi:enumerated": Method(
-        fit_enumerated_svi, EnumeratedSVIOptions, Priors, draws=True, minibatches=True
+        *(fit_enumerated_svi, EnumeratedSVIOptions, Priors),
+        draws=True,
+        minibatches=True,
+        through_pyro=True,
     ),
     "nuts:enumerated": Method(
-        fit_enumerated_nuts, EnumeratedNUTSOptions, Priors, draws=True, exact=True
+        *(fit_enumerated_nuts, EnumeratedNUTSOptions, Priors),
+        draws=True,
+        exact=True,
+        through_pyro=True,
     ),
 }
 

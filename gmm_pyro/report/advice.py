@@ -18,7 +18,7 @@ from .tables import UNTRUSTED
 
 AMBIGUOUS = 0.05  # share of draws without a clear labelling, from which labels mean little
 
-EXACT = [name for name, row in METHODS.items() if row.exact and ":" not in name]
+EXACT = [name for name, row in METHODS.items() if row.exact and not row.through_pyro]
 PROBLEMS = (  # words in a sentence of the diagnosis, and what to do
     (
         "no point",
