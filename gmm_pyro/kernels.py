@@ -19,10 +19,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from .assignments import Assignment
 from .covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
 from .covariance.family import Sets
-from .observations import Observations, Points
-from .spread import passes
+from .observations import Block, Observations, Points
+from .spread import ROWS, chunks
+from .threads import Sums, total
 
 CHUNK_BYTES = 5 << 20  # features and logits of a chunk: more calls on shorter ones take longer
 SHORTEST_CHUNK = 264  # points; shorter products are slower than a larger chunk's cache misses
@@ -131,27 +133,57 @@ class Kernel(Protocol):
         """The same kernel with buffers of its own, for one thread to work with."""
         ...
 
-    def restart(self) -> None:
-        """Begin new sums; the old ones stay with whoever has them."""
-        ...
-
     def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
         """Log weight plus log density of every component at every point, in nats."""
         ...
 
-    def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
-        """Add the moments of the chunk that `logits` saw last."""
-        ...
-
-    def sums(self) -> tuple[Tensor, ...]:
-        """What has been added up so far."""
+    def sums(self, block: Block, assign: Assignment) -> Sums:
+        """`log_norm` and the moments of a block of rows under an assignment."""
         ...
 
     def statistics(
-        self, log_norm: Float[Tensor, "s"], sums: tuple[Tensor, ...], data: Observations | None
+        self, log_norm: Float[Tensor, "s"], sums: Sums, data: Observations | None
     ) -> Statistics:
         """The statistics that sums over all chunks of the data stand for."""
         ...
+
+
+class ByChunks:
+    """Sums of a block, chunk after chunk."""
+
+    rows: int
+    theta: Theta
+
+    def restart(self) -> None:
+        """Begin new moments; the old ones stay with whoever has them."""
+        raise NotImplementedError
+
+    def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
+        """See `Kernel`."""
+        raise NotImplementedError
+
+    def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
+        """Add the moments of the chunk that `logits` saw last."""
+        raise NotImplementedError
+
+    def moments(self) -> Sums:
+        """What has been added up so far."""
+        raise NotImplementedError
+
+    @torch.no_grad()  # a thread has a gradient mode of its own
+    def sums(self, block: Block, assign: Assignment) -> Sums:
+        """See `Kernel`."""
+        self.restart()
+        log_norm = self.theta.reference.new_zeros(1)  # not a scalar: it must stay in float64
+        for some in chunks(block.x.shape[-2], self.rows):
+            logits = self.logits(block.x[..., some, :])
+            log_p = assign(logits, slice(block.first + some.start, block.first + some.stop))
+            if block.weight is not None:
+                weight = block.weight[some]
+                log_p, logits = log_p * weight, logits.mul_(weight)
+            self.add_moments(logits)
+            log_norm = log_norm + log_p.sum(1)
+        return log_norm, *self.moments()
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,7 +203,7 @@ class Buffers:
     logits: Float[Tensor, "sk n"]
 
 
-class Features:
+class Features(ByChunks):
     """logits = Θ Φ, moments = R Φᵀ, with features Φ (f, n) of a chunk about the data's centre."""
 
     buffers: Buffers  # of the chunk at hand
@@ -217,7 +249,7 @@ class Features:
         return Buffers(features, z, write, logits)
 
     def restart(self) -> None:
-        """See `Kernel`."""
+        """See `ByChunks`."""
         n_sets, width = self.coefficients.shape
         shape = (width, n_sets) if self.tall else (n_sets, width)
         self.total = self.theta.reference.new_zeros(shape)
@@ -235,7 +267,7 @@ class Features:
         return whole.logits.view(*self.shape, n)
 
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
-        """See `Kernel`."""
+        """See `ByChunks`."""
         left, right = responsibilities.flatten(0, 1), self.buffers.features
         if self.tall:  # the product with the long side first is twice as fast
             left, right = right, left
@@ -244,13 +276,11 @@ class Features:
         else:
             self.total += left @ right.T
 
-    def sums(self) -> tuple[Tensor, ...]:
-        """See `Kernel`."""
+    def moments(self) -> Sums:
+        """See `ByChunks`."""
         return (self.total,)
 
-    def statistics(
-        self, log_norm: Tensor, sums: tuple[Tensor, ...], data: Observations | None
-    ) -> Statistics:
+    def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
         """See `Kernel`."""
         moments = (sums[0].T if self.tall else sums[0]).reshape(*self.shape, -1)
         counts, first = moments[..., 0], moments[..., 1 : 1 + self.d]
@@ -265,7 +295,7 @@ class Features:
         return Statistics(log_norm, counts, first, second, self.theta.reference)
 
 
-class Centred:
+class Centred(ByChunks):
     """logits = log peak - ‖L⁻¹ (x - μ)‖² / 2, with moments about a reference a component."""
 
     z: Tensor
@@ -291,7 +321,7 @@ class Centred:
         return kernel
 
     def restart(self) -> None:
-        """See `Kernel`."""
+        """See `ByChunks`."""
         family, means = self.theta.family, self.theta.parameters.means
         self.counts = means.new_zeros(self.shape)
         self.first = torch.zeros_like(means)
@@ -305,19 +335,17 @@ class Centred:
         return self.log_peak - 0.5 * whitened.square_().sum(-1)
 
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
-        """See `Kernel`."""
+        """See `ByChunks`."""
         self.counts += responsibilities.sum(-1)
         self.first += (responsibilities[..., None, :] @ self.z)[..., 0, :]
         second = self.theta.family.weighted_square(self.z, responsibilities)
         self.second += self.theta.family.pooled(second)
 
-    def sums(self) -> tuple[Tensor, ...]:
-        """See `Kernel`."""
+    def moments(self) -> Sums:
+        """See `ByChunks`."""
         return self.counts, self.first, self.second
 
-    def statistics(
-        self, log_norm: Tensor, sums: tuple[Tensor, ...], data: Observations | None
-    ) -> Statistics:
+    def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
         """See `Kernel`."""
         del data
         counts, first, second = sums
@@ -349,12 +377,13 @@ def _second_moment(family: CovarianceFamily, observations: Observations) -> Tens
     """Σ u z zᵀ over the data in compact form, which a tied family needs once a fit."""
     key = f"second moment, {family.name}"
     if key not in observations.cache:
-        total = torch.zeros((), dtype=torch.float64, device=observations.x.device)
-        for rows in passes(observations.x):
-            z = observations.x[rows].double() - observations.origin
-            weight = z.new_ones(len(z))
-            if observations.sample_weight is not None:
-                weight = observations.sample_weight[rows].double()
-            total = total + family.weighted_square(z, weight)
-        observations.cache[key] = total
+        origin = observations.origin
+
+        def second_moment(block: Block) -> Sums:
+            z = block.x.double() - origin
+            weight = z.new_ones(len(z)) if block.weight is None else block.weight.double()
+            return (family.weighted_square(z, weight),)
+
+        rows = max(1, ROWS // observations.d)
+        (observations.cache[key],) = total(lambda: second_moment, observations.blocks(rows))
     return observations.cache[key]

@@ -8,6 +8,7 @@ cache-sized chunk at a time.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -20,13 +21,36 @@ from torch import Tensor
 
 from .devices import device_of, precision_of
 from .features import default_names, places
-from .spread import ROWS, location_and_scale, middle_range, passes, refuse_extreme, refuse_lost
+from .spread import (
+    ROWS,
+    chunks,
+    location_and_scale,
+    middle_range,
+    passes,
+    refuse_extreme,
+    refuse_lost,
+)
 from .tables import to_numeric
 from .weighting import as_weights, total_of
 from .words import counted
 
 SAMPLE = 2_000  # points that the range of the middle of the data is taken from, at least
 WIDEST = 10.0  # interquartile ranges that a standard deviation may have, or outliers have set it
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Consecutive rows of points.
+
+    Attributes:
+        first: number of the first row among all.
+        x: the points, shape (m, d).
+        weight: their sample weights, shape (m,), or None.
+    """
+
+    first: int
+    x: Float[Tensor, "m d"]
+    weight: Float[Tensor, "m"] | None
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -65,6 +89,22 @@ class Points:
     def device(self) -> torch.device:
         """Where the points are."""
         return self.x.device
+
+    def blocks(self, rows: int, most: int | None = None) -> list[Block]:
+        """All points in consecutive blocks of so many rows, or a multiple for no more than `most`.
+
+        Beside `subset`, this is all that a reduction asks of points.
+        """
+        count = math.ceil(self.n / rows)
+        size = rows * (1 if most is None else math.ceil(count / most))
+        return [
+            Block(some.start, self.x[some], self._weight(some)) for some in chunks(self.n, size)
+        ]
+
+    def _weight(self, rows: slice) -> Float[Tensor, "m"] | None:
+        """Sample weights of some rows, where there are any."""
+        del rows
+        return None
 
     def subset(self, index: Int[Tensor, "m"] | slice) -> Points:
         """The points at `index`, with the origin of all."""
@@ -109,6 +149,9 @@ class Observations(Points):
             chosen = torch.randperm(self.n, generator=generator)[:most].sort().values
             sample = self.subset(chosen.to(self.x.device))
         return torch.minimum(self.scale, WIDEST * middle_range(sample.x, sample.sample_weight))
+
+    def _weight(self, rows: slice) -> Float[Tensor, "m"] | None:
+        return None if self.sample_weight is None else self.sample_weight[rows]
 
     def subset(self, index: Int[Tensor, "m"] | slice) -> Observations:
         """The points at `index`, with the whole data's origin and scale."""

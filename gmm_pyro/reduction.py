@@ -21,8 +21,6 @@ Source: Wainwright & Jordan (2008), §3; Dempster, Laird & Rubin (1977).
 
 from __future__ import annotations
 
-import functools
-import math
 from collections.abc import Callable
 from typing import Any
 
@@ -30,120 +28,39 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .assignments import Assignment, softmax
 from .covariance import CovarianceFamily, Parameters, Statistics
 from .far import Far
 from .kernels import Centred, Kernel, Theta, kernel_for, theta_of
-from .observations import Observations, Points
-from .threads import map_in_threads, one_thread_a_product
+from .observations import Block, Observations, Points
+from .threads import Sums, map_in_threads, one_thread_a_product, total
 
 BLOCKS = 32  # units of work handed to threads; sums are added in their order, whoever made them
 HESSIAN_NUMBERS = 2_000_000  # features of all components that a second derivative has at once
-NEGLIGIBLE = -80.0  # logits this far below the largest give no responsibility: denormals are slow
-
-Assign = Callable[[Float[Tensor, "s k n"], slice], Float[Tensor, "s n"]]
-
-
-# ---------------------------------------------------------------------- assignments
-
-
-def softmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-    """Turn logits into responsibilities in place; returns log p(x), shape (s, n).
-
-    A point that no component reaches, with logits of -inf, is left to none of them.
-    """
-    del rows
-    largest = logits.amax(1, keepdim=True)
-    logits.sub_(_finite(largest)).clamp_(
-        min=NEGLIGIBLE - 1
-    ).exp_()  # exp(-inf) is six times as slow
-    total = logits.sum(1, keepdim=True)  # positive even where all logits are -inf
-    torch.threshold_(logits, math.exp(NEGLIGIBLE), 0.0)
-    logits.mul_(total.reciprocal())  # a division takes four times as long
-    return (total.log_().add_(largest)).squeeze(1)
-
-
-def _finite(largest: Tensor) -> Tensor:
-    """The largest logits, where they are -inf the lowest number: -inf less -inf would be NaN."""
-    return largest.clamp(min=torch.finfo(largest.dtype).min)
-
-
-def argmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-    """Turn logits into hard assignments in place; returns the largest logit, shape (s, n)."""
-    del rows
-    largest, label = logits.max(1, keepdim=True)
-    logits.zero_().scatter_(1, label, 1.0)
-    return largest.squeeze(1)
-
-
-def categorical(seed: int, labels: Int[Tensor, "s n"] | None = None) -> Assign:
-    """Turn logits into assignments drawn from them in place; returns log p(x), shape (s, n).
-
-    Args:
-        seed: of the draws; a chunk has a generator of its own, whichever thread works on it.
-        labels: where the drawn components are written, if they are wanted.
-    """
-
-    def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-        s, k, n = logits.shape
-        largest = logits.amax(1, keepdim=True)
-        logits.sub_(_finite(largest)).clamp_(min=NEGLIGIBLE).exp_()
-        cumulative = torch.cumsum(logits, 1, out=logits)
-        total = cumulative[:, -1:].clone()
-        generator = torch.Generator(logits.device).manual_seed(seed + rows.start)
-        uniform = torch.rand(s, 1, n, generator=generator, dtype=logits.dtype, device=logits.device)
-        drawn = cumulative.lt(uniform.mul_(total)).sum(1, keepdim=True)
-        drawn.clamp_(max=k - 1)  # rounding may take a product up to the sum itself
-        log_p = total.log_().add_(largest).squeeze(1)
-        if labels is not None:
-            labels[:, rows] = drawn[:, 0]
-        logits.zero_().scatter_(1, drawn, 1.0)
-        return log_p
-
-    return assign
-
-
-def given(responsibilities: Float[Tensor, "s k n"]) -> Assign:
-    """An assignment that ignores the logits: responsibilities known beforehand."""
-
-    def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-        logits.copy_(responsibilities[..., rows])
-        return logits.new_zeros(logits.shape[0], logits.shape[2])
-
-    return assign
-
-
-def given_labels(labels: Int[Tensor, "s n"]) -> Assign:
-    """An assignment that ignores the logits: components known beforehand."""
-
-    def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-        logits.zero_().scatter_(1, labels[:, None, rows].to(logits.device), 1.0)
-        return logits.new_zeros(logits.shape[0], logits.shape[2])
-
-    return assign
-
 
 # ---------------------------------------------------------------------- the reduction
 
 
 @one_thread_a_product()  # sums are then the same to the last bit on any number of threads
 @torch.no_grad()
-def reduce(observations: Observations, theta: Theta, assign: Assign = softmax) -> Statistics:
+def reduce(observations: Observations, theta: Theta, assign: Assignment = softmax) -> Statistics:
     """Log-likelihood and expected sufficient statistics of s sets, in one pass over the data.
 
     Args:
         observations: n points, with sample weights u if any.
         theta: s sets of k components.
-        assign: turns the logits of a chunk into responsibilities in place and returns each
-            point's share of `log_norm`: `softmax`, `argmax`, or `given(responsibilities)`.
+        assign: what logits are made into: `softmax`, `argmax`, or another of `assignments.py`.
 
     Returns:
         Statistics in float64; log_norm is in nats.
     """
     kernel = kernel_for(theta, observations)
-    blocks = _blocks(observations, kernel)
-    make_worker = functools.partial(_worker, kernel, observations, assign)
-    parts = map_in_threads(make_worker, blocks)
-    log_norm, *sums = (functools.reduce(torch.add, part) for part in zip(*parts, strict=True))
+
+    def make_worker() -> Callable[[Block], Sums]:
+        own = kernel.fresh()
+        return lambda block: own.sums(block, assign)
+
+    log_norm, *sums = total(make_worker, observations.blocks(kernel.rows, BLOCKS))
     return kernel.statistics(log_norm, tuple(sums), observations)
 
 
@@ -153,23 +70,12 @@ def reduce_each(
     x: Float[Tensor, "s n d"],
     family: CovarianceFamily,
     parameters: Parameters,
-    assign: Assign = softmax,
+    assign: Assignment = softmax,
 ) -> Statistics:
     """The reduction of s sets, each over n points of its own: many small data sets at once."""
-    theta = Theta.about_means(family, parameters)
-    kernel = Centred(theta, x.shape[1], x).fresh()
-    kernel.restart()
-    responsibilities = kernel.logits(x[:, None])
-    log_p = assign(responsibilities, slice(0, x.shape[1]))
-    kernel.add_moments(responsibilities)
-    return kernel.statistics(log_p.sum(1), kernel.sums(), None)
-
-
-def _blocks(points: Points, kernel: Kernel) -> list[range]:
-    """The first rows of all chunks, in at most `BLOCKS` groups."""
-    starts = range(0, points.n, kernel.rows)
-    size = math.ceil(len(starts) / BLOCKS)
-    return [starts[i : i + size] for i in range(0, len(starts), size)]
+    kernel = Centred(Theta.about_means(family, parameters), x.shape[1], x).fresh()
+    log_norm, *sums = kernel.sums(Block(0, x[:, None], None), assign)
+    return kernel.statistics(log_norm, tuple(sums), None)
 
 
 def maximise(
@@ -177,7 +83,7 @@ def maximise(
     theta: Theta,
     statistics: Statistics,
     floor: Float[Tensor, "d"],
-    assign: Assign = softmax,
+    assign: Assignment = softmax,
     ridge: float = 0.0,
 ) -> Theta:
     """The M-step, from the statistics that `reduce` gave for this theta and assignment.
@@ -192,30 +98,6 @@ def maximise(
     about_means = Theta.about_means(theta.family, theta.parameters, found.parameters.means)
     parameters = theta.family.m_step(reduce(observations, about_means, assign), floor, ridge)
     return theta_of(theta.family, parameters, observations)
-
-
-def _worker(
-    kernel: Kernel, observations: Observations, assign: Assign
-) -> Callable[[range], tuple[Tensor, ...]]:
-    """A function from consecutive chunks to log_norm and the kernel's sums over them."""
-    kernel = kernel.fresh()
-
-    @torch.no_grad()  # a thread has a gradient mode of its own
-    def work(starts: range) -> tuple[Tensor, ...]:
-        kernel.restart()
-        log_norm = observations.origin.new_zeros(1)  # not a scalar: it must stay in float64
-        for first in starts:
-            rows = slice(first, min(first + kernel.rows, observations.n))
-            logits = kernel.logits(observations.x[rows])
-            log_p = assign(logits, rows)
-            if observations.sample_weight is not None:
-                weight = observations.sample_weight[rows]
-                log_p, logits = log_p * weight, logits.mul_(weight)
-            kernel.add_moments(logits)
-            log_norm = log_norm + log_p.sum(1)
-        return log_norm, *kernel.sums()
-
-    return work
 
 
 # ---------------------------------------------------------------------- reading it as a gradient
@@ -339,14 +221,13 @@ def _pointwise(points: Points, theta: Theta, pick: Callable[[Tensor, Tensor], Te
             share[..., apart] = above
         return pick(log_p, share)
 
-    def make_worker() -> Callable[[range], Tensor]:
+    def make_worker() -> Callable[[Block], Tensor]:
         own = kernel.fresh()
 
-        @torch.no_grad()
-        def work(starts: range) -> Tensor:
-            pieces = (points.x[first : first + own.rows] for first in starts)
-            return torch.cat([of_chunk(own, piece) for piece in pieces], -1)
+        @torch.no_grad()  # a thread has a gradient mode of its own
+        def work(block: Block) -> Tensor:
+            return torch.cat([of_chunk(own, piece) for piece in block.x.split(own.rows)], -1)
 
         return work
 
-    return torch.cat(map_in_threads(make_worker, _blocks(points, kernel)), -1)
+    return torch.cat(map_in_threads(make_worker, points.blocks(kernel.rows, BLOCKS)), -1)

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from .threads import Sums, total
+
 TAILS = (0.25, 0.1, 0.05, 0.02)  # shares of the data on either side of it
 SPREADS = {torch.float32: 1e15, torch.float64: 1e70}  # of a column at most; 1 / it at least
 REACH = 1e3  # times the largest standard deviation, which a point of little weight may be away
@@ -32,16 +34,18 @@ def location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, T
     Source: Chan, Golub & LeVeque (1983), the corrected two-pass algorithm.
     """
     weight = points.new_ones(1).expand(len(points)) if weight is None else weight
-    total = weight.double().sum()
-    unit = _unit(points)
-    mean = torch.zeros_like(unit)
-    for rows in passes(points):
-        mean += weight[rows].double() @ (points[rows].double() / unit) / total
-    off, square = torch.zeros_like(mean), torch.zeros_like(mean)
-    for rows in passes(points):
+    count, unit, blocks = weight.double().sum(), _unit(points), list(passes(points))
+
+    def first(rows: slice) -> Sums:
+        return (weight[rows].double() @ (points[rows].double() / unit) / count,)
+
+    (mean,) = total(lambda: first, blocks)
+
+    def second(rows: slice) -> Sums:
         z = points[rows].double() / unit - mean
-        off += weight[rows].double() @ z / total
-        square += weight[rows].double() @ z.square_() / total
+        return weight[rows].double() @ z / count, weight[rows].double() @ z.square_() / count
+
+    off, square = total(lambda: second, blocks)
     origin = (unit * (mean + off)).to(points).double()  # x - origin is then the same in either type
     return origin, unit * (square - off.square()).clamp_min(0.0).sqrt()
 

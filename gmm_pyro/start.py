@@ -21,13 +21,14 @@ from threadpoolctl import ThreadpoolController
 from torch import Tensor
 
 from .arrays import array_of, classes
+from .assignments import Assignment, Given, GivenLabels
 from .checks import check_choice
 from .covariance import CovarianceFamily, Parameters
 from .features import places
 from .kernels import theta_of
 from .mixture import GaussianMixture, mixture_within
 from .observations import Observations
-from .reduction import Assign, given, given_labels, maximise, reduce
+from .reduction import maximise, reduce
 from .spread import passes
 
 SAMPLE = 2_000  # points that starting values are computed from, at least
@@ -35,7 +36,7 @@ SAMPLE_A_MEAN = 20  # points for each entry of the means, at least
 FEW = 20_000  # points that k-means is not faster for on several threads
 THINNEST = 1e-12  # share of a feature's variance that a starting covariance has at least
 
-Start = Callable[[Observations, Float[Tensor, "d"], int, int, torch.Generator], Assign]
+Start = Callable[[Observations, Float[Tensor, "d"], int, int, torch.Generator], Assignment]
 
 
 def clustering() -> ModuleType:
@@ -83,14 +84,14 @@ def k_means_plus_plus(
     k: int,
     n_starts: int,
     generator: torch.Generator,
-) -> Assign:
+) -> Assignment:
     """Nearest of k centres, drawn by scikit-learn's k-means++ (Arthur & Vassilvitskii 2007)."""
     x, weight = sample.standardised(unit), _numpy_weight(sample)
     centres = [
         clustering().kmeans_plusplus(x, k, sample_weight=weight, random_state=seed)[0]
         for seed in _seeds(n_starts, generator)
     ]
-    return given_labels(_nearest(torch.as_tensor(x), torch.as_tensor(np.stack(centres))))
+    return GivenLabels(_nearest(torch.as_tensor(x), torch.as_tensor(np.stack(centres))))
 
 
 def k_means(
@@ -99,7 +100,7 @@ def k_means(
     k: int,
     n_starts: int,
     generator: torch.Generator,
-) -> Assign:
+) -> Assignment:
     """Clusters of scikit-learn's k-means on data in these units."""
     x, weight = sample.standardised(unit), _numpy_weight(sample)
     if n_places(sample, k) < k:  # k-means would warn of what the fit's diagnosis says
@@ -108,7 +109,7 @@ def k_means(
         fitted_k_means(x, k, weight, n_init=1, random_state=seed).labels_
         for seed in _seeds(n_starts, generator)
     ]
-    return given_labels(torch.as_tensor(np.stack(labels), dtype=torch.int64))
+    return GivenLabels(torch.as_tensor(np.stack(labels), dtype=torch.int64))
 
 
 def random_responsibilities(
@@ -117,11 +118,11 @@ def random_responsibilities(
     k: int,
     n_starts: int,
     generator: torch.Generator,
-) -> Assign:
+) -> Assignment:
     """Uniform numbers, normalised over the components."""
     del unit
     drawn = torch.rand(n_starts, k, sample.n, generator=generator, dtype=torch.float64)
-    return given((drawn / drawn.sum(1, keepdim=True)).to(sample.x))
+    return Given((drawn / drawn.sum(1, keepdim=True)).to(sample.x))
 
 
 def random_points(
@@ -130,12 +131,12 @@ def random_points(
     k: int,
     n_starts: int,
     generator: torch.Generator,
-) -> Assign:
+) -> Assignment:
     """Nearest of k different points drawn at random."""
     x = torch.as_tensor(sample.standardised(unit))
     weight = torch.ones(sample.n) if sample.sample_weight is None else sample.sample_weight.cpu()
     drawn = [torch.multinomial(weight, k, generator=generator) for _ in range(n_starts)]
-    return given_labels(_nearest(x, x[torch.stack(drawn)]))
+    return GivenLabels(_nearest(x, x[torch.stack(drawn)]))
 
 
 STARTS: dict[str, Start] = {
@@ -175,7 +176,7 @@ def from_labels(
     floor: Float[Tensor, "d"],
 ) -> Parameters:
     """A batch of one parameter set: the M-step from labels 0 to k - 1, which may miss some."""
-    assign = given_labels(labels.to(observations.x.device)[None])
+    assign = GivenLabels(labels.to(observations.x.device)[None])
     return _from_assignment(assign, observations, family, (1, k), floor)
 
 
@@ -211,7 +212,7 @@ def starting_parameters(
         assign = make(observations, unit, n_components, n_starts, generator)
     else:
         n_starts = 1
-        assign = given_labels(_labels(start, observations, n_components))
+        assign = GivenLabels(_labels(start, observations, n_components))
     return _from_assignment(assign, observations, family, (n_starts, n_components), floor)
 
 
@@ -221,7 +222,7 @@ def is_given(start: Any) -> bool:
 
 
 def _from_assignment(
-    assign: Assign,
+    assign: Assignment,
     observations: Observations,
     family: CovarianceFamily,
     sets: tuple[int, int],

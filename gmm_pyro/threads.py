@@ -20,6 +20,7 @@ import torch
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+Sums = tuple[torch.Tensor, ...]
 
 _available: ContextVar[int] = ContextVar("available threads", default=0)
 _running: list[int] = []  # what each block that is running, on any thread, will restore
@@ -78,20 +79,41 @@ def map_in_threads(
     todo: SimpleQueue[tuple[int, Item]] = SimpleQueue()
     for numbered in enumerate(items):
         todo.put(numbered)
-    if threads <= 1:
-        done = _work_off(make_worker, todo)
-    else:
-        with one_thread_a_product():
-            pool = _pool(threads - 1, os.getpid())
-            jobs = [pool.submit(_work_off, make_worker, todo) for _ in range(threads - 1)]
-            try:
-                done = _work_off(make_worker, todo)
-            finally:
-                _empty(todo)  # after an error or an interrupt there is nothing left to do
-                wait(jobs)
-            for job in jobs:
-                done.update(job.result())
+    with one_thread_a_product():
+        jobs = [
+            _pool(threads - 1, os.getpid()).submit(_work_off, make_worker, todo)
+            for _ in range(threads - 1)
+        ]
+        try:
+            done = _work_off(make_worker, todo)
+        finally:
+            _empty(todo)  # after an error or an interrupt there is nothing left to do
+            wait(jobs)
+        for job in jobs:
+            done.update(job.result())
     return [done[i] for i in range(len(items))]
+
+
+def total(
+    make_worker: Callable[[], Callable[[Item], Sums]], items: list[Item]
+) -> tuple[torch.Tensor, ...]:
+    """The sums of what a function gives for all items, tensor by tensor.
+
+    They are added in pairs, and pairs of pairs: an order that the number of items alone decides,
+    whoever has worked on which.
+
+    Args:
+        make_worker: as `map_in_threads` takes it.
+        items: one or more.
+    """
+    parts = map_in_threads(make_worker, items)
+    while len(parts) > 1:
+        pairs = [
+            tuple(map(torch.add, one, other))
+            for one, other in zip(parts[::2], parts[1::2], strict=False)
+        ]
+        parts = pairs + parts[2 * len(pairs) :]
+    return parts[0]
 
 
 def _empty(queue: SimpleQueue[tuple[int, Item]]) -> None:

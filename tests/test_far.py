@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from gmm_pyro import GaussianMixture
+from gmm_pyro.assignments import Drawn, softmax
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
 from gmm_pyro.kernels import theta_of
 from gmm_pyro.observations import Observations, observe
-from gmm_pyro.reduction import categorical, log_density, reduce, responsibilities, softmax
+from gmm_pyro.reduction import log_density, reduce, responsibilities
 
 Matrix = list[list[Fraction]]
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -167,7 +168,7 @@ def test_several_sets_at_once(family: str, dtype: torch.dtype) -> None:
         torch.testing.assert_close(density[i], mixture.log_prob(x).to(dtype))
 
 
-@pytest.mark.parametrize("assign", [softmax, categorical(0)])
+@pytest.mark.parametrize("assign", [softmax, Drawn(0)])
 def test_a_point_out_of_reach_is_no_nan_in_a_sum(assign: object) -> None:
     x = torch.tensor([[0.0], [1.0], [1e60]], dtype=torch.float64)
     tight = Parameters(

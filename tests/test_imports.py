@@ -23,7 +23,7 @@ LAYERS = [
     ["features"],
     ["storage"],
     ["arrays", "devices"],
-    ["tables", "spread"],
+    ["tables", "spread", "assignments"],
     ["weighting"],
     ["observations", "covariance"],
     ["kernels", "mixing"],

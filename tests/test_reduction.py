@@ -18,10 +18,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from gmm_pyro import reduction
+from gmm_pyro.assignments import Given, GivenLabels, argmax, softmax
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters, Statistics
 from gmm_pyro.kernels import Theta, theta_of
 from gmm_pyro.observations import Observations, observe
-from gmm_pyro.reduction import argmax, log_likelihood, maximise, reduce
+from gmm_pyro.reduction import log_likelihood, maximise, reduce
 from oracles import normal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -318,8 +319,8 @@ class TestEveryKernel:
         labels = torch.arange(800).view(2, 400) % 3
         theta = kernel.theta(family, p, observations)
         r = torch.nn.functional.one_hot(labels, 3).mT.double()
-        by_label = reduce(observations, theta, reduction.given_labels(labels))
-        by_responsibility = reduce(observations, theta, reduction.given(r))
+        by_label = reduce(observations, theta, GivenLabels(labels))
+        by_responsibility = reduce(observations, theta, Given(r))
         assert identical(by_label, by_responsibility)
 
     def test_responsibilities_known_beforehand(
@@ -327,7 +328,7 @@ class TestEveryKernel:
     ) -> None:
         r = normal(2, 3, 400, seed=2).softmax(1)
         theta = kernel.theta(family, p, observations)
-        actual = reduce(observations, theta, reduction.given(r))
+        actual = reduce(observations, theta, Given(r))
         r = r * observations.sample_weight
         expected = dense_statistics(family, r, actual.log_norm, observations.x, theta.reference)
         close_statistics(actual, expected)
@@ -362,7 +363,7 @@ def test_responsibilities_below_the_cutoff_are_zero(
 
 @every_family
 @every_kernel
-@pytest.mark.parametrize("assign", [reduction.softmax, argmax])
+@pytest.mark.parametrize("assign", [softmax, argmax])
 def test_a_component_without_weight_changes_nothing(
     family: CovarianceFamily, kernel: Kernel, assign: Callable, random_parameters: Callable
 ) -> None:

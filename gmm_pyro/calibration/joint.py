@@ -6,13 +6,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..assignments import Assignment
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.family import TINY
 from ..inference.gibbs import Sampler
 from ..model import MixtureModel, check_model
 from ..normal_wishart import Conjugate
 from ..prior_draws import prior_draws
-from ..reduction import Assign, reduce_each
+from ..reduction import reduce_each
 
 SEEDS = 2**62  # as many seeds of torch's default generator
 
@@ -66,7 +67,7 @@ def draw_points(
 def gibbs_sampler(prior: Conjugate, x: Float[Tensor, "s n d"], *, exchange: bool = True) -> Sampler:
     """The sampler whose s chains have a data set each."""
 
-    def allocate(parameters: Parameters, assign: Assign) -> Statistics:
+    def allocate(parameters: Parameters, assign: Assignment) -> Statistics:
         return reduce_each(x, prior.components.family, parameters, assign)
 
     return Sampler(prior, allocate, exchange)

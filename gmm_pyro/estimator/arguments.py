@@ -20,7 +20,7 @@ from ..priors import Priors
 from ..start import brought_into
 from .printer import Printer
 from .recipe import RecipeOptions
-from .starts import STARTS, Given, starts
+from .starts import STARTS, Initial, starts
 
 Array = np.ndarray[Any, np.dtype[Any]]
 MOST_STARTS = 10**6
@@ -70,7 +70,7 @@ class Arguments:
     bound: float
 
     def recipe_options(
-        self, observations: Observations, given: Given, random: np.random.RandomState
+        self, observations: Observations, given: Initial, random: np.random.RandomState
     ) -> RecipeOptions:
         """The options of scikit-learn's EM.
 
@@ -98,7 +98,7 @@ class Arguments:
         )
 
     def options_by_name(
-        self, observations: Observations, given: Given, random: np.random.RandomState
+        self, observations: Observations, given: Initial, random: np.random.RandomState
     ) -> dict[str, Any]:
         """The options of any other method."""
         before = self._before(observations.d)
@@ -129,7 +129,7 @@ class Arguments:
         return before
 
     def _starts(
-        self, observations: Observations, given: Given, random: np.random.RandomState, count: int
+        self, observations: Observations, given: Initial, random: np.random.RandomState, count: int
     ) -> Parameters:
         like = family_named(self.covariance_type), self.n_components
         ridge = float(self.reg_covar)

@@ -41,7 +41,7 @@ from .arguments import (
 )
 from .pickling import without_data
 from .recipe import RECIPE
-from .starts import Given, check_given
+from .starts import Initial, check_given
 
 NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
@@ -202,7 +202,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """The most probable component of each point of the data that are fitted, shape (n,)."""
         return self.fit(X, y, sample_weight).predict(X)
 
-    def _fitted(self, x: Array, sample_weight: Any, given: Given) -> Fit:
+    def _fitted(self, x: Array, sample_weight: Any, given: Initial) -> Fit:
         started = time.perf_counter()
         model = held_fixed(MixtureModel(self.n_components, self.covariance_type, self.priors))
         is_em = self.method == "em"

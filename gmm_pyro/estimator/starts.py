@@ -11,10 +11,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..assignments import Assignment, Given, GivenLabels
 from ..covariance import CovarianceFamily, Parameters
 from ..kernels import theta_of
 from ..observations import Observations
-from ..reduction import Assign, given, given_labels, maximise, reduce
+from ..reduction import maximise, reduce
 from ..start import clustering, fitted_k_means
 from .recipe import refuse_ill_defined
 
@@ -23,7 +24,7 @@ RandomState = np.random.RandomState
 
 
 @dataclass(frozen=True, eq=False)
-class Given:
+class Initial:
     """What the user gives a start, checked; None where the start's name decides.
 
     Attributes:
@@ -47,7 +48,7 @@ class Given:
 
 def check_given(
     weights: Any, means: Any, precisions: Any, family: CovarianceFamily, k: int, d: int
-) -> Given:
+) -> Initial:
     """The user's starting values as tensors.
 
     Args:
@@ -62,7 +63,7 @@ def check_given(
         ValueError: if a shape does not fit, weights are not probabilities, or a precision is not
             symmetric and positive definite.
     """
-    return Given(
+    return Initial(
         None if weights is None else _weights(weights, k),
         None if means is None else _array(means, (k, d), "means"),
         None if precisions is None else _factor(precisions, family, k, d),
@@ -108,39 +109,39 @@ def _factor(values: Any, family: CovarianceFamily, k: int, d: int) -> Tensor:
 # ---------------------------------------------------------------------- what is drawn
 
 
-def _kmeans(x: Array, k: int, weight: Array | None, random: RandomState) -> Assign:
+def _kmeans(x: Array, k: int, weight: Array | None, random: RandomState) -> Assignment:
     clusters = fitted_k_means(x, k, weight, n_init=1, random_state=random)
-    return given_labels(torch.as_tensor(clusters.labels_, dtype=torch.int64)[None])
+    return GivenLabels(torch.as_tensor(clusters.labels_, dtype=torch.int64)[None])
 
 
-def _random(x: Array, k: int, weight: Array | None, random: RandomState) -> Assign:
+def _random(x: Array, k: int, weight: Array | None, random: RandomState) -> Assignment:
     del weight
     drawn = random.uniform(size=(len(x), k)).astype(x.dtype, copy=False)
     return _responsibilities(drawn / drawn.sum(axis=1, keepdims=True))
 
 
-def _random_from_data(x: Array, k: int, weight: Array | None, random: RandomState) -> Assign:
+def _random_from_data(x: Array, k: int, weight: Array | None, random: RandomState) -> Assignment:
     probability = None if weight is None else weight / weight.sum()
     return _one_point_each(x, random.choice(len(x), size=k, replace=False, p=probability))
 
 
-def _k_means_plus_plus(x: Array, k: int, weight: Array | None, random: RandomState) -> Assign:
+def _k_means_plus_plus(x: Array, k: int, weight: Array | None, random: RandomState) -> Assignment:
     drawn = clustering().kmeans_plusplus(x, k, sample_weight=weight, random_state=random)
     return _one_point_each(x, drawn[1])
 
 
-def _one_point_each(x: Array, rows: Array) -> Assign:
+def _one_point_each(x: Array, rows: Array) -> Assignment:
     """Every component has one point; the others have none, as scikit-learn does it."""
     responsibilities = np.zeros((len(x), len(rows)), x.dtype)
     responsibilities[rows, np.arange(len(rows))] = 1
     return _responsibilities(responsibilities)
 
 
-def _responsibilities(array: Array) -> Assign:
-    return given(torch.from_numpy(array).T[None])
+def _responsibilities(array: Array) -> Assignment:
+    return Given(torch.from_numpy(array).T[None])
 
 
-STARTS: dict[str, Callable[[Array, int, Array | None, RandomState], Assign]] = {
+STARTS: dict[str, Callable[[Array, int, Array | None, RandomState], Assignment]] = {
     "kmeans": _kmeans,
     "k-means++": _k_means_plus_plus,
     "random": _random,
@@ -151,7 +152,7 @@ STARTS: dict[str, Callable[[Array, int, Array | None, RandomState], Assign]] = {
 def starts(
     name: str,
     observations: Observations,
-    given: Given,
+    given: Initial,
     like: tuple[CovarianceFamily, int],
     ridge: float,
     n_starts: int,
@@ -178,7 +179,7 @@ def starts(
 def _start(
     name: str,
     observations: Observations,
-    given: Given,
+    given: Initial,
     like: tuple[CovarianceFamily, int],
     ridge: float,
     random: RandomState,
@@ -199,7 +200,7 @@ def _start(
 
 
 def _first_m_step(
-    assign: Assign, observations: Observations, like: tuple[CovarianceFamily, int], ridge: float
+    assign: Assignment, observations: Observations, like: tuple[CovarianceFamily, int], ridge: float
 ) -> Parameters:
     """The M-step from an assignment; weights are shares of all points, also of those left out."""
     family, k = like

@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
+from ..assignments import argmax
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.family import TINY
 from ..kernels import theta_of
 from ..observations import Observations
-from ..reduction import argmax, labels, reduce
+from ..reduction import labels, reduce
 from ..words import listed
 
 AT_THE_FLOOR = 1.01  # an eigenvalue within this factor of the floor is held up by it

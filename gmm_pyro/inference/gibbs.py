@@ -21,6 +21,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from ..assignments import Assignment, Drawn, softmax
 from ..conjugate import ConjugatePriors
 from ..covariance import Parameters, Statistics
 from ..kernels import theta_of
@@ -28,14 +29,14 @@ from ..model import LogDensity, MixtureModel
 from ..normal_wishart import Conjugate
 from ..observations import Observations
 from ..posterior import Posterior
-from ..reduction import Assign, categorical, reduce, softmax
+from ..reduction import reduce
 from ..seeds import Stream
 from ..start import is_given, starting_parameters
 from .sampling import SamplingOptions, drawn, to_next
 from .solutions import distinct_solutions, log_mass, most_unlike, within_reach
 from .task import Outcome, Task, progress_bar
 
-SEEDS = 2**62  # as many seeds of sweeps; a chunk adds the number of its first row
+SEEDS = 2**62  # as many seeds of sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,14 +119,14 @@ class Sampler:
     """
 
     prior: Conjugate
-    allocate: Callable[[Parameters, Assign], Statistics]
+    allocate: Callable[[Parameters, Assignment], Statistics]
     exchange: bool = True
 
     @classmethod
     def of(cls, prior: Conjugate, observations: Observations, *, exchange: bool) -> Sampler:
         """The sampler whose chains all have the same data."""
 
-        def allocate(parameters: Parameters, assign: Assign) -> Statistics:
+        def allocate(parameters: Parameters, assign: Assignment) -> Statistics:
             theta = theta_of(prior.components.family, parameters, observations)
             return reduce(observations, theta, assign)
 
@@ -143,7 +144,7 @@ class Sampler:
         """
         device = generator.device
         seed = int(torch.randint(SEEDS, (), generator=generator, device=device))
-        statistics = self.allocate(parameters, categorical(seed, labels))
+        statistics = self.allocate(parameters, Drawn(seed, labels))
         drawn = self.prior.draw(statistics, parameters, generator)
         return (self._exchanged(drawn, generator) if self.exchange else drawn), statistics
 

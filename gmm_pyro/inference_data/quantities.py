@@ -9,10 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..assignments import softmax
 from ..kernels import Theta, theta_of
 from ..observations import Observations
 from ..posterior import Posterior
-from ..reduction import reduce, softmax
+from ..reduction import reduce
 from ..threads import one_thread_a_product
 
 DRAWS_AT_ONCE = 256  # parameter sets in one pass over the data, at most

@@ -15,12 +15,12 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..assignments import softmax
 from ..checks import shown
 from ..covariance import CovarianceFamily, Parameters
 from ..kernels import Theta, kernel_for, theta_of
 from ..numbering import has_components
 from ..observations import Observations
-from ..reduction import softmax
 from ..spread import chunks
 from ..threads import map_in_threads, one_thread_a_product
 from .draws import DRAWS_AT_ONCE, batches, sampled_rows

@@ -1,0 +1,172 @@
+"""Assignments of points to components, as values: each turns logits into responsibilities.
+
+A kernel works on a block of rows and one of these, so that neither a compiled loop nor another
+machine has to call back into Python. They are called with the logits of consecutive rows, shape
+(s, k, n), which they overwrite, and with the numbers of these rows in the whole data; they return
+each point's share of `log_norm`, shape (s, n).
+
+Whose component is drawn, draws by a hash of (seed, chain, row): how rows are cut into blocks does
+not matter.
+
+Source: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators": SplitMix64.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+NEGLIGIBLE = -80.0  # logits this far below the largest give no responsibility: denormals are slow
+BITS = {torch.float32: 24, torch.float64: 53}  # of a uniform number
+GAMMA, FIRST, SECOND = (  # of SplitMix64, as signed numbers of 64 bits
+    constant - 2**64 for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
+)
+
+
+class Assignment(Protocol):
+    """Turns the logits of some rows into responsibilities in place."""
+
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+        """Each point's share of `log_norm`, in nats."""
+        ...
+
+
+@dataclass(frozen=True)
+class Softmax:
+    """Responsibilities in proportion; the share is log p(x).
+
+    A point that no component reaches, with logits of -inf, is left to none of them.
+    """
+
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+        """See `Assignment`."""
+        del rows
+        largest = logits.amax(1, keepdim=True)
+        logits.sub_(_finite(largest)).clamp_(
+            min=NEGLIGIBLE - 1
+        ).exp_()  # exp(-inf) is six times as slow
+        total = logits.sum(1, keepdim=True)  # positive even where all logits are -inf
+        torch.threshold_(logits, math.exp(NEGLIGIBLE), 0.0)
+        logits.mul_(total.reciprocal())  # a division takes four times as long
+        return (total.log_().add_(largest)).squeeze(1)
+
+
+@dataclass(frozen=True)
+class Argmax:
+    """All of a point to its most probable component; the share is the largest logit."""
+
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+        """See `Assignment`."""
+        del rows
+        largest, label = logits.max(1, keepdim=True)
+        logits.zero_().scatter_(1, label, 1.0)
+        return largest.squeeze(1)
+
+
+softmax, argmax = Softmax(), Argmax()
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A component drawn by the responsibilities; the share is log p(x).
+
+    Attributes:
+        seed: of the draws, from 0 to 2**63 - 1: another one for every sweep of a sampler.
+        labels: where the drawn components are written, if they are wanted.
+    """
+
+    seed: int
+    labels: Int[Tensor, "s n"] | None = None
+
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+        """See `Assignment`."""
+        s, k, _ = logits.shape
+        largest = logits.amax(1, keepdim=True)
+        logits.sub_(_finite(largest)).clamp_(min=NEGLIGIBLE).exp_()
+        cumulative = torch.cumsum(logits, 1, out=logits)
+        total = cumulative[:, -1:].clone()
+        uniform = uniforms(self.seed, s, rows, logits)[:, None]
+        drawn = cumulative.lt(uniform.mul_(total)).sum(1, keepdim=True)
+        drawn.clamp_(max=k - 1)  # rounding may take a product up to the sum itself
+        log_p = total.log_().add_(largest).squeeze(1)
+        if self.labels is not None:
+            self.labels[:, rows] = drawn[:, 0]
+        logits.zero_().scatter_(1, drawn, 1.0)
+        return log_p
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """Responsibilities that are known beforehand; the shares are zero.
+
+    Attributes:
+        responsibilities: of all points.
+    """
+
+    responsibilities: Float[Tensor, "s k n"]
+
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+        """See `Assignment`."""
+        logits.copy_(self.responsibilities[..., rows])
+        return logits.new_zeros(logits.shape[0], logits.shape[2])
+
+
+@dataclass(frozen=True, eq=False)
+class GivenLabels:
+    """Components that are known beforehand; the shares are zero.
+
+    Attributes:
+        labels: of all points.
+    """
+
+    labels: Int[Tensor, "s n"]
+
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+        """See `Assignment`."""
+        logits.zero_().scatter_(1, self.labels[:, None, rows].to(logits.device), 1.0)
+        return logits.new_zeros(logits.shape[0], logits.shape[2])
+
+
+def _finite(largest: Tensor) -> Tensor:
+    """The largest logits, where they are -inf the lowest number: -inf less -inf would be NaN."""
+    return largest.clamp(min=torch.finfo(largest.dtype).min)
+
+
+# ---------------------------------------------------------------------- draws by a counter
+
+
+def uniforms(seed: int, chains: int, rows: slice, like: Tensor) -> Float[Tensor, "s n"]:
+    """A number from [0, 1) for every chain and row, whichever others are asked for with it.
+
+    Every chain has a SplitMix64 generator of its own, seeded by that of the seed, and a row the
+    number of its place in it.
+
+    Args:
+        seed: of all of them.
+        chains: their number s.
+        rows: consecutive rows, by their numbers in the whole data.
+        like: a tensor of the type and place of the numbers.
+    """
+    chain = torch.arange(1, chains + 1, device=like.device).mul_(GAMMA).add_(seed)
+    place = torch.arange(rows.start + 1, rows.stop + 1, device=like.device).mul_(GAMMA)
+    mixed, bits = split_mix(split_mix(chain)[:, None] + place), BITS[like.dtype]
+    _shift(mixed, 64 - bits, out=mixed)
+    return mixed.to(like.dtype).mul_(2.0**-bits)
+
+
+def split_mix(state: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
+    """Turn states of SplitMix64 into its outputs in place; 64-bit integers wrap around."""
+    shifted = torch.empty_like(state)
+    state.bitwise_xor_(_shift(state, 30, out=shifted)).mul_(FIRST)
+    state.bitwise_xor_(_shift(state, 27, out=shifted)).mul_(SECOND)
+    return state.bitwise_xor_(_shift(state, 31, out=shifted))
+
+
+def _shift(value: Tensor, places: int, out: Tensor) -> Tensor:
+    """To the right, as numbers without a sign."""
+    return torch.bitwise_right_shift(value, places, out=out).bitwise_and_(2 ** (64 - places) - 1)
