@@ -63,14 +63,14 @@ class Theta:
     def coefficients(self) -> Float[Tensor, "s k f"]:
         """Natural parameters by feature: 1, z and, unless it is shared, the upper z zᵀ."""
         columns = [self.natural.constant[..., None], self.natural.linear]
-        if not self.family.tied:
-            d = self.parameters.means.shape[-1]
+        d = self.parameters.means.shape[-1]
+        if self.family.n_own_features(d):
             columns.append(self.family.pack(self.natural.quadratic, d))
         return torch.cat(columns, -1)
 
     def with_shared_term(self) -> Theta:
         """With logits that leave nothing out: those of a tied family lack what all share."""
-        if self.centred or not self.family.tied:
+        if self.centred or self.family.n_own_features(self.parameters.means.shape[-1]):
             return self
         return Theta.about_means(self.family, self.parameters)
 
@@ -215,7 +215,7 @@ class Features(ByChunks):
         family = theta.family
         self.shape = theta.parameters.log_weights.shape
         self.d = points.d
-        self.quadratic = 0 if family.tied else family.n_features(self.d)
+        self.quadratic = family.n_own_features(self.d)
         width = 1 + self.d + self.quadratic
         self.rows = _chunk_rows(width + self.shape.numel(), points.n, like)
         self.coefficients = theta.coefficients().flatten(0, 1).to(like)
@@ -284,7 +284,7 @@ class Features(ByChunks):
         """See `Kernel`."""
         moments = (sums[0].T if self.tall else sums[0]).reshape(*self.shape, -1)
         counts, first = moments[..., 0], moments[..., 1 : 1 + self.d]
-        if self.theta.family.tied:
+        if not self.quadratic:
             assert data is not None
             second = _second_moment(self.theta.family, data)
             second = second.expand(self.shape[0], 1, *second.shape)

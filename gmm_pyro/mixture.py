@@ -311,9 +311,9 @@ class GaussianMixture:
         index = whole_numbers(order, "order", wanted).tolist()
         if sorted(index) != list(range(self.n_components)):
             raise ValueError(f"order must be {wanted}, got {shown(index)}")
-        tied, p = self.family.tied, self.parameters
-        visible = self.covariances if tied else self.covariances[index]
-        factor = p.factor if tied else p.factor[:, index]
+        p, shared = self.parameters, self.family.shares("covariances")
+        visible = self.covariances if shared else self.covariances[index]
+        factor = self.family.in_order(p.factor, torch.tensor([index]))
         return self._assembled(
             self.family,
             (self.weights[index], self.means[index], visible),

@@ -191,7 +191,7 @@ class MixtureModel:
         component = pyro.sample(
             "assignment", dist.Categorical(values["weights"]), infer={"enumerate": "parallel"}
         )
-        event = (slice(None),) * len(self.family.event_shape(means.shape[-1]))
+        event = (slice(None),) * (factor.ndim - means.ndim + 1)
         chosen = Vindex(factor)[(..., self.family.of_component(component), *event)]
         return self.family.emission(Vindex(means)[..., component, :], chosen)
 

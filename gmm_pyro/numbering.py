@@ -37,19 +37,13 @@ MOST_EXPANDED = 60  # numberings of more components whose exchanges are looked a
 NEGLIGIBLE = 15.0  # nats below the best numbering that are nothing
 
 
-def has_components(site: str, family: CovarianceFamily) -> bool:
-    """Whether a site has a value for each component, or one that all of them share."""
-    return not family.tied or site in ("weights", "means")
-
-
 def permuted_values(
     family: CovarianceFamily, values: Mapping[str, Tensor], order: Order
 ) -> dict[str, Tensor]:
     """Site values (s, …) with component order[s, j] of every set in place j."""
     sets = torch.arange(len(order), device=order.device)[:, None]
     return {
-        name: value[sets, order] if has_components(name, family) else value
-        for name, value in values.items()
+        name: value if family.shares(name) else value[sets, order] for name, value in values.items()
     }
 
 
@@ -272,7 +266,7 @@ def _assignment(density: LogDensity, values: Mapping[str, Tensor]) -> Int[Tensor
     home = {name: value[:1] for name, value in _generic_values(density).items()}
     family = density.model.family
     both = {
-        name: torch.cat([home[name], value], 1) if has_components(name, family) else value
+        name: value if family.shares(name) else torch.cat([home[name], value], 1)
         for name, value in values.items()
     }
     orders = torch.arange(k).repeat(k, k, 1)  # (component, place, k)

@@ -154,7 +154,7 @@ def information(observations: Observations, theta: Theta) -> Float[Tensor, "kf k
     Source: Louis (1982).
     """
     family, d = theta.family, observations.d
-    quadratic = 0 if family.tied else family.n_features(d)
+    quadratic = family.n_own_features(d)
     k, width = theta.parameters.log_weights.shape[1], 1 + d + quadratic
     total = theta.reference.new_zeros(k * width, k * width)
     diagonal = total.view(k, width, k, width).diagonal(dim1=0, dim2=2)  # (f, f, k)

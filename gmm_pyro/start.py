@@ -262,7 +262,7 @@ def brought_into(family: CovarianceFamily, mixture: GaussianMixture) -> Paramete
         return mixture.parameters
     k, p = mixture.n_components, mixture.parameters
     dense = mixture.family.dense(p.factor[0], mixture.n_features).expand(k, -1, -1)
-    if family.tied:
+    if family.n_covariances(k) < k:
         dense = (p.log_weights[0].exp()[:, None, None] * dense).sum(0, keepdim=True)
     factor = family.fit(family.compress(dense), dense.new_zeros(mixture.n_features))
     return Parameters(p.log_weights, p.means, factor[None])

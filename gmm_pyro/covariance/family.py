@@ -143,6 +143,24 @@ class CovarianceFamily(ABC):
         """What belongs to each covariance: the sum over the components, where they share one."""
         return values.sum(1, keepdim=True) if self.tied else values
 
+    def by_covariance(self, values: Float[Tensor, "s k *value"]) -> Float[Tensor, "u c *value"]:
+        """What belongs to each covariance of all sets, one after the other, a component at a time.
+
+        Where components have covariances of their own, c is 1 and u is s k; else u is s.
+        """
+        return values if self.tied else values.flatten(0, 1)[:, None]
+
+    def in_order(
+        self, values: Float[Tensor, "s k1 *value"], order: Int[Tensor, "s k"]
+    ) -> Float[Tensor, "s k1 *value"]:
+        """What belongs to each covariance, after component order[j] has come to place j."""
+        sets = torch.arange(len(order), device=order.device)[:, None]
+        return values if self.tied else values[sets, order]
+
+    def shares(self, site: str) -> bool:
+        """Whether components have one value of a site in common, or of the covariances."""
+        return self.tied and site not in ("weights", "means")
+
     def of_component(self, component: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
         """The number of each component's covariance: 0, where they share one."""
         return torch.zeros_like(component) if self.tied else component
@@ -225,6 +243,10 @@ class CovarianceFamily(ABC):
     def n_features(self, d: int) -> int:
         """Number of quadratic features."""
 
+    def n_own_features(self, d: int) -> int:
+        """Quadratic features that tell components apart: none, where they share a covariance."""
+        return 0 if self.tied else self.n_features(d)
+
     @abstractmethod
     def quadratic_features(
         self, z: Float[Tensor, "d n"], out: Float[Tensor, "q n"]
@@ -268,6 +290,19 @@ class CovarianceFamily(ABC):
         Returns:
             The factor; NaN where no positive definite covariance was found.
         """
+
+    def fit_all(
+        self,
+        covariance: Float[Tensor, "s k1 *event"],
+        counts: Float[Tensor, "s k"],
+        floor: Float[Tensor, "d"],
+    ) -> Float[Tensor, "s k1 *event"]:
+        """The factors of all components, from their empirical covariances and counts.
+
+        What `fit` finds for each; a family whose covariances depend on each other overrides this.
+        """
+        del counts
+        return self.fit(covariance, floor)
 
     @abstractmethod
     def smallest_ratio(self, factor: Tensor, variance: Float[Tensor, "d"]) -> Float[Tensor, "*k1"]:
@@ -383,13 +418,12 @@ class CovarianceFamily(ABC):
         if ridge:
             covariance = covariance + ridge * self.compress(torch.eye(len(floor)).to(floor))
         log_weights = (counts / counts.sum(-1, keepdim=True)).log()
-        return Parameters(log_weights, statistics.reference + shift, self.fit(covariance, floor))
+        factor = self.fit_all(covariance, counts, floor)
+        return Parameters(log_weights, statistics.reference + shift, factor)
 
     def empirical(self, statistics: Statistics, shift: Float[Tensor, "s k d"]) -> Tensor:
         """Covariances about the empirical means, in compact form."""
         counts = statistics.counts.clamp_min(TINY)
         counts = counts.reshape(*counts.shape, *(1,) * (statistics.second.ndim - counts.ndim))
-        between = self.square(shift) * counts
-        if self.tied:
-            between, counts = between.sum(1, keepdim=True), counts.sum(1, keepdim=True)
-        return (statistics.second - between) / counts
+        between = self.pooled(self.square(shift) * counts)
+        return (statistics.second - between) / self.pooled(counts)

@@ -308,7 +308,8 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def _sample(self, n: int, random: np.random.RandomState) -> tuple[Array, Array]:
         family, d = self._mixture.family, self.means_.shape[1]
         counts = random.multinomial(n, self.weights_)
-        covariances = [self.covariances_] * len(counts) if family.tied else self.covariances_
+        shared = family.shares("covariances")
+        covariances = [self.covariances_] * len(counts) if shared else self.covariances_
         drawn = [  # as scikit-learn draws them, number by number
             random.multivariate_normal(mean, covariance, int(count))
             if family.is_matrix

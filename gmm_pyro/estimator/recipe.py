@@ -158,9 +158,8 @@ def _only_rounded(task: Task[RecipeOptions], theta: Theta, statistics: Statistic
     scikit-learn subtracts squares, so that the variance of a single point is what rounding leaves,
     and goes on where that is positive. A matrix it refuses, as it does an empty component.
     """
-    variances = len(task.model.family.event_shape(task.observations.d)) == 1
     vanished = not bool(theta.parameters.factor.isfinite().all())
-    return vanished and variances and bool((statistics.counts > 0).all())
+    return vanished and not task.model.family.is_matrix and bool((statistics.counts > 0).all())
 
 
 def refuse_ill_defined(parameters: Parameters) -> None:

@@ -99,9 +99,7 @@ class Assigned:
     def _of_parts(self, p: Parameters) -> Float[Tensor, "s"]:
         """What the parts make of the density of the means and precisions under the one prior."""
         family, origin = self.density.model.family, self.density.observations.origin
-        means, factor = p.means - origin, p.factor
-        if not family.tied:
-            means, factor = means.flatten(0, 1)[:, None], factor.flatten(0, 1)[:, None]
+        means, factor = family.by_covariance(p.means - origin), family.by_covariance(p.factor)
         units = Parameters(p.log_weights, means, factor)
         mixture = self.parts.log_density(units).logsumexp(1) - math.log(len(self.parts))
         one = parts_of(self.density, 0).log_density(units)[:, 0]
@@ -109,8 +107,8 @@ class Assigned:
 
     def _per_set(self, units: Float[Tensor, "u"]) -> Float[Tensor, "s"]:
         """Sums over the units of every set."""
-        count = 1 if self.density.model.family.tied else self.density.model.n_components
-        return units.view(-1, count).sum(1)
+        model = self.density.model
+        return units.view(-1, model.family.n_covariances(model.n_components)).sum(1)
 
     @property
     def _rows(self) -> int:
@@ -129,7 +127,7 @@ class Assigned:
         parameters = [value.flatten(2) for value in _columns(*vars(natural).values())]
         totals = [value.flatten(2) for value in _columns(*self.statistics.sums)]
         shared: Tensor | float = 0.0
-        if family.tied:
+        if not family.n_own_features(self.density.observations.d):
             shared = parameters.pop()[:, 0] @ totals.pop()[:, 0].T
         joint = torch.cat(parameters, 2).flatten(0, 1) @ torch.cat(totals, 2).flatten(0, 1).T
         joint = joint.view(s, k, z, k).transpose(1, 2) + named[:, None]
@@ -196,9 +194,7 @@ def _statistics(density: LogDensity, labels: Int[Tensor, "z n"]) -> Statistics:
 
 def _units(density: LogDensity, statistics: Statistics) -> Statistics:
     """The statistics of each unit of components that has a covariance."""
-    if density.model.family.tied:
-        return statistics
-    counts, first, second = (value.flatten(0, 1)[:, None] for value in statistics.sums)
+    counts, first, second = map(density.model.family.by_covariance, statistics.sums)
     return Statistics(statistics.log_norm, counts, first, second, statistics.reference)
 
 

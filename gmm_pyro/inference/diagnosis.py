@@ -59,7 +59,7 @@ def diagnose(
         problems = ["all points are in one component"]
     thin, named = _singular(observations, family, parameters, floor, filled)
     problems += named
-    if not family.tied:
+    if not family.shares("covariances"):
         sound = [i for i in filled if i not in thin]
         problems += _single(observations, family, parameters, statistics, sound)
     return Diagnosis(len(filled), tuple(problems))
@@ -87,15 +87,15 @@ def _singular(
     ratio = smallest.expand(parameters.means.shape[1]).tolist()
     thin = [i for i in filled if not ratio[i] > AT_THE_FLOOR * lowest]
     below = [i for i in thin if ratio[i] < lowest / AT_THE_FLOOR]
-    problems = []
+    problems, shared = [], family.shares("covariances")
     for some, where in ((below, "below"), ([i for i in thin if i not in below], "held up by")):
         least = min((ratio[i] for i in some), default=0.0)
         so = f"{least:.1e} of the data's variance, {where} covariance_floor={lowest:.1e}"
         problems += _sentence(
-            some[:1] if family.tied else some,
-            f"the covariance of component {{}} is singular: its smallest eigenvalue is {so}"
-            if not family.tied
-            else f"the shared covariance is singular: its smallest eigenvalue is {so}",
+            some[:1] if shared else some,
+            f"the shared covariance is singular: its smallest eigenvalue is {so}"
+            if shared
+            else f"the covariance of component {{}} is singular: its smallest eigenvalue is {so}",
             f"the covariances of components {{}} are singular: their smallest eigenvalue is {so}",
         )
     return thin, problems

@@ -182,7 +182,7 @@ def _in_sites(
     twin = assigned.density.values(parameters)
     shape = model.family.event_shape(observations.d)
     doubled = math.prod(shape) * model.family.n_covariances(model.n_components)
-    log_q = log_q + (doubled * math.log(2) if len(shape) == 1 else 0.0)
+    log_q = log_q + (0.0 if model.family.is_matrix else doubled * math.log(2))
     log_q = log_q + assigned.density.log_jacobian(assigned.density.unconstrain(twin), twin)
     return log_q - plain.log_jacobian(plain.unconstrain(values), dict(values))
 

@@ -162,7 +162,7 @@ class Sampler:
             for _ in range(k):
                 order = self._pair_exchanged(p.log_weights, order, generator)
         chain = torch.arange(s, device=order.device)[:, None]
-        factor = p.factor if self.prior.components.family.tied else p.factor[chain, order]
+        factor = self.prior.components.family.in_order(p.factor, order)
         return Parameters(p.log_weights[chain, order], p.means[chain, order], factor)
 
     def _pair_exchanged(

@@ -18,7 +18,6 @@ from ..covariance.family import TINY
 from ..kernels import theta_of
 from ..metrics import adjusted_rand
 from ..model import LogDensity
-from ..numbering import has_components
 from ..reduction import labels
 from ..start import is_given, sample_of
 from .em import best_starts, is_sound
@@ -88,7 +87,7 @@ def log_mass(
         return total
     vectors = vectors.view(t, s, -1).transpose(0, 1)
     for site in density.sites:
-        alone = site.name != "weights" and has_components(site.name, density.model.family)
+        alone = site.name != "weights" and not density.model.family.shares(site.name)
         groups = site.shape[0] if alone else 1
         block = vectors[..., site.entries].unflatten(-1, (groups, -1)).transpose(1, 2)
         total = total + _entropies(block).sum(1)

@@ -60,7 +60,7 @@ def narrowness(
     k, d = parameters.means.shape[1:]
     ratio = family.smallest_ratio(parameters.factor[0], observations.bulk.square())
     thin = ratio[ratio < THIN_AT_A_HALT].clamp_min(TINY)
-    return -0.5 * d * (k if family.tied else 1) * float(thin.log().sum())
+    return -0.5 * d * (k / len(ratio)) * float(thin.log().sum())
 
 
 def _spread(

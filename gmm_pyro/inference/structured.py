@@ -196,10 +196,10 @@ def structured_at_mode(
 
 def _blocks(density: LogDensity) -> list[Int[Tensor, "b p"]]:
     """The entries of the vector by component, and those that components share."""
-    k, tied = density.model.n_components, density.model.family.tied
+    k, family = density.model.n_components, density.model.family
     sites = [site for site in density.sites if site.name != "weights"]
-    shared = [_entries(site) for site in sites if tied and site.name != "means"]
-    own = [_entries(site).view(k, -1) for site in sites if not tied or site.name == "means"]
+    shared = [_entries(site) for site in sites if family.shares(site.name)]
+    own = [_entries(site).view(k, -1) for site in sites if not family.shares(site.name)]
     return [torch.cat(own, 1), *([torch.cat(shared)[None]] if shared else [])]
 
 

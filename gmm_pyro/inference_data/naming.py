@@ -58,7 +58,7 @@ def _dimensions(family: CovarianceFamily, values: Values, group: str) -> dict[st
 
 def site_dimensions(family: CovarianceFamily, values: Values) -> dict[str, list[str]]:
     """Names of the dimensions of a mixture's readable sites, after chain and draw."""
-    lead = [] if family.tied else ["component"]
+    lead = [] if family.shares("scales") else ["component"]
     dimensions = {"weights": ["component"], "means": ["component", "feature"]}
     for name, one in {"scales": "feature", "correlations": "pair"}.items():
         if name in values:

@@ -35,6 +35,6 @@ def _draw(
     noise = torch.randn(s, n, d, **kind)
     x = means.gather(1, component[..., None].expand(-1, -1, d))
     for j, root in enumerate(family.scale_tril(parameters.factor, d).unbind(1)):
-        drawn = family.tied | (component == j)[..., None]
-        x += torch.where(drawn, noise @ root.mT, 0.0)
+        drawn = family.of_component(component) == j
+        x += torch.where(drawn[..., None], noise @ root.mT, 0.0)
     return x

@@ -19,7 +19,6 @@ from ..assignments import softmax
 from ..checks import shown
 from ..covariance import CovarianceFamily, Parameters
 from ..kernels import Theta, kernel_for, theta_of
-from ..numbering import has_components
 from ..observations import Observations
 from ..spread import chunks
 from ..threads import map_in_threads, one_thread_a_product
@@ -102,7 +101,7 @@ def _shared_term(
     theta: Theta, points: Observations, weight: Float[Tensor, "m"]
 ) -> Float[Tensor, "*s"]:
     """The part of the log-likelihood that the logits of a tied family leave out."""
-    if theta.centred or not theta.family.tied:
+    if theta.centred or theta.family.n_own_features(points.d):
         return weight.new_zeros(1)
     z = points.x.double() - points.origin
     second = theta.family.weighted_square(z, weight)
@@ -270,7 +269,7 @@ def values_of(
     """
     pair = by if isinstance(by, tuple) and len(by) == 2 else ("means" if by is None else by, None)
     name, index = pair
-    sites = [site for site in draws if has_components(site, family)]
+    sites = [site for site in draws if not family.shares(site)]
     if not isinstance(name, str) or name not in sites:
         raise ValueError(
             "by must be one of the sites that each component has its own value of, "

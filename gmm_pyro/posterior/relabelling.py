@@ -20,7 +20,6 @@ from ..arrays import array_of, classes, whole_numbers
 from ..checks import check_choice
 from ..features import places
 from ..mixture import GaussianMixture
-from ..numbering import has_components
 from .alignment import (
     Key,
     Memberships,
@@ -139,7 +138,7 @@ def _target(posterior: Draws, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor
 def permuted(posterior: Drawn, order: Int[Tensor, "chain draw k"]) -> Drawn:
     """The posterior with component order[..., j] of every draw in place j."""
     draws = {
-        name: _taken(values, order) if has_components(name, posterior.family) else values
+        name: values if posterior.family.shares(name) else _taken(values, order)
         for name, values in posterior.draws.items()
     }
     permutation = order
