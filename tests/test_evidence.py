@@ -313,7 +313,7 @@ def test_the_density_of_posteriors_given_assignments_is_one(family: str, priors:
     ratio = (narrow.log_density(p) - q.log_density(p)).exp()
     error = float(ratio.std()) / math.sqrt(4000)
     assert float(ratio.mean()) == pytest.approx(1.0, abs=4 * error)
-    assert error < 0.1
+    assert error < 0.25  # else the mean would say nothing
 
 
 def test_a_prior_that_cannot_be_drawn_from_has_wide_parts_only() -> None:

@@ -68,7 +68,7 @@ def test_the_numbering_does_not_depend_on_the_seed(method: str) -> None:
         assert found.mixture.means[:, 0].tolist() == pytest.approx([3.0, -3.0], abs=0.7)
 
 
-@pytest.mark.filterwarnings("ignore:(map|svi) stopped at the step limit")
+@pytest.mark.filterwarnings("ignore:(map|svi).* stopped at the step limit")
 @pytest.mark.parametrize("method", ["map", "svi"])
 def test_pyro_s_engine_has_the_same_numbering(method: str) -> None:
     model = MixtureModel(2, priors=Priors(means=dist.Normal(numbers([[3.0], [-3.0]]), 4.0)))
