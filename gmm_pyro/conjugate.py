@@ -139,7 +139,7 @@ class ConjugatePriors:
         scale = components.scale[0]
         any_factor = scale.expand(family.n_covariances(n_components), *scale.shape[1:])
         shape = tuple(family.precision_sites(any_factor)["precisions"].shape)
-        one = shape if family.tied else shape[1:]
+        one = shape if family.shares("precisions") else shape[1:]
         precisions = family.precision_prior(components.dof[0, 0], scale.reshape(one))
         means: TorchDistribution | Conditional
         if isinstance(components, IndependentMeans):
