@@ -34,7 +34,7 @@ nitpick_ignore_regex = [
     # in annotations: names without their module, and modules below those of the reference
     ("py:class", r"[^.]*"),
     ("py:class", r"(pd\..*|gmm_pyro\.\w+\.\w+\..*)"),
-    ("py:class", r"gmm_pyro\.(model\.Site|normal_wishart\.Conjugate)"),
+    ("py:class", r"gmm_pyro\.(model\.Site|normal_wishart\.Conjugate|sites\.Sites)"),
     ("py:class", r"(collections|jaxtyping|matplotlib|numpy|pandas|pathlib|pyro|torch)\..*"),
 ]
 

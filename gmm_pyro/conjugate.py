@@ -8,9 +8,8 @@ Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,22 +19,18 @@ from torch import Tensor
 from .arrays import finite
 from .checks import shown
 from .covariance import CovarianceFamily
-from .covariance.family import LOG_2PI
 from .features import check_names
 from .mixing import Mixing
+from .nested import learned
 from .normal_wishart import Conjugate, IndependentMeans, NormalWishart
-from .observations import Observations, observed
-from .priors import Conditional, learned, one_a_feature, over
-
-if TYPE_CHECKING:
-    from pyro.distributions import TorchDistribution
+from .priors import Prior, one_a_feature
+from .sites import Sites
 
 NUMBERS = ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale", "spread")
-Sites = dict[str, "TorchDistribution | Conditional"]
 
 
 @dataclass(frozen=True, eq=False)
-class ConjugatePriors:
+class ConjugatePriors(Prior):
     """Dirichlet weights, (inverse-)Wishart covariances, and Normal means given the covariances.
 
         weights       ~ Dirichlet(concentration)
@@ -72,6 +67,8 @@ class ConjugatePriors:
         [2.0]
     """
 
+    CENTRE = "mean"
+
     concentration: Any = 2.0
     mean: Any = None
     mean_strength: Any = 0.01
@@ -91,68 +88,16 @@ class ConjugatePriors:
             if value is not None or name in ("concentration", "mean_strength"):
                 _check_numbers(name, value)
 
-    @classmethod
-    def weakly_informative(cls, x: Any) -> ConjugatePriors:
-        """The default prior for these data: array-like of shape (n, d), or observations."""
-        return cls().scaled_to(x)
-
-    @property
-    def n_features(self) -> int | None:
-        """Number of features d, or None as long as the data's units are not known."""
-        if self.mean is None or self.spread is None:
-            return None
-        return len(self.spread)
-
-    def scaled_to(self, observations: Observations | Any) -> ConjugatePriors:
-        """The same prior, with the centre and the units of the defaults taken from the data.
-
-        Args:
-            observations: array-like of shape (n, d), or observations.
-        """
-        observations = observed(observations)
-        mean = observations.origin if self.mean is None else self.mean
-        names = self.feature_names or observations.feature_names
-        spread = observations.scale if self.spread is None else self.spread
-        return replace(self, mean=mean, spread=spread, feature_names=names)
-
     def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
-        """The sites of covariances."""
+        """Precisions."""
         return family.precision_sites(factor)
 
     def sites(
         self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None
     ) -> Sites:
-        """A distribution over the whole of each site, in the order in which they are sampled.
-
-        Args:
-            family: covariance family.
-            n_components: number of components k.
-            like: a tensor whose dtype and device the distributions take; float64 if None.
-
-        Raises:
-            ValueError: if the numbers do not fit the model, or the data's units are not known.
-        """
-        import pyro.distributions as dist
-
+        """See `Prior`."""
         prior = self.conjugate(family, n_components, like)
-        components, d = prior.components, prior.components.mean.shape[-1]
-        scale = components.scale[0]
-        any_factor = scale.expand(family.n_covariances(n_components), *scale.shape[1:])
-        shape = tuple(family.precision_sites(any_factor)["precisions"].shape)
-        one = shape if family.shares("precisions") else shape[1:]
-        precisions = family.precision_prior(components.dof[0, 0], scale.reshape(one))
-        means: TorchDistribution | Conditional
-        if isinstance(components, IndependentMeans):
-            normal = dist.Normal(components.mean[0, 0], components.mean_scale)
-            means = over("means", normal, (n_components, d))
-        else:
-            given = _MeansGiven(components, n_components)
-            means = Conditional((n_components, d), given.distribution, given.log_prob)
-        return {
-            "weights": prior.mixing.prior,
-            "precisions": over("precisions", precisions, shape),
-            "means": means,
-        }
+        return Sites(weights=prior.mixing.prior, **prior.components.sites(n_components))
 
     def conjugate(
         self, family: CovarianceFamily, n_components: int, like: Tensor | None = None
@@ -162,14 +107,10 @@ class ConjugatePriors:
         Raises:
             ValueError: if they do not fit the model, or the data's units are not known.
         """
-        if self.mean is None or self.spread is None:
-            raise ValueError(
-                "the prior does not know the data's units yet: call model.specialise(x), or "
-                "ConjugatePriors(...).scaled_to(observations)"
-            )
-        d = len(self.spread)
-        like = self.spread.double() if like is None else like
-        spread = self.spread.to(like)
+        known = self._known_spread()
+        d = len(known)
+        like = known.double() if like is None else like
+        spread = known.to(like)
         default = family.squares_a_point(d) + family.proper_dof(d) + 2
         dof = _numbers("dof", default if self.dof is None else self.dof).to(like)
         if not dof > family.proper_dof(d):
@@ -192,31 +133,6 @@ class ConjugatePriors:
         strength = _numbers("mean_strength", self.mean_strength).to(like)
         means = mean[None, None], strength[None, None]
         return Conjugate(mixing, NormalWishart(family, *means, *precisions))
-
-
-@dataclass(frozen=True, eq=False)
-class _MeansGiven:
-    """The distribution of the means given the precisions."""
-
-    prior: NormalWishart
-    n_components: int
-
-    def distribution(self, values: Mapping[str, Tensor]) -> TorchDistribution:
-        """As the Pyro program has it."""
-        family, prior = self.prior.family, self.prior
-        precisions = values["precisions"] * prior.mean_strength[0, 0]
-        factor = family.factor({"precisions": precisions})
-        mean = prior.mean[0].expand(self.n_components, -1)
-        return family.emission(mean, factor, validate_args=False).to_event(1)  # type: ignore[attr-defined]
-
-    def log_prob(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
-        """The log density; torch's distribution would import sympy, which takes half a second."""
-        family, shift = self.prior.family, values["means"] - self.prior.mean[0]
-        d, strength = shift.shape[-1], self.prior.mean_strength[0, 0]
-        factor = family.factor({"precisions": values["precisions"]})
-        distance = family.whiten(factor, shift[..., None, :]).square().sum((-2, -1))
-        half = family.log_determinant(factor, d) - 0.5 * d * (strength.log() - LOG_2PI)
-        return -(0.5 * strength * distance + half).sum(-1)
 
 
 def _check_numbers(name: str, value: Any) -> None:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Dirichlet
 
 from .covariance.family import TINY
 
@@ -24,6 +25,11 @@ class Mixing:
     """
 
     concentration: Float[Tensor, "k"]
+
+    @classmethod
+    def of(cls, weights: Any) -> Mixing | None:
+        """The one whose prior of the weights this is, or None for another kind of distribution."""
+        return cls(weights.concentration) if isinstance(weights, Dirichlet) else None
 
     @property
     def is_symmetric(self) -> bool:

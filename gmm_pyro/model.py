@@ -11,7 +11,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -25,13 +25,14 @@ from .conjugate import ConjugatePriors
 from .covariance import CovarianceFamily, Parameters, family_named
 from .covariance.family import TINY
 from .devices import PRECISIONS
+from .mixing import Mixing
+from .nested import held, learned
+from .normal_wishart import Conjugate
 from .observations import Observations, as_points, observed
-from .priors import Conditional, Priors, held, learned
+from .priors import Priors
 from .reduction import log_likelihood
+from .sites import Sites
 from .weighting import as_weights
-
-if TYPE_CHECKING:
-    from pyro.distributions import TorchDistribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,9 +60,7 @@ class MixtureModel:
     n_components: int
     covariance: str = "full"
     priors: Priors | ConjugatePriors | None = None
-    _sites: dict[tuple[Any, ...], dict[str, TorchDistribution | Conditional]] = field(
-        default_factory=dict, init=False, repr=False
-    )
+    _sites: dict[tuple[Any, ...], Sites] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         count = check_count("n_components", self.n_components)
@@ -97,7 +96,7 @@ class MixtureModel:
             return self
         return replace(self, priors=(self.priors or Priors()).scaled_to(x))
 
-    def sites(self, like: Tensor | None = None) -> dict[str, TorchDistribution | Conditional]:
+    def sites(self, like: Tensor | None = None) -> Sites:
         """The prior of every continuous site, as distributions in the dtype of a tensor."""
         if not isinstance(like, Tensor | None):
             raise TypeError(f"like must be a tensor or None, got {shown(like)}")
@@ -117,9 +116,14 @@ class MixtureModel:
 
         They make `n_components` a maximum (Rousseau & Mengersen 2011).
         """
-        weights: Any = self.sites()["weights"]
-        concentration = getattr(weights, "concentration", torch.ones(self.n_components))
-        return frozenset((concentration < 1).nonzero()[:, 0].tolist())
+        mixing = Mixing.of(self.sites()["weights"])
+        few = [] if mixing is None else (mixing.concentration < 1).nonzero()[:, 0].tolist()
+        return frozenset(few)
+
+    def conjugate(self, like: Tensor | None = None) -> Conjugate | None:
+        """The distributions of a conjugate prior, which knows the data's units; None of another."""
+        priors = self.priors or Priors()
+        return priors.conjugate(self.family, self.n_components, like)
 
     @property
     def learned(self) -> tuple[str, ...]:
@@ -172,8 +176,9 @@ class MixtureModel:
         weight = None if sample_weight is None else as_weights(sample_weight, size)
         model = self if points is None else self.specialise(points)
         values: dict[str, Tensor] = {}
-        for name, prior in model.sites(like=points).items():
-            values[name] = pyro.sample(name, _distribution(prior, values))
+        sites = model.sites(like=points)
+        for name in sites:
+            values[name] = pyro.sample(name, sites.given(name, values))
         with pyro.plate("points", size, subsample_size=subsample_size) as rows:
             observed = None if points is None else points[rows]
             if weight is None:
@@ -221,13 +226,6 @@ def check_model(model: Any) -> MixtureModel:
     raise TypeError(f"model must be a gmm_pyro.MixtureModel, got {type(model).__name__}")
 
 
-def _distribution(
-    prior: TorchDistribution | Conditional, values: Mapping[str, Tensor]
-) -> TorchDistribution:
-    """The distribution of a site, given the values of those before it."""
-    return prior.given(values) if isinstance(prior, Conditional) else prior
-
-
 def _to_support(name: str, prior: Any) -> Any:
     """The map from unconstrained numbers to the values of a site."""
     try:
@@ -243,7 +241,7 @@ class Site:
     """One site of the model as a slice of the flat vector."""
 
     name: str
-    prior: TorchDistribution | Conditional
+    support: Any
     transform: Transform
     shape: torch.Size
     entries: slice
@@ -251,16 +249,10 @@ class Site:
     @property
     def unbounded(self) -> bool:
         """Whether values of the site are their own unconstrained form, in the data's units."""
-        support: Any = self.prior.support
+        support = self.support
         while hasattr(support, "base_constraint"):
             support = support.base_constraint
         return support is constraints.real
-
-    def log_prior(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
-        """Log prior density of the site's values, given those of the other sites."""
-        if isinstance(self.prior, Conditional):
-            return self.prior.log_density(values)
-        return self.prior.log_prob(values[self.name])
 
     def constrain(self, vector: Float[Tensor, "s m"]) -> Tensor:
         """Values of the site, shape (s, *event)."""
@@ -293,8 +285,20 @@ class LogDensity:
     observations: Observations
 
     @property
+    def prior(self) -> Sites:
+        """The priors of the sites, in the data's dtype and on their device."""
+        return self._new_prior() if self._is_learned else self._fixed_prior
+
+    @cached_property
+    def _fixed_prior(self) -> Sites:
+        return self._new_prior()
+
+    def _new_prior(self) -> Sites:
+        return self.model.sites(like=self.observations.origin)
+
+    @property
     def sites(self) -> tuple[Site, ...]:
-        """Priors and bijections of the sites, with their places in the vector."""
+        """Supports and bijections of the sites, with their places in the vector."""
         return self._new_sites() if self._is_learned else self._fixed_sites
 
     @cached_property
@@ -307,12 +311,12 @@ class LogDensity:
 
     def _new_sites(self) -> tuple[Site, ...]:
         sites, first = [], 0
-        for name, prior in self.model.sites(like=self.observations.origin).items():
+        for name, prior in self.prior.items():
             transform = _to_support(name, prior)
             # transform.inverse_shape says the same, and imports sympy, which takes half a second
             shape = transform.inv(self.observations.origin.new_ones(prior.event_shape)).shape
             last = first + math.prod(shape)
-            sites.append(Site(name, prior, transform, shape, slice(first, last)))
+            sites.append(Site(name, prior.support, transform, shape, slice(first, last)))
             first = last
         return tuple(sites)
 
@@ -353,10 +357,7 @@ class LogDensity:
 
     def log_prior(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """Log prior density of s sets of site values in nats."""
-        log_prior: Tensor = sum(  # type: ignore[assignment]
-            site.log_prior(values) for site in self.sites
-        )
-        return log_prior
+        return self.prior.log_density(values)
 
     def log_likelihood(
         self, values: Mapping[str, Tensor], rows: Observations | None = None

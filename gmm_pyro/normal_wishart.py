@@ -7,7 +7,10 @@ Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Float
@@ -16,6 +19,10 @@ from torch import Tensor
 from .covariance import CovarianceFamily, Parameters, Statistics
 from .covariance.family import LOG_2PI, TINY, Sets
 from .mixing import Mixing
+from .sites import Conditional, over
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,6 +116,28 @@ class NormalWishart:
         of_means = 0.5 * d * (self.mean_strength / given.mean_strength).log()
         return gain.sum(-1) + (of_means - 0.5 * d * n * LOG_2PI).sum(-1)
 
+    def sites(self, k: int) -> dict[str, TorchDistribution | Conditional]:
+        """The sites of k components that are alike a priori: precisions, then means given these."""
+        shape = k, self.mean.shape[-1]
+        means = Conditional(shape, partial(self._means_given, k), self._log_means_given)
+        return {"precisions": _precisions(self, k), "means": means}
+
+    def _means_given(self, k: int, values: Mapping[str, Tensor]) -> TorchDistribution:
+        """As the Pyro program has it."""
+        precisions = values["precisions"] * self.mean_strength[0, 0]
+        factor = self.family.factor({"precisions": precisions})
+        mean = self.mean[0].expand(k, -1)
+        return self.family.emission(mean, factor, validate_args=False).to_event(1)  # type: ignore[attr-defined]
+
+    def _log_means_given(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
+        """The log density; torch's distribution would import sympy, which takes half a second."""
+        family, shift = self.family, values["means"] - self.mean[0]
+        d, strength = shift.shape[-1], self.mean_strength[0, 0]
+        factor = family.factor({"precisions": values["precisions"]})
+        distance = family.whiten(factor, shift[..., None, :]).square().sum((-2, -1))
+        half = family.log_determinant(factor, d) - 0.5 * d * (strength.log() - LOG_2PI)
+        return -(0.5 * strength * distance + half).sum(-1)
+
     @property
     def expected(self) -> Expected:
         """Means of the precisions and of the logarithms of their determinants.
@@ -170,6 +199,13 @@ class IndependentMeans:
         scale = self.scale + statistics.second + self.family.pooled(_times(n, away))
         return Components(means, self.family.draw_factor(_dof_given(self, n), scale, generator))
 
+    def sites(self, k: int) -> dict[str, TorchDistribution | Conditional]:
+        """The sites of k components that are alike a priori, precisions and means."""
+        import pyro.distributions as dist
+
+        normal, shape = dist.Normal(self.mean[0, 0], self.mean_scale), (k, self.mean.shape[-1])
+        return {"precisions": _precisions(self, k), "means": over("means", normal, shape)}
+
     def _draw_means(
         self, statistics: Statistics, factor: Tensor, generator: torch.Generator | None
     ) -> Float[Tensor, "s k d"]:
@@ -211,6 +247,16 @@ class Conjugate:
         log_weights = self.mixing.draw(statistics.counts, generator)
         drawn = self.components.draw_given(statistics, current, generator)
         return Parameters(log_weights, drawn.means, drawn.factor)
+
+
+def _precisions(prior: NormalWishart | IndependentMeans, k: int) -> TorchDistribution:
+    """The prior of the site `precisions`."""
+    family, scale = prior.family, prior.scale[0]
+    any_factor = scale.expand(family.n_covariances(k), *scale.shape[1:])
+    shape = tuple(family.precision_sites(any_factor)["precisions"].shape)
+    one = shape if family.shares("precisions") else shape[1:]
+    wishart = family.precision_prior(prior.dof[0, 0], scale.reshape(one))
+    return over("precisions", wishart, shape)
 
 
 def _dof_given(prior: NormalWishart | IndependentMeans, counts: Tensor) -> Float[Tensor, "s k1"]:

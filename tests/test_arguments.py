@@ -43,7 +43,8 @@ RESULTS = {  # that the package makes, and nobody else
 INNER = {  # which fits call over and over, with what other methods returned
     *(f"LogDensity.{name}" for name in ("log_jacobian", "log_likelihood", "log_prior")),
     *(f"LogDensity.{name}" for name in ("parameters", "unconstrain", "values")),
-    *("Priors.covariance_sites", "Priors.sites", "GaussianMixture.from_parameters"),
+    *("MixtureModel.conjugate", "GaussianMixture.from_parameters"),
+    *(f"Priors.{name}" for name in ("covariance_sites", "sites", "conjugate")),
     *(f"ConjugatePriors.{name}" for name in ("covariance_sites", "sites", "conjugate")),
 }
 ELSEWHERE = {  # arguments that other rows are about, or inner loops

@@ -90,8 +90,8 @@ def test_refuses_numbers_that_no_model_could_take(wrong: dict[str, Any], message
         ({"scale": [[1.0, 2.0], [2.0, 1.0]]}, "scale must be positive.*definite"),
         ({"scale": [[1.0, 0.2], [0.3, 1.0]]}, "scale must be positive"),
         ({"scale": [1.0, 1.0, 1.0]}, r"shape \(2, 2\); got shape \(3,\)"),
-        ({"spread": None}, "does not know the data's units yet"),
-        ({"mean": None}, "does not know the data's units yet"),
+        ({"spread": None}, "do not know the data's units yet"),
+        ({"mean": None}, "do not know the data's units yet"),
     ],
 )
 def test_refuses_numbers_that_do_not_fit_the_model(wrong: dict[str, Any], message: str) -> None:

@@ -20,7 +20,6 @@ from gmm_pyro import GaussianMixture, MixtureModel, inference_data
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.inference_data import to_arviz
 from gmm_pyro.inference_data.predictive import data_sets
-from gmm_pyro.prior_draws import prior_draws
 
 NAMES = ["height", "width"]
 DRAWS = 100
@@ -343,7 +342,7 @@ def test_prior_draws_are_of_the_priors(priors: Any) -> None:
     model = MixtureModel(2, priors=priors).specialise(frame(2).to_numpy())
     like = torch.empty(0, dtype=torch.float64)
     density = model.log_density(frame(2).to_numpy())
-    mine = density.log_prior(prior_draws(model, 1000, 1, like))
+    mine = density.log_prior(model.sites(like).draw(1000, 1))
     traces = [pyro.poutine.trace(model).get_trace(n=1) for _ in range(100)]
     names = model.sites().keys()
     theirs = density.log_prior(

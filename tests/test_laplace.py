@@ -21,7 +21,6 @@ from gmm_pyro.inference.hessian import hessian
 from gmm_pyro.inference.laplace import LARGEST
 from gmm_pyro.model import LogDensity
 from gmm_pyro.observations import observe
-from gmm_pyro.priors import Conditional
 from oracles import normal
 
 FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims
@@ -48,9 +47,8 @@ def dense_log_density(density: LogDensity, vector: Tensor) -> Tensor:
         values[site.name] = transform(part)
         log_jacobian = log_jacobian + transform.log_abs_det_jacobian(part, values[site.name]).sum()
     log_prior = vector.new_zeros(())
-    for name, prior in sites.items():
-        given = prior.given(values) if isinstance(prior, Conditional) else prior
-        log_prior = log_prior + given.log_prob(values[name]).sum()
+    for name in sites:
+        log_prior = log_prior + sites.given(name, values).log_prob(values[name]).sum()
     k, d = values["means"].shape[1:]
     factor = family.factor(values)
     covariance = family.dense(factor, d)[0].expand(k, d, d)

@@ -12,7 +12,6 @@ from ..covariance.family import TINY
 from ..inference.gibbs import Sampler
 from ..model import MixtureModel, check_model
 from ..normal_wishart import Conjugate
-from ..prior_draws import prior_draws
 from ..reduction import reduce_each
 
 SEEDS = 2**62  # as many seeds of torch's default generator
@@ -41,7 +40,7 @@ def require_concrete(model: MixtureModel) -> int:
 def draw_prior(model: MixtureModel, count: int, generator: torch.Generator) -> Parameters:
     """Parameters drawn from the prior, s = `count` sets in float64."""
     seed = int(torch.randint(SEEDS, (), generator=generator))
-    return parameters_of(model.family, prior_draws(model, count, seed))
+    return parameters_of(model.family, model.sites().draw(count, seed))
 
 
 def parameters_of(family: CovarianceFamily, values: dict[str, Tensor]) -> Parameters:

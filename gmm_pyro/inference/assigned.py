@@ -145,7 +145,8 @@ def _twin(density: LogDensity) -> LogDensity:
     if isinstance(priors, ConjugatePriors):
         twin = replace(priors, mean_scale=None)
     else:
-        alpha = getattr(density.sites[0].prior, "concentration", 1.0)
+        mixing = Mixing.of(density.prior["weights"])
+        alpha = 1.0 if mixing is None else mixing.concentration
         twin = ConjugatePriors(concentration=alpha).scaled_to(observations)
     return LogDensity(replace(model, priors=twin), observations)
 

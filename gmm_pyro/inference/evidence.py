@@ -22,7 +22,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..conjugate import ConjugatePriors
 from ..covariance import Parameters
 from ..kernels import theta_of
 from ..model import LogDensity
@@ -176,7 +175,7 @@ def _in_sites(
     model, observations = density.model, density.observations
     parameters = density.parameters(values)
     log_q = assigned.log_density(parameters)
-    if isinstance(model.priors, ConjugatePriors):
+    if "precisions" in values:
         return log_q
     plain = LogDensity(replace(model, priors=Priors().scaled_to(observations)), observations)
     twin = assigned.density.values(parameters)

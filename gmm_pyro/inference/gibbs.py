@@ -22,7 +22,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..assignments import Assignment, Drawn, softmax
-from ..conjugate import ConjugatePriors
 from ..covariance import Parameters, Statistics
 from ..kernels import theta_of
 from ..model import LogDensity, MixtureModel
@@ -291,12 +290,13 @@ def require_conjugate(model: MixtureModel, purpose: str, like: Tensor | None = N
     Raises:
         ValueError: if it has another prior.
     """
-    if not isinstance(model.priors, ConjugatePriors):
-        raise ValueError(  # noqa: TRY004 - the model is one, its prior does not suit
+    prior = model.conjugate(like)
+    if prior is None:
+        raise ValueError(
             f"{purpose} needs a conjugate prior: MixtureModel(..., priors=ConjugatePriors()), got "
             f"{type(model.priors).__name__}"
         )
-    return model.priors.conjugate(model.family, model.n_components, like)
+    return prior
 
 
 def _start(task: Task[GibbsOptions], density: LogDensity) -> Parameters:

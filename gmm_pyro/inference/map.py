@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 
 from ..model import LogDensity
-from ..priors import Conditional
 from ..words import listed
 from .optimise import em_start, mode_from, without_draws
 from .task import Options, Outcome, Task, progress_bar
@@ -55,13 +54,13 @@ def refuse_no_mode(density: LogDensity) -> None:
 
     The density of the unconstrained vector has a mode all the same, and so do averages over draws.
     """
-    k, prior = density.model.n_components, density.sites[0].prior
-    if k == 1 or isinstance(prior, Conditional):
+    k = density.model.n_components
+    if k == 1:
         return
 
     def without_each(weight: float) -> Tensor:
         others = density.observations.origin.new_full((k, k), (1 - weight) / (k - 1))
-        return prior.log_prob(others.fill_diagonal_(weight))
+        return density.prior.log_prob("weights", {"weights": others.fill_diagonal_(weight)})
 
     near, nearer = (without_each(weight) for weight in NEARLY_EMPTY)
     unbounded = (nearer - near > RISE).nonzero()[:, 0].tolist()

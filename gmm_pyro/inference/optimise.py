@@ -67,7 +67,8 @@ def away_from_edges(
 def _refuse_start(density: LogDensity, vector: Float[Tensor, "1 m"]) -> NoReturn:
     """Say which part of the density it is that a fit cannot begin with."""
     values = density.constrain(vector)
-    found = {f"prior of {site.name}": float(site.log_prior(values)) for site in density.sites}
+    prior = density.prior
+    found = {f"prior of {name}": float(prior.log_prob(name, values)) for name in prior}
     found["likelihood"] = float(density.log_likelihood(values))
     wrong = ", ".join(
         f"log {part} {value}" for part, value in found.items() if not math.isfinite(value)

@@ -15,12 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..conjugate import ConjugatePriors
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.family import LOG_2PI
 from ..model import LogDensity
 from ..normal_wishart import NormalWishart
-from ..priors import Conditional
 
 SHRINKAGES = (1.0, 0.1, 0.01)  # of the default scale: parts that are wide in the data's units
 STRENGTH = 0.25  # of the means of those
@@ -133,11 +131,11 @@ def parts_of(density: LogDensity, seed: int) -> Parts:
 
     Those are some that are wide in the data's units, and one about each of some draws.
     """
-    priors, observations = density.model.priors, density.observations
+    observations = density.observations
     family, d, k = density.model.family, observations.d, density.model.n_components
-    if isinstance(priors, ConjugatePriors) and priors.mean_scale is None:
-        h = priors.conjugate(family, k, observations.origin).components
-        assert isinstance(h, NormalWishart)  # noqa: S101 - as its means have no scale
+    prior = density.model.conjugate(observations.origin)
+    if prior is not None and isinstance(prior.components, NormalWishart):
+        h = prior.components
         mean = h.mean - observations.origin
         return Parts(family, mean[:, 0], h.mean_strength[:, 0], h.dof[:, 0], h.scale[:, 0])
     square = torch.diag(observations.scale.square()) / k ** (2 / d)
@@ -156,9 +154,11 @@ def parts_of(density: LogDensity, seed: int) -> Parts:
 def _about_draws(density: LogDensity, seed: int) -> Parts | None:
     """A part about the mean and the covariance of a component in each of some draws."""
     observations, family = density.observations, density.model.family
-    values = _drawn(density, seed)
-    if values is None:
+    try:
+        values = density.model.sites(like=observations.origin.cpu()).draw(DRAWS, seed)
+    except NotImplementedError:  # a prior that nothing can be drawn from
         return None
+    values = {name: value.to(observations.origin) for name, value in values.items()}
     p, d, k = density.parameters(values), observations.d, density.model.n_components
     draw = torch.arange(DRAWS)
     means = p.means[draw, draw % k] - observations.origin  # components may differ
@@ -172,22 +172,6 @@ def _about_draws(density: LogDensity, seed: int) -> Parts | None:
     normal = torch.stack([family.log_normaliser(dof, scale), strength.log(), *means.T])
     sound = normal.isfinite().all(0)
     return Parts(family, *(value[sound] for value in found))
-
-
-def _drawn(density: LogDensity, seed: int) -> dict[str, Tensor] | None:
-    """Draws of all sites from the prior, or None where there is no way to draw."""
-    values: dict[str, Tensor] = {}
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        try:
-            for site in density.sites:
-                if isinstance(site.prior, Conditional):
-                    values[site.name] = site.prior.given(values).sample()
-                else:
-                    values[site.name] = site.prior.sample(torch.Size([DRAWS]))
-        except NotImplementedError:
-            return None
-    return values
 
 
 def _times(number: Float[Tensor, "*b"], compact: Tensor) -> Tensor:

@@ -21,7 +21,6 @@ from ..inference.result import Result
 from ..observations import Observations
 from ..posterior import Posterior
 from ..posterior.readable import readable_sites, without_constants
-from ..prior_draws import prior_draws
 from ..seeds import Stream
 from ..threads import one_thread_a_product
 from .generation import Values
@@ -167,7 +166,7 @@ def _log_priors(fit: Result, posterior: Posterior) -> dict[str, Float[Tensor, "s
     density = fit.model.log_density(fit.observations)
     values = {name: value.flatten(0, 1) for name, value in posterior.draws.items()}
     with one_thread_a_product():
-        return {site.name: site.log_prior(values) for site in density.sites}
+        return {name: density.prior.log_prob(name, values) for name in density.prior}
 
 
 def _constant(observations: Observations) -> dict[str, Values]:
@@ -193,7 +192,7 @@ def _prior(fit: Result, n_draws: int) -> dict[str, Tensor] | None:
         return None
     try:
         seed = Stream.PRIOR.seed(fit.seed)
-        drawn = prior_draws(fit.model, n_draws, seed, like=fit.observations.origin)
+        drawn = fit.model.sites(like=fit.observations.origin.cpu()).draw(n_draws, seed)
     except NotImplementedError:  # an improper prior
         return None
     return {name: value[None] for name, value in drawn.items()}
