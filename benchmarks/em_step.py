@@ -19,13 +19,13 @@ import torch
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 import gmm_pyro as gp
+from gmm_pyro.data.observations import observe
 from gmm_pyro.inference import METHODS
 from gmm_pyro.inference.em import expect, step
 from gmm_pyro.inference.task import Task
-from gmm_pyro.kernels import theta_of
-from gmm_pyro.observations import observe
-from gmm_pyro.reduction import reduce
-from gmm_pyro.threads import one_thread_a_product
+from gmm_pyro.reduction.kernels import theta_of
+from gmm_pyro.reduction.sums import reduce
+from gmm_pyro.running.threads import one_thread_a_product
 
 SIZES = [
     (10_000, 2, 3, "full"),

@@ -26,10 +26,10 @@ from pyro.optim import Adam
 from torch import Tensor
 
 import gmm_pyro as gp
-from gmm_pyro.inference.guide import NormalGuide
+from gmm_pyro.inference.guides.gaussian import NormalGuide
 from gmm_pyro.inference.svi import _matched_noise, elbo
-from gmm_pyro.model import LogDensity
-from gmm_pyro.threads import one_thread_a_product
+from gmm_pyro.model.program import LogDensity
+from gmm_pyro.running.threads import one_thread_a_product
 
 N, D, K = 2_000, 4, 5
 SITES = ("weights", "means", "scales", "correlations")

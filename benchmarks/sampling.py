@@ -19,13 +19,13 @@ import numpy as np
 import torch
 
 import gmm_pyro as gp
+from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.gibbs import Sampler
 from gmm_pyro.inference_data.generation import dataset
-from gmm_pyro.kernels import theta_of
-from gmm_pyro.observations import observe
 from gmm_pyro.posterior import Posterior
-from gmm_pyro.reduction import maximise, reduce
-from gmm_pyro.threads import one_thread_a_product
+from gmm_pyro.reduction.kernels import theta_of
+from gmm_pyro.reduction.sums import maximise, reduce
+from gmm_pyro.running.threads import one_thread_a_product
 
 QUICK = "--quick" in sys.argv
 SMALL = gp.datasets.three_clusters().x

@@ -14,40 +14,40 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from .forking import register
-from .versions import __version__ as __version__
+from .running.forking import register
+from .running.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import calibration, datasets, estimator, inference, metrics, plots
     from .comparison import Comparison, compare
-    from .conjugate import ConjugatePriors
     from .covariance import FAMILIES
     from .datasets import Dataset
     from .inference.fit import Fit, fit
     from .inference.gradient import MixtureModule
     from .inference.methods import OptionError
     from .inference.task import FitWarning, Status
-    from .mixture import GaussianMixture
-    from .model import LogDensity, MixtureModel
+    from .mixture.value import GaussianMixture
+    from .model.conjugate import ConjugatePriors
+    from .model.priors import Priors
+    from .model.program import LogDensity, MixtureModel
     from .posterior import Posterior
-    from .priors import Priors
 
 register()
 
 _HOME = {
     "Comparison": "comparison",
     "Dataset": "datasets",
-    "ConjugatePriors": "conjugate",
+    "ConjugatePriors": "model.conjugate",
     "FAMILIES": "covariance",
     "Fit": "inference.fit",
     "FitWarning": "inference.task",
-    "GaussianMixture": "mixture",
-    "LogDensity": "model",
-    "MixtureModel": "model",
+    "GaussianMixture": "mixture.value",
+    "LogDensity": "model.program",
+    "MixtureModel": "model.program",
     "MixtureModule": "inference.gradient",
     "OptionError": "inference.methods",
     "Posterior": "posterior",
-    "Priors": "priors",
+    "Priors": "model.priors",
     "Status": "inference.task",
     "compare": "comparison",
     "fit": "inference.fit",

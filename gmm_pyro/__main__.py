@@ -2,7 +2,7 @@
 
 import sys
 
-from .interrupts import remembered
+from .cli.interrupts import remembered
 
 
 def program() -> None:

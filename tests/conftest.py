@@ -84,7 +84,7 @@ def pyro_of_its_own() -> Iterator[None]:
     """
     import pyro
 
-    from gmm_pyro.threads import one_thread_a_product
+    from gmm_pyro.running.threads import one_thread_a_product
 
     with (
         torch.random.fork_rng(devices=[]),

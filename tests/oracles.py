@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 import gmm_pyro as gp
+from gmm_pyro.data.observations import observe
 from gmm_pyro.datasets import make_mixture
-from gmm_pyro.mixture import GaussianMixture
-from gmm_pyro.observations import observe
+from gmm_pyro.mixture.value import GaussianMixture
 from gmm_pyro.posterior import Posterior
 
 EPSILON = np.finfo(float).eps

@@ -9,8 +9,9 @@ from scipy import stats
 from torch import Tensor
 
 import gmm_pyro as gp
-from gmm_pyro import kernels
-from gmm_pyro.assignments import (
+from gmm_pyro.data.observations import observe
+from gmm_pyro.reduction import kernels
+from gmm_pyro.reduction.assignments import (
     GAMMA,
     Assignment,
     Drawn,
@@ -20,10 +21,9 @@ from gmm_pyro.assignments import (
     split_mix,
     uniforms,
 )
-from gmm_pyro.kernels import theta_of
-from gmm_pyro.observations import observe
-from gmm_pyro.reduction import reduce
-from gmm_pyro.threads import total
+from gmm_pyro.reduction.kernels import theta_of
+from gmm_pyro.reduction.sums import reduce
+from gmm_pyro.running.threads import total
 from oracles import normal
 
 FAILURE_RATE = 1e-4  # probability that a test of random numbers fails though they are right

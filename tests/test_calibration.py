@@ -29,7 +29,7 @@ from gmm_pyro.calibration import (
 from gmm_pyro.calibration.exact import set_partitions
 from gmm_pyro.calibration.joint import draw_points, draw_prior
 from gmm_pyro.covariance import FAMILIES, Parameters, Statistics
-from gmm_pyro.normal_wishart import Components, NormalWishart
+from gmm_pyro.model.normal_wishart import Components, NormalWishart
 
 FAILURE_RATE = 1e-4  # probability that a test of a right sampler fails; a broken one fails at it
 STANDARD_ERRORS = 4.0  # a true claim about a mean fails for 1 seed in 16,000, and seeds are fixed

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from gmm_pyro.checks import (
+from gmm_pyro.data.checks import (
     MOST,
     check_choice,
     check_count,

@@ -307,7 +307,7 @@ class TestProcesses:
         script = (
             "import os, sys\n"
             "from gmm_pyro.cli import app, main\n"
-            "from gmm_pyro.placing import whole_file, whole_folder\n"
+            "from gmm_pyro.disk.placing import whole_file, whole_folder\n"
             "@app.command()\n"
             "def write():\n"
             "    with whole_folder('new') as new, whole_file(new / 'a.csv') as partial:\n"

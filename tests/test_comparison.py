@@ -20,12 +20,12 @@ import torch
 from gmm_pyro import metrics
 from gmm_pyro.comparison import COLUMNS, Comparison, compare
 from gmm_pyro.comparison.scores import COUNTS, WORDS
-from gmm_pyro.conjugate import ConjugatePriors
 from gmm_pyro.datasets import Dataset, iris, make_mixture, three_clusters
 from gmm_pyro.inference import METHODS, Method, fit
 from gmm_pyro.inference.task import Outcome, Status, Task
-from gmm_pyro.mixture import GaussianMixture
-from gmm_pyro.model import MixtureModel
+from gmm_pyro.mixture.value import GaussianMixture
+from gmm_pyro.model.conjugate import ConjugatePriors
+from gmm_pyro.model.program import MixtureModel
 
 DATA, MODEL = three_clusters(), MixtureModel(3)
 NUMBERS = [name for name in COLUMNS if name not in WORDS]

@@ -21,7 +21,7 @@ from gmm_pyro.calibration import exact_posterior
 from gmm_pyro.calibration.joint import draw_prior
 from gmm_pyro.covariance import FAMILIES, family_named
 from gmm_pyro.covariance.wishart import PrecisionTransform, Wishart
-from gmm_pyro.observations import observe
+from gmm_pyro.data.observations import observe
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the draws are right
 K, D = 3, 2

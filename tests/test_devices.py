@@ -10,7 +10,7 @@ import pytest
 import torch
 
 import gmm_pyro as gp
-from gmm_pyro.devices import device_of, devices, precision_of
+from gmm_pyro.data.devices import device_of, devices, precision_of
 
 X = np.random.default_rng(0).normal(size=(20, 2))
 

@@ -14,8 +14,8 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, FitWarning, GaussianMixture, MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES
+from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.diagnosis import diagnose
-from gmm_pyro.observations import observe
 from oracles import normal_array as numbers
 
 NO_FLOOR = torch.zeros(2, dtype=torch.float64)

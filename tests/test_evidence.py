@@ -18,13 +18,13 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
 from gmm_pyro.covariance import family_named
-from gmm_pyro.inference import assigned as assigned_posteriors
-from gmm_pyro.inference import evidence
-from gmm_pyro.inference.assigned import Assigned, log_permanent
-from gmm_pyro.inference.evidence import Evidence, pareto_k
-from gmm_pyro.inference.parts import parts_of
-from gmm_pyro.mixing import Mixing
-from gmm_pyro.observations import observe
+from gmm_pyro.data.observations import observe
+from gmm_pyro.inference.weighing import assigned as assigned_posteriors
+from gmm_pyro.inference.weighing import evidence
+from gmm_pyro.inference.weighing.assigned import Assigned, log_permanent
+from gmm_pyro.inference.weighing.evidence import Evidence, pareto_k
+from gmm_pyro.inference.weighing.parts import parts_of
+from gmm_pyro.model.mixing import Mixing
 from oracles import normal, numbers
 
 FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims

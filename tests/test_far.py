@@ -11,11 +11,11 @@ import torch
 from torch import Tensor
 
 from gmm_pyro import GaussianMixture
-from gmm_pyro.assignments import Drawn, softmax
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
-from gmm_pyro.kernels import theta_of
-from gmm_pyro.observations import Observations, observe
-from gmm_pyro.reduction import log_density, reduce, responsibilities
+from gmm_pyro.data.observations import Observations, observe
+from gmm_pyro.reduction.assignments import Drawn, softmax
+from gmm_pyro.reduction.kernels import theta_of
+from gmm_pyro.reduction.sums import log_density, reduce, responsibilities
 
 Matrix = list[list[Fraction]]
 every_family = pytest.mark.parametrize("family", FAMILIES)

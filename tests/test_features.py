@@ -24,9 +24,9 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import metrics, plots
 from gmm_pyro.calibration.exact import exact_posterior
+from gmm_pyro.data.features import listed, places, refuse_repeated
+from gmm_pyro.data.observations import as_points
 from gmm_pyro.datasets import Dataset
-from gmm_pyro.features import listed, places, refuse_repeated
-from gmm_pyro.observations import as_points
 from gmm_pyro.saved_fit import load_fit, predict, save_fit
 
 pytestmark = pytest.mark.usefixtures("one_thread")

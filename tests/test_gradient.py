@@ -13,7 +13,7 @@ from torch import Tensor, nn
 import gmm_pyro as gp
 from gmm_pyro import GaussianMixture, MixtureModel, MixtureModule
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
-from gmm_pyro.inference.adam import BLOCK
+from gmm_pyro.inference.climb.adam import BLOCK
 from oracles import normal
 
 every_family = pytest.mark.parametrize("family", FAMILIES)

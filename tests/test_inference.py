@@ -22,9 +22,9 @@ from tqdm import tqdm
 import gmm_pyro as gp
 from gmm_pyro import FitWarning, GaussianMixture, MixtureModel, Status
 from gmm_pyro.covariance import FAMILIES
+from gmm_pyro.data.observations import observe
 from gmm_pyro.inference import METHODS, Options
 from gmm_pyro.metrics import adjusted_rand
-from gmm_pyro.observations import observe
 from oracles import clusters
 
 # Every method, by every engine, with a tolerance at which its answer is settled for these tests.

@@ -20,8 +20,8 @@ from torch.distributions import transforms
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
 from gmm_pyro.calibration import exact_posterior, geweke, simulation_based_calibration
+from gmm_pyro.data.observations import observe
 from gmm_pyro.estimator import PyroGaussianMixture
-from gmm_pyro.observations import observe
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 

@@ -17,7 +17,7 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES
-from gmm_pyro.model import LogDensity
+from gmm_pyro.model.program import LogDensity
 from oracles import normal
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
@@ -234,7 +234,7 @@ def test_large_models_reach_the_same_mode_without_a_matrix(
 ) -> None:
     x = gp.datasets.make_mixture(n=200, d=2, k=3, separation=2, seed=1).x
     with_curvature = gp.fit(MixtureModel(3, family), x, method="map")
-    monkeypatch.setattr("gmm_pyro.inference.optimise.LARGEST", 1)
+    monkeypatch.setattr("gmm_pyro.inference.climb.optimise.LARGEST", 1)
     without = gp.fit(MixtureModel(3, family), x, method="map")
     assert with_curvature.converged
     assert without.converged

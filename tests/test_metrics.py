@@ -17,7 +17,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 
 from gmm_pyro import metrics
 from gmm_pyro.datasets import make_mixture
-from gmm_pyro.mixture import GaussianMixture
+from gmm_pyro.mixture.value import GaussianMixture
 
 STANDARD_ERRORS = 4.0  # a true claim about a mean fails for 1 seed in 16,000, and seeds are fixed
 SCORES = [metrics.adjusted_rand, metrics.normalised_mutual_information, metrics.accuracy]

@@ -13,8 +13,8 @@ from sklearn.datasets import load_iris
 import gmm_pyro as gp
 from gmm_pyro import MixtureModel, Posterior, Status
 from gmm_pyro.covariance import family_named
-from gmm_pyro.inference.mixing import Mixing, judged
-from gmm_pyro.observations import observe
+from gmm_pyro.data.observations import observe
+from gmm_pyro.inference.chains.mixing import Mixing, judged
 from gmm_pyro.posterior import Convergence
 
 N_CHAINS, N_DRAWS = 4, 500

@@ -11,7 +11,7 @@ import torch
 from scipy import stats
 from torch import Tensor
 
-from gmm_pyro.mixing import Mixing
+from gmm_pyro.model.mixing import Mixing
 from oracles import numbers
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the draws are right

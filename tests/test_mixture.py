@@ -20,7 +20,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters
-from gmm_pyro.mixture import GaussianMixture
+from gmm_pyro.mixture.value import GaussianMixture
 from oracles import ROUNDING, close
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from gmm_pyro import ConjugatePriors
 from gmm_pyro.covariance import FAMILIES, Parameters, Statistics, family_named
-from gmm_pyro.normal_wishart import Components, IndependentMeans, NormalWishart
+from gmm_pyro.model.normal_wishart import Components, IndependentMeans, NormalWishart
 from oracles import close, normal, numbers
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the draws are right

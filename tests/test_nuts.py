@@ -17,10 +17,16 @@ from tqdm import tqdm
 
 import gmm_pyro as gp
 from gmm_pyro import FitWarning, MixtureModel, Status
-from gmm_pyro.inference import trajectory
-from gmm_pyro.inference.modes import Metric
-from gmm_pyro.inference.trajectory import LogDensityAndGradient, NoUTurn, Point, Transition, Tree
-from gmm_pyro.inference.walk import StepSize, Walk, warm_up
+from gmm_pyro.inference.chains import trajectory
+from gmm_pyro.inference.chains.modes import Metric
+from gmm_pyro.inference.chains.trajectory import (
+    LogDensityAndGradient,
+    NoUTurn,
+    Point,
+    Transition,
+    Tree,
+)
+from gmm_pyro.inference.chains.walk import StepSize, Walk, warm_up
 from oracles import normal
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right

@@ -18,9 +18,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from scipy import sparse
 
+from gmm_pyro.data.observations import as_points, observe
+from gmm_pyro.data.spread import ROWS, chunks
 from gmm_pyro.datasets import bimodal
-from gmm_pyro.observations import as_points, observe
-from gmm_pyro.spread import ROWS, chunks
 
 EPSILON = np.finfo(np.float64).eps
 X = np.random.default_rng(0).integers(0, 10, size=(12, 2)).astype(float)  # exact in every type

@@ -14,10 +14,10 @@ from tqdm import tqdm
 
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
+from gmm_pyro.data.observations import observe
+from gmm_pyro.inference.climb.optimise import mode_from
 from gmm_pyro.inference.map import MAPOptions
-from gmm_pyro.inference.optimise import mode_from
 from gmm_pyro.inference.task import Outcome, Run, Status, Task
-from gmm_pyro.observations import observe
 from oracles import normal, numbers
 
 pytestmark = pytest.mark.usefixtures("one_thread", "pyro_of_its_own")

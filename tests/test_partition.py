@@ -13,7 +13,7 @@ import torch
 from gmm_pyro import FAMILIES
 from gmm_pyro.datasets import make_mixture
 from gmm_pyro.metrics import adjusted_rand
-from gmm_pyro.mixture import GaussianMixture
+from gmm_pyro.mixture.value import GaussianMixture
 from gmm_pyro.posterior import Posterior
 from gmm_pyro.posterior.clustering import best_partition, linkage_cuts
 from gmm_pyro.posterior.losses import LOSSES

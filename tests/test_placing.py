@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from gmm_pyro import GaussianMixture
-from gmm_pyro.placing import refuse_existing, refuse_unwritable, whole_file, whole_folder
+from gmm_pyro.disk.placing import refuse_existing, refuse_unwritable, whole_file, whole_folder
 
 
 def contents(folder: Path) -> dict[str, str]:

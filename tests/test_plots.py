@@ -21,10 +21,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Ellipse
 
 from gmm_pyro import plots
+from gmm_pyro.data.observations import observe
 from gmm_pyro.datasets import bimodal, iris, make_mixture, three_clusters
 from gmm_pyro.metrics import adjusted_rand
-from gmm_pyro.mixture import GaussianMixture
-from gmm_pyro.observations import observe
+from gmm_pyro.mixture.value import GaussianMixture
 from gmm_pyro.plots.parts import COLOURS, GREY, RING
 from gmm_pyro.plots.views import mixtures_drawn, view_of_points
 from gmm_pyro.posterior import Posterior

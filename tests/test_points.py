@@ -12,8 +12,8 @@ import pytest
 import torch
 
 import gmm_pyro as gp
-from gmm_pyro import observations
-from gmm_pyro.observations import LeftOut, as_points, observe
+from gmm_pyro.data import observations
+from gmm_pyro.data.observations import LeftOut, as_points, observe
 from oracles import clusters
 
 NAMES = ("height", "width")

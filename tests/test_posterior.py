@@ -12,7 +12,7 @@ import torch
 import gmm_pyro as gp
 from gmm_pyro import FAMILIES
 from gmm_pyro.datasets import make_mixture
-from gmm_pyro.mixture import GaussianMixture
+from gmm_pyro.mixture.value import GaussianMixture
 from gmm_pyro.posterior import Posterior
 from oracles import SITES, apart, around, kept
 

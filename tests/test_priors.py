@@ -16,7 +16,7 @@ from torch import Tensor
 
 from gmm_pyro import MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, family_named
-from gmm_pyro.observations import observe
+from gmm_pyro.data.observations import observe
 from oracles import normal
 
 K = 3

@@ -17,12 +17,12 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-from gmm_pyro import reduction
-from gmm_pyro.assignments import Given, GivenLabels, argmax, softmax
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters, Statistics
-from gmm_pyro.kernels import Theta, theta_of
-from gmm_pyro.observations import Observations, observe
-from gmm_pyro.reduction import log_likelihood, maximise, reduce
+from gmm_pyro.data.observations import Observations, observe
+from gmm_pyro.reduction import sums as reduction
+from gmm_pyro.reduction.assignments import Given, GivenLabels, argmax, softmax
+from gmm_pyro.reduction.kernels import Theta, theta_of
+from gmm_pyro.reduction.sums import log_likelihood, maximise, reduce
 from oracles import normal
 
 pytestmark = pytest.mark.usefixtures("one_thread")

@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from gmm_pyro import FAMILIES
+from gmm_pyro.data.observations import observe
 from gmm_pyro.datasets import make_mixture
-from gmm_pyro.kernels import theta_of
-from gmm_pyro.mixture import GaussianMixture
-from gmm_pyro.observations import observe
+from gmm_pyro.mixture.value import GaussianMixture
 from gmm_pyro.posterior import Posterior
 from gmm_pyro.posterior.alignment import cheapest, costs, mean_share, memberships, stephens
-from gmm_pyro.reduction import log_density
+from gmm_pyro.reduction.kernels import theta_of
+from gmm_pyro.reduction.sums import log_density
 from oracles import SITES, apart, around, kept, switched
 
 ALIGNING = ["stephens", "ecr", "pivot"]

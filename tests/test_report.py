@@ -23,10 +23,10 @@ from gmm_pyro.datasets import Dataset, make_mixture
 from gmm_pyro.inference.fit import fit
 from gmm_pyro.inference.task import Status
 from gmm_pyro.inference_data import elpd_loo, posterior_summary
-from gmm_pyro.mixture import GaussianMixture
-from gmm_pyro.model import MixtureModel
+from gmm_pyro.mixture.value import GaussianMixture
+from gmm_pyro.model.priors import Priors
+from gmm_pyro.model.program import MixtureModel
 from gmm_pyro.posterior import Posterior
-from gmm_pyro.priors import Priors
 from gmm_pyro.report import html_of, tables
 from gmm_pyro.report import page as page_module
 from gmm_pyro.report.advice import advice_on

@@ -16,8 +16,8 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from gmm_pyro.comparison import Comparison, compare
 from gmm_pyro.datasets import bimodal
-from gmm_pyro.model import MixtureModel
-from gmm_pyro.priors import Priors
+from gmm_pyro.model.priors import Priors
+from gmm_pyro.model.program import MixtureModel
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)

@@ -11,7 +11,7 @@ import torch
 
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES
-from gmm_pyro.normal_wishart import IndependentMeans, NormalWishart
+from gmm_pyro.model.normal_wishart import IndependentMeans, NormalWishart
 from oracles import normal
 
 K, D = 3, 2

@@ -16,12 +16,12 @@ from tqdm import tqdm
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, FitWarning, MixtureModel, Priors, Status
 from gmm_pyro.covariance import FAMILIES, Parameters
-from gmm_pyro.inference.climb import climb
-from gmm_pyro.inference.optimise import em_start, find_mode
-from gmm_pyro.inference.spikes import narrowness, on_spike
+from gmm_pyro.data.observations import observe
+from gmm_pyro.inference.climb.climb import climb
+from gmm_pyro.inference.climb.optimise import em_start, find_mode
+from gmm_pyro.inference.climb.spikes import narrowness, on_spike
 from gmm_pyro.inference.task import Task
-from gmm_pyro.model import LogDensity
-from gmm_pyro.observations import observe
+from gmm_pyro.model.program import LogDensity
 from gmm_pyro.saved_fit import load_fit, save_fit
 from oracles import normal_array as numbers
 
@@ -200,7 +200,7 @@ def test_priors_that_are_positive_at_zero(scales: Any) -> None:
 
 
 def test_a_matrix_too_large_to_be_taken_is_no_excuse(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gmm_pyro.inference.optimise.LARGEST", 1)
+    monkeypatch.setattr("gmm_pyro.inference.climb.optimise.LARGEST", 1)
     x, k = PROBLEMS["three places"]
     assert told(x, k, "map")[0].status is Status.COLLAPSED
 

@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 import gmm_pyro as gp
 from gmm_pyro import MixtureModel
-from gmm_pyro.threads import one_thread_a_product
+from gmm_pyro.running.threads import one_thread_a_product
 
 RUNS: dict[str, tuple[str, dict[str, Any]]] = {
     "kmeans": ("kmeans", {}),

@@ -20,12 +20,12 @@ from torch.distributions import MultivariateNormal
 import gmm_pyro as gp
 from gmm_pyro import MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES
-from gmm_pyro.inference.guide import Guide, LowRankGuide, MultivariateGuide, NormalGuide
-from gmm_pyro.inference.sampling import log_ratios
-from gmm_pyro.inference.structured import StructuredGuide, _GammaQuantile, structured_at_mode
+from gmm_pyro.inference.chains.sampling import log_ratios
+from gmm_pyro.inference.guides.gaussian import Guide, LowRankGuide, MultivariateGuide, NormalGuide
+from gmm_pyro.inference.guides.structured import StructuredGuide, _GammaQuantile, structured_at_mode
 from gmm_pyro.inference.svi import elbo
 from gmm_pyro.metrics import adjusted_rand
-from gmm_pyro.model import LogDensity
+from gmm_pyro.model.program import LogDensity
 from oracles import clusters, normal
 
 GUIDES = ["normal", "multivariate", "low_rank"]

@@ -6,9 +6,14 @@ import pandas as pd
 import pytest
 import torch
 
+from gmm_pyro.cli.terminal import (
+    columns_that_fit,
+    components_that_fit,
+    mixture_table,
+    plain_console,
+)
 from gmm_pyro.comparison.columns import OF_FITS
-from gmm_pyro.mixture import GaussianMixture
-from gmm_pyro.terminal import columns_that_fit, components_that_fit, mixture_table, plain_console
+from gmm_pyro.mixture.value import GaussianMixture
 
 TABLE = pd.DataFrame(
     {

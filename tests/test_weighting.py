@@ -22,11 +22,11 @@ from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 import gmm_pyro as gp
 from gmm_pyro import metrics, plots
+from gmm_pyro.data.observations import observe
 from gmm_pyro.datasets import Dataset
 from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
 from gmm_pyro.files import read_dataset, write_dataset
 from gmm_pyro.inference_data import elpd_loo
-from gmm_pyro.observations import observe
 from gmm_pyro.saved_fit.save import fit_facts
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -312,7 +312,7 @@ class TestFiles:
 
 def test_a_wide_models_curvature_counts_weights(monkeypatch) -> None:
     """With very many numbers, an information of total weight / k points stands for it."""
-    from gmm_pyro.inference import curvature
+    from gmm_pyro.inference.climb import curvature
 
     monkeypatch.setattr(curvature, "LARGEST", 1)
     found = []

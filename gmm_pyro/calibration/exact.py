@@ -23,14 +23,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..conjugate import ConjugatePriors
 from ..covariance import Statistics
+from ..data.observations import Observations, as_points, observe
 from ..inference.fit import held_fixed
 from ..inference.gibbs import require_conjugate
-from ..mixing import Mixing
-from ..model import MixtureModel, check_model
-from ..normal_wishart import Conjugate, NormalWishart
-from ..observations import Observations, as_points, observe
+from ..model.conjugate import ConjugatePriors
+from ..model.mixing import Mixing
+from ..model.normal_wishart import Conjugate, NormalWishart
+from ..model.program import MixtureModel, check_model
 
 MOST_POINTS = 8  # which have 4,140 partitions; a ninth makes it 21,147
 NUMBERS = 2**21  # in the largest temporary, over which predictions are made in turn

@@ -26,12 +26,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..checks import check_count, check_function, check_seed
 from ..covariance import Parameters
+from ..data.checks import check_count, check_function, check_seed
 from ..inference.fit import held_fixed
 from ..inference.gibbs import require_conjugate
-from ..model import MixtureModel
-from ..threads import one_thread_a_product
+from ..model.program import MixtureModel
+from ..running.threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete
 from .quantities import Quantities, check_quantities, default_quantities, evaluate
 from .ranks import FAILURE_RATE

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..assignments import Assignment
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.family import TINY
 from ..inference.gibbs import Sampler
-from ..model import MixtureModel, check_model
-from ..normal_wishart import Conjugate
-from ..reduction import reduce_each
+from ..model.normal_wishart import Conjugate
+from ..model.program import MixtureModel, check_model
+from ..reduction.assignments import Assignment
+from ..reduction.sums import reduce_each
 
 SEEDS = 2**62  # as many seeds of torch's default generator
 

@@ -10,10 +10,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..checks import check_function, check_mapping, check_seed, shown
 from ..covariance import CovarianceFamily, Parameters
-from ..model import MixtureModel
-from ..seeds import SPACING
+from ..data.checks import check_function, check_mapping, check_seed, shown
+from ..model.program import MixtureModel
+from ..running.seeds import SPACING
 from .joint import draw_points, draw_prior, require_concrete
 
 Quantity = Callable[[Parameters, Float[Tensor, "s n d"]], Float[Tensor, "s"]]

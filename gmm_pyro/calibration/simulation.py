@@ -20,23 +20,17 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checks import check_count, check_mapping, check_seed, shown
 from ..covariance import Parameters
+from ..data.checks import check_count, check_mapping, check_seed, shown
+from ..data.observations import observe
 from ..inference.fit import fit, held_fixed
 from ..inference.gibbs import GibbsOptions, require_conjugate, run_chains
 from ..inference.methods import method_named
+from ..inference.starts.starting import starting_parameters
 from ..inference.task import FitWarning, Status
-from ..model import MixtureModel
-from ..observations import observe
-from ..start import starting_parameters
-from ..threads import one_thread_a_product
-from .joint import (
-    draw_points,
-    draw_prior,
-    gibbs_sampler,
-    parameters_of,
-    require_concrete,
-)
+from ..model.program import MixtureModel
+from ..running.threads import one_thread_a_product
+from .joint import draw_points, draw_prior, gibbs_sampler, parameters_of, require_concrete
 from .quantities import Quantities, check_quantities, default_quantities, evaluate
 from .ranks import Calibration, ranks_among
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..words import counted
+from ..data.words import counted
 from .arguments import Covariance, DataArguments, Force, Json, command_line
 from .data import size_of
 from .names import COMPARED, DATASETS, complete_methods, completing, listed
@@ -16,7 +16,7 @@ from .output import FAILED, INTERRUPTED, print_json, say
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
-    from ..model import MixtureModel
+    from ..model.program import MixtureModel
 
 REPORT = "report.html"
 
@@ -67,8 +67,8 @@ class CompareArguments(DataArguments):
 def compare(told: CompareArguments) -> None:
     """Fit one model by several methods, and compare the results."""
     from ..comparison import compare as run
-    from ..model import MixtureModel
-    from ..placing import refuse_existing, refuse_unwritable
+    from ..disk.placing import refuse_existing, refuse_unwritable
+    from ..model.program import MixtureModel
     from .data import checked, load, n_components
 
     refuse_existing(told.out, force=told.force)
@@ -111,7 +111,7 @@ def _save(comparison: Comparison, told: CompareArguments) -> list[Path]:
 
 def _print_table(comparison: Comparison, model: MixtureModel) -> None:
     from ..comparison.columns import OF_FITS, OF_POSTERIORS
-    from ..terminal import plain_console, terminal_table
+    from .terminal import plain_console, terminal_table
 
     console, data = plain_console(), comparison.dataset
     size = size_of(data)

@@ -6,15 +6,15 @@ import csv
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..words import counted
+from ..data.words import counted
 from .arguments import DataArguments
 from .output import say
 
 if TYPE_CHECKING:
+    from ..data.observations import Observations
     from ..datasets import Dataset
     from ..files import DataTable, FileContent
-    from ..model import MixtureModel
-    from ..observations import Observations
+    from ..model.program import MixtureModel
 
 
 def load(source: str, told: DataArguments) -> FileContent:
@@ -61,9 +61,9 @@ def checked(
     Raises:
         ValueError: as `gmm_pyro.fit` would.
     """
-    from ..devices import device_of, precision_of
-    from ..observations import observe
-    from ..untrusted import content_named
+    from ..data.devices import device_of, precision_of
+    from ..data.observations import observe
+    from ..disk.untrusted import content_named
 
     kind, place = precision_of(dtype), device_of(device)
     with content_named(source, ValueError):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from ..words import counted
+from ..data.words import counted
 from .arguments import Covariance, DataArguments, Force, Json, Source, command_line
 from .data import size_of
 from .names import METHOD_NAMES, TABLE_FORMATS, completing, listed
@@ -82,9 +82,9 @@ def fit(told: FitArguments) -> None:
     and responsibilities by row, pictures, and fit.json with the settings and the outcome.
     An interrupt (Ctrl-C) saves the best so far.
     """
+    from ..disk.placing import refuse_existing, refuse_unwritable
     from ..inference.fit import fit as run
-    from ..model import MixtureModel
-    from ..placing import refuse_existing, refuse_unwritable
+    from ..model.program import MixtureModel
     from ..saved_fit import check_table_format, save_fit
     from .data import checked, load, n_components
 
@@ -153,7 +153,7 @@ def _print(result: Fit, content: FileContent, files: list[Path], told: FitArgume
     if told.json:
         print_json({**facts, "out": told.out, "files": [file.as_posix() for file in files]})
         return
-    from ..terminal import mixture_table, plain_console
+    from .terminal import mixture_table, plain_console
 
     console, data = plain_console(), content.dataset
     size = size_of(data)

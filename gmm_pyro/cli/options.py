@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..checks import meant
+from ..data.checks import meant
 from ..inference.methods import METHODS, Method, method_named
 
 HIDDEN = ("progress",)  # for which the command line has its own

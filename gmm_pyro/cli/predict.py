@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..words import counted
+from ..data.words import counted
 from .arguments import Force, Json, OutFile
 from .data import names_in, read
 from .names import DATASETS, completing
@@ -65,11 +65,11 @@ def predict(told: PredictArguments) -> None:
     The columns of the fit are taken by their names, in any order, and other columns are ignored;
     without names, there must be as many features as the fit has.
     """
-    from ..observations import as_points
-    from ..placing import refuse_existing
+    from ..data.observations import as_points
+    from ..disk.placing import refuse_existing
+    from ..disk.untrusted import content_named
     from ..saved_fit import load_fit
     from ..saved_fit import predict as run
-    from ..untrusted import content_named
 
     if told.out != STDOUT:
         refuse_existing(told.out, force=told.force)

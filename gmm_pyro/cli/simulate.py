@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..words import counted
+from ..data.words import counted
 from .arguments import Force, Json, OutFile
 from .names import DATASETS, completing, listed
 from .output import STDOUT, deliver, print_json
@@ -49,8 +49,8 @@ class SimulateArguments:
 
 def simulate(told: SimulateArguments) -> None:
     """Write points of a data set, or drawn from a fit, with their classes in a column "label"."""
+    from ..disk.placing import refuse_existing
     from ..files import write_dataset
-    from ..placing import refuse_existing
 
     if told.out != STDOUT:
         refuse_existing(told.out, force=told.force)

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from .. import metrics
-from ..mixture import GaussianMixture
-from ..threads import one_thread_a_product
+from ..mixture.value import GaussianMixture
+from ..running.threads import one_thread_a_product
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,9 +13,9 @@ from torch import Tensor
 from .. import metrics
 from ..inference.fit import Fit
 from ..inference.methods import METHODS
-from ..mixture import GaussianMixture
+from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
-from ..threads import one_thread_a_product
+from ..running.threads import one_thread_a_product
 
 COVERAGE = 0.9  # probability of the intervals that are held against the truth
 MOST_NUMBERS = 20_000_000  # log-likelihoods of single points that leave-one-out takes

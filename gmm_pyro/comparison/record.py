@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..datasets import Dataset
 from ..inference.fit import Fit
-from ..model import MixtureModel
+from ..model.program import MixtureModel
 from . import agreement
 from .posteriors import why_no_reference
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..checks import check_flag, check_path, shown
+from ..data.checks import check_flag, check_path, shown
 from .record import Record
 from .saving import save_comparison
 

@@ -11,25 +11,17 @@ from typing import Any
 
 import torch
 
-from ..checks import (
-    MOST,
-    check_flag,
-    check_list,
-    check_mapping,
-    check_seed,
-    plain,
-    shown,
-)
-from ..conjugate import ConjugatePriors
+from ..data.checks import MOST, check_flag, check_list, check_mapping, check_seed, plain, shown
+from ..data.features import places
+from ..data.observations import Observations, as_points, observe
+from ..data.weighting import as_weights
 from ..datasets import Dataset
-from ..features import places
 from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed
 from ..inference.methods import choice, in_full, method_named
 from ..inference.ordering import numbered_alike
 from ..inference.task import FitWarning, Status
-from ..model import MixtureModel, check_model
-from ..observations import Observations, as_points, observe
-from ..weighting import as_weights
+from ..model.conjugate import ConjugatePriors
+from ..model.program import MixtureModel, check_model
 from .posteriors import posterior_scores, reference_of
 from .record import Request
 from .result import Comparison

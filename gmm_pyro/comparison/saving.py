@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from ..disk.placing import whole_folder, write_bytes
 from ..files import write_netcdf, write_table
 from ..inference.methods import METHODS
-from ..placing import whole_folder, write_bytes
-from ..threads import one_thread_a_product
+from ..running.threads import one_thread_a_product
 from .record import Record
 
 FIGURES = ("data", "clusters", "traces", "parameter_errors")

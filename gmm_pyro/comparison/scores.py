@@ -10,8 +10,8 @@ from torch import Tensor
 from .. import metrics
 from ..datasets import OUTLIER, Dataset
 from ..inference.fit import Fit
-from ..mixture import GaussianMixture
-from ..threads import one_thread_a_product
+from ..mixture.value import GaussianMixture
+from ..running.threads import one_thread_a_product
 from .columns import COLUMNS, COUNTS, WORDS
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ A new family is one class in a file of this folder and one row of `FAMILIES`.
 
 from __future__ import annotations
 
-from ..checks import check_choice
+from ..data.checks import check_choice
 from .diagonal import Diagonal, Spherical, TiedDiagonal, TiedSpherical
 from .family import CovarianceFamily, NaturalParameters, Parameters, Statistics
 from .triangular import Full, Tied

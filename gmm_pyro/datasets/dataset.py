@@ -10,12 +10,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..arrays import rows_of
-from ..checks import check_list, shown
-from ..mixture import GaussianMixture, check_mixture
-from ..observations import Points, as_points
-from ..weighting import as_weights
-from ..words import counted
+from ..data.arrays import rows_of
+from ..data.checks import check_list, shown
+from ..data.observations import Points, as_points
+from ..data.weighting import as_weights
+from ..data.words import counted
+from ..mixture.value import GaussianMixture, check_mixture
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -10,9 +10,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..checks import MOST_HELD, check_count, check_number, check_seed
 from ..covariance import CovarianceFamily, family_named
-from ..mixture import GaussianMixture
+from ..data.checks import MOST_HELD, check_count, check_number, check_seed
+from ..mixture.value import GaussianMixture
 from .dataset import OUTLIER, Dataset
 
 LEGACY = 2**32 - 1  # largest seed of NumPy's old generator

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 
-from ..checks import check_choice
+from ..data.checks import check_choice
 from .dataset import Dataset
 from .generators import anisotropic, bimodal, make_mixture, three_clusters, tight_and_diffuse
 from .real import iris, old_faithful, wine

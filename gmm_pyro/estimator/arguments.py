@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
 
-from ..checks import MOST, MOST_HELD, check_count, check_number
-from ..conjugate import ConjugatePriors
 from ..covariance import FAMILIES, Parameters, family_named
+from ..data.checks import MOST, MOST_HELD, check_count, check_number
+from ..data.observations import Observations
 from ..inference.methods import METHODS
-from ..mixture import GaussianMixture
-from ..observations import Observations
-from ..priors import Priors
-from ..start import brought_into
+from ..inference.starts.starting import brought_into
+from ..mixture.value import GaussianMixture
+from ..model.conjugate import ConjugatePriors
+from ..model.priors import Priors
 from .printer import Printer
 from .recipe import RecipeOptions
 from .starts import STARTS, Initial, starts

@@ -15,12 +15,12 @@ from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..arrays import finite
-from ..conjugate import ConjugatePriors
-from ..far import FAR
-from ..mixture import GaussianMixture
-from ..priors import Priors
-from ..weighting import as_weights
+from ..data.arrays import finite
+from ..data.weighting import as_weights
+from ..mixture.value import GaussianMixture
+from ..model.conjugate import ConjugatePriors
+from ..model.priors import Priors
+from ..reduction.far import FAR
 from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, Array, check_n_samples
 from .mixture import PyroGaussianMixture
 

@@ -18,18 +18,18 @@ from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..checks import shown
-from ..conjugate import ConjugatePriors
 from ..covariance import family_named
+from ..data.checks import shown
+from ..data.observations import observe
 from ..inference.fit import Fit, fit_observations, held_fixed
 from ..inference.methods import Choice, choice
 from ..inference.task import FitWarning, Status
 from ..metrics import mean_log_density
-from ..mixture import GaussianMixture
-from ..model import MixtureModel
-from ..observations import observe
-from ..priors import Priors
-from ..threads import one_thread_a_product
+from ..mixture.value import GaussianMixture
+from ..model.conjugate import ConjugatePriors
+from ..model.priors import Priors
+from ..model.program import MixtureModel
+from ..running.threads import one_thread_a_product
 from .arguments import (
     FROM_CONSTRUCTOR,
     MAX_ITER,

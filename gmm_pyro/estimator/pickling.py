@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import torch
 
+from ..data.observations import LeftOut
 from ..inference.fit import Fit
-from ..observations import LeftOut
 
 
 def without_data(fit: Fit) -> Fit:

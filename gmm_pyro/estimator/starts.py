@@ -11,12 +11,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..assignments import Assignment, Given, GivenLabels
 from ..covariance import CovarianceFamily, Parameters
-from ..kernels import theta_of
-from ..observations import Observations
-from ..reduction import maximise, reduce
-from ..start import clustering, fitted_k_means
+from ..data.observations import Observations
+from ..inference.starts.starting import clustering, fitted_k_means
+from ..reduction.assignments import Assignment, Given, GivenLabels
+from ..reduction.kernels import theta_of
+from ..reduction.sums import maximise, reduce
 from .recipe import refuse_ill_defined
 
 Array = np.ndarray[Any, np.dtype[Any]]

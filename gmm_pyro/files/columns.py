@@ -13,10 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..data.features import lacks, numbers_in
+from ..data.observations import as_points
 from ..datasets import OUTLIER, Dataset
-from ..features import lacks, numbers_in
-from ..observations import as_points
-from ..untrusted import content_named
+from ..disk.untrusted import content_named
 from .formats import DataTable, read_table
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..untrusted import content_named, read_gzip, read_npy, read_npz, refuse_expansion
+from ..disk.untrusted import content_named, read_gzip, read_npy, read_npz, refuse_expansion
 from .netcdf import read_netcdf
 from .text import read_text
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..placing import write_bytes
-from ..untrusted import SMALL, refuse_expansion
+from ..disk.placing import write_bytes
+from ..disk.untrusted import SMALL, refuse_expansion
 
 if TYPE_CHECKING:
     import h5py

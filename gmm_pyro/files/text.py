@@ -9,7 +9,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
 
-from ..untrusted import refuse_expansion
+from ..disk.untrusted import refuse_expansion
 
 if TYPE_CHECKING:
     import pandas as pd

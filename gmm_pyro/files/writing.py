@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..datasets import Dataset
-from ..placing import whole_file, write_bytes
+from ..disk.placing import whole_file, write_bytes
 from .columns import LABELS
 from .formats import format_of, pyarrow_named
 from .netcdf import write_netcdf

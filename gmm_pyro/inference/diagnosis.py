@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from jaxtyping import Float
 from torch import Tensor
 
-from ..assignments import argmax
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.family import TINY
-from ..kernels import theta_of
-from ..observations import Observations
-from ..reduction import labels, reduce
-from ..words import listed
+from ..data.observations import Observations
+from ..data.words import listed
+from ..reduction.assignments import argmax
+from ..reduction.kernels import theta_of
+from ..reduction.sums import labels, reduce
 
 AT_THE_FLOOR = 1.01  # an eigenvalue within this factor of the floor is held up by it
 ROUNDING = 1e-9  # share of a square that rounding may make of none

@@ -15,14 +15,14 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checks import shown
 from ..covariance import Parameters, Statistics
-from ..kernels import Theta, theta_of
-from ..observations import Observations
-from ..reduction import maximise, reduce
-from ..start import is_given, sample_of, starting_parameters
-from .coordinates import Coordinates
+from ..data.checks import shown
+from ..data.observations import Observations
+from ..reduction.kernels import Theta, theta_of
+from ..reduction.sums import maximise, reduce
+from .climb.coordinates import Coordinates
 from .diagnosis import diagnose
+from .starts.starting import is_given, sample_of, starting_parameters
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
 Rounds = tuple[tuple[int, int], ...]

@@ -11,16 +11,16 @@ from typing import Any
 
 import torch
 
-from ..mixture import GaussianMixture
-from ..model import MixtureModel, check_model
-from ..observations import Observations, observe
-from ..threads import one_thread_a_product
-from ..words import counted
+from ..data.observations import Observations, observe
+from ..data.words import counted
+from ..mixture.value import GaussianMixture
+from ..model.program import MixtureModel, check_model
+from ..running.threads import one_thread_a_product
+from .chains.sampling import log_ratios
 from .diagnosis import diagnose
 from .methods import Choice, choice
 from .ordering import in_stable_order
 from .result import Result
-from .sampling import log_ratios
 from .task import FitWarning, Options, Outcome, Status, Task
 
 

@@ -21,18 +21,18 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from ..assignments import Assignment, Drawn, softmax
 from ..covariance import Parameters, Statistics
-from ..kernels import theta_of
-from ..model import LogDensity, MixtureModel
-from ..normal_wishart import Conjugate
-from ..observations import Observations
+from ..data.observations import Observations
+from ..model.normal_wishart import Conjugate
+from ..model.program import LogDensity, MixtureModel
 from ..posterior import Posterior
-from ..reduction import reduce
-from ..seeds import Stream
-from ..start import is_given, starting_parameters
-from .sampling import SamplingOptions, drawn, to_next
-from .solutions import distinct_solutions, log_mass, most_unlike, within_reach
+from ..reduction.assignments import Assignment, Drawn, softmax
+from ..reduction.kernels import theta_of
+from ..reduction.sums import reduce
+from ..running.seeds import Stream
+from .chains.sampling import SamplingOptions, drawn, to_next
+from .starts.solutions import distinct_solutions, log_mass, most_unlike, within_reach
+from .starts.starting import is_given, starting_parameters
 from .task import Outcome, Task, progress_bar
 
 SEEDS = 2**62  # as many seeds of sweeps

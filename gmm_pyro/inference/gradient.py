@@ -12,18 +12,18 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.distributions import transform_to
 
-from ..arrays import dense_tensor
-from ..checks import shown
 from ..covariance import Parameters
-from ..kernels import theta_of
-from ..mixture import GaussianMixture, check_mixture
-from ..observations import Observations
-from ..reduction import maximise, reduce
-from .adam import BLOCK, Ascent, ascend
-from .climb import STEEP
-from .coordinates import Coordinates
+from ..data.arrays import dense_tensor
+from ..data.checks import shown
+from ..data.observations import Observations
+from ..mixture.value import GaussianMixture, check_mixture
+from ..reduction.kernels import theta_of
+from ..reduction.sums import maximise, reduce
+from .climb.adam import BLOCK, Ascent, ascend
+from .climb.climb import STEEP
+from .climb.coordinates import Coordinates
+from .climb.spikes import THIN, THIN_AT_A_HALT, on_spike
 from .em import best_starts
-from .spikes import THIN, THIN_AT_A_HALT, on_spike
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
 UNLIKELY = 2.0  # times the average cost of minibatches, of which a step of EM gains a quarter

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from ..start import fitted_k_means, from_labels, n_places, starting_parameters
+from .starts.starting import fitted_k_means, from_labels, n_places, starting_parameters
 from .task import Options, Outcome, Status, Task, progress_bar
 
 LEGACY_SEEDS = 2**32  # as many seeds of NumPy's old generator

@@ -19,15 +19,15 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance.family import LOG_2PI
-from ..model import LogDensity
-from ..numbering import Numberings
-from ..seeds import Stream
-from .curvature import inverse
-from .evidence import UNKNOWN, Evidence, estimated_evidence
-from .hessian import hessian
-from .optimise import em_start, mode_from, without_draws
-from .sampling import independent_draws
+from ..model.numbering import Numberings
+from ..model.program import LogDensity
+from ..running.seeds import Stream
+from .chains.sampling import independent_draws
+from .climb.curvature import inverse
+from .climb.hessian import hessian
+from .climb.optimise import em_start, mode_from, without_draws
 from .task import Options, Outcome, Run, Status, Task, progress_bar
+from .weighing.evidence import UNKNOWN, Evidence, estimated_evidence
 
 LARGEST = 2_000  # unconstrained numbers, above which a Hessian would not fit in memory
 

@@ -14,9 +14,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ..model import LogDensity
-from ..words import listed
-from .optimise import em_start, mode_from, without_draws
+from ..data.words import listed
+from ..model.program import LogDensity
+from .climb.optimise import em_start, mode_from, without_draws
 from .task import Options, Outcome, Task, progress_bar
 
 NEARLY_EMPTY = (1e-100, 1e-150)  # weights; a density that rises from one to the other has no end

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any
 
-from ..checks import check_choice, meant, shown
-from ..conjugate import ConjugatePriors
-from ..priors import Priors
+from ..data.checks import check_choice, meant, shown
+from ..model.conjugate import ConjugatePriors
+from ..model.priors import Priors
+from .chains.walk import NUTSOptions
 from .em import EMOptions, fit_em
 from .gibbs import GibbsOptions, fit_gibbs
 from .gradient import GradientOptions, fit_gradient
@@ -24,7 +25,6 @@ from .task import Options, Outcome, Task
 from .through_pyro.map import EnumeratedMAPOptions, fit_enumerated_map
 from .through_pyro.nuts import EnumeratedNUTSOptions, fit_enumerated_nuts
 from .through_pyro.svi import EnumeratedSVIOptions, fit_enumerated_svi
-from .walk import NUTSOptions
 
 ENGINES = ("collapsed", "enumerated")  # what `engine` may be of a method that goes through Pyro too
 

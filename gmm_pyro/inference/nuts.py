@@ -16,15 +16,15 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..model import LogDensity
+from ..model.program import LogDensity
 from ..posterior import Posterior
 from ..posterior.convergence import Convergence
-from .modes import Modes, climbs_of, highest_spike, modes_of
-from .optimise import without_draws
-from .sampling import PosteriorSample, Sample, drawn, figures, to_next
+from .chains.modes import Modes, climbs_of, highest_spike, modes_of
+from .chains.sampling import PosteriorSample, Sample, drawn, figures, to_next
+from .chains.trajectory import Transition
+from .chains.walk import NUTSOptions, Walk, warm_up
+from .climb.optimise import without_draws
 from .task import Outcome, Task, progress_bar
-from .trajectory import Transition
-from .walk import NUTSOptions, Walk, warm_up
 
 By = Callable[[Task[NUTSOptions], LogDensity, Modes, "tqdm[Any]"], Sample]
 

@@ -12,11 +12,11 @@ from typing import TypeVar
 import torch
 
 from ..metrics import match_components
-from ..numbering import exchangeable_classes
+from ..model.numbering import exchangeable_classes
 from ..posterior.relabelling import permuted
-from ..start import is_given
 from .diagnosis import diagnose
 from .result import Result
+from .starts.starting import is_given
 from .task import Task
 
 Fitted = TypeVar("Fitted", bound=Result)

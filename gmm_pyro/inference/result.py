@@ -8,11 +8,11 @@ from typing import Any
 
 import torch
 
-from ..mixture import GaussianMixture
-from ..model import MixtureModel
-from ..observations import Observations
+from ..data.observations import Observations
+from ..data.words import counted
+from ..mixture.value import GaussianMixture
+from ..model.program import MixtureModel
 from ..posterior import Posterior
-from ..words import counted
 from .task import Options, Status
 
 

@@ -20,17 +20,17 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checks import shown
-from ..model import LogDensity
-from ..observations import Observations
-from ..seeds import Stream
-from .adam import ascend
-from .climb import climb
-from .curvature import curvature
-from .guide import Guide, guide_at_mode
-from .optimise import em_start, likelier_numbering, mode_from, without_draws
-from .sampling import independent_draws
-from .structured import structured_at_mode
+from ..data.checks import shown
+from ..data.observations import Observations
+from ..model.program import LogDensity
+from ..running.seeds import Stream
+from .chains.sampling import independent_draws
+from .climb.adam import ascend
+from .climb.climb import climb
+from .climb.curvature import curvature
+from .climb.optimise import em_start, likelier_numbering, mode_from, without_draws
+from .guides.gaussian import Guide, guide_at_mode
+from .guides.structured import structured_at_mode
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
 GUIDES = ("normal", "multivariate", "low_rank", "structured")

@@ -14,12 +14,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
-from ..checks import check_count, check_flag, check_number
 from ..covariance import Parameters
-from ..model import MixtureModel
-from ..observations import Observations
+from ..data.checks import check_count, check_flag, check_number
+from ..data.observations import Observations
+from ..model.program import MixtureModel
 from ..posterior import Posterior
-from ..seeds import Stream
+from ..running.seeds import Stream
 
 State = TypeVar("State")
 Other = TypeVar("Other")

@@ -15,14 +15,14 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..checks import check_count, check_flag, shown
 from ..covariance import Parameters
+from ..data.checks import check_count, check_flag, shown
+from ..data.observations import Observations
 from ..inference.result import Result
-from ..observations import Observations
 from ..posterior import Posterior
 from ..posterior.readable import readable_sites, without_constants
-from ..seeds import Stream
-from ..threads import one_thread_a_product
+from ..running.seeds import Stream
+from ..running.threads import one_thread_a_product
 from .generation import Values
 from .naming import assembled, split_by_feature
 from .predictive import data_sets

@@ -11,7 +11,7 @@ import numpy as np
 from ..covariance import CovarianceFamily
 from ..inference.result import Result
 from ..posterior.readable import pair_names
-from ..versions import __version__
+from ..running.versions import __version__
 from . import generation
 from .generation import Values
 

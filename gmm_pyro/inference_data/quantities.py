@@ -9,12 +9,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..assignments import softmax
-from ..kernels import Theta, theta_of
-from ..observations import Observations
+from ..data.observations import Observations
 from ..posterior import Posterior
-from ..reduction import reduce
-from ..threads import one_thread_a_product
+from ..reduction.assignments import softmax
+from ..reduction.kernels import Theta, theta_of
+from ..reduction.sums import reduce
+from ..running.threads import one_thread_a_product
 
 DRAWS_AT_ONCE = 256  # parameter sets in one pass over the data, at most
 NUMBERS_AT_ONCE = 1 << 23  # that a pass over the data leaves, if these are many points

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure, FigureBase, SubFigure
 from torch import Tensor
 
-from ..checks import shown
+from ..data.checks import shown
 from . import parts
 
 COLUMNS = 5  # most panels in a row

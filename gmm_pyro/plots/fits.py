@@ -12,12 +12,12 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..checks import check_count, check_mapping, shown
-from ..features import check_names
+from ..data.checks import check_count, check_mapping, shown
+from ..data.features import check_names
+from ..data.observations import Observations, as_points
+from ..data.tables import is_a
 from ..metrics import adjusted_rand
-from ..mixture import GaussianMixture
-from ..observations import Observations, as_points
-from ..tables import is_a
+from ..mixture.value import GaussianMixture
 from . import mixtures, parts
 
 if TYPE_CHECKING:

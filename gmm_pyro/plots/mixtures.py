@@ -9,20 +9,14 @@ from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor
 
-from ..checks import shown
-from ..features import check_names
-from ..mixture import GaussianMixture
-from ..observations import as_points
+from ..data.checks import shown
+from ..data.features import check_names
+from ..data.observations import as_points
+from ..data.weighting import as_weights
+from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
-from ..weighting import as_weights
 from . import parts
-from .views import (
-    colours_of_components,
-    mixtures_drawn,
-    ranks,
-    view_of_mixture,
-    view_of_points,
-)
+from .views import colours_of_components, mixtures_drawn, ranks, view_of_mixture, view_of_points
 
 DRAWS = 40  # posterior draws that are shown
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from ..checks import shown
+from ..data.checks import shown
 from ..posterior import Posterior
 from . import fits, mixtures, posteriors
 

@@ -18,8 +18,8 @@ from matplotlib.patches import Ellipse, Patch
 from matplotlib.text import Text
 from torch import Tensor
 
-from ..checks import shown
-from ..mixture import GaussianMixture
+from ..data.checks import shown
+from ..mixture.value import GaussianMixture
 from .views import View
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")

@@ -10,8 +10,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from ..mixture import GaussianMixture
-from ..observations import as_points
+from ..data.observations import as_points
+from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 from ..posterior.draws import evenly_spaced
 from . import fits as of_fits

@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..arrays import classes
 from ..covariance.family import TINY
-from ..features import columns_of
-from ..mixture import GaussianMixture
+from ..data.arrays import classes
+from ..data.features import columns_of
+from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 
 THINNEST = 1e-12  # share of the whole variance that a component is drawn with, at least

@@ -15,13 +15,13 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ..assignments import softmax
-from ..checks import shown
 from ..covariance import CovarianceFamily, Parameters
-from ..kernels import Theta, kernel_for, theta_of
-from ..observations import Observations
-from ..spread import chunks
-from ..threads import map_in_threads, one_thread_a_product
+from ..data.checks import shown
+from ..data.observations import Observations
+from ..data.spread import chunks
+from ..reduction.assignments import softmax
+from ..reduction.kernels import Theta, kernel_for, theta_of
+from ..running.threads import map_in_threads, one_thread_a_product
 from .draws import DRAWS_AT_ONCE, batches, sampled_rows
 
 POINTS = 1000  # most points at which draws are compared

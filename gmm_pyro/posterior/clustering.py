@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..arrays import rows_of
-from ..checks import check_choice, check_count, shown
-from ..kernels import Theta
-from ..reduction import labels, responsibilities
+from ..data.arrays import rows_of
+from ..data.checks import check_choice, check_count, shown
+from ..reduction.kernels import Theta
+from ..reduction.sums import labels, responsibilities
 from .draws import evenly_spaced, over_draws
 from .losses import LOSSES, Loss
 from .record import Draws

@@ -13,10 +13,10 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
-from ..kernels import Theta, theta_of
-from ..observations import Observations, Points
-from ..spread import chunks
-from ..threads import one_thread_a_product
+from ..data.observations import Observations, Points
+from ..data.spread import chunks
+from ..reduction.kernels import Theta, theta_of
+from ..running.threads import one_thread_a_product
 
 DRAWS_AT_ONCE = 64  # parameter sets in one batch
 SEED = 0  # of the choice of points that stand for all

@@ -8,7 +8,7 @@ from typing import Any
 from jaxtyping import Float
 from torch import Tensor
 
-from ..mixture import GaussianMixture
+from ..mixture.value import GaussianMixture
 from . import clustering, predictive, readable, relabelling
 from .alignment import Key
 from .clustering import Partition

@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..checks import MOST_HELD, check_count, check_number, check_seed
 from ..covariance import CovarianceFamily, Parameters
-from ..features import column_of
-from ..kernels import Theta
-from ..mixture import GaussianMixture
-from ..observations import Observations, Points, as_points
-from ..reduction import log_density, responsibilities
-from ..spread import chunks
-from ..threads import one_thread_a_product
+from ..data.checks import MOST_HELD, check_count, check_number, check_seed
+from ..data.features import column_of
+from ..data.observations import Observations, Points, as_points
+from ..data.spread import chunks
+from ..mixture.value import GaussianMixture
+from ..reduction.kernels import Theta
+from ..reduction.sums import log_density, responsibilities
+from ..running.threads import one_thread_a_product
 from .draws import DRAWS_AT_ONCE, over_draws
 from .record import Draws
 

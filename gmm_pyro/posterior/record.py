@@ -9,11 +9,11 @@ from typing import Self
 from jaxtyping import Int
 from torch import Tensor
 
-from ..checks import check_count
 from ..covariance import CovarianceFamily, Parameters
 from ..covariance.family import TINY
-from ..observations import Observations
-from ..words import counted
+from ..data.checks import check_count
+from ..data.observations import Observations
+from ..data.words import counted
 
 
 @dataclass(frozen=True, eq=False, repr=False)

@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..arrays import array_of, classes, whole_numbers
-from ..checks import check_choice
-from ..features import places
-from ..mixture import GaussianMixture
+from ..data.arrays import array_of, classes, whole_numbers
+from ..data.checks import check_choice
+from ..data.features import places
+from ..mixture.value import GaussianMixture
 from .alignment import (
     Key,
     Memberships,

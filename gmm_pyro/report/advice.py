@@ -9,11 +9,11 @@ from typing import Any
 import pandas as pd
 
 from ..comparison.record import Record
+from ..data.words import listed
 from ..inference.fit import Fit
 from ..inference.methods import METHODS
 from ..inference.svi import SVIOptions
 from ..inference.task import Status
-from ..words import listed
 from .tables import UNTRUSTED
 
 AMBIGUOUS = 0.05  # share of draws without a clear labelling, from which labels mean little

@@ -17,13 +17,13 @@ import numpy as np
 
 from ..comparison.columns import OF_FITS, OF_POSTERIORS
 from ..comparison.record import Record
+from ..data.words import counted
+from ..disk.placing import whole_file, write_bytes
 from ..inference.fit import Fit
 from ..inference_data import posterior_summary
-from ..placing import whole_file, write_bytes
 from ..plots.report_figures import MOST_NUMBERED
-from ..threads import one_thread_a_product
-from ..versions import __version__, versions
-from ..words import counted
+from ..running.threads import one_thread_a_product
+from ..running.versions import __version__, versions
 from . import matrices, pictures, tables
 from .advice import advice_on
 from .settings import Fact, fingerprint, priors_of, python_call, settings_of

@@ -16,7 +16,7 @@ from .. import plots
 from ..comparison.record import Record
 from ..datasets import Dataset
 from ..inference.fit import Fit
-from ..mixture import GaussianMixture
+from ..mixture.value import GaussianMixture
 from ..plots import report_figures as figures
 from ..plots.posteriors import places
 from ..posterior import Posterior

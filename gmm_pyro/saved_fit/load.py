@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..checks import check_path
+from ..data.checks import check_path
+from ..data.observations import LeftOut
+from ..disk.untrusted import content_named
 from ..files import read_netcdf
-from ..mixture import GaussianMixture
-from ..observations import LeftOut
+from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 from ..posterior.readable import matrices
-from ..untrusted import content_named
 
 if TYPE_CHECKING:
     import xarray

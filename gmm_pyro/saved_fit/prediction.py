@@ -10,15 +10,15 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..kernels import Theta
-from ..mixture import GaussianMixture, check_mixture
-from ..observations import as_points
+from ..data.observations import as_points
+from ..data.spread import chunks
+from ..mixture.value import GaussianMixture, check_mixture
 from ..posterior import Posterior
 from ..posterior.draws import DRAWS_AT_ONCE, over_draws
 from ..posterior.predictive import placed
-from ..reduction import log_density, responsibilities
-from ..spread import chunks
-from ..threads import one_thread_a_product
+from ..reduction.kernels import Theta
+from ..reduction.sums import log_density, responsibilities
+from ..running.threads import one_thread_a_product
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -13,14 +13,14 @@ import numpy as np
 import torch
 
 from .. import metrics
-from ..checks import check_choice, check_flag, check_mapping, check_path
+from ..data.checks import check_choice, check_flag, check_mapping, check_path
 from ..datasets import OUTLIER
+from ..disk.placing import refuse_existing, whole_folder, write_bytes
 from ..files import write_netcdf, write_table
 from ..inference.fit import Fit
-from ..placing import refuse_existing, whole_folder, write_bytes
 from ..posterior import Posterior
-from ..threads import one_thread_a_product
-from ..versions import versions
+from ..running.threads import one_thread_a_product
+from ..running.versions import versions
 from .prediction import responsibilities_frame
 
 FORMAT = "gmm_pyro.fit"

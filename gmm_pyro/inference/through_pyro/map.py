@@ -8,9 +8,9 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from ...model import LogDensity
+from ...model.program import LogDensity
+from ..climb.optimise import em_start, in_best_numbering, without_draws
 from ..map import MAPOptions, refuse_no_mode
-from ..optimise import em_start, in_best_numbering, without_draws
 from ..task import Outcome, Run, Task, progress_bar
 from .program import Program, isolated
 from .training import RATE, train

@@ -10,12 +10,12 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ...model import LogDensity
-from ..modes import Modes
+from ...model.program import LogDensity
+from ..chains.modes import Modes
+from ..chains.sampling import PosteriorSample
+from ..chains.walk import NUTSOptions, Walk
 from ..nuts import NUTSSample, in_a_batch, sampled_by
-from ..sampling import PosteriorSample
 from ..task import Outcome, Task
-from ..walk import NUTSOptions, Walk
 from .program import Program, isolated, weights_of
 
 

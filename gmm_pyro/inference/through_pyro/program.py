@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...model import LogDensity
-from ..curvature import origins, units
+from ...model.program import LogDensity
+from ..climb.curvature import origins, units
 from ..task import Options, Task
 
 STANDARDISED = "standardised_means"  # the site of the means in the data's own units

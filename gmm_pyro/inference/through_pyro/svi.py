@@ -11,10 +11,10 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ...checks import shown
-from ...model import LogDensity
-from ..optimise import em_start
-from ..sampling import independent_draws
+from ...data.checks import shown
+from ...model.program import LogDensity
+from ..chains.sampling import independent_draws
+from ..climb.optimise import em_start
 from ..svi import SVIOptions
 from ..task import Outcome, Run, Task, progress_bar
 from .program import Program, isolated, weights_of

@@ -1,0 +1,109 @@
+"""Where data lie and how far they spread, in passes over them, and what numbers can hold of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..running.threads import Sums, total
+
+TAILS = (0.25, 0.1, 0.05, 0.02)  # shares of the data on either side of it
+SPREADS = {torch.float32: 1e15, torch.float64: 1e70}  # of a column at most; 1 / it at least
+REACH = 1e3  # times the largest standard deviation, which a point of little weight may be away
+ROWS = 65_536  # numbers read at a time where a whole pass over the data needs a temporary
+
+
+def chunks(n: int, rows: int) -> Iterator[slice]:
+    """Consecutive slices of at most `rows` rows that cover n rows."""
+    return (slice(first, min(first + rows, n)) for first in range(0, n, rows))
+
+
+def passes(points: Float[Tensor, "n d"]) -> Iterator[slice]:
+    """Slices of rows for a pass over the data with temporaries of about half a megabyte."""
+    return chunks(len(points), max(1, ROWS // points.shape[1]))
+
+
+def location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Weighted means and standard deviations of the columns, in float64, in two passes.
+
+    The second pass is about the mean that the first has rounded, and finds by how much that is off.
+
+    Source: Chan, Golub & LeVeque (1983), the corrected two-pass algorithm.
+    """
+    weight = points.new_ones(1).expand(len(points)) if weight is None else weight
+    count, unit, blocks = weight.double().sum(), _unit(points), list(passes(points))
+
+    def first(rows: slice) -> Sums:
+        return (weight[rows].double() @ (points[rows].double() / unit) / count,)
+
+    (mean,) = total(lambda: first, blocks)
+
+    def second(rows: slice) -> Sums:
+        z = points[rows].double() / unit - mean
+        return weight[rows].double() @ z / count, weight[rows].double() @ z.square_() / count
+
+    off, square = total(lambda: second, blocks)
+    origin = (unit * (mean + off)).to(points).double()  # x - origin is then the same in either type
+    return origin, unit * (square - off.square()).clamp_min(0.0).sqrt()
+
+
+def _unit(points: Tensor) -> Float[Tensor, "d"]:
+    """One for each column, or how far it reaches where that has no square."""
+    reach = points.amax(0).double() / 2 - points.amin(0).double() / 2
+    moderate = (reach > 1e-150) & (reach < 1e150) | (reach == 0)
+    return torch.where(moderate, 1.0, reach)
+
+
+def middle_range(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None) -> Float[Tensor, "d"]:
+    """Range of most of each column without its tails, of the first tails that leave one."""
+    weight = x.new_ones(len(x)) if weight is None else weight
+    values, order = x.double().sort(0)
+    below = weight.double()[order].cumsum(0)
+    result = torch.full_like(values[0], torch.inf)
+    for tail in TAILS:
+        share = tail * below[-1]
+        low = values.gather(0, (below < share).sum(0, keepdim=True))
+        high = values.gather(0, (below <= below[-1] - share).sum(0, keepdim=True))
+        width = (high - low)[0]
+        result = torch.where(result.isinf() & (width > 0), width, result)
+    return result
+
+
+def refuse_lost(wide: Tensor, names: tuple[str, ...], constant: Bool[Tensor, "d"]) -> None:
+    """Refuse columns that vary, but not in float32."""
+    origin, scale = location_and_scale(wide, None)
+    for i in constant.nonzero()[:, 0].tolist():
+        if bool((wide[:, i] != wide[0, i]).any()):
+            raise ValueError(
+                f"x must vary in every column; in float32 {names[i]!r} does not: its mean is "
+                f"{float(origin[i]):g} and its standard deviation {float(scale[i]):g}. Choose "
+                "another zero or other units, or dtype='float64'"
+            )
+
+
+def refuse_extreme(
+    points: Tensor, origin: Float[Tensor, "d"], scale: Float[Tensor, "d"], names: tuple[str, ...]
+) -> None:
+    """Refuse columns whose numbers leave the range of their type when they are multiplied.
+
+    Those of float32 are squared; in float64, second derivatives take fourth powers.
+    """
+    most = SPREADS[points.dtype]
+    farthest = torch.maximum(points.amax(0) - origin, origin - points.amin(0))
+    for name, spread, reach in zip(names, scale.tolist(), farthest.tolist(), strict=True):
+        if 1 / most < spread < most and reach < REACH * most:
+            continue
+        kind = str(points.dtype).removeprefix("torch.")
+        found = (
+            f"is {spread:g}"
+            if reach < REACH * most or not spread < most
+            else (f"is {spread:g}, and a point of little weight is {reach:g} away")
+        )
+        raise ValueError(
+            f"x must have columns of moderate size; the standard deviation of {name!r} {found}, "
+            f"and {kind} can work from {1 / most:g} to {most:g}: choose other units"
+            + (", or dtype='float64'" if points.dtype is torch.float32 else "")
+        )

@@ -1,0 +1,1 @@
+"""Whole files or none, and nothing but arrays and JSON in them."""

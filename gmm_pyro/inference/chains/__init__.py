@@ -1,0 +1,1 @@
+"""What samplers share: how chains begin, go on, mix, and become an outcome."""

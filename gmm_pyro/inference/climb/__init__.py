@@ -1,0 +1,1 @@
+"""Searches for a mode: steps, coordinates, curvatures, and spikes that are no mode."""

@@ -1,0 +1,122 @@
+"""Stochastic ascent with averaged iterates: Adam in blocks, with a rate that halves.
+
+A block of steps ends in the average of its iterates (Polyak & Juditsky 1992), which is judged by
+the objective on the whole data and fixed random numbers; a block that brings less than the
+tolerance halves the rate. torch.optim is not used: its first step imports a compiler, which takes
+longer than a whole fit.
+
+Source of the update: Kingma & Ba (2015), algorithm 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from ..task import Run, iterate
+
+BLOCK = 25  # steps whose iterates are averaged
+HALVINGS = 4  # halvings of the rate after which there is nothing left to gain
+DECAY = (0.9, 0.99)  # of the moments; the second adapts within a few blocks
+EPSILON = 1e-12
+
+
+@dataclass(frozen=True, eq=False)
+class Ascent:
+    """Where an ascent is.
+
+    Attributes:
+        vector: the best average so far.
+        objective: its value in nats.
+        rate: step size of the next block.
+        moments: Adam's running first and second moments of the gradient.
+        count: steps taken.
+    """
+
+    vector: Float[Tensor, "m"]
+    objective: float
+    rate: float
+    moments: tuple[Tensor, Tensor]
+    count: int
+
+
+def ascend(
+    gradient: Callable[[Float[Tensor, "m"]], Float[Tensor, "m"]],
+    objective: Callable[[Float[Tensor, "m"]], float],
+    start: Float[Tensor, "m"],
+    *,
+    rate: float,
+    tolerance: float,
+    max_steps: int,
+    bar: tqdm[Any],
+    leads_nowhere: Callable[[Float[Tensor, "m"]], bool] | None = None,
+) -> Run[Ascent]:
+    """Climb from a starting vector until the rate has been halved `HALVINGS` times.
+
+    Args:
+        gradient: an unbiased estimate of the objective's gradient.
+        objective: the value that decides between vectors, in nats.
+        start: where to begin.
+        rate: first step size, in units of the vector.
+        tolerance: gain of a block, in nats, below which the rate is halved.
+        max_steps: most steps.
+        bar: counts the steps.
+        leads_nowhere: asked after every block whether to give up.
+    """
+    zero = torch.zeros_like(start)
+    lowest = rate / 2**HALVINGS
+    state = Ascent(start, objective(start), rate, (zero, zero), 0)
+    rates = [rate]
+
+    def block(state: Ascent) -> Ascent:
+        following = _block(gradient, objective, state, tolerance)
+        rates.append(following.rate)
+        return following
+
+    return iterate(
+        block,
+        state,
+        lambda state: state.objective,
+        converged=lambda _: rates[-1] <= lowest,
+        max_steps=max_steps,
+        bar=bar,
+        stride=BLOCK,
+        leads_nowhere=leads_nowhere and (lambda state: leads_nowhere(state.vector)),
+    )
+
+
+def _block(
+    gradient: Callable[[Tensor], Tensor],
+    objective: Callable[[Tensor], float],
+    state: Ascent,
+    tolerance: float,
+) -> Ascent:
+    """One block of steps, kept only if its end or its average is better."""
+    vector, moments, total = state.vector, state.moments, torch.zeros_like(state.vector)
+    for i in range(1, BLOCK + 1):
+        step, moments = _adam(gradient(vector), moments, state.count + i)
+        vector = vector + state.rate * step
+        total += vector
+    value, best = max(
+        ((objective(v), v) for v in (total / BLOCK, vector)), key=lambda pair: pair[0]
+    )
+    rate = state.rate if value > state.objective + tolerance else state.rate / 2
+    if not value > state.objective:
+        value, best = state.objective, state.vector
+    return Ascent(best, value, rate, moments, state.count + BLOCK)
+
+
+def _adam(
+    gradient: Tensor, moments: tuple[Tensor, Tensor], count: int
+) -> tuple[Tensor, tuple[Tensor, Tensor]]:
+    """The direction of one step, and the moments after it."""
+    first = torch.lerp(gradient, moments[0], DECAY[0])
+    second = torch.lerp(gradient.square(), moments[1], DECAY[1])
+    unbiased = first / (1 - DECAY[0] ** count)
+    return unbiased / ((second / (1 - DECAY[1] ** count)).sqrt() + EPSILON), (first, second)

@@ -1,0 +1,64 @@
+"""The parameters of a mixture as one unconstrained vector in units of the data's spread.
+
+They are the logits of the weights, the means, and covariance factors with their diagonals in
+logarithms.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import transform_to
+
+from ...covariance import CovarianceFamily, Parameters
+from ...data.observations import Observations
+from ...reduction.sums import log_likelihood
+
+
+@dataclass(frozen=True, eq=False)
+class Coordinates:
+    """The unconstrained parameters of a mixture as one vector, in units of the data's spread.
+
+    Attributes:
+        family: the covariance family.
+        observations: the data, which give the units.
+        shape: (k, d).
+    """
+
+    family: CovarianceFamily
+    observations: Observations
+    shape: tuple[int, ...]
+
+    def vector(self, parameters: Parameters) -> Float[Tensor, "m"]:
+        """The vector of a batch of one parameter set."""
+        spread = self.observations.bulk
+        means = (parameters.means - self.observations.origin) / spread
+        factor = self.family.rescaled(parameters.factor, 1 / spread)
+        raw = transform_to(self.family.factor_support).inv(factor)
+        return torch.cat([parameters.log_weights.flatten(), means.flatten(), raw.flatten()])
+
+    def parameters(self, vector: Float[Tensor, "m"]) -> Parameters:
+        """A batch of one parameter set; differentiable."""
+        k, d = self.shape
+        event = self.family.factor_shape(k, d)
+        logits, means, raw = vector.split([k, k * d, len(vector) - k - k * d])
+        spread = self.observations.bulk
+        factor = transform_to(self.family.factor_support)(raw.view(1, *event))
+        return Parameters(
+            logits.log_softmax(-1)[None],
+            self.observations.origin + spread * means.view(1, k, d),
+            self.family.rescaled(factor, spread),
+        )
+
+    def log_likelihood(self, vector: Float[Tensor, "m"], rows: Observations) -> Float[Tensor, ""]:
+        """Log-likelihood of the rows in nats, scaled up to the whole data."""
+        value = log_likelihood(rows, self.family, self.parameters(vector))[0]
+        return value * (self.observations.n / rows.n)
+
+    def gradient(self, vector: Float[Tensor, "m"], rows: Observations) -> Float[Tensor, "m"]:
+        """Gradient of the log-likelihood."""
+        vector = vector.detach().requires_grad_()
+        return torch.autograd.grad(self.log_likelihood(vector, rows), vector)[0]

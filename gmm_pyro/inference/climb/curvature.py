@@ -1,0 +1,102 @@
+"""Minus the Hessian of a log density, and its inverse: the shape of the posterior near a point."""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...data.observations import Observations
+from ...model.program import LogDensity
+from ..starts.starting import sample_of
+
+LARGEST = 300  # unconstrained numbers up to which the whole Hessian is taken
+SETS_AT_ONCE = 64  # parameter sets in one batch of gradients
+STEP = 1e-4  # of a difference of gradients, in natural units
+FLATTEST = 1e-3  # of the entries' own curvature: directions of less are held to a finite width
+
+
+def units(density: LogDensity) -> Float[Tensor, "m"]:
+    """A natural length of each entry of the vector: the data's spread for means, else one."""
+    return _of_means(density, density.observations.bulk, 1.0)
+
+
+def origins(density: LogDensity) -> Float[Tensor, "m"]:
+    """A natural zero of each entry of the vector: the data's centre for means, else zero."""
+    return _of_means(density, density.observations.origin, 0.0)
+
+
+def _of_means(
+    density: LogDensity, value: Float[Tensor, "d"], elsewhere: float
+) -> Float[Tensor, "m"]:
+    """A value of each feature where the vector holds means in the data's units."""
+    result = value.new_full((density.dimension,), elsewhere)
+    for site in density.sites:
+        if site.name == "means" and site.unbounded:
+            result[site.entries] = value.expand(site.shape).flatten()
+    return result
+
+
+def curvature(
+    density: LogDensity, vector: Float[Tensor, "1 m"], *, seed: int, jacobian: bool = True
+) -> Float[Tensor, "m m"]:
+    """Minus the Hessian at a vector, by differences of exact gradients in one batch.
+
+    It is a start for other things, so it is taken on a sample of the data; and where it would be
+    too large, an information of n / k points a number stands in for its diagonal.
+    """
+    m, unit, observations = density.dimension, units(density), density.observations
+    k = density.model.n_components
+    if m > LARGEST:
+        return torch.diag(observations.total_weight / k / unit.square())
+    rows = sample_of(observations, k, torch.Generator().manual_seed(seed))
+    steps = torch.diag(STEP * _within_components(density, vector, unit))
+    gradients = torch.cat(
+        [
+            _gradients(density, part, rows, jacobian=jacobian)
+            for part in torch.cat([vector + steps, vector - steps]).split(SETS_AT_ONCE)
+        ]
+    )
+    return (gradients[m:] - gradients[:m]) / (2 * steps.diagonal()[:, None])
+
+
+@torch.no_grad()
+def _within_components(
+    density: LogDensity, vector: Float[Tensor, "1 m"], unit: Float[Tensor, "m"]
+) -> Float[Tensor, "m"]:
+    """The units; of a mean, what its component is as wide as where nothing else bends, if less."""
+    family = density.model.family
+    precision = family.precision(density.parameters(density.constrain(vector)).factor[0])
+    width = family.diagonal(precision, density.observations.d).rsqrt().nan_to_num(nan=0.0)
+    result = unit.clone()
+    for site in density.sites:
+        if site.name == "means" and site.unbounded:
+            own, usual = width.expand(site.shape).flatten(), unit[site.entries]
+            result[site.entries] = torch.where(own > 0, own, usual).minimum(usual)
+    return result
+
+
+def _gradients(
+    density: LogDensity, vectors: Float[Tensor, "s m"], rows: Observations, *, jacobian: bool
+) -> Float[Tensor, "s m"]:
+    vectors = vectors.detach().requires_grad_()
+    total = density(vectors, jacobian=jacobian, rows=rows).sum()
+    return torch.autograd.grad(total, vectors)[0]
+
+
+def inverse(curvature: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:
+    """The inverse, with the few directions of no curvature held to a finite width.
+
+    It is taken in coordinates of curvature one, so that the units of the entries do not matter.
+    """
+    width = widths(curvature)
+    relative = width[:, None] * (0.5 * (curvature + curvature.T)) * width
+    values, vectors = torch.linalg.eigh(relative)
+    result: Tensor = (vectors / values.clamp_min(FLATTEST)) @ vectors.T
+    return width[:, None] * result * width
+
+
+def widths(curvature: Float[Tensor, "m m"]) -> Float[Tensor, "m"]:
+    """How far each entry alone goes for half a nat; one where there is no curvature."""
+    width = curvature.diagonal().abs().rsqrt()
+    return torch.where(width.isfinite(), width, 1.0)

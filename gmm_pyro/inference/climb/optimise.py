@@ -1,0 +1,279 @@
+"""The mode of a log density: where a search for it begins, how it goes, and what it numbers."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NoReturn
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from tqdm import tqdm
+
+from ...covariance import Parameters
+from ...model.numbering import best_numbering, permuted_values
+from ...model.program import LogDensity
+from ..em import best_run
+from ..starts.starting import is_given
+from ..task import Options, Outcome, Run, Status, Task
+from .climb import LEG, STEEP, climb
+from .curvature import LARGEST, curvature, inverse, units
+from .spikes import THIN, THIN_AT_A_HALT, on_spike
+
+EM_STEPS = 300  # steps of EM that a start is given: each takes a sixth of a gradient's time
+EM_TOLERANCE = 1e-6  # nats a point
+WIDENINGS = (1e-4, 1e-3, 1e-2, 1e-1)  # least shares of the data's variance that starts may have
+TIGHTER = 0.1  # share of the tolerance, after each of them, of the last change of the next leg
+FRUITLESS = 4  # curvatures in turn that bring no way up
+RENUMBERINGS = 5  # climbs that go on from another numbering of where the last has ended
+
+
+def em_start(task: Task[Options], density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
+    """The vector of the best EM start, a little away from the edges of the density."""
+    run = best_run(task, bar, EM_TOLERANCE, min(EM_STEPS, task.options.max_steps))
+    vector, _ = away_from_edges(task, density, run.state.theta.parameters)
+    return Run(vector, run.history, run.status)
+
+
+@torch.no_grad()
+def away_from_edges(
+    task: Task[Options], density: LogDensity, parameters: Parameters
+) -> tuple[Float[Tensor, "s m"], Float[Tensor, "s"]]:
+    """Vectors near s solutions of EM, a little away from the edges of the density, and its values.
+
+    Where EM has ended on a component that the prior thinks far too thin, it is made as wide as is
+    best: a climb from beyond a cliff leaps too far. Components are numbered as the prior holds
+    likeliest; a start that is given numbers them itself.
+
+    Raises:
+        ValueError: if the density is not finite there.
+    """
+    values = density.values(_widened(density, parameters))
+    values["weights"] = 0.99 * values["weights"] + 0.01 / density.model.n_components
+    if not is_given(task.options.start):
+        values = permuted_values(density.model.family, values, best_numbering(density, values))
+    vectors = density.unconstrain(values).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    heights = density(vectors).nan_to_num(nan=-math.inf).view(-1, len(parameters.means))
+    heights, best = heights.max(0)
+    vectors = vectors.view(-1, *heights.shape, vectors.shape[1])
+    vectors = vectors[best, torch.arange(len(best), device=best.device)]
+    if not heights.isfinite().any():
+        _refuse_start(density, vectors[:1])
+    return vectors, heights
+
+
+def _refuse_start(density: LogDensity, vector: Float[Tensor, "1 m"]) -> NoReturn:
+    """Say which part of the density it is that a fit cannot begin with."""
+    values = density.constrain(vector)
+    prior = density.prior
+    found = {f"prior of {name}": float(prior.log_prob(name, values)) for name in prior}
+    found["likelihood"] = float(density.log_likelihood(values))
+    wrong = ", ".join(
+        f"log {part} {value}" for part, value in found.items() if not math.isfinite(value)
+    )
+    raise ValueError(f"the log density is no number where the fit begins: {wrong}")
+
+
+def _widened(density: LogDensity, p: Parameters) -> Parameters:
+    """The parameters, and the same with no covariance below some shares of the data's variance."""
+    family, observations = density.model.family, density.observations
+    covariance = family.compress(family.dense(p.factor, observations.d))
+    floors = [share * observations.bulk.square() for share in WIDENINGS]
+    factor = torch.cat([p.factor, *(family.fit(covariance, floor) for floor in floors)])
+    copies = list(range(len(p.means))) * (1 + len(floors))
+    return Parameters(p.log_weights[copies], p.means[copies], factor)
+
+
+def mode_from(
+    task: Task[Options],
+    density: LogDensity,
+    start: Run[Tensor],
+    bar: tqdm[Any],
+    *,
+    tolerance: float,
+    jacobian: bool = True,
+) -> Run[Tensor]:
+    """The mode that is reached from a start, within as many steps as the task allows.
+
+    Args:
+        task: the task, which gives the seed and the steps.
+        density: its log density.
+        start: where to begin; the mode is marked as interrupted if this was.
+        bar: counts the steps.
+        tolerance: change of the log density, in nats a point, below which a step is the last.
+        jacobian: whether the mode is that of the vector or of the sites.
+    """
+
+    def climb_from(run: Run[Tensor]) -> Run[Tensor]:
+        return find_mode(
+            density,
+            run.state,
+            jacobian=jacobian,
+            seed=task.options.seed,
+            tolerance=tolerance * task.observations.total_weight,
+            max_steps=run.allows(task.options.max_steps - max(0, run.steps)),
+            bar=bar,
+        )
+
+    return in_best_numbering(task, density, start, climb_from)
+
+
+def in_best_numbering(
+    task: Task[Options],
+    density: LogDensity,
+    start: Run[Float[Tensor, "1 m"]],
+    climb_from: Callable[[Run[Tensor]], Run[Tensor]],
+) -> Run[Float[Tensor, "1 m"]]:
+    """Where a climb ends, its components numbered as the prior holds likeliest.
+
+    Where another numbering of the end has a higher prior density, the climb goes on from there. A
+    start that is given numbers the components itself, and its numbering is kept.
+
+    Args:
+        task: the task, which says whether the start is given.
+        density: its log density.
+        start: where to begin; the end is marked as interrupted if this was.
+        climb_from: climbs from the end of a run, within the steps that it leaves.
+    """
+    run = start.then(climb_from(Run(start.state, [], start.status)))
+    for _ in range(RENUMBERINGS):
+        likelier = likelier_numbering(task, density, run.state)
+        if likelier is None:
+            break
+        on = climb_from(Run(likelier, run.history, run.status, run.stride))
+        run = run.then(run.followed_by(on))
+    return run
+
+
+@torch.no_grad()
+def likelier_numbering(
+    task: Task[Options], density: LogDensity, vector: Float[Tensor, "1 m"]
+) -> Float[Tensor, "1 m"] | None:
+    """The vector numbered as the prior holds likeliest; None if it is, or a start has numbered."""
+    if is_given(task.options.start):
+        return None
+    values = density.constrain(vector)
+    order = best_numbering(density, values)
+    if order.equal(torch.arange(order.shape[1])[None]):
+        return None
+    return density.unconstrain(permuted_values(density.model.family, values, order))
+
+
+def without_draws(
+    density: LogDensity,
+    mode: Run[Float[Tensor, "1 m"]],
+    diagnostics: Mapping[str, float] | None = None,
+) -> Outcome:
+    """Where a climb has ended."""
+    return Outcome(
+        parameters=density.parameters(density.constrain(mode.state)),
+        objective=mode.history[-1],
+        history=mode.history,
+        status=mode.status,
+        steps=mode.steps,
+        diagnostics=diagnostics or {},
+    )
+
+
+def find_mode(
+    density: LogDensity,
+    start: Float[Tensor, "1 m"],
+    *,
+    jacobian: bool,
+    seed: int,
+    tolerance: float,
+    max_steps: int,
+    bar: tqdm[Any],
+) -> Run[Tensor]:
+    """The vector, shape (1, m), at which a log density is highest.
+
+    Args:
+        density: the log density.
+        start: where to begin.
+        jacobian: whether the mode is that of the vector or of the sites.
+        seed: of the sample of the data whose curvature gives the lengths of the steps.
+        tolerance: change of the log density, in nats, below which a step is the last.
+        max_steps: most steps.
+        bar: counts the steps.
+    """
+    search = _Search(density, jacobian, seed, tolerance, max_steps, bar)
+    run = Run(start, [], Status.STEP_LIMIT)
+    if density.dimension > LARGEST:  # a matrix of that size would take longer than the climb
+        run = search.in_natural_units(run)
+    fruitless = 0
+    while run.status is Status.STEP_LIMIT and run.steps < max_steps:
+        path = search.leg(run, tighter=TIGHTER**fruitless)
+        fruitless = 0 if path.history[-1] - path.history[0] > STEEP else fruitless + 1
+        status = path.status
+        if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
+            status = Status.STEP_LIMIT  # the curvature far from the mode is not that at the mode
+        run = search.judged(replace(run.followed_by(path), status=status))
+    return run
+
+
+@dataclass(frozen=True, eq=False)
+class _Search:
+    """The climbs that one search for a mode consists of; the fields are `find_mode`'s arguments."""
+
+    density: LogDensity
+    jacobian: bool
+    seed: int
+    tolerance: float
+    max_steps: int
+    bar: tqdm[Any]
+
+    def function(self, vector: Tensor) -> Tensor:
+        """The log density of a batch of one vector, as a number."""
+        return self.density(vector, jacobian=self.jacobian)[0]
+
+    def leads_nowhere(self, vector: Tensor, thinner_than: float = THIN) -> bool:
+        """Whether the vector is on a spike."""
+        density = self.density
+        parameters = density.parameters(density.constrain(vector))
+        return on_spike(density.observations, density.model.family, parameters, thinner_than)
+
+    def in_natural_units(self, run: Run[Tensor]) -> Run[Tensor]:
+        """One climb all the way, with a length of each entry alone."""
+        share = self.density.model.n_components / self.density.observations.total_weight
+        basis = units(self.density) * math.sqrt(share)
+        return self.judged(self._climb(run, basis, self.max_steps, self.tolerance))
+
+    def leg(self, run: Run[Tensor], tighter: float) -> Run[Tensor]:
+        """Some steps in coordinates of the curvature here; stuck where these should go further."""
+        shape = curvature(self.density, run.state, seed=self.seed, jacobian=self.jacobian)
+        basis = torch.linalg.cholesky_ex(inverse(shape.nan_to_num()))[0]
+        path = self._climb(run, basis, LEG, self.tolerance * tighter)
+        if path.status is not Status.CONVERGED:
+            return path
+        steep = _promise(self.function, path.state, basis) > STEEP
+        return replace(path, status=Status.STUCK) if steep else path
+
+    def judged(self, run: Run[Tensor]) -> Run[Tensor]:
+        """The run, marked if it has come to a spike."""
+        if run.status in (Status.DIVERGED, Status.INTERRUPTED):
+            return run
+        thin = THIN_AT_A_HALT if run.status is Status.STUCK else THIN
+        collapsed = self.leads_nowhere(run.state, thin)
+        return replace(run, status=Status.COLLAPSED) if collapsed else run
+
+    def _climb(self, run: Run[Tensor], basis: Tensor, most: int, tolerance: float) -> Run[Tensor]:
+        return climb(
+            self.function,
+            run.state,
+            basis,
+            tolerance=tolerance,
+            max_steps=min(most, self.max_steps - max(0, run.steps)),
+            bar=self.bar,
+            leads_nowhere=self.leads_nowhere,
+        )
+
+
+def _promise(
+    function: Callable[[Tensor], Tensor], state: Float[Tensor, "1 m"], basis: Float[Tensor, "m m"]
+) -> float:
+    """Nats that a step would gain from here, if the curvature were that of the basis."""
+    vector = state.detach().requires_grad_()
+    slope = torch.autograd.grad(function(vector), vector)[0]
+    return 0.5 * float((slope @ basis).square().sum())

@@ -1,0 +1,1 @@
+"""The Gaussians over unconstrained space that variational inference and Laplace's method fit."""

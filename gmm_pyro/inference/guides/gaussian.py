@@ -1,0 +1,213 @@
+"""Gaussian guides over the unconstrained vector, as functions of one flat vector of parameters.
+
+A guide is written relative to where it starts: at the zero vector it is the Gaussian that it was
+made with, and a step of one is about one standard deviation, or a factor of e.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.distributions import (
+    Distribution,
+    Independent,
+    LowRankMultivariateNormal,
+    MultivariateNormal,
+    Normal,
+)
+
+from ..climb.curvature import inverse, widths
+
+
+class OverVectors(Protocol):
+    """What is asked of a guide's distribution, in nats."""
+
+    def log_prob(self, value: Float[Tensor, "s m"], /) -> Float[Tensor, "s"]:
+        """Log density of vectors."""
+        ...
+
+    def entropy(self) -> Float[Tensor, ""]:
+        """Entropy."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Guide(ABC):
+    """A Gaussian over m unconstrained numbers.
+
+    Attributes:
+        loc: where it starts, shape (m,).
+    """
+
+    loc: Float[Tensor, "m"]
+
+    @property
+    @abstractmethod
+    def n_parameters(self) -> int:
+        """Length of the guide's parameter vector."""
+
+    @property
+    def n_noise(self) -> int:
+        """Standard normal numbers that one draw takes."""
+        return len(self.loc)
+
+    @abstractmethod
+    def location(self, vector: Float[Tensor, "p"]) -> Float[Tensor, "m"]:
+        """Mean of the guide."""
+
+    @abstractmethod
+    def draws(
+        self, vector: Float[Tensor, "p"], noise: Float[Tensor, "s e"]
+    ) -> Float[Tensor, "s m"]:
+        """Draws as a differentiable function of the parameters."""
+
+    @abstractmethod
+    def distribution(self, vector: Float[Tensor, "p"]) -> OverVectors:
+        """The guide as a distribution over vectors of shape (m,)."""
+
+
+@dataclass(frozen=True, eq=False)
+class NormalGuide(Guide):
+    """Independent normals: Pyro's AutoNormal.
+
+    Attributes:
+        scale: standard deviations at the start, shape (m,).
+    """
+
+    scale: Float[Tensor, "m"]
+
+    @property
+    def n_parameters(self) -> int:
+        """Shifts and logarithms of the factors on the standard deviations."""
+        return 2 * len(self.loc)
+
+    def location(self, vector: Float[Tensor, "p"]) -> Float[Tensor, "m"]:
+        """See the base class."""
+        return self.loc + self.scale * vector[: len(self.loc)]
+
+    def draws(
+        self, vector: Float[Tensor, "p"], noise: Float[Tensor, "s e"]
+    ) -> Float[Tensor, "s m"]:
+        """See the base class."""
+        return self.location(vector) + self.scale * vector[len(self.loc) :].exp() * noise
+
+    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
+        """See the base class."""
+        scale = self.scale * vector[len(self.loc) :].exp()
+        return Independent(Normal(self.location(vector), scale, validate_args=False), 1)
+
+
+@dataclass(frozen=True, eq=False)
+class MultivariateGuide(Guide):
+    """A multivariate normal with a free covariance matrix: Pyro's AutoMultivariateNormal.
+
+    Attributes:
+        scale_tril: Cholesky factor of the covariance at the start, shape (m, m).
+    """
+
+    scale_tril: Float[Tensor, "m m"]
+
+    @property
+    def n_parameters(self) -> int:
+        """Shifts, logarithms on the diagonal, and the entries below it."""
+        m = len(self.loc)
+        return m + m * (m + 1) // 2
+
+    def location(self, vector: Float[Tensor, "p"]) -> Float[Tensor, "m"]:
+        """See the base class."""
+        return self.loc + self.scale_tril @ vector[: len(self.loc)]
+
+    def draws(
+        self, vector: Float[Tensor, "p"], noise: Float[Tensor, "s e"]
+    ) -> Float[Tensor, "s m"]:
+        """See the base class."""
+        return self.location(vector) + noise @ self._factor(vector).T @ self.scale_tril.T
+
+    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
+        """See the base class."""
+        tril = self.scale_tril @ self._factor(vector)
+        return MultivariateNormal(self.location(vector), scale_tril=tril, validate_args=False)
+
+    def _factor(self, vector: Float[Tensor, "p"]) -> Float[Tensor, "m m"]:
+        """What the Cholesky factor at the start is multiplied by."""
+        m = len(self.loc)
+        row, column = torch.tril_indices(m, m, -1, device=vector.device)
+        diagonal = torch.diag(vector[m : 2 * m].exp())
+        return diagonal.index_put((row, column), vector[2 * m :])
+
+
+@dataclass(frozen=True, eq=False)
+class LowRankGuide(Guide):
+    """A multivariate normal with covariance diag(s²) (I + V Vᵀ): AutoLowRankMultivariateNormal.
+
+    Attributes:
+        scale: standard deviations s at the start, shape (m,).
+        factor: the matrix V at the start, in units of s, shape (m, r).
+    """
+
+    scale: Float[Tensor, "m"]
+    factor: Float[Tensor, "m r"]
+
+    @property
+    def n_parameters(self) -> int:
+        """Shifts, logarithms of the factors on s, and the entries of V."""
+        return 2 * len(self.loc) + self.factor.numel()
+
+    @property
+    def n_noise(self) -> int:
+        """See the base class."""
+        return sum(self.factor.shape)
+
+    def location(self, vector: Float[Tensor, "p"]) -> Float[Tensor, "m"]:
+        """See the base class."""
+        return self.loc + self.scale * vector[: len(self.loc)]
+
+    def draws(
+        self, vector: Float[Tensor, "p"], noise: Float[Tensor, "s e"]
+    ) -> Float[Tensor, "s m"]:
+        """See the base class."""
+        m = len(self.loc)
+        scale, factor = self._scale_and_factor(vector)
+        return self.location(vector) + scale * (noise[:, :m] + noise[:, m:] @ factor.T)
+
+    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
+        """See the base class."""
+        scale, factor = self._scale_and_factor(vector)
+        return LowRankMultivariateNormal(
+            self.location(vector), scale[:, None] * factor, scale.square(), validate_args=False
+        )
+
+    def _scale_and_factor(self, vector: Float[Tensor, "p"]) -> tuple[Tensor, Tensor]:
+        m = len(self.loc)
+        return self.scale * vector[m : 2 * m].exp(), self.factor + vector[2 * m :].view_as(
+            self.factor
+        )
+
+
+def guide_at_mode(name: str, mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]) -> Guide:
+    """The guide of this name, started from a quadratic approximation at the mode.
+
+    Args:
+        name: "normal", "multivariate" or "low_rank".
+        mode: where the log density is highest.
+        curvature: minus its Hessian there.
+    """
+    if name == "normal":
+        return NormalGuide(mode, widths(curvature))
+    if name == "multivariate":
+        return MultivariateGuide(mode, torch.linalg.cholesky(inverse(curvature)))
+    return _low_rank(mode, curvature)
+
+
+def _low_rank(mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]) -> LowRankGuide:
+    """The mean-field scales, widened along the directions in which they are most too narrow."""
+    rank = max(1, round(len(mode) ** 0.5))
+    scale = widths(curvature)
+    values, vectors = torch.linalg.eigh(inverse(curvature) / scale / scale[:, None])
+    widening = (values[-rank:] - 1).clamp_min(0.01).sqrt()
+    return LowRankGuide(mode, scale, vectors[:, -rank:] * widening)

@@ -1,0 +1,1 @@
+"""Where a fit begins: starting values, and the distinct solutions that EM's restarts lead to."""

@@ -1,0 +1,300 @@
+"""Starting values: batches of parameter sets that EM and every other method begin from.
+
+All restarts are one batch. They are made, and compared by a few steps of EM, on at most
+a few thousand points; only the best few go on to the whole data.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import random
+import sys
+from collections.abc import Callable
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from threadpoolctl import ThreadpoolController
+from torch import Tensor
+
+from ...covariance import CovarianceFamily, Parameters
+from ...data.arrays import array_of, classes
+from ...data.checks import check_choice
+from ...data.features import places
+from ...data.observations import Observations
+from ...data.spread import passes
+from ...mixture.value import GaussianMixture, mixture_within
+from ...reduction.assignments import Assignment, Given, GivenLabels
+from ...reduction.kernels import theta_of
+from ...reduction.sums import maximise, reduce
+
+SAMPLE = 2_000  # points that starting values are computed from, at least
+SAMPLE_A_MEAN = 20  # points for each entry of the means, at least
+FEW = 20_000  # points that k-means is not faster for on several threads
+THINNEST = 1e-12  # share of a feature's variance that a starting covariance has at least
+
+Start = Callable[[Observations, Float[Tensor, "d"], int, int, torch.Generator], Assignment]
+
+
+def clustering() -> ModuleType:
+    """scikit-learn's module; importing it draws from Python's generator, which is put back."""
+    if "sklearn.cluster" not in sys.modules:
+        state = random.getstate()
+        importlib.import_module("sklearn.cluster")
+        random.setstate(state)
+    return sys.modules["sklearn.cluster"]
+
+
+def fitted_k_means(
+    x: Float[np.ndarray, "n d"],
+    n_clusters: int,
+    sample_weight: Float[np.ndarray, "n"] | None,
+    **arguments: Any,
+) -> Any:
+    """scikit-learn's KMeans, fitted; few points on one thread, where two would wait for each other.
+
+    Args:
+        x: the points.
+        n_clusters: number of clusters.
+        sample_weight: their weights, or None.
+        **arguments: others of KMeans.
+    """
+    estimator = clustering().KMeans(n_clusters, **arguments)
+    with _own_threads().limit(limits=1 if len(x) <= FEW else None):
+        return estimator.fit(x, sample_weight=sample_weight)
+
+
+@functools.lru_cache(maxsize=1)
+def _own_threads() -> ThreadpoolController:
+    """The OpenMP library in scikit-learn's wheel, if it has one; torch's must not be touched.
+
+    Looking for it takes milliseconds.
+    """
+    libraries = ThreadpoolController()
+    paths = [library.filepath for library in libraries.lib_controllers]
+    return libraries.select(filepath=[path for path in paths if "scikit_learn.libs" in path])
+
+
+def k_means_plus_plus(
+    sample: Observations,
+    unit: Float[Tensor, "d"],
+    k: int,
+    n_starts: int,
+    generator: torch.Generator,
+) -> Assignment:
+    """Nearest of k centres, drawn by scikit-learn's k-means++ (Arthur & Vassilvitskii 2007)."""
+    x, weight = sample.standardised(unit), _numpy_weight(sample)
+    centres = [
+        clustering().kmeans_plusplus(x, k, sample_weight=weight, random_state=seed)[0]
+        for seed in _seeds(n_starts, generator)
+    ]
+    return GivenLabels(_nearest(torch.as_tensor(x), torch.as_tensor(np.stack(centres))))
+
+
+def k_means(
+    sample: Observations,
+    unit: Float[Tensor, "d"],
+    k: int,
+    n_starts: int,
+    generator: torch.Generator,
+) -> Assignment:
+    """Clusters of scikit-learn's k-means on data in these units."""
+    x, weight = sample.standardised(unit), _numpy_weight(sample)
+    if n_places(sample, k) < k:  # k-means would warn of what the fit's diagnosis says
+        return k_means_plus_plus(sample, unit, k, n_starts, generator)
+    labels = [
+        fitted_k_means(x, k, weight, n_init=1, random_state=seed).labels_
+        for seed in _seeds(n_starts, generator)
+    ]
+    return GivenLabels(torch.as_tensor(np.stack(labels), dtype=torch.int64))
+
+
+def random_responsibilities(
+    sample: Observations,
+    unit: Float[Tensor, "d"],
+    k: int,
+    n_starts: int,
+    generator: torch.Generator,
+) -> Assignment:
+    """Uniform numbers, normalised over the components."""
+    del unit
+    drawn = torch.rand(n_starts, k, sample.n, generator=generator, dtype=torch.float64)
+    return Given((drawn / drawn.sum(1, keepdim=True)).to(sample.x))
+
+
+def random_points(
+    sample: Observations,
+    unit: Float[Tensor, "d"],
+    k: int,
+    n_starts: int,
+    generator: torch.Generator,
+) -> Assignment:
+    """Nearest of k different points drawn at random."""
+    x = torch.as_tensor(sample.standardised(unit))
+    weight = torch.ones(sample.n) if sample.sample_weight is None else sample.sample_weight.cpu()
+    drawn = [torch.multinomial(weight, k, generator=generator) for _ in range(n_starts)]
+    return GivenLabels(_nearest(x, x[torch.stack(drawn)]))
+
+
+STARTS: dict[str, Start] = {
+    "k-means++": k_means_plus_plus,
+    "k-means": k_means,
+    "random": random_responsibilities,
+    "random points": random_points,
+}
+
+
+def sample_of(
+    observations: Observations, n_components: int, generator: torch.Generator
+) -> Observations:
+    """The observations, or a random part of them if they are more than a start needs."""
+    enough = max(SAMPLE, SAMPLE_A_MEAN * n_components * observations.d)
+    if observations.n <= enough:
+        return observations
+    chosen = torch.randperm(observations.n, generator=generator)[:enough].sort().values
+    return observations.subset(chosen.to(observations.x.device))
+
+
+def n_places(observations: Observations, enough: int) -> int:
+    """Number of different points; counting stops at `enough`."""
+    places: set[tuple[float, ...]] = set()
+    for rows in passes(observations.x):
+        places |= set(map(tuple, observations.x[rows].unique(dim=0)[:enough].tolist()))
+        if len(places) >= enough:
+            break
+    return min(len(places), enough)
+
+
+def from_labels(
+    labels: Int[Tensor, "n"],
+    observations: Observations,
+    family: CovarianceFamily,
+    k: int,
+    floor: Float[Tensor, "d"],
+) -> Parameters:
+    """A batch of one parameter set: the M-step from labels 0 to k - 1, which may miss some."""
+    assign = GivenLabels(labels.to(observations.x.device)[None])
+    return _from_assignment(assign, observations, family, (1, k), floor)
+
+
+def starting_parameters(
+    start: Any,
+    observations: Observations,
+    family: CovarianceFamily,
+    n_components: int,
+    *,
+    n_starts: int,
+    floor: Float[Tensor, "d"],
+    generator: torch.Generator,
+) -> Parameters:
+    """A batch of starting parameters, shape (s, …): one set if the start is given, else n_starts.
+
+    Args:
+        start: the name of a way to start (`STARTS`), n labels, or a mixture.
+        observations: the data, or the sample of them that starts are made from.
+        family: covariance family.
+        n_components: number of components k.
+        n_starts: number of sets s.
+        floor: smallest variance of each feature.
+        generator: source of randomness.
+
+    Raises:
+        ValueError: if the start does not exist or does not fit the data or the model.
+    """
+    if isinstance(start, GaussianMixture):
+        return _from_mixture(start, observations, family, n_components)
+    if isinstance(start, str):
+        make = STARTS[check_choice("start", start, STARTS)]
+        unit = family.pool(observations.bulk.log()).exp().expand_as(observations.bulk)
+        assign = make(observations, unit, n_components, n_starts, generator)
+    else:
+        n_starts = 1
+        assign = GivenLabels(_labels(start, observations, n_components))
+    return _from_assignment(assign, observations, family, (n_starts, n_components), floor)
+
+
+def is_given(start: Any) -> bool:
+    """Whether a start leaves nothing to chance: a mixture or labels."""
+    return not isinstance(start, str)
+
+
+def _from_assignment(
+    assign: Assignment,
+    observations: Observations,
+    family: CovarianceFamily,
+    sets: tuple[int, int],
+    floor: Float[Tensor, "d"],
+) -> Parameters:
+    """The M-step from responsibilities that do not depend on parameters."""
+    floor = torch.maximum(floor, THINNEST * observations.bulk.square())
+    event = family.factor_shape(sets[1], observations.d)
+    unit = family.fit(family.compress(torch.eye(observations.d)).to(floor), torch.zeros_like(floor))
+    anywhere = Parameters(
+        floor.new_zeros(sets),
+        observations.origin.expand(*sets, -1),
+        unit.expand(sets[0], *event),
+    )
+    theta = theta_of(family, anywhere, observations)
+    statistics = reduce(observations, theta, assign)
+    return maximise(observations, theta, statistics, floor, assign).parameters
+
+
+def _from_mixture(
+    mixture: GaussianMixture, observations: Observations, family: CovarianceFamily, k: int
+) -> Parameters:
+    """The mixture's parameters, brought into the model's family."""
+    if (mixture.n_components, mixture.n_features) != (k, observations.d):
+        raise ValueError(
+            f"start must have {k} components in {observations.d} dimensions, got "
+            f"{mixture.n_components} in {mixture.n_features}"
+        )
+    places(observations.feature_names, mixture.feature_names, "start", "feature")  # refuses others
+    mixture = mixture.in_order_of(observations.feature_names)
+    return _on(observations, brought_into(family, mixture))
+
+
+def brought_into(family: CovarianceFamily, mixture: GaussianMixture) -> Parameters:
+    """Parameters of a mixture, its covariances those of a family that are closest to them."""
+    if mixture.family is family:
+        return mixture.parameters
+    k, p = mixture.n_components, mixture.parameters
+    dense = mixture.family.dense(p.factor[0], mixture.n_features).expand(k, -1, -1)
+    if family.n_covariances(k) < k:
+        dense = (p.log_weights[0].exp()[:, None, None] * dense).sum(0, keepdim=True)
+    factor = family.fit(family.compress(dense), dense.new_zeros(mixture.n_features))
+    return Parameters(p.log_weights, p.means, factor[None])
+
+
+def _on(observations: Observations, p: Parameters) -> Parameters:
+    device = observations.x.device
+    return Parameters(p.log_weights.to(device), p.means.to(device), p.factor.to(device))
+
+
+def _labels(start: Any, observations: Observations, k: int) -> Int[Tensor, "1 n"]:
+    wanted = f"a name, a GaussianMixture or {observations.n} labels"
+    if within := mixture_within(start):
+        raise ValueError(f"start must be {wanted}, got {type(start).__name__}{within}")
+    values = array_of(start, "start", wanted)
+    if values.shape != (observations.n,):
+        raise ValueError(f"start must be {wanted}, got an array of shape {values.shape}")
+    names, codes = np.unique(classes(values, "start"), return_inverse=True)
+    if len(names) != k:
+        raise ValueError(f"start names {len(names)} clusters, the model has {k} components")
+    return torch.as_tensor(codes, dtype=torch.int64, device=observations.x.device)[None]
+
+
+def _nearest(x: Float[Tensor, "n d"], centres: Float[Tensor, "s k d"]) -> Int[Tensor, "s n"]:
+    return torch.stack([torch.cdist(x, centre.to(x)).argmin(1) for centre in centres])
+
+
+def _numpy_weight(sample: Observations) -> Float[np.ndarray, "n"] | None:
+    return None if sample.sample_weight is None else np.asarray(sample.sample_weight.cpu())
+
+
+def _seeds(count: int, generator: torch.Generator) -> list[int]:
+    """Seeds for a library that takes integers."""
+    seeds: list[int] = torch.randint(2**31 - 1, (count,), generator=generator).tolist()
+    return seeds

@@ -1,0 +1,1 @@
+"""The evidence: importance sampling from posteriors given assignments, and about the mode."""

@@ -1,0 +1,221 @@
+"""The posterior as a mixture: of the posteriors given assignments of the points.
+
+Given the components of all points, a component has a posterior in closed form under a conjugate
+prior, or a mixture of some. The average over assignments z that Gibbs sampling visits is close to
+the posterior itself, also where that is far from any normal distribution: where a component may be
+empty, or hold other points than at the mode. By Bayes' rule it is
+
+    1/Z Σ_z p(θ | z, x) = p(θ) · 1/Z Σ_z p(x, z | θ) / p(x, z)
+
+and log p(x, z | θ) is linear in the counts and moments of the components of z.
+
+Source: Lee & Robert (2016), "dual importance sampling".
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...covariance import Parameters, Statistics
+from ...model.conjugate import ConjugatePriors
+from ...model.mixing import Mixing
+from ...model.normal_wishart import Conjugate
+from ...model.program import LogDensity
+from ..gibbs import Sampler, require_conjugate
+from ..starts.starting import starting_parameters
+from .parts import Parts, Updated, parts_of
+
+WARM_UP, KEPT, THIN = 15, 3, 5  # sweeps of a chain, what it keeps, and sweeps between those
+NUMBERS_AT_ONCE = 2**21  # in the largest temporary
+
+
+@dataclass(frozen=True, eq=False)
+class Assigned:
+    """The average of the posteriors given z assignments, over all numberings of the components.
+
+    Attributes:
+        density: the log density of a model with a conjugate prior.
+        mixing: the distribution of its weights.
+        parts: what the prior of each unit of components is instead, in equal shares.
+        statistics: counts and moments of the assignments about the data's centre, as z sets.
+        given: the parts given the points of every unit of all assignments.
+    """
+
+    density: LogDensity
+    mixing: Mixing
+    parts: Parts
+    statistics: Statistics
+    given: Updated
+
+    @classmethod
+    def visited(cls, density: LogDensity, *, chains: int, seed: int) -> Assigned:
+        """Assignments that chains of Gibbs sampling visit, each from a start of its own.
+
+        Args:
+            density: the log density whose posterior they are to be like.
+            chains: number of chains, each of which keeps three.
+            seed: of all that is drawn.
+        """
+        twin, parts = _twin(density), parts_of(density, seed)
+        prior = require_conjugate(twin.model, "an assignment", density.observations.origin)
+        statistics = _statistics(twin, _assignments(twin, prior, chains, seed))
+        return cls(twin, prior.mixing, parts, statistics, parts.updated(_units(twin, statistics)))
+
+    def draw(self, count: int, generator: torch.Generator) -> Parameters:
+        """Parameters, each given one of the assignments, which take turns."""
+        z, first = len(self.statistics.counts), torch.rand((), generator=generator)
+        chosen = ((torch.arange(count) + float(first)) * (z / count)).long().clamp_max(z - 1)
+        family, k = self.density.model.family, self.density.model.n_components
+        statistics = self.statistics[chosen]
+        given = self.parts.updated(_units(self.density, statistics))
+        means, factor = given.draw(generator)
+        return Parameters(
+            self.mixing.draw(statistics.counts, generator),
+            self.density.observations.origin + means.reshape(count, k, -1),
+            factor.reshape(count, family.n_covariances(k), *factor.shape[2:]),
+        )
+
+    def log_density(self, p: Parameters) -> Float[Tensor, "s"]:
+        """Of weights, means and precisions, averaged over all numberings of the components."""
+        k, mixing = p.means.shape[1], self.mixing
+        named = p.log_weights[:, :, None] * (mixing.concentration - 1)  # component i in place of j
+        prior = self.density.log_prior(self.density.values(p)) + self._of_parts(p)
+        prior = prior - named.diagonal(dim1=1, dim2=2).sum(1)
+        counts = self.statistics.counts
+        log_joint = self._per_set(self.given.log_evidence.logsumexp(1) - math.log(len(self.parts)))
+        log_joint = log_joint + mixing.log_probability(counts)
+        log_joint = log_joint.nan_to_num(nan=math.inf, neginf=math.inf)  # none, that is
+        found = [
+            (self._log_joint_given(p[rows], named[rows]) - log_joint).logsumexp(1)
+            for rows in torch.arange(len(named)).split(self._rows)
+        ]
+        return prior + torch.cat(found) - math.log(len(counts)) - math.lgamma(k + 1)
+
+    def _of_parts(self, p: Parameters) -> Float[Tensor, "s"]:
+        """What the parts make of the density of the means and precisions under the one prior."""
+        family, origin = self.density.model.family, self.density.observations.origin
+        means, factor = family.by_covariance(p.means - origin), family.by_covariance(p.factor)
+        units = Parameters(p.log_weights, means, factor)
+        mixture = self.parts.log_density(units).logsumexp(1) - math.log(len(self.parts))
+        one = parts_of(self.density, 0).log_density(units)[:, 0]
+        return self._per_set(mixture - one)
+
+    def _per_set(self, units: Float[Tensor, "u"]) -> Float[Tensor, "s"]:
+        """Sums over the units of every set."""
+        model = self.density.model
+        return units.view(-1, model.family.n_covariances(model.n_components)).sum(1)
+
+    @property
+    def _rows(self) -> int:
+        """Sets of parameters in a batch."""
+        return max(
+            1, NUMBERS_AT_ONCE // (self.statistics.counts.shape[1] * self.statistics.counts.numel())
+        )
+
+    def _log_joint_given(
+        self, p: Parameters, named: Float[Tensor, "s k k"]
+    ) -> Float[Tensor, "s z"]:
+        """log Σ_σ p(x, z | σθ) with what the prior of the weights makes of each numbering."""
+        family = self.density.model.family
+        natural = family.natural(p, self.density.observations.origin)
+        s, k, z = *named.shape[:2], len(self.statistics.counts)
+        parameters = [value.flatten(2) for value in _columns(*vars(natural).values())]
+        totals = [value.flatten(2) for value in _columns(*self.statistics.sums)]
+        shared: Tensor | float = 0.0
+        if not family.n_own_features(self.density.observations.d):
+            shared = parameters.pop()[:, 0] @ totals.pop()[:, 0].T
+        joint = torch.cat(parameters, 2).flatten(0, 1) @ torch.cat(totals, 2).flatten(0, 1).T
+        joint = joint.view(s, k, z, k).transpose(1, 2) + named[:, None]
+        return shared + log_permanent(joint)
+
+
+def _columns(constant: Tensor, *others: Tensor) -> list[Tensor]:
+    return [constant[..., None], *others]
+
+
+def _twin(density: LogDensity) -> LogDensity:
+    """The log density under the conjugate prior, its own or a default one with its weights."""
+    model, observations = density.model, density.observations
+    priors = model.priors
+    if isinstance(priors, ConjugatePriors):
+        twin = replace(priors, mean_scale=None)
+    else:
+        mixing = Mixing.of(density.prior["weights"])
+        alpha = 1.0 if mixing is None else mixing.concentration
+        twin = ConjugatePriors(concentration=alpha).scaled_to(observations)
+    return LogDensity(replace(model, priors=twin), observations)
+
+
+def _assignments(
+    density: LogDensity, prior: Conjugate, chains: int, seed: int
+) -> Int[Tensor, "z n"]:
+    """Assignments that Gibbs sampling visits."""
+    observations = density.observations
+    generator = torch.Generator(observations.x.device).manual_seed(seed)
+    sampler = Sampler.of(prior, observations, exchange=False)
+    p = starting_parameters(
+        "random",
+        observations,
+        density.model.family,
+        density.model.n_components,
+        n_starts=chains,
+        floor=1e-6 * observations.scale.square(),
+        generator=generator,
+    )
+    kept = []
+    for sweep in range(WARM_UP + KEPT * THIN):
+        labels = torch.zeros(chains, observations.n, dtype=torch.int64, device=generator.device)
+        p, _ = sampler.sweep(p, generator, labels)
+        if sweep >= WARM_UP and sweep % THIN == 0:
+            kept.append(labels)
+    return torch.cat(kept)
+
+
+def _statistics(density: LogDensity, labels: Int[Tensor, "z n"]) -> Statistics:
+    """Counts and moments about the data's centre."""
+    observations, family = density.observations, density.model.family
+    assigned = torch.nn.functional.one_hot(labels, density.model.n_components).mT.double()
+    if observations.sample_weight is not None:
+        assigned = assigned * observations.sample_weight.double()
+    z = observations.x.double() - observations.origin
+    second = family.weighted_square(z, assigned)
+    return Statistics(
+        log_norm=assigned.new_zeros(len(labels)),
+        counts=assigned.sum(2),
+        first=assigned @ z,
+        second=family.pooled(second),
+        reference=observations.origin,
+    )
+
+
+def _units(density: LogDensity, statistics: Statistics) -> Statistics:
+    """The statistics of each unit of components that has a covariance."""
+    counts, first, second = map(density.model.family.by_covariance, statistics.sums)
+    return Statistics(statistics.log_norm, counts, first, second, statistics.reference)
+
+
+def log_permanent(log_matrix: Float[Tensor, "*b k k"]) -> Float[Tensor, "*b"]:
+    """log Σ_σ Π_i exp(matrix[i, σ(i)]) over all permutations: k 2^(k-1) products instead of k!.
+
+    The sums of the first i rows over every set of i columns give those of i + 1; all terms are
+    positive, so nothing cancels.
+    """
+    k = log_matrix.shape[-1]
+    best = log_matrix.amax(-2, keepdim=True)  # columns differ in size: they hold different points
+    top = (log_matrix - best).amax(-1, keepdim=True)
+    matrix = (log_matrix - best - top).exp()
+    sums = {0: torch.ones_like(matrix[..., 0, 0])}
+    for row in range(k):
+        following: dict[int, Tensor] = {}
+        for columns, value in sums.items():
+            for j in (j for j in range(k) if not columns >> j & 1):
+                more = value * matrix[..., row, j]
+                place = columns | 1 << j
+                following[place] = following[place] + more if place in following else more
+        sums = following
+    return sums[2**k - 1].log() + (best.squeeze(-2) + top.squeeze(-1)).sum(-1)

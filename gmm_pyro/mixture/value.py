@@ -1,0 +1,462 @@
+"""A Gaussian mixture as a value: densities, labels, samples, marginals, conditionals, files."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters, family_named
+from ..data.arrays import array_of, dense_tensor, real, whole_numbers
+from ..data.checks import MOST_HELD, check_count, check_path, check_seed, shown
+from ..data.devices import PRECISIONS
+from ..data.features import check_names, columns_of, same_names
+from ..data.observations import Points, as_points
+from ..data.tables import one_row
+from ..data.weighting import as_weights, total_of, weighted_sum
+from ..disk.untrusted import content_named
+from ..reduction import sums as reduction
+from ..reduction.kernels import Theta, theta_of
+from .file import Content, read_mixture, write_mixture
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """Points drawn from a mixture, with the component that each came from."""
+
+    x: Float[Tensor, "n d"]
+    labels: Int[Tensor, "n"]
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class GaussianMixture:
+    """A mixture of k Gaussians in d dimensions, from parameters, with or without a fit.
+
+    Where points are asked for, the columns of a frame are taken by the mixture's feature names, in
+    any order and beside others; one that lacks a feature is refused. Arrays go by position, and so
+    do all frames where the mixture's names only count its features (x0, x1, …), and frames whose
+    own names only count their columns.
+
+    Attributes:
+        weights: probabilities of the components, shape (k,).
+        means: shape (k, d).
+        covariances: in scikit-learn's shapes: (k, d, d) for full, (d, d) tied, (k, d) diag,
+            (k,) spherical, (d,) tied_diag, () tied_spherical.
+        family: the covariance family.
+        feature_names: d column names.
+
+    Example:
+        >>> mixture = GaussianMixture([0.5, 0.5], [[-2.0], [2.0]], [[[0.25]], [[0.25]]])
+        >>> mixture.predict([-1.9, 2.2]).tolist()
+        [0, 1]
+    """
+
+    weights: Float[Tensor, "k"]
+    means: Float[Tensor, "k d"]
+    covariances: Float[Tensor, "*covariances"]
+    family: CovarianceFamily
+    feature_names: tuple[str, ...]
+    parameters: Parameters = field(repr=False)
+
+    def __init__(
+        self,
+        weights: Any,
+        means: Any,
+        covariances: Any,
+        covariance: str = "full",
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
+        """Check the parameters and keep them, in the type of `means`.
+
+        Args:
+            weights: array-like of shape (k,), non-negative with sum 1.
+            means: array-like of shape (k, d), or (k,) for univariate mixtures.
+            covariances: array-like in the family's shape.
+            covariance: name of the covariance family, or mclust's code.
+            feature_names: d column names; x0, x1, … if not given.
+
+        Raises:
+            ValueError: if shapes do not fit, the weights are not probabilities, or a covariance is
+                not positive definite.
+        """
+        family = family_named(covariance)
+        means = _tensor(means, None, "means")
+        means = means[:, None] if means.ndim == 1 else means
+        _check_means(means)
+        weights = _tensor(weights, means, "weights")
+        covariances = _tensor(covariances, means, "covariances")
+        k, d = means.shape
+        _check_weights(weights, k)
+        factor = _check_covariances(family, covariances, (k, d))
+        self._keep(
+            weights=weights,
+            means=means,
+            covariances=covariances,
+            family=family,
+            feature_names=check_names(feature_names, d),
+            parameters=Parameters(weights.double().log()[None], means.double()[None], factor[None]),
+        )
+
+    @classmethod
+    def from_parameters(
+        cls,
+        family: CovarianceFamily,
+        parameters: Parameters,
+        *,
+        dtype: torch.dtype = torch.float64,
+        feature_names: tuple[str, ...] | None = None,
+    ) -> GaussianMixture:
+        """The mixture that a batch of one parameter set describes."""
+        weights = parameters.log_weights.detach().log_softmax(-1)
+        p = Parameters(weights, parameters.means.detach(), parameters.factor.detach())
+        visible = p.log_weights[0].exp(), p.means[0], family.covariances(p.factor[0])
+        return cls._assembled(family, visible, p, dtype, feature_names)
+
+    @classmethod
+    def _assembled(
+        cls,
+        family: CovarianceFamily,
+        visible: tuple[Tensor, Tensor, Tensor],
+        parameters: Parameters,
+        dtype: torch.dtype,
+        feature_names: Sequence[str] | None,
+    ) -> GaussianMixture:
+        """From weights, means and covariances as the user sees them, and the same in float64."""
+        mixture = cls.__new__(cls)
+        weights, means, covariances = (part.detach().to(dtype) for part in visible)
+        mixture._keep(
+            weights=weights,
+            means=means,
+            covariances=covariances,
+            family=family,
+            feature_names=check_names(feature_names, means.shape[-1]),
+            parameters=parameters,
+        )
+        return mixture
+
+    def _keep(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    # ------------------------------------------------------------------ shape
+
+    @property
+    def n_components(self) -> int:
+        """Number of components k."""
+        return self.means.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features d."""
+        return self.means.shape[1]
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters, as BIC and AIC count them."""
+        return self.family.n_parameters(*self.means.shape)
+
+    # ------------------------------------------------------------------ at points
+
+    def log_prob(self, x: Any) -> Float[Tensor, "n"]:
+        """Log density of each point in nats, shape (n,); -inf where it is out of range."""
+        return reduction.log_density(*self._at(x))[0]
+
+    def responsibilities(self, x: Any) -> Float[Tensor, "n k"]:
+        """Posterior probability of each component at each point, shape (n, k)."""
+        return reduction.responsibilities(*self._at(x))[0].T.contiguous()
+
+    def predict(self, x: Any) -> Int[Tensor, "n"]:
+        """The most probable component of each point, shape (n,)."""
+        return reduction.labels(*self._at(x))[0]
+
+    def _at(self, x: Any) -> tuple[Points, Theta, torch.dtype]:
+        """The points in their own precision, and the type of what is said of them."""
+        single = str(getattr(x, "dtype", "")).endswith("float32")
+        kind = self.means.dtype if single else torch.float64
+        found = as_points(x, feature_names=self.feature_names, dtype=kind, device=self.means.device)
+        points = found.about(self.mean().double())
+        return points, theta_of(self.family, self.parameters, points), self.means.dtype
+
+    # ------------------------------------------------------------------ criteria
+
+    def bic(self, x: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion, -2 log L + p log n; lower is better (Schwarz 1978).
+
+        Points with sample weights, shape (n,), count so often, and n is the sum of the weights.
+        """
+        log_density = self.log_prob(x)
+        weight = _weights_of(log_density, sample_weight)
+        n = total_of(weight, len(log_density))
+        return -2 * weighted_sum(log_density, weight) + self.n_parameters * math.log(n)
+
+    def aic(self, x: Any, sample_weight: Any = None) -> float:
+        """Akaike information criterion, -2 log L + 2 p; lower is better (Akaike 1974)."""
+        log_density = self.log_prob(x)
+        weight = _weights_of(log_density, sample_weight)
+        return -2 * weighted_sum(log_density, weight) + 2 * self.n_parameters
+
+    def icl(self, x: Any, sample_weight: Any = None) -> float:
+        """BIC of the most probable assignment; lower is better.
+
+        As in mclust up to its sign: BIC - 2 Σ_n log max_k r_nk (Biernacki, Celeux & Govaert 2000).
+        """
+        sureness = self.responsibilities(x).amax(-1).log()
+        weight = _weights_of(sureness, sample_weight)
+        return self.bic(x, weight) - 2 * weighted_sum(sureness, weight)
+
+    # ------------------------------------------------------------------ as a distribution
+
+    def mean(self) -> Float[Tensor, "d"]:
+        """Mean of the whole mixture, shape (d,)."""
+        return self.weights @ self.means
+
+    def covariance_matrices(self) -> Float[Tensor, "k d d"]:
+        """Covariance matrix of every component, whatever the family, shape (k, d, d)."""
+        dense = self.family.dense(self.parameters.factor[0], self.n_features)
+        return dense.expand(self.n_components, -1, -1).to(self.means)
+
+    def covariance(self) -> Float[Tensor, "d d"]:
+        """Covariance of the whole mixture: within plus between the components, shape (d, d)."""
+        shift = self.means - self.mean()
+        within = (self.weights[:, None, None] * self.covariance_matrices()).sum(0)
+        return within + (shift * self.weights[:, None]).T @ shift
+
+    def distribution(self) -> torch.distributions.MixtureSameFamily:
+        """The mixture as a torch distribution over points of shape (d,)."""
+        tril = self.family.scale_tril(self.parameters.factor[0], self.n_features)
+        tril = tril.expand(self.n_components, -1, -1).to(self.means)
+        return torch.distributions.MixtureSameFamily(
+            torch.distributions.Categorical(self.weights),
+            torch.distributions.MultivariateNormal(self.means, scale_tril=tril),
+        )
+
+    def sample(self, n: int, seed: int = 0) -> Float[Tensor, "n d"]:
+        """n independent points, shape (n, d)."""
+        return self.sample_labelled(n, seed).x
+
+    def sample_labelled(self, n: int, seed: int = 0) -> Sample:
+        """n independent points with the component that each came from."""
+        n, seed = check_count("n", n, 1, MOST_HELD), check_seed(seed)
+        generator = torch.Generator(self.means.device).manual_seed(seed)
+        labels = torch.multinomial(self.weights, n, replacement=True, generator=generator)
+        noise = torch.randn(
+            n,
+            self.n_features,
+            generator=generator,
+            dtype=self.means.dtype,
+            device=self.means.device,
+        )
+        tril = self.family.scale_tril(self.parameters.factor[0], self.n_features).to(self.means)
+        x = torch.empty_like(noise)
+        for component, factor in enumerate(tril.expand(self.n_components, -1, -1)):
+            rows = labels == component
+            x[rows] = self.means[component] + noise[rows] @ factor.T
+        return Sample(x, labels)
+
+    # ------------------------------------------------------------------ other mixtures
+
+    def marginal(self, features: Sequence[int | str]) -> GaussianMixture:
+        """The mixture of some of the features, named or numbered, in that order.
+
+        Raises:
+            ValueError: if a feature does not exist or is named twice.
+        """
+        keep = columns_of(features, self.feature_names)
+        p = self.parameters
+        factor = self.family.marginal(p.factor, keep)
+        return self._over(keep, Parameters(p.log_weights, p.means[..., keep], factor))
+
+    def conditional(self, features: Sequence[int | str], values: Any) -> GaussianMixture:
+        """The mixture of the other features, given that these have these values.
+
+        Args:
+            features: names or numbers of the known features.
+            values: their values, shape (len(features),), or a row of a frame, taken by its names.
+
+        Raises:
+            ValueError: if a feature does not exist, or none is left.
+
+        Source: Bishop (2006), equations 2.81 and 2.82, within each component.
+        """
+        known = columns_of(features, self.feature_names)
+        rest = [i for i in range(self.n_features) if i not in known]
+        if not rest:
+            raise ValueError("conditional needs at least one feature that is not given")
+        names = [self.feature_names[i] for i in known]
+        point = as_points(one_row(values, "values"), feature_names=names, what="values")
+        p, m = self.parameters, len(known)
+        factor = self.family.marginal(p.factor, known + rest)
+        root = self.family.scale_tril(factor, self.n_features)
+        gain = torch.linalg.solve_triangular(
+            root[..., :m, :m], root[..., m:, :m], upper=False, left=False
+        )
+        shift = point.x - p.means[..., known]
+        means = p.means[..., rest] + (gain @ shift[..., None])[..., 0]
+        if not means.to(self.means.dtype).isfinite().all():
+            raise ValueError("values are so far out that the conditional means are out of range")
+        there, theta, _ = self.marginal(known)._at(point.x)
+        weights = reduction.responsibilities(there, theta)[..., 0]
+        return self._over(rest, Parameters(weights.log(), means, self.family.remainder(factor, m)))
+
+    def permute(self, order: Sequence[int]) -> GaussianMixture:
+        """The same mixture with its components in another order."""
+        wanted = f"a permutation of 0 to {self.n_components - 1}"
+        index = whole_numbers(order, "order", wanted).tolist()
+        if sorted(index) != list(range(self.n_components)):
+            raise ValueError(f"order must be {wanted}, got {shown(index)}")
+        p, shared = self.parameters, self.family.shares("covariances")
+        visible = self.covariances if shared else self.covariances[index]
+        factor = self.family.in_order(p.factor, torch.tensor([index]))
+        return self._assembled(
+            self.family,
+            (self.weights[index], self.means[index], visible),
+            Parameters(p.log_weights[:, index], p.means[:, index], factor),
+            self.means.dtype,
+            self.feature_names,
+        )
+
+    def in_order_of(self, names: Sequence[str]) -> GaussianMixture:
+        """The same mixture with its features in the order of these names.
+
+        A mixture whose features have other names, or are more or fewer, stays as it is.
+
+        Example:
+            >>> wide = GaussianMixture([1.0], [[1.0, 2.0]], [[4.0, 9.0]], "diag", ["a", "b"])
+            >>> wide.in_order_of(["b", "a"]).means.tolist()
+            [[2.0, 1.0]]
+        """
+        names = check_names(names)
+        if names == self.feature_names or not same_names(names, self.feature_names):
+            return self
+        return self.marginal(names)
+
+    def _over(self, columns: list[int], parameters: Parameters) -> GaussianMixture:
+        """A mixture of the same family and type over some columns."""
+        names = tuple(self.feature_names[i] for i in columns)
+        return self.from_parameters(
+            self.family, parameters, dtype=self.means.dtype, feature_names=names
+        )
+
+    # ------------------------------------------------------------------ files
+
+    def save(self, path: str | Path) -> Path:
+        """Write the mixture as JSON, or as NumPy arrays if the name ends in .npz.
+
+        The file appears only when it is whole. Densities are kept, also in float32.
+        """
+        p, single = self.parameters, self.means.dtype is not torch.float64
+        covariances = self.family.covariances(p.factor[0]) if single else self.covariances
+        content = Content(
+            self.family,
+            p.log_weights[0].exp() if single else self.weights,
+            p.means[0],
+            covariances,
+            p.factor[0],
+            self.means.dtype,
+            list(self.feature_names),
+        )
+        return write_mixture(check_path("path", path), content)
+
+    @classmethod
+    def load(cls, path: str | Path) -> GaussianMixture:
+        """A mixture from a file that `save` wrote; loading runs no code from the file.
+
+        Raises:
+            ValueError: if the file does not hold a mixture.
+            OSError: if it cannot be opened.
+        """
+        path = check_path("path", path)
+        with content_named(f"{path} does not hold a mixture saved by gmm_pyro"):
+            file = read_mixture(path)
+            weights, means, covariances = file.weights, file.means, file.covariances
+            if file.factor is None:
+                return cls(weights, means, covariances, file.family.name, file.feature_names)
+            _check_means(means)
+            _check_weights(weights, len(means))
+            return cls._assembled(
+                file.family,
+                (weights, means, covariances),
+                Parameters(weights.log()[None], means[None], file.factor[None]),
+                file.dtype,
+                file.feature_names,
+            )
+
+
+def check_mixture(name: str, value: Any) -> GaussianMixture:
+    """The mixture.
+
+    Raises:
+        TypeError: if the value is none, with where its own one is to be found.
+
+    Example:
+        >>> check_mixture("truth", [0.5, 0.5])
+        Traceback (most recent call last):
+        TypeError: truth must be a gmm_pyro.GaussianMixture, got list
+    """
+    if isinstance(value, GaussianMixture):
+        return value
+    raise TypeError(
+        f"{name} must be a gmm_pyro.GaussianMixture, got {type(value).__name__}"
+        f"{mixture_within(value)}"
+    )
+
+
+def mixture_within(value: Any) -> str:
+    """Where the mixture of a fit, a posterior or an estimator is, as the end of a message."""
+    for place in ("mixture", "fit_.mixture"):
+        found = value
+        for attribute in place.split("."):
+            found = getattr(found, attribute, None)
+        if isinstance(found, GaussianMixture):
+            return f": pass its .{place}"
+    return ": pass its mixture()" if callable(getattr(value, "mixture", None)) else ""
+
+
+def _tensor(values: Any, like: Tensor | None, name: str) -> Tensor:
+    """A copy as a detached tensor, in the type of `like`; else in its own, or float64."""
+    if isinstance(values, Tensor):
+        tensor = dense_tensor(values, name)
+    else:
+        tensor = torch.from_numpy(real(array_of(values, name), name).astype(np.float64))
+    if like is None:
+        like = tensor if tensor.dtype in PRECISIONS.values() else tensor.double()
+    return tensor.detach().to(like, copy=True)
+
+
+def _weights_of(values: Float[Tensor, "n"], sample_weight: Any) -> Float[Tensor, "n"] | None:
+    return None if sample_weight is None else as_weights(sample_weight, len(values))
+
+
+def _check_means(means: Tensor) -> None:
+    if means.ndim != 2 or 0 in means.shape or not means.isfinite().all():
+        raise ValueError(f"means must be finite, of shape (k, d), got {tuple(means.shape)}")
+
+
+def _check_weights(weights: Tensor, k: int) -> None:
+    if weights.shape != (k,):
+        raise ValueError(f"weights must have shape ({k},), got {tuple(weights.shape)}")
+    tolerance = 1e-6 * k  # also where float32 weights come with float64 means
+    if (weights < 0).any() or not abs(float(weights.double().sum()) - 1) < tolerance:
+        raise ValueError(f"weights must be non-negative and sum to 1, got {weights.tolist()}")
+
+
+def _check_covariances(
+    family: CovarianceFamily, covariances: Tensor, shape: tuple[int, int]
+) -> Tensor:
+    """The factor of the covariances, in float64."""
+    if covariances.shape != family.shape(*shape):
+        raise ValueError(
+            f"covariances of a {family.name} mixture of {shape[0]} components in {shape[1]} "
+            f"dimensions must have shape {family.shape(*shape)}, got {tuple(covariances.shape)}"
+        )
+    factor = family.factorise(covariances.double())
+    if not factor.isfinite().all():
+        raise ValueError("covariances must be finite, symmetric and positive definite")
+    return factor

@@ -1,0 +1,176 @@
+"""The conjugate prior of a mixture: Dirichlet weights and Normal-inverse-Wishart components.
+
+What follows from it for points whose components are known is in `normal_wishart.py`.
+
+Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution"; Gelman et al.
+(2013), §3.6; Fraley & Raftery (2007) for the defaults.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..covariance import CovarianceFamily
+from ..data.arrays import finite
+from ..data.checks import shown
+from ..data.features import check_names
+from .mixing import Mixing
+from .nested import learned
+from .normal_wishart import Conjugate, IndependentMeans, NormalWishart
+from .priors import Prior, one_a_feature
+from .sites import Sites
+
+NUMBERS = ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale", "spread")
+
+
+@dataclass(frozen=True, eq=False)
+class ConjugatePriors(Prior):
+    """Dirichlet weights, (inverse-)Wishart covariances, and Normal means given the covariances.
+
+        weights       ~ Dirichlet(concentration)
+        precisions P  ~ Wishart(dof, scale⁻¹), so that P⁻¹ ~ inverse-Wishart(dof, scale)
+        means | P     ~ Normal(mean, P⁻¹ / mean_strength)
+
+    Diagonal families have a gamma distribution of each precision, Gamma(dof / 2, scale / 2), and
+    spherical ones the same with the trace of the scale. A model with this prior has the site
+    `precisions` in place of `scales` and `correlations`.
+
+    Numbers can be tensors that require gradients, which flow as those of `Priors` do.
+
+    The defaults move with the data's units (Fraley & Raftery 2007): the mean is that of the data,
+    and worth a hundredth of an observation; covariances are worth few observations, and their mean
+    is the size of k balls that together fill the volume of the data. A component that is much
+    tighter than that is widened, as any inverse-Wishart prior would: give it a smaller `scale`.
+
+    Attributes:
+        concentration: of the Dirichlet, one number or k of them.
+        mean: centre of the means, one number or shape (d,); from the data if None.
+        mean_strength: observations that the prior of a mean is worth.
+        dof: degrees of freedom; if None, d + 2, or 3 for each variance of diagonal families.
+        scale: prior sum of squares, one number, d numbers or a matrix (d, d); if None,
+            spread² / k^(2/d), which is the prior mean of a covariance if `dof` is None.
+        mean_scale: standard deviations of means that do not depend on the covariances, one number
+            or shape (d,): Normal(mean, mean_scale), which is conjugate a block at a time. None for
+            means in units of the covariances.
+        spread: unit of the default scale, shape (d,); from the data if None.
+        feature_names: d names of the features that they are for, in their order, by which frames
+            are put in order; from the data if None.
+
+    Example:
+        >>> ConjugatePriors(concentration=1.0).scaled_to([0.0, 1.0, 5.0]).mean.tolist()
+        [2.0]
+    """
+
+    CENTRE = "mean"
+
+    concentration: Any = 2.0
+    mean: Any = None
+    mean_strength: Any = 0.01
+    dof: Any = None
+    scale: Any = None
+    mean_scale: Any = None
+    spread: Float[Tensor, "d"] | None = None
+    feature_names: tuple[str, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.feature_names is not None:
+            object.__setattr__(self, "feature_names", check_names(self.feature_names))
+        if self.spread is not None:
+            object.__setattr__(self, "spread", one_a_feature("spread", self.spread))
+        for name in NUMBERS:
+            value = getattr(self, name)
+            if value is not None or name in ("concentration", "mean_strength"):
+                _check_numbers(name, value)
+
+    def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
+        """Precisions."""
+        return family.precision_sites(factor)
+
+    def sites(
+        self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None
+    ) -> Sites:
+        """See `Prior`."""
+        prior = self.conjugate(family, n_components, like)
+        return Sites(weights=prior.mixing.prior, **prior.components.sites(n_components))
+
+    def conjugate(
+        self, family: CovarianceFamily, n_components: int, like: Tensor | None = None
+    ) -> Conjugate:
+        """The distributions of the weights and the components of a model, their numbers checked.
+
+        Raises:
+            ValueError: if they do not fit the model, or the data's units are not known.
+        """
+        known = self._known_spread()
+        d = len(known)
+        like = known.double() if like is None else like
+        spread = known.to(like)
+        default = family.squares_a_point(d) + family.proper_dof(d) + 2
+        dof = _numbers("dof", default if self.dof is None else self.dof).to(like)
+        if not dof > family.proper_dof(d):
+            raise ValueError(
+                f"dof must be above {family.proper_dof(d)} for {family.name} covariances in "
+                f"{d} dimensions, got {float(dof)}"
+            )
+        if self.scale is None:
+            matrix = torch.diag(spread.square()) / n_components ** (2 / d)
+        else:
+            matrix = _matrix(_numbers("scale", self.scale).to(like), d)
+        mixing = Mixing(_vector("concentration", self.concentration, n_components, like))
+        mean, scale = _vector("mean", self.mean, d, like), family.compress(matrix)
+        precisions = dof[None, None], scale[None, None]
+        if self.mean_scale is not None:
+            spread = _vector("mean_scale", self.mean_scale, d, like)
+            return Conjugate(
+                mixing, IndependentMeans(family, mean[None, None], spread, *precisions)
+            )
+        strength = _numbers("mean_strength", self.mean_strength).to(like)
+        means = mean[None, None], strength[None, None]
+        return Conjugate(mixing, NormalWishart(family, *means, *precisions))
+
+
+def _check_numbers(name: str, value: Any) -> None:
+    numbers = _numbers(name, value)
+    if name not in ("mean", "scale") and not bool((numbers > 0).all()):
+        raise ValueError(f"{name} must be positive, got {shown(value)}")
+    if name in ("mean_strength", "dof") and numbers.ndim:
+        raise ValueError(f"{name} must be one number, got {shown(value)}")
+
+
+def _numbers(name: str, value: Any) -> Tensor:
+    """The value as a finite tensor in float64, with the gradients of tensors in it."""
+    if isinstance(value, list | tuple) and learned(value):
+        parts = [_numbers(name, item) for item in value]
+        if len({part.shape for part in parts}) > 1:
+            raise ValueError(f"{name} must be a rectangular array, got {shown(value)}")
+        return torch.stack(parts)
+    numbers = torch.from_numpy(np.array(finite(value, name)))
+    return value.to(numbers) if isinstance(value, Tensor) else numbers
+
+
+def _vector(name: str, value: Any, size: int, like: Tensor) -> Tensor:
+    numbers = _numbers(name, value).to(like)
+    if numbers.shape not in ((), (size,)):
+        raise ValueError(
+            f"{name} must be one number or {size} of them, got shape {tuple(numbers.shape)}"
+        )
+    return numbers.expand(size).clone()
+
+
+def _matrix(scale: Tensor, d: int) -> Float[Tensor, "d d"]:
+    """A prior sum of squares as a matrix."""
+    if scale.shape in ((), (d,)):
+        scale = torch.diag(scale.expand(d))
+    symmetric = scale.shape == (d, d) and torch.allclose(scale, scale.mT)
+    if not symmetric or int(torch.linalg.cholesky_ex(scale)[1]):
+        raise ValueError(
+            f"scale must be positive: one number, {d} of them, or a positive definite matrix of "
+            f"shape ({d}, {d}); got shape {tuple(scale.shape)}"
+        )
+    return scale

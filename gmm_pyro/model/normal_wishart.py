@@ -1,0 +1,273 @@
+"""The conjugate distributions of components, which points of known components only update.
+
+Axes s and k have length 1 where all sets or all components are alike, as under a prior.
+
+Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution", §9.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..covariance.family import LOG_2PI, TINY, Sets
+from .mixing import Mixing
+from .sites import Conditional, over
+
+if TYPE_CHECKING:
+    from pyro.distributions import TorchDistribution
+
+
+@dataclass(frozen=True, eq=False)
+class Components:
+    """Means and covariances of s sets of components, without their weights.
+
+    Attributes:
+        means: shape (s, k, d).
+        factor: of the covariances in the family's compact form, shape (s, k|1, *event).
+    """
+
+    means: Float[Tensor, "s k d"]
+    factor: Float[Tensor, "s k1 *event"]
+
+
+@dataclass(frozen=True, eq=False)
+class Expected:
+    """Means of functions of the precisions P, as variational Bayes needs them.
+
+    Attributes:
+        log_determinant: E log |P|, shape (s, k|1).
+        precision: E P in the family's compact form, shape (s, k|1, *event).
+    """
+
+    log_determinant: Float[Tensor, "s k1"]
+    precision: Float[Tensor, "s k1 *event"]
+
+
+@dataclass(frozen=True, eq=False)
+class NormalWishart:
+    """Means and precisions of components, with the means in units of the covariances.
+
+        precisions P  ~ Wishart(dof, scale⁻¹), or gamma distributions of diagonal ones
+        means | P     ~ Normal(mean, P⁻¹ / mean_strength)
+
+    Attributes:
+        family: covariance family.
+        mean: m, shape (s, k, d).
+        mean_strength: κ, observations that each mean is worth, shape (s, k).
+        dof: ν, shape (s, k|1).
+        scale: Ψ in the family's compact form, shape (s, k|1, *event).
+    """
+
+    family: CovarianceFamily
+    mean: Float[Tensor, "s k d"]
+    mean_strength: Float[Tensor, "s k"]
+    dof: Float[Tensor, "s k1"]
+    scale: Float[Tensor, "s k1 *event"]
+
+    def __getitem__(self, sets: Sets) -> NormalWishart:
+        """The chosen sets."""
+        numbers = self.mean[sets], self.mean_strength[sets], self.dof[sets], self.scale[sets]
+        return NormalWishart(self.family, *numbers)
+
+    def given(self, statistics: Statistics) -> NormalWishart:
+        """The distribution given points of known components.
+
+        About the reference, the scale is Ψ + Σ z zᵀ + κ m mᵀ - (κ + n) mₙ mₙᵀ.
+        """
+        family, n, kappa = self.family, statistics.counts, self.mean_strength
+        before, strength = self.mean - statistics.reference, n + kappa
+        mean = (statistics.first + kappa[..., None] * before) / strength[..., None]
+        gain = _times(kappa, family.square(before)) - _times(strength, family.square(mean))
+        return NormalWishart(
+            family,
+            mean=statistics.reference + mean,
+            mean_strength=strength,
+            dof=_dof_given(self, n),
+            scale=self.scale + statistics.second + family.pooled(gain),
+        )
+
+    def draw(self, generator: torch.Generator | None) -> Components:
+        """One draw of each set."""
+        factor = self.family.draw_factor(self.dof, self.scale, generator)
+        noise = _normal(self.mean, generator) * self.mean_strength.rsqrt()[..., None]
+        tril = self.family.scale_tril(factor, self.mean.shape[-1])
+        return Components(self.mean + (tril @ noise[..., None])[..., 0], factor)
+
+    def draw_given(
+        self, statistics: Statistics, current: Parameters, generator: torch.Generator | None
+    ) -> Components:
+        """A draw given points of known components, whatever the current parameters."""
+        del current
+        return self.given(statistics).draw(generator)
+
+    def log_evidence(self, statistics: Statistics) -> Float[Tensor, "s"]:
+        """log p(points | their components) in nats, with means and covariances integrated out."""
+        given, n, d = self.given(statistics), statistics.counts, self.mean.shape[-1]
+        normaliser = self.family.log_normaliser
+        gain = normaliser(given.dof, given.scale) - normaliser(self.dof, self.scale)
+        of_means = 0.5 * d * (self.mean_strength / given.mean_strength).log()
+        return gain.sum(-1) + (of_means - 0.5 * d * n * LOG_2PI).sum(-1)
+
+    def sites(self, k: int) -> dict[str, TorchDistribution | Conditional]:
+        """The sites of k components that are alike a priori: precisions, then means given these."""
+        shape = k, self.mean.shape[-1]
+        means = Conditional(shape, partial(self._means_given, k), self._log_means_given)
+        return {"precisions": _precisions(self, k), "means": means}
+
+    def _means_given(self, k: int, values: Mapping[str, Tensor]) -> TorchDistribution:
+        """As the Pyro program has it."""
+        precisions = values["precisions"] * self.mean_strength[0, 0]
+        factor = self.family.factor({"precisions": precisions})
+        mean = self.mean[0].expand(k, -1)
+        return self.family.emission(mean, factor, validate_args=False).to_event(1)  # type: ignore[attr-defined]
+
+    def _log_means_given(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
+        """The log density; torch's distribution would import sympy, which takes half a second."""
+        family, shift = self.family, values["means"] - self.mean[0]
+        d, strength = shift.shape[-1], self.mean_strength[0, 0]
+        factor = family.factor({"precisions": values["precisions"]})
+        distance = family.whiten(factor, shift[..., None, :]).square().sum((-2, -1))
+        half = family.log_determinant(factor, d) - 0.5 * d * (strength.log() - LOG_2PI)
+        return -(0.5 * strength * distance + half).sum(-1)
+
+    @property
+    def expected(self) -> Expected:
+        """Means of the precisions and of the logarithms of their determinants.
+
+        They are what derivatives of the logarithm of the normaliser say, as in every exponential
+        family (Brown 1986, theorem 2.2).
+        """
+        with torch.enable_grad():
+            dof, scale = (value.detach().requires_grad_() for value in (self.dof, self.scale))
+            total = self.family.log_normaliser(dof, scale).sum()
+            by_dof, by_scale = torch.autograd.grad(total, (dof, scale))
+        squares = self.family.squares_a_point(self.mean.shape[-1])
+        return Expected(2 * squares * by_dof, -2 * by_scale)
+
+    @property
+    def mode(self) -> Components:
+        """Where the joint density of means and precisions is highest.
+
+        The factor is NaN where there is no such place, as the density rises towards P = 0.
+        """
+        family, d = self.family, self.mean.shape[-1]
+        squares = family.squares_a_point(d)
+        power = self.dof - family.proper_dof(d) - 2  # twice that of the precision
+        power = power + squares * family.pooled(torch.ones_like(self.mean_strength))
+        covariance = _times((squares / power).where(power > 0, torch.nan), self.scale)
+        return Components(self.mean, family.fit(covariance, self.mean.new_zeros(d)))
+
+
+@dataclass(frozen=True, eq=False)
+class IndependentMeans:
+    """Means that do not depend on the precisions: conjugate a block at a time.
+
+        precisions P  ~ Wishart(dof, scale⁻¹), or gamma distributions of diagonal ones
+        means         ~ Normal(mean, mean_scale)
+
+    Attributes:
+        family: covariance family.
+        mean: shape (s, k, d).
+        mean_scale: standard deviations, shape (d,).
+        dof: ν, shape (s, k|1).
+        scale: Ψ in the family's compact form, shape (s, k|1, *event).
+    """
+
+    family: CovarianceFamily
+    mean: Float[Tensor, "s k d"]
+    mean_scale: Float[Tensor, "d"]
+    dof: Float[Tensor, "s k1"]
+    scale: Float[Tensor, "s k1 *event"]
+
+    def draw_given(
+        self, statistics: Statistics, current: Parameters, generator: torch.Generator | None
+    ) -> Components:
+        """Means given the current covariances, then covariances given these means."""
+        means = self._draw_means(statistics, current.factor, generator)
+        n = statistics.counts
+        mean = statistics.first / n.clamp_min(TINY)[..., None]
+        square = self.family.square
+        away = square(mean - (means - statistics.reference)) - square(mean)
+        scale = self.scale + statistics.second + self.family.pooled(_times(n, away))
+        return Components(means, self.family.draw_factor(_dof_given(self, n), scale, generator))
+
+    def sites(self, k: int) -> dict[str, TorchDistribution | Conditional]:
+        """The sites of k components that are alike a priori, precisions and means."""
+        import pyro.distributions as dist
+
+        normal, shape = dist.Normal(self.mean[0, 0], self.mean_scale), (k, self.mean.shape[-1])
+        return {"precisions": _precisions(self, k), "means": over("means", normal, shape)}
+
+    def _draw_means(
+        self, statistics: Statistics, factor: Tensor, generator: torch.Generator | None
+    ) -> Float[Tensor, "s k d"]:
+        tril = self.family.scale_tril(factor, self.mean.shape[-1])
+        precision = torch.cholesky_inverse(tril).expand(*statistics.first.shape, -1)
+        prior = self.mean_scale.square().reciprocal()
+        total = statistics.counts[..., None, None] * precision + prior.diag()
+        offset = self.mean - statistics.reference
+        pulled = (precision @ statistics.first[..., None])[..., 0] + prior * offset
+        root = torch.linalg.cholesky_ex(total)[0]
+        centre = torch.cholesky_solve(pulled[..., None], root)
+        noise = _normal(statistics.first, generator)[..., None]
+        drawn = centre + torch.linalg.solve_triangular(root.mT, noise, upper=True)
+        return statistics.reference + drawn[..., 0]
+
+
+@dataclass(frozen=True, eq=False)
+class Conjugate:
+    """A conjugate prior for k components in d dimensions, as distributions.
+
+    Attributes:
+        mixing: of the weights.
+        components: of the means and covariances.
+    """
+
+    mixing: Mixing
+    components: NormalWishart | IndependentMeans
+
+    def draw(
+        self, statistics: Statistics, current: Parameters, generator: torch.Generator | None
+    ) -> Parameters:
+        """Parameters drawn from their posterior, given s sets of hard assignments.
+
+        Args:
+            statistics: of the assignments.
+            current: parameters that the independent means' conditional distributions start from.
+            generator: source of randomness.
+        """
+        log_weights = self.mixing.draw(statistics.counts, generator)
+        drawn = self.components.draw_given(statistics, current, generator)
+        return Parameters(log_weights, drawn.means, drawn.factor)
+
+
+def _precisions(prior: NormalWishart | IndependentMeans, k: int) -> TorchDistribution:
+    """The prior of the site `precisions`."""
+    family, scale = prior.family, prior.scale[0]
+    any_factor = scale.expand(family.n_covariances(k), *scale.shape[1:])
+    shape = tuple(family.precision_sites(any_factor)["precisions"].shape)
+    one = shape if family.shares("precisions") else shape[1:]
+    wishart = family.precision_prior(prior.dof[0, 0], scale.reshape(one))
+    return over("precisions", wishart, shape)
+
+
+def _dof_given(prior: NormalWishart | IndependentMeans, counts: Tensor) -> Float[Tensor, "s k1"]:
+    family = prior.family
+    return prior.dof + family.pooled(counts) * family.squares_a_point(prior.mean.shape[-1])
+
+
+def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+
+
+def _times(number: Float[Tensor, "s k"], compact: Tensor) -> Tensor:
+    """A number a component times a covariance in compact form."""
+    return number.view(*number.shape, *(1,) * (compact.ndim - number.ndim)) * compact

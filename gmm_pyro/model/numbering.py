@@ -1,0 +1,287 @@
+"""Numberings of the components: which of them a prior tells apart, and which it holds likeliest.
+
+A likelihood does not depend on how components are numbered; a prior may. An order (s, k) says for
+every set of site values which of its components takes place j.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from ..covariance import CovarianceFamily
+from .program import LogDensity
+
+Order = Int[Tensor, "s k"]
+
+SEED = 0  # of the generic site values at which components are exchanged
+WIDTHS = (
+    1.0,
+    3.0,
+    9.0,
+    27.0,
+)  # of them, in unconstrained space: the widest are at the edges of supports
+SETS = 6  # of them at each width
+ROUNDING = 1e-12  # share of a log prior that is no difference
+NUMBERS_AT_ONCE = 2**20  # in a batch of site values
+MOST = 720  # numberings that are all tried: those of six components that all differ
+MOST_EXPANDED = 60  # numberings of more components whose exchanges are looked at
+NEGLIGIBLE = 15.0  # nats below the best numbering that are nothing
+
+
+def permuted_values(
+    family: CovarianceFamily, values: Mapping[str, Tensor], order: Order
+) -> dict[str, Tensor]:
+    """Site values (s, …) with component order[s, j] of every set in place j."""
+    sets = torch.arange(len(order), device=order.device)[:, None]
+    return {
+        name: value if family.shares(name) else value[sets, order] for name, value in values.items()
+    }
+
+
+# ---------------------------------------------------------------------- classes
+
+
+@torch.no_grad()
+def exchangeable_classes(density: LogDensity) -> tuple[int, ...]:
+    """The class of every component, from 0: the prior does not tell those of one class apart.
+
+    Components are of one class where exchanging them leaves the log prior as it is, at a few sets
+    of site values that have no symmetry of their own.
+    """
+    k, values = density.model.n_components, _generic_values(density)
+    classes = [-1] * k
+    for first in range(k):
+        if classes[first] >= 0:
+            continue
+        number, others = max(classes) + 1, [i for i in range(first + 1, k) if classes[i] < 0]
+        for i in (first, *_alike(density, values, first, others)):
+            classes[i] = number
+    return tuple(classes)
+
+
+def _alike(
+    density: LogDensity, values: Mapping[str, Tensor], first: int, others: list[int]
+) -> list[int]:
+    """Those of the other components that can be exchanged with the first."""
+    for sets in (slice(1), slice(1, None)):  # most that differ do so in the first set
+        some = {name: value[sets] for name, value in values.items()}
+        orders = exchanges(density.model.n_components, [(first, i) for i in others])
+        here, there = _log_priors(density, some, orders)
+        same = (there == here) | ((there - here).abs() <= _rounding(some, here))
+        others = [i for i, alike in zip(others, same.all(0).tolist(), strict=True) if alike]
+    return others
+
+
+def _generic_values(density: LogDensity) -> dict[str, Tensor]:
+    """Site values inside every support, around the data where they are unbounded."""
+    observations, generator = density.observations, torch.Generator().manual_seed(SEED)
+    noise = torch.randn(
+        (len(WIDTHS), SETS, density.dimension), generator=generator, dtype=torch.float64
+    )
+    vector = (noise * torch.tensor(WIDTHS).double()[:, None, None]).flatten(0, 1)
+    vector = vector.to(observations.origin)
+    for site in density.sites:
+        if site.name == "means" and site.unbounded:
+            z = vector[:, site.entries].view(-1, *site.shape)
+            vector[:, site.entries] = (observations.origin + observations.scale * z).flatten(1)
+    return density.constrain(vector)
+
+
+def exchanges(k: int, pairs: Sequence[tuple[int, int]]) -> Int[Tensor, "o k"]:
+    """The orders that exchange two components each."""
+    orders = torch.arange(k).repeat(len(pairs), 1)
+    for order, (i, j) in zip(orders, pairs, strict=True):
+        order[i], order[j] = j, i
+    return orders
+
+
+def _different_exchanges(classes: Sequence[int]) -> Int[Tensor, "o k"]:
+    """The orders that exchange two components of different classes."""
+    pairs = combinations(range(len(classes)), 2)
+    return exchanges(len(classes), [(i, j) for i, j in pairs if classes[i] != classes[j]])
+
+
+def _log_priors(
+    density: LogDensity, values: Mapping[str, Tensor], orders: Int[Tensor, "o k"]
+) -> tuple[Float[Tensor, "s 1"], Float[Tensor, "s o"]]:
+    """Log priors of s sets of site values as they are, and in each of some orders.
+
+    What is outside a support, where a density may be any number or none, counts as -inf.
+    """
+    k = orders.shape[1]
+    orders = torch.cat([torch.arange(k)[None], orders])
+    s, o = len(values["weights"]), len(orders)
+    count = sum(value[0].numel() for value in values.values())
+    found = []
+    for rows in torch.arange(s * o).split(max(1, NUMBERS_AT_ONCE // count)):
+        sets = {name: value[rows // o] for name, value in values.items()}
+        found.append(
+            density.log_prior(permuted_values(density.model.family, sets, orders[rows % o]))
+        )
+    log_priors = torch.cat(found).nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
+    return log_priors.view(s, o)[:, :1], log_priors.view(s, o)[:, 1:]
+
+
+def _rounding(values: Mapping[str, Tensor], log_prior: Tensor) -> Tensor:
+    """What log priors, sums over so many numbers, may differ by for rounding alone."""
+    count = sum(value[0].numel() for value in values.values())
+    return ROUNDING * (count + log_prior.abs().nan_to_num(posinf=0.0))
+
+
+# ---------------------------------------------------------------------- the best
+
+
+@torch.no_grad()
+def best_numbering(density: LogDensity, values: Mapping[str, Tensor]) -> Order:
+    """The order (s, k) of highest prior density of every set of site values; ties stay as they are.
+
+    Up to 720 different numberings are all tried. Of more, the best is an assignment of components
+    to places, if the prior is a product over places; exchanges of pairs go on from there.
+    """
+    classes = exchangeable_classes(density)
+    k, s = len(classes), len(values["weights"])
+    stay = torch.arange(k).expand(s, k)
+    if max(classes) == 0:
+        return stay
+    if n_numberings(classes) <= MOST:
+        orders = torch.tensor(list(_arrangements(classes)))
+        here, there = _log_priors(density, values, orders)
+        best = there.max(1, keepdim=True)
+        gains = best.values > here + _rounding(values, here)
+        return torch.where(gains.cpu(), orders[best.indices[:, 0].cpu()], stay)
+    sets = ({name: value[[i]] for name, value in values.items()} for i in range(s))
+    return torch.cat([_improved(density, one, classes) for one in sets])
+
+
+@dataclass(frozen=True, eq=False)
+class Numberings:
+    """Numberings that a prior tells apart, each in place of all that it takes for the same.
+
+    Attributes:
+        orders: shape (o, k).
+        log_count: logarithm of how many of all k! numberings each of them stands for.
+    """
+
+    orders: Int[Tensor, "o k"]
+    log_count: float
+
+    @classmethod
+    def about(cls, density: LogDensity, values: Mapping[str, Tensor]) -> Numberings:
+        """All that differ, up to 720; of more, those that count at one set of site values.
+
+        Those are within e^-15 of the best, and are reached from it by exchanges of components
+        through others like that.
+        """
+        classes = exchangeable_classes(density)
+        log_count = sum(math.lgamma(classes.count(number) + 1) for number in set(classes))
+        if n_numberings(classes) <= MOST:
+            return cls(torch.tensor(list(_arrangements(classes))), log_count)
+        return cls(_expanded(density, values, classes), log_count)
+
+    def log_prior(self, density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
+        """Logarithm of the prior density of s sets, summed over all k! numberings."""
+        there = _log_priors(density, values, self.orders)[1]
+        return self.log_count + there.logsumexp(1)
+
+
+@torch.no_grad()
+def _expanded(
+    density: LogDensity, values: Mapping[str, Tensor], classes: Sequence[int]
+) -> Int[Tensor, "o k"]:
+    """The best order of one set, and those near it in density and in exchanges, best first."""
+    best = tuple(best_numbering(density, values)[0].tolist())
+    found = {best: float(_log_priors(density, values, torch.tensor([best]))[1])}
+    least, moves = found[best] - NEGLIGIBLE, _different_exchanges(classes)
+    waiting = [best]
+    for _ in range(MOST_EXPANDED):
+        if not waiting or len(found) >= MOST:
+            break
+        order = torch.tensor(max(waiting, key=found.__getitem__))
+        waiting.remove(tuple(order.tolist()))
+        orders = torch.stack([_rising(order[move], classes) for move in moves])
+        there = _log_priors(density, values, orders)[1][0].tolist()
+        for other, value in zip(map(tuple, orders.tolist()), there, strict=True):
+            if value > least and other not in found:
+                found[other] = value
+                waiting.append(other)
+    return torch.tensor(sorted(found, key=found.__getitem__, reverse=True)[:MOST])
+
+
+def n_numberings(classes: Sequence[int]) -> int:
+    """Number of numberings that a prior tells apart: k! over the product of c! of the classes."""
+    sizes = [classes.count(number) for number in set(classes)]
+    return math.factorial(len(classes)) // math.prod(map(math.factorial, sizes))
+
+
+def _arrangements(classes: Sequence[int]) -> Iterator[list[int]]:
+    """All orders that differ: the places of a class take components in rising order."""
+    places = [[j for j, c in enumerate(classes) if c == n] for n in range(max(classes) + 1)]
+
+    def arranged(number: int, left: tuple[int, ...]) -> Iterator[list[int]]:
+        if number == len(places):
+            yield [0] * len(classes)
+            return
+        for chosen in combinations(left, len(places[number])):
+            for order in arranged(number + 1, tuple(i for i in left if i not in chosen)):
+                for place, i in zip(places[number], chosen, strict=True):
+                    order[place] = i
+                yield order
+
+    return arranged(0, tuple(range(len(classes))))
+
+
+def _improved(
+    density: LogDensity, values: Mapping[str, Tensor], classes: Sequence[int]
+) -> Int[Tensor, "1 k"]:
+    """The best order of one set, from the better of the assignment's and the one at hand."""
+    pairs, order = _different_exchanges(classes), torch.arange(len(classes))
+    moves = _assignment(density, values)[None]
+    while True:  # each round is better than the one before by more than rounding
+        here, there = _log_priors(
+            density, permuted_values(density.model.family, values, order[None]), moves
+        )
+        best = int(there[0].argmax())
+        if there[0, best] > here + _rounding(values, here):
+            order = order[moves[best]]
+        elif moves is pairs:
+            return _rising(order, classes)[None]
+        moves = pairs
+
+
+def _assignment(density: LogDensity, values: Mapping[str, Tensor]) -> Int[Tensor, "k"]:
+    """The best order of one set under a prior that is a product over places.
+
+    Each component is put into each place among components that are at home in theirs.
+    """
+    k = density.model.n_components
+    home = {name: value[:1] for name, value in _generic_values(density).items()}
+    family = density.model.family
+    both = {
+        name: value if family.shares(name) else torch.cat([home[name], value], 1)
+        for name, value in values.items()
+    }
+    orders = torch.arange(k).repeat(k, k, 1)  # (component, place, k)
+    component, place = torch.arange(k)[:, None], torch.arange(k)
+    orders[component, place, place] = k + component
+    gain = _log_priors(density, both, orders.flatten(0, 1))[1].view(k, k).cpu().numpy()
+    finite = gain[np.isfinite(gain)]
+    low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
+    gain = np.where(np.isfinite(gain), gain, low - k * (1 + high - low))
+    return torch.from_numpy(linear_sum_assignment(gain.T, maximize=True)[1])
+
+
+def _rising(order: Int[Tensor, "k"], classes: Sequence[int]) -> Int[Tensor, "k"]:
+    """The order with the components in the places of one class in rising order."""
+    of_place = torch.tensor(classes)
+    for number in range(max(classes) + 1):
+        order[of_place == number] = order[of_place == number].sort().values
+    return order

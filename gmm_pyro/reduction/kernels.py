@@ -1,0 +1,389 @@
+"""The two kernels of the reduction: logits of a chunk of points, and the moments they give.
+
+`Features` is two matrix products a chunk, Θ Φ and R Φᵀ, with moments about the data's centre.
+`Centred` forms z = x - μ for every component; it is used where moments about the data's centre
+would cancel (`IMPRECISE`), and for wide data, whose features would not fit in cache. Both give the
+same numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
+from ..covariance.family import Sets
+from ..data.observations import Block, Observations, Points
+from ..data.spread import ROWS, chunks
+from ..running.threads import Sums, total
+from .assignments import Assignment
+
+CHUNK_BYTES = 5 << 20  # features and logits of a chunk: more calls on shorter ones take longer
+SHORTEST_CHUNK = 264  # points; shorter products are slower than a larger chunk's cache misses
+FEW_FEATURES = 16  # up to which the moments are summed as (components, features)
+IMPRECISE = 1e-9  # error of a logit, in nats, from which the centred kernel takes over
+WIDE = 100  # features, from which the centred kernel takes over
+
+_held = threading.local()  # the buffers of a thread's last features, and their shape
+
+
+@dataclass(frozen=True, eq=False)
+class Theta:
+    """s sets of k components, ready to be evaluated at points.
+
+    Attributes:
+        family: the covariance family.
+        parameters: weights, means and covariance factors, in float64.
+        natural: the natural parameters about the reference.
+        reference: what the moments are about: one point (d,) or a point a component (s, k, d).
+        centred: whether z = x - μ is formed for every component.
+    """
+
+    family: CovarianceFamily
+    parameters: Parameters
+    natural: NaturalParameters
+    reference: Float[Tensor, "*sk d"]
+    centred: bool
+
+    def __getitem__(self, sets: Sets) -> Theta:
+        """The chosen sets."""
+        reference = self.reference if self.reference.ndim == 1 else self.reference[sets]
+        return Theta(
+            self.family, self.parameters[sets], self.natural[sets], reference, self.centred
+        )
+
+    def coefficients(self) -> Float[Tensor, "s k f"]:
+        """Natural parameters by feature: 1, z and, unless it is shared, the upper z zᵀ."""
+        columns = [self.natural.constant[..., None], self.natural.linear]
+        d = self.parameters.means.shape[-1]
+        if self.family.n_own_features(d):
+            columns.append(self.family.pack(self.natural.quadratic, d))
+        return torch.cat(columns, -1)
+
+    def with_shared_term(self) -> Theta:
+        """With logits that leave nothing out: those of a tied family lack what all share."""
+        if self.centred or self.family.n_own_features(self.parameters.means.shape[-1]):
+            return self
+        return Theta.about_means(self.family, self.parameters)
+
+    @classmethod
+    def about_means(
+        cls,
+        family: CovarianceFamily,
+        parameters: Parameters,
+        means: Float[Tensor, "s k d"] | None = None,
+    ) -> Theta:
+        """For the centred kernel, with moments about the components' own means or others."""
+        reference = (parameters.means if means is None else means).detach()
+        natural = family.natural(parameters, reference)
+        return cls(family, parameters, natural, reference, centred=True)
+
+
+def theta_of(family: CovarianceFamily, parameters: Parameters, points: Points) -> Theta:
+    """The parameters with the kernel that evaluates them exactly at these points.
+
+    Differentiable: the natural parameters keep their graph.
+    """
+    d = parameters.means.shape[-1]
+    if d > WIDE and family.n_features(d) > d:
+        return Theta.about_means(family, parameters)
+    natural = family.natural(parameters, points.origin)
+    if _cancels(family, natural, parameters, points):
+        return Theta.about_means(family, parameters)
+    return Theta(family, parameters, natural, points.origin, centred=False)
+
+
+@torch.no_grad()
+def _cancels(
+    family: CovarianceFamily,
+    natural: NaturalParameters,
+    parameters: Parameters,
+    points: Points,
+) -> bool:
+    """Whether the terms of z P z, about the points' origin, lose more than `IMPRECISE` nats."""
+    epsilon = torch.finfo(points.dtype).eps
+    allowed = max(IMPRECISE, 1e4 * epsilon) / (2 * epsilon)
+    shift = parameters.means - points.origin
+    size, away, wide = (
+        float(torch.linalg.vector_norm(part, torch.inf))
+        for part in (natural.quadratic, shift, parameters.factor)
+    )
+    across = points.d * (away + points.d * wide)
+    if size * across * across <= allowed:  # not ** 2, which raises where a product is infinite
+        return False  # by far: no sum is larger than all of its terms at their largest
+    reach = family.square(shift.abs() + family.deviations(parameters.factor, points.d))
+    largest = (natural.quadratic.abs() * reach).flatten(2).sum(-1).amax()
+    return not bool(largest <= allowed)  # NaN is not sound: a variance that cancelled is negative
+
+
+class Kernel(Protocol):
+    """Logits of a chunk of points, and the sums that their responsibilities give."""
+
+    rows: int
+
+    def fresh(self) -> Kernel:
+        """The same kernel with buffers of its own, for one thread to work with."""
+        ...
+
+    def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
+        """Log weight plus log density of every component at every point, in nats."""
+        ...
+
+    def sums(self, block: Block, assign: Assignment) -> Sums:
+        """`log_norm` and the moments of a block of rows under an assignment."""
+        ...
+
+    def statistics(
+        self, log_norm: Float[Tensor, "s"], sums: Sums, data: Observations | None
+    ) -> Statistics:
+        """The statistics that sums over all chunks of the data stand for."""
+        ...
+
+
+class ByChunks:
+    """Sums of a block, chunk after chunk."""
+
+    rows: int
+    theta: Theta
+
+    def restart(self) -> None:
+        """Begin new moments; the old ones stay with whoever has them."""
+        raise NotImplementedError
+
+    def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
+        """See `Kernel`."""
+        raise NotImplementedError
+
+    def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
+        """Add the moments of the chunk that `logits` saw last."""
+        raise NotImplementedError
+
+    def moments(self) -> Sums:
+        """What has been added up so far."""
+        raise NotImplementedError
+
+    @torch.no_grad()  # a thread has a gradient mode of its own
+    def sums(self, block: Block, assign: Assignment) -> Sums:
+        """See `Kernel`."""
+        self.restart()
+        log_norm = self.theta.reference.new_zeros(1)  # not a scalar: it must stay in float64
+        for some in chunks(block.x.shape[-2], self.rows):
+            logits = self.logits(block.x[..., some, :])
+            log_p = assign(logits, slice(block.first + some.start, block.first + some.stop))
+            if block.weight is not None:
+                weight = block.weight[some]
+                log_p, logits = log_p * weight, logits.mul_(weight)
+            self.add_moments(logits)
+            log_norm = log_norm + log_p.sum(1)
+        return log_norm, *self.moments()
+
+
+@dataclass(frozen=True, eq=False)
+class Buffers:
+    """Where a chunk of n points is worked on.
+
+    Attributes:
+        features: Φ = [1, z, quadratic features], shape (f, n).
+        z: its rows of centred points, shape (d, n).
+        write_quadratic: fills the rows below z.
+        logits: Θ Φ, shape (s k, n).
+    """
+
+    features: Float[Tensor, "f n"]
+    z: Float[Tensor, "d n"]
+    write_quadratic: Callable[[], Any]
+    logits: Float[Tensor, "sk n"]
+
+
+class Features(ByChunks):
+    """logits = Θ Φ, moments = R Φᵀ, with features Φ (f, n) of a chunk about the data's centre."""
+
+    buffers: Buffers  # of the chunk at hand
+    whole: Buffers  # of a chunk of `rows` points; slicing anew would take as long as the work
+    total: Tensor
+
+    def __init__(self, theta: Theta, points: Points, like: Tensor) -> None:
+        self.theta = theta
+        family = theta.family
+        self.shape = theta.parameters.log_weights.shape
+        self.d = points.d
+        self.quadratic = family.n_own_features(self.d)
+        width = 1 + self.d + self.quadratic
+        self.rows = _chunk_rows(width + self.shape.numel(), points.n, like)
+        self.coefficients = theta.coefficients().flatten(0, 1).to(like)
+        self.origin = theta.reference.to(like)[:, None]
+        self.tall = width > FEW_FEATURES
+
+    def fresh(self) -> Features:
+        """See `Kernel`."""
+        kernel = copy.copy(self)
+        kernel.whole = self._held_buffers()
+        kernel.restart()
+        return kernel
+
+    def _held_buffers(self) -> Buffers:
+        """Buffers of the last kernel of this shape in this thread: making them takes a while."""
+        n_sets, width = self.coefficients.shape
+        x = self.coefficients
+        shape = (self.theta.family, n_sets, width, self.rows, x.dtype, x.device)
+        if getattr(_held, "shape", None) != shape:
+            with torch.inference_mode(mode=False):  # else nothing outside of it could write there
+                both = torch.ones(width + n_sets, self.rows, dtype=x.dtype, device=x.device)
+                _held.buffers = self._buffers(both[:width], both[width:])
+            _held.shape = shape
+        buffers: Buffers = _held.buffers
+        return buffers
+
+    def _buffers(self, features: Tensor, logits: Tensor) -> Buffers:
+        z, quadratic = features[1 : 1 + self.d], features[1 + self.d :]
+        nothing: Callable[[], Any] = bool
+        write = self.theta.family.quadratic_features(z, quadratic) if self.quadratic else nothing
+        return Buffers(features, z, write, logits)
+
+    def restart(self) -> None:
+        """See `ByChunks`."""
+        n_sets, width = self.coefficients.shape
+        shape = (width, n_sets) if self.tall else (n_sets, width)
+        self.total = self.theta.reference.new_zeros(shape)
+
+    def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
+        """See `Kernel`."""
+        n = len(x)
+        whole = self.whole
+        if n != self.rows:
+            whole = self._buffers(whole.features[:, :n], whole.logits[:, :n])
+        self.buffers = whole
+        torch.sub(x.T, self.origin, out=whole.z)
+        whole.write_quadratic()
+        torch.mm(self.coefficients, whole.features, out=whole.logits)
+        return whole.logits.view(*self.shape, n)
+
+    def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
+        """See `ByChunks`."""
+        left, right = responsibilities.flatten(0, 1), self.buffers.features
+        if self.tall:  # the product with the long side first is twice as fast
+            left, right = right, left
+        if left.dtype == self.total.dtype:
+            self.total.addmm_(left, right.T)
+        else:
+            self.total += left @ right.T
+
+    def moments(self) -> Sums:
+        """See `ByChunks`."""
+        return (self.total,)
+
+    def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
+        """See `Kernel`."""
+        moments = (sums[0].T if self.tall else sums[0]).reshape(*self.shape, -1)
+        counts, first = moments[..., 0], moments[..., 1 : 1 + self.d]
+        if not self.quadratic:
+            assert data is not None
+            second = _second_moment(self.theta.family, data)
+            second = second.expand(self.shape[0], 1, *second.shape)
+            shared = (self.theta.natural.quadratic * second).flatten(1).sum(1)
+            log_norm = log_norm + shared
+        else:
+            second = self.theta.family.unpack(moments[..., 1 + self.d :], self.d)
+        return Statistics(log_norm, counts, first, second, self.theta.reference)
+
+
+class Centred(ByChunks):
+    """logits = log peak - ‖L⁻¹ (x - μ)‖² / 2, with moments about a reference a component."""
+
+    z: Tensor
+    counts: Tensor
+    first: Tensor
+    second: Tensor
+
+    def __init__(self, theta: Theta, n: int, like: Tensor) -> None:
+        self.theta = theta
+        family, p = theta.family, theta.parameters
+        self.shape, self.d = p.log_weights.shape, p.means.shape[-1]
+        self.rows = _chunk_rows(3 * self.shape.numel() * self.d, n, like)
+        self.log_peak = family.log_peak(p)[..., None].to(like)
+        self.factor = p.factor.to(like)
+        self.means = p.means.to(like)[:, :, None]
+        self.reference = theta.reference.expand(p.means.shape).to(like)[:, :, None]
+        self.same = theta.reference.shape == p.means.shape and theta.reference.equal(p.means)
+
+    def fresh(self) -> Centred:
+        """See `Kernel`."""
+        kernel = copy.copy(self)
+        kernel.restart()
+        return kernel
+
+    def restart(self) -> None:
+        """See `ByChunks`."""
+        family, means = self.theta.family, self.theta.parameters.means
+        self.counts = means.new_zeros(self.shape)
+        self.first = torch.zeros_like(means)
+        self.second = means.new_zeros(self.shape[0], *family.factor_shape(self.shape[1], self.d))
+
+    def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
+        """See `Kernel`."""
+        z = x - self.means
+        self.z = z if self.same else x - self.reference
+        whitened = self.theta.family.whiten(self.factor, z)
+        return self.log_peak - 0.5 * whitened.square_().sum(-1)
+
+    def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
+        """See `ByChunks`."""
+        self.counts += responsibilities.sum(-1)
+        self.first += (responsibilities[..., None, :] @ self.z)[..., 0, :]
+        second = self.theta.family.weighted_square(self.z, responsibilities)
+        self.second += self.theta.family.pooled(second)
+
+    def moments(self) -> Sums:
+        """See `ByChunks`."""
+        return self.counts, self.first, self.second
+
+    def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
+        """See `Kernel`."""
+        del data
+        counts, first, second = sums
+        return Statistics(log_norm, counts, first, second, self.theta.reference)
+
+
+def kernel_for(theta: Theta, points: Points, like: Tensor | None = None) -> Kernel:
+    """The kernel that evaluates these parameters exactly; `fresh` makes it ready for chunks.
+
+    It works in the type of the points, or in that of another tensor.
+    """
+    like = points.x if like is None else like
+    if theta.centred:
+        return Centred(theta, points.n, like)
+    return Features(theta, points, like)
+
+
+def _chunk_rows(numbers_a_point: int, n: int, like: Tensor) -> int:
+    """Points in a chunk: an odd multiple of 8, as rows a power of two apart share cache lines."""
+    size = CHUNK_BYTES if like.device.type == "cpu" else 16 * CHUNK_BYTES
+    most = max(SHORTEST_CHUNK, size // (numbers_a_point * like.element_size()))
+    if most >= n:
+        return n
+    even = 2 * math.ceil(n / most / 2)  # chunks, as many for one thread as for another
+    return math.ceil(n / even / 16) * 16 + 8
+
+
+def _second_moment(family: CovarianceFamily, observations: Observations) -> Tensor:
+    """Σ u z zᵀ over the data in compact form, which a tied family needs once a fit."""
+    key = f"second moment, {family.name}"
+    if key not in observations.cache:
+        origin = observations.origin
+
+        def second_moment(block: Block) -> Sums:
+            z = block.x.double() - origin
+            weight = z.new_ones(len(z)) if block.weight is None else block.weight.double()
+            return (family.weighted_square(z, weight),)
+
+        rows = max(1, ROWS // observations.d)
+        (observations.cache[key],) = total(lambda: second_moment, observations.blocks(rows))
+    return observations.cache[key]

@@ -1,0 +1,233 @@
+"""The one reduction that every method is made of.
+
+With the features φ(z) = [1, z, upper(z zᵀ)] of a point z and one row θ of natural parameters a
+component,
+
+    log w + log N(x | μ, Σ)   = θ · φ(z)                      the logits of one point: Θ φ(z)
+    log p(x)                  = logsumexp Θ φ(z)
+    ∂ Σ_n log p(x_n) / ∂Θ     = Σ_n r_n ⊗ φ(z_n)              the expected sufficient statistics
+
+so the E-step of EM is the gradient of the log-likelihood: `reduce` computes both sides of the last
+line in one pass, and `log_likelihood` hands them to autograd. A batch of s sets of k components is
+one matrix product with s·k rows. A pass reads the data in chunks that stay in cache, and keeps
+nothing of size n.
+
+A shared (tied) quadratic term is the same for all components and drops out of the softmax: it is
+added at the end from the data's own second moment. How a chunk is evaluated is the matter of
+`kernels.py`.
+
+Source: Wainwright & Jordan (2008), §3; Dempster, Laird & Rubin (1977).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..data.observations import Block, Observations, Points
+from ..running.threads import Sums, map_in_threads, one_thread_a_product, total
+from .assignments import Assignment, softmax
+from .far import Far
+from .kernels import Centred, Kernel, Theta, kernel_for, theta_of
+
+BLOCKS = 32  # units of work handed to threads; sums are added in their order, whoever made them
+HESSIAN_NUMBERS = 2_000_000  # features of all components that a second derivative has at once
+
+# ---------------------------------------------------------------------- the reduction
+
+
+@one_thread_a_product()  # sums are then the same to the last bit on any number of threads
+@torch.no_grad()
+def reduce(observations: Observations, theta: Theta, assign: Assignment = softmax) -> Statistics:
+    """Log-likelihood and expected sufficient statistics of s sets, in one pass over the data.
+
+    Args:
+        observations: n points, with sample weights u if any.
+        theta: s sets of k components.
+        assign: what logits are made into: `softmax`, `argmax`, or another of `assignments.py`.
+
+    Returns:
+        Statistics in float64; log_norm is in nats.
+    """
+    kernel = kernel_for(theta, observations)
+
+    def make_worker() -> Callable[[Block], Sums]:
+        own = kernel.fresh()
+        return lambda block: own.sums(block, assign)
+
+    log_norm, *sums = total(make_worker, observations.blocks(kernel.rows, BLOCKS))
+    return kernel.statistics(log_norm, tuple(sums), observations)
+
+
+@one_thread_a_product()
+@torch.no_grad()
+def reduce_each(
+    x: Float[Tensor, "s n d"],
+    family: CovarianceFamily,
+    parameters: Parameters,
+    assign: Assignment = softmax,
+) -> Statistics:
+    """The reduction of s sets, each over n points of its own: many small data sets at once."""
+    kernel = Centred(Theta.about_means(family, parameters), x.shape[1], x).fresh()
+    log_norm, *sums = kernel.sums(Block(0, x[:, None], None), assign)
+    return kernel.statistics(log_norm, tuple(sums), None)
+
+
+def maximise(
+    observations: Observations,
+    theta: Theta,
+    statistics: Statistics,
+    floor: Float[Tensor, "d"],
+    assign: Assignment = softmax,
+    ridge: float = 0.0,
+) -> Theta:
+    """The M-step, from the statistics that `reduce` gave for this theta and assignment.
+
+    The floor and the ridge are those of `CovarianceFamily.m_step`. Where a new component is so
+    tight that the moments about the data's centre have cancelled, the moments are taken once more,
+    about its mean.
+    """
+    found = theta_of(theta.family, theta.family.m_step(statistics, floor, ridge), observations)
+    if theta.centred or not found.centred:
+        return found
+    about_means = Theta.about_means(theta.family, theta.parameters, found.parameters.means)
+    parameters = theta.family.m_step(reduce(observations, about_means, assign), floor, ridge)
+    return theta_of(theta.family, parameters, observations)
+
+
+# ---------------------------------------------------------------------- reading it as a gradient
+
+
+class _LogLikelihood(torch.autograd.Function):
+    """Σ u log p(x) as a function of natural parameters; its gradient is the statistics."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        constant: Tensor,
+        linear: Tensor,
+        quadratic: Tensor,
+        observations: Observations,
+        theta: Theta,
+    ) -> Float[Tensor, "s"]:
+        del constant, linear, quadratic  # theta holds the same values
+        statistics = reduce(observations, theta)
+        ctx.save_for_backward(*statistics.sums)
+        return statistics.log_norm
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, upstream: Float[Tensor, "s"]) -> tuple[Tensor | None, ...]:
+        counts, first, second = ctx.saved_tensors
+        scale = [upstream.view(-1, *(1,) * (part.ndim - 1)) for part in (counts, first, second)]
+        return counts * scale[0], first * scale[1], second * scale[2], None, None
+
+
+def log_likelihood(
+    observations: Observations, family: CovarianceFamily, parameters: Parameters
+) -> Float[Tensor, "s"]:
+    """Log-likelihood of s sets in nats, differentiable in the parameters."""
+    theta = theta_of(family, parameters, observations)
+    log_norm: Tensor = _LogLikelihood.apply(  # type: ignore[no-untyped-call]
+        *vars(theta.natural).values(), observations, theta
+    )
+    return log_norm
+
+
+# ---------------------------------------------------------------------- its second derivative
+
+
+@one_thread_a_product()
+@torch.no_grad()
+def information(observations: Observations, theta: Theta) -> Float[Tensor, "kf kf"]:
+    """Minus the Hessian of Σ u log p(x) in the natural parameters of one set of k components.
+
+    Entries go by component and within it as in `Theta.coefficients`: with responsibilities r,
+
+        ∂² log p(x) / ∂θ_j ∂θ_l = (r_j [j = l] - r_j r_l) φ(z_j) φ(z_l)ᵀ
+
+    Source: Louis (1982).
+    """
+    family, d = theta.family, observations.d
+    quadratic = family.n_own_features(d)
+    k, width = theta.parameters.log_weights.shape[1], 1 + d + quadratic
+    total = theta.reference.new_zeros(k * width, k * width)
+    diagonal = total.view(k, width, k, width).diagonal(dim1=0, dim2=2)  # (f, f, k)
+    rows = max(1, HESSIAN_NUMBERS // (k * width))
+    reference = theta.reference.expand(theta.parameters.means.shape)[0]
+    for first in range(0, observations.n, rows):
+        part = observations.subset(slice(first, first + rows))
+        z = (part.x.to(total) - reference[:, None]).mT.contiguous()
+        features = torch.ones(k, width, part.n, dtype=total.dtype, device=total.device)
+        features[:, 1 : 1 + d] = z
+        for j in range(k if quadratic else 0):
+            family.quadratic_features(z[j], features[j, 1 + d :])()
+        weight = responsibilities(part, theta)[0, :, None]
+        expected = features * weight
+        u = part.sample_weight
+        scaled = expected if u is None else expected * u
+        diagonal -= (scaled @ features.mT).permute(1, 2, 0)
+        total += scaled.flatten(0, 1) @ expected.flatten(0, 1).T
+    return total
+
+
+# ---------------------------------------------------------------------- one value a point
+
+
+def log_density(
+    points: Points, theta: Theta, dtype: torch.dtype | None = None
+) -> Float[Tensor, "s n"]:
+    """log p(x) of every point in nats; -inf where that is out of range.
+
+    This and what follows is worked out in float64, and returned in the points' type or another.
+    """
+    kind = dtype or points.dtype
+    return _pointwise(points, theta.with_shared_term(), lambda log_p, _: log_p.to(kind))
+
+
+def responsibilities(
+    points: Points, theta: Theta, dtype: torch.dtype | None = None
+) -> Float[Tensor, "s k n"]:
+    """Posterior probability of every component at every point."""
+    kind = dtype or points.dtype  # a copy, since the kernel writes the next chunk there
+    return _pointwise(points, theta, lambda _, share: share.to(kind, copy=True))
+
+
+def labels(points: Points, theta: Theta, dtype: torch.dtype | None = None) -> Int[Tensor, "s n"]:
+    """The most probable component of every point: the first of the largest responsibilities."""
+    kind = dtype or points.dtype  # in which two may be equal
+    return _pointwise(points, theta, lambda _, share: share.to(kind).argmax(1))
+
+
+@one_thread_a_product()
+@torch.no_grad()
+def _pointwise(points: Points, theta: Theta, pick: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+    """What is wanted of log densities (s, n) and responsibilities (s, k, n), all in float64."""
+    kernel = kernel_for(theta, points, like=theta.parameters.means)
+    far = Far.of(theta)
+
+    def of_chunk(own: Kernel, x: Float[Tensor, "n d"]) -> Tensor:
+        share = own.logits(x)
+        log_p = softmax(share, slice(None))
+        apart = far.points(own, log_p)
+        if apart is not None:
+            largest, above = far.logits(x[apart].double())
+            log_p[:, apart] = largest + softmax(above, slice(None))
+            share[..., apart] = above
+        return pick(log_p, share)
+
+    def make_worker() -> Callable[[Block], Tensor]:
+        own = kernel.fresh()
+
+        @torch.no_grad()  # a thread has a gradient mode of its own
+        def work(block: Block) -> Tensor:
+            return torch.cat([of_chunk(own, piece) for piece in block.x.split(own.rows)], -1)
+
+        return work
+
+    return torch.cat(map_in_threads(make_worker, points.blocks(kernel.rows, BLOCKS)), -1)

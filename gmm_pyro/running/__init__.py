@@ -1,0 +1,1 @@
+"""How work is run: threads and forks, streams of random numbers, versions of libraries."""
