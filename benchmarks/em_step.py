@@ -23,8 +23,8 @@ from gmm_pyro.data.observations import observe
 from gmm_pyro.inference import METHODS
 from gmm_pyro.inference.em import expect, step
 from gmm_pyro.inference.task import Task
-from gmm_pyro.reduction.kernels import theta_of
 from gmm_pyro.reduction.sums import reduce
+from gmm_pyro.reduction.theta import theta_of
 from gmm_pyro.running.threads import one_thread_a_product
 
 SIZES = [

@@ -28,7 +28,7 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro.inference.guides.gaussian import NormalGuide
 from gmm_pyro.inference.svi import _matched_noise, elbo
-from gmm_pyro.model.program import LogDensity
+from gmm_pyro.model.log_density import LogDensity
 from gmm_pyro.running.threads import one_thread_a_product
 
 N, D, K = 2_000, 4, 5

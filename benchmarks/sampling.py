@@ -20,11 +20,11 @@ import torch
 
 import gmm_pyro as gp
 from gmm_pyro.data.observations import observe
-from gmm_pyro.inference.gibbs import Sampler
+from gmm_pyro.inference.chains.sweep import Sampler
 from gmm_pyro.inference_data.generation import dataset
 from gmm_pyro.posterior import Posterior
-from gmm_pyro.reduction.kernels import theta_of
 from gmm_pyro.reduction.sums import maximise, reduce
+from gmm_pyro.reduction.theta import theta_of
 from gmm_pyro.running.threads import one_thread_a_product
 
 QUICK = "--quick" in sys.argv

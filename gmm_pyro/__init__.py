@@ -28,8 +28,9 @@ if TYPE_CHECKING:
     from .inference.task import FitWarning, Status
     from .mixture.value import GaussianMixture
     from .model.conjugate import ConjugatePriors
+    from .model.log_density import LogDensity
     from .model.priors import Priors
-    from .model.program import LogDensity, MixtureModel
+    from .model.program import MixtureModel
     from .posterior import Posterior
 
 register()
@@ -42,7 +43,7 @@ _HOME = {
     "Fit": "inference.fit",
     "FitWarning": "inference.task",
     "GaussianMixture": "mixture.value",
-    "LogDensity": "model.program",
+    "LogDensity": "model.log_density",
     "MixtureModel": "model.program",
     "MixtureModule": "inference.gradient",
     "OptionError": "inference.methods",

@@ -21,8 +21,8 @@ from gmm_pyro.reduction.assignments import (
     split_mix,
     uniforms,
 )
-from gmm_pyro.reduction.kernels import theta_of
 from gmm_pyro.reduction.sums import reduce
+from gmm_pyro.reduction.theta import theta_of
 from gmm_pyro.running.threads import total
 from oracles import normal
 

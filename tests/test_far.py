@@ -12,10 +12,12 @@ from torch import Tensor
 
 from gmm_pyro import GaussianMixture
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
-from gmm_pyro.data.observations import Observations, observe
+from gmm_pyro.data.observations import observe
+from gmm_pyro.data.points import Observations
 from gmm_pyro.reduction.assignments import Drawn, softmax
-from gmm_pyro.reduction.kernels import theta_of
-from gmm_pyro.reduction.sums import log_density, reduce, responsibilities
+from gmm_pyro.reduction.pointwise import log_density, responsibilities
+from gmm_pyro.reduction.sums import reduce
+from gmm_pyro.reduction.theta import theta_of
 
 Matrix = list[list[Fraction]]
 every_family = pytest.mark.parametrize("family", FAMILIES)

@@ -24,7 +24,8 @@ from gmm_pyro.calibration.exact import _log_joint, log_partition_prior
 from gmm_pyro.calibration.joint import draw_prior, gibbs_sampler
 from gmm_pyro.covariance import FAMILIES, Parameters
 from gmm_pyro.data.observations import observe
-from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, Sampler, run_chains
+from gmm_pyro.inference.chains.sweep import Sampler
+from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, run_chains
 from gmm_pyro.inference.task import FitWarning, Status
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right

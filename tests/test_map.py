@@ -17,7 +17,7 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES
-from gmm_pyro.model.program import LogDensity
+from gmm_pyro.model.log_density import LogDensity
 from oracles import normal
 
 every_family = pytest.mark.parametrize("family", FAMILIES)

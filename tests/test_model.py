@@ -21,7 +21,7 @@ import gmm_pyro as gp
 from gmm_pyro import GaussianMixture, MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES, family_named
 from gmm_pyro.data.observations import observe
-from gmm_pyro.model.program import LogDensity
+from gmm_pyro.model.log_density import LogDensity
 from oracles import normal
 
 K = 3

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES, family_named
+from gmm_pyro.model.log_density import LogDensity
 from gmm_pyro.model.numbering import (
     MOST,
     Numberings,
@@ -25,7 +26,6 @@ from gmm_pyro.model.numbering import (
     n_numberings,
     permuted_values,
 )
-from gmm_pyro.model.program import LogDensity
 from oracles import normal, numbers
 
 every_family = pytest.mark.parametrize("family", FAMILIES)

@@ -13,7 +13,8 @@ import torch
 
 import gmm_pyro as gp
 from gmm_pyro.data import observations
-from gmm_pyro.data.observations import LeftOut, as_points, observe
+from gmm_pyro.data.observations import as_points, observe
+from gmm_pyro.data.points import LeftOut
 from oracles import clusters
 
 NAMES = ("height", "width")

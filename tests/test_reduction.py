@@ -18,11 +18,12 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters, Statistics
-from gmm_pyro.data.observations import Observations, observe
-from gmm_pyro.reduction import sums as reduction
+from gmm_pyro.data.observations import observe
+from gmm_pyro.data.points import Observations
+from gmm_pyro.reduction import pointwise
 from gmm_pyro.reduction.assignments import Given, GivenLabels, argmax, softmax
-from gmm_pyro.reduction.kernels import Theta, theta_of
 from gmm_pyro.reduction.sums import log_likelihood, maximise, reduce
+from gmm_pyro.reduction.theta import Theta, theta_of
 from oracles import normal
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -232,7 +233,7 @@ def test_the_kernel_is_chosen_before_digits_are_lost(
     p = replace(p, means=p.means + distance * torch.tensor([[[1.0], [-1.0]]]).double())
     x = p.means[0].repeat_interleave(100, 0) + normal(200, 3, seed=1)
     observations = observe(x)
-    ours = reduction.log_density(observations, theta_of(family, p, observations))
+    ours = pointwise.log_density(observations, theta_of(family, p, observations))
     torch.testing.assert_close(ours, dense_log_density(family, p, x), rtol=0, atol=1e-9)  # nats
 
 
@@ -245,7 +246,7 @@ def test_the_kernel_is_chosen_before_a_correlation_loses_digits(name: str, gap: 
     p = Parameters(factor.new_zeros(1, 1), factor.new_zeros(1, 1, 2), factor)
     x = normal(200, 2) @ factor[0, 0].T
     observations = observe(torch.cat([x, -x]))
-    ours = reduction.log_density(observations, theta_of(family, p, observations))
+    ours = pointwise.log_density(observations, theta_of(family, p, observations))
     dense = dense_log_density(family, p, observations.x)
     torch.testing.assert_close(ours, dense, rtol=0, atol=1e-9)  # nats
 
@@ -339,9 +340,9 @@ class TestEveryKernel:
         """These are of the points themselves: sample weights play no part."""
         logits = dense_logits(family, p, observations.x)
         theta = kernel.theta(family, p, observations)
-        close(reduction.log_density(observations, theta), logits.logsumexp(1))
-        close(reduction.responsibilities(observations, theta), logits.softmax(1))
-        assert torch.equal(reduction.labels(observations, theta), logits.argmax(1))
+        close(pointwise.log_density(observations, theta), logits.logsumexp(1))
+        close(pointwise.responsibilities(observations, theta), logits.softmax(1))
+        assert torch.equal(pointwise.labels(observations, theta), logits.argmax(1))
 
 
 @every_family
@@ -356,7 +357,7 @@ def test_responsibilities_below_the_cutoff_are_zero(
     p = Parameters(torch.tensor([[0.5, 0.5]], dtype=torch.float64).log(), means, scales)
     x = torch.tensor([[7.9], [8.1], [12.0]], dtype=torch.float64)
     observations = observe(x)
-    r = reduction.responsibilities(observations, kernel.theta(family, p, observations))[0, 0]
+    r = pointwise.responsibilities(observations, kernel.theta(family, p, observations))[0, 0]
     assert r[0].log() == pytest.approx(-79, rel=1e-9)
     assert r[1:].tolist() == [0.0, 0.0]
 

@@ -14,8 +14,8 @@ from gmm_pyro.datasets import make_mixture
 from gmm_pyro.mixture.value import GaussianMixture
 from gmm_pyro.posterior import Posterior
 from gmm_pyro.posterior.alignment import cheapest, costs, mean_share, memberships, stephens
-from gmm_pyro.reduction.kernels import theta_of
-from gmm_pyro.reduction.sums import log_density
+from gmm_pyro.reduction.pointwise import log_density
+from gmm_pyro.reduction.theta import theta_of
 from oracles import SITES, apart, around, kept, switched
 
 ALIGNING = ["stephens", "ecr", "pivot"]

@@ -21,7 +21,7 @@ from gmm_pyro.inference.climb.climb import climb
 from gmm_pyro.inference.climb.optimise import em_start, find_mode
 from gmm_pyro.inference.climb.spikes import narrowness, on_spike
 from gmm_pyro.inference.task import Task
-from gmm_pyro.model.program import LogDensity
+from gmm_pyro.model.log_density import LogDensity
 from gmm_pyro.saved_fit import load_fit, save_fit
 from oracles import normal_array as numbers
 

@@ -13,10 +13,12 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import GaussianMixture
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
-from gmm_pyro.data.observations import Observations, observe
+from gmm_pyro.data.observations import observe
+from gmm_pyro.data.points import Observations
 from gmm_pyro.inference.starts.starting import STARTS, sample_of, starting_parameters
 from gmm_pyro.metrics import adjusted_rand
-from gmm_pyro.reduction.sums import labels, theta_of
+from gmm_pyro.reduction.pointwise import labels
+from gmm_pyro.reduction.theta import theta_of
 
 K = 3
 EPSILON = torch.finfo(torch.float64).eps

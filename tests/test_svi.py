@@ -25,7 +25,7 @@ from gmm_pyro.inference.guides.gaussian import Guide, LowRankGuide, Multivariate
 from gmm_pyro.inference.guides.structured import StructuredGuide, _GammaQuantile, structured_at_mode
 from gmm_pyro.inference.svi import elbo
 from gmm_pyro.metrics import adjusted_rand
-from gmm_pyro.model.program import LogDensity
+from gmm_pyro.model.log_density import LogDensity
 from oracles import clusters, normal
 
 GUIDES = ["normal", "multivariate", "low_rank"]

@@ -24,10 +24,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..covariance import Statistics
-from ..data.observations import Observations, as_points, observe
+from ..data.observations import as_points, observe
+from ..data.points import Observations
 from ..inference.fit import held_fixed
-from ..inference.gibbs import require_conjugate
 from ..model.conjugate import ConjugatePriors
+from ..model.declaration import require_conjugate
 from ..model.mixing import Mixing
 from ..model.normal_wishart import Conjugate, NormalWishart
 from ..model.program import MixtureModel, check_model

@@ -29,7 +29,7 @@ from torch import Tensor
 from ..covariance import Parameters
 from ..data.checks import check_count, check_function, check_seed
 from ..inference.fit import held_fixed
-from ..inference.gibbs import require_conjugate
+from ..model.declaration import require_conjugate
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete

@@ -7,8 +7,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
-from ..covariance.family import TINY
-from ..inference.gibbs import Sampler
+from ..covariance.records import TINY
+from ..inference.chains.sweep import Sampler
 from ..model.normal_wishart import Conjugate
 from ..model.program import MixtureModel, check_model
 from ..reduction.assignments import Assignment

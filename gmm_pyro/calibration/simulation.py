@@ -24,10 +24,11 @@ from ..covariance import Parameters
 from ..data.checks import check_count, check_mapping, check_seed, shown
 from ..data.observations import observe
 from ..inference.fit import fit, held_fixed
-from ..inference.gibbs import GibbsOptions, require_conjugate, run_chains
+from ..inference.gibbs import GibbsOptions, run_chains
 from ..inference.methods import method_named
 from ..inference.starts.starting import starting_parameters
 from ..inference.task import FitWarning, Status
+from ..model.declaration import require_conjugate
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, parameters_of, require_concrete

@@ -11,7 +11,7 @@ from .arguments import DataArguments
 from .output import say
 
 if TYPE_CHECKING:
-    from ..data.observations import Observations
+    from ..data.points import Observations
     from ..datasets import Dataset
     from ..files import DataTable, FileContent
     from ..model.program import MixtureModel

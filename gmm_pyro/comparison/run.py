@@ -13,7 +13,8 @@ import torch
 
 from ..data.checks import MOST, check_flag, check_list, check_mapping, check_seed, plain, shown
 from ..data.features import places
-from ..data.observations import Observations, as_points, observe
+from ..data.observations import as_points, observe
+from ..data.points import Observations
 from ..data.weighting import as_weights
 from ..datasets import Dataset
 from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed

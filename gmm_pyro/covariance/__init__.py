@@ -6,8 +6,10 @@ A new family is one class in a file of this folder and one row of `FAMILIES`.
 from __future__ import annotations
 
 from ..data.checks import check_choice
+from .conjugacy import ConjugateFamily, conjugate
 from .diagonal import Diagonal, Spherical, TiedDiagonal, TiedSpherical
-from .family import CovarianceFamily, NaturalParameters, Parameters, Statistics
+from .family import CovarianceFamily
+from .records import NaturalParameters, Parameters, Statistics
 from .triangular import Full, Tied
 
 FAMILIES: dict[str, CovarianceFamily] = {
@@ -32,9 +34,11 @@ def family_named(name: str) -> CovarianceFamily:
 
 __all__ = [
     "FAMILIES",
+    "ConjugateFamily",
     "CovarianceFamily",
     "NaturalParameters",
     "Parameters",
     "Statistics",
+    "conjugate",
     "family_named",
 ]

@@ -13,14 +13,13 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from .conjugacy import ConjugateFamily
 from .family import CovarianceFamily
 
 
-class Diagonal(CovarianceFamily):
-    """Every component has a variance of its own for each feature (mclust's VVI)."""
+class DiagonalAlgebra(CovarianceFamily):
+    """What diagonal covariances have in common, with or without a conjugate prior."""
 
-    name = "diag"
-    mclust = "VVI"
     tied = False
     factor_support = constraints.positive
 
@@ -138,6 +137,31 @@ class Diagonal(CovarianceFamily):
         """See the base class."""
         return {"scales": factor.squeeze(-2) if self.tied else factor}
 
+    def shape(self, k: int, d: int) -> tuple[int, ...]:
+        """(k, d), or (d,) if tied."""
+        return (d,) if self.tied else (k, d)
+
+    def covariances(self, factor: Tensor) -> Tensor:
+        """Variances."""
+        return self.sites(factor)["scales"].square()
+
+    def precisions(self, factor: Tensor) -> Tensor:
+        """See the base class."""
+        return self.precision_cholesky(factor).square()
+
+    def precision_cholesky(self, factor: Tensor) -> Tensor:
+        """Reciprocals of the standard deviations."""
+        return self.sites(factor)["scales"].reciprocal()
+
+    def factorise(self, covariances: Tensor) -> Tensor:
+        """See the base class."""
+        scales = torch.where(covariances > 0, covariances, torch.nan).sqrt()
+        return self.factor({"scales": scales})
+
+
+class GammaPrior(ConjugateFamily):
+    """Gamma distributions of the precisions."""
+
     def squares_a_point(self, d: int) -> int:
         """One for every precision."""
         return d // self.event_shape(d)[0]
@@ -148,7 +172,7 @@ class Diagonal(CovarianceFamily):
         return 0
 
     def precision_prior(self, dof: Tensor, scale: Tensor) -> Any:
-        """Gamma distributions."""
+        """See the base class."""
         import pyro.distributions as dist
 
         return dist.Gamma(0.5 * dof.expand_as(scale), 0.5 * scale, validate_args=False)
@@ -170,26 +194,12 @@ class Diagonal(CovarianceFamily):
         half = 0.5 * dof[..., None]
         return (half.lgamma() - half * (0.5 * scale).log()).sum(-1)
 
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        """(k, d), or (d,) if tied."""
-        return (d,) if self.tied else (k, d)
 
-    def covariances(self, factor: Tensor) -> Tensor:
-        """Variances."""
-        return self.sites(factor)["scales"].square()
+class Diagonal(GammaPrior, DiagonalAlgebra):
+    """Every component has a variance of its own for each feature (mclust's VVI)."""
 
-    def precisions(self, factor: Tensor) -> Tensor:
-        """See the base class."""
-        return self.precision_cholesky(factor).square()
-
-    def precision_cholesky(self, factor: Tensor) -> Tensor:
-        """Reciprocals of the standard deviations."""
-        return self.sites(factor)["scales"].reciprocal()
-
-    def factorise(self, covariances: Tensor) -> Tensor:
-        """See the base class."""
-        scales = torch.where(covariances > 0, covariances, torch.nan).sqrt()
-        return self.factor({"scales": scales})
+    name = "diag"
+    mclust = "VVI"
 
 
 class TiedDiagonal(Diagonal):

@@ -1,16 +1,15 @@
-"""What a covariance family is, and the three records that families and the reduction exchange.
+"""What a covariance family is: its shapes, its algebra, its features, its M-step and its sites.
 
-Shapes: s sets of parameters (restarts, particles, draws), k components, d features. A family whose
-components share one covariance keeps a component axis of length 1 on it, written k|1 below, so
-that it broadcasts and stays one leaf for autograd.
+See `records.py` for the shapes; s is the number of sets, k of components, and k|1 an axis that has
+length 1 where components share one covariance. A conjugate prior is a part of its own
+(`conjugacy.py`).
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from typing import Any, ClassVar, Self, cast
 
 import torch
@@ -19,91 +18,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-TINY = torch.finfo(torch.float64).tiny  # guards a division by the count of an empty component
-LOG_2PI = math.log(2 * math.pi)
-
-Sets = slice | list[int] | Tensor  # which of the s sets of a batch
-
-
-@dataclass(frozen=True, eq=False)
-class Parameters:
-    """s sets of mixture parameters.
-
-    Attributes:
-        log_weights: logarithms of the mixture weights, shape (s, k).
-        means: shape (s, k, d).
-        factor: the family's compact square root of the covariances, shape (s, k|1, *event): lower
-            Cholesky factors or standard deviations.
-    """
-
-    log_weights: Float[Tensor, "s k"]
-    means: Float[Tensor, "s k d"]
-    factor: Float[Tensor, "s k1 *event"]
-
-    def __getitem__(self, sets: Sets) -> Parameters:
-        """The chosen sets."""
-        return Parameters(self.log_weights[sets], self.means[sets], self.factor[sets])
-
-    @classmethod
-    def joined(cls, batches: Sequence[Parameters]) -> Parameters:
-        """All sets of some batches, one batch after the other."""
-        parts = zip(*(vars(batch).values() for batch in batches), strict=True)
-        return cls(*(torch.cat(values) for values in parts))
-
-
-@dataclass(frozen=True, eq=False)
-class NaturalParameters:
-    """One row of natural parameters a component, about a reference point.
-
-    With z = x - reference, the logit of point x under a component is
-
-        log w + log N(x | μ, Σ) = constant + linear · z + <quadratic, z zᵀ>.
-
-    Attributes:
-        constant: shape (s, k).
-        linear: P (μ - reference), shape (s, k, d), with the precision matrix P = Σ⁻¹.
-        quadratic: -P / 2 in the family's compact form, shape (s, k|1, *event).
-    """
-
-    constant: Float[Tensor, "s k"]
-    linear: Float[Tensor, "s k d"]
-    quadratic: Float[Tensor, "s k1 *event"]
-
-    def __getitem__(self, sets: Sets) -> NaturalParameters:
-        """The chosen sets."""
-        return NaturalParameters(self.constant[sets], self.linear[sets], self.quadratic[sets])
-
-
-@dataclass(frozen=True, eq=False)
-class Statistics:
-    """Expected sufficient statistics of s sets: what one pass over the data leaves.
-
-    With z = x - reference, responsibilities r and sample weights u:
-
-    Attributes:
-        log_norm: Σ u log p(x), the log-likelihood in nats, shape (s,).
-        counts: Σ u r, shape (s, k).
-        first: Σ u r z, shape (s, k, d).
-        second: Σ u r z zᵀ in the family's compact form, shape (s, k|1, *event).
-        reference: the points that the moments are about, shape (d,) or (s, k, d).
-    """
-
-    log_norm: Float[Tensor, "s"]
-    counts: Float[Tensor, "s k"]
-    first: Float[Tensor, "s k d"]
-    second: Float[Tensor, "s k1 *event"]
-    reference: Float[Tensor, "*sk d"]
-
-    @property
-    def sums(self) -> tuple[Tensor, Tensor, Tensor]:
-        """The derivatives of `log_norm` by constant, linear and quadratic natural parameters."""
-        return self.counts, self.first, self.second
-
-    def __getitem__(self, sets: Sets) -> Statistics:
-        """The chosen sets."""
-        reference = self.reference if self.reference.ndim == 1 else self.reference[sets]
-        sums = (self.log_norm[sets], self.counts[sets], self.first[sets], self.second[sets])
-        return Statistics(*sums, reference)
+from .records import LOG_2PI, TINY, NaturalParameters, Parameters, Statistics
 
 
 class CovarianceFamily(ABC):
@@ -322,36 +237,18 @@ class CovarianceFamily(ABC):
     def sites(self, factor: Tensor) -> dict[str, Tensor]:
         """The sites from the factor: the inverse of `factor`."""
 
-    # ------------------------------------------------------------------ conjugate prior
+    def default_prior(self, site: str, spread: Float[Tensor, "d"], k: int) -> Distribution:
+        """The default prior of one of the covariance's sites.
 
-    # A precision matrix P has the prior density ∝ |P|^((ν - c) / 2) exp(-tr(Ψ P) / 2), where c is
-    # such that ν are degrees of freedom: a Wishart, or a gamma distribution of each precision.
+        Args:
+            site: a name in `site_shapes`.
+            spread: of the data, with one number a feature.
+            k: number of components.
+        """
+        import pyro.distributions as dist  # takes a second to import, and EM has no priors
 
-    @abstractmethod
-    def squares_a_point(self, d: int) -> int:
-        """Degrees of freedom that one point adds to the posterior of its component's precision."""
-
-    @abstractmethod
-    def proper_dof(self, d: int) -> int:
-        """Degrees of freedom ν that the prior must have more of, to be one."""
-
-    @abstractmethod
-    def precision_prior(self, dof: Tensor, scale: Tensor) -> Any:
-        """Pyro distribution of the site `precisions`, given ν and Ψ in compact form."""
-
-    @abstractmethod
-    def precision_sites(self, factor: Tensor) -> dict[str, Tensor]:
-        """The site `precisions` from the factor; `factor` is its inverse, too."""
-
-    @abstractmethod
-    def draw_factor(
-        self, dof: Float[Tensor, "*k1"], scale: Tensor, generator: torch.Generator | None
-    ) -> Tensor:
-        """Factors of the covariances that belong to draws of the precisions."""
-
-    @abstractmethod
-    def log_normaliser(self, dof: Float[Tensor, "*k1"], scale: Tensor) -> Float[Tensor, "*k1"]:
-        """Logarithm of the integral of the unnormalised density of the precisions."""
+        log_scale = self.pool(spread.log()) - math.log(k) / len(spread)
+        return dist.LogNormal(log_scale, spread.new_tensor(1.0))
 
     def pool(self, values: Float[Tensor, "d"]) -> Tensor:
         """One value for each standard deviation of a covariance, from one a feature."""

@@ -12,16 +12,15 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Distribution, constraints
 
+from .conjugacy import ConjugateFamily
 from .family import CovarianceFamily
 
 TALLEST_BAND = 4  # rows of z zᵀ that are made at once: fewer calls, for some features made twice
 
 
-class Full(CovarianceFamily):
-    """Every component has a covariance matrix of its own (mclust's VVV)."""
+class MatrixAlgebra(CovarianceFamily):
+    """What covariances that are matrices have in common, with or without a conjugate prior."""
 
-    name = "full"
-    mclust = "VVV"
     tied = False
     factor_support = constraints.lower_cholesky
 
@@ -150,6 +149,14 @@ class Full(CovarianceFamily):
         shapes: dict[str, tuple[int, ...]] = {"scales": (*lead, d)}
         return shapes if d == 1 else {**shapes, "correlations": (*lead, d, d)}
 
+    def default_prior(self, site: str, spread: Float[Tensor, "d"], k: int) -> Distribution:
+        """Correlations that are pulled a little towards none."""
+        import pyro.distributions as dist
+
+        if site == "correlations":
+            return dist.LKJCholesky(len(spread), spread.new_tensor(2.0))
+        return super().default_prior(site, spread, k)
+
     def factor(self, sites: dict[str, Tensor]) -> Tensor:
         """Σ = L Lᵀ with L = diag(scales) · correlations, or from the precisions."""
         if "precisions" in sites:
@@ -168,40 +175,6 @@ class Full(CovarianceFamily):
         if factor.shape[-1] == 1:
             return {"scales": scales}
         return {"scales": scales, "correlations": factor / scales[..., None]}
-
-    def squares_a_point(self, d: int) -> int:
-        """One in every direction."""
-        del d
-        return 1
-
-    def proper_dof(self, d: int) -> int:
-        """See the base class."""
-        return d - 1
-
-    def precision_prior(self, dof: Tensor, scale: Tensor) -> Any:
-        """A Wishart distribution."""
-        from .wishart import Wishart
-
-        return Wishart(dof, scale, validate_args=False)
-
-    def precision_sites(self, factor: Tensor) -> dict[str, Tensor]:
-        """See the base class."""
-        precision = self.precision(factor)
-        return {"precisions": precision.squeeze(-3) if self.tied else precision}
-
-    def draw_factor(
-        self, dof: Float[Tensor, "*k1"], scale: Tensor, generator: torch.Generator | None
-    ) -> Tensor:
-        """See the base class."""
-        from .wishart import draw_factors
-
-        return draw_factors(dof, scale, generator)
-
-    def log_normaliser(self, dof: Float[Tensor, "*k1"], scale: Tensor) -> Float[Tensor, "*k1"]:
-        """See the base class."""
-        from .wishart import log_normaliser
-
-        return log_normaliser(dof, scale)
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         """(k, d, d), or (d, d) if tied."""
@@ -229,6 +202,51 @@ class Full(CovarianceFamily):
         factor = _cholesky_or_nan(covariances)
         factor = factor.masked_fill(asymmetric[..., None, None], torch.nan)
         return factor.unsqueeze(-3) if self.tied else factor
+
+
+class WishartPrior(ConjugateFamily):
+    """Wishart distributions of the precisions."""
+
+    def squares_a_point(self, d: int) -> int:
+        """One in every direction."""
+        del d
+        return 1
+
+    def proper_dof(self, d: int) -> int:
+        """See the base class."""
+        return d - 1
+
+    def precision_prior(self, dof: Tensor, scale: Tensor) -> Any:
+        """See the base class."""
+        from .wishart import Wishart
+
+        return Wishart(dof, scale, validate_args=False)
+
+    def precision_sites(self, factor: Tensor) -> dict[str, Tensor]:
+        """See the base class."""
+        precision = self.precision(factor)
+        return {"precisions": precision.squeeze(-3) if self.tied else precision}
+
+    def draw_factor(
+        self, dof: Float[Tensor, "*k1"], scale: Tensor, generator: torch.Generator | None
+    ) -> Tensor:
+        """See the base class."""
+        from .wishart import draw_factors
+
+        return draw_factors(dof, scale, generator)
+
+    def log_normaliser(self, dof: Float[Tensor, "*k1"], scale: Tensor) -> Float[Tensor, "*k1"]:
+        """See the base class."""
+        from .wishart import log_normaliser
+
+        return log_normaliser(dof, scale)
+
+
+class Full(WishartPrior, MatrixAlgebra):
+    """Every component has a covariance matrix of its own (mclust's VVV)."""
+
+    name = "full"
+    mclust = "VVV"
 
 
 class Tied(Full):

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..data.arrays import rows_of
 from ..data.checks import check_list, shown
-from ..data.observations import Points, as_points
+from ..data.observations import as_points
+from ..data.points import Points
 from ..data.weighting import as_weights
 from ..data.words import counted
 from ..mixture.value import GaussianMixture, check_mixture

@@ -12,7 +12,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 
 from ..covariance import FAMILIES, Parameters, family_named
 from ..data.checks import MOST, MOST_HELD, check_count, check_number
-from ..data.observations import Observations
+from ..data.points import Observations
 from ..inference.methods import METHODS
 from ..inference.starts.starting import brought_into
 from ..mixture.value import GaussianMixture

@@ -22,6 +22,7 @@ from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..reduction.far import FAR
 from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, Array, check_n_samples
+from .attributes import sampled
 from .mixture import PyroGaussianMixture
 
 SHARED = [name for name in OF_METHODS if name not in ("n_components", "random_state")]
@@ -223,7 +224,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         random = check_random_state(self.random_state)
         counts = random.multinomial(n_samples, self.class_prior_)
         drawn = [
-            mixture._sample(int(count), random)[0]
+            sampled(mixture, mixture._mixture.family, int(count), random)[0]
             for mixture, count in zip(self.mixtures_, counts, strict=True)
             if count
         ]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 import time
-import warnings
 from collections.abc import Mapping
 from dataclasses import replace
 from numbers import Integral
@@ -13,7 +12,6 @@ from typing import Any, ClassVar, Self
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
@@ -23,7 +21,7 @@ from ..data.checks import shown
 from ..data.observations import observe
 from ..inference.fit import Fit, fit_observations, held_fixed
 from ..inference.methods import Choice, choice
-from ..inference.task import FitWarning, Status
+from ..inference.task import Status
 from ..metrics import mean_log_density
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
@@ -39,14 +37,11 @@ from .arguments import (
     Array,
     check_n_samples,
 )
+from .attributes import attributes_of, covariances_by_hand, numpy_of, sampled
+from .complaints import warn_of
 from .pickling import without_data
 from .recipe import RECIPE
 from .starts import Initial, check_given
-
-NOT_CONVERGED = (
-    "Best performing initialization did not converge. Try different init parameters, or increase "
-    "max_iter, tol, or check for degenerate data."
-)
 
 
 class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -195,7 +190,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self._keep(result)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        self._warn(result)
+        warn_of(result, limited=self.max_iter > 0)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:  # noqa: N803
@@ -237,43 +232,29 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """The attributes, from the result."""
         total = result.observations.total_weight
         self.fit_ = result
-        for name, value in _attributes(result.mixture).items():
+        for name, value in attributes_of(result.mixture).items():
             setattr(self, name, value)
         self.converged_ = result.converged
         self.n_iter_ = result.steps
         self.lower_bound_ = result.objective / total
         self.lower_bounds_ = (result.history / total).tolist()
 
-    def _warn(self, result: Fit) -> None:
-        """Warn as scikit-learn does of EM, and as `gmm_pyro.fit` of other methods."""
-        if self.method == "em":
-            if not result.converged and self.max_iter > 0:
-                warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=5)
-            return
-        if not result.converged:
-            message = f"{self.method} {result.message} (after {result.steps} steps)"
-            warnings.warn(message, ConvergenceWarning, stacklevel=5)
-        problems = result.diagnostics["problems"]
-        if problems:
-            message = f"{self.method} found a degenerate solution: {'; '.join(problems)}"
-            warnings.warn(message, FitWarning, stacklevel=5)
-
     # ------------------------------------------------------------------ the fitted mixture
 
     def predict(self, X: Any) -> Array:  # noqa: N803
         """The most probable component of each point, shape (n,)."""
         mixture, x = self._at(X)
-        return _numpy(mixture.predict(x))
+        return numpy_of(mixture.predict(x))
 
     def predict_proba(self, X: Any) -> Array:  # noqa: N803
         """Probability of each component at each point, shape (n, k)."""
         mixture, x = self._at(X)
-        return _numpy(mixture.responsibilities(x))
+        return numpy_of(mixture.responsibilities(x))
 
     def score_samples(self, X: Any) -> Array:  # noqa: N803
         """Log density of each point in nats, shape (n,)."""
         mixture, x = self._at(X)
-        return _numpy(mixture.log_prob(x))
+        return numpy_of(mixture.log_prob(x))
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
         """Mean log density of the points in nats, weighted if they have weights; y is ignored."""
@@ -303,20 +284,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         check_is_fitted(self)
         n_samples = check_n_samples(n_samples)
-        return self._sample(n_samples, check_random_state(self.random_state))
-
-    def _sample(self, n: int, random: np.random.RandomState) -> tuple[Array, Array]:
-        family, d = self._mixture.family, self.means_.shape[1]
-        counts = random.multinomial(n, self.weights_)
-        shared = family.shares("covariances")
-        covariances = [self.covariances_] * len(counts) if shared else self.covariances_
-        drawn = [  # as scikit-learn draws them, number by number
-            random.multivariate_normal(mean, covariance, int(count))
-            if family.is_matrix
-            else mean + random.standard_normal((count, d)) * np.sqrt(covariance)
-            for mean, covariance, count in zip(self.means_, covariances, counts, strict=True)
-        ]
-        return np.vstack(drawn), np.repeat(np.arange(len(counts)), counts)
+        return sampled(self, self._mixture.family, n_samples, check_random_state(self.random_state))
 
     def to_arviz(self, **options: Any) -> Any:
         """The posterior as ArviZ InferenceData (0.x) or DataTree (1.x), as `gmm_pyro.Fit` gives it.
@@ -371,39 +339,14 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """
         if hasattr(self, "fit_") and all(
             np.array_equal(getattr(self, name), value)
-            for name, value in _attributes(self.fit_.mixture).items()
+            for name, value in attributes_of(self.fit_.mixture).items()
             if name in ("weights_", "means_", "precisions_cholesky_")
         ):
             return self.fit_.mixture
         return GaussianMixture(
             self.weights_,
             torch.as_tensor(np.asarray(self.means_, dtype=float)),
-            self._covariances_by_hand(),
+            covariances_by_hand(self),
             self.covariance_type,
             getattr(self, "feature_names_in_", None),
         )
-
-    def _covariances_by_hand(self) -> Any:
-        """From the Cholesky factors of the precisions, as in scikit-learn, if they are there."""
-        if not hasattr(self, "precisions_cholesky_"):
-            return self.covariances_
-        family = family_named(self.covariance_type)
-        root = torch.as_tensor(np.asarray(self.precisions_cholesky_, dtype=float))
-        precisions = root @ root.mT if family.is_matrix else root.square()
-        return family.precisions(family.factorise(precisions))
-
-
-def _attributes(mixture: GaussianMixture) -> dict[str, Array]:
-    """The parameters of a mixture by scikit-learn's names."""
-    family, factor, like = mixture.family, mixture.parameters.factor[0], mixture.means
-    return {
-        "weights_": _numpy(mixture.weights),
-        "means_": _numpy(mixture.means),
-        "covariances_": _numpy(mixture.covariances),
-        "precisions_": _numpy(family.precisions(factor).to(like)),
-        "precisions_cholesky_": _numpy(family.precision_cholesky(factor).to(like)),
-    }
-
-
-def _numpy(tensor: torch.Tensor) -> Array:
-    return np.asarray(tensor.cpu().numpy())

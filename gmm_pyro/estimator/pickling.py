@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import torch
 
-from ..data.observations import LeftOut
+from ..data.points import LeftOut
 from ..inference.fit import Fit
 
 

@@ -23,8 +23,8 @@ import torch
 from ..covariance import Parameters, Statistics
 from ..inference.methods import Method
 from ..inference.task import Options, Outcome, Status, Task
-from ..reduction.kernels import Theta, theta_of
 from ..reduction.sums import maximise, reduce
+from ..reduction.theta import Theta, theta_of
 
 ILL_DEFINED = (
     "Fitting the mixture model failed because some components have ill-defined empirical "

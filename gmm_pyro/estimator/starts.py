@@ -12,11 +12,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
-from ..data.observations import Observations
+from ..data.points import Observations
 from ..inference.starts.starting import clustering, fitted_k_means
 from ..reduction.assignments import Assignment, Given, GivenLabels
-from ..reduction.kernels import theta_of
 from ..reduction.sums import maximise, reduce
+from ..reduction.theta import theta_of
 from .recipe import refuse_ill_defined
 
 Array = np.ndarray[Any, np.dtype[Any]]

@@ -9,12 +9,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
-from ..covariance.family import TINY
-from ..data.observations import Observations
+from ..covariance.records import TINY
+from ..data.points import Observations
 from ..data.words import listed
 from ..reduction.assignments import argmax
-from ..reduction.kernels import theta_of
-from ..reduction.sums import labels, reduce
+from ..reduction.pointwise import labels
+from ..reduction.sums import reduce
+from ..reduction.theta import theta_of
 
 AT_THE_FLOOR = 1.01  # an eigenvalue within this factor of the floor is held up by it
 ROUNDING = 1e-9  # share of a square that rounding may make of none

@@ -17,9 +17,9 @@ from tqdm import tqdm
 
 from ..covariance import Parameters, Statistics
 from ..data.checks import shown
-from ..data.observations import Observations
-from ..reduction.kernels import Theta, theta_of
+from ..data.points import Observations
 from ..reduction.sums import maximise, reduce
+from ..reduction.theta import Theta, theta_of
 from .climb.coordinates import Coordinates
 from .diagnosis import diagnose
 from .starts.starting import is_given, sample_of, starting_parameters

@@ -11,7 +11,8 @@ from typing import Any
 
 import torch
 
-from ..data.observations import Observations, observe
+from ..data.observations import observe
+from ..data.points import Observations
 from ..data.words import counted
 from ..mixture.value import GaussianMixture
 from ..model.program import MixtureModel, check_model

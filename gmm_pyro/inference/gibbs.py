@@ -22,20 +22,16 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..covariance import Parameters, Statistics
-from ..data.observations import Observations
-from ..model.normal_wishart import Conjugate
-from ..model.program import LogDensity, MixtureModel
+from ..model.declaration import require_conjugate
+from ..model.log_density import LogDensity
 from ..posterior import Posterior
-from ..reduction.assignments import Assignment, Drawn, softmax
-from ..reduction.kernels import theta_of
-from ..reduction.sums import reduce
+from ..reduction.assignments import softmax
 from ..running.seeds import Stream
 from .chains.sampling import SamplingOptions, drawn, to_next
+from .chains.sweep import Sampler
 from .starts.solutions import distinct_solutions, log_mass, most_unlike, within_reach
 from .starts.starting import is_given, starting_parameters
 from .task import Outcome, Task, progress_bar
-
-SEEDS = 2**62  # as many seeds of sweeps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,77 +101,6 @@ class GibbsChains:
             [held[2 * i] for i in kept],
             kept,
         )
-
-
-@dataclass(frozen=True, eq=False)
-class Sampler:
-    """The two conditional distributions of a sweep.
-
-    Attributes:
-        prior: the conjugate prior.
-        allocate: statistics of an assignment of all points, given parameters of s chains.
-        exchange: whether components are exchanged after a sweep.
-    """
-
-    prior: Conjugate
-    allocate: Callable[[Parameters, Assignment], Statistics]
-    exchange: bool = True
-
-    @classmethod
-    def of(cls, prior: Conjugate, observations: Observations, *, exchange: bool) -> Sampler:
-        """The sampler whose chains all have the same data."""
-
-        def allocate(parameters: Parameters, assign: Assignment) -> Statistics:
-            theta = theta_of(prior.components.family, parameters, observations)
-            return reduce(observations, theta, assign)
-
-        return cls(prior, allocate, exchange)
-
-    def sweep(
-        self,
-        parameters: Parameters,
-        generator: torch.Generator,
-        labels: Int[Tensor, "s n"] | None = None,
-    ) -> tuple[Parameters, Statistics]:
-        """New parameters, and the statistics of the assignments that were drawn on the way.
-
-        The statistics' `log_norm` is the log-likelihood of the old parameters.
-        """
-        device = generator.device
-        seed = int(torch.randint(SEEDS, (), generator=generator, device=device))
-        statistics = self.allocate(parameters, Drawn(seed, labels))
-        drawn = self.prior.draw(statistics, parameters, generator)
-        return (self._exchanged(drawn, generator) if self.exchange else drawn), statistics
-
-    def _exchanged(self, p: Parameters, generator: torch.Generator) -> Parameters:
-        """The components exchanged at random, by the rule of Metropolis & Hastings.
-
-        Only their weights can tell components apart; where they do not, all permutations are
-        accepted. Else pairs are exchanged, k times, since few permutations of many would be.
-        """
-        s, k = p.log_weights.shape
-        if self.prior.mixing.is_symmetric:
-            order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
-        else:
-            order = torch.arange(k, device=generator.device).expand(s, k)
-            for _ in range(k):
-                order = self._pair_exchanged(p.log_weights, order, generator)
-        chain = torch.arange(s, device=order.device)[:, None]
-        factor = self.prior.components.family.in_order(p.factor, order)
-        return Parameters(p.log_weights[chain, order], p.means[chain, order], factor)
-
-    def _pair_exchanged(
-        self, log_weights: Float[Tensor, "s k"], order: Int[Tensor, "s k"], generator: Any
-    ) -> Int[Tensor, "s k"]:
-        """The order with two components of every chain exchanged, where that is accepted."""
-        s, k = order.shape
-        pair = torch.rand(s, k, generator=generator, device=order.device).argsort(1)[:, :2]
-        other = order.scatter(1, pair, order.gather(1, pair.flip(1)))
-        weights, log_prior = log_weights.exp(), self.prior.mixing.prior.log_prob
-        now, then = (log_prior(weights.gather(1, o)) for o in (order, other))
-        gain = then - now
-        uniform = torch.rand(s, generator=generator, dtype=gain.dtype, device=gain.device)
-        return torch.where((uniform.log() < gain)[:, None], other, order)
 
 
 def fit_gibbs(task: Task[GibbsOptions]) -> Outcome:
@@ -277,26 +202,6 @@ def _sampler(task: Task[GibbsOptions]) -> Sampler:
             "gibbs takes no sample_weight: an assignment that is drawn cannot be a fraction"
         )
     return Sampler.of(prior, observations, exchange=task.options.exchange)
-
-
-def require_conjugate(model: MixtureModel, purpose: str, like: Tensor | None = None) -> Conjugate:
-    """The distributions of a model's conjugate prior.
-
-    Args:
-        model: a model whose priors are concrete.
-        purpose: what needs it.
-        like: a tensor whose dtype and device its numbers take; float64 if None.
-
-    Raises:
-        ValueError: if it has another prior.
-    """
-    prior = model.conjugate(like)
-    if prior is None:
-        raise ValueError(
-            f"{purpose} needs a conjugate prior: MixtureModel(..., priors=ConjugatePriors()), got "
-            f"{type(model.priors).__name__}"
-        )
-    return prior
 
 
 def _start(task: Task[GibbsOptions], density: LogDensity) -> Parameters:

@@ -15,10 +15,10 @@ from torch.distributions import transform_to
 from ..covariance import Parameters
 from ..data.arrays import dense_tensor
 from ..data.checks import shown
-from ..data.observations import Observations
+from ..data.points import Observations
 from ..mixture.value import GaussianMixture, check_mixture
-from ..reduction.kernels import theta_of
 from ..reduction.sums import maximise, reduce
+from ..reduction.theta import theta_of
 from .climb.adam import BLOCK, Ascent, ascend
 from .climb.climb import STEEP
 from .climb.coordinates import Coordinates

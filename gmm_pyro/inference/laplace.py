@@ -18,9 +18,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance.family import LOG_2PI
+from ..covariance.records import LOG_2PI
+from ..model.log_density import LogDensity
 from ..model.numbering import Numberings
-from ..model.program import LogDensity
 from ..running.seeds import Stream
 from .chains.sampling import independent_draws
 from .climb.curvature import inverse

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from ..data.words import listed
-from ..model.program import LogDensity
+from ..model.log_density import LogDensity
 from .climb.optimise import em_start, mode_from, without_draws
 from .task import Options, Outcome, Task, progress_bar
 

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..model.program import LogDensity
+from ..model.log_density import LogDensity
 from ..posterior import Posterior
 from ..posterior.convergence import Convergence
 from .chains.modes import Modes, climbs_of, highest_spike, modes_of

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from ..data.observations import Observations
+from ..data.points import Observations
 from ..data.words import counted
 from ..mixture.value import GaussianMixture
 from ..model.program import MixtureModel

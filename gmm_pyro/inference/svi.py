@@ -21,8 +21,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..data.checks import shown
-from ..data.observations import Observations
-from ..model.program import LogDensity
+from ..data.points import Observations
+from ..model.log_density import LogDensity
 from ..running.seeds import Stream
 from .chains.sampling import independent_draws
 from .climb.adam import ascend

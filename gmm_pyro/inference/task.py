@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from ..covariance import Parameters
 from ..data.checks import check_count, check_flag, check_number
-from ..data.observations import Observations
+from ..data.points import Observations
 from ..model.program import MixtureModel
 from ..posterior import Posterior
 from ..running.seeds import Stream

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from ..covariance import Parameters
 from ..data.checks import check_count, check_flag, shown
-from ..data.observations import Observations
+from ..data.points import Observations
 from ..inference.result import Result
 from ..posterior import Posterior
 from ..posterior.readable import readable_sites, without_constants

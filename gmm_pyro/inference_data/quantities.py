@@ -9,11 +9,11 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..data.observations import Observations
+from ..data.points import Observations
 from ..posterior import Posterior
 from ..reduction.assignments import softmax
-from ..reduction.kernels import Theta, theta_of
 from ..reduction.sums import reduce
+from ..reduction.theta import Theta, theta_of
 from ..running.threads import one_thread_a_product
 
 DRAWS_AT_ONCE = 256  # parameter sets in one pass over the data, at most

@@ -4,27 +4,28 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..covariance import CovarianceFamily, Parameters, family_named
-from ..data.arrays import array_of, dense_tensor, real, whole_numbers
+from ..covariance import Parameters
+from ..data.arrays import whole_numbers
 from ..data.checks import MOST_HELD, check_count, check_path, check_seed, shown
-from ..data.devices import PRECISIONS
 from ..data.features import check_names, columns_of, same_names
-from ..data.observations import Points, as_points
+from ..data.observations import as_points
+from ..data.points import Points
 from ..data.tables import one_row
 from ..data.weighting import as_weights, total_of, weighted_sum
 from ..disk.untrusted import content_named
-from ..reduction import sums as reduction
-from ..reduction.kernels import Theta, theta_of
+from ..reduction import pointwise
+from ..reduction.theta import Theta, theta_of
+from .checks import check_means, check_weights
 from .file import Content, read_mixture, write_mixture
+from .record import MixtureRecord
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,7 +37,7 @@ class Sample:
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class GaussianMixture:
+class GaussianMixture(MixtureRecord):
     """A mixture of k Gaussians in d dimensions, from parameters, with or without a fit.
 
     Where points are asked for, the columns of a frame are taken by the mixture's feature names, in
@@ -58,123 +59,19 @@ class GaussianMixture:
         [0, 1]
     """
 
-    weights: Float[Tensor, "k"]
-    means: Float[Tensor, "k d"]
-    covariances: Float[Tensor, "*covariances"]
-    family: CovarianceFamily
-    feature_names: tuple[str, ...]
-    parameters: Parameters = field(repr=False)
-
-    def __init__(
-        self,
-        weights: Any,
-        means: Any,
-        covariances: Any,
-        covariance: str = "full",
-        feature_names: Sequence[str] | None = None,
-    ) -> None:
-        """Check the parameters and keep them, in the type of `means`.
-
-        Args:
-            weights: array-like of shape (k,), non-negative with sum 1.
-            means: array-like of shape (k, d), or (k,) for univariate mixtures.
-            covariances: array-like in the family's shape.
-            covariance: name of the covariance family, or mclust's code.
-            feature_names: d column names; x0, x1, … if not given.
-
-        Raises:
-            ValueError: if shapes do not fit, the weights are not probabilities, or a covariance is
-                not positive definite.
-        """
-        family = family_named(covariance)
-        means = _tensor(means, None, "means")
-        means = means[:, None] if means.ndim == 1 else means
-        _check_means(means)
-        weights = _tensor(weights, means, "weights")
-        covariances = _tensor(covariances, means, "covariances")
-        k, d = means.shape
-        _check_weights(weights, k)
-        factor = _check_covariances(family, covariances, (k, d))
-        self._keep(
-            weights=weights,
-            means=means,
-            covariances=covariances,
-            family=family,
-            feature_names=check_names(feature_names, d),
-            parameters=Parameters(weights.double().log()[None], means.double()[None], factor[None]),
-        )
-
-    @classmethod
-    def from_parameters(
-        cls,
-        family: CovarianceFamily,
-        parameters: Parameters,
-        *,
-        dtype: torch.dtype = torch.float64,
-        feature_names: tuple[str, ...] | None = None,
-    ) -> GaussianMixture:
-        """The mixture that a batch of one parameter set describes."""
-        weights = parameters.log_weights.detach().log_softmax(-1)
-        p = Parameters(weights, parameters.means.detach(), parameters.factor.detach())
-        visible = p.log_weights[0].exp(), p.means[0], family.covariances(p.factor[0])
-        return cls._assembled(family, visible, p, dtype, feature_names)
-
-    @classmethod
-    def _assembled(
-        cls,
-        family: CovarianceFamily,
-        visible: tuple[Tensor, Tensor, Tensor],
-        parameters: Parameters,
-        dtype: torch.dtype,
-        feature_names: Sequence[str] | None,
-    ) -> GaussianMixture:
-        """From weights, means and covariances as the user sees them, and the same in float64."""
-        mixture = cls.__new__(cls)
-        weights, means, covariances = (part.detach().to(dtype) for part in visible)
-        mixture._keep(
-            weights=weights,
-            means=means,
-            covariances=covariances,
-            family=family,
-            feature_names=check_names(feature_names, means.shape[-1]),
-            parameters=parameters,
-        )
-        return mixture
-
-    def _keep(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    # ------------------------------------------------------------------ shape
-
-    @property
-    def n_components(self) -> int:
-        """Number of components k."""
-        return self.means.shape[0]
-
-    @property
-    def n_features(self) -> int:
-        """Number of features d."""
-        return self.means.shape[1]
-
-    @property
-    def n_parameters(self) -> int:
-        """Number of free parameters, as BIC and AIC count them."""
-        return self.family.n_parameters(*self.means.shape)
-
     # ------------------------------------------------------------------ at points
 
     def log_prob(self, x: Any) -> Float[Tensor, "n"]:
         """Log density of each point in nats, shape (n,); -inf where it is out of range."""
-        return reduction.log_density(*self._at(x))[0]
+        return pointwise.log_density(*self._at(x))[0]
 
     def responsibilities(self, x: Any) -> Float[Tensor, "n k"]:
         """Posterior probability of each component at each point, shape (n, k)."""
-        return reduction.responsibilities(*self._at(x))[0].T.contiguous()
+        return pointwise.responsibilities(*self._at(x))[0].T.contiguous()
 
     def predict(self, x: Any) -> Int[Tensor, "n"]:
         """The most probable component of each point, shape (n,)."""
-        return reduction.labels(*self._at(x))[0]
+        return pointwise.labels(*self._at(x))[0]
 
     def _at(self, x: Any) -> tuple[Points, Theta, torch.dtype]:
         """The points in their own precision, and the type of what is said of them."""
@@ -302,7 +199,7 @@ class GaussianMixture:
         if not means.to(self.means.dtype).isfinite().all():
             raise ValueError("values are so far out that the conditional means are out of range")
         there, theta, _ = self.marginal(known)._at(point.x)
-        weights = reduction.responsibilities(there, theta)[..., 0]
+        weights = pointwise.responsibilities(there, theta)[..., 0]
         return self._over(rest, Parameters(weights.log(), means, self.family.remainder(factor, m)))
 
     def permute(self, order: Sequence[int]) -> GaussianMixture:
@@ -378,8 +275,8 @@ class GaussianMixture:
             weights, means, covariances = file.weights, file.means, file.covariances
             if file.factor is None:
                 return cls(weights, means, covariances, file.family.name, file.feature_names)
-            _check_means(means)
-            _check_weights(weights, len(means))
+            check_means(means)
+            check_weights(weights, len(means))
             return cls._assembled(
                 file.family,
                 (weights, means, covariances),
@@ -419,44 +316,5 @@ def mixture_within(value: Any) -> str:
     return ": pass its mixture()" if callable(getattr(value, "mixture", None)) else ""
 
 
-def _tensor(values: Any, like: Tensor | None, name: str) -> Tensor:
-    """A copy as a detached tensor, in the type of `like`; else in its own, or float64."""
-    if isinstance(values, Tensor):
-        tensor = dense_tensor(values, name)
-    else:
-        tensor = torch.from_numpy(real(array_of(values, name), name).astype(np.float64))
-    if like is None:
-        like = tensor if tensor.dtype in PRECISIONS.values() else tensor.double()
-    return tensor.detach().to(like, copy=True)
-
-
 def _weights_of(values: Float[Tensor, "n"], sample_weight: Any) -> Float[Tensor, "n"] | None:
     return None if sample_weight is None else as_weights(sample_weight, len(values))
-
-
-def _check_means(means: Tensor) -> None:
-    if means.ndim != 2 or 0 in means.shape or not means.isfinite().all():
-        raise ValueError(f"means must be finite, of shape (k, d), got {tuple(means.shape)}")
-
-
-def _check_weights(weights: Tensor, k: int) -> None:
-    if weights.shape != (k,):
-        raise ValueError(f"weights must have shape ({k},), got {tuple(weights.shape)}")
-    tolerance = 1e-6 * k  # also where float32 weights come with float64 means
-    if (weights < 0).any() or not abs(float(weights.double().sum()) - 1) < tolerance:
-        raise ValueError(f"weights must be non-negative and sum to 1, got {weights.tolist()}")
-
-
-def _check_covariances(
-    family: CovarianceFamily, covariances: Tensor, shape: tuple[int, int]
-) -> Tensor:
-    """The factor of the covariances, in float64."""
-    if covariances.shape != family.shape(*shape):
-        raise ValueError(
-            f"covariances of a {family.name} mixture of {shape[0]} components in {shape[1]} "
-            f"dimensions must have shape {family.shape(*shape)}, got {tuple(covariances.shape)}"
-        )
-    factor = family.factorise(covariances.double())
-    if not factor.isfinite().all():
-        raise ValueError("covariances must be finite, symmetric and positive definite")
-    return factor

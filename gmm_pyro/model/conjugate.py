@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import CovarianceFamily
+from ..covariance import CovarianceFamily, conjugate
 from ..data.arrays import finite
 from ..data.checks import shown
 from ..data.features import check_names
@@ -90,7 +90,7 @@ class ConjugatePriors(Prior):
 
     def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
         """Precisions."""
-        return family.precision_sites(factor)
+        return conjugate(family).precision_sites(factor)
 
     def sites(
         self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None
@@ -108,7 +108,7 @@ class ConjugatePriors(Prior):
             ValueError: if they do not fit the model, or the data's units are not known.
         """
         known = self._known_spread()
-        d = len(known)
+        family, d = conjugate(family), len(known)
         like = known.double() if like is None else like
         spread = known.to(like)
         default = family.squares_a_point(d) + family.proper_dof(d) + 2

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Dirichlet
 
-from ..covariance.family import TINY
+from ..covariance.records import TINY
 
 if TYPE_CHECKING:
     from pyro.distributions import TorchDistribution

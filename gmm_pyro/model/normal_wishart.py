@@ -16,8 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import CovarianceFamily, Parameters, Statistics
-from ..covariance.family import LOG_2PI, TINY, Sets
+from ..covariance import ConjugateFamily, Parameters, Statistics
+from ..covariance.records import LOG_2PI, TINY, Sets
 from .mixing import Mixing
 from .sites import Conditional, over
 
@@ -66,7 +66,7 @@ class NormalWishart:
         scale: Ψ in the family's compact form, shape (s, k|1, *event).
     """
 
-    family: CovarianceFamily
+    family: ConjugateFamily
     mean: Float[Tensor, "s k d"]
     mean_strength: Float[Tensor, "s k"]
     dof: Float[Tensor, "s k1"]
@@ -181,7 +181,7 @@ class IndependentMeans:
         scale: Ψ in the family's compact form, shape (s, k|1, *event).
     """
 
-    family: CovarianceFamily
+    family: ConjugateFamily
     mean: Float[Tensor, "s k d"]
     mean_scale: Float[Tensor, "d"]
     dof: Float[Tensor, "s k1"]

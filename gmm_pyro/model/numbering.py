@@ -18,7 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
-from .program import LogDensity
+from .log_density import LogDensity
 
 Order = Int[Tensor, "s k"]
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -16,7 +15,8 @@ from ..covariance import CovarianceFamily
 from ..data.arrays import finite
 from ..data.checks import shown
 from ..data.features import check_names
-from ..data.observations import Observations, observed
+from ..data.observations import observed
+from ..data.points import Observations
 from .nested import cast
 from .normal_wishart import Conjugate
 from .sites import Sites, over
@@ -210,10 +210,7 @@ class Priors(Prior):
             return dist.Dirichlet(self.spread.new_full(shape, 2.0))
         if name == "means":
             return dist.Normal(self.location, 2 * self.spread)
-        if name == "correlations":
-            return dist.LKJCholesky(shape[-1], self.spread.new_tensor(2.0))
-        log_scale = family.pool(self.spread.log()) - math.log(k) / len(self.spread)
-        return dist.LogNormal(log_scale, self.spread.new_tensor(1.0))
+        return family.default_prior(name, self.spread, k)
 
 
 def one_a_feature(name: str, value: Any) -> Float[Tensor, "d"]:

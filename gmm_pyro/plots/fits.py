@@ -14,7 +14,8 @@ from torch import Tensor
 
 from ..data.checks import check_count, check_mapping, shown
 from ..data.features import check_names
-from ..data.observations import Observations, as_points
+from ..data.observations import as_points
+from ..data.points import Observations
 from ..data.tables import is_a
 from ..metrics import adjusted_rand
 from ..mixture.value import GaussianMixture

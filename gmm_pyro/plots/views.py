@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..covariance.family import TINY
+from ..covariance.records import TINY
 from ..data.arrays import classes
 from ..data.features import columns_of
 from ..mixture.value import GaussianMixture

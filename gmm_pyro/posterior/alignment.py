@@ -17,10 +17,11 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
 from ..data.checks import shown
-from ..data.observations import Observations
+from ..data.points import Observations
 from ..data.spread import chunks
 from ..reduction.assignments import softmax
-from ..reduction.kernels import Theta, kernel_for, theta_of
+from ..reduction.kernels import kernel_for
+from ..reduction.theta import Theta, theta_of
 from ..running.threads import map_in_threads, one_thread_a_product
 from .draws import DRAWS_AT_ONCE, batches, sampled_rows
 

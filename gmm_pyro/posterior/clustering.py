@@ -18,8 +18,8 @@ from torch import Tensor
 
 from ..data.arrays import rows_of
 from ..data.checks import check_choice, check_count, shown
-from ..reduction.kernels import Theta
-from ..reduction.sums import labels, responsibilities
+from ..reduction.pointwise import labels, responsibilities
+from ..reduction.theta import Theta
 from .draws import evenly_spaced, over_draws
 from .losses import LOSSES, Loss
 from .record import Draws

@@ -13,9 +13,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
-from ..data.observations import Observations, Points
+from ..data.points import Observations, Points
 from ..data.spread import chunks
-from ..reduction.kernels import Theta, theta_of
+from ..reduction.theta import Theta, theta_of
 from ..running.threads import one_thread_a_product
 
 DRAWS_AT_ONCE = 64  # parameter sets in one batch

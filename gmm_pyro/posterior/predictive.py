@@ -13,11 +13,12 @@ from torch import Tensor
 from ..covariance import CovarianceFamily, Parameters
 from ..data.checks import MOST_HELD, check_count, check_number, check_seed
 from ..data.features import column_of
-from ..data.observations import Observations, Points, as_points
+from ..data.observations import as_points
+from ..data.points import Observations, Points
 from ..data.spread import chunks
 from ..mixture.value import GaussianMixture
-from ..reduction.kernels import Theta
-from ..reduction.sums import log_density, responsibilities
+from ..reduction.pointwise import log_density, responsibilities
+from ..reduction.theta import Theta
 from ..running.threads import one_thread_a_product
 from .draws import DRAWS_AT_ONCE, over_draws
 from .record import Draws

@@ -10,9 +10,9 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
-from ..covariance.family import TINY
+from ..covariance.records import TINY
 from ..data.checks import check_count
-from ..data.observations import Observations
+from ..data.points import Observations
 from ..data.words import counted
 
 

@@ -20,8 +20,9 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
-from ..covariance.family import TINY
-from .kernels import Features, Kernel, Theta
+from ..covariance.records import TINY
+from .kernels import Features, Kernel
+from .theta import Theta
 
 FAR = 1e7  # nats below its peak, from which rounding changes a logit by more than about 1e-9
 

@@ -2,7 +2,7 @@
 
 `Features` is two matrix products a chunk, Θ Φ and R Φᵀ, with moments about the data's centre.
 `Centred` forms z = x - μ for every component; it is used where moments about the data's centre
-would cancel (`IMPRECISE`), and for wide data, whose features would not fit in cache. Both give the
+would cancel (`theta.py`), and for wide data, whose features would not fit in cache. Both give the
 same numbers.
 """
 
@@ -19,109 +19,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
-from ..covariance.family import Sets
-from ..data.observations import Block, Observations, Points
+from ..covariance import CovarianceFamily, Statistics
+from ..data.points import Block, Observations, Points
 from ..data.spread import ROWS, chunks
 from ..running.threads import Sums, total
 from .assignments import Assignment
+from .theta import Theta
 
 CHUNK_BYTES = 5 << 20  # features and logits of a chunk: more calls on shorter ones take longer
 SHORTEST_CHUNK = 264  # points; shorter products are slower than a larger chunk's cache misses
 FEW_FEATURES = 16  # up to which the moments are summed as (components, features)
-IMPRECISE = 1e-9  # error of a logit, in nats, from which the centred kernel takes over
-WIDE = 100  # features, from which the centred kernel takes over
 
 _held = threading.local()  # the buffers of a thread's last features, and their shape
-
-
-@dataclass(frozen=True, eq=False)
-class Theta:
-    """s sets of k components, ready to be evaluated at points.
-
-    Attributes:
-        family: the covariance family.
-        parameters: weights, means and covariance factors, in float64.
-        natural: the natural parameters about the reference.
-        reference: what the moments are about: one point (d,) or a point a component (s, k, d).
-        centred: whether z = x - μ is formed for every component.
-    """
-
-    family: CovarianceFamily
-    parameters: Parameters
-    natural: NaturalParameters
-    reference: Float[Tensor, "*sk d"]
-    centred: bool
-
-    def __getitem__(self, sets: Sets) -> Theta:
-        """The chosen sets."""
-        reference = self.reference if self.reference.ndim == 1 else self.reference[sets]
-        return Theta(
-            self.family, self.parameters[sets], self.natural[sets], reference, self.centred
-        )
-
-    def coefficients(self) -> Float[Tensor, "s k f"]:
-        """Natural parameters by feature: 1, z and, unless it is shared, the upper z zᵀ."""
-        columns = [self.natural.constant[..., None], self.natural.linear]
-        d = self.parameters.means.shape[-1]
-        if self.family.n_own_features(d):
-            columns.append(self.family.pack(self.natural.quadratic, d))
-        return torch.cat(columns, -1)
-
-    def with_shared_term(self) -> Theta:
-        """With logits that leave nothing out: those of a tied family lack what all share."""
-        if self.centred or self.family.n_own_features(self.parameters.means.shape[-1]):
-            return self
-        return Theta.about_means(self.family, self.parameters)
-
-    @classmethod
-    def about_means(
-        cls,
-        family: CovarianceFamily,
-        parameters: Parameters,
-        means: Float[Tensor, "s k d"] | None = None,
-    ) -> Theta:
-        """For the centred kernel, with moments about the components' own means or others."""
-        reference = (parameters.means if means is None else means).detach()
-        natural = family.natural(parameters, reference)
-        return cls(family, parameters, natural, reference, centred=True)
-
-
-def theta_of(family: CovarianceFamily, parameters: Parameters, points: Points) -> Theta:
-    """The parameters with the kernel that evaluates them exactly at these points.
-
-    Differentiable: the natural parameters keep their graph.
-    """
-    d = parameters.means.shape[-1]
-    if d > WIDE and family.n_features(d) > d:
-        return Theta.about_means(family, parameters)
-    natural = family.natural(parameters, points.origin)
-    if _cancels(family, natural, parameters, points):
-        return Theta.about_means(family, parameters)
-    return Theta(family, parameters, natural, points.origin, centred=False)
-
-
-@torch.no_grad()
-def _cancels(
-    family: CovarianceFamily,
-    natural: NaturalParameters,
-    parameters: Parameters,
-    points: Points,
-) -> bool:
-    """Whether the terms of z P z, about the points' origin, lose more than `IMPRECISE` nats."""
-    epsilon = torch.finfo(points.dtype).eps
-    allowed = max(IMPRECISE, 1e4 * epsilon) / (2 * epsilon)
-    shift = parameters.means - points.origin
-    size, away, wide = (
-        float(torch.linalg.vector_norm(part, torch.inf))
-        for part in (natural.quadratic, shift, parameters.factor)
-    )
-    across = points.d * (away + points.d * wide)
-    if size * across * across <= allowed:  # not ** 2, which raises where a product is infinite
-        return False  # by far: no sum is larger than all of its terms at their largest
-    reach = family.square(shift.abs() + family.deviations(parameters.factor, points.d))
-    largest = (natural.quadratic.abs() * reach).flatten(2).sum(-1).amax()
-    return not bool(largest <= allowed)  # NaN is not sound: a variance that cancelled is negative
 
 
 class Kernel(Protocol):

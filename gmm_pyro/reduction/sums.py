@@ -25,15 +25,16 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
-from ..data.observations import Block, Observations, Points
-from ..running.threads import Sums, map_in_threads, one_thread_a_product, total
+from ..data.points import Block, Observations
+from ..running.threads import Sums, one_thread_a_product, total
 from .assignments import Assignment, softmax
-from .far import Far
-from .kernels import Centred, Kernel, Theta, kernel_for, theta_of
+from .kernels import Centred, kernel_for
+from .pointwise import responsibilities
+from .theta import Theta, theta_of
 
 BLOCKS = 32  # units of work handed to threads; sums are added in their order, whoever made them
 HESSIAN_NUMBERS = 2_000_000  # features of all components that a second derivative has at once
@@ -174,60 +175,3 @@ def information(observations: Observations, theta: Theta) -> Float[Tensor, "kf k
         diagonal -= (scaled @ features.mT).permute(1, 2, 0)
         total += scaled.flatten(0, 1) @ expected.flatten(0, 1).T
     return total
-
-
-# ---------------------------------------------------------------------- one value a point
-
-
-def log_density(
-    points: Points, theta: Theta, dtype: torch.dtype | None = None
-) -> Float[Tensor, "s n"]:
-    """log p(x) of every point in nats; -inf where that is out of range.
-
-    This and what follows is worked out in float64, and returned in the points' type or another.
-    """
-    kind = dtype or points.dtype
-    return _pointwise(points, theta.with_shared_term(), lambda log_p, _: log_p.to(kind))
-
-
-def responsibilities(
-    points: Points, theta: Theta, dtype: torch.dtype | None = None
-) -> Float[Tensor, "s k n"]:
-    """Posterior probability of every component at every point."""
-    kind = dtype or points.dtype  # a copy, since the kernel writes the next chunk there
-    return _pointwise(points, theta, lambda _, share: share.to(kind, copy=True))
-
-
-def labels(points: Points, theta: Theta, dtype: torch.dtype | None = None) -> Int[Tensor, "s n"]:
-    """The most probable component of every point: the first of the largest responsibilities."""
-    kind = dtype or points.dtype  # in which two may be equal
-    return _pointwise(points, theta, lambda _, share: share.to(kind).argmax(1))
-
-
-@one_thread_a_product()
-@torch.no_grad()
-def _pointwise(points: Points, theta: Theta, pick: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """What is wanted of log densities (s, n) and responsibilities (s, k, n), all in float64."""
-    kernel = kernel_for(theta, points, like=theta.parameters.means)
-    far = Far.of(theta)
-
-    def of_chunk(own: Kernel, x: Float[Tensor, "n d"]) -> Tensor:
-        share = own.logits(x)
-        log_p = softmax(share, slice(None))
-        apart = far.points(own, log_p)
-        if apart is not None:
-            largest, above = far.logits(x[apart].double())
-            log_p[:, apart] = largest + softmax(above, slice(None))
-            share[..., apart] = above
-        return pick(log_p, share)
-
-    def make_worker() -> Callable[[Block], Tensor]:
-        own = kernel.fresh()
-
-        @torch.no_grad()  # a thread has a gradient mode of its own
-        def work(block: Block) -> Tensor:
-            return torch.cat([of_chunk(own, piece) for piece in block.x.split(own.rows)], -1)
-
-        return work
-
-    return torch.cat(map_in_threads(make_worker, points.blocks(kernel.rows, BLOCKS)), -1)

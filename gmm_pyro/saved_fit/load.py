@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from ..data.checks import check_path
-from ..data.observations import LeftOut
+from ..data.points import LeftOut
 from ..disk.untrusted import content_named
 from ..files import read_netcdf
 from ..mixture.value import GaussianMixture

@@ -16,8 +16,8 @@ from ..mixture.value import GaussianMixture, check_mixture
 from ..posterior import Posterior
 from ..posterior.draws import DRAWS_AT_ONCE, over_draws
 from ..posterior.predictive import placed
-from ..reduction.kernels import Theta
-from ..reduction.sums import log_density, responsibilities
+from ..reduction.pointwise import log_density, responsibilities
+from ..reduction.theta import Theta
 from ..running.threads import one_thread_a_product
 
 if TYPE_CHECKING:

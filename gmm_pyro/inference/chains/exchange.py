@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ...model.log_density import LogDensity
 from ...model.numbering import exchangeable_classes, permuted_values
-from ...model.program import LogDensity
 
 Order = Int[Tensor, "c k"]
 

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ...model.program import LogDensity
+from ...model.log_density import LogDensity
 from ..climb.curvature import curvature, inverse
 from ..climb.optimise import away_from_edges, mode_from
 from ..climb.spikes import narrowness

@@ -11,8 +11,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...model.log_density import LogDensity
 from ...model.numbering import exchangeable_classes
-from ...model.program import LogDensity
 from ...posterior import Posterior
 from ...posterior.convergence import Convergence
 from ...posterior.predictive import mean_parameters

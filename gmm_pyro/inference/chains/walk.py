@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...model.program import LogDensity
+from ...model.log_density import LogDensity
 from ...running.seeds import Stream
 from ..task import Task
 from .exchange import Exchange

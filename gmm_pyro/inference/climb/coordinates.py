@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.distributions import transform_to
 
 from ...covariance import CovarianceFamily, Parameters
-from ...data.observations import Observations
+from ...data.points import Observations
 from ...reduction.sums import log_likelihood
 
 

@@ -6,8 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...data.observations import Observations
-from ...model.program import LogDensity
+from ...data.points import Observations
+from ...model.log_density import LogDensity
 from ..starts.starting import sample_of
 
 LARGEST = 300  # unconstrained numbers up to which the whole Hessian is taken

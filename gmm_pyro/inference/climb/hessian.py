@@ -16,9 +16,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...model.program import LogDensity
-from ...reduction.kernels import Theta, theta_of
+from ...model.log_density import LogDensity
 from ...reduction.sums import information, reduce
+from ...reduction.theta import Theta, theta_of
 
 
 def hessian(density: LogDensity, vector: Float[Tensor, "m"]) -> Float[Tensor, "m m"]:

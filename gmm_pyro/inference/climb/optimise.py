@@ -13,8 +13,8 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...covariance import Parameters
+from ...model.log_density import LogDensity
 from ...model.numbering import best_numbering, permuted_values
-from ...model.program import LogDensity
 from ..em import best_run
 from ..starts.starting import is_given
 from ..task import Options, Outcome, Run, Status, Task

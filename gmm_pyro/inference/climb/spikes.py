@@ -12,11 +12,11 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...covariance import CovarianceFamily, Parameters, Statistics
-from ...covariance.family import TINY
-from ...data.observations import Observations
+from ...covariance.records import TINY
+from ...data.points import Observations
 from ...data.spread import ROWS, chunks
-from ...reduction.kernels import theta_of
-from ...reduction.sums import responsibilities
+from ...reduction.pointwise import responsibilities
+from ...reduction.theta import theta_of
 
 THIN = 1e-12  # share of the data's variance from which on a climb is asked where it leads
 THIN_AT_A_HALT = 1.01e-6  # and where it goes no further: at the floor of the starts

@@ -14,8 +14,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.distributions import Dirichlet, MultivariateNormal, StickBreakingTransform
 
-from ...covariance.family import TINY
-from ...model.program import LogDensity, Site
+from ...covariance.records import TINY
+from ...model.log_density import LogDensity, Site
 from ..climb.curvature import inverse
 from .gaussian import Guide
 

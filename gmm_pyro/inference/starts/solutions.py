@@ -14,11 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...covariance import Parameters
-from ...covariance.family import TINY
+from ...covariance.records import TINY
 from ...metrics import adjusted_rand
-from ...model.program import LogDensity
-from ...reduction.kernels import theta_of
-from ...reduction.sums import labels
+from ...model.log_density import LogDensity
+from ...reduction.pointwise import labels
+from ...reduction.theta import theta_of
 from ..climb.optimise import away_from_edges
 from ..em import best_starts, is_sound
 from ..task import Options, Task

@@ -24,12 +24,12 @@ from ...covariance import CovarianceFamily, Parameters
 from ...data.arrays import array_of, classes
 from ...data.checks import check_choice
 from ...data.features import places
-from ...data.observations import Observations
+from ...data.points import Observations
 from ...data.spread import passes
 from ...mixture.value import GaussianMixture, mixture_within
 from ...reduction.assignments import Assignment, Given, GivenLabels
-from ...reduction.kernels import theta_of
 from ...reduction.sums import maximise, reduce
+from ...reduction.theta import theta_of
 
 SAMPLE = 2_000  # points that starting values are computed from, at least
 SAMPLE_A_MEAN = 20  # points for each entry of the means, at least

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 from tqdm import tqdm
 
-from ...model.program import LogDensity
+from ...model.log_density import LogDensity
 from ..climb.optimise import em_start, in_best_numbering, without_draws
 from ..map import MAPOptions, refuse_no_mode
 from ..task import Outcome, Run, Task, progress_bar
@@ -54,7 +54,7 @@ def _auto_delta(
     from pyro.infer.autoguide import AutoDelta, init_to_value
 
     with isolated(task.options.seed, task.observations.x.device):
-        program = Program.standardised(density)
+        program = Program.standardised(task.model, density)
         init = init_to_value(values=program.values(start.state))
         guide = AutoDelta(program.continuous(), init_loc_fn=init)
         run = train(task, program, guide, start, bar, noisy=False, rate=task.options.rate)

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ...model.program import LogDensity
+from ...model.log_density import LogDensity
 from ..chains.modes import Modes
 from ..chains.sampling import PosteriorSample
 from ..chains.walk import NUTSOptions, Walk
@@ -74,7 +74,7 @@ def run_pyro_nuts(
     chains: list[_Chain] = []
     interrupted = False
     with isolated(task.options.seed, task.observations.x.device):
-        program = Program.standardised(density)
+        program = Program.standardised(task.model, density)
         for start in starts:
             chain = _Chain()
             interrupted = _run(task, program, start[None], chain, bar)

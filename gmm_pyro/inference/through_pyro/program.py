@@ -16,7 +16,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...model.program import LogDensity
+from ...model.log_density import LogDensity
+from ...model.program import MixtureModel
 from ..climb.curvature import origins, units
 from ..task import Options, Task
 
@@ -69,13 +70,13 @@ class Program:
     names: Mapping[str, str]
 
     @classmethod
-    def plain(cls, density: LogDensity) -> Program:
+    def plain(cls, model: MixtureModel, density: LogDensity) -> Program:
         """The model itself."""
         one = density.observations.scale.new_ones(density.dimension)
-        return cls(density.model, density, torch.zeros_like(one), one, {})
+        return cls(model, density, torch.zeros_like(one), one, {})
 
     @classmethod
-    def standardised(cls, density: LogDensity) -> Program:
+    def standardised(cls, model: MixtureModel, density: LogDensity) -> Program:
         """The model with its means, where they are unbounded, in the data's own units."""
         import pyro
         import pyro.distributions as dist
@@ -83,7 +84,7 @@ class Program:
 
         site = next(site for site in density.sites if site.name == "means")
         if not site.unbounded:
-            return cls.plain(density)
+            return cls.plain(model, density)
 
         data = density.observations
         origin, scale = (value.expand(site.shape) for value in (data.origin, data.scale))
@@ -96,7 +97,7 @@ class Program:
                 fixed = dist.Delta(means, event_dim=2)
                 return {"fn": fixed, "value": means, "is_observed": True}
 
-        run = pyro.poutine.reparam(density.model, {"means": Standardise()})
+        run = pyro.poutine.reparam(model, {"means": Standardise()})
         return cls(run, density, origins(density), units(density), {"means": STANDARDISED})
 
     @property

@@ -12,7 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...data.checks import shown
-from ...model.program import LogDensity
+from ...model.log_density import LogDensity
 from ..chains.sampling import independent_draws
 from ..climb.optimise import em_start
 from ..svi import SVIOptions
@@ -98,9 +98,11 @@ def _program_and_guide(
     guide: Any = task.options.guide
     guide = getattr(autoguide, GUIDES[guide]) if isinstance(guide, str) else guide
     if not (isinstance(guide, type) and issubclass(guide, autoguide.AutoGuide)):
-        return Program.plain(density), cast(Callable[..., Any], guide)
+        return Program.plain(task.model, density), cast(Callable[..., Any], guide)
     of_pyro = guide.__module__.startswith("pyro.")  # a user's own class may go by site names
-    program = Program.standardised(density) if of_pyro else Program.plain(density)
+    program = (
+        Program.standardised(task.model, density) if of_pyro else Program.plain(task.model, density)
+    )
     options: dict[str, Any] = {"init_loc_fn": autoguide.init_to_value(values=program.values(start))}
     if issubclass(guide, autoguide.AutoNormal | autoguide.AutoContinuous):
         options["init_scale"] = INITIAL_SCALE

@@ -23,10 +23,11 @@ from torch import Tensor
 
 from ...covariance import Parameters, Statistics
 from ...model.conjugate import ConjugatePriors
+from ...model.declaration import require_conjugate
+from ...model.log_density import LogDensity
 from ...model.mixing import Mixing
 from ...model.normal_wishart import Conjugate
-from ...model.program import LogDensity
-from ..gibbs import Sampler, require_conjugate
+from ..chains.sweep import Sampler
 from ..starts.starting import starting_parameters
 from .parts import Parts, Updated, parts_of
 

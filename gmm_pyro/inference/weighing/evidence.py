@@ -22,12 +22,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...covariance import Parameters
+from ...covariance import ConjugateFamily, Parameters
+from ...model.log_density import LogDensity
 from ...model.numbering import Numberings, exchanges, permuted_values
 from ...model.priors import Priors
-from ...model.program import LogDensity
 from ...posterior.alignment import cheapest
-from ...reduction.kernels import theta_of
+from ...reduction.theta import theta_of
 from ..chains.sampling import DRAWS_AT_ONCE
 from .assigned import KEPT, Assigned
 
@@ -137,20 +137,11 @@ class Budget:
         sums = draws * KEPT * k * 2.0 ** (k - 1)
         chains = int(min(CHAINS, POINTWISE / (120 * n * k), PRODUCTS / sums))
         cancels = theta_of(density.model.family, mode, density.observations).centred
-        conjugate = _has_conjugate_prior(density)
+        conjugate = isinstance(density.model.family, ConjugateFamily)
         if chains < FEWEST_CHAINS or k > MOST_COMPONENTS or cancels or not conjugate:
             return cls(draws, draws, 0)
         share = min(0.8, max(0.2, n / (n + HALF)))
         return cls(draws, round(share * draws), chains)
-
-
-def _has_conjugate_prior(density: LogDensity) -> bool:
-    """Whether components of the family have posteriors in closed form."""
-    try:
-        density.model.family.squares_a_point(density.observations.d)
-    except ValueError:
-        return False
-    return True
 
 
 def _log_likelihood(density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:

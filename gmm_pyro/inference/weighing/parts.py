@@ -15,10 +15,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...covariance import CovarianceFamily, Parameters, Statistics
-from ...covariance.family import LOG_2PI
+from ...covariance import ConjugateFamily, Parameters, Statistics, conjugate
+from ...covariance.records import LOG_2PI
+from ...model.log_density import LogDensity
 from ...model.normal_wishart import NormalWishart
-from ...model.program import LogDensity
 
 SHRINKAGES = (1.0, 0.1, 0.01)  # of the default scale: parts that are wide in the data's units
 STRENGTH = 0.25  # of the means of those
@@ -42,7 +42,7 @@ class Parts:
         scale: Ψ in the family's compact form, shape (h, *event).
     """
 
-    family: CovarianceFamily
+    family: ConjugateFamily
     mean: Float[Tensor, "h d"]
     strength: Float[Tensor, "h"]
     dof: Float[Tensor, "h"]
@@ -104,7 +104,7 @@ class Updated:
         log_evidence: log p(points of the unit) under each part in nats, shape (u, h).
     """
 
-    family: CovarianceFamily
+    family: ConjugateFamily
     mean: Float[Tensor, "u h c d"]
     strength: Float[Tensor, "u h c"]
     dof: Float[Tensor, "u h"]
@@ -132,7 +132,7 @@ def parts_of(density: LogDensity, seed: int) -> Parts:
     Those are some that are wide in the data's units, and one about each of some draws.
     """
     observations = density.observations
-    family, d, k = density.model.family, observations.d, density.model.n_components
+    family, d, k = conjugate(density.model.family), observations.d, density.model.n_components
     prior = density.model.conjugate(observations.origin)
     if prior is not None and isinstance(prior.components, NormalWishart):
         h = prior.components
@@ -153,7 +153,7 @@ def parts_of(density: LogDensity, seed: int) -> Parts:
 
 def _about_draws(density: LogDensity, seed: int) -> Parts | None:
     """A part about the mean and the covariance of a component in each of some draws."""
-    observations, family = density.observations, density.model.family
+    observations, family = density.observations, conjugate(density.model.family)
     try:
         values = density.model.sites(like=observations.origin.cpu()).draw(DRAWS, seed)
     except NotImplementedError:  # a prior that nothing can be drawn from

@@ -1,0 +1,206 @@
+"""What comes out of this room: points that predictions take, and observations to be fitted."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import NoReturn
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from .spread import ROWS, chunks, middle_range
+from .weighting import total_of
+from .words import counted
+
+SAMPLE = 2_000  # points that the range of the middle of the data is taken from, at least
+WIDEST = 10.0  # interquartile ranges that a standard deviation may have, or outliers have set it
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Consecutive rows of points.
+
+    Attributes:
+        first: number of the first row among all.
+        x: the points, shape (m, d).
+        weight: their sample weights, shape (m,), or None.
+    """
+
+    first: int
+    x: Float[Tensor, "m d"]
+    weight: Float[Tensor, "m"] | None
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Points:
+    """n points in d dimensions, checked: what predictions need to know.
+
+    Attributes:
+        x: the points as the user gave them, shape (n, d).
+        feature_names: d column names.
+        origin: what their features are formed about in float64, shape (d,); best in their midst.
+    """
+
+    x: Float[Tensor, "n d"]
+    feature_names: tuple[str, ...]
+    origin: Float[Tensor, "d"]
+
+    def __repr__(self) -> str:
+        return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
+
+    @property
+    def n(self) -> int:
+        """Number of points."""
+        return self.x.shape[0]
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return self.x.shape[1]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of number of the points."""
+        return self.x.dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the points are."""
+        return self.x.device
+
+    def blocks(self, rows: int, most: int | None = None) -> list[Block]:
+        """All points in consecutive blocks of so many rows, or a multiple for no more than `most`.
+
+        Beside `subset`, this is all that a reduction asks of points.
+        """
+        count = math.ceil(self.n / rows)
+        size = rows * (1 if most is None else math.ceil(count / most))
+        return [
+            Block(some.start, self.x[some], self._weight(some)) for some in chunks(self.n, size)
+        ]
+
+    def _weight(self, rows: slice) -> Float[Tensor, "m"] | None:
+        """Sample weights of some rows, where there are any."""
+        del rows
+        return None
+
+    def subset(self, index: Int[Tensor, "m"] | slice) -> Points:
+        """The points at `index`, with the origin of all."""
+        return replace(self, x=self.x[index])
+
+    def about(self, origin: Float[Tensor, "d"]) -> Points:
+        """The points alone, with another origin."""
+        return Points(self.x, self.feature_names, origin)
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Observations(Points):
+    """Points to be fitted, with what every method needs to know about them.
+
+    Their origin is the weighted column means, as exact as the type of x can hold them.
+
+    Attributes:
+        scale: weighted standard deviations of the columns, shape (d,), all positive.
+        sample_weight: non-negative weights, shape (n,), or None where all are one.
+        cache: sums over the data that do not change during a fit, by name.
+    """
+
+    scale: Float[Tensor, "d"]
+    sample_weight: Float[Tensor, "n"] | None
+    cache: dict[str, Tensor] = field(default_factory=dict)
+
+    @cached_property
+    def total_weight(self) -> float:
+        """Sum of the sample weights: n where there are none."""
+        return total_of(self.sample_weight, self.n)
+
+    @cached_property
+    def bulk(self) -> Float[Tensor, "d"]:
+        """The scale, or ten interquartile ranges where these are less: far outliers do not set it.
+
+        Where the quartiles are equal, the range between 10 and 90 %, 5 and 95 %, or 2 and 98 %
+        stands in for theirs. All are weighted. Of very many points they are those of a random part.
+        """
+        sample, most = self, max(SAMPLE, ROWS // self.d)
+        if self.n > most:
+            generator = torch.Generator().manual_seed(0)
+            chosen = torch.randperm(self.n, generator=generator)[:most].sort().values
+            sample = self.subset(chosen.to(self.x.device))
+        return torch.minimum(self.scale, WIDEST * middle_range(sample.x, sample.sample_weight))
+
+    def _weight(self, rows: slice) -> Float[Tensor, "m"] | None:
+        return None if self.sample_weight is None else self.sample_weight[rows]
+
+    def subset(self, index: Int[Tensor, "m"] | slice) -> Observations:
+        """The points at `index`, with the whole data's origin and scale."""
+        weight = None if self.sample_weight is None else self.sample_weight[index]
+        return replace(self, x=self.x[index], sample_weight=weight, cache={})
+
+    def standardised(self, unit: Float[Tensor, "d"]) -> Float[np.ndarray, "n d"]:
+        """(x - origin) / unit as a NumPy array: unit-free input for a clustering library."""
+        z = (self.x - self.origin.to(self.x)) / unit.to(self.x)
+        return np.asarray(z.cpu().numpy())
+
+
+class LeftOut(Observations):
+    """What is known of data that are not there: how many, where, how wide, their names.
+
+    Args:
+        shape: numbers of points and of features.
+        like: a tensor of their type, where they were.
+        feature_names: d column names.
+        origin: the weighted column means, shape (d,).
+        scale: standard deviations of the columns, shape (d,).
+        total_weight: sum of the sample weights.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, int],
+        like: Tensor,
+        feature_names: tuple[str, ...],
+        origin: Float[Tensor, "d"],
+        scale: Float[Tensor, "d"],
+        total_weight: float,
+    ) -> None:
+        self.__dict__.update(  # as a frozen class's
+            shape=shape,
+            kind=like.new_empty(0),
+            feature_names=feature_names,
+            origin=origin,
+            scale=scale,
+            total_weight=total_weight,
+            cache={},
+        )
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name in ("x", "sample_weight"):
+            raise ValueError(
+                "this needs the data of the fit, which are left out of an estimator's pickle and "
+                "of a saved fit: fit it anew, or keep what is needed before"
+            )
+        raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+
+    @property
+    def n(self) -> int:
+        """Number of points that there were."""
+        return int(self.__dict__["shape"][0])
+
+    @property
+    def d(self) -> int:
+        """Number of features."""
+        return int(self.__dict__["shape"][1])
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of number that the points had."""
+        return self.__dict__["kind"].dtype
+
+    @property
+    def device(self) -> torch.device:
+        """Where the points were."""
+        return self.__dict__["kind"].device

@@ -1,0 +1,56 @@
+"""A mixture by scikit-learn's names, and what owners of an estimator have set by hand."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+
+from ..covariance import CovarianceFamily, family_named
+from ..mixture.value import GaussianMixture
+from .arguments import Array
+
+
+def attributes_of(mixture: GaussianMixture) -> dict[str, Array]:
+    """The parameters of a mixture by scikit-learn's names."""
+    family, factor, like = mixture.family, mixture.parameters.factor[0], mixture.means
+    return {
+        "weights_": numpy_of(mixture.weights),
+        "means_": numpy_of(mixture.means),
+        "covariances_": numpy_of(mixture.covariances),
+        "precisions_": numpy_of(family.precisions(factor).to(like)),
+        "precisions_cholesky_": numpy_of(family.precision_cholesky(factor).to(like)),
+    }
+
+
+def numpy_of(tensor: torch.Tensor) -> Array:
+    """A tensor as an array."""
+    return np.asarray(tensor.cpu().numpy())
+
+
+def covariances_by_hand(estimator: Any) -> Any:
+    """From the Cholesky factors of the precisions, as in scikit-learn, if they are there."""
+    if not hasattr(estimator, "precisions_cholesky_"):
+        return estimator.covariances_
+    family = family_named(estimator.covariance_type)
+    root = torch.as_tensor(np.asarray(estimator.precisions_cholesky_, dtype=float))
+    precisions = root @ root.mT if family.is_matrix else root.square()
+    return family.precisions(family.factorise(precisions))
+
+
+def sampled(
+    estimator: Any, family: CovarianceFamily, n: int, random: np.random.RandomState
+) -> tuple[Array, Array]:
+    """Points drawn from the attributes, and their components: scikit-learn's, number by number."""
+    d = estimator.means_.shape[1]
+    counts = random.multinomial(n, estimator.weights_)
+    shared = family.shares("covariances")
+    covariances = [estimator.covariances_] * len(counts) if shared else estimator.covariances_
+    drawn = [
+        random.multivariate_normal(mean, covariance, int(count))
+        if family.is_matrix
+        else mean + random.standard_normal((count, d)) * np.sqrt(covariance)
+        for mean, covariance, count in zip(estimator.means_, covariances, counts, strict=True)
+    ]
+    return np.vstack(drawn), np.repeat(np.arange(len(counts)), counts)

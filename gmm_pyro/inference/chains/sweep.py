@@ -1,0 +1,91 @@
+"""One sweep of Gibbs sampling: assignments given parameters, parameters given assignments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...covariance import Parameters, Statistics
+from ...data.points import Observations
+from ...model.normal_wishart import Conjugate
+from ...reduction.assignments import Assignment, Drawn
+from ...reduction.sums import reduce
+from ...reduction.theta import theta_of
+
+SEEDS = 2**62  # as many seeds of sweeps
+
+
+@dataclass(frozen=True, eq=False)
+class Sampler:
+    """The two conditional distributions of a sweep.
+
+    Attributes:
+        prior: the conjugate prior.
+        allocate: statistics of an assignment of all points, given parameters of s chains.
+        exchange: whether components are exchanged after a sweep.
+    """
+
+    prior: Conjugate
+    allocate: Callable[[Parameters, Assignment], Statistics]
+    exchange: bool = True
+
+    @classmethod
+    def of(cls, prior: Conjugate, observations: Observations, *, exchange: bool) -> Sampler:
+        """The sampler whose chains all have the same data."""
+
+        def allocate(parameters: Parameters, assign: Assignment) -> Statistics:
+            theta = theta_of(prior.components.family, parameters, observations)
+            return reduce(observations, theta, assign)
+
+        return cls(prior, allocate, exchange)
+
+    def sweep(
+        self,
+        parameters: Parameters,
+        generator: torch.Generator,
+        labels: Int[Tensor, "s n"] | None = None,
+    ) -> tuple[Parameters, Statistics]:
+        """New parameters, and the statistics of the assignments that were drawn on the way.
+
+        The statistics' `log_norm` is the log-likelihood of the old parameters.
+        """
+        device = generator.device
+        seed = int(torch.randint(SEEDS, (), generator=generator, device=device))
+        statistics = self.allocate(parameters, Drawn(seed, labels))
+        drawn = self.prior.draw(statistics, parameters, generator)
+        return (self._exchanged(drawn, generator) if self.exchange else drawn), statistics
+
+    def _exchanged(self, p: Parameters, generator: torch.Generator) -> Parameters:
+        """The components exchanged at random, by the rule of Metropolis & Hastings.
+
+        Only their weights can tell components apart; where they do not, all permutations are
+        accepted. Else pairs are exchanged, k times, since few permutations of many would be.
+        """
+        s, k = p.log_weights.shape
+        if self.prior.mixing.is_symmetric:
+            order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
+        else:
+            order = torch.arange(k, device=generator.device).expand(s, k)
+            for _ in range(k):
+                order = self._pair_exchanged(p.log_weights, order, generator)
+        chain = torch.arange(s, device=order.device)[:, None]
+        factor = self.prior.components.family.in_order(p.factor, order)
+        return Parameters(p.log_weights[chain, order], p.means[chain, order], factor)
+
+    def _pair_exchanged(
+        self, log_weights: Float[Tensor, "s k"], order: Int[Tensor, "s k"], generator: Any
+    ) -> Int[Tensor, "s k"]:
+        """The order with two components of every chain exchanged, where that is accepted."""
+        s, k = order.shape
+        pair = torch.rand(s, k, generator=generator, device=order.device).argsort(1)[:, :2]
+        other = order.scatter(1, pair, order.gather(1, pair.flip(1)))
+        weights, log_prior = log_weights.exp(), self.prior.mixing.prior.log_prob
+        now, then = (log_prior(weights.gather(1, o)) for o in (order, other))
+        gain = then - now
+        uniform = torch.rand(s, generator=generator, dtype=gain.dtype, device=gain.device)
+        return torch.where((uniform.log() < gain)[:, None], other, order)

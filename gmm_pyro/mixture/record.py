@@ -1,0 +1,127 @@
+"""What a mixture consists of: parameters as the user sees them, and the same in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters, family_named
+from ..data.features import check_names
+from .checks import check_covariances, check_means, check_weights, tensor_of
+
+
+@dataclass(frozen=True, eq=False, init=False)
+class MixtureRecord:
+    """The parameters of k Gaussians in d dimensions; `GaussianMixture` adds what they say.
+
+    The attributes are those of `GaussianMixture`.
+    """
+
+    weights: Float[Tensor, "k"]
+    means: Float[Tensor, "k d"]
+    covariances: Float[Tensor, "*covariances"]
+    family: CovarianceFamily
+    feature_names: tuple[str, ...]
+    parameters: Parameters = field(repr=False)
+
+    def __init__(
+        self,
+        weights: Any,
+        means: Any,
+        covariances: Any,
+        covariance: str = "full",
+        feature_names: Sequence[str] | None = None,
+    ) -> None:
+        """Check the parameters and keep them, in the type of `means`.
+
+        Args:
+            weights: array-like of shape (k,), non-negative with sum 1.
+            means: array-like of shape (k, d), or (k,) for univariate mixtures.
+            covariances: array-like in the family's shape.
+            covariance: name of the covariance family, or mclust's code.
+            feature_names: d column names; x0, x1, … if not given.
+
+        Raises:
+            ValueError: if shapes do not fit, the weights are not probabilities, or a covariance is
+                not positive definite.
+        """
+        family = family_named(covariance)
+        means = tensor_of(means, None, "means")
+        means = means[:, None] if means.ndim == 1 else means
+        check_means(means)
+        weights = tensor_of(weights, means, "weights")
+        covariances = tensor_of(covariances, means, "covariances")
+        k, d = means.shape
+        check_weights(weights, k)
+        factor = check_covariances(family, covariances, (k, d))
+        self._keep(
+            weights=weights,
+            means=means,
+            covariances=covariances,
+            family=family,
+            feature_names=check_names(feature_names, d),
+            parameters=Parameters(weights.double().log()[None], means.double()[None], factor[None]),
+        )
+
+    @classmethod
+    def from_parameters(
+        cls,
+        family: CovarianceFamily,
+        parameters: Parameters,
+        *,
+        dtype: torch.dtype = torch.float64,
+        feature_names: tuple[str, ...] | None = None,
+    ) -> Self:
+        """The mixture that a batch of one parameter set describes."""
+        weights = parameters.log_weights.detach().log_softmax(-1)
+        p = Parameters(weights, parameters.means.detach(), parameters.factor.detach())
+        visible = p.log_weights[0].exp(), p.means[0], family.covariances(p.factor[0])
+        return cls._assembled(family, visible, p, dtype, feature_names)
+
+    @classmethod
+    def _assembled(
+        cls,
+        family: CovarianceFamily,
+        visible: tuple[Tensor, Tensor, Tensor],
+        parameters: Parameters,
+        dtype: torch.dtype,
+        feature_names: Sequence[str] | None,
+    ) -> Self:
+        """From weights, means and covariances as the user sees them, and the same in float64."""
+        mixture = cls.__new__(cls)
+        weights, means, covariances = (part.detach().to(dtype) for part in visible)
+        mixture._keep(
+            weights=weights,
+            means=means,
+            covariances=covariances,
+            family=family,
+            feature_names=check_names(feature_names, means.shape[-1]),
+            parameters=parameters,
+        )
+        return mixture
+
+    def _keep(self, **values: Any) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    # ------------------------------------------------------------------ shape
+
+    @property
+    def n_components(self) -> int:
+        """Number of components k."""
+        return self.means.shape[0]
+
+    @property
+    def n_features(self) -> int:
+        """Number of features d."""
+        return self.means.shape[1]
+
+    @property
+    def n_parameters(self) -> int:
+        """Number of free parameters, as BIC and AIC count them."""
+        return self.family.n_parameters(*self.means.shape)
