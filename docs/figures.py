@@ -101,6 +101,8 @@ def run(page: str, folder: Path) -> Iterator[tuple[Block, str]]:
     names: dict[str, object] = {"__name__": page}
     with ExitStack() as stack:
         stack.enter_context(chdir(folder))
+        sys.path.insert(0, str(FOLDER))  # for modules beside the pages
+        stack.callback(sys.path.remove, str(FOLDER))
         stack.enter_context(torch.random.fork_rng(devices=[]))
         stack.enter_context(pyro.get_param_store().scope())
         stack.callback(torch.set_num_threads, torch.get_num_threads())
