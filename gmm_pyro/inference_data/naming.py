@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import fields
 from typing import Any
 
 import numpy as np
@@ -93,7 +92,7 @@ def _split(group: str, values: Values, names: Sequence[str]) -> Values:
 
 def _attributes(fit: Result) -> dict[str, str | int | float]:
     """How the fit was made, as numbers and strings: NetCDF has nothing else."""
-    options = {field.name: getattr(fit.options, field.name) for field in fields(fit.options)}
+    options = vars(fit.options)
     return {
         "inference_library": "gmm_pyro",
         "inference_library_version": __version__,

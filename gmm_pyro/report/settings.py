@@ -67,7 +67,7 @@ class Settings:
 def settings_of(name: str, fit: Fit) -> Settings:
     """All options of a fit but the progress bar, which changes nothing."""
     shown = [
-        Setting(f.name, short(getattr(fit.options, f.name)), _differs(fit, f.name, f.default))
+        Setting(f.name, short(vars(fit.options)[f.name]), _differs(fit, f.name, f.default))
         for f in fields(fit.options)
         if f.name != "progress"
     ]
@@ -75,7 +75,7 @@ def settings_of(name: str, fit: Fit) -> Settings:
 
 
 def _differs(fit: Fit, name: str, default: Any) -> bool:
-    value = getattr(fit.options, name)
+    value = vars(fit.options)[name]
     plain = isinstance(value, str | int | float | None)
     return bool(value != default) if plain else value is not default
 

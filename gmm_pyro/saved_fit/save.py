@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -184,11 +184,10 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
 
 def _options(fit: Fit) -> dict[str, Any]:
     """The options, as far as they are numbers and words."""
-    values = {field.name: getattr(fit.options, field.name) for field in fields(fit.options)}
     kept = bool | int | float | str | None
     return {
         name: value if isinstance(value, kept) else type(value).__name__
-        for name, value in values.items()
+        for name, value in vars(fit.options).items()
     }
 
 
