@@ -306,8 +306,7 @@ def test_the_density_of_posteriors_given_assignments_is_one(family: str, priors:
     one = MixtureModel(2, family, ConjugatePriors(concentration=1.0)).log_density(x)
     parts = parts_of(one, 0)
     statistics = assigned_posteriors._statistics(one, labels)
-    given = parts.updated(assigned_posteriors._units(one, statistics))
-    narrow = Assigned(one, Mixing(torch.ones(2).double()), parts, statistics, given)
+    narrow = Assigned.of(one, Mixing(torch.ones(2).double()), parts, statistics)
     q = Assigned.visited(wide, chains=32, seed=0)
     p = q.draw(4000, torch.Generator().manual_seed(1))
     ratio = (narrow.log_density(p) - q.log_density(p)).exp()
@@ -328,8 +327,30 @@ def test_one_part_has_the_evidence_of_the_conjugate_prior() -> None:
     model = MixtureModel(1, "full", ConjugatePriors()).specialise(x)
     density = model.log_density(observe(x))
     statistics = assigned_posteriors._statistics(density, torch.zeros(1, 8, dtype=torch.int64))
-    found = parts_of(density, 0).updated(statistics).log_evidence
+    found = parts_of(density, 0).log_evidence(assigned_posteriors._units(density, statistics))
     assert float(found) == pytest.approx(conjugate_sum(model, x), rel=1e-12)
+
+
+@pytest.mark.parametrize("at_once", [1, 2**21])
+def test_every_part_has_its_own_evidence_of_every_component(
+    at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By the closed form in NumPy, with few or many components at a time."""
+    monkeypatch.setattr("gmm_pyro.inference.parts.NUMBERS_AT_ONCE", at_once)
+    x = points(9, 2, 2, 3.0, seed=1)
+    density = MixtureModel(2, "full").log_density(x)
+    labels = torch.stack([torch.arange(9) % 2, torch.arange(9) // 7])
+    units = assigned_posteriors._units(density, assigned_posteriors._statistics(density, labels))
+    parts = parts_of(density, 0)
+    found, y = parts.log_evidence(units), (x - observe(x).origin).numpy()
+    assert found.shape == (4, len(parts))
+    for unit, (row, component) in enumerate([(0, 0), (0, 1), (1, 0), (1, 1)]):
+        mine = y[(labels[row] == component).numpy()]
+        for h in range(0, len(parts), 10):
+            one = parts.each[[h]]
+            numbers = one.mean[0, 0].numpy(), float(one.mean_strength), float(one.dof)
+            expected = wishart_evidence(mine, *numbers, one.scale[0, 0].numpy())
+            assert float(found[unit, h]) == pytest.approx(expected, rel=1e-9)
 
 
 @pytest.mark.parametrize("k", [0.3, 0.7, 1.2])

@@ -77,6 +77,17 @@ class NormalWishart:
         numbers = self.mean[sets], self.mean_strength[sets], self.dof[sets], self.scale[sets]
         return NormalWishart(self.family, *numbers)
 
+    def alike(self, k: int) -> NormalWishart:
+        """The same of k components that have an entry each."""
+        k1 = self.family.n_covariances(k)
+        return NormalWishart(
+            self.family,
+            self.mean.expand(-1, k, -1),
+            self.mean_strength.expand(-1, k),
+            self.dof.expand(-1, k1),
+            self.scale.expand(-1, k1, *self.scale.shape[2:]),
+        )
+
     def given(self, statistics: Statistics) -> NormalWishart:
         """The distribution given points of known components.
 
@@ -110,11 +121,15 @@ class NormalWishart:
 
     def log_evidence(self, statistics: Statistics) -> Float[Tensor, "s"]:
         """log p(points | their components) in nats, with means and covariances integrated out."""
-        given, n, d = self.given(statistics), statistics.counts, self.mean.shape[-1]
-        normaliser = self.family.log_normaliser
-        gain = normaliser(given.dof, given.scale) - normaliser(self.dof, self.scale)
-        of_means = 0.5 * d * (self.mean_strength / given.mean_strength).log()
-        return gain.sum(-1) + (of_means - 0.5 * d * n * LOG_2PI).sum(-1)
+        n, d = statistics.counts, self.mean.shape[-1]
+        gain = self.given(statistics).log_normaliser - self.alike(n.shape[1]).log_normaliser
+        return gain - 0.5 * d * LOG_2PI * n.sum(-1)
+
+    @property
+    def log_normaliser(self) -> Float[Tensor, "s"]:
+        """Logarithm of the integral of the unnormalised density, but for (2π)^(d / 2) a mean."""
+        of_precisions = self.family.log_normaliser(self.dof, self.scale).sum(-1)
+        return of_precisions - 0.5 * self.mean.shape[-1] * self.mean_strength.log().sum(-1)
 
     def sites(self, k: int) -> dict[str, TorchDistribution | Conditional]:
         """The sites of k components that are alike a priori: precisions, then means given these."""

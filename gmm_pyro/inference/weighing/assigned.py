@@ -29,10 +29,9 @@ from ...model.mixing import Mixing
 from ...model.normal_wishart import Conjugate
 from ..chains.sweep import Sampler
 from ..starts.starting import starting_parameters
-from .parts import Parts, Updated, parts_of
+from .parts import NUMBERS_AT_ONCE, Parts, parts_of
 
 WARM_UP, KEPT, THIN = 15, 3, 5  # sweeps of a chain, what it keeps, and sweeps between those
-NUMBERS_AT_ONCE = 2**21  # in the largest temporary
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,16 +41,16 @@ class Assigned:
     Attributes:
         density: the log density of a model with a conjugate prior.
         mixing: the distribution of its weights.
-        parts: what the prior of each unit of components is instead, in equal shares.
+        parts: what the prior of each unit of components is instead.
         statistics: counts and moments of the assignments about the data's centre, as z sets.
-        given: the parts given the points of every unit of all assignments.
+        log_evidence: log p(points | assignment) in nats, under the parts.
     """
 
     density: LogDensity
     mixing: Mixing
     parts: Parts
     statistics: Statistics
-    given: Updated
+    log_evidence: Float[Tensor, "z"]
 
     @classmethod
     def visited(cls, density: LogDensity, *, chains: int, seed: int) -> Assigned:
@@ -64,8 +63,18 @@ class Assigned:
         """
         twin, parts = _twin(density), parts_of(density, seed)
         prior = require_conjugate(twin.model, "an assignment", density.observations.origin)
-        statistics = _statistics(twin, _assignments(twin, prior, chains, seed))
-        return cls(twin, prior.mixing, parts, statistics, parts.updated(_units(twin, statistics)))
+        return cls.of(
+            twin, prior.mixing, parts, _statistics(twin, _assignments(twin, prior, chains, seed))
+        )
+
+    @classmethod
+    def of(
+        cls, density: LogDensity, mixing: Mixing, parts: Parts, statistics: Statistics
+    ) -> Assigned:
+        """The average over assignments of which the statistics are known."""
+        evidence = parts.log_evidence(_units(density, statistics)).logsumexp(1)
+        evidence = evidence - math.log(len(parts))
+        return cls(density, mixing, parts, statistics, _per_set(density, evidence))
 
     def draw(self, count: int, generator: torch.Generator) -> Parameters:
         """Parameters, each given one of the assignments, which take turns."""
@@ -73,12 +82,11 @@ class Assigned:
         chosen = ((torch.arange(count) + float(first)) * (z / count)).long().clamp_max(z - 1)
         family, k = self.density.model.family, self.density.model.n_components
         statistics = self.statistics[chosen]
-        given = self.parts.updated(_units(self.density, statistics))
-        means, factor = given.draw(generator)
+        drawn = self.parts.draw_given(_units(self.density, statistics), generator)
         return Parameters(
             self.mixing.draw(statistics.counts, generator),
-            self.density.observations.origin + means.reshape(count, k, -1),
-            factor.reshape(count, family.n_covariances(k), *factor.shape[2:]),
+            self.density.observations.origin + drawn.means.reshape(count, k, -1),
+            drawn.factor.reshape(count, family.n_covariances(k), *drawn.factor.shape[2:]),
         )
 
     def log_density(self, p: Parameters) -> Float[Tensor, "s"]:
@@ -88,8 +96,7 @@ class Assigned:
         prior = self.density.log_prior(self.density.values(p)) + self._of_parts(p)
         prior = prior - named.diagonal(dim1=1, dim2=2).sum(1)
         counts = self.statistics.counts
-        log_joint = self._per_set(self.given.log_evidence.logsumexp(1) - math.log(len(self.parts)))
-        log_joint = log_joint + mixing.log_probability(counts)
+        log_joint = self.log_evidence + mixing.log_probability(counts)
         log_joint = log_joint.nan_to_num(nan=math.inf, neginf=math.inf)  # none, that is
         found = [
             (self._log_joint_given(p[rows], named[rows]) - log_joint).logsumexp(1)
@@ -102,14 +109,9 @@ class Assigned:
         family, origin = self.density.model.family, self.density.observations.origin
         means, factor = family.by_covariance(p.means - origin), family.by_covariance(p.factor)
         units = Parameters(p.log_weights, means, factor)
-        mixture = self.parts.log_density(units).logsumexp(1) - math.log(len(self.parts))
-        one = parts_of(self.density, 0).log_density(units)[:, 0]
-        return self._per_set(mixture - one)
-
-    def _per_set(self, units: Float[Tensor, "u"]) -> Float[Tensor, "s"]:
-        """Sums over the units of every set."""
-        model = self.density.model
-        return units.view(-1, model.family.n_covariances(model.n_components)).sum(1)
+        one = parts_of(self.density, 0)  # the conjugate prior itself
+        found = self.parts.log_density(units) - one.log_density(units)
+        return _per_set(self.density, found)
 
     @property
     def _rows(self) -> int:
@@ -195,9 +197,15 @@ def _statistics(density: LogDensity, labels: Int[Tensor, "z n"]) -> Statistics:
 
 
 def _units(density: LogDensity, statistics: Statistics) -> Statistics:
-    """The statistics of each unit of components that has a covariance."""
+    """The statistics of each unit of components that has a covariance, from the data's centre."""
     counts, first, second = map(density.model.family.by_covariance, statistics.sums)
-    return Statistics(statistics.log_norm, counts, first, second, statistics.reference)
+    centre = torch.zeros_like(statistics.reference)
+    return Statistics(counts.new_zeros(len(counts)), counts, first, second, centre)
+
+
+def _per_set(density: LogDensity, units: Float[Tensor, "u"]) -> Float[Tensor, "s"]:
+    """Sums over the units of every set."""
+    return units.view(-1, density.model.family.n_covariances(density.model.n_components)).sum(1)
 
 
 def log_permanent(log_matrix: Float[Tensor, "*b k k"]) -> Float[Tensor, "*b"]:
