@@ -17,7 +17,8 @@ from torch import Tensor
 
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
-from gmm_pyro.covariance import family_named
+from gmm_pyro.covariance import FAMILIES
+from gmm_pyro.covariance.diagonal import DiagonalAlgebra
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.weighing import assigned as assigned_posteriors
 from gmm_pyro.inference.weighing import evidence
@@ -215,19 +216,27 @@ def test_many_points_have_laplace_s_figure() -> None:
     assert found["evidence_k_hat"] < 0.5
 
 
+class Plain(DiagonalAlgebra):
+    """Diagonal covariances without their conjugate prior."""
+
+    name, mclust = "plain_diag", "none"
+
+
 def test_a_family_without_a_conjugate_prior_is_judged_at_the_mode(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setitem(FAMILIES, "plain_diag", Plain())
     x = gp.datasets.make_mixture(n=200, d=2, k=2, separation=6, seed=1).x
-    with_assignments = estimate(MixtureModel(2, "diag"), x)
-
-    def refuse(d: int) -> int:
-        raise ValueError(f"no conjugate prior in {d} dimensions")
-
-    monkeypatch.setattr(family_named("diag"), "squares_a_point", refuse)
-    found = estimate(MixtureModel(2, "diag"), x)
+    with_assignments, found = (
+        estimate(MixtureModel(2, name), x) for name in ("diag", "plain_diag")
+    )
     error = math.hypot(found["log_evidence_se"], with_assignments["log_evidence_se"])
     assert 0 < abs(found["log_evidence"] - with_assignments["log_evidence"]) < 4 * error < 0.4
+    for method in ("em", "map", "svi", "kmeans", "gradient"):
+        ours, theirs = (gp.fit(MixtureModel(2, f), x, method) for f in ("plain_diag", "diag"))
+        torch.testing.assert_close(ours.mixture.means, theirs.mixture.means)
+    with pytest.raises(ValueError, match="plain_diag covariances have no conjugate prior"):
+        gp.fit(MixtureModel(2, "plain_diag"), x, "gibbs")
 
 
 def test_weights_of_points_are_repeated_rows() -> None:
@@ -336,7 +345,7 @@ def test_every_part_has_its_own_evidence_of_every_component(
     at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """By the closed form in NumPy, with few or many components at a time."""
-    monkeypatch.setattr("gmm_pyro.inference.parts.NUMBERS_AT_ONCE", at_once)
+    monkeypatch.setattr("gmm_pyro.inference.weighing.parts.NUMBERS_AT_ONCE", at_once)
     x = points(9, 2, 2, 3.0, seed=1)
     density = MixtureModel(2, "full").log_density(x)
     labels = torch.stack([torch.arange(9) % 2, torch.arange(9) // 7])
