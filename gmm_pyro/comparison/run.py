@@ -28,6 +28,8 @@ from .record import Request
 from .result import Comparison
 from .scores import scores_of, table_of
 
+OF_DATA = ("sample_weight", "dtype", "device")  # what all methods are told alike
+
 
 def compare(
     model: MixtureModel,
@@ -145,19 +147,23 @@ def _entries(
     methods: Sequence[str], options: Mapping[str, Mapping[str, Any]], common: Mapping[str, Any]
 ) -> list[Entry]:
     """The methods to be run; every name is checked before the first one is."""
-    names = [methods] if isinstance(methods, str) else check_list("methods", methods, "names")
-    for name in names:
-        if not isinstance(name, str):
-            raise TypeError(f"methods must hold names of methods, got {shown(name)}")
-    if not names or len(set(names)) < len(names):
-        raise ValueError(f"methods must hold one or more different names, got {names}")
-    for name in options:
+    names = _names(methods)
+    for name, own in options.items():
         if name not in names:
             raise ValueError(f"options are for {name!r}, which is not among {', '.join(names)}")
-        for common_to_all in ("sample_weight", "dtype", "device"):
-            if common_to_all in options[name]:
-                raise ValueError(f"{common_to_all} is no option of one method: it is compare's own")
+        if of_all := next((option for option in OF_DATA if option in own), None):
+            raise ValueError(f"{of_all} is no option of one method: it is compare's own")
     return [_entry(name, {**common, **options.get(name, {})}) for name in names]
+
+
+def _names(methods: Any) -> list[str]:
+    """Names of methods, each once."""
+    names = [methods] if isinstance(methods, str) else check_list("methods", methods, "names")
+    if odd := [name for name in names if not isinstance(name, str)]:
+        raise TypeError(f"methods must hold names of methods, got {shown(odd[0])}")
+    if not names or len(set(names)) < len(names):
+        raise ValueError(f"methods must hold one or more different names, got {names}")
+    return names
 
 
 def _options(options: Any) -> dict[str, dict[str, Any]]:

@@ -68,16 +68,16 @@ def observe(
     own = x.sample_weight if isinstance(x, Observations) else None
     given = own if sample_weight is None else sample_weight
     weight = None if given is None else as_weights(given, points.n).to(points.x)
-    used = points.x if weight is None or (weight > 0).all() else points.x[weight > 0]
+    used = _of_positive_weight(points.x, weight)
     _refuse_too_few(len(used), n_components, weighted=weight is not None)
+    if isinstance(points, Observations) and given is own:
+        return points
     constant = used.amin(0) == used.amax(0)
     if constant.any() and not constant_columns:
         if points.dtype is torch.float32:
             wide = as_points(x, feature_names=feature_names, device=device)
             refuse_lost(wide.x, points.feature_names, constant)
         _refuse_constant_columns(used, points.feature_names, constant)
-    if isinstance(points, Observations) and given is own:
-        return points
     origin, scale = location_and_scale(points.x, weight)
     scale = scale.masked_fill(constant, 0.0)
     scale = scale.masked_fill(constant, float(scale.max()) or 1.0)
@@ -219,6 +219,10 @@ def _refuse_non_finite(points: Tensor, given: Tensor, names: tuple[str, ...], wh
                 f"({float(given[first]):g}): choose other units, or dtype='float64'"
             )
         raise ValueError(f"{what} {verb} {count} {word} {noun}, {place}")
+
+
+def _of_positive_weight(x: Tensor, weight: Tensor | None) -> Tensor:
+    return x if weight is None or bool((weight > 0).all()) else x[weight > 0]
 
 
 def _refuse_too_few(count: int, n_components: int, *, weighted: bool) -> None:

@@ -54,3 +54,11 @@ def sampled(
         for mean, covariance, count in zip(estimator.means_, covariances, counts, strict=True)
     ]
     return np.vstack(drawn), np.repeat(np.arange(len(counts)), counts)
+
+
+def in_type(mixture: GaussianMixture, dtype: np.dtype[Any]) -> GaussianMixture:
+    """The mixture in single or double precision."""
+    kind = torch.float32 if dtype == np.float32 else torch.float64
+    return GaussianMixture.from_parameters(
+        mixture.family, mixture.parameters, dtype=kind, feature_names=mixture.feature_names
+    )

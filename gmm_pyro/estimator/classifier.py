@@ -22,7 +22,7 @@ from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..reduction.far import FAR
 from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, Array, check_n_samples
-from .attributes import sampled
+from .attributes import in_type, sampled
 from .mixture import PyroGaussianMixture
 
 SHARED = [name for name in OF_METHODS if name not in ("n_components", "random_state")]
@@ -191,13 +191,15 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         return np.asarray(x, dtype=np.float64)
 
     def _joint(self, x: Array) -> Array:
-        densities = [mixture._mixture_in(x.dtype).log_prob(x).numpy() for mixture in self.mixtures_]
+        densities = [
+            in_type(mixture._mixture, x.dtype).log_prob(x).numpy() for mixture in self.mixtures_
+        ]
         with np.errstate(divide="ignore"):  # a class of prior probability zero
             return np.asarray(np.stack(densities, 1) + np.log(self.class_prior_))
 
     def _log_proba_far_out(self, x: Array) -> Array:
         """Log probabilities (m, c) from the responsibilities of all classes' components."""
-        own = [mixture._mixture_in(x.dtype) for mixture in self.mixtures_]
+        own = [in_type(mixture._mixture, x.dtype) for mixture in self.mixtures_]
         pairs = zip(self.class_prior_, own, strict=True)
         every = GaussianMixture(
             torch.cat([float(share) * mixture.weights for share, mixture in pairs]),

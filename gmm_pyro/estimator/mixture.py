@@ -37,7 +37,7 @@ from .arguments import (
     Array,
     check_n_samples,
 )
-from .attributes import attributes_of, covariances_by_hand, numpy_of, sampled
+from .attributes import attributes_of, covariances_by_hand, in_type, numpy_of, sampled
 from .complaints import warn_of
 from .pickling import without_data
 from .recipe import RECIPE
@@ -321,15 +321,8 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """The mixture, in the type that points and attributes have in common, and the points."""
         check_is_fitted(self)
         x: Array = validate_data(self, points, dtype=[np.float64, np.float32], reset=False)
-        return self._mixture_in(np.result_type(x, self.means_)), x
-
-    def _mixture_in(self, dtype: np.dtype[Any]) -> GaussianMixture:
-        mixture = self._mixture
-        names = mixture.feature_names
-        kind = torch.float32 if dtype == np.float32 else torch.float64
-        return GaussianMixture.from_parameters(
-            mixture.family, mixture.parameters, dtype=kind, feature_names=names
-        )
+        kind = np.result_type(x, self.means_)
+        return in_type(self._mixture, kind), x
 
     @property
     def _mixture(self) -> GaussianMixture:
