@@ -13,7 +13,7 @@ from ..climb.optimise import em_start, in_best_numbering, without_draws
 from ..map import MAPOptions, refuse_no_mode
 from ..task import Outcome, Run, Task, progress_bar
 from .program import Program, isolated
-from .training import RATE, train
+from .training import RATE, Steps, train
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,7 +57,7 @@ def _auto_delta(
         program = Program.standardised(task.model, density)
         init = init_to_value(values=program.values(start.state))
         guide = AutoDelta(program.continuous(), init_loc_fn=init)
-        run = train(task, program, guide, start, bar, noisy=False, rate=task.options.rate)
+        run = train(task, program, guide, Steps(noisy=False, rate=task.options.rate), start, bar)
         modes = {name: mode.detach()[None] for name, mode in guide().items()}
     vector = density.unconstrain(program.restore(modes))
     in_data_units = -float(program.unit.log().sum())  # the density of the means themselves

@@ -18,7 +18,7 @@ from ..climb.optimise import em_start
 from ..svi import SVIOptions
 from ..task import Outcome, Run, Task, progress_bar
 from .program import Program, isolated, weights_of
-from .training import RATE, loss_by, train
+from .training import RATE, Steps, loss_by, train
 
 GUIDES = {  # of Pyro's, by our names
     "normal": "AutoNormal",
@@ -63,13 +63,13 @@ def _trained(
     options = task.options
     with isolated(task.options.seed, task.observations.x.device):
         program, guide = _program_and_guide(task, density, start.state)
-        leg = train(
-            *(task, program, guide, start, bar),
+        steps = Steps(
             noisy=True,
             rate=options.rate or RATE,
             n_particles=options.n_particles or 1,
             batch_size=options.batch_size,
         )
+        leg = train(task, program, guide, steps, start, bar)
         run, ours = start.then(leg), isinstance(options.guide, str)
         loss = loss_by(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
         elbo = -float(loss.loss(program.run, guide, task.observations.x, **weights_of(task)))

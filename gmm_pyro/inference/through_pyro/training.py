@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -22,17 +23,30 @@ RATE = 0.02  # first step size of Adam
 SLOWEST = 0.01  # share of the first rate that is left at the step limit
 
 
+@dataclass(frozen=True, kw_only=True)
+class Steps:
+    """How Pyro's SVI steps.
+
+    Attributes:
+        noisy: whether the loss is noisy.
+        rate: first step size of Adam.
+        n_particles: fresh draws a step.
+        batch_size: points in a minibatch, or None for all.
+    """
+
+    noisy: bool
+    rate: float = RATE
+    n_particles: int = 1
+    batch_size: int | None = None
+
+
 def train(
     task: Task[Options],
     program: Program,
     guide: Callable[..., Any],
+    steps: Steps,
     start: Run[Any],
     bar: tqdm[Any],
-    *,
-    noisy: bool,
-    rate: float = RATE,
-    n_particles: int = 1,
-    batch_size: int | None = None,
 ) -> Run[Any]:
     """Steps of Pyro's SVI in blocks, with a rate that falls geometrically.
 
@@ -42,21 +56,19 @@ def train(
         task: the task.
         program: the program.
         guide: its guide.
+        steps: how it steps.
         start: what has led here, whose steps count.
         bar: counts the steps.
-        noisy: whether the loss is noisy.
-        rate: first step size of Adam.
-        n_particles: fresh draws a step.
-        batch_size: points in a minibatch, or None for all.
     """
     from pyro.infer import SVI
     from pyro.optim import ClippedAdam
 
-    x, arguments = task.observations.x, {**weights_of(task), **_minibatch(task, batch_size)}
+    x, noisy = task.observations.x, steps.noisy
+    arguments = {**weights_of(task), **_minibatch(task, steps.batch_size)}
     max_steps, tolerance = task.options.max_steps, task.options.tolerance
     decay = SLOWEST ** (1 / max_steps)
-    optimiser = ClippedAdam({"lr": rate, "lrd": decay, "clip_norm": 1e6})
-    loss = loss_by(n_particles)
+    optimiser = ClippedAdam({"lr": steps.rate, "lrd": decay, "clip_norm": 1e6})
+    loss = loss_by(steps.n_particles)
     svi = SVI(program.run, guide, optimiser, loss)
     stride = min(BLOCK, max_steps)
     blocks = [-torch.tensor([loss.loss(program.run, guide, x, **arguments)], dtype=torch.float64)]
