@@ -66,10 +66,9 @@ def train(
     x, noisy = task.observations.x, steps.noisy
     arguments = {**weights_of(task), **_minibatch(task, steps.batch_size)}
     max_steps, tolerance = task.options.max_steps, task.options.tolerance
-    decay = SLOWEST ** (1 / max_steps)
-    optimiser = ClippedAdam({"lr": steps.rate, "lrd": decay, "clip_norm": 1e6})
+    rate = {"lr": steps.rate, "lrd": SLOWEST ** (1 / max_steps), "clip_norm": 1e6}
     loss = loss_by(steps.n_particles)
-    svi = SVI(program.run, guide, optimiser, loss)
+    svi = SVI(program.run, guide, ClippedAdam(rate), loss)
     stride = min(BLOCK, max_steps)
     blocks = [-torch.tensor([loss.loss(program.run, guide, x, **arguments)], dtype=torch.float64)]
     iterates: deque[State] = deque(maxlen=WINDOW * stride if noisy else 1)
