@@ -11,8 +11,7 @@ from torch import Tensor
 
 from ..data.points import Observations
 from ..posterior import Posterior
-from ..reduction.assignments import softmax
-from ..reduction.sums import reduce
+from ..reduction.pointwise import at_points
 from ..reduction.theta import Theta, theta_of
 from ..running.threads import one_thread_a_product
 
@@ -63,19 +62,15 @@ def pointwise_log_likelihood(posterior: Posterior) -> Float[np.ndarray, "chain d
 
 def _evaluate(observations: Observations, theta: Theta) -> LabelFree:
     """All quantities in one pass over the data."""
-    s = len(theta.parameters.log_weights)
-    pointwise, entropy = observations.x.new_empty(2, s, observations.n)
-    filled: list[Tensor] = []  # by chunk, in no order
 
-    def assign(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-        log_p = softmax(logits, rows)  # the logits are responsibilities now
-        pointwise[:, rows] = log_p
-        entropy[:, rows] = torch.special.entr(logits).sum(1)
-        filled.append((logits == logits.amax(1, keepdim=True)).any(-1))  # argmax takes longer
-        return log_p
+    def pick(log_p: Float[Tensor, "s n"], share: Float[Tensor, "s k n"]) -> Float[Tensor, "3 s n"]:
+        label = share.argmax(1).to(share)
+        return torch.stack([log_p, torch.special.entr(share).sum(1), label])
 
-    log_norm = reduce(observations, theta, assign).log_norm
-    if observations.sample_weight is not None:
-        entropy = entropy * observations.sample_weight
-    n_filled = torch.stack(filled).any(0).double().sum(1)
-    return LabelFree(pointwise, log_norm, entropy.double().sum(1), n_filled)
+    pointwise, entropy, label = at_points(observations, theta, pick)
+    weight = observations.sample_weight
+    weight = pointwise.new_ones(observations.n) if weight is None else weight.to(pointwise)
+    filled = torch.zeros_like(theta.parameters.log_weights).scatter_(1, label.long(), 1.0)
+    return LabelFree(
+        pointwise.to(observations.x), pointwise @ weight, entropy @ weight, filled.sum(1)
+    )

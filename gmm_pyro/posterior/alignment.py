@@ -18,10 +18,8 @@ from torch import Tensor
 from ..covariance import CovarianceFamily, Parameters
 from ..data.checks import shown
 from ..data.points import Observations
-from ..data.spread import chunks
-from ..reduction.assignments import softmax
-from ..reduction.kernels import kernel_for
-from ..reduction.theta import Theta, theta_of
+from ..reduction.pointwise import at_points
+from ..reduction.theta import theta_of
 from ..running.threads import map_in_threads, one_thread_a_product
 from .draws import DRAWS_AT_ONCE, batches, sampled_rows
 
@@ -80,33 +78,17 @@ def memberships(
         weight = points.sample_weight.double()
     share = torch.empty(s, k, points.n, dtype=torch.float32)
 
-    @torch.no_grad()  # a thread has a gradient mode of its own
     def evaluate(draws: slice) -> Float[Tensor, "b"]:
-        theta = theta_of(family, parameters[draws], points)
-        log_likelihood = _shared_term(theta, points, weight)
-        kernel = kernel_for(theta, points).fresh()
-        for some in chunks(points.n, kernel.rows):
-            logits = kernel.logits(points.x[some])
-            log_likelihood = log_likelihood + softmax(logits, some).double() @ weight[some]
-            share[draws, :, some] = logits.to(share)
-        return log_likelihood
+        theta = theta_of(family, parameters[draws], points).with_shared_term()
+        found = at_points(points, theta, lambda log_p, part: torch.cat([log_p[:, None], part], 1))
+        share[draws] = found[:, 1:].to(share)
+        return found[:, 0] @ weight
 
     with one_thread_a_product():
         log_likelihood = torch.cat(map_in_threads(lambda: evaluate, batches(s))).cpu()
     weight = (weight * (observations.total_weight / weight.sum())).to(share)
     classes = torch.zeros(k, dtype=torch.int64) if classes is None else classes
     return Memberships(share, weight, log_likelihood, rows, classes[:, None] != classes)
-
-
-def _shared_term(
-    theta: Theta, points: Observations, weight: Float[Tensor, "m"]
-) -> Float[Tensor, "*s"]:
-    """The part of the log-likelihood that the logits of a tied family leave out."""
-    if theta.centred or theta.family.n_own_features(points.d):
-        return weight.new_zeros(1)
-    z = points.x.double() - points.origin
-    second = theta.family.weighted_square(z, weight)
-    return (theta.natural.quadratic * second).flatten(1).sum(1)
 
 
 # ---------------------------------------------------------------------- assignment

@@ -26,7 +26,7 @@ def log_density(
     This and what follows is worked out in float64, and returned in the points' type or another.
     """
     kind = dtype or points.dtype
-    return _pointwise(points, theta.with_shared_term(), lambda log_p, _: log_p.to(kind))
+    return at_points(points, theta.with_shared_term(), lambda log_p, _: log_p.to(kind))
 
 
 def responsibilities(
@@ -34,19 +34,28 @@ def responsibilities(
 ) -> Float[Tensor, "s k n"]:
     """Posterior probability of every component at every point."""
     kind = dtype or points.dtype  # a copy, since the kernel writes the next chunk there
-    return _pointwise(points, theta, lambda _, share: share.to(kind, copy=True))
+    return at_points(points, theta, lambda _, share: share.to(kind, copy=True))
 
 
 def labels(points: Points, theta: Theta, dtype: torch.dtype | None = None) -> Int[Tensor, "s n"]:
     """The most probable component of every point: the first of the largest responsibilities."""
     kind = dtype or points.dtype  # in which two may be equal
-    return _pointwise(points, theta, lambda _, share: share.to(kind).argmax(1))
+    return at_points(points, theta, lambda _, share: share.to(kind).argmax(1))
 
 
 @one_thread_a_product()
 @torch.no_grad()
-def _pointwise(points: Points, theta: Theta, pick: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """What is wanted of log densities (s, n) and responsibilities (s, k, n), all in float64."""
+def at_points(
+    points: Points, theta: Theta, pick: Callable[[Tensor, Tensor], Tensor]
+) -> Float[Tensor, "*wanted n"]:
+    """What is wanted of log densities (s, n) and responsibilities (s, k, n), all in float64.
+
+    Args:
+        points: the points.
+        theta: s sets of k components; of a tied family, log densities lack what all components
+            share, unless it is `with_shared_term`.
+        pick: makes what is wanted of those of some points, and keeps neither.
+    """
     kernel = kernel_for(theta, points, like=theta.parameters.means)
     far = Far.of(theta)
 

@@ -127,8 +127,9 @@ def _work_off(
     make_worker: Callable[[], Callable[[Item], Result]], todo: SimpleQueue[tuple[int, Item]]
 ) -> dict[int, Result]:
     """Take items until there are none left; returns results by number."""
-    if torch.get_num_threads() != 1 and _available.get() == 0:
-        torch.set_num_threads(1)  # a new thread starts with the process's number
+    if not _available.get():  # a thread of the pool, which starts with the process's number
+        torch.set_num_threads(1)
+        _available.set(1)
     work = make_worker()
     done: dict[int, Result] = {}
     while True:
