@@ -6,6 +6,9 @@ for claims that need no good answer. What a method can do is asked of its row in
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
@@ -14,7 +17,7 @@ import torch
 from torch import Tensor
 
 import gmm_pyro as gp
-from gmm_pyro import GaussianMixture, MixtureModel
+from gmm_pyro import FitWarning, GaussianMixture, MixtureModel
 from gmm_pyro.inference import METHODS
 from oracles import clusters
 
@@ -31,14 +34,14 @@ SETTLED: dict[str, dict[str, Any]] = {
     "nuts:enumerated": {"n_chains": 1, "n_draws": 6, "n_warmup": 6, "max_tree_depth": 2},
     "gibbs": {"n_chains": 2, "n_draws": 40, "n_warmup": 200},
 }
+CHAINS = {"n_chains": 2, "n_draws": 4, "n_warmup": 3}
 BRIEF: dict[str, dict[str, Any]] = {
+    **{name: {"max_steps": 10} for name in METHODS},
     "gradient": {"max_steps": 25},
-    "laplace": {"n_draws": 5},
-    "svi": {"n_draws": 5},
-    "svi:enumerated": {"n_draws": 5},
-    "nuts": {"n_chains": 2, "n_draws": 4, "n_warmup": 3, "max_tree_depth": 2},
-    "nuts:enumerated": {"n_chains": 1, "n_draws": 2, "n_warmup": 2, "max_tree_depth": 2},
-    "gibbs": {"n_chains": 2, "n_draws": 5, "n_warmup": 5},
+    **{name: {"max_steps": 10, "n_draws": 5} for name in ("laplace", "svi", "svi:enumerated")},
+    "nuts": {"max_steps": 10, **CHAINS, "max_tree_depth": 2},
+    "nuts:enumerated": {"max_steps": 10, **CHAINS, "n_chains": 1, "max_tree_depth": 2},
+    "gibbs": {"max_steps": 10, **CHAINS},
 }
 OURS = [name for name, row in METHODS.items() if not row.through_pyro]
 THROUGH_PYRO = [name for name, row in METHODS.items() if row.through_pyro]
@@ -47,6 +50,7 @@ CLIMBS = [name for name in METHODS if name not in (*SAMPLERS, "svi:enumerated")]
 BY_STEPS = [name for name in OURS if name != "kmeans"]  # scikit-learn has k-means' loop
 SLOW = ["svi", "nuts", *THROUGH_PYRO]  # a second a fit: a few cases stand for the others
 every_method = pytest.mark.parametrize("method", METHODS)
+TWO = MixtureModel(2)
 our_methods = pytest.mark.parametrize("method", OURS)
 STEP_LIMIT = pytest.mark.filterwarnings("ignore:.* stopped at the step limit:gmm_pyro.FitWarning")
 # Chains of a few draws need not agree; that they say so is a claim of its own.
@@ -61,10 +65,9 @@ def fit(method: str, x: Any, family: str = "full", k: int = 2, **options: Any) -
     return gp.fit(MixtureModel(k, family), x, method=method, **{**SETTLED[method], **options})
 
 
-def brief(method: str, x: Any, **options: Any) -> gp.Fit:
+def brief(method: str, x: Any, model: MixtureModel = TWO, **options: Any) -> gp.Fit:
     """One of few steps and draws."""
-    few = {"max_steps": 10, **BRIEF.get(method, {})}
-    return gp.fit(MixtureModel(2), x, method=method, **{**few, **options})
+    return gp.fit(model, x, method=method, **{**BRIEF[method], **options})
 
 
 @cache
@@ -76,6 +79,23 @@ def fitted(method: str, family: str, d: int) -> gp.Fit:
 def overlapping() -> Tensor:
     """Data that no method is done with in a few steps."""
     return gp.datasets.make_mixture(n=100, d=2, k=2, separation=1.5, seed=1).x
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """What a fit warns of is no matter."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        yield
+
+
+def told(model: MixtureModel, x: Any, method: str, **options: Any) -> tuple[gp.Fit, list[str]]:
+    """A fit, and all that it warned of, which are warnings about fits."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        found = gp.fit(model, x, method, **options)
+    assert {warning.category for warning in caught} <= {FitWarning}
+    return found, [str(warning.message) for warning in caught]
 
 
 # ---------------------------------------------------------------------- answers
