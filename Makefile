@@ -13,10 +13,10 @@ ARVIZ1_VENV := .venv-arviz1
 LONG_VENV := .venv-long
 LONG_RESULTS := tests/long/results
 # Tests of numbers, which must not rest on how a processor or a library rounds
-NUMERICAL := agreement calibration classifier collapse conjugate convergence covariance diagnosis em estimator \
-  far gibbs gradient inference labels laplace learned_priors map mclust metrics mixture mixture_file \
-  model numbering numbers nuts observations optimise partition posterior priors reduction relabelling \
-  start svi weighting
+NUMERICAL := agreement calibration classifier collapse conjugate convergence covariance diagnosis em \
+  endings equivariance estimator far fit fit_data gibbs gradient labels laplace learned_priors map mclust \
+  metrics mixture mixture_file model numbering numbers nuts observations optimise partition posterior \
+  priors reduction relabelling start svi weighting
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
 

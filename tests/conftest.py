@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
@@ -18,6 +19,9 @@ settings.register_profile(
     "repeatable", derandomize=True, database=None, deadline=None, max_examples=30
 )
 settings.load_profile("repeatable")
+
+if "OMP_NUM_THREADS" not in os.environ:  # OpenBLAS's threads take the workers' cores to wait
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a shell's jobs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -22,6 +21,7 @@ from gmm_pyro import ConjugatePriors, MixtureModel, Priors
 from gmm_pyro.calibration import exact_posterior, geweke, simulation_based_calibration
 from gmm_pyro.data.observations import observe
 from gmm_pyro.estimator import PyroGaussianMixture
+from runs import BRIEF, every_method, told
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -242,45 +242,25 @@ class TestHyperpriors:
         assert 19 < float(found["mu0"]) < 21
 
 
-QUICK: dict[str, dict[str, Any]] = {
-    "kmeans": {},
-    "em": {},
-    "gradient": {},
-    "map": {},
-    "laplace": {"n_draws": 20},
-    "svi": {"n_draws": 20},
-    "nuts": {"n_draws": 5, "n_warmup": 5, "n_chains": 2},
-    "gibbs": {"n_draws": 20, "n_warmup": 10, "n_chains": 2},
-    "map:enumerated": {"max_steps": 20},
-    "svi:enumerated": {"max_steps": 20, "n_draws": 10},
-    "nuts:enumerated": {"n_draws": 3, "n_warmup": 3, "n_chains": 1},
-}
-
-
-def quick(model: MixtureModel, run: str) -> tuple[gp.Fit, list[str]]:
+def quick(method: str, priors: Priors | ConjugatePriors) -> tuple[gp.Fit, list[str]]:
     """A fit, and what it said about priors."""
-    method, _, engine = run.partition(":")
-    options = {**QUICK[run], **({"engine": engine} if engine else {})}
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", gp.FitWarning)
-        fit = gp.fit(model, PAIR, method, seed=1, **options)
-    said = [str(w.message) for w in caught if "require gradients" in str(w.message)]
-    return fit, said
+    fit, said = told(MixtureModel(K, priors=priors), PAIR, method, seed=1, **BRIEF[method])
+    return fit, [message for message in said if "require gradients" in message]
 
 
 class TestFits:
-    @pytest.mark.parametrize("run", QUICK)
-    def test_hold_parameters_as_they_are_and_say_so_once(self, run: str) -> None:
+    @every_method
+    def test_hold_parameters_as_they_are_and_say_so_once(self, method: str) -> None:
         def priors(*, learned: bool) -> Priors | ConjugatePriors:
             loc = real(19.0).requires_grad_(learned)
-            if run == "gibbs":
+            if method == "gibbs":
                 return ConjugatePriors(mean=loc, mean_strength=0.1)
             return Priors(means=dist.Normal(loc, 3.0))
 
         mine = priors(learned=True)
-        fit, said = quick(MixtureModel(K, priors=mine), run)
-        expected, silence = quick(MixtureModel(K, priors=priors(learned=False)), run)
-        name = "mean" if run == "gibbs" else "means"
+        fit, said = quick(method, mine)
+        expected, silence = quick(method, priors(learned=False))
+        name = "mean" if method == "gibbs" else "means"
         assert said == [
             f"parameters of the priors of {name} require gradients: a fit holds them as they are, "
             "and learns nothing about them"
@@ -289,13 +269,13 @@ class TestFits:
         assert fit.model.learned == ()
         assert torch.equal(fit.mixture.means, expected.mixture.means)
         assert not fit.mixture.means.requires_grad
-        loc = mine.mean if run == "gibbs" else mine.means.loc
+        loc = mine.mean if method == "gibbs" else mine.means.loc
         assert loc.requires_grad
         assert loc.grad is None
 
     def test_keep_the_values_that_they_were_made_with(self) -> None:
         loc = real(19.0).requires_grad_()
-        fit, _ = quick(MixtureModel(K, priors=Priors(means=dist.Normal(loc, 3.0))), "map")
+        fit, _ = quick("map", Priors(means=dist.Normal(loc, 3.0)))
         with torch.no_grad():
             loc += 100
         assert float(fit.model.priors.means.loc) == 19.0

@@ -13,18 +13,8 @@ import pytest
 from sklearn.base import BaseEstimator
 
 from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
+from runs import BRIEF, our_methods
 
-SHORT: dict[str, dict[str, Any]] = {
-    "kmeans": {},
-    "em": {},
-    "gradient": {},
-    "map": {},
-    "laplace": {"n_draws": 20},
-    "svi": {"n_draws": 20, "max_steps": 20},
-    "nuts": {"n_draws": 8, "n_warmup": 8, "n_chains": 1, "max_doublings": 0},
-    "gibbs": {"n_draws": 20, "n_warmup": 5, "n_chains": 1, "max_doublings": 0},
-}
-every_method = pytest.mark.parametrize("method", SHORT)
 pytestmark = pytest.mark.filterwarnings("ignore")  # fits so short have not converged
 
 
@@ -33,10 +23,13 @@ def points(n: int, seed: int = 0) -> np.ndarray:
     return rng.normal(size=(n, 2)) + np.where(np.arange(n) % 3 > 0, 6.0, 0.0)[:, None]
 
 
+def few(method: str) -> dict[str, Any] | None:
+    return None if method == "em" else BRIEF[method]  # whose options are the estimator's own
+
+
 @cache
 def fitted(method: str, n: int = 60) -> PyroGaussianMixture:
-    options = SHORT[method] or None
-    model = PyroGaussianMixture(2, method=method, method_options=options, random_state=0)
+    model = PyroGaussianMixture(2, method=method, method_options=few(method), random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return model.fit(points(n), sample_weight=weights(method, n))
@@ -50,7 +43,7 @@ def through_a_pickle(model: BaseEstimator) -> Any:
     return pickle.loads(pickle.dumps(model))
 
 
-@every_method
+@our_methods
 def test_it_predicts_scores_and_samples_as_before(method: str) -> None:
     model, again, x = fitted(method), through_a_pickle(fitted(method)), points(30, seed=1)
     for name in ("predict", "predict_proba", "score_samples", "score", "bic", "aic"):
@@ -61,7 +54,7 @@ def test_it_predicts_scores_and_samples_as_before(method: str) -> None:
         np.testing.assert_array_equal(getattr(again, name), getattr(model, name))
 
 
-@every_method
+@our_methods
 def test_what_the_fit_says_is_kept_and_what_needs_the_data_is_refused(method: str) -> None:
     before, fit = fitted(method).fit_, through_a_pickle(fitted(method)).fit_
     assert repr(fit) == repr(before)
@@ -91,7 +84,7 @@ def test_draws_are_kept(method: str) -> None:
             use()
 
 
-@every_method
+@our_methods
 def test_its_size_does_not_grow_with_the_data(method: str) -> None:
     """Of 1,000 more points, 16 bytes each and labels and weights of 8 would be 32 kB."""
     small, large = (len(pickle.dumps(fitted(method, n))) for n in (60, 1060))
@@ -101,7 +94,7 @@ def test_its_size_does_not_grow_with_the_data(method: str) -> None:
 @pytest.mark.parametrize("method", ["em", "laplace"])
 def test_a_classifier_is_as_small(method: str) -> None:
     def model(n: int) -> GaussianMixtureClassifier:
-        options = SHORT[method] or None
+        options = few(method)
         model = GaussianMixtureClassifier(method=method, method_options=options, random_state=0)
         return model.fit(points(n), np.arange(n) % 3 > 0)
 

@@ -14,6 +14,7 @@ import threading
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,41 +27,14 @@ from torch.distributions import Distribution
 from tqdm import tqdm
 
 import gmm_pyro as gp
-from gmm_pyro import MixtureModel
+from gmm_pyro.inference import METHODS
 from gmm_pyro.running.threads import one_thread_a_product
+from oracles import clusters
+from runs import STEP_LIMIT, THROUGH_PYRO, UNMIXED, brief, every_method, our_methods
 
-RUNS: dict[str, tuple[str, dict[str, Any]]] = {
-    "kmeans": ("kmeans", {}),
-    "em": ("em", {"max_steps": 5}),
-    "gradient": ("gradient", {"max_steps": 25}),
-    "map": ("map", {"max_steps": 5}),
-    "map, enumerated": ("map", {"engine": "enumerated", "max_steps": 10}),
-    "laplace": ("laplace", {"max_steps": 5, "n_draws": 5}),
-    "svi": ("svi", {"max_steps": 10, "n_draws": 5}),
-    "svi, enumerated": ("svi", {"engine": "enumerated", "max_steps": 10, "n_draws": 5}),
-    "nuts": ("nuts", {"n_chains": 2, "n_draws": 3, "n_warmup": 4, "max_tree_depth": 2}),
-    "nuts, enumerated": (
-        "nuts",
-        {"engine": "enumerated", "n_chains": 1, "n_draws": 2, "n_warmup": 2, "max_tree_depth": 2},
-    ),
-    "gibbs": ("gibbs", {"n_chains": 2, "n_draws": 5, "n_warmup": 5}),
-}
-every_run = pytest.mark.parametrize("run", RUNS)
-collapsed = pytest.mark.parametrize("run", [run for run in RUNS if "enumerated" not in run])
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:.* stopped at the step limit:gmm_pyro.FitWarning"),
-    pytest.mark.filterwarnings("ignore:.* interrupted:gmm_pyro.FitWarning"),
-    pytest.mark.filterwarnings("ignore:.* drew chains that disagree:gmm_pyro.FitWarning"),
-]
-
-
-def data() -> Tensor:
-    return gp.datasets.make_mixture(n=40, d=2, k=2, separation=5, seed=1).x
-
-
-def fit(run: str, **options: Any) -> gp.Fit:
-    method, settings = RUNS[run]
-    return gp.fit(MixtureModel(2), data(), method=method, **{**settings, **options})
+INTERRUPTED = pytest.mark.filterwarnings("ignore:.* interrupted:gmm_pyro.FitWarning")
+pytestmark = [STEP_LIMIT, UNMIXED, INTERRUPTED]
+X = clusters(n=40).x
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -68,8 +42,8 @@ def imported() -> None:
     """Every library that a fit imports when it first needs it."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for run in RUNS:
-            fit(run)
+        for method in METHODS:
+            brief(method, X)
 
 
 def state() -> dict[str, Any]:
@@ -131,88 +105,85 @@ def unchanged(before: dict[str, Any]) -> None:
 # ---------------------------------------------------------------------- at the end
 
 
-@every_run
-def test_a_fit_leaves_no_trace(run: str, unusual: dict[str, Any]) -> None:
-    assert fit(run).mixture.means.isfinite().all()
+@every_method
+def test_a_fit_leaves_no_trace(method: str, unusual: dict[str, Any]) -> None:
+    assert brief(method, X).mixture.means.isfinite().all()
     unchanged(unusual)
 
 
-@every_run
-def test_the_default_state_stays_the_default(run: str) -> None:
+@every_method
+def test_the_default_state_stays_the_default(method: str) -> None:
     before = state()
-    fit(run)
+    brief(method, X)
     unchanged(before)
 
 
-@every_run
-def test_the_state_outside_does_not_change_the_fit(run: str, unusual: dict[str, Any]) -> None:
+@every_method
+def test_the_state_outside_does_not_change_the_fit(method: str, unusual: dict[str, Any]) -> None:
     """Nor the other way round: the seed alone decides."""
     del unusual
-    inside = fit(run, seed=4).mixture.means
+    inside = brief(method, X, seed=4).mixture.means
     torch.manual_seed(99)
     np.random.seed(98)  # noqa: NPY002
     random.seed(97)
-    assert fit(run, seed=4).mixture.means.equal(inside)
+    assert brief(method, X, seed=4).mixture.means.equal(inside)
 
 
-@pytest.mark.parametrize("run", [run for run in RUNS if run != "kmeans"])
-def test_a_parameter_of_the_same_name_is_left_alone(run: str) -> None:
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "kmeans"])
+def test_a_parameter_of_the_same_name_is_left_alone(method: str) -> None:
     """Pyro's guides name their parameters; a user's own may have the same name."""
     with pyro.get_param_store().scope():
         mine = pyro.param("AutoNormal.locs.means", torch.full((2, 2), 7.0))
-        fit(run)
+        brief(method, X)
         assert pyro.get_param_store().keys() == {"AutoNormal.locs.means"}
         assert pyro.param("AutoNormal.locs.means") is mine
 
 
-@every_run
-def test_validation_that_torch_and_pyro_do_not_share(run: str, unusual: dict[str, Any]) -> None:
+@every_method
+def test_validation_that_torch_and_pyro_do_not_share(method: str, unusual: dict[str, Any]) -> None:
     """Pyro's own distributions are not validated here, and torch's are."""
     del unusual
     Distribution.set_default_validate_args(True)
     before = state()
-    fit(run)
+    brief(method, X)
     unchanged(before)
 
 
 FIRST_FIT = """
 import random
-import gmm_pyro as gp
-x = gp.datasets.make_mixture(n=40, d=2, k=2, separation=5, seed=1).x
+from oracles import clusters
+from runs import OURS, brief
+
 random.seed(1)
 before = random.getstate()
-few = {
-    "nuts": {"n_chains": 1, "n_draws": 3, "n_warmup": 3, "max_tree_depth": 2},
-    "gibbs": {"n_draws": 5, "n_warmup": 5},
-}
-for method in (name for name, row in gp.inference.METHODS.items() if not row.through_pyro):
-    gp.fit(gp.MixtureModel(2), x, method=method, max_steps=25, **few.get(method, {}))
+for method in OURS:
+    brief(method, clusters().x)
     assert random.getstate() == before, method
 """
 
 
 @pytest.mark.slow
 def test_libraries_that_the_first_fit_imports_draw_no_random_numbers() -> None:
-    subprocess.run([sys.executable, "-c", FIRST_FIT], check=True)
+    subprocess.run([sys.executable, "-c", FIRST_FIT], check=True, cwd=Path(__file__).parent)
 
 
 # ---------------------------------------------------------------------- not at the end
 
 
-@every_run
+@every_method
 @pytest.mark.parametrize(
     "options",
     [{"start": "nowhere"}, {"sample_weight": [-1.0] * 40}, {"no_such_option": 1}],
     ids=["start", "weights", "option"],
 )
-def test_after_bad_input(run: str, options: dict[str, Any], unusual: dict[str, Any]) -> None:
+def test_after_bad_input(method: str, options: dict[str, Any], unusual: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"start must|sample_weight must|no option"):
-        fit(run, **options)
+        brief(method, X, **options)
     unchanged(unusual)
 
 
 def stop_with(
-    monkeypatch: pytest.MonkeyPatch, run: str, error: type[BaseException]
+    monkeypatch: pytest.MonkeyPatch, method: str, error: type[BaseException]
 ) -> Callable[[], bool]:
     """Raise an error in the middle of a fit; returns whether it was raised."""
     raised = False
@@ -222,26 +193,26 @@ def stop_with(
         raised = True
         raise error("in the middle")
 
-    if run == "nuts, enumerated":
+    if method == "nuts:enumerated":
         monkeypatch.setattr(pyro.infer.NUTS, "sample", stop)
-    elif "enumerated" in run:
+    elif method in THROUGH_PYRO:
         monkeypatch.setattr(pyro.infer.SVI, "step", stop)
     else:
         monkeypatch.setattr(tqdm, "update", stop)
     return lambda: raised
 
 
-@every_run
+@every_method
 @pytest.mark.parametrize("error", [RuntimeError, KeyboardInterrupt, MemoryError])
 def test_after_an_error_in_the_middle(
-    run: str,
+    method: str,
     error: type[BaseException],
     unusual: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    raised = stop_with(monkeypatch, run, error)
+    raised = stop_with(monkeypatch, method, error)
     with contextlib.suppress(error):
-        fit(run, n_starts=1)  # then EM has steps of its own, beside those that compare starts
+        brief(method, X, n_starts=1)  # EM then has steps of its own, beside those of all starts
     assert raised()
     unchanged(unusual)
 
@@ -252,18 +223,19 @@ def test_after_an_error_in_the_user_s_own_guide(unusual: dict[str, Any]) -> None
         raise RuntimeError("no guide after all")
 
     with pytest.raises(RuntimeError, match="no guide after all"):
-        fit("svi, enumerated", guide=guide)
+        brief("svi:enumerated", X, guide=guide)
     unchanged(unusual)
 
 
-@pytest.mark.parametrize("run", [run for run in RUNS if run != "gibbs"])  # it has no such case
-def test_after_a_warning_that_is_an_error(run: str, unusual: dict[str, Any]) -> None:
+@pytest.mark.parametrize("method", [name for name in METHODS if name != "gibbs"])
+# Gibbs sampling has no such case.
+def test_after_a_warning_that_is_an_error(method: str, unusual: dict[str, Any]) -> None:
+    """Gibbs sampling has no such case."""
     warnings.simplefilter("error")
     before = state()
-    x = torch.cat([data(), data()[:1].expand(30, 2) + 30])
-    method, settings = RUNS[run]
+    x = torch.cat([X, X[:1].expand(30, 2) + 30])
     with pytest.raises(gp.FitWarning):
-        gp.fit(MixtureModel(2), x, method=method, start=[0] * 40 + [1] * 30, **settings)
+        brief(method, x, start=[0] * 40 + [1] * 30)
     unchanged(before)
     del unusual
 
@@ -271,11 +243,12 @@ def test_after_a_warning_that_is_an_error(run: str, unusual: dict[str, Any]) -> 
 # ---------------------------------------------------------------------- several at once
 
 
-@collapsed
-def test_fits_in_threads_leave_no_trace(run: str, unusual: dict[str, Any]) -> None:
+@our_methods
+def test_fits_in_threads_leave_no_trace(method: str, unusual: dict[str, Any]) -> None:
     """Those that draw from generators of their own: Pyro's engine has the process's only."""
     with ThreadPoolExecutor(3) as pool:
-        threads = list(pool.map(lambda _: (fit(run), torch.get_num_threads())[1], range(4)))
+        fits = pool.map(lambda _: (brief(method, X), torch.get_num_threads()), range(4))
+        threads = [number for _, number in fits]
     unchanged(unusual)
     assert set(threads) == {2}
 
@@ -290,7 +263,7 @@ def test_a_thread_that_started_beside_a_fit_gets_the_process_s_number(
         numbers = [torch.get_num_threads()]  # which torch keeps for this thread
         started.set()
         assert ended.wait(10)
-        fit("em")
+        brief("em", X)
         return [*numbers, torch.get_num_threads()]
 
     with ThreadPoolExecutor(1) as pool:
@@ -306,7 +279,7 @@ def test_a_fit_inside_of_a_program_of_pyro_s(unusual: dict[str, Any]) -> None:
 
     def program() -> None:
         pyro.sample("mine", pyro.distributions.Normal(0.0, 1.0))
-        fit("em")
+        brief("em", X)
 
     trace = pyro.poutine.trace(program).get_trace()
     assert set(trace.nodes) == {"_INPUT", "_RETURN", "mine"}

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ...covariance import Parameters, Statistics
 from ...data.points import Observations
@@ -71,21 +71,24 @@ class Sampler:
             order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
         else:
             order = torch.arange(k, device=generator.device).expand(s, k)
+            prior, weights = self.prior.mixing.prior, p.log_weights.exp()
             for _ in range(k):
-                order = self._pair_exchanged(p.log_weights, order, generator)
+                order = _pair_exchanged(prior, weights, order, generator)
         chain = torch.arange(s, device=order.device)[:, None]
         factor = self.prior.components.family.in_order(p.factor, order)
         return Parameters(p.log_weights[chain, order], p.means[chain, order], factor)
 
-    def _pair_exchanged(
-        self, log_weights: Float[Tensor, "s k"], order: Int[Tensor, "s k"], generator: Any
-    ) -> Int[Tensor, "s k"]:
-        """The order with two components of every chain exchanged, where that is accepted."""
-        s, k = order.shape
-        pair = torch.rand(s, k, generator=generator, device=order.device).argsort(1)[:, :2]
-        other = order.scatter(1, pair, order.gather(1, pair.flip(1)))
-        weights, log_prior = log_weights.exp(), self.prior.mixing.prior.log_prob
-        now, then = (log_prior(weights.gather(1, o)) for o in (order, other))
-        gain = then - now
-        uniform = torch.rand(s, generator=generator, dtype=gain.dtype, device=gain.device)
-        return torch.where((uniform.log() < gain)[:, None], other, order)
+
+def _pair_exchanged(
+    prior: Distribution,
+    weights: Float[Tensor, "s k"],
+    order: Int[Tensor, "s k"],
+    generator: torch.Generator,
+) -> Int[Tensor, "s k"]:
+    """The order with two components of every set exchanged, where that is accepted."""
+    s, k = order.shape
+    pair = torch.rand(s, k, generator=generator, device=order.device).argsort(1)[:, :2]
+    other = order.scatter(1, pair, order.gather(1, pair.flip(1)))
+    now, then = prior.log_prob(torch.stack([weights.gather(1, o) for o in (order, other)]))
+    uniform = torch.rand(s, generator=generator, dtype=now.dtype, device=now.device)
+    return torch.where((uniform.log() < then - now)[:, None], other, order)
