@@ -2,7 +2,7 @@
 
 import sys
 
-from .cli.interrupts import remembered
+from .running.interrupts import remembered
 
 
 def program() -> None:

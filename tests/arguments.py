@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
@@ -338,4 +339,4 @@ def names_of_fits() -> tuple[str, ...]:
 
 
 def _fields(cls: Any) -> Iterator[str]:
-    return (name for name in cls.__dataclass_fields__ if not name.startswith("_"))
+    return (field.name for field in fields(cls) if not field.name.startswith("_"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Mapping
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -90,10 +91,10 @@ def of_models() -> dict[str, Asked]:
         "MixtureModel.sites": asked(concrete.sites, like=None),
         "MixtureModel.__call__": asked(model, x=X, subsample_size=5, sample_weight=np.ones(len(X))),
         "MixtureModel.__call__ without data": asked(concrete, n=5),
-        "Priors": asked(gp.Priors, **dict.fromkeys(gp.Priors.__dataclass_fields__)),
+        "Priors": asked(gp.Priors, **dict.fromkeys(f.name for f in fields(gp.Priors))),
         "Priors.weakly_informative": asked(gp.Priors.weakly_informative, x=X),
         "Priors.scaled_to": asked(gp.Priors().scaled_to, observations=X),
-        "Priors of sites": asked(sites_under, **dict.fromkeys(gp.Priors.__dataclass_fields__)),
+        "Priors of sites": asked(sites_under, **dict.fromkeys(f.name for f in fields(gp.Priors))),
         "ConjugatePriors": asked(
             gp.ConjugatePriors,
             concentration=1.0,

@@ -22,7 +22,7 @@ from scipy.stats import multivariate_normal
 from torch import Tensor
 
 import gmm_pyro as gp
-from gmm_pyro import metrics, plots
+from gmm_pyro import comparison, metrics, plots
 from gmm_pyro.calibration.exact import exact_posterior
 from gmm_pyro.data.features import listed, places, refuse_repeated
 from gmm_pyro.data.observations import as_points
@@ -295,7 +295,7 @@ class TestMixtures:
             lambda a, b: metrics.kl_divergence(a, b, n=50).value,
             lambda a, b: metrics.parameter_errors(b, a).means,
             lambda a, b: metrics.parameter_errors(b, a).covariances,
-            lambda a, b: gp.comparison.density_distances({"a": a, "b": b}, n=50).loc["a", "b"],
+            lambda a, b: comparison.density_distances({"a": a, "b": b}, n=50).loc["a", "b"],
         ],
         ids=["wasserstein", "kl", "means", "covariances", "jensen-shannon"],
     )

@@ -100,8 +100,8 @@ print([torch.equal(part, mixture.log_prob(x)) for part in found])
     "a lock that another thread holds is free in the child": (
         """
 from tqdm.std import TqdmDefaultWriteLock
-from gmm_pyro import threads
-from gmm_pyro.observations import Observations
+from gmm_pyro.running import threads
+from gmm_pyro.data.points import Observations
 
 held, done = threading.Event(), threading.Event()
 cached, bars = vars(Observations)["total_weight"], TqdmDefaultWriteLock.th_lock

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from gmm_pyro.cli import program
-from gmm_pyro.cli.interrupts import EXIT_CODES, remembered
+from gmm_pyro.running.interrupts import EXIT_CODES, remembered
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 ENDS = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: SystemExit}

@@ -21,7 +21,7 @@ from matplotlib.figure import Figure
 from sklearn.metrics import adjusted_rand_score, normalized_mutual_info_score
 
 import gmm_pyro as gp
-from gmm_pyro import metrics, plots
+from gmm_pyro import comparison, metrics, plots
 from gmm_pyro.data.observations import observe
 from gmm_pyro.datasets import Dataset
 from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
@@ -235,7 +235,7 @@ class TestComparison:
             "other": fitted(X, "kmeans", sample_weight=WEIGHT),
         }
         pair = [np.repeat(fit.labels.numpy(), WEIGHT) for fit in fits.values()]
-        agreement = gp.comparison.label_agreement(fits).loc["one", "other"]
+        agreement = comparison.label_agreement(fits).loc["one", "other"]
         assert agreement == pytest.approx(adjusted_rand_score(*pair))
 
     def test_weights_of_a_single_method_are_refused(self) -> None:

@@ -8,11 +8,11 @@ from typing import Annotated, Any
 
 import typer
 
+from ..running.interrupts import Interrupts, remembered
 from ..running.versions import __version__
 from .arguments import command_of
 from .compare import compare
 from .fit import fit
-from .interrupts import Interrupts, remembered
 from .methods import methods
 from .output import BAD_INPUT, FAILED, INTERRUPTED, say
 from .predict import predict

@@ -1,1 +1,1 @@
-"""How work is run: threads and forks, streams of random numbers, versions of libraries."""
+"""How work is run: threads and forks, interrupts, streams of random numbers, versions."""

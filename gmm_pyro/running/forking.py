@@ -56,7 +56,7 @@ def _renew_progress_bars() -> None:
 
 def _renew_cached_properties() -> None:
     """Python 3.11 has a lock in each `cached_property`, for all instances together."""
-    modules = [m for name, m in sys.modules.items() if name.partition(".")[0] == __package__]
+    modules = [m for name, m in sys.modules.items() if name.partition(".")[0] == "gmm_pyro"]
     classes = {c for module in modules for c in vars(module).values() if isinstance(c, type)}
     for entry in (entry for cls in classes for entry in vars(cls).values()):
         if isinstance(entry, cached_property) and hasattr(entry, "lock"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from gmm_pyro.cli.interrupts import EXIT_CODES
+from gmm_pyro.running.interrupts import EXIT_CODES
 from test_interrupts import ended
 
 COMMANDS = {
