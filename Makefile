@@ -13,10 +13,11 @@ ARVIZ1_VENV := .venv-arviz1
 LONG_VENV := .venv-long
 LONG_RESULTS := tests/long/results
 # Tests of numbers, which must not rest on how a processor or a library rounds
-NUMERICAL := agreement calibration classifier collapse conjugate convergence covariance diagnosis em \
-  endings equivariance estimator far fit fit_data gibbs gradient labels laplace learned_priors map mclust \
-  metrics mixture mixture_file model numbering numbers nuts observations optimise partition posterior \
-  priors reduction relabelling start svi weighting
+NUMERICAL := agreement assignments calibration classifier collapse conjugate convergence \
+  covariance diagnosis em endings equivariance estimator evidence far fit fit_data gibbs gradient \
+  labels laplace learned_priors map mclust methods metrics mixing mixing_of_weights mixture \
+  mixture_file model normal_wishart numbering numbers nuts observations optimise partition points \
+  posterior priors reduction relabelling sites spikes start svi weighting
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
 
