@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Callable
 from dataclasses import FrozenInstanceError, replace
@@ -19,7 +20,9 @@ from scipy.stats import multivariate_normal
 from sklearn.mixture import GaussianMixture as SklearnMixture
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
+import gmm_pyro as gp
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters
+from gmm_pyro.mixture import value
 from gmm_pyro.mixture.value import GaussianMixture
 from oracles import ROUNDING, close
 
@@ -674,3 +677,33 @@ def test_other_files_are_refused(name: str, write: Callable, why: str, tmp_path:
 def test_a_missing_file_is_no_bad_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         GaussianMixture.load(tmp_path / "none.json")
+
+
+def test_criteria_of_one_pass_are_those_of_scipy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of weighted points: sums of log densities and of the surest responsibilities."""
+    mixture, x = gp.datasets.three_clusters().truth, gp.datasets.three_clusters(seed=8).x
+    weight = np.linspace(0.0, 3.0, len(x))
+    passes, pointwise = [], value.pointwise.at_points
+    monkeypatch.setattr(
+        value.pointwise, "at_points", lambda *given: passes.append(given) or pointwise(*given)
+    )
+    found = mixture.criteria(x, weight)
+    assert len(passes) == 1
+    parts = np.stack(
+        [
+            np.log(w) + multivariate_normal(m, c).logpdf(x.numpy())
+            for w, m, c in zip(
+                mixture.weights.numpy(),
+                mixture.means.numpy(),
+                mixture.covariance_matrices().numpy(),
+                strict=True,
+            )
+        ]
+    )
+    total = logsumexp(parts, 0)
+    n, p = weight.sum(), mixture.n_parameters
+    log_likelihood, sureness = weight @ total, weight @ (parts.max(0) - total)
+    assert found.mean_log_density == pytest.approx(log_likelihood / n, rel=1e-12)
+    assert found.bic == pytest.approx(p * math.log(n) - 2 * log_likelihood, rel=1e-12)
+    assert found.aic == pytest.approx(2 * p - 2 * log_likelihood, rel=1e-12)
+    assert found.icl == pytest.approx(found.bic - 2 * sureness, rel=1e-12)

@@ -31,11 +31,12 @@ def table_of(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 def scores_of(result: Fit, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
     """The numbers of one row; those that cannot be had are left out."""
     mixture, weight = result.mixture, data.sample_weight
+    criteria = mixture.criteria(data.points, weight)
     scores = {
         "steps": result.steps,
         "seconds": result.seconds,
-        "log_likelihood": metrics.mean_log_density(mixture, data.points, weight),
-        "bic": metrics.bic(mixture, data.points, weight),
+        "log_likelihood": criteria.mean_log_density,
+        "bic": criteria.bic,
         "n_parameters": mixture.n_parameters,
     }
     if held_out is not None:

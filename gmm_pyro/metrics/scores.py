@@ -14,7 +14,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data.checks import MOST_HELD, check_count
-from ..data.weighting import as_weights, total_of, weighted_sum
 from ..mixture.value import GaussianMixture, check_mixture
 
 
@@ -181,10 +180,7 @@ def mean_log_density(mixture: GaussianMixture, x: Any, sample_weight: Any = None
         >>> round(mean_log_density(standard, [-1.0, 1.0]), 4)
         -1.4189
     """
-    log_density = check_mixture("mixture", mixture).log_prob(x)
-    n = len(log_density)
-    weight = None if sample_weight is None else as_weights(sample_weight, n)
-    return weighted_sum(log_density, weight) / total_of(weight, n)
+    return check_mixture("mixture", mixture).criteria(x, sample_weight).mean_log_density
 
 
 def kl_divergence(

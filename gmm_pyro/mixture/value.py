@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +23,7 @@ from ..disk.untrusted import content_named
 from ..reduction import pointwise
 from ..reduction.theta import Theta, theta_of
 from .checks import check_means, check_weights
+from .criteria import Criteria
 from .file import Content, read_mixture, write_mixture
 from .record import MixtureRecord
 
@@ -83,30 +83,39 @@ class GaussianMixture(MixtureRecord):
 
     # ------------------------------------------------------------------ criteria
 
-    def bic(self, x: Any, sample_weight: Any = None) -> float:
-        """Bayesian information criterion, -2 log L + p log n; lower is better (Schwarz 1978).
+    def criteria(self, x: Any, sample_weight: Any = None) -> Criteria:
+        """Log-likelihood, BIC, AIC and ICL, in one pass over the points.
 
-        Points with sample weights, shape (n,), count so often, and n is the sum of the weights.
+        Args:
+            x: points, array-like of shape (n, d).
+            sample_weight: how often each point counts, shape (n,), or None; n of the criteria is
+                then the sum of the weights.
         """
-        log_density = self.log_prob(x)
-        weight = _weights_of(log_density, sample_weight)
-        n = total_of(weight, len(log_density))
-        return -2 * weighted_sum(log_density, weight) + self.n_parameters * math.log(n)
+        points, theta, _ = self._at(x)
+        log_p, sureness = pointwise.at_points(
+            points,
+            theta.with_shared_term(),
+            lambda log_p, share: torch.stack([log_p[0], share[0].amax(0).log()]),
+        )
+        weight = None if sample_weight is None else as_weights(sample_weight, points.n)
+        return Criteria(
+            weighted_sum(log_p, weight),
+            weighted_sum(sureness, weight),
+            total_of(weight, points.n),
+            self.n_parameters,
+        )
+
+    def bic(self, x: Any, sample_weight: Any = None) -> float:
+        """Bayesian information criterion; see `criteria`."""
+        return self.criteria(x, sample_weight).bic
 
     def aic(self, x: Any, sample_weight: Any = None) -> float:
-        """Akaike information criterion, -2 log L + 2 p; lower is better (Akaike 1974)."""
-        log_density = self.log_prob(x)
-        weight = _weights_of(log_density, sample_weight)
-        return -2 * weighted_sum(log_density, weight) + 2 * self.n_parameters
+        """Akaike information criterion; see `criteria`."""
+        return self.criteria(x, sample_weight).aic
 
     def icl(self, x: Any, sample_weight: Any = None) -> float:
-        """BIC of the most probable assignment; lower is better.
-
-        As in mclust up to its sign: BIC - 2 Σ_n log max_k r_nk (Biernacki, Celeux & Govaert 2000).
-        """
-        sureness = self.responsibilities(x).amax(-1).log()
-        weight = _weights_of(sureness, sample_weight)
-        return self.bic(x, weight) - 2 * weighted_sum(sureness, weight)
+        """Integrated completed likelihood; see `criteria`."""
+        return self.criteria(x, sample_weight).icl
 
     # ------------------------------------------------------------------ as a distribution
 
@@ -314,7 +323,3 @@ def mixture_within(value: Any) -> str:
         if isinstance(found, GaussianMixture):
             return f": pass its .{place}"
     return ": pass its mixture()" if callable(getattr(value, "mixture", None)) else ""
-
-
-def _weights_of(values: Float[Tensor, "n"], sample_weight: Any) -> Float[Tensor, "n"] | None:
-    return None if sample_weight is None else as_weights(sample_weight, len(values))

@@ -141,7 +141,8 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         fit: the fit.
         labels: true class of each point, shape (n,), with -1 for outliers, or None.
     """
-    x, mixture, weight = fit.observations.x, fit.mixture, fit.observations.sample_weight
+    mixture, weight = fit.mixture, fit.observations.sample_weight
+    criteria = mixture.criteria(fit.observations, weight)
     facts = {
         "format": FORMAT,
         "method": fit.method,
@@ -161,9 +162,9 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "steps": fit.steps,
         "seconds": fit.seconds,
         "seed": fit.seed,
-        "log_likelihood": metrics.mean_log_density(mixture, x, weight),
-        "bic": metrics.bic(mixture, x, weight),
-        "aic": metrics.aic(mixture, x, weight),
+        "log_likelihood": criteria.mean_log_density,
+        "bic": criteria.bic,
+        "aic": criteria.aic,
         "diagnostics": {
             name: value
             for name, value in fit.diagnostics.items()
