@@ -16,7 +16,7 @@ from ..data.points import Observations
 from ..inference.starts.starting import clustering, fitted_k_means
 from ..reduction.assignments import Assignment, Given, GivenLabels
 from ..reduction.sums import maximise, reduce
-from ..reduction.theta import theta_of
+from ..reduction.theta import anywhere
 from .recipe import refuse_ill_defined
 
 Array = np.ndarray[Any, np.dtype[Any]]
@@ -204,14 +204,7 @@ def _first_m_step(
 ) -> Parameters:
     """The M-step from an assignment; weights are shares of all points, also of those left out."""
     family, k = like
-    zero = torch.zeros_like(observations.scale)
-    unit = family.fit(family.compress(torch.eye(observations.d)).to(zero), zero)
-    anywhere = Parameters(
-        zero.new_zeros(1, k),
-        observations.origin.expand(1, k, -1),
-        unit.expand(1, family.n_covariances(k), *unit.shape),
-    )
-    theta = theta_of(family, anywhere, observations)
+    theta, zero = anywhere(observations, family, (1, k)), torch.zeros_like(observations.scale)
     statistics = reduce(observations, theta, assign)
     drawn = maximise(observations, theta, statistics, zero, assign, ridge).parameters
     log_weights = (statistics.counts / observations.total_weight).log()

@@ -82,6 +82,15 @@ def theta_of(family: CovarianceFamily, parameters: Parameters, points: Points) -
     return Theta(family, parameters, natural, points.origin, centred=False)
 
 
+def anywhere(points: Points, family: CovarianceFamily, sets: tuple[int, int]) -> Theta:
+    """s sets of k unit components at the origin, for an assignment that asks for none."""
+    (s, k), like = sets, points.origin
+    unit = family.fit(family.compress(torch.eye(points.d)).to(like), torch.zeros_like(like))
+    factor = unit.expand(s, *family.factor_shape(k, points.d))
+    parameters = Parameters(like.new_zeros(s, k), like.expand(s, k, -1), factor)
+    return theta_of(family, parameters, points)
+
+
 @torch.no_grad()
 def _cancels(
     family: CovarianceFamily,

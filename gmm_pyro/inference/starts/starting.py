@@ -29,7 +29,7 @@ from ...data.spread import passes
 from ...mixture.value import GaussianMixture, mixture_within
 from ...reduction.assignments import Assignment, Given, GivenLabels
 from ...reduction.sums import maximise, reduce
-from ...reduction.theta import theta_of
+from ...reduction.theta import anywhere
 
 SAMPLE = 2_000  # points that starting values are computed from, at least
 SAMPLE_A_MEAN = 20  # points for each entry of the means, at least
@@ -230,14 +230,7 @@ def _from_assignment(
 ) -> Parameters:
     """The M-step from responsibilities that do not depend on parameters."""
     floor = torch.maximum(floor, THINNEST * observations.bulk.square())
-    event = family.factor_shape(sets[1], observations.d)
-    unit = family.fit(family.compress(torch.eye(observations.d)).to(floor), torch.zeros_like(floor))
-    anywhere = Parameters(
-        floor.new_zeros(sets),
-        observations.origin.expand(*sets, -1),
-        unit.expand(sets[0], *event),
-    )
-    theta = theta_of(family, anywhere, observations)
+    theta = anywhere(observations, family, sets)
     statistics = reduce(observations, theta, assign)
     return maximise(observations, theta, statistics, floor, assign).parameters
 
