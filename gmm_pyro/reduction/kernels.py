@@ -11,9 +11,10 @@ from __future__ import annotations
 import copy
 import math
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -33,55 +34,46 @@ FEW_FEATURES = 16  # up to which the moments are summed as (components, features
 _held = threading.local()  # the buffers of a thread's last features, and their shape
 
 
-class Kernel(Protocol):
-    """Logits of a chunk of points, and the sums that their responsibilities give."""
+class Kernel(ABC):
+    """Logits of a chunk of points, and the sums that a block of rows gives under an assignment.
 
+    Attributes:
+        theta: s sets of k components.
+        rows: points in a chunk.
+    """
+
+    theta: Theta
     rows: int
 
+    @abstractmethod
     def fresh(self) -> Kernel:
         """The same kernel with buffers of its own, for one thread to work with."""
-        ...
 
+    @abstractmethod
+    def restart(self) -> None:
+        """Begin new moments; the old ones stay with whoever has them."""
+
+    @abstractmethod
     def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
         """Log weight plus log density of every component at every point, in nats."""
-        ...
 
-    def sums(self, block: Block, assign: Assignment) -> Sums:
-        """`log_norm` and the moments of a block of rows under an assignment."""
-        ...
+    @abstractmethod
+    def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
+        """Add the moments of the chunk that `logits` saw last."""
 
+    @abstractmethod
+    def moments(self) -> Sums:
+        """What has been added up so far."""
+
+    @abstractmethod
     def statistics(
         self, log_norm: Float[Tensor, "s"], sums: Sums, data: Observations | None
     ) -> Statistics:
-        """The statistics that sums over all chunks of the data stand for."""
-        ...
-
-
-class ByChunks:
-    """Sums of a block, chunk after chunk."""
-
-    rows: int
-    theta: Theta
-
-    def restart(self) -> None:
-        """Begin new moments; the old ones stay with whoever has them."""
-        raise NotImplementedError
-
-    def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
-        """See `Kernel`."""
-        raise NotImplementedError
-
-    def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
-        """Add the moments of the chunk that `logits` saw last."""
-        raise NotImplementedError
-
-    def moments(self) -> Sums:
-        """What has been added up so far."""
-        raise NotImplementedError
+        """The statistics that sums over all blocks of the data stand for."""
 
     @torch.no_grad()  # a thread has a gradient mode of its own
     def sums(self, block: Block, assign: Assignment) -> Sums:
-        """See `Kernel`."""
+        """`log_norm` and the moments of a block of rows under an assignment, chunk by chunk."""
         self.restart()
         log_norm = self.theta.reference.new_zeros(1)  # not a scalar: it must stay in float64
         for some in chunks(block.x.shape[-2], self.rows):
@@ -112,7 +104,7 @@ class Buffers:
     logits: Float[Tensor, "sk n"]
 
 
-class Features(ByChunks):
+class Features(Kernel):
     """logits = Θ Φ, moments = R Φᵀ, with features Φ (f, n) of a chunk about the data's centre."""
 
     buffers: Buffers  # of the chunk at hand
@@ -158,7 +150,7 @@ class Features(ByChunks):
         return Buffers(features, z, write, logits)
 
     def restart(self) -> None:
-        """See `ByChunks`."""
+        """See `Kernel`."""
         n_sets, width = self.coefficients.shape
         shape = (width, n_sets) if self.tall else (n_sets, width)
         self.total = self.theta.reference.new_zeros(shape)
@@ -176,7 +168,7 @@ class Features(ByChunks):
         return whole.logits.view(*self.shape, n)
 
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
-        """See `ByChunks`."""
+        """See `Kernel`."""
         left, right = responsibilities.flatten(0, 1), self.buffers.features
         if self.tall:  # the product with the long side first is twice as fast
             left, right = right, left
@@ -186,7 +178,7 @@ class Features(ByChunks):
             self.total += left @ right.T
 
     def moments(self) -> Sums:
-        """See `ByChunks`."""
+        """See `Kernel`."""
         return (self.total,)
 
     def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
@@ -204,7 +196,7 @@ class Features(ByChunks):
         return Statistics(log_norm, counts, first, second, self.theta.reference)
 
 
-class Centred(ByChunks):
+class Centred(Kernel):
     """logits = log peak - ‖L⁻¹ (x - μ)‖² / 2, with moments about a reference a component."""
 
     z: Tensor
@@ -230,7 +222,7 @@ class Centred(ByChunks):
         return kernel
 
     def restart(self) -> None:
-        """See `ByChunks`."""
+        """See `Kernel`."""
         family, means = self.theta.family, self.theta.parameters.means
         self.counts = means.new_zeros(self.shape)
         self.first = torch.zeros_like(means)
@@ -244,14 +236,14 @@ class Centred(ByChunks):
         return self.log_peak - 0.5 * whitened.square_().sum(-1)
 
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
-        """See `ByChunks`."""
+        """See `Kernel`."""
         self.counts += responsibilities.sum(-1)
         self.first += (responsibilities[..., None, :] @ self.z)[..., 0, :]
         second = self.theta.family.weighted_square(self.z, responsibilities)
         self.second += self.theta.family.pooled(second)
 
     def moments(self) -> Sums:
-        """See `ByChunks`."""
+        """See `Kernel`."""
         return self.counts, self.first, self.second
 
     def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
