@@ -7,7 +7,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
-from ..covariance.records import TINY
 from ..inference.chains.sweep import Sampler
 from ..model.normal_wishart import Conjugate
 from ..model.program import MixtureModel, check_model
@@ -40,13 +39,7 @@ def require_concrete(model: MixtureModel) -> int:
 def draw_prior(model: MixtureModel, count: int, generator: torch.Generator) -> Parameters:
     """Parameters drawn from the prior, s = `count` sets in float64."""
     seed = int(torch.randint(SEEDS, (), generator=generator))
-    return parameters_of(model.family, model.sites().draw(count, seed))
-
-
-def parameters_of(family: CovarianceFamily, values: dict[str, Tensor]) -> Parameters:
-    """Mixture parameters of s sets of site values."""
-    log_weights = values["weights"].clamp_min(TINY).log()
-    return Parameters(log_weights, values["means"], family.factor(values))
+    return model.family.parameters(model.sites().draw(count, seed))
 
 
 def draw_points(

@@ -31,7 +31,7 @@ from ..inference.task import FitWarning, Status
 from ..model.declaration import require_conjugate
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
-from .joint import draw_points, draw_prior, gibbs_sampler, parameters_of, require_concrete
+from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete
 from .quantities import Quantities, check_quantities, default_quantities, evaluate
 from .ranks import Calibration, ranks_among
 
@@ -247,6 +247,5 @@ def _parameters(simulated: _Simulated, draws: dict[str, Tensor]) -> Parameters:
                 f"draws of {name} must have shape ({count} or more, {', '.join(map(str, wanted))})"
                 f", got {shape}"
             )
-    return parameters_of(
-        simulated.model.family, {name: draws[name][:count].double() for name in sites}
-    )
+    values = {name: draws[name][:count].double() for name in sites}
+    return simulated.model.family.parameters(values)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, cast
 
 import torch
@@ -280,6 +280,11 @@ class CovarianceFamily(ABC):
         """The factor of one set; NaN where a covariance is not positive definite."""
 
     # ------------------------------------------------------------------ shared by all families
+
+    def parameters(self, values: Mapping[str, Tensor]) -> Parameters:
+        """Mixture parameters of s sets of values of all sites, each of shape (s, *site)."""
+        log_weights = values["weights"].clamp_min(TINY).log()
+        return Parameters(log_weights, values["means"], self.factor(dict(values)))
 
     def natural(
         self, parameters: Parameters, reference: Float[Tensor, "*sk d"]

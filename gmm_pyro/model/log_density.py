@@ -18,7 +18,6 @@ from torch.distributions import biject_to, constraints
 from torch.distributions.transforms import Transform
 
 from ..covariance import Parameters
-from ..covariance.records import TINY
 from ..data.checks import shown
 from ..data.points import Observations
 from ..reduction.sums import log_likelihood
@@ -145,8 +144,7 @@ class LogDensity:
 
     def parameters(self, values: Mapping[str, Tensor]) -> Parameters:
         """Mixture parameters of s sets of site values."""
-        log_weights = values["weights"].clamp_min(TINY).log()
-        return Parameters(log_weights, values["means"], self.model.family.factor(dict(values)))
+        return self.model.family.parameters(values)
 
     def values(self, parameters: Parameters) -> dict[str, Tensor]:
         """Site values of mixture parameters: the inverse of `parameters`."""

@@ -10,7 +10,6 @@ from jaxtyping import Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
-from ..covariance.records import TINY
 from ..data.checks import check_count
 from ..data.points import Observations
 from ..data.words import counted
@@ -92,5 +91,4 @@ class Draws:
     def parameters(self) -> Parameters:
         """Mixture parameters of all draws, chain after chain, as one batch of sets, in float64."""
         sites = {name: values.flatten(0, 1).double() for name, values in self.draws.items()}
-        log_weights = sites["weights"].clamp_min(TINY).log()
-        return Parameters(log_weights, sites["means"], self.family.factor(sites))
+        return self.family.parameters(sites)
