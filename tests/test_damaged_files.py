@@ -23,12 +23,12 @@ from pyarrow import parquet
 from torch import Tensor
 
 import gmm_pyro as gp
-from gmm_pyro.datasets import make_mixture
 from gmm_pyro.files import read_dataset, read_table, write_dataset
 from gmm_pyro.files.netcdf import write_netcdf
 from gmm_pyro.saved_fit import load_fit, save_fit
+from oracles import clusters
 
-DATA = make_mixture(n=60, d=3, k=2, separation=4, seed=1)
+DATA = clusters(3, separation=4)
 MANY = 10**12  # numbers, which no machine of ours has memory for
 
 

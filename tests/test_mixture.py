@@ -21,7 +21,7 @@ from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters
 from gmm_pyro.mixture.value import GaussianMixture
-from oracles import ROUNDING, close
+from oracles import ROUNDING, close, normal_array
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EPSILON = np.finfo(np.float64).eps
@@ -43,7 +43,7 @@ def plain() -> GaussianMixture:
 
 
 def points(n: int, d: int, seed: int = 0) -> np.ndarray:
-    return 2 * np.random.default_rng(seed).normal(size=(n, d))
+    return 2 * normal_array(n, d, seed=seed)
 
 
 def scipy_logits(mixture: GaussianMixture, x: np.ndarray) -> np.ndarray:
