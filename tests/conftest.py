@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -55,6 +56,16 @@ def run(monkeypatch, capsys, tmp_path) -> Callable[..., Run]:
         return Run(ended.value.code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a sound file of every format that the package reads."""
+    from damage import write_sound
+
+    home = tmp_path_factory.mktemp("sound")
+    write_sound(home)
+    return home
 
 
 @pytest.fixture
