@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
@@ -17,6 +16,7 @@ import gmm_pyro as gp
 from arguments import X
 from gmm_pyro import plots
 from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
+from runs import quietly
 
 Asked = tuple[Callable[..., Any], Mapping[str, Any]]
 
@@ -37,8 +37,7 @@ def asked(function: Callable[..., Any], **arguments: Any) -> Asked:
 @cache
 def fitted(method: str) -> gp.Fit:
     options = {"em": {"n_starts": 1}, "gibbs": {"n_draws": 9, "n_chains": 2, "n_warmup": 5}}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", gp.FitWarning)
+    with quietly():
         return gp.fit(gp.MixtureModel(2), X, method, **options[method])
 
 

@@ -7,6 +7,8 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 import torch
@@ -14,6 +16,9 @@ from hypothesis import settings
 from torch import Tensor
 
 from gmm_pyro.covariance import CovarianceFamily, Parameters
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 settings.register_profile(
     "repeatable", derandomize=True, database=None, deadline=None, max_examples=30
@@ -51,6 +56,34 @@ def run(monkeypatch, capsys, tmp_path) -> Callable[..., Run]:
         return Run(ended.value.code, *capsys.readouterr())
 
     return call
+
+
+@pytest.fixture(scope="session")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a sound file of every format that the package reads."""
+    from damage import write_sound
+
+    home = tmp_path_factory.mktemp("sound")
+    write_sound(home)
+    return home
+
+
+@pytest.fixture
+def no_figures_left() -> Iterator[None]:
+    """Figures without windows, closed afterwards."""
+    import matplotlib.pyplot as plt
+
+    plt.switch_backend("agg")
+    yield
+    plt.close("all")
+
+
+@pytest.fixture
+def ax() -> Axes:
+    """Axes without a layout, which takes long."""
+    from matplotlib.figure import Figure
+
+    return Figure().subplots()
 
 
 @pytest.fixture

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -42,7 +44,10 @@ def numbers(values: Any) -> Tensor:
 
 def close(actual: Any, expected: Any, rounding: float = ROUNDING) -> None:
     """Equal to rounding, relative to the largest entry."""
-    actual, expected = np.asarray(actual), np.asarray(expected)
+    actual, expected = (
+        np.asarray(value.detach() if isinstance(value, Tensor) else value)
+        for value in (actual, expected)
+    )
     assert actual.shape == expected.shape
     np.testing.assert_allclose(actual, expected, rtol=0, atol=rounding * np.abs(expected).max())
 
@@ -51,9 +56,17 @@ def close(actual: Any, expected: Any, rounding: float = ROUNDING) -> None:
 
 
 @cache
-def clusters(d: int = 2, n: int = 60) -> gp.Dataset:
-    """Two clusters that are well apart."""
-    return gp.datasets.make_mixture(n=n, d=d, k=2, separation=6, seed=1)
+def clusters(
+    d: int = 2, n: int = 60, k: int = 2, separation: float = 6, seed: int = 1
+) -> gp.Dataset:
+    """Clusters of one shape, by default two that are well apart."""
+    return make_mixture(n=n, d=d, k=k, separation=separation, seed=seed)
+
+
+def table(x: Any, names: Sequence[str]) -> pd.DataFrame:
+    """Points with names of their features, of which the first are taken."""
+    x = np.asarray(x)
+    return pd.DataFrame(x, columns=list(names[: x.shape[1]]))
 
 
 # ---------------------------------------------------------------------- posteriors

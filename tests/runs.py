@@ -78,7 +78,7 @@ def fitted(method: str, family: str, d: int) -> gp.Fit:
 
 def overlapping() -> Tensor:
     """Data that no method is done with in a few steps."""
-    return gp.datasets.make_mixture(n=100, d=2, k=2, separation=1.5, seed=1).x
+    return clusters(n=100, separation=1.5).x
 
 
 @contextmanager
@@ -89,13 +89,13 @@ def quietly() -> Iterator[None]:
         yield
 
 
-def told(model: MixtureModel, x: Any, method: str, **options: Any) -> tuple[gp.Fit, list[str]]:
-    """A fit, and all that it warned of, which are warnings about fits."""
+def told(model: MixtureModel, x: Any, method: str, **options: Any) -> tuple[gp.Fit, str]:
+    """A fit, and all that it warned of, line by line: warnings about fits, and no others."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         found = gp.fit(model, x, method, **options)
     assert {warning.category for warning in caught} <= {FitWarning}
-    return found, [str(warning.message) for warning in caught]
+    return found, "\n".join(str(warning.message) for warning in caught)
 
 
 # ---------------------------------------------------------------------- answers

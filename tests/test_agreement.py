@@ -24,6 +24,7 @@ import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, FitWarning, MixtureModel, Priors
 from gmm_pyro.inference import METHODS
 from gmm_pyro.metrics import adjusted_rand
+from oracles import clusters
 
 FAILURE_RATE = 1e-3  # probability that one comparison of two right samplers fails
 SHIFT = 0.1  # posterior standard deviations between two means
@@ -43,11 +44,6 @@ pytestmark = [
 
 
 @cache
-def clusters(separation: float, n: int) -> gp.Dataset:
-    return gp.datasets.make_mixture(n=n, d=1, k=2, separation=separation, seed=1)
-
-
-@cache
 def conjugate_fit(method: str, separation: float, n: int) -> gp.Fit:
     """All methods have the very same prior."""
     options: dict[str, dict[str, Any]] = {
@@ -55,7 +51,7 @@ def conjugate_fit(method: str, separation: float, n: int) -> gp.Fit:
         "nuts": NUTS,
         "laplace": {"n_draws": 20_000},
     }
-    x = clusters(separation, n).x
+    x = clusters(1, n, separation=separation).x
     model = MixtureModel(2, "full", ConjugatePriors(mean_strength=0.1)).specialise(x)
     return gp.fit(model, x, method, **options[method])
 
@@ -193,7 +189,7 @@ def own_priors() -> Priors:
 
 @cache
 def own_fit(method: str, separation: float = 2.5, **options: Any) -> gp.Fit:
-    x = clusters(separation, 150).x
+    x = clusters(1, 150, separation=separation).x
     return gp.fit(MixtureModel(2, "diag", own_priors()), x, method, **options)
 
 
@@ -205,7 +201,7 @@ def test_every_method_runs_on_it(method: str) -> None:
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "nuts.* drew chains that disagree", FitWarning)
         found = own_fit(method, 6.0, **few.get(method, {}))
-    labels = clusters(6.0, 150).labels
+    labels = clusters(1, 150).labels
     assert adjusted_rand(labels, found.labels) > 0.9
 
 
@@ -213,7 +209,7 @@ def test_gibbs_sampling_refuses_it_and_takes_the_conjugate_one() -> None:
     with pytest.raises(ValueError, match=r"priors=ConjugatePriors\(\)\), got Priors"):
         own_fit("gibbs", 6.0)
     priors = ConjugatePriors(concentration=5.0, mean=0.0, mean_scale=2.0)
-    data = clusters(6.0, 150)
+    data = clusters(1, 150)
     found = gp.fit(MixtureModel(2, "diag", priors), data.x, "gibbs", n_draws=200)
     assert found.converged
     assert adjusted_rand(data.labels, found.labels) > 0.9

@@ -2,36 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import arviz as az
-import matplotlib as mpl
-import pandas as pd
 import pytest
-import torch
 from matplotlib import pyplot as plt
 from matplotlib.text import Text
 
 import gmm_pyro as gp
+from oracles import clusters, normal, table
 
 FIRST_GENERATION = az.__version__.startswith("0.")
 NAMES = ["height", "width"]
 CHAINS, DRAWS = 4, 100
 PARAMETERS = ["weights", "means"]
 every_dimension = pytest.mark.parametrize("d", [1, 2])
-pytestmark = pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto:UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto:UserWarning"),
+    pytest.mark.usefixtures("no_figures_left"),
+]
 
 
 @cache
 def fit(d: int, k: int = 2) -> gp.Fit:
     """A fit whose draws are made out to be of several chains, with an energy."""
-    x = gp.datasets.make_mixture(n=60, d=d, k=2, separation=6, seed=1).x.numpy()
     found = gp.fit(
         gp.MixtureModel(k),
-        pd.DataFrame(x, columns=NAMES[:d]),
+        table(clusters(d).x, NAMES),
         method="svi",
         guide="multivariate",
         n_draws=CHAINS * DRAWS,
@@ -40,7 +40,7 @@ def fit(d: int, k: int = 2) -> gp.Fit:
         name: value.unflatten(1, (CHAINS, DRAWS))[0]
         for name, value in found.posterior.draws.items()
     }
-    energy = torch.randn(CHAINS, DRAWS, generator=torch.Generator().manual_seed(0)).cumsum(1)
+    energy = normal(CHAINS, DRAWS).cumsum(1)
     statistics = {"energy": energy, "diverging": energy > 15}
     return replace(found, posterior=replace(found.posterior, draws=draws, statistics=statistics))
 
@@ -48,13 +48,6 @@ def fit(d: int, k: int = 2) -> gp.Fit:
 @cache
 def converted(d: int, k: int = 2) -> Any:
     return fit(d, k).to_arviz()
-
-
-@pytest.fixture(autouse=True)
-def no_window() -> Iterator[None]:
-    mpl.use("agg")
-    yield
-    plt.close("all")
 
 
 def plot(first: str, second: str) -> Callable[..., Any]:

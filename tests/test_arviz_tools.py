@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import arviz as az
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 import pytest
@@ -21,26 +20,20 @@ from gmm_pyro import ConjugatePriors, MixtureModel
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.inference_data import elpd_loo
 from gmm_pyro.posterior.readable import matrices, without_constants
+from oracles import clusters, numbers, table
 
 FIRST_GENERATION = az.__version__.startswith("0.")
 NAMES = ["height", "width", "depth"]
 STEP_LIMIT = pytest.mark.filterwarnings(
     "ignore:svi.* stopped at the step limit:gmm_pyro.FitWarning"
 )
+pytestmark = pytest.mark.usefixtures("no_figures_left")
 PARETO = pytest.mark.filterwarnings("ignore:Estimated shape parameter of Pareto:UserWarning")
-
-
-@pytest.fixture(autouse=True)
-def no_window() -> Iterator[None]:
-    mpl.use("agg")
-    yield
-    plt.close("all")
 
 
 def frame(d: int, n: int = 40) -> pd.DataFrame:
     """Two clusters, one feature in thousands."""
-    x = gp.datasets.make_mixture(n=n, d=d, k=2, separation=6, seed=2).x.numpy()
-    return pd.DataFrame(x * np.array([1.0, 1e3, 1.0])[:d], columns=NAMES[:d])
+    return table(clusters(d, n, seed=2).x * numbers([1.0, 1e3, 1.0])[:d], NAMES)
 
 
 def four_chains(found: gp.Fit) -> gp.Fit:
@@ -221,7 +214,7 @@ def conjugate(method: str) -> gp.Fit:
 
 
 @cache
-def normal(d: int = 2) -> gp.Fit:
+def conjugate_normal(d: int = 2) -> gp.Fit:
     """One component, for which what is left out is predicted by a Student distribution."""
     prior = ConjugatePriors(mean=0.0, mean_strength=1.0, dof=d + 3.0, scale=np.eye(d))
     return gp.fit(MixtureModel(1, priors=prior), skewed(d), "gibbs", n_draws=1000, seed=1)
@@ -250,7 +243,7 @@ def left_out(x: np.ndarray, j: int) -> np.ndarray:
 @PARETO
 @pytest.mark.parametrize("d", [1, 2])
 def test_leave_one_out_pit_of_every_feature(d: int) -> None:
-    data = normal(d).to_arviz(by_feature=True)
+    data = conjugate_normal(d).to_arviz(by_feature=True)
     x = skewed(d).to_numpy()
     for j, name in enumerate(NAMES[:d]):
         pit = az.loo_pit(data, y=name) if FIRST_GENERATION else az.loo_pit(data)[name]
@@ -259,7 +252,7 @@ def test_leave_one_out_pit_of_every_feature(d: int) -> None:
 
 @PARETO
 def test_what_is_left_out_is_whole_points() -> None:
-    plain, split = normal().to_arviz(), normal().to_arviz(by_feature=True)
+    plain, split = conjugate_normal().to_arviz(), conjugate_normal().to_arviz(by_feature=True)
     for name in NAMES[:2]:
         of_points = split["log_likelihood"][name].values
         np.testing.assert_array_equal(of_points, plain["log_likelihood"]["x"].values)
@@ -272,7 +265,7 @@ def test_what_is_left_out_is_whole_points() -> None:
 @PARETO
 @pytest.mark.parametrize("d", [1, 2])
 def test_pictures_of_the_data_have_an_axis_a_feature(d: int) -> None:
-    data = normal(d).to_arviz(by_feature=True)
+    data = conjugate_normal(d).to_arviz(by_feature=True)
     if FIRST_GENERATION:
         az.plot_ppc(data, num_pp_samples=10)
         az.plot_ppc(data, group="prior", num_pp_samples=10)

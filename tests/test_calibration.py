@@ -30,6 +30,7 @@ from gmm_pyro.calibration.exact import set_partitions
 from gmm_pyro.calibration.joint import draw_points, draw_prior
 from gmm_pyro.covariance import FAMILIES, Parameters, Statistics
 from gmm_pyro.model.normal_wishart import Components, NormalWishart
+from oracles import normal
 
 FAILURE_RATE = 1e-4  # probability that a test of a right sampler fails; a broken one fails at it
 STANDARD_ERRORS = 4.0  # a true claim about a mean fails for 1 seed in 16,000, and seeds are fixed
@@ -38,8 +39,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:
-    generator = torch.Generator().manual_seed(seed)
-    return 1.5 * torch.randn(n, d, generator=generator, dtype=torch.float64)
+    return 1.5 * normal(n, d, seed=seed)
 
 
 def model_of(k: int, family: str = "full", d: int = 1, **changes: Any) -> MixtureModel:

@@ -22,6 +22,7 @@ from gmm_pyro.calibration.joint import draw_prior
 from gmm_pyro.covariance import FAMILIES, family_named
 from gmm_pyro.covariance.wishart import PrecisionTransform, Wishart
 from gmm_pyro.data.observations import observe
+from oracles import normal
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the draws are right
 K, D = 3, 2
@@ -31,8 +32,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:
-    generator = torch.Generator().manual_seed(seed)
-    return 2 * torch.randn(n, d, generator=generator, dtype=torch.float64)
+    return 2 * normal(n, d, seed=seed)
 
 
 def priors(**changes: Any) -> ConjugatePriors:

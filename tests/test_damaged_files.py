@@ -16,19 +16,14 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-import scipy.io
-import torch
 import xarray
 from pyarrow import parquet
-from torch import Tensor
 
 import gmm_pyro as gp
-from gmm_pyro.datasets import make_mixture
-from gmm_pyro.files import read_dataset, read_table, write_dataset
+from damage import DATA, READERS, damaged, outcome
+from gmm_pyro.files import read_table
 from gmm_pyro.files.netcdf import write_netcdf
-from gmm_pyro.saved_fit import load_fit, save_fit
 
-DATA = make_mixture(n=60, d=3, k=2, separation=4, seed=1)
 MANY = 10**12  # numbers, which no machine of ours has memory for
 
 
@@ -203,86 +198,6 @@ def test_a_mixture_s_file_takes_no_more_than_it_holds(name, write, why, tmp_path
 
 
 # ---------------------------------------------------------------------- damage
-
-
-def points(path: Path) -> Tensor:
-    return read_dataset(path).dataset.x
-
-
-def numbers(mixture: gp.GaussianMixture) -> Tensor:
-    return torch.cat([mixture.weights, mixture.means.flatten(), mixture.covariances.flatten()])
-
-
-def mixture(path: Path) -> Tensor:
-    return numbers(gp.GaussianMixture.load(path))
-
-
-def fit(path: Path) -> Tensor:
-    found = load_fit(path.parent)
-    return torch.cat([found.posterior().draws["means"].flatten(), numbers(found.mixture)])
-
-
-READERS: dict[str, Callable[[Path], Tensor]] = {
-    **dict.fromkeys(["a.csv", "a.tsv", "a.csv.gz", "a.npy", "a.npz", "a.parquet", "a.nc"], points),
-    **dict.fromkeys(["compressed.npz", "plain.parquet", "plain.nc", "older.nc"], points),
-    **dict.fromkeys(["m.json", "m.npz"], mixture),
-    **dict.fromkeys(["fit/fit.json", "fit/posterior.nc"], fit),
-}
-CHECKED = {"a.csv.gz", "a.npz", "compressed.npz", "m.npz", "a.parquet"}  # by sums in the format
-
-
-@pytest.fixture(scope="module")
-def sound(tmp_path_factory) -> Path:
-    """A folder with a sound file of every format that the package reads."""
-    home = tmp_path_factory.mktemp("sound")
-    x = DATA.x.numpy()
-    for name in ("a.csv", "a.tsv", "a.csv.gz", "a.npy", "a.npz", "a.parquet", "a.nc"):
-        write_dataset(DATA, home / name)
-    np.savez_compressed(home / "compressed.npz", x=x)
-    pd.DataFrame(x, columns=list("abc")).to_parquet(home / "plain.parquet")
-    xarray.Dataset({"x": (("n", "d"), x)}).to_netcdf(home / "plain.nc", engine="h5netcdf")
-    with scipy.io.netcdf_file(str(home / "older.nc"), "w") as file:
-        file.createDimension("n", 60)
-        file.createDimension("d", 3)
-        file.createVariable("x", "d", ("n", "d"))[:] = x
-    for name in ("m.json", "m.npz"):
-        DATA.truth.save(home / name)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gmm_pyro.plots.fit_figures", lambda *_, **__: {})
-        save_fit(gp.fit(gp.MixtureModel(2), x, "laplace", n_draws=20), home / "fit")
-    return home
-
-
-def damaged(content: bytes, chance: random.Random) -> bytes:
-    """The content cut off, with a part left out or overwritten, or with bits flipped."""
-    first, last = sorted(chance.randrange(len(content)) for _ in range(2))
-    kind = chance.randrange(5)
-    if kind == 0:
-        return content[:first]
-    if kind == 1:
-        return content[:first] + content[last + 1 :]
-    if kind == 2:
-        length = min(8, len(content) - first)
-        return (
-            content[:first] + bytes([chance.choice([0, 255])]) * length + content[first + length :]
-        )
-    changed = bytearray(content)
-    for _ in range(chance.choice([1, 1, 8])):
-        place = chance.randrange(min(len(changed), chance.choice([512, len(changed)])))
-        changed[place] ^= 1 << chance.randrange(8)
-    return bytes(changed)
-
-
-def outcome(name: str, path: Path, expected: Tensor) -> str:
-    """What is wrong with how a damaged file was read, or nothing."""
-    try:
-        found = READERS[name](path)
-    except (ValueError, OSError) as error:
-        is_named = path.name in f"{error}{getattr(error, 'filename', '')}" and "\n" not in str(
-            error
-        )
-        return "" if is_named else f"not named: {error!r}"
-    return "wrong numbers" if name in CHECKED and not torch.equal(found, expected) else ""
 
 
 @pytest.mark.parametrize("name", READERS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.diagnosis import diagnose
 from oracles import normal_array as numbers
+from runs import told
 
 NO_FLOOR = torch.zeros(2, dtype=torch.float64)
 
@@ -25,14 +25,6 @@ def two_clusters(d: int = 2, seed: int = 0) -> np.ndarray:
     x = numbers(120, d, seed=seed)
     x[:60, 0] += 9
     return x
-
-
-def told(model: MixtureModel, x: Any, method: str, **options: Any) -> tuple[gp.Fit, str]:
-    """A fit, and all that it warned of."""
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = gp.fit(model, x, method, **options)
-    return found, " ".join(str(warning.message) for warning in caught)
 
 
 def problems_of(x: np.ndarray, means: Any, scales: Any, **options: Any) -> str:

@@ -17,7 +17,7 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import FitWarning, GaussianMixture, MixtureModel, Status
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
-from oracles import normal
+from oracles import clusters, normal
 
 SKLEARN = ["full", "tied", "diag", "spherical"]
 EPSILON = torch.finfo(torch.float64).eps
@@ -29,7 +29,7 @@ DEGENERATE = pytest.mark.filterwarnings("ignore:em found a degenerate:gmm_pyro.F
 
 def overlapping(d: int = 2, n: int = 200, seed: int = 3) -> Tensor:
     """Three clusters that EM takes many steps to tell apart."""
-    return gp.datasets.make_mixture(n=n, d=d, k=3, separation=2.5, seed=seed).x
+    return clusters(d, n, k=3, separation=2.5, seed=seed).x
 
 
 def em(family: str, x: Any, k: int = 3, **options: Any) -> gp.Fit:
@@ -42,7 +42,7 @@ def stopped_early(family: str, x: Tensor, **options: Any) -> gp.Fit:
         return em(family, x, tolerance=0, **options)
 
 
-def close(one: GaussianMixture, other: GaussianMixture, rtol: float, atol: float = 0.0) -> None:
+def alike(one: GaussianMixture, other: GaussianMixture, rtol: float, atol: float = 0.0) -> None:
     for name in ("weights", "means", "covariances"):
         torch.testing.assert_close(
             getattr(one, name), getattr(other, name), rtol=rtol, atol=atol, msg=None
@@ -151,11 +151,11 @@ def test_one_component_has_the_sample_s_mean_and_covariance(family: str, d: int)
 
 @every_family
 def test_far_clusters_are_counted_exactly(family: str) -> None:
-    data = gp.datasets.make_mixture(n=120, d=2, k=3, separation=60, seed=0)
+    data = clusters(n=120, k=3, separation=60, seed=0)
     fit = em(family, data.x)
     from_labels = em(family, data.x, start=data.labels)
     order = fit.mixture.predict(from_labels.mixture.means)
-    close(fit.mixture.permute(order.tolist()), from_labels.mixture, rtol=1e-9, atol=1e-9)
+    alike(fit.mixture.permute(order.tolist()), from_labels.mixture, rtol=1e-9, atol=1e-9)
     np.testing.assert_allclose(
         from_labels.mixture.weights, np.bincount(data.labels) / 120, rtol=1e-12
     )
@@ -215,7 +215,7 @@ def test_whole_weights_are_repeated_rows(family: str) -> None:
     weighted = em(family, x, sample_weight=weight, start=start)
     repeated = em(family, x.repeat_interleave(weight, 0), start=start)
     assert weighted.steps == repeated.steps
-    close(weighted.mixture, repeated.mixture, rtol=1e-8, atol=1e-10)
+    alike(weighted.mixture, repeated.mixture, rtol=1e-8, atol=1e-10)
     assert weighted.objective == pytest.approx(repeated.objective, rel=1e-12)
 
 
@@ -224,7 +224,7 @@ def test_all_weights_may_be_doubled() -> None:
     start = start_of("full", x)
     doubled = em("full", x, sample_weight=torch.full((len(x),), 2.0), start=start)
     single = em("full", x, start=start)
-    close(doubled.mixture, single.mixture, rtol=1e-8)
+    alike(doubled.mixture, single.mixture, rtol=1e-8)
     assert doubled.objective == pytest.approx(2 * single.objective, rel=1e-12)
 
 
@@ -233,8 +233,8 @@ def test_all_weights_may_be_doubled() -> None:
 
 def twins(unit: float | Tensor = 1.0) -> Tensor:
     """Two diffuse clusters, and six copies of one point, about which a component collapses."""
-    clusters = normal(60, 2) + torch.tensor([0.0, 8.0]).repeat(30)[:, None]
-    return torch.cat([clusters, torch.tensor([[4.0, -6.0]]).expand(6, 2)]) * unit
+    pair = normal(60, 2) + torch.tensor([0.0, 8.0]).repeat(30)[:, None]
+    return torch.cat([pair, torch.tensor([[4.0, -6.0]]).expand(6, 2)]) * unit
 
 
 @pytest.mark.parametrize("family", ["full", "diag", "spherical"])
@@ -265,7 +265,7 @@ def test_units_change_nothing_else(family: str, floor: float) -> None:
     here = em(family, x, covariance_floor=floor)
     there = em(family, x * unit + shift, covariance_floor=floor)
     assert there.steps == here.steps
-    close(
+    alike(
         GaussianMixture(
             there.mixture.weights,
             (there.mixture.means - shift) / unit,
@@ -285,7 +285,7 @@ def test_units_change_nothing_else(family: str, floor: float) -> None:
 def test_spherical_families_take_one_unit_for_all_features(family: str) -> None:
     x = overlapping()
     here, there = em(family, x), em(family, 1e5 * x)
-    close(
+    alike(
         there.mixture,
         GaussianMixture(
             here.mixture.weights, 1e5 * here.mixture.means, 1e10 * here.mixture.covariances, family
@@ -298,7 +298,7 @@ def test_a_floor_that_does_not_bind_changes_nothing() -> None:
     x = overlapping()
     start = start_of("full", x)
     without, default = (em("full", x, covariance_floor=f, start=start) for f in (0, 1e-6))
-    close(without.mixture, default.mixture, rtol=0)
+    alike(without.mixture, default.mixture, rtol=0)
 
 
 # ---------------------------------------------------------------------- hard numbers
@@ -313,8 +313,8 @@ def test_components_a_millionth_wide_and_a_thousand_apart(family: str, d: int) -
     labels = torch.arange(3).repeat_interleave(40)
     x = centres[labels] + 1e-6 * normal(120, d)
     fit = em(family, x, start=labels, covariance_floor=0)
-    clusters = [x[labels == i].numpy() for i in range(3)]
-    within = np.stack([np.cov(c.T, bias=True).reshape(d, d) for c in clusters])
+    groups = [x[labels == i].numpy() for i in range(3)]
+    within = np.stack([np.cov(c.T, bias=True).reshape(d, d) for c in groups])
     within = within.mean(0, keepdims=True) if "tied" in family else within
     if "diag" in family:
         within = within * np.eye(d)
@@ -325,7 +325,7 @@ def test_components_a_millionth_wide_and_a_thousand_apart(family: str, d: int) -
         np.broadcast_to(within / 1e-12, (3, d, d)),
         atol=1e-6,
     )
-    means = [c.mean(0) for c in clusters]
+    means = [c.mean(0) for c in groups]
     np.testing.assert_allclose(fit.mixture.means, means, rtol=0, atol=1e-12)
     assert fit.mixture.weights.tolist() == pytest.approx([1 / 3] * 3, rel=1e-12)
 
@@ -371,7 +371,7 @@ def test_a_degenerate_start_is_not_returned_when_a_sound_one_exists(seed: int) -
 
 
 def test_starts_on_large_data_are_compared_on_a_sample() -> None:
-    data = gp.datasets.make_mixture(n=8000, d=2, k=3, separation=4, seed=0)
+    data = clusters(n=8000, k=3, separation=4, seed=0)
     fit = em("full", data.x)
     truth = em("full", data.x, start=data.truth)
     assert fit.objective == pytest.approx(truth.objective, abs=1e-5 * data.n)
@@ -384,7 +384,7 @@ def test_a_mixture_that_is_given_is_the_only_start(random_parameters: Callable) 
     parameters: Parameters = random_parameters(family_named("full"), 1, 3, 2)
     start = GaussianMixture.from_parameters(family_named("full"), parameters)
     fits = [em("full", x, start=start, n_starts=n, seed=n) for n in (1, 10)]
-    close(fits[0].mixture, fits[1].mixture, rtol=0)
+    alike(fits[0].mixture, fits[1].mixture, rtol=0)
     assert fits[0].history[0] == pytest.approx(float(start.log_prob(x).sum()), rel=1e-12)
 
 
@@ -395,7 +395,7 @@ def test_a_mixture_that_is_given_is_the_only_start(random_parameters: Callable) 
 @pytest.mark.filterwarnings("ignore:em found a degenerate solution.* no point:gmm_pyro.FitWarning")
 def test_leaps_save_steps_and_end_at_plain_em_s_fixed_point(family: str) -> None:
     """Clusters that overlap so much that plain steps are small."""
-    x = gp.datasets.make_mixture(n=400, d=2, k=3, separation=1.4, seed=2).x
+    x = clusters(n=400, k=3, separation=1.4, seed=2).x
     start = gp.fit(MixtureModel(3, family), x, "kmeans").mixture
     plain, leaping = (
         em(family, x, start=start, acceleration=a, max_steps=20_000) for a in (None, "squarem")
@@ -410,7 +410,7 @@ def test_leaps_save_steps_and_end_at_plain_em_s_fixed_point(family: str) -> None
 
 
 def test_leaps_take_a_fifth_of_the_steps_where_plain_em_takes_a_thousand() -> None:
-    x = gp.datasets.make_mixture(n=1000, d=2, k=3, separation=1.2, seed=2).x
+    x = clusters(n=1000, k=3, separation=1.2, seed=2).x
     plain, leaping = (em("full", x, acceleration=a) for a in (None, "squarem"))
     assert plain.steps > 1000
     assert leaping.steps < plain.steps / 5

@@ -28,6 +28,7 @@ from runs import (
     every_method,
     fit,
     overlapping,
+    quietly,
 )
 
 pytestmark = UNMIXED
@@ -177,8 +178,7 @@ def test_em_that_diverges_keeps_the_last_finite_state() -> None:
 @pytest.mark.parametrize("method", ["gradient", "svi", "map:enumerated", "svi:enumerated"])
 def test_steps_too_large_to_climb_do_no_harm(method: str) -> None:
     """Whatever the status, the state that is returned is finite, and not good by accident."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitWarning)
+    with quietly():
         found = fit(method, clusters().x, rate=1e4, max_steps=100)
     assert np.isfinite(found.objective)
     assert found.mixture.log_prob(clusters().x).isfinite().all()

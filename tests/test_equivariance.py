@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from functools import cache
 
 import pytest
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 import gmm_pyro as gp
-from gmm_pyro import FitWarning, GaussianMixture, MixtureModel
+from gmm_pyro import GaussianMixture, MixtureModel
 from oracles import clusters
 from runs import (
     BY_STEPS,
@@ -22,6 +21,7 @@ from runs import (
     agree,
     fit,
     in_float64,
+    quietly,
 )
 
 pytestmark = UNMIXED
@@ -30,8 +30,7 @@ pytestmark = UNMIXED
 def start_for(family: str, x: Tensor) -> GaussianMixture:
     """A start that leaves nothing to chance: two halves along the first feature."""
     halves = (x[:, 0] > x[:, 0].median()).long()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitWarning)
+    with quietly():
         return gp.fit(MixtureModel(2, family), x, start=halves, max_steps=1).mixture
 
 

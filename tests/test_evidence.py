@@ -26,7 +26,7 @@ from gmm_pyro.inference.weighing.assigned import Assigned, log_permanent
 from gmm_pyro.inference.weighing.evidence import Evidence, pareto_k
 from gmm_pyro.inference.weighing.parts import parts_of
 from gmm_pyro.model.mixing import Mixing
-from oracles import normal, numbers
+from oracles import clusters, normal, numbers
 
 FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims
 pytestmark = [
@@ -209,7 +209,7 @@ def test_a_parameter_may_be_bounded() -> None:
 
 
 def test_many_points_have_laplace_s_figure() -> None:
-    x = gp.datasets.make_mixture(n=4000, d=1, k=2, separation=6, seed=1).x
+    x = clusters(1, 4000).x
     found = estimate(MixtureModel(2), x)
     shift = found["log_evidence"] - found["log_evidence_laplace"]
     assert abs(shift) < 4 * found["log_evidence_se"] + 0.02
@@ -226,7 +226,7 @@ def test_a_family_without_a_conjugate_prior_is_judged_at_the_mode(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setitem(FAMILIES, "plain_diag", Plain())
-    x = gp.datasets.make_mixture(n=200, d=2, k=2, separation=6, seed=1).x
+    x = clusters(n=200).x
     with_assignments, found = (
         estimate(MixtureModel(2, name), x) for name in ("diag", "plain_diag")
     )

@@ -340,7 +340,7 @@ class TestHowManyComponents:
         left_out = [np.delete(x, i, axis=0) for i in range(len(x))]
         total = sum(student(o).logpdf(row) for o, row in zip(left_out, x, strict=True))
         elpd = float(ran("how_many_components").table.loc["1", "elpd"])
-        assert elpd == pytest.approx(total, abs=0.5)  # a weak prior, and 500 draws
+        assert elpd == pytest.approx(total, abs=0.5)  # a weak prior, and 1,000 draws
 
     def test_more_components_never_lose_much(self, ran) -> None:
         elpd = ran("how_many_components").table["elpd"].astype(float)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import os
 import re
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from typing import Any
+
+import oracles
+from oracles import table
+from runs import quietly
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before pyplot is imported: no window, no display
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import polars as pl
@@ -29,7 +32,7 @@ from gmm_pyro.data.observations import as_points
 from gmm_pyro.datasets import Dataset
 from gmm_pyro.saved_fit import load_fit, predict, save_fit
 
-pytestmark = pytest.mark.usefixtures("one_thread")
+pytestmark = pytest.mark.usefixtures("one_thread", "no_figures_left")
 
 NAMES = ["width", "height", "age"]
 TRUTH = gp.GaussianMixture(
@@ -44,7 +47,7 @@ FEW = X[::6]
 
 
 def frame(x: np.ndarray = NEW) -> pd.DataFrame:
-    return pd.DataFrame(x, columns=NAMES)
+    return table(x, NAMES)
 
 
 class CountedName(str):
@@ -74,16 +77,9 @@ REORDERED: dict[str, Callable[[pd.DataFrame], Any]] = {
 }
 
 
-@pytest.fixture(autouse=True)
-def no_figures_left() -> Iterator[None]:
-    yield
-    plt.close("all")
-
-
 @pytest.fixture(scope="module")
 def fit() -> gp.Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", gp.FitWarning)
+    with quietly():
         return gp.fit(gp.MixtureModel(2), frame(X), "svi", n_draws=20, max_steps=300)
 
 
@@ -149,8 +145,7 @@ ENTRIES: dict[str, Entry] = {  # of a fit and points
 WHOLE = ("fit of the same model", "compare")  # of the data: 9 points are few
 
 
-def close(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(np.asarray(found), np.asarray(expected), rtol=1e-9, atol=1e-12)
+close = partial(oracles.close, rounding=1e-9)
 
 
 @pytest.mark.parametrize("entry", ENTRIES)

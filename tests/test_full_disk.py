@@ -15,6 +15,7 @@ from gmm_pyro.comparison.saving import save_comparison
 from gmm_pyro.datasets import Dataset
 from gmm_pyro.files import read_dataset, write_dataset
 from gmm_pyro.saved_fit import save_fit
+from oracles import clusters, normal
 
 LIMITS = (100, 4096, 40960)  # bytes
 
@@ -40,8 +41,7 @@ def refused(write: Callable[[], object], home: Path, length: int) -> str:
 
 @pytest.fixture(scope="module")
 def points() -> Dataset:
-    x = torch.randn(4000, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
-    return Dataset(x, None, None, "noise", ("a", "b"))
+    return Dataset(normal(4000, 2, seed=1), None, None, "noise", ("a", "b"))
 
 
 @pytest.mark.parametrize("length", LIMITS)
@@ -63,7 +63,7 @@ def test_a_mixture_is_written_whole_or_not_at_all(name, tmp_path) -> None:
 
 @pytest.fixture(scope="module")
 def comparison() -> gp.Comparison:
-    data = gp.datasets.make_mixture(n=60, d=2, k=2, separation=5, seed=2)
+    data = clusters(separation=5, seed=2)
     return gp.compare(gp.MixtureModel(2), data, ["laplace"], options={"laplace": {"n_draws": 50}})
 
 

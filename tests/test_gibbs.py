@@ -27,6 +27,7 @@ from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.sweep import Sampler
 from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, run_chains
 from gmm_pyro.inference.task import FitWarning, Status
+from oracles import normal
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right
 CHAINS = 200
@@ -35,9 +36,7 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 
 def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:
     """Two loose groups of points."""
-    generator = torch.Generator().manual_seed(seed)
-    noise = torch.randn(n, d, generator=generator, dtype=torch.float64)
-    return noise + 2.0 * (torch.arange(n) % 2)[:, None]
+    return normal(n, d, seed=seed) + 2.0 * (torch.arange(n) % 2)[:, None]
 
 
 def sample(model: MixtureModel, x: Tensor, seed: int = 0, **options: Any) -> GibbsChains:

@@ -14,14 +14,14 @@ import gmm_pyro as gp
 from gmm_pyro import GaussianMixture, MixtureModel, MixtureModule
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
 from gmm_pyro.inference.climb.adam import BLOCK
-from oracles import normal
+from oracles import clusters, normal
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 every_dimension = pytest.mark.parametrize("d", [1, 2, 3])
 
 
-def clusters(d: int = 2, n: int = 150) -> Tensor:
-    return gp.datasets.make_mixture(n=n, d=d, k=3, separation=4, seed=1).x
+def three_clusters(d: int = 2, n: int = 150) -> Tensor:
+    return clusters(d, n, k=3, separation=4).x
 
 
 def fit(method: str, x: Tensor, family: str = "full", k: int = 3, **options: Any) -> gp.Fit:
@@ -33,7 +33,7 @@ def fit(method: str, x: Tensor, family: str = "full", k: int = 3, **options: Any
 
 @every_family
 def test_reaches_the_optimum_of_em(family: str) -> None:
-    x = clusters()
+    x = three_clusters()
     em = fit("em", x, family)
     gradient = fit("gradient", x, family, start="k-means", n_starts=1)
     assert gradient.converged
@@ -43,13 +43,13 @@ def test_reaches_the_optimum_of_em(family: str) -> None:
 
 @pytest.mark.parametrize("d", [1, 3])
 def test_reaches_the_optimum_in_other_dimensions(d: int) -> None:
-    x = clusters(d)
+    x = three_clusters(d)
     em, gradient = fit("em", x), fit("gradient", x)
     assert gradient.objective == pytest.approx(em.objective, abs=1e-6 * len(x))
 
 
 def test_climbs_from_a_poor_start() -> None:
-    x = clusters()
+    x = three_clusters()
     slices = x[:, 0].argsort().argsort() * 3 // len(x)
     em, gradient = (fit(method, x, start=slices) for method in ("em", "gradient"))
     assert gradient.history[0] == pytest.approx(float(em.history[0]), rel=1e-9)
@@ -63,7 +63,7 @@ def test_minibatches_come_close_to_the_optimum(family: str) -> None:
 
     It is as far from the optimum as the optimum of so many points would be: p / 2 nats in all.
     """
-    x, batch = clusters(n=600), 100
+    x, batch = three_clusters(n=600), 100
     em = fit("em", x, family)
     gradient = fit("gradient", x, family, start="k-means", n_starts=1, batch_size=batch)
     assert gradient.converged
@@ -73,7 +73,7 @@ def test_minibatches_come_close_to_the_optimum(family: str) -> None:
 
 
 def test_minibatches_depend_on_the_seed_alone() -> None:
-    x = clusters()
+    x = three_clusters()
     one, same, other = (
         fit("gradient", x, start="k-means", n_starts=1, batch_size=40, seed=seed).mixture.means
         for seed in (3, 3, 4)
@@ -83,7 +83,7 @@ def test_minibatches_depend_on_the_seed_alone() -> None:
 
 
 def test_history_never_falls_and_ends_in_the_objective() -> None:
-    x = clusters()
+    x = three_clusters()
     found = fit("gradient", x, start="random points", n_starts=1)
     assert (found.history.diff() >= 0).all()
     assert found.objective == found.history[-1]
@@ -91,7 +91,7 @@ def test_history_never_falls_and_ends_in_the_objective() -> None:
 
 
 def test_sample_weights_are_repeated_rows() -> None:
-    x = clusters(n=60)
+    x = three_clusters(n=60)
     weight = 1 + torch.arange(60) % 3
     weighted = fit("gradient", x, sample_weight=weight)
     repeated = fit("em", x.repeat_interleave(weight, 0))
@@ -154,7 +154,7 @@ class TestMixtureModule:
 
 @every_family
 def test_a_module_reaches_the_optimum_of_em(family: str) -> None:
-    x = clusters()
+    x = three_clusters()
     em = fit("em", x, family)
     slices = x[:, 0].argsort().argsort() * 3 // len(x)
     start = fit("kmeans", x, family, start=slices).mixture

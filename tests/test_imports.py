@@ -159,3 +159,11 @@ def test_every_library_that_is_imported_is_declared() -> None:
     }
     needed = {library: {canonical(home) for home in homes[library]} for library in libraries}
     assert {library for library, homes in needed.items() if not homes & declared()} == set()
+
+
+def test_no_test_file_is_imported() -> None:
+    """What several share is in a helper beside them."""
+    files = list(Path(__file__).parent.rglob("*.py"))
+    imports = re.compile(r"^\s*(?:from|import) (test_\w+)", re.MULTILINE)
+    found = {file.name: imports.findall(file.read_text(encoding="utf-8")) for file in files}
+    assert {name: others for name, others in found.items() if others} == {}

@@ -20,6 +20,7 @@ from gmm_pyro import GaussianMixture, MixtureModel, inference_data
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.inference_data import to_arviz
 from gmm_pyro.inference_data.predictive import data_sets
+from oracles import clusters, normal, table
 
 NAMES = ["height", "width"]
 DRAWS = 100
@@ -56,8 +57,7 @@ pytestmark = [
 
 
 def frame(d: int) -> pd.DataFrame:
-    x = gp.datasets.make_mixture(n=50, d=d, k=2, separation=6, seed=1).x
-    return pd.DataFrame(x.numpy(), columns=NAMES[:d])
+    return table(clusters(d, 50).x, NAMES)
 
 
 @cache
@@ -435,7 +435,7 @@ def test_compare_methods_and_numbers_of_components() -> None:
 
 
 def test_diagnostics_of_several_chains() -> None:
-    energy = torch.randn(4, 25, generator=torch.Generator().manual_seed(0))
+    energy = normal(4, 25)
     data = several_chains(fit(), energy=energy).to_arviz()
     for function in (az.rhat, az.ess, az.mcse):
         found = function(data, var_names=["weights", "means", "scales", "log_likelihood"])

@@ -21,7 +21,7 @@ from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.climb.hessian import hessian
 from gmm_pyro.inference.laplace import LARGEST
 from gmm_pyro.model.log_density import LogDensity
-from oracles import normal
+from oracles import clusters, normal
 
 FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims
 PRIORS: dict[str, Callable[[], Any]] = {"independent": Priors, "conjugate": ConjugatePriors}
@@ -174,7 +174,7 @@ NAMING: dict[str, Any] = {
 @pytest.mark.parametrize("name", NAMING)
 def test_every_numbering_of_the_mode_counts_as_the_prior_has_it(name: str, family: str) -> None:
     """Laplace's approximation at the mode, times the priors of all 3! numberings over its own."""
-    x = gp.datasets.make_mixture(n=60, d=1, k=3, separation=5, seed=1).x
+    x = clusters(1, k=3, separation=5).x
     found = fit(MixtureModel(3, family, NAMING[name]), x, n_draws=2)
     density = found.model.log_density(found.observations)
     values = density.values(found.mixture.parameters)
@@ -192,7 +192,7 @@ def test_every_numbering_of_the_mode_counts_as_the_prior_has_it(name: str, famil
 
 def test_the_evidence_is_continuous_in_the_concentrations() -> None:
     """Not log 4! less, as soon as one of four differs by a thousandth."""
-    x = gp.datasets.make_mixture(n=80, d=1, k=4, separation=8, seed=1).x
+    x = clusters(1, 80, k=4, separation=8).x
     alike, named = (
         fit(MixtureModel(4, priors=ConjugatePriors(concentration=c)), x, n_draws=2).diagnostics
         for c in ([2.0] * 4, [2.0, 2.0, 2.001, 2.0])
@@ -203,7 +203,7 @@ def test_the_evidence_is_continuous_in_the_concentrations() -> None:
 
 
 def test_log_q_is_the_normal_density_at_the_mode() -> None:
-    x = gp.datasets.make_mixture(n=100, d=2, k=2, separation=6, seed=1).x
+    x = clusters(n=100).x
     found = fit(MixtureModel(2), x, n_draws=50)
     density = found.model.log_density(found.observations)
     mode = density.unconstrain(density.values(found.mixture.parameters))[0]
@@ -221,8 +221,8 @@ def test_log_q_is_the_normal_density_at_the_mode() -> None:
 
 
 def test_k_hat_tells_a_round_posterior_from_a_crooked_one() -> None:
-    many = gp.datasets.make_mixture(n=1000, d=1, k=2, separation=7, seed=1).x
-    few = gp.datasets.make_mixture(n=12, d=2, k=3, separation=1, seed=1).x
+    many = clusters(1, 1000, separation=7).x
+    few = clusters(n=12, k=3, separation=1).x
     round_, crooked = fit(MixtureModel(2, "diag"), many), fit(MixtureModel(3), few)
     assert round_.k_hat < 0.5
     assert crooked.k_hat > 0.7
@@ -233,7 +233,7 @@ def test_k_hat_tells_a_round_posterior_from_a_crooked_one() -> None:
 
 @every_prior
 def test_units_of_the_data_are_the_units_of_the_draws(priors: str) -> None:
-    x = gp.datasets.make_mixture(n=100, d=2, k=2, separation=6, seed=1).x
+    x = clusters(n=100).x
     model = MixtureModel(2, "full", PRIORS[priors]())
     here, there = fit(model, x, n_draws=30), fit(model, 1000 * x, n_draws=30)
     one, other = here.posterior.parameters(), there.posterior.parameters()

@@ -245,7 +245,7 @@ class TestHyperpriors:
 def quick(method: str, priors: Priors | ConjugatePriors) -> tuple[gp.Fit, list[str]]:
     """A fit, and what it said about priors."""
     fit, said = told(MixtureModel(K, priors=priors), PAIR, method, seed=1, **BRIEF[method])
-    return fit, [message for message in said if "require gradients" in message]
+    return fit, [message for message in said.splitlines() if "require gradients" in message]
 
 
 class TestFits:

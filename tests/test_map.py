@@ -18,17 +18,13 @@ import gmm_pyro as gp
 from gmm_pyro import MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.model.log_density import LogDensity
-from oracles import normal
+from oracles import clusters, normal
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 FLAT_MEANS = dist.Uniform(-1e3, 1e3)
 FLAT_SCALES = dist.Uniform(1e-3, 1e3)
 PRECISION = 1e-4  # of a mode found to 1e-10 nats a point: the root of twice that, and some room
 pytestmark = pytest.mark.usefixtures("pyro_of_its_own")
-
-
-def clusters(d: int = 2, n: int = 80, k: int = 2, separation: float = 5) -> gp.Dataset:
-    return gp.datasets.make_mixture(n=n, d=d, k=k, separation=separation, seed=1)
 
 
 def fit(
@@ -151,7 +147,7 @@ def test_a_normal_prior_of_the_mean_is_weighed_by_precision() -> None:
 
 
 def test_a_dirichlet_prior_of_the_weights_counts_as_points() -> None:
-    data = clusters(k=3, n=90, separation=60)
+    data = clusters(n=90, k=3, separation=60)
     concentration = torch.tensor([2.0, 9.0, 4.0])
     start = gp.fit(MixtureModel(3), data.x, start=data.labels).mixture
     found = fit(data.x, k=3, priors=Priors(weights=dist.Dirichlet(concentration)), start=start)
@@ -232,7 +228,7 @@ def test_an_unknown_engine_is_refused() -> None:
 def test_large_models_reach_the_same_mode_without_a_matrix(
     family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    x = gp.datasets.make_mixture(n=200, d=2, k=3, separation=2, seed=1).x
+    x = clusters(n=200, k=3, separation=2).x
     with_curvature = gp.fit(MixtureModel(3, family), x, method="map")
     monkeypatch.setattr("gmm_pyro.inference.climb.optimise.LARGEST", 1)
     without = gp.fit(MixtureModel(3, family), x, method="map")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import numpy as np
@@ -16,6 +15,8 @@ from gmm_pyro.covariance import family_named
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.mixing import Mixing, judged
 from gmm_pyro.posterior import Convergence
+from oracles import clusters
+from runs import quietly
 
 N_CHAINS, N_DRAWS = 4, 500
 
@@ -146,7 +147,7 @@ def test_two_modes_of_the_irises_are_never_called_converged(seed: int) -> None:
 
 
 def test_a_posterior_with_one_mode_is_called_converged() -> None:
-    data = gp.datasets.make_mixture(n=120, d=2, k=2, separation=5, seed=4)
+    data = clusters(n=120, separation=5, seed=4)
     fit = gp.fit(MixtureModel(2, "diag"), data.x, "gibbs", n_draws=500)
     found = fit.posterior.convergence()  # type: ignore[union-attr]
     assert fit.status is Status.CONVERGED
@@ -159,10 +160,9 @@ def test_a_posterior_with_one_mode_is_called_converged() -> None:
 
 def test_longer_chains_keep_as_many_draws_at_twice_the_distance() -> None:
     """With overlapping clusters 200 draws of each of four chains are not enough at first."""
-    x = gp.datasets.make_mixture(n=80, d=1, k=2, separation=3, seed=0).x
+    x = clusters(1, 80, separation=3, seed=0).x
     options: dict[str, Any] = {"n_draws": 200, "keep_allocations": 50, "seed": 1}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", gp.FitWarning)
+    with quietly():
         short, long = (
             gp.fit(MixtureModel(2), x, "gibbs", max_doublings=most, **options) for most in (0, 6)
         )
@@ -180,7 +180,7 @@ def test_longer_chains_keep_as_many_draws_at_twice_the_distance() -> None:
 class TestComparison:
     def test_nothing_is_held_against_chains_that_have_not_mixed(self) -> None:
         options = {"gibbs": {"n_draws": 20, "n_warmup": 10}}
-        data = gp.datasets.make_mixture(n=60, d=1, k=2, separation=5, seed=4)
+        data = clusters(1, separation=5, seed=4)
         found = gp.compare(MixtureModel(2), data, ["svi", "gibbs"], options=options)
         assert found.reference is None
         assert found.table["posterior_mean_error"].isna().all()

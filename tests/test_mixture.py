@@ -24,7 +24,7 @@ import gmm_pyro as gp
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters
 from gmm_pyro.mixture import value
 from gmm_pyro.mixture.value import GaussianMixture
-from oracles import ROUNDING, close
+from oracles import ROUNDING, close, normal_array
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 EPSILON = np.finfo(np.float64).eps
@@ -46,7 +46,7 @@ def plain() -> GaussianMixture:
 
 
 def points(n: int, d: int, seed: int = 0) -> np.ndarray:
-    return 2 * np.random.default_rng(seed).normal(size=(n, d))
+    return 2 * normal_array(n, d, seed=seed)
 
 
 def scipy_logits(mixture: GaussianMixture, x: np.ndarray) -> np.ndarray:

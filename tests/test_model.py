@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,12 @@ from pyro.infer.autoguide import AutoDelta, AutoMultivariateNormal, AutoNormal, 
 from pyro.infer.mcmc.util import initialize_model
 from torch import Tensor
 
-import gmm_pyro as gp
+import oracles
 from gmm_pyro import GaussianMixture, MixtureModel, Priors
 from gmm_pyro.covariance import FAMILIES, family_named
 from gmm_pyro.data.observations import observe
 from gmm_pyro.model.log_density import LogDensity
-from oracles import normal
+from oracles import clusters, normal
 
 K = 3
 SAME = 1e-10  # relative: both readings add up a few hundred terms in float64
@@ -52,11 +53,7 @@ def density_of(family: str, d: int, priors: str = "default", n: int = 20) -> Log
     return MixtureModel(K, family, PRIORS[priors](d)).log_density(x)
 
 
-def close(actual: Tensor, expected: Tensor, relative: float = SAME) -> None:
-    """Equal, relative to the largest entry."""
-    assert actual.shape == expected.shape
-    atol = relative * float(expected.detach().abs().max())
-    torch.testing.assert_close(actual, expected, rtol=0, atol=atol)
+close = partial(oracles.close, rounding=SAME)
 
 
 def value_and_gradient(
@@ -223,7 +220,7 @@ class TestVector:
     def test_constrain_and_unconstrain_are_inverse(self, family: str, d: int) -> None:
         density = density_of(family, d)
         vectors = normal(4, density.dimension, seed=1)
-        close(density.unconstrain(density.constrain(vectors)), vectors, relative=1e-9)
+        close(density.unconstrain(density.constrain(vectors)), vectors, rounding=1e-9)
 
     def test_parameters_and_values_are_inverse(self, family: str, d: int) -> None:
         density = density_of(family, d)
@@ -259,11 +256,6 @@ def test_the_log_density_agrees_with_the_mixture_at_the_same_parameters() -> Non
 
 
 # ---------------------------------------------------------------------- as a Pyro program
-
-
-def clusters() -> gp.Dataset:
-    """Two clusters far apart, so that an assignment leaves nothing to chance."""
-    return gp.datasets.make_mixture(n=60, d=2, k=2, separation=8, seed=1)
 
 
 def hidden(model: MixtureModel) -> Any:
@@ -369,7 +361,7 @@ def test_predictive_samples_have_the_mixture_s_moments() -> None:
 
 
 def test_nuts_runs_on_the_program() -> None:
-    data = gp.datasets.make_mixture(n=20, d=1, k=2, separation=6, seed=0)
+    data = clusters(1, 20, seed=0)
     model = MixtureModel(2).specialise(data.x)
     start = model.log_density(data.x)
     values = {"weights": [0.5, 0.5], "means": [[-3.0], [3.0]], "scales": [[1.0], [1.0]]}

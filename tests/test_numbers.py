@@ -6,7 +6,6 @@ Where a prior tells components apart, draws are held to sums over all assignment
 from __future__ import annotations
 
 import itertools
-import warnings
 from functools import cache
 from typing import Any
 
@@ -19,6 +18,8 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
 from gmm_pyro.metrics import match_components
+from oracles import clusters
+from runs import quietly
 
 ERRORS = 4.0  # standard errors that a mean of draws may be off by: one of 16,000 is farther
 PRIOR = {"mean": 0.0, "mean_strength": 0.1, "dof": 3.0, "scale": 0.5}
@@ -59,8 +60,7 @@ def exact_weights(x: Tensor, concentration: list[float]) -> np.ndarray:
 def named(concentration: tuple[float, ...], n: int, method: str, **options: Any) -> gp.Fit:
     """A fit under a conjugate prior with these concentrations."""
     priors = ConjugatePriors(concentration=list(concentration), **PRIOR)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", gp.FitWarning)  # some chains are short
+    with quietly():  # some chains are short
         return gp.fit(MixtureModel(len(concentration), priors=priors), points(n), method, **options)
 
 
@@ -129,17 +129,15 @@ class TestAPriorThatNamesComponents:
 # ---------------------------------------------------------------------- numbers of no meaning
 
 
-def clusters() -> gp.Dataset:
-    return gp.datasets.make_mixture(n=150, d=2, k=3, separation=6, seed=5)
+DATA = clusters(n=150, k=3, seed=5)
 
 
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("method", ["kmeans", "em", "map", "gibbs"])
 def test_components_rise_by_the_mean_of_the_first_feature(method: str, seed: int) -> None:
     few = {"n_draws": 110, "n_warmup": 20, "max_doublings": 0} if method == "gibbs" else {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", gp.FitWarning)
-        fit = gp.fit(MixtureModel(3), clusters().x, method, seed=seed, **few)
+    with quietly():
+        fit = gp.fit(MixtureModel(3), DATA.x, method, seed=seed, **few)
     first = fit.mixture.means[:, 0]
     assert first.equal(first.sort().values)
     counts = fit.labels.bincount(minlength=3) / 150  # labels and draws follow
@@ -149,16 +147,15 @@ def test_components_rise_by_the_mean_of_the_first_feature(method: str, seed: int
 
 
 def test_a_start_that_is_given_keeps_its_numbers() -> None:
-    data = clusters()
-    falling = gp.fit(MixtureModel(3), data.x, "em").mixture.permute([2, 1, 0])
+    falling = gp.fit(MixtureModel(3), DATA.x, "em").mixture.permute([2, 1, 0])
     for method in ("em", "map", "kmeans"):
-        fit = gp.fit(MixtureModel(3), data.x, method, start=falling)
+        fit = gp.fit(MixtureModel(3), DATA.x, method, start=falling)
         assert match_components(fit.mixture, falling) == [0, 1, 2]
 
 
 def test_a_degenerate_component_is_named_by_its_final_number() -> None:
     """An outlier far to the right has a component of its own, the last one."""
-    x = torch.cat([clusters().x, torch.tensor([[500.0, 0.0]]).double()])
+    x = torch.cat([DATA.x, torch.tensor([[500.0, 0.0]]).double()])
     for seed in range(3):
         with pytest.warns(gp.FitWarning, match="degenerate"):
             fit = gp.fit(MixtureModel(4), x, "em", seed=seed)

@@ -27,7 +27,7 @@ from gmm_pyro.inference.chains.trajectory import (
     Tree,
 )
 from gmm_pyro.inference.chains.walk import StepSize, Walk, warm_up
-from oracles import normal
+from oracles import clusters, normal
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right
 STATISTICS = {
@@ -431,7 +431,7 @@ def whole() -> gp.Fit:
 
 @pytest.mark.filterwarnings("ignore:nuts.* drew chains that disagree:gmm_pyro.FitWarning")
 class TestFit:
-    x = gp.datasets.make_mixture(n=40, d=1, k=2, separation=5, seed=1).x
+    x = clusters(1, 40, separation=5).x
     model = MixtureModel(2, "diag")
 
     def fit(self, **options: Any) -> gp.Fit:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before pyplot is imported: no window, no display
@@ -24,19 +24,8 @@ from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
 X = np.random.default_rng(0).normal(size=(40, 2)) + 5 * np.repeat([[0.0], [1.0]], 20, axis=0)
 LABELS = np.repeat([0, 1], 20)
 MIXTURE = gp.fit(gp.MixtureModel(2), X).mixture
+pytestmark = pytest.mark.usefixtures("no_figures_left")
 ODD_NAMES = ["$$", "$", "a $ b $ c", r"$\frac$", "a_b", "%", "\\", "{", "^", "~&#", "two\nlines"]
-
-
-@pytest.fixture(autouse=True)
-def no_figures_left() -> Iterator[None]:
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def ax() -> Axes:
-    """Axes without a layout, which takes long."""
-    return Figure().subplots()
 
 
 def drawn(ax: Any) -> Any:

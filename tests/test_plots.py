@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -29,18 +28,8 @@ from gmm_pyro.plots.parts import COLOURS, GREY, RING
 from gmm_pyro.plots.views import mixtures_drawn, view_of_points
 from gmm_pyro.posterior import Posterior
 
+pytestmark = pytest.mark.usefixtures("no_figures_left")
 DATA, UNIVARIATE, FLOWERS = three_clusters(), bimodal(), iris()
-
-
-@pytest.fixture(autouse=True)
-def no_figures_left() -> Iterator[None]:
-    yield
-    plt.close("all")
-
-
-@pytest.fixture
-def ax() -> Axes:
-    return Figure().subplots()
 
 
 def flowers_mixture() -> GaussianMixture:

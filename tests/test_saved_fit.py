@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,26 +17,26 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
 import gmm_pyro as gp
-from gmm_pyro.inference import FitWarning
 from gmm_pyro.saved_fit import fit_facts, load_fit, plain, predict, save_fit
+from oracles import clusters, table
+from runs import quietly
 
 NAMES = ["a", "b"]
 
 
 @pytest.fixture(scope="module")
 def data() -> gp.Dataset:
-    return gp.datasets.make_mixture(n=60, k=2, d=2, separation=4.0, seed=3)
+    return clusters(separation=4, seed=3)
 
 
 @pytest.fixture(scope="module")
 def frame(data) -> pd.DataFrame:
-    return pd.DataFrame(data.x.numpy(), columns=NAMES)
+    return table(data.x, NAMES)
 
 
 @pytest.fixture(scope="module")
 def sampled(frame) -> gp.Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitWarning)  # so few draws may disagree
+    with quietly():  # so few draws may disagree
         return gp.fit(gp.MixtureModel(2), frame, "gibbs", n_draws=20, n_warmup=20, n_chains=2)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -14,7 +13,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 import gmm_pyro as gp
-from gmm_pyro import ConjugatePriors, FitWarning, MixtureModel, Priors, Status
+from gmm_pyro import ConjugatePriors, MixtureModel, Priors, Status
 from gmm_pyro.covariance import FAMILIES, Parameters
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.climb.climb import climb
@@ -24,6 +23,7 @@ from gmm_pyro.inference.task import Task
 from gmm_pyro.model.log_density import LogDensity
 from gmm_pyro.saved_fit import load_fit, save_fit
 from oracles import normal_array as numbers
+from runs import quietly, told
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 SILENT: tqdm[Any] = tqdm(disable=True)
@@ -51,16 +51,6 @@ PROBLEMS: dict[str, tuple[np.ndarray, int]] = {
     "a dummy beside numbers": (with_dummy(), 2),
     "heaped ages": (5 * np.round((40 + 12 * numbers(500)) / 5), 5),
 }
-
-
-def told(x: Any, k: int, method: str, family: str = "full", **options: Any) -> tuple[gp.Fit, str]:
-    """A fit, and what it warned of."""
-    priors = options.pop("priors", None)
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        found = gp.fit(MixtureModel(k, family, priors), x, method, **options)
-    assert {warning.category for warning in caught} <= {FitWarning}
-    return found, " ".join(str(warning.message) for warning in caught)
 
 
 @pytest.fixture
@@ -151,7 +141,7 @@ def test_climbs_up_a_spike_end_soon_and_say_so(
     problem: str, method: str, evaluations: Callable[[], int]
 ) -> None:
     x, k = PROBLEMS[problem]
-    found, said = told(x, k, method)
+    found, said = told(MixtureModel(k), x, method)
     assert found.status is Status.COLLAPSED
     assert f"{method} is on a spike" in said
     assert any("singular" in sentence for sentence in found.diagnostics["problems"])
@@ -165,7 +155,7 @@ def test_climbs_up_a_spike_end_soon_and_say_so(
 @pytest.mark.parametrize("problem", PROBLEMS)
 def test_gradient_ascent_ends_soon_and_says_so(problem: str) -> None:
     x, k = PROBLEMS[problem]
-    found, said = told(x, k, "gradient")
+    found, said = told(MixtureModel(k), x, "gradient")
     assert found.status is Status.COLLAPSED
     assert "singular" in said
     assert found.steps <= 1500  # of 5000
@@ -176,7 +166,7 @@ def test_gradient_ascent_ends_soon_and_says_so(problem: str) -> None:
 def test_methods_with_a_floor_or_a_bounded_density_converge(problem: str, method: str) -> None:
     x, k = PROBLEMS[problem]
     few = {"n_draws": 30, "n_warmup": 20} if method == "gibbs" else {}
-    found, _ = told(x, k, method, **few)
+    found, _ = told(MixtureModel(k), x, method, **few)
     assert found.status is not Status.COLLAPSED
     assert np.isfinite(found.objective)
     assert found.mixture.log_prob(x).isfinite().all()
@@ -187,7 +177,7 @@ def test_methods_with_a_floor_or_a_bounded_density_converge(problem: str, method
 @every_family
 def test_every_family_is_asked_where_it_leads(family: str) -> None:
     x, k = PROBLEMS["three places"]
-    assert told(x, k, "map", family)[0].status is Status.COLLAPSED
+    assert told(MixtureModel(k, family), x, "map")[0].status is Status.COLLAPSED
 
 
 @pytest.mark.parametrize(
@@ -195,14 +185,14 @@ def test_every_family_is_asked_where_it_leads(family: str) -> None:
 )
 def test_priors_that_are_positive_at_zero(scales: Any) -> None:
     x, k = PROBLEMS["heaped ages"]
-    found, _ = told(x, k, "map", priors=Priors(scales=scales))
+    found, _ = told(MixtureModel(k, priors=Priors(scales=scales)), x, "map")
     assert found.status is Status.COLLAPSED
 
 
 def test_a_matrix_too_large_to_be_taken_is_no_excuse(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("gmm_pyro.inference.climb.optimise.LARGEST", 1)
     x, k = PROBLEMS["three places"]
-    assert told(x, k, "map")[0].status is Status.COLLAPSED
+    assert told(MixtureModel(k), x, "map")[0].status is Status.COLLAPSED
 
 
 # ---------------------------------------------------------------------- fits that are no spikes
@@ -211,7 +201,7 @@ def test_a_matrix_too_large_to_be_taken_is_no_excuse(monkeypatch: pytest.MonkeyP
 def test_clusters_a_hundred_millionth_as_wide_as_the_data() -> None:
     labels = np.arange(100) % 2
     x = 1e8 * labels + numbers(100)
-    found, _ = told(x, 2, "map", start=labels)
+    found, _ = told(MixtureModel(2), x, "map", start=labels)
     assert found.converged
     widths = found.mixture.covariances.flatten().sqrt()
     within = [x[labels == i].std() for i in (0, 1)]
@@ -221,7 +211,8 @@ def test_clusters_a_hundred_millionth_as_wide_as_the_data() -> None:
 def test_a_prior_that_knows_how_thin_a_component_can_be() -> None:
     x, k = PROBLEMS["heaped ages"]
     least = 5 / np.sqrt(12)  # the deviation of what was lost in rounding
-    found, _ = told(x, k, "map", priors=Priors(scales=dist.Uniform(least, 100.0)))
+    priors = Priors(scales=dist.Uniform(least, 100.0))
+    found, _ = told(MixtureModel(k, priors=priors), x, "map")
     assert found.converged
     assert float(found.mixture.covariances.sqrt().min()) >= least
 
@@ -230,7 +221,7 @@ def test_nuts_keeps_to_sound_modes_where_the_spike_is_a_lesser_one() -> None:
     """Four equal points of sixty: the default prior holds their width at e^-4 or so."""
     x = np.concatenate([np.linspace(-2, 2, 56), [9.0] * 4])
     found, _ = told(
-        x, 2, "nuts", n_chains=2, n_draws=10, n_warmup=10, max_tree_depth=4, max_doublings=0
+        MixtureModel(2), x, "nuts", n_chains=2, n_draws=10, n_warmup=10, max_tree_depth=4
     )
     assert found.status is not Status.COLLAPSED
     assert found.posterior is not None
@@ -262,7 +253,7 @@ def test_max_steps_bounds_the_start_and_the_climb(evaluations: Callable[[], int]
 def test_a_search_that_finds_no_way_up_says_so(evaluations: Callable[[], int]) -> None:
     """The prior has an edge at zero, where the mode is: the slope is steep on either side."""
     priors = Priors(means=dist.Laplace(0.0, 1e-5))
-    found, said = told(0.3 + numbers(50), 1, "map", priors=priors)
+    found, said = told(MixtureModel(1, priors=priors), 0.3 + numbers(50), "map")
     assert found.status is Status.STUCK
     assert "map found no way up where the slope is not level: the objective has an edge" in said
     assert abs(float(found.mixture.means)) < 1e-8
@@ -298,13 +289,12 @@ def test_a_wall_is_no_top() -> None:
 
 def test_a_fit_without_draws_can_be_shown_saved_and_compared(tmp_path: Any) -> None:
     x, k = PROBLEMS["three places"]
-    found, _ = told(x, k, "laplace")
+    found, _ = told(MixtureModel(k), x, "laplace")
     with pytest.raises(ValueError, match="fit by laplace has a point estimate only"):
         found.to_arviz()
     save_fit(found, tmp_path / "fit")
     assert load_fit(tmp_path / "fit").facts["status"] == "collapsed"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FitWarning)
+    with quietly():
         comparison = gp.compare(MixtureModel(k), x, methods=["em", "map", "laplace"])
     assert comparison.table.loc["laplace", "status"].startswith("collapsed; degenerate")
     comparison.report(tmp_path / "report.html")
@@ -315,6 +305,6 @@ def test_a_fit_without_draws_can_be_shown_saved_and_compared(tmp_path: Any) -> N
 
 def test_a_bounded_density_has_no_spikes() -> None:
     x, k = PROBLEMS["three places"]
-    found, _ = told(x, k, "map", priors=ConjugatePriors())
+    found, _ = told(MixtureModel(k, priors=ConjugatePriors()), x, "map")
     assert found.converged
     assert "copies of a single point" in str(found.diagnostics["problems"])

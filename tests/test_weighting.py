@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import os
-import warnings
 from dataclasses import replace
 from typing import Any
+
+from runs import quietly
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before pyplot is imported: no window, no display
 
@@ -51,8 +52,7 @@ COUNTS = np.rint(
 
 
 def fitted(x: Any, method: str = "em", **options: Any) -> gp.Fit:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", gp.FitWarning)
+    with quietly():
         return gp.fit(gp.MixtureModel(2), x, method, **{"start": START, **options})
 
 
@@ -142,8 +142,7 @@ class TestFits:
     def test_the_criterion_chooses_as_for_the_repeated_rows(self) -> None:
         every, found, expected = np.repeat(BINS, COUNTS), [], []
         for k in (1, 2, 3):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", gp.FitWarning)
+            with quietly():
                 fit = gp.fit(
                     gp.MixtureModel(k), BINS, sample_weight=COUNTS, n_starts=2, max_steps=50
                 )

@@ -12,8 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from test_damaged_files import READERS, damaged, outcome
-from test_damaged_files import sound as sound  # the fixture
+from damage import READERS, damaged, outcome
 
 ROUNDS = 300
 SECONDS = 5  # that a file of some kilobytes may take

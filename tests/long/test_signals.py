@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from gmm_pyro.running.interrupts import EXIT_CODES
-from test_interrupts import ended
+from processes import ended
 
 COMMANDS = {
     "em": "fit iris -k 3",
