@@ -218,7 +218,12 @@ class TestTable:
         assert list(engines.table["method"]) == ["map", "map:enumerated"]
 
     def test_an_engine_among_the_options_means_that_row(self) -> None:
-        found = compare(MODEL, DATA, ["map"], options={"map": {"engine": "enumerated", "rate": 1}})
+        found = compare(
+            MODEL,
+            DATA,
+            ["map"],
+            options={"map": {"engine": "enumerated", "rate": 1, "max_steps": 5}},
+        )
         assert found.fits["map"].method == found.table.loc["map", "method"] == "map:enumerated"
         assert found.fits["map"].options.rate == 1
 
