@@ -119,3 +119,12 @@ def test_what_needs_data_that_are_left_out_says_so() -> None:
         with pytest.raises(ValueError, match="left out of an estimator's pickle"):
             getattr(data, name)
     assert not hasattr(data, "y")
+
+
+def test_a_comparison_of_observations_takes_their_weights() -> None:
+    own = observe(FRAME, sample_weight=WEIGHT)
+    ours, theirs = (
+        gp.compare(gp.MixtureModel(2), x, ["em"], sample_weight=weight).table.loc["em", "bic"]
+        for x, weight in ((own, None), (FRAME, WEIGHT))
+    )
+    assert ours == theirs

@@ -198,6 +198,8 @@ def _dataset(data: Any, names: tuple[str, ...] | None, sample_weight: Any) -> Da
     """The data and their weights, with the features that the model's priors are for, if named."""
     if not isinstance(data, Dataset):
         points = as_points(data, feature_names=names)
+        if sample_weight is None and isinstance(data, Observations):
+            sample_weight = data.sample_weight
         data = Dataset(points.x.cpu(), None, None, "data", points.feature_names)
     if sample_weight is not None:
         weight = as_weights(sample_weight, data.n).cpu()
