@@ -79,6 +79,13 @@ def no_figures_left() -> Iterator[None]:
 
 
 @pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits and comparisons are saved without what takes most of the time."""
+    for name in ("fit_figures", "comparison_figures"):
+        monkeypatch.setattr(f"gmm_pyro.plots.{name}", lambda *_, **__: {})
+
+
+@pytest.fixture
 def ax() -> Axes:
     """Axes without a layout, which takes long."""
     from matplotlib.figure import Figure
