@@ -36,7 +36,6 @@ NUTS = {"n_chains": 40, "n_draws": 70, "n_warmup": 50, "max_doublings": 0}
 Quantities = dict[str, Tensor]
 pytestmark = [
     pytest.mark.slow,
-    pytest.mark.usefixtures("one_thread"),
     # many short chains have effective draws enough, but no R-hat of 1.01
     pytest.mark.filterwarnings("ignore:nuts.* drew chains:gmm_pyro.FitWarning"),
 ]

@@ -35,7 +35,6 @@ from oracles import normal
 FAILURE_RATE = 1e-4  # probability that a test of a right sampler fails; a broken one fails at it
 STANDARD_ERRORS = 4.0  # a true claim about a mean fails for 1 seed in 16,000, and seeds are fixed
 every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:

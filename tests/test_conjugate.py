@@ -28,7 +28,6 @@ FAILURE_RATE = 1e-4  # probability that one of these tests fails although the dr
 K, D = 3, 2
 PSI = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
 every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:

@@ -30,7 +30,6 @@ from oracles import clusters, normal, numbers
 
 FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims
 pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:laplace found a degenerate solution"),  # of few points
 ]
 

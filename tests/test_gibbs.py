@@ -31,7 +31,6 @@ from oracles import normal
 
 FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right
 CHAINS = 200
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:

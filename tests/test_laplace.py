@@ -27,7 +27,6 @@ FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claim
 PRIORS: dict[str, Callable[[], Any]] = {"independent": Priors, "conjugate": ConjugatePriors}
 every_prior = pytest.mark.parametrize("priors", PRIORS)
 every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def fit(model: MixtureModel, x: Tensor, **options: Any) -> gp.Fit:

@@ -26,7 +26,6 @@ from gmm_pyro.mixture import value
 from gmm_pyro.mixture.value import GaussianMixture
 from oracles import ROUNDING, close, normal_array
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 EPSILON = np.finfo(np.float64).eps
 STANDARD_ERRORS = 4  # a right number is further off once in 16,000 seeds
 NAMES = ("height", "width", "depth")

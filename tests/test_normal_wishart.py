@@ -20,7 +20,6 @@ FAILURE_RATE = 1e-4  # probability that one of these tests fails although the dr
 K, D, N = 2, 3, 9
 PSI = numbers([[2.0, 0.5, 0.1], [0.5, 1.0, -0.3], [0.1, -0.3, 1.5]])
 every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def prior(family: str, d: int = D, **changes: Any) -> NormalWishart:

@@ -29,7 +29,6 @@ from gmm_pyro.model.numbering import (
 from oracles import normal, numbers
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def density(

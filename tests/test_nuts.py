@@ -40,7 +40,6 @@ STATISTICS = {
     "lp",
     "log_likelihood",
 }
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def with_gradient(density: Callable[[Tensor], Tensor]) -> LogDensityAndGradient:

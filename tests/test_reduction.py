@@ -28,7 +28,6 @@ from gmm_pyro.reduction.sums import log_likelihood, maximise, reduce
 from gmm_pyro.reduction.theta import Theta, theta_of
 from oracles import normal
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 EPSILON = torch.finfo(torch.float64).eps
 MIB = 1 << 20
 every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)

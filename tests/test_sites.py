@@ -22,7 +22,6 @@ PRIORS = {
 }
 every_family = pytest.mark.parametrize("family", FAMILIES)
 every_prior = pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def model_of(prior: Any, family: str = "full") -> MixtureModel:
