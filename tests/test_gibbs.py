@@ -27,9 +27,8 @@ from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.sweep import Sampler
 from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, run_chains
 from gmm_pyro.inference.task import FitWarning, Status
-from oracles import normal
+from oracles import FAILURE_RATE, normal
 
-FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right
 CHAINS = 200
 
 
