@@ -25,8 +25,11 @@ settings.register_profile(
 )
 settings.load_profile("repeatable")
 
-if "OMP_NUM_THREADS" not in os.environ:  # OpenBLAS's threads take the workers' cores to wait
-    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+# Threads that share a small product wait for each other, and take the other worker's core to do so.
+# Tests of threads set the number that they need; `make check-rounding` asks for two everywhere.
+if "OMP_NUM_THREADS" not in os.environ:
+    os.environ["OMP_NUM_THREADS"] = "1"  # for libraries and processes to come
+    torch.set_num_threads(1)
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as for a shell's jobs in the background
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -79,20 +82,18 @@ def no_figures_left() -> Iterator[None]:
 
 
 @pytest.fixture
+def no_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Fits and comparisons are saved without what takes most of the time."""
+    for name in ("fit_figures", "comparison_figures"):
+        monkeypatch.setattr(f"gmm_pyro.plots.{name}", lambda *_, **__: {})
+
+
+@pytest.fixture
 def ax() -> Axes:
     """Axes without a layout, which takes long."""
     from matplotlib.figure import Figure
 
     return Figure().subplots()
-
-
-@pytest.fixture
-def one_thread() -> Iterator[None]:
-    """One torch thread, unless the test takes more: on small tensors they wait for each other."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture
@@ -115,18 +116,9 @@ def random_parameters() -> Callable[..., Parameters]:
 
 @pytest.fixture
 def pyro_of_its_own() -> Iterator[None]:
-    """A seeded default generator and an empty parameter store, put back afterwards.
-
-    On one thread: Pyro's tensors are tiny, and torch's threads would only wait for each other.
-    """
+    """A seeded default generator and an empty parameter store, put back afterwards."""
     import pyro
 
-    from gmm_pyro.running.threads import one_thread_a_product
-
-    with (
-        torch.random.fork_rng(devices=[]),
-        pyro.get_param_store().scope(),
-        one_thread_a_product(),
-    ):
+    with torch.random.fork_rng(devices=[]), pyro.get_param_store().scope():
         torch.manual_seed(0)
         yield

@@ -142,7 +142,7 @@ def faults_of(name: str, call: Callable[..., Any], arguments: Arguments) -> Iter
 
 @pytest.mark.parametrize("group", GROUPS)
 def test_a_function_gives_a_result_or_names_the_argument(
-    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, one_thread: None
+    group: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     called = GROUPS[group]()
@@ -151,7 +151,7 @@ def test_a_function_gives_a_result_or_names_the_argument(
 
 
 @pytest.mark.parametrize("first", range(0, FITS, 10))
-def test_fits_give_a_result_or_name_the_argument(first: int, one_thread: None) -> None:
+def test_fits_give_a_result_or_name_the_argument(first: int) -> None:
     faults = {}
     for seed in range(first, first + 10):
         case, call = drawn_fit(seed)

@@ -24,9 +24,8 @@ from gmm_pyro.reduction.assignments import (
 from gmm_pyro.reduction.sums import reduce
 from gmm_pyro.reduction.theta import theta_of
 from gmm_pyro.running.threads import total
-from oracles import normal
+from oracles import FAILURE_RATE, normal
 
-FAILURE_RATE = 1e-4  # probability that a test of random numbers fails though they are right
 DOUBLE = torch.zeros(1, dtype=torch.float64)
 MIXTURE = gp.datasets.three_clusters().truth
 X = MIXTURE.sample(4000, seed=3)

@@ -28,14 +28,9 @@ from gmm_pyro.calibration import (
 )
 from gmm_pyro.calibration.exact import set_partitions
 from gmm_pyro.calibration.joint import draw_points, draw_prior
-from gmm_pyro.covariance import FAMILIES, Parameters, Statistics
+from gmm_pyro.covariance import Parameters, Statistics
 from gmm_pyro.model.normal_wishart import Components, NormalWishart
-from oracles import normal
-
-FAILURE_RATE = 1e-4  # probability that a test of a right sampler fails; a broken one fails at it
-STANDARD_ERRORS = 4.0  # a true claim about a mean fails for 1 seed in 16,000, and seeds are fixed
-every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
+from oracles import FAILURE_RATE, STANDARD_ERRORS, every_family, normal
 
 
 def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:

@@ -38,12 +38,6 @@ def test_generated_data_need_no_other_option(run, tmp_path) -> None:
     assert list(table["method"]) == ["kmeans", "em"]
 
 
-@pytest.fixture
-def no_pictures(monkeypatch) -> None:
-    """Leave out what takes most of the time."""
-    monkeypatch.setattr("gmm_pyro.plots.comparison_figures", lambda *_: {})
-
-
 @pytest.mark.usefixtures("no_pictures")
 class TestCompare:
     def test_each_fit_has_a_progress_bar_on_standard_error(self, run) -> None:

@@ -23,13 +23,8 @@ from gmm_pyro import GaussianMixture, datasets
 from gmm_pyro.inference import METHODS, Method
 from gmm_pyro.inference.task import FitWarning, Outcome, Status, Task
 
+pytestmark = pytest.mark.usefixtures("no_pictures")  # they are tested with `save_fit`
 EM = ["--tolerance", "1e-4", "--starts", "2"]  # enough for clusters that are apart
-
-
-@pytest.fixture(autouse=True)
-def no_pictures(monkeypatch) -> None:
-    """Leave out what takes most of the time and is tested with `save_fit`."""
-    monkeypatch.setattr("gmm_pyro.plots.fit_figures", lambda *_, **__: {})
 
 
 @pytest.fixture

@@ -129,6 +129,7 @@ class TestPosteriors:
         held_out = row["held_out_log_density"] * DATA.n
         assert abs(row["elpd_loo"] - held_out) < 4 * row["elpd_standard_error"]
 
+    @pytest.mark.usefixtures("no_pictures")
     @pytest.mark.filterwarnings("ignore:.* chains that disagree:gmm_pyro.FitWarning")
     def test_posteriors_are_written_if_asked_for(self, tmp_path) -> None:
         import xarray
@@ -217,6 +218,7 @@ class TestTable:
         assert list(engines.table.index) == ["map", "map:enumerated"]
         assert list(engines.table["method"]) == ["map", "map:enumerated"]
 
+    @pytest.mark.filterwarnings("ignore:.* stopped at the step limit:gmm_pyro.FitWarning")
     def test_an_engine_among_the_options_means_that_row(self) -> None:
         found = compare(
             MODEL,

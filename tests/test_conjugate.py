@@ -19,16 +19,13 @@ import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel
 from gmm_pyro.calibration import exact_posterior
 from gmm_pyro.calibration.joint import draw_prior
-from gmm_pyro.covariance import FAMILIES, family_named
+from gmm_pyro.covariance import family_named
 from gmm_pyro.covariance.wishart import PrecisionTransform, Wishart
 from gmm_pyro.data.observations import observe
-from oracles import normal
+from oracles import FAILURE_RATE, every_family, normal
 
-FAILURE_RATE = 1e-4  # probability that one of these tests fails although the draws are right
 K, D = 3, 2
 PSI = torch.tensor([[2.0, 0.5], [0.5, 1.0]], dtype=torch.float64)
-every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:

@@ -23,8 +23,6 @@ from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters, Statisti
 from oracles import ROUNDING, close
 from oracles import normal_array as numbers
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 
 def own(scatter: np.ndarray, counts: np.ndarray) -> np.ndarray:
     return scatter / counts[:, None, None]

@@ -17,12 +17,9 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import FitWarning, GaussianMixture, MixtureModel, Status
 from gmm_pyro.covariance import FAMILIES, Parameters, family_named
-from oracles import clusters, normal
+from oracles import EPSILON, clusters, every_dimension, every_family, normal
 
 SKLEARN = ["full", "tied", "diag", "spherical"]
-EPSILON = torch.finfo(torch.float64).eps
-every_family = pytest.mark.parametrize("family", FAMILIES)
-every_dimension = pytest.mark.parametrize("d", [1, 2, 3])
 # an active floor is named as one
 DEGENERATE = pytest.mark.filterwarnings("ignore:em found a degenerate:gmm_pyro.FitWarning")
 

@@ -26,11 +26,9 @@ from gmm_pyro.inference.weighing.assigned import Assigned, log_permanent
 from gmm_pyro.inference.weighing.evidence import Evidence, pareto_k
 from gmm_pyro.inference.weighing.parts import parts_of
 from gmm_pyro.model.mixing import Mixing
-from oracles import clusters, normal, numbers
+from oracles import FAILURE_RATE, clusters, normal, numbers
 
-FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims
 pytestmark = [
-    pytest.mark.usefixtures("one_thread"),
     pytest.mark.filterwarnings("ignore:laplace found a degenerate solution"),  # of few points
 ]
 

@@ -18,9 +18,9 @@ from gmm_pyro.reduction.assignments import Drawn, softmax
 from gmm_pyro.reduction.pointwise import log_density, responsibilities
 from gmm_pyro.reduction.sums import reduce
 from gmm_pyro.reduction.theta import theta_of
+from oracles import every_family
 
 Matrix = list[list[Fraction]]
-every_family = pytest.mark.parametrize("family", FAMILIES)
 every_type = pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 
 

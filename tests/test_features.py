@@ -32,7 +32,7 @@ from gmm_pyro.data.observations import as_points
 from gmm_pyro.datasets import Dataset
 from gmm_pyro.saved_fit import load_fit, predict, save_fit
 
-pytestmark = pytest.mark.usefixtures("one_thread", "no_figures_left")
+pytestmark = pytest.mark.usefixtures("no_figures_left")
 
 NAMES = ["width", "height", "age"]
 TRUTH = gp.GaussianMixture(

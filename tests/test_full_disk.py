@@ -67,12 +67,8 @@ def comparison() -> gp.Comparison:
     return gp.compare(gp.MixtureModel(2), data, ["laplace"], options={"laplace": {"n_draws": 50}})
 
 
+@pytest.mark.usefixtures("no_pictures")
 class TestFolders:
-    @pytest.fixture(autouse=True)
-    def _no_pictures(self, monkeypatch) -> None:
-        monkeypatch.setattr("gmm_pyro.plots.fit_figures", lambda *_, **__: {})
-        monkeypatch.setattr("gmm_pyro.plots.comparison_figures", lambda *_, **__: {})
-
     @pytest.mark.parametrize(("length", "name"), [(100, "mixture.json"), (20_000, "posterior.nc")])
     def test_of_a_fit_there_is_no_folder(self, comparison, length, name, tmp_path) -> None:
         fit = comparison.fits["laplace"]

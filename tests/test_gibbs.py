@@ -27,11 +27,9 @@ from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.sweep import Sampler
 from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, run_chains
 from gmm_pyro.inference.task import FitWarning, Status
-from oracles import normal
+from oracles import FAILURE_RATE, normal
 
-FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right
 CHAINS = 200
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def points(n: int, d: int, seed: int = 0) -> Float[Tensor, "n d"]:

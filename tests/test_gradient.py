@@ -12,12 +12,9 @@ from torch import Tensor, nn
 
 import gmm_pyro as gp
 from gmm_pyro import GaussianMixture, MixtureModel, MixtureModule
-from gmm_pyro.covariance import FAMILIES, Parameters, family_named
+from gmm_pyro.covariance import Parameters, family_named
 from gmm_pyro.inference.climb.adam import BLOCK
-from oracles import clusters, normal
-
-every_family = pytest.mark.parametrize("family", FAMILIES)
-every_dimension = pytest.mark.parametrize("d", [1, 2, 3])
+from oracles import clusters, every_dimension, every_family, normal
 
 
 def three_clusters(d: int = 2, n: int = 150) -> Tensor:

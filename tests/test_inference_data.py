@@ -20,7 +20,7 @@ from gmm_pyro import GaussianMixture, MixtureModel, inference_data
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.inference_data import to_arviz
 from gmm_pyro.inference_data.predictive import data_sets
-from oracles import clusters, normal, table
+from oracles import clusters, every_family, normal, table
 
 NAMES = ["height", "width"]
 DRAWS = 100
@@ -48,7 +48,6 @@ GROUPS = {
     "observed_data",
 }
 INVARIANT = {"log_likelihood", "log_prior"}
-every_family = pytest.mark.parametrize("family", FAMILIES)
 every_dimension = pytest.mark.parametrize("d", [1, 2])
 pytestmark = [
     pytest.mark.filterwarnings("ignore:svi.* stopped at the step limit:gmm_pyro.FitWarning"),

@@ -15,19 +15,15 @@ from torch.distributions import Categorical, MixtureSameFamily, MultivariateNorm
 
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
-from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.covariance.records import LOG_2PI
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.climb.hessian import hessian
 from gmm_pyro.inference.laplace import LARGEST
 from gmm_pyro.model.log_density import LogDensity
-from oracles import clusters, normal
+from oracles import FAILURE_RATE, clusters, every_family, normal
 
-FAILURE_RATE = 1e-4  # probability that a right sample fails in one of its claims
 PRIORS: dict[str, Callable[[], Any]] = {"independent": Priors, "conjugate": ConjugatePriors}
 every_prior = pytest.mark.parametrize("priors", PRIORS)
-every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def fit(model: MixtureModel, x: Tensor, **options: Any) -> gp.Fit:

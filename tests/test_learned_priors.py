@@ -23,8 +23,6 @@ from gmm_pyro.data.observations import observe
 from gmm_pyro.estimator import PyroGaussianMixture
 from runs import BRIEF, every_method, told
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 K, D = 2, 2
 X = np.random.default_rng(0).normal(size=(12, D)) * [1.0, 3.0] + [[18.0, -2.0]]
 PAIR = np.random.default_rng(1).normal([[18.0], [22.0]], 0.5, size=(2, 15)).flatten()

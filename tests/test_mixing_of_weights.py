@@ -12,9 +12,8 @@ from scipy import stats
 from torch import Tensor
 
 from gmm_pyro.model.mixing import Mixing
-from oracles import numbers
+from oracles import FAILURE_RATE, numbers
 
-FAILURE_RATE = 1e-4  # probability that one of these tests fails although the draws are right
 CONCENTRATIONS = {
     "flat": [1.0, 1.0, 1.0],
     "sparse": [0.01, 0.01, 0.01],

@@ -24,13 +24,9 @@ import gmm_pyro as gp
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters
 from gmm_pyro.mixture import value
 from gmm_pyro.mixture.value import GaussianMixture
-from oracles import ROUNDING, close, normal_array
+from oracles import EPSILON, ROUNDING, STANDARD_ERRORS, close, every_class, normal_array
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-EPSILON = np.finfo(np.float64).eps
-STANDARD_ERRORS = 4  # a right number is further off once in 16,000 seeds
 NAMES = ("height", "width", "depth")
-every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 @pytest.fixture
@@ -89,7 +85,7 @@ def same_mixture(one: GaussianMixture, other: GaussianMixture) -> bool:
 # ---------------------------------------------------------------------- at points
 
 
-@every_family
+@every_class
 class TestAtPoints:
     def test_log_prob(self, mixture: GaussianMixture) -> None:
         x = points(50, 3)
@@ -198,7 +194,7 @@ def test_bad_points_are_refused(mixture: GaussianMixture, ask: str, x: Any, mess
         getattr(mixture, ask)(x)
 
 
-@every_family
+@every_class
 def test_a_component_without_weight_is_never_met(
     family: CovarianceFamily, mixture: GaussianMixture
 ) -> None:
@@ -215,7 +211,7 @@ def test_a_component_without_weight_is_never_met(
 # ---------------------------------------------------------------------- moments and samples
 
 
-@every_family
+@every_class
 def test_moments_are_those_of_within_and_between(mixture: GaussianMixture) -> None:
     weights, means = mixture.weights.numpy(), mixture.means.numpy()
     covariances = dense_covariances(mixture)
@@ -226,7 +222,7 @@ def test_moments_are_those_of_within_and_between(mixture: GaussianMixture) -> No
     close(mixture.covariance_matrices(), covariances)
 
 
-@every_family
+@every_class
 def test_sample_moments_are_within_monte_carlo_error(mixture: GaussianMixture) -> None:
     n = 20_000
     x = mixture.sample(n, seed=1).numpy()
@@ -237,7 +233,7 @@ def test_sample_moments_are_within_monte_carlo_error(mixture: GaussianMixture) -
         assert (np.abs(draws.mean(0) - expected.numpy()) < STANDARD_ERRORS * standard_error).all()
 
 
-@every_family
+@every_class
 def test_labelled_samples_come_from_their_components(mixture: GaussianMixture) -> None:
     n = 20_000
     sample = mixture.sample_labelled(n, seed=2)
@@ -252,7 +248,7 @@ def test_labelled_samples_come_from_their_components(mixture: GaussianMixture) -
         assert (np.abs(offset) < STANDARD_ERRORS * error).all()
 
 
-@every_family
+@every_class
 def test_samples_are_fixed_by_their_seed_alone(mixture: GaussianMixture) -> None:
     before = torch.get_rng_state()
     sample = mixture.sample_labelled(100, seed=3)
@@ -272,7 +268,7 @@ def test_samples_are_fixed_by_their_seed_alone(mixture: GaussianMixture) -> None
 SUBSETS = [["height"], ["depth"], ["width", "depth"], ["depth", "height"], [2, 0], [1, "height"]]
 
 
-@every_family
+@every_class
 @pytest.mark.parametrize("features", SUBSETS, ids=str)
 class TestSomeFeatures:
     @staticmethod
@@ -307,7 +303,7 @@ class TestSomeFeatures:
             close(product, mixture.log_prob(x))
 
 
-@every_family
+@every_class
 def test_the_marginal_is_the_integral_of_the_joint(mixture: GaussianMixture) -> None:
     """By the trapezium rule over one feature, which is exact to rounding for analytic tails."""
     reach = float(10 * mixture.covariance()[1, 1].sqrt())
@@ -375,7 +371,7 @@ class TestOneFamily:
             mixture.weights = torch.ones(3)
 
 
-@every_family
+@every_class
 @pytest.mark.parametrize("make", [list, np.array, torch.tensor], ids=["list", "numpy", "torch"])
 def test_permuted_components_are_the_same_mixture(mixture: GaussianMixture, make: Callable) -> None:
     order = [2, 0, 1]
@@ -434,7 +430,7 @@ def test_parameters_may_be_read_only() -> None:
     assert GaussianMixture(*arrays).predict([-1.0, 3.0]).tolist() == [0, 1]
 
 
-@every_family
+@every_class
 def test_float32_parameters_stay_float32(
     family: CovarianceFamily, random_parameters: Callable
 ) -> None:
@@ -448,7 +444,7 @@ def test_float32_parameters_stay_float32(
     close(half.log_prob(x), whole.log_prob(x), 1e-5)  # 1e2 times float32's spacing of 1.2e-7
 
 
-@every_family
+@every_class
 def test_parameters_of_a_set_make_the_same_mixture(
     family: CovarianceFamily, mixture: GaussianMixture
 ) -> None:
@@ -459,7 +455,7 @@ def test_parameters_of_a_set_make_the_same_mixture(
     close(again.parameters.factor, mixture.parameters.factor)
 
 
-@every_family
+@every_class
 def test_weights_of_a_set_are_normalised(
     family: CovarianceFamily, mixture: GaussianMixture
 ) -> None:
@@ -563,7 +559,7 @@ def test_feature_names(names: Any, expected: tuple[str, ...]) -> None:
 # ---------------------------------------------------------------------- files
 
 
-@every_family
+@every_class
 @pytest.mark.parametrize("name", ["mixture.json", "mixture.npz", "mixture"])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize("d", [1, 3])

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 
 from gmm_pyro import GaussianMixture
-from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters
+from gmm_pyro.covariance import CovarianceFamily, Parameters
+from oracles import every_class
 
-every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 every_type = pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 
 
@@ -62,7 +62,7 @@ COPIES: dict[str, Callable[[GaussianMixture, Path], GaussianMixture]] = {
 }
 
 
-@every_family
+@every_class
 @every_type
 @pytest.mark.parametrize("name", COPIES)
 def test_a_copy_has_the_same_densities(
@@ -79,7 +79,7 @@ def test_a_copy_has_the_same_densities(
     torch.testing.assert_close(densities(other, x), densities(mixture, x), rtol=0, atol=rounding)
 
 
-@every_family
+@every_class
 @every_type
 def test_a_density_is_that_of_some_features_times_that_of_the_others_given_them(
     family: CovarianceFamily, dtype: torch.dtype
@@ -93,7 +93,7 @@ def test_a_density_is_that_of_some_features_times_that_of_the_others_given_them(
         torch.testing.assert_close(parts, densities(mixture, point[None]), rtol=0, atol=1e-9)
 
 
-@every_family
+@every_class
 def test_what_is_given_may_be_far_out(family: CovarianceFamily) -> None:
     """The component that is nearest in units of its width has all the weight."""
     mixture = narrow(family, torch.float64)
@@ -143,7 +143,7 @@ def test_files_of_early_versions(dtype: torch.dtype, tmp_path: Path) -> None:
         assert found.log_prob(x).equal(wanted.log_prob(x))
 
 
-@every_family
+@every_class
 @pytest.mark.parametrize("entry", ["covariances", "factor"])
 def test_a_factor_of_other_covariances_is_refused(
     family: CovarianceFamily, entry: str, tmp_path: Path
@@ -156,7 +156,7 @@ def test_a_factor_of_other_covariances_is_refused(
         GaussianMixture.load(path)
 
 
-@every_family
+@every_class
 def test_there_is_one_instance_of_a_family(family: CovarianceFamily) -> None:
     copies = [type(family)(), copy.copy(family), copy.deepcopy(family)]
     copies.append(pickle.loads(pickle.dumps(family)))  # noqa: S301

@@ -20,15 +20,13 @@ from torch import Tensor
 
 import oracles
 from gmm_pyro import GaussianMixture, MixtureModel, Priors
-from gmm_pyro.covariance import FAMILIES, family_named
+from gmm_pyro.covariance import family_named
 from gmm_pyro.data.observations import observe
 from gmm_pyro.model.log_density import LogDensity
-from oracles import clusters, normal
+from oracles import clusters, every_dimension, every_family, normal
 
 K = 3
 SAME = 1e-10  # relative: both readings add up a few hundred terms in float64
-every_family = pytest.mark.parametrize("family", FAMILIES)
-every_dimension = pytest.mark.parametrize("d", [1, 2, 3])
 pytestmark = pytest.mark.usefixtures("pyro_of_its_own")
 
 PRIORS: dict[str, Callable[[int], Priors | None]] = {

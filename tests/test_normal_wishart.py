@@ -12,15 +12,12 @@ from scipy import stats
 from torch import Tensor
 
 from gmm_pyro import ConjugatePriors
-from gmm_pyro.covariance import FAMILIES, Parameters, Statistics, family_named
+from gmm_pyro.covariance import Parameters, Statistics, family_named
 from gmm_pyro.model.normal_wishart import Components, IndependentMeans, NormalWishart
-from oracles import close, normal, numbers
+from oracles import FAILURE_RATE, close, every_family, normal, numbers
 
-FAILURE_RATE = 1e-4  # probability that one of these tests fails although the draws are right
 K, D, N = 2, 3, 9
 PSI = numbers([[2.0, 0.5, 0.1], [0.5, 1.0, -0.3], [0.1, -0.3, 1.5]])
-every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def prior(family: str, d: int = D, **changes: Any) -> NormalWishart:

@@ -16,7 +16,7 @@ from scipy.special import logsumexp
 from torch import Tensor
 
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
-from gmm_pyro.covariance import FAMILIES, family_named
+from gmm_pyro.covariance import family_named
 from gmm_pyro.model.log_density import LogDensity
 from gmm_pyro.model.numbering import (
     MOST,
@@ -26,10 +26,7 @@ from gmm_pyro.model.numbering import (
     n_numberings,
     permuted_values,
 )
-from oracles import normal, numbers
-
-every_family = pytest.mark.parametrize("family", FAMILIES)
-pytestmark = pytest.mark.usefixtures("one_thread")
+from oracles import every_family, normal, numbers
 
 
 def density(

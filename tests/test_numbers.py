@@ -18,10 +18,9 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
 from gmm_pyro.metrics import match_components
-from oracles import clusters
+from oracles import STANDARD_ERRORS, clusters
 from runs import quietly
 
-ERRORS = 4.0  # standard errors that a mean of draws may be off by: one of 16,000 is farther
 PRIOR = {"mean": 0.0, "mean_strength": 0.1, "dof": 3.0, "scale": 0.5}
 
 
@@ -81,7 +80,7 @@ class TestAPriorThatNamesComponents:
         draws = fit.posterior.draws["weights"].double()  # type: ignore[union-attr]
         deviation = draws.flatten(0, 1).std(0) / fit.diagnostics["ess_bulk"] ** 0.5
         error = fit.mixture.weights - torch.from_numpy(exact_weights(points(n), [*concentration]))
-        assert (error.abs() < ERRORS * deviation).all()
+        assert (error.abs() < STANDARD_ERRORS * deviation).all()
         torch.testing.assert_close(fit.mixture.weights, draws.mean((0, 1)))
 
     def test_only_components_that_are_alike_are_exchanged(self) -> None:

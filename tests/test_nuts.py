@@ -27,9 +27,8 @@ from gmm_pyro.inference.chains.trajectory import (
     Tree,
 )
 from gmm_pyro.inference.chains.walk import StepSize, Walk, warm_up
-from oracles import clusters, normal
+from oracles import FAILURE_RATE, clusters, normal
 
-FAILURE_RATE = 1e-4  # probability that one of these tests fails although the sampler is right
 STATISTICS = {
     "energy",
     "acceptance_rate",
@@ -40,7 +39,6 @@ STATISTICS = {
     "lp",
     "log_likelihood",
 }
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def with_gradient(density: Callable[[Tensor], Tensor]) -> LogDensityAndGradient:

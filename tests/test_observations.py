@@ -21,8 +21,8 @@ from scipy import sparse
 from gmm_pyro.data.observations import as_points, observe
 from gmm_pyro.data.spread import ROWS, chunks
 from gmm_pyro.datasets import bimodal
+from oracles import EPSILON
 
-EPSILON = np.finfo(np.float64).eps
 X = np.random.default_rng(0).integers(0, 10, size=(12, 2)).astype(float)  # exact in every type
 UNIVARIATE = X[:, 0]
 NAMES = ["height", "width"]

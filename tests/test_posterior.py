@@ -10,11 +10,10 @@ import pytest
 import torch
 
 import gmm_pyro as gp
-from gmm_pyro import FAMILIES
 from gmm_pyro.datasets import make_mixture
 from gmm_pyro.mixture.value import GaussianMixture
 from gmm_pyro.posterior import Posterior
-from oracles import SITES, apart, around, kept
+from oracles import SITES, apart, around, every_family, kept
 
 
 def draws_of(posterior: Posterior) -> list[GaussianMixture]:
@@ -34,9 +33,6 @@ def vague(family: str = "full", d: int = 2, k: int = 3, sites: str = "sites") ->
     """Draws that differ a good deal, of components that overlap."""
     data = make_mixture(n=50, d=d, k=k, separation=1.5, covariance=family)
     return around(data.truth, data.x, noise=0.3, sites=sites)
-
-
-every_family = pytest.mark.parametrize("family", FAMILIES)
 
 
 class TestFields:

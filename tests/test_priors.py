@@ -15,16 +15,13 @@ from scipy import stats
 from torch import Tensor
 
 from gmm_pyro import MixtureModel, Priors
-from gmm_pyro.covariance import FAMILIES, CovarianceFamily, family_named
+from gmm_pyro.covariance import CovarianceFamily, family_named
 from gmm_pyro.data.observations import observe
-from oracles import normal
+from oracles import EPSILON, every_class, every_dimension, normal
 
 K = 3
-EPSILON = torch.finfo(torch.float64).eps
 ROUNDING = 1e3 * EPSILON  # of sums of a few dozen log densities
 FULL = family_named("full")
-every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
-every_dimension = pytest.mark.parametrize("d", [1, 2, 3])
 pytestmark = pytest.mark.usefixtures("pyro_of_its_own")
 
 
@@ -57,7 +54,7 @@ def close(actual: Any, expected: Any, relative: float = ROUNDING) -> None:
 # ---------------------------------------------------------------------- sites
 
 
-@every_family
+@every_class
 @every_dimension
 def test_every_site_is_one_event_of_the_family_s_shape(family: CovarianceFamily, d: int) -> None:
     sites = priors(d).sites(family, K)
@@ -229,7 +226,7 @@ def test_defaults_of_univariate_data() -> None:
     assert Priors.weakly_informative(data(1)[:, 0]).location.shape == (1,)
 
 
-@every_family
+@every_class
 @every_dimension
 def test_defaults_move_with_the_units_of_the_data(family: CovarianceFamily, d: int) -> None:
     """The density of rescaled parameters differs by the Jacobian of the rescaling alone."""

@@ -26,12 +26,9 @@ from gmm_pyro.reduction import pointwise
 from gmm_pyro.reduction.assignments import Given, GivenLabels, argmax, softmax
 from gmm_pyro.reduction.sums import log_likelihood, maximise, reduce
 from gmm_pyro.reduction.theta import Theta, theta_of
-from oracles import normal
+from oracles import EPSILON, every_class, normal
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-EPSILON = torch.finfo(torch.float64).eps
 MIB = 1 << 20
-every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 # ---------------------------------------------------------------------- the dense truth
@@ -136,7 +133,7 @@ every_kernel = pytest.mark.parametrize("kernel", KERNELS.values(), ids=KERNELS)
 # ---------------------------------------------------------------------- log-likelihood, gradient
 
 
-@every_family
+@every_class
 @pytest.mark.parametrize(("n", "d"), [(200, 1), (200, 2), (200, 5), (60, 200)], ids=str)
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 def test_log_likelihood_and_gradient_are_those_of_the_dense_mixture(
@@ -168,7 +165,7 @@ def tight(family: CovarianceFamily) -> Tight:
     return Tight(Parameters((sizes / 100).double().log()[None], means, factor), observe(x))
 
 
-@every_family
+@every_class
 def test_far_and_tight_components(family: CovarianceFamily, tight: Tight) -> None:
     assert theta_of(family, tight.p, tight.observations).centred
     p = replace(tight.p, log_weights=torch.tensor([[0.2, 0.3, 0.5]]).double().log())
@@ -176,7 +173,7 @@ def test_far_and_tight_components(family: CovarianceFamily, tight: Tight) -> Non
         close(ours, dense)
 
 
-@every_family
+@every_class
 def test_features_would_not_do_for_far_and_tight_components(
     family: CovarianceFamily, tight: Tight
 ) -> None:
@@ -185,7 +182,7 @@ def test_features_would_not_do_for_far_and_tight_components(
     assert (reduce(tight.observations, theta).log_norm / dense - 1).abs() > 1e-6
 
 
-@every_family
+@every_class
 def test_a_set_without_numbers_does_not_hide_a_tight_one(
     family: CovarianceFamily, tight: Tight
 ) -> None:
@@ -197,7 +194,7 @@ def test_a_set_without_numbers_does_not_hide_a_tight_one(
     assert theta_of(family, both, tight.observations).centred
 
 
-@every_family
+@every_class
 def test_the_m_step_towards_far_and_tight_components(
     family: CovarianceFamily, tight: Tight
 ) -> None:
@@ -226,7 +223,7 @@ def test_the_m_step_towards_far_and_tight_components(
     )
 
 
-@every_family
+@every_class
 @pytest.mark.parametrize("distance", [1.0, 1e2, 1e4, 1e6], ids="{:g} sd".format)
 def test_the_kernel_is_chosen_before_digits_are_lost(
     family: CovarianceFamily, distance: float, random_parameters: Callable
@@ -253,7 +250,7 @@ def test_the_kernel_is_chosen_before_a_correlation_loses_digits(name: str, gap: 
     torch.testing.assert_close(ours, dense, rtol=0, atol=1e-9)  # nats
 
 
-@every_family
+@every_class
 @pytest.mark.parametrize("d", [1, 2])
 def test_gradcheck(family: CovarianceFamily, d: int, random_parameters: Callable) -> None:
     observations = observe(normal(6, d), sample_weight=torch.arange(6.0))
@@ -266,7 +263,7 @@ def test_gradcheck(family: CovarianceFamily, d: int, random_parameters: Callable
     assert torch.autograd.gradcheck(value, leaves)
 
 
-@every_family
+@every_class
 def test_integer_weights_are_repeated_rows(
     family: CovarianceFamily, random_parameters: Callable
 ) -> None:
@@ -280,7 +277,7 @@ def test_integer_weights_are_repeated_rows(
 # ---------------------------------------------------------------------- statistics
 
 
-@every_family
+@every_class
 @every_kernel
 @pytest.mark.parametrize("d", [1, 4])
 class TestEveryKernel:
@@ -347,7 +344,7 @@ class TestEveryKernel:
         assert torch.equal(pointwise.labels(observations, theta), logits.argmax(1))
 
 
-@every_family
+@every_class
 @every_kernel
 def test_responsibilities_below_the_cutoff_are_zero(
     family: CovarianceFamily, kernel: Kernel
@@ -364,7 +361,7 @@ def test_responsibilities_below_the_cutoff_are_zero(
     assert r[1:].tolist() == [0.0, 0.0]
 
 
-@every_family
+@every_class
 @every_kernel
 @pytest.mark.parametrize("assign", [softmax, argmax])
 def test_a_component_without_weight_changes_nothing(
@@ -386,7 +383,7 @@ def test_a_component_without_weight_changes_nothing(
     close(with_it.second[:, : family.n_covariances(2)], without.second, rounding=1e2 * EPSILON)
 
 
-@every_family
+@every_class
 def test_the_gradient_at_a_component_without_weight_is_finite(
     family: CovarianceFamily, random_parameters: Callable
 ) -> None:
@@ -404,7 +401,7 @@ def test_the_gradient_at_a_component_without_weight_is_finite(
 FLOAT32 = 1e-5  # relative; 1e2 times float32's spacing of 1.2e-7
 
 
-@every_family
+@every_class
 @every_kernel
 @pytest.mark.parametrize("offset", [0.0, 1e4])
 def test_float32_points_give_the_float64_statistics_nearly(
@@ -425,7 +422,7 @@ def astuple_of(statistics: Statistics) -> tuple[Tensor, ...]:
     return tuple(getattr(statistics, part.name) for part in fields(statistics))
 
 
-@every_family
+@every_class
 def test_float32_points_give_the_float64_m_step_nearly(
     family: CovarianceFamily, random_parameters: Callable
 ) -> None:
@@ -446,7 +443,7 @@ def test_float32_points_give_the_float64_m_step_nearly(
 MANY = 120_000  # points: several chunks, and several blocks of them
 
 
-@every_family
+@every_class
 @every_kernel
 @pytest.mark.parametrize("weighted", [False, True], ids=["", "weighted"])
 def test_several_threads_give_the_same_bits_as_one(
@@ -553,7 +550,7 @@ def test_allocations_are_seen() -> None:
     assert 1 * MIB <= chunked.peak < 1 * MIB + 100
 
 
-@every_family
+@every_class
 @pytest.mark.parametrize("kernel", ["features", "centred about the means"])
 def test_memory_beyond_the_data_does_not_grow_with_them(
     family: CovarianceFamily, kernel: str, random_parameters: Callable
@@ -571,7 +568,7 @@ def test_memory_beyond_the_data_does_not_grow_with_them(
     assert allocations.peak <= 8 * MIB
 
 
-@every_family
+@every_class
 def test_memory_of_the_gradient_does_not_grow_with_the_data(
     family: CovarianceFamily, random_parameters: Callable
 ) -> None:
@@ -623,7 +620,7 @@ def test_chosen_sets_get_the_same_numbers_as_in_the_whole_batch(
             close(getattr(batch, name)[sets], getattr(chosen, name), rounding=1e2 * EPSILON)
 
 
-@every_family
+@every_class
 def test_wide_data_take_the_centred_kernel_where_squares_are_many(
     family: CovarianceFamily, random_parameters: Callable
 ) -> None:

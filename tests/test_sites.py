@@ -10,9 +10,8 @@ import pytest
 import torch
 
 from gmm_pyro import ConjugatePriors, MixtureModel, Priors
-from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.model.normal_wishart import IndependentMeans, NormalWishart
-from oracles import normal
+from oracles import every_family, normal
 
 K, D = 3, 2
 PRIORS = {
@@ -20,9 +19,7 @@ PRIORS = {
     "conjugate": ConjugatePriors(concentration=[0.5, 2.0, 1.0], mean_strength=0.4),
     "conjugate a block at a time": ConjugatePriors(mean_scale=3.0),
 }
-every_family = pytest.mark.parametrize("family", FAMILIES)
 every_prior = pytest.mark.parametrize("prior", PRIORS.values(), ids=PRIORS)
-pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def model_of(prior: Any, family: str = "full") -> MixtureModel:

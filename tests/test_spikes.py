@@ -22,10 +22,10 @@ from gmm_pyro.inference.climb.spikes import narrowness, on_spike
 from gmm_pyro.inference.task import Task
 from gmm_pyro.model.log_density import LogDensity
 from gmm_pyro.saved_fit import load_fit, save_fit
+from oracles import every_family
 from oracles import normal_array as numbers
 from runs import quietly, told
 
-every_family = pytest.mark.parametrize("family", FAMILIES)
 SILENT: tqdm[Any] = tqdm(disable=True)
 
 

@@ -19,12 +19,11 @@ from gmm_pyro.inference.starts.starting import STARTS, sample_of, starting_param
 from gmm_pyro.metrics import adjusted_rand
 from gmm_pyro.reduction.pointwise import labels
 from gmm_pyro.reduction.theta import theta_of
+from oracles import every_class
 
 K = 3
-EPSILON = torch.finfo(torch.float64).eps
 FULL = family_named("full")
 every_start = pytest.mark.parametrize("start", STARTS)
-every_family = pytest.mark.parametrize("family", FAMILIES.values(), ids=FAMILIES)
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +54,7 @@ def same(one: Parameters, other: Parameters) -> bool:
 
 
 @every_start
-@every_family
+@every_class
 @pytest.mark.parametrize("d", [1, 2, 3])
 def test_a_start_is_a_batch_of_valid_mixtures(start: str, family: Any, d: int) -> None:
     x = gp.datasets.make_mixture(n=60, d=d, k=K, seed=0).x
@@ -113,7 +112,7 @@ def test_points_of_weight_zero_are_no_centres(start: str, data: gp.Dataset) -> N
 # ---------------------------------------------------------------------- labels
 
 
-@every_family
+@every_class
 def test_labels_give_the_clusters_shares_means_and_covariances(
     family: Any, data: gp.Dataset
 ) -> None:
@@ -155,7 +154,7 @@ def test_labels_leave_nothing_to_chance(data: gp.Dataset) -> None:
 # ---------------------------------------------------------------------- a mixture
 
 
-@every_family
+@every_class
 def test_a_mixture_of_the_family_is_taken_as_it_is(
     family: Any, random_parameters: Callable[..., Parameters], data: gp.Dataset
 ) -> None:
@@ -163,7 +162,7 @@ def test_a_mixture_of_the_family_is_taken_as_it_is(
     assert same(starts(mixture, data.x, family=family), mixture.parameters)
 
 
-@every_family
+@every_class
 @pytest.mark.parametrize("other", FAMILIES.values(), ids=FAMILIES)
 def test_a_mixture_of_another_family_keeps_its_weights_and_means(
     family: Any, other: Any, random_parameters: Callable[..., Parameters], data: gp.Dataset

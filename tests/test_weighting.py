@@ -30,8 +30,6 @@ from gmm_pyro.files import read_dataset, write_dataset
 from gmm_pyro.inference_data import elpd_loo
 from gmm_pyro.saved_fit.save import fit_facts
 
-pytestmark = pytest.mark.usefixtures("one_thread")
-
 TRUTH = gp.GaussianMixture(
     [0.3, 0.7], [[-2.0, 1.0], [2.0, 0.0]], [[[1.0, 0.4], [0.4, 0.5]]] * 2, "full", ["a", "b"]
 )
