@@ -1,5 +1,5 @@
 """Array-likes in, checked points out: the only room that coerces and checks what users give.
 
-`observations.py` has what comes out, `Points` and `Observations`; `checks.py` the checks of single
-arguments, and `words.py` what messages are made of.
+`points.py` has what comes out, `Points` and `Observations`, and `observations.py` makes them;
+`checks.py` has the checks of single arguments, and `words.py` what messages are made of.
 """
