@@ -44,15 +44,15 @@ def test_split_mix_is_the_published_generator() -> None:
 class TestUniforms:
     def test_a_row_has_its_number_whatever_is_asked_for_with_it(self, dtype: torch.dtype) -> None:
         like = torch.zeros(1, dtype=dtype)
-        whole = uniforms(7, 5, slice(0, 100), like)
-        assert uniforms(7, 2, slice(30, 41), like).equal(whole[:2, 30:41])
+        whole = uniforms(7, range(5), slice(0, 100), like)
+        assert uniforms(7, range(2), slice(30, 41), like).equal(whole[:2, 30:41])
         far = 2**40
-        assert uniforms(7, 1, slice(far, far + 9), like)[:, 3:].equal(
-            uniforms(7, 1, slice(far + 3, far + 9), like)
+        assert uniforms(7, range(1), slice(far, far + 9), like)[:, 3:].equal(
+            uniforms(7, range(1), slice(far + 3, far + 9), like)
         )
 
     def test_they_are_uniform_and_fill_the_interval(self, dtype: torch.dtype) -> None:
-        drawn = uniforms(1, 20, slice(0, 10_000), torch.zeros(1, dtype=dtype))
+        drawn = uniforms(1, range(20), slice(0, 10_000), torch.zeros(1, dtype=dtype))
         assert 0 <= float(drawn.min()) < 1e-4
         assert 1 - 1e-4 < float(drawn.max()) < 1
         assert stats.kstest(drawn.double().flatten().numpy(), "uniform").pvalue > FAILURE_RATE
@@ -60,7 +60,7 @@ class TestUniforms:
     def test_chains_rows_and_seeds_are_independent(self, dtype: torch.dtype) -> None:
         """By counts in a 16 x 16 table of neighbours, which are Poisson's."""
         like = torch.zeros(1, dtype=dtype)
-        one, next_seed = (uniforms(seed, 40, slice(0, 5000), like) for seed in (3, 4))
+        one, next_seed = (uniforms(seed, range(40), slice(0, 5000), like) for seed in (3, 4))
         pairs = {
             "rows": (one[:, :-1], one[:, 1:]),
             "chains": (one[:-1], one[1:]),

@@ -16,6 +16,7 @@ from ..reduction.assignments import argmax
 from ..reduction.pointwise import labels
 from ..reduction.sums import reduce
 from ..reduction.theta import theta_of
+from .soundness import CLOSE, FEWEST, Soundness, as_fitted
 
 AT_THE_FLOOR = 1.01  # an eigenvalue within this factor of the floor is held up by it
 ROUNDING = 1e-9  # share of a square that rounding may make of none
@@ -40,6 +41,7 @@ def diagnose(
     parameters: Parameters,
     floor: Float[Tensor, "d"],
     surplus: Collection[int] = (),
+    rule: Soundness | None = None,
 ) -> Diagnosis:
     """Look for degenerate components in a batch of one parameter set.
 
@@ -49,6 +51,7 @@ def diagnose(
         parameters: the set.
         floor: smallest variance of each feature.
         surplus: components that may well be empty.
+        rule: what a solution of maximum likelihood must have to be sound; a prior makes up for it.
     """
     k = parameters.means.shape[1]
     statistics = reduce(observations, theta_of(family, parameters, observations), argmax)
@@ -60,6 +63,8 @@ def diagnose(
         problems = ["all points are in one component"]
     thin, named = _singular(observations, family, parameters, floor, filled)
     problems += named
+    if rule is not None:
+        problems += _accidents(observations, rule, parameters, statistics, filled, thin)
     if not family.shares("covariances"):
         sound = [i for i in filled if i not in thin]
         problems += _single(observations, family, parameters, statistics, sound)
@@ -84,7 +89,7 @@ def _singular(
     """Components whose covariance is as small as the floor, and sentences about them."""
     variance = observations.bulk.square()
     lowest = float((floor / variance).mean())
-    smallest = family.smallest_ratio(parameters.factor[0], _as_fitted(family, variance))
+    smallest = family.smallest_ratio(parameters.factor[0], as_fitted(family, variance))
     ratio = smallest.expand(parameters.means.shape[1]).tolist()
     thin = [i for i in filled if not ratio[i] > AT_THE_FLOOR * lowest]
     below = [i for i in thin if ratio[i] < lowest / AT_THE_FLOOR]
@@ -102,11 +107,42 @@ def _singular(
     return thin, problems
 
 
-def _as_fitted(family: CovarianceFamily, variance: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
-    """Variances of the features as a floor of the family has them: one for all, if spherical."""
-    d = len(variance)
-    nothing = family.compress(variance.new_zeros(d, d))
-    return family.deviations(family.fit(nothing, variance), d).square()
+def _accidents(
+    observations: Observations,
+    rule: Soundness,
+    parameters: Parameters,
+    statistics: Statistics,
+    filled: Sequence[int],
+    singular: Collection[int],
+) -> list[str]:
+    """Sentences about components of few points or little width, by the rule of `soundness.py`."""
+    counts = [_points(observations, count) for count in statistics.counts[0].tolist()]
+    few = [i for i in filled if FEWEST <= counts[i] < rule.least_points]
+    least = f"least_points={rule.least_points:g}"
+    held = min((counts[i] for i in few), default=0.0)
+    problems = _sentence(
+        few,
+        f"component {{}} holds {held:.3g} points, fewer than {least}",
+        f"components {{}} hold {held:.3g} points or little more, fewer than {least}",
+    )
+    for variance, named in (
+        (rule.close, f"close to covariance_floor, within {CLOSE:g} times"),
+        (rule.rounding, "no wider than the rounding of the data"),
+    ):
+        smallest = rule.family.smallest_ratio(
+            parameters.factor[0], as_fitted(rule.family, variance)
+        )
+        ratio = smallest.expand(len(counts)).tolist()
+        thin = [i for i in filled if i not in singular and not ratio[i] > 1]
+        shared = rule.family.shares("covariances")
+        problems += _sentence(
+            thin[:1] if shared else thin,
+            f"the shared covariance is {named}"
+            if shared
+            else f"the covariance of component {{}} is {named}",
+            f"the covariances of components {{}} are {named}",
+        )
+    return problems
 
 
 def _single(
@@ -157,6 +193,4 @@ def _of_copies(
 
 def _points(observations: Observations, weight: float) -> float:
     """How many points a weight stands for: itself, or its share of them if weights are small."""
-    used = observations.sample_weight
-    n = observations.n if used is None else int((used > 0).sum())
-    return weight * max(1.0, n / observations.total_weight)
+    return weight * max(1.0, observations.n_weighted / observations.total_weight)

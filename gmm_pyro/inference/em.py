@@ -7,30 +7,23 @@ the log-likelihood in one. Restarts are a batch of parameter sets that take the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
 from tqdm import tqdm
 
-from ..covariance import Parameters, Statistics
+from ..covariance import Parameters
 from ..data.checks import shown
-from ..data.points import Observations
-from ..reduction.sums import maximise, reduce
-from ..reduction.theta import Theta, theta_of
+from ..reduction.theta import theta_of
 from .climb.coordinates import Coordinates
 from .diagnosis import diagnose
-from .starts.starting import is_given, sample_of, starting_parameters
+from .expectation import Expectation, expect, step
+from .search.likeliest import End, Search, searched
+from .soundness import Soundness
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
-Rounds = tuple[tuple[int, int], ...]
-
-# Rounds of steps, and how many restarts stay after each.
-SCREENING: Rounds = ((5, 4), (10, 3), (20, 2))
 SLOWER = 0.01  # share of the tolerance at which leaps end: they come close by jumps, not evenly
-SAME = 1e-6  # nats a point: restarts that are closer than this count as one
+CLOSE_CALL = 5e-3  # nats a point, by which a sample of the data may mistake two solutions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,36 +47,11 @@ class EMOptions(Options):
             )
 
 
-@dataclass(frozen=True, eq=False)
-class Expectation:
-    """Parameters, and what the E-step says at them."""
-
-    theta: Theta
-    statistics: Statistics
-
-    def __getitem__(self, sets: list[int]) -> Expectation:
-        """The chosen sets."""
-        return Expectation(self.theta[sets], self.statistics[sets])
-
-    @property
-    def log_likelihood(self) -> Float[Tensor, "s"]:
-        """Log-likelihood in nats."""
-        return self.statistics.log_norm
-
-
-@dataclass(frozen=True, eq=False)
-class Restart:
-    """One parameter set to run from, and the log-likelihoods of the steps that led there."""
-
-    parameters: Parameters
-    history: list[float]
-
-
 def fit_em(task: Task[EMOptions]) -> Outcome:
     """Maximum-likelihood parameters: the best restart, run to convergence."""
     with progress_bar(task) as bar:
         options = task.options
-        run = best_run(task, bar, options.tolerance, options.max_steps, options.acceleration)
+        run, _ = best_run(task, bar, options.tolerance, options.max_steps, options.acceleration)
     return Outcome(
         parameters=run.state.theta.parameters,
         objective=run.history[-1],
@@ -99,28 +67,35 @@ def best_run(
     tolerance: float,
     max_steps: int,
     acceleration: str | None = None,
-) -> Run[Expectation]:
-    """The best restart, run on; the next ones too, for as long as the solution is degenerate."""
-    runs: list[Run[Expectation]] = []
-    for start in best_starts(task):
-        left = max_steps - len(start.history)
-        run = run_em(task, start.parameters, bar, tolerance, left, acceleration)
-        run = Run(run.state, start.history + run.history, run.status)
-        if run.status is Status.INTERRUPTED or is_sound(task, run.state.theta.parameters):
-            return run
-        runs.append(run)
-    return max(runs, key=lambda run: run.history[-1])
+) -> tuple[Run[Expectation], Search]:
+    """The likeliest end of a search, run on, if it is sound; and the search."""
+    search = searched(task)
+    whole = search.sample is task.observations  # else its log-likelihoods are of other data
+    runs: list[tuple[bool, float, Run[Expectation]]] = []
+    ends = search.best_first()
+    for end in ends:
+        if any(sound for sound, *_ in runs) and not _may_be_best(search, end, runs, whole):
+            break
+        history = end.climb.history[0, :-1].tolist() if whole else []
+        left = 0 if search.interrupted else max_steps - len(history)
+        run = run_em(task, end.climb.state.parameters, bar, tolerance, left, acceleration)
+        run = Run(run.state, history + run.history, run.status)
+        if search.interrupted:
+            run = replace(run, status=Status.INTERRUPTED)
+        if run.status is Status.INTERRUPTED:
+            return run, search
+        runs.append((is_sound(task, run.state.parameters), run.history[-1], run))
+    return max(runs, key=lambda some: some[:2])[2], search
 
 
-def expect(theta: Theta, observations: Observations) -> Expectation:
-    """The E-step: log-likelihood and expected sufficient statistics."""
-    return Expectation(theta, reduce(observations, theta))
-
-
-def step(task: Task[Options], state: Expectation, observations: Observations) -> Expectation:
-    """One M-step and the E-step that follows it."""
-    theta = maximise(observations, state.theta, state.statistics, task.floor)
-    return expect(theta, observations)
+def _may_be_best(
+    search: Search, end: End, runs: list[tuple[bool, float, Run[Expectation]]], whole: bool
+) -> bool:
+    """Whether another end may still be the likeliest sound one on all of the data."""
+    if whole:
+        return end.promise > max(value for sound, value, _ in runs if sound) + search.gap
+    first = search.best_first()[0]
+    return end.promise > first.promise - CLOSE_CALL * search.sample.total_weight
 
 
 def run_em(
@@ -191,65 +166,7 @@ def _leaps(
     return Run(run.state, sound, run.status)
 
 
-def best_starts(task: Task[Options], rounds: Rounds = SCREENING) -> list[Restart]:
-    """The most promising of the restarts after some rounds of EM, best first."""
-    options = task.options
-    generator = torch.Generator().manual_seed(options.seed)
-    given = is_given(options.start)
-    k = task.model.n_components
-    sample = task.observations if given else sample_of(task.observations, k, generator)
-    starts = starting_parameters(
-        options.start,
-        sample,
-        task.model.family,
-        k,
-        n_starts=options.n_starts,
-        floor=task.floor,
-        generator=generator,
-    )
-    if given or options.n_starts == 1:
-        return [Restart(starts, [])]
-    return _screen(task, starts, sample, rounds)
-
-
-def _screen(
-    task: Task[Options], starts: Parameters, sample: Observations, rounds: Rounds
-) -> list[Restart]:
-    """Run all restarts as one batch, in rounds after which only the best that differ stay."""
-    state = expect(theta_of(task.model.family, starts, sample), sample)
-    history = state.log_likelihood[:, None]
-    small = task.options.tolerance * sample.total_weight
-    left = task.options.max_steps
-    for steps, keep in rounds:
-        for _ in range(min(steps, left)):
-            following = step(task, state, sample)
-            if not following.log_likelihood.isfinite().any():  # the run says that it diverged
-                break
-            state = following
-            history = torch.cat([history, state.log_likelihood[:, None]], 1)
-            if (history[:, -1] - history[:, -2]).abs().max() <= small:
-                break
-        left = max(0, left - steps)
-        best = _best_different(history[:, -1], keep, SAME * sample.total_weight)
-        state, history = state[best], history[best]
-    comparable = sample is task.observations  # else the log-likelihoods are of other data
-    return [
-        Restart(state.theta.parameters[[i]], history[i, :-1].tolist() if comparable else [])
-        for i in range(len(history))
-    ]
-
-
-def _best_different(log_likelihood: Float[Tensor, "s"], count: int, gap: float) -> list[int]:
-    """The sets of highest log-likelihood, best first, that are not the same solution twice."""
-    values = log_likelihood.nan_to_num(nan=-torch.inf)
-    kept: list[int] = []
-    for i in values.argsort(descending=True, stable=True).tolist():
-        if all(values[j] - values[i] > gap for j in kept):
-            kept.append(i)
-    return kept[:count]
-
-
 def is_sound(task: Task[Options], parameters: Parameters) -> bool:
-    """Whether no component is degenerate."""
-    family, observations = task.model.family, task.observations
-    return not diagnose(observations, family, parameters, task.floor).problems
+    """Whether no component is degenerate, by hard labels."""
+    family, observations, rule = task.model.family, task.observations, Soundness.for_task(task)
+    return not diagnose(observations, family, parameters, task.floor, rule=rule).problems

@@ -23,11 +23,10 @@ from .climb.adam import BLOCK, Ascent, ascend
 from .climb.climb import STEEP
 from .climb.coordinates import Coordinates
 from .climb.spikes import THIN, THIN_AT_A_HALT, on_spike
-from .em import best_starts
+from .search.likeliest import likeliest_start
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
 UNLIKELY = 2.0  # times the average cost of minibatches, of which a step of EM gains a quarter
-NO_EM = ((0, 1),)  # the likeliest of the restarts as they are drawn
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +54,7 @@ class GradientOptions(Options):
 
 def fit_gradient(task: Task[GradientOptions]) -> Outcome:
     """Maximum-likelihood parameters by Adam, on the whole data or on minibatches."""
-    start = best_starts(task, NO_EM)[0].parameters
+    start = likeliest_start(task)
     coordinates = Coordinates(task.model.family, task.observations, tuple(start.means.shape[1:]))
     generator = task.generator()
 

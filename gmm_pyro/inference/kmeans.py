@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from .starts.starting import fitted_k_means, from_labels, n_places, starting_parameters
+from .starts.starting import SEVERAL, fitted_k_means, from_labels, n_places, starting_parameters
 from .task import Options, Outcome, Status, Task, progress_bar
 
 LEGACY_SEEDS = 2**32  # as many seeds of NumPy's old generator
@@ -61,7 +61,12 @@ def fit_kmeans(task: Task[KMeansOptions]) -> Outcome:
 def _initial_centres(task: Task[KMeansOptions]) -> tuple[Any, int]:
     """scikit-learn's `init` and `n_init` for a start."""
     start = task.options.start
-    names = {"k-means++": "k-means++", "k-means": "k-means++", "random points": "random"}
+    names = {
+        SEVERAL: "k-means++",
+        "k-means++": "k-means++",
+        "k-means": "k-means++",
+        "random points": "random",
+    }
     if isinstance(start, str) and start in names:
         return names[start], task.options.n_starts
     parameters = starting_parameters(

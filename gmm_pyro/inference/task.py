@@ -15,7 +15,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..covariance import Parameters
-from ..data.checks import check_count, check_flag, check_number
+from ..data.checks import check_choice, check_count, check_flag, check_number
 from ..data.points import Observations
 from ..model.program import MixtureModel
 from ..posterior import Posterior
@@ -25,6 +25,7 @@ State = TypeVar("State")
 Other = TypeVar("Other")
 Chosen = TypeVar("Chosen", bound="Options", covariant=True)  # options of a method
 
+SEARCHES = ("starts", "moves", "thorough")
 LARGEST = {  # more would not be held in memory
     **dict.fromkeys(("n_starts", "n_chains", "n_particles"), 10**6),
     "n_draws": 10**7,
@@ -66,9 +67,14 @@ class Options:
 
     Attributes:
         seed: seed of every random choice, an integer from 0 to 2**63 - 1.
-        start: "k-means++", "k-means", "random" (responsibilities), "random points", n labels, or a
-            GaussianMixture.
+        start: "several" kinds, or one of "k-means++", "k-means", "random" (responsibilities),
+            "random points" and "invariant" (k-means++ on invariant coordinates, where groups show
+            that no single feature shows); n labels; or a GaussianMixture.
         n_starts: restarts that are tried as one batch.
+        search: "moves" from the best starts to better solutions, which take components from where
+            they are hardly missed to where they are; "thorough", the same with five times as many
+            starts and moves until ten in a row have failed; or "starts" alone. More effort, or
+            more starts, never end lower with the same seed.
         max_steps: most steps.
         tolerance: gain of the objective that may be left, in nats a point, when a fit stops.
         covariance_floor: smallest eigenvalue of a covariance in units of each feature's variance,
@@ -76,21 +82,29 @@ class Options:
             floor binds only on a component that would otherwise be thinner; 0 switches it off.
             Methods with a prior, and `gradient`, have it for their starts alone: the diagnostics
             name what falls below.
+        least_points: how many points a component of a sound solution of maximum likelihood holds at
+            least; `soundness.py` has the rule, and its default, None. What is not sound is never
+            preferred to what is, and the diagnostics name it.
         progress: whether to show a progress bar on standard error.
     """
 
     seed: int = 0
-    start: Any = "k-means++"
+    start: Any = "several"
     n_starts: int = 10
+    search: str = "moves"
     max_steps: int = 1000
     tolerance: float = 1e-8
     covariance_floor: float = 1e-6
+    least_points: int | None = None
     progress: bool = False
 
     def __post_init__(self) -> None:
         self._count(n_starts=1, max_steps=1, seed=0)
         self._measure("tolerance", "covariance_floor")
         self._flag("progress")
+        if self.least_points is not None:
+            self._count(least_points=1)
+        check_choice("search", self.search, SEARCHES)
 
     def _count(self, **smallest: int) -> None:
         """Have options as Python's integers, of at least so much."""

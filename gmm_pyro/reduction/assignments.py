@@ -90,7 +90,7 @@ class Drawn:
         logits.sub_(_finite(largest)).clamp_(min=NEGLIGIBLE).exp_()
         cumulative = torch.cumsum(logits, 1, out=logits)
         total = cumulative[:, -1:].clone()
-        uniform = uniforms(self.seed, s, rows, logits)[:, None]
+        uniform = uniforms(self.seed, range(s), rows, logits)[:, None]
         drawn = cumulative.lt(uniform.mul_(total)).sum(1, keepdim=True)
         drawn.clamp_(max=k - 1)  # rounding may take a product up to the sum itself
         log_p = total.log_().add_(largest).squeeze(1)
@@ -132,6 +132,26 @@ class GivenLabels:
         return logits.new_zeros(logits.shape[0], logits.shape[2])
 
 
+@dataclass(frozen=True, eq=False)
+class Beside:
+    """A single component of each set beside a density that is held fixed; the share is log p(x).
+
+    Attributes:
+        log_rest: the fixed log density of all points.
+        log_share: log of its share in each set.
+    """
+
+    log_rest: Float[Tensor, "n"]
+    log_share: Float[Tensor, "s"]
+
+    def __call__(self, logits: Float[Tensor, "s 1 n"], rows: slice) -> Float[Tensor, "s n"]:
+        """See `Assignment`."""
+        rest = (self.log_share[:, None] + self.log_rest[rows]).to(logits)
+        log_p = torch.logaddexp(rest, logits[:, 0])
+        logits.sub_(log_p[:, None]).clamp_(min=NEGLIGIBLE).exp_()
+        return log_p
+
+
 def _finite(largest: Tensor) -> Tensor:
     """The largest logits, where they are -inf the lowest number: -inf less -inf would be NaN."""
     return largest.clamp(min=torch.finfo(largest.dtype).min)
@@ -140,7 +160,7 @@ def _finite(largest: Tensor) -> Tensor:
 # ---------------------------------------------------------------------- draws by a counter
 
 
-def uniforms(seed: int, chains: int, rows: slice, like: Tensor) -> Float[Tensor, "s n"]:
+def uniforms(seed: int, chains: range, rows: slice, like: Tensor) -> Float[Tensor, "s n"]:
     """A number from [0, 1) for every chain and row, whichever others are asked for with it.
 
     Every chain has a SplitMix64 generator of its own, seeded by that of the seed, and a row the
@@ -148,11 +168,13 @@ def uniforms(seed: int, chains: int, rows: slice, like: Tensor) -> Float[Tensor,
 
     Args:
         seed: of all of them.
-        chains: their number s.
+        chains: consecutive chains, by their numbers.
         rows: consecutive rows, by their numbers in the whole data.
         like: a tensor of the type and place of the numbers.
     """
-    chain = torch.arange(1, chains + 1, device=like.device).mul_(GAMMA).add_(seed)
+    chain = (
+        torch.arange(chains.start + 1, chains.stop + 1, device=like.device).mul_(GAMMA).add_(seed)
+    )
     place = torch.arange(rows.start + 1, rows.stop + 1, device=like.device).mul_(GAMMA)
     mixed, bits = split_mix(split_mix(chain)[:, None] + place), BITS[like.dtype]
     _shift(mixed, 64 - bits, out=mixed)

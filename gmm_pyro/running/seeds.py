@@ -18,6 +18,7 @@ class Stream(IntEnum):
     POSTERIOR_PREDICTIVE = 5
     PRIOR = 6
     PRIOR_PREDICTIVE = 7
+    MOVES = 8  # from one solution of EM to another
 
     def seed(self, of_user: int) -> int:
         """The seed of this stream."""

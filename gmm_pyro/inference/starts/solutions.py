@@ -7,8 +7,6 @@ of the posterior is around it: that is for a sampler to find out.
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,12 +17,14 @@ from ...metrics import adjusted_rand
 from ...model.log_density import LogDensity
 from ...reduction.pointwise import labels
 from ...reduction.theta import theta_of
+from ...running.seeds import Stream
 from ..climb.optimise import away_from_edges
-from ..em import best_starts, is_sound
+from ..em import is_sound
+from ..search.likeliest import searched
+from ..search.screening import screened, started
 from ..task import Options, Task
 from .starting import is_given, sample_of
 
-OTHERS = "random points"  # starts that end elsewhere more often than those of k-means++
 STEPS = 50  # of EM
 REACH = 10.0  # nats of mass below the best: chains would stay for ever where there is less
 
@@ -42,14 +42,16 @@ def distinct_solutions(
         most: how many there are at most.
         with_the_highest: whether the one of highest density is the first even if it is degenerate.
     """
-    kinds = [task.options.start]
-    if not is_given(task.options.start) and OTHERS not in kinds and task.options.n_starts > 1:
-        kinds.append(OTHERS)
-    found = []
-    for kind in kinds:
-        restarts = replace(task, options=replace(task.options, start=kind))
-        found += best_starts(restarts, ((STEPS, task.options.n_starts),))
-    solutions = Parameters.joined([start.parameters for start in found])
+    search = searched(task)
+    found = [end.climb.state.parameters for end in search.best_first()]
+    if not is_given(task.options.start) and task.options.n_starts > 1:
+        generator = task.generator(Stream.SEARCH)
+        starts = started(task, search.sample, generator, range(task.options.n_starts))
+        climb = screened(
+            task, search.sample, search.rule, starts, ((STEPS, task.options.n_starts),)
+        )
+        found.append(climb.state.parameters)
+    solutions = Parameters.joined(found)
     order = away_from_edges(task, density, solutions)[1].argsort(descending=True, stable=True)
     sound = [i for i in order.tolist() if is_sound(task, solutions[[i]])]
     highest = order[:1].tolist()

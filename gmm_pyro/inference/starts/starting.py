@@ -27,16 +27,17 @@ from ...data.features import places
 from ...data.points import Observations
 from ...data.spread import passes
 from ...mixture.value import GaussianMixture, mixture_within
-from ...reduction.assignments import Assignment, Given, GivenLabels
+from ...reduction.assignments import Assignment, Given, GivenLabels, uniforms
 from ...reduction.sums import maximise, reduce
 from ...reduction.theta import anywhere
+from .seeding import greedy_k_means_plus_plus, invariant_coordinates
 
 SAMPLE = 2_000  # points that starting values are computed from, at least
 SAMPLE_A_MEAN = 20  # points for each entry of the means, at least
 FEW = 20_000  # points that k-means is not faster for on several threads
 THINNEST = 1e-12  # share of a feature's variance that a starting covariance has at least
 
-Start = Callable[[Observations, Float[Tensor, "d"], int, int, torch.Generator], Assignment]
+Start = Callable[[Observations, Float[Tensor, "d"], int, range, int], Assignment]
 
 
 def clustering() -> ModuleType:
@@ -79,64 +80,58 @@ def _own_threads() -> ThreadpoolController:
 
 
 def k_means_plus_plus(
-    sample: Observations,
-    unit: Float[Tensor, "d"],
-    k: int,
-    n_starts: int,
-    generator: torch.Generator,
+    sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
 ) -> Assignment:
-    """Nearest of k centres, drawn by scikit-learn's k-means++ (Arthur & Vassilvitskii 2007)."""
-    x, weight = sample.standardised(unit), _numpy_weight(sample)
-    centres = [
-        clustering().kmeans_plusplus(x, k, sample_weight=weight, random_state=seed)[0]
-        for seed in _seeds(n_starts, generator)
-    ]
-    return GivenLabels(_nearest(torch.as_tensor(x), torch.as_tensor(np.stack(centres))))
+    """Nearest of k centres, drawn by greedy k-means++ on data in these units."""
+    return GivenLabels(
+        greedy_k_means_plus_plus(_standardised(sample, unit), _weight(sample), k, starts, seed)
+    )
 
 
 def k_means(
-    sample: Observations,
-    unit: Float[Tensor, "d"],
-    k: int,
-    n_starts: int,
-    generator: torch.Generator,
+    sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
 ) -> Assignment:
     """Clusters of scikit-learn's k-means on data in these units."""
     x, weight = sample.standardised(unit), _numpy_weight(sample)
     if n_places(sample, k) < k:  # k-means would warn of what the fit's diagnosis says
-        return k_means_plus_plus(sample, unit, k, n_starts, generator)
-    labels = [
-        fitted_k_means(x, k, weight, n_init=1, random_state=seed).labels_
-        for seed in _seeds(n_starts, generator)
-    ]
+        return k_means_plus_plus(sample, unit, k, starts, seed)
+    seeds = (uniforms(seed, starts, slice(0, 1), _like(sample)) * 2**31).long()[:, 0].tolist()
+    labels = [fitted_k_means(x, k, weight, n_init=1, random_state=s).labels_ for s in seeds]
     return GivenLabels(torch.as_tensor(np.stack(labels), dtype=torch.int64))
 
 
 def random_responsibilities(
-    sample: Observations,
-    unit: Float[Tensor, "d"],
-    k: int,
-    n_starts: int,
-    generator: torch.Generator,
+    sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
 ) -> Assignment:
     """Uniform numbers, normalised over the components."""
     del unit
-    drawn = torch.rand(n_starts, k, sample.n, generator=generator, dtype=torch.float64)
+    drawn = uniforms(seed, starts, slice(0, k * sample.n), _like(sample)).view(-1, k, sample.n)
     return Given((drawn / drawn.sum(1, keepdim=True)).to(sample.x))
 
 
 def random_points(
-    sample: Observations,
-    unit: Float[Tensor, "d"],
-    k: int,
-    n_starts: int,
-    generator: torch.Generator,
+    sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
 ) -> Assignment:
-    """Nearest of k different points drawn at random."""
-    x = torch.as_tensor(sample.standardised(unit))
-    weight = torch.ones(sample.n) if sample.sample_weight is None else sample.sample_weight.cpu()
-    drawn = [torch.multinomial(weight, k, generator=generator) for _ in range(n_starts)]
-    return GivenLabels(_nearest(x, x[torch.stack(drawn)]))
+    """Nearest of k different points drawn at random, in proportion to their weights."""
+    x = _standardised(sample, unit)
+    waits = -uniforms(seed, starts, slice(0, sample.n), x).log() / _weight(sample)
+    return GivenLabels(_nearest(x, x[waits.topk(k, largest=False).indices]))
+
+
+def invariant(
+    sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
+) -> Assignment:
+    """Nearest of k centres in invariant coordinates: at their low end, their high one, and both."""
+    del unit
+    coordinates = invariant_coordinates(sample)
+    q = min(k - 1, -(-coordinates.shape[1] // 2)) or 1
+    ends = (coordinates[:, :q], coordinates[:, -q:])
+    spaces = (*ends, torch.cat(ends, 1))
+    labels = [
+        greedy_k_means_plus_plus(spaces[i % 3], _weight(sample), k, range(i, i + 1), seed)
+        for i in starts
+    ]
+    return GivenLabels(torch.cat(labels))
 
 
 STARTS: dict[str, Start] = {
@@ -144,7 +139,9 @@ STARTS: dict[str, Start] = {
     "k-means": k_means,
     "random": random_responsibilities,
     "random points": random_points,
+    "invariant": invariant,
 }
+SEVERAL = "several"  # kinds of starts side by side, of which a single start is the first
 
 
 def sample_of(
@@ -189,8 +186,11 @@ def starting_parameters(
     n_starts: int,
     floor: Float[Tensor, "d"],
     generator: torch.Generator,
+    first: int = 0,
 ) -> Parameters:
     """A batch of starting parameters, shape (s, …): one set if the start is given, else n_starts.
+
+    A start depends on the seed that the generator gives and on its own number, on no other start.
 
     Args:
         start: the name of a way to start (`STARTS`), n labels, or a mixture.
@@ -200,6 +200,7 @@ def starting_parameters(
         n_starts: number of sets s.
         floor: smallest variance of each feature.
         generator: source of randomness.
+        first: number of the first start.
 
     Raises:
         ValueError: if the start does not exist or does not fit the data or the model.
@@ -207,9 +208,11 @@ def starting_parameters(
     if isinstance(start, GaussianMixture):
         return _from_mixture(start, observations, family, n_components)
     if isinstance(start, str):
-        make = STARTS[check_choice("start", start, STARTS)]
+        kinds = {SEVERAL: k_means_plus_plus, **STARTS}
+        make = kinds[check_choice("start", start, kinds)]
         unit = family.pool(observations.bulk.log()).exp().expand_as(observations.bulk)
-        assign = make(observations, unit, n_components, n_starts, generator)
+        seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
+        assign = make(observations, unit, n_components, range(first, first + n_starts), seed)
     else:
         n_starts = 1
         assign = GivenLabels(_labels(start, observations, n_components))
@@ -287,7 +290,17 @@ def _numpy_weight(sample: Observations) -> Float[np.ndarray, "n"] | None:
     return None if sample.sample_weight is None else np.asarray(sample.sample_weight.cpu())
 
 
-def _seeds(count: int, generator: torch.Generator) -> list[int]:
-    """Seeds for a library that takes integers."""
-    seeds: list[int] = torch.randint(2**31 - 1, (count,), generator=generator).tolist()
-    return seeds
+def _weight(sample: Observations) -> Float[Tensor, "n"]:
+    like = _like(sample)
+    return (
+        like.new_ones(sample.n) if sample.sample_weight is None else sample.sample_weight.to(like)
+    )
+
+
+def _like(sample: Observations) -> Tensor:
+    """A tensor of the type and place in which starts are worked out."""
+    return sample.origin
+
+
+def _standardised(sample: Observations, unit: Float[Tensor, "d"]) -> Float[Tensor, "n d"]:
+    return (sample.x.to(unit) - sample.origin) / unit

@@ -1,0 +1,113 @@
+"""The two steps of expectation-maximisation, of s parameter sets at a time, and a climb of some."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ..covariance import Parameters, Statistics
+from ..data.points import Observations
+from ..reduction.sums import maximise, reduce
+from ..reduction.theta import Theta, theta_of
+from .task import Options, Task
+
+
+@dataclass(frozen=True, eq=False)
+class Expectation:
+    """Parameters, and what the E-step says at them."""
+
+    theta: Theta
+    statistics: Statistics
+
+    def __getitem__(self, sets: list[int]) -> Expectation:
+        """The chosen sets."""
+        return Expectation(self.theta[sets], self.statistics[sets])
+
+    @property
+    def log_likelihood(self) -> Float[Tensor, "s"]:
+        """Log-likelihood in nats."""
+        return self.statistics.log_norm
+
+    @property
+    def parameters(self) -> Parameters:
+        """The parameters of all sets."""
+        return self.theta.parameters
+
+
+def expect(theta: Theta, observations: Observations) -> Expectation:
+    """The E-step: log-likelihood and expected sufficient statistics."""
+    return Expectation(theta, reduce(observations, theta))
+
+
+def expect_at(
+    task: Task[Options], parameters: Parameters, observations: Observations
+) -> Expectation:
+    """The E-step at parameters."""
+    return expect(theta_of(task.model.family, parameters, observations), observations)
+
+
+def step(task: Task[Options], state: Expectation, observations: Observations) -> Expectation:
+    """One M-step and the E-step that follows it."""
+    theta = maximise(observations, state.theta, state.statistics, task.floor)
+    return expect(theta, observations)
+
+
+@dataclass(frozen=True, eq=False)
+class Climb:
+    """Where some steps of s sets have led.
+
+    Attributes:
+        state: where they are.
+        history: log-likelihoods at the start and after every step.
+    """
+
+    state: Expectation
+    history: Float[Tensor, "s t"]
+
+    @classmethod
+    def begun(cls, state: Expectation) -> Climb:
+        """Before the first step."""
+        return cls(state, state.log_likelihood[:, None])
+
+    def __getitem__(self, sets: list[int]) -> Climb:
+        """The chosen sets."""
+        return Climb(self.state[sets], self.history[sets])
+
+    def __len__(self) -> int:
+        return len(self.history)
+
+    @property
+    def heading(self) -> Float[Tensor, "s"]:
+        """The log-likelihood that each is on its way to, by Aitken's extrapolation.
+
+        Gains that do not shrink, or hardly, say little of where they end: no more than `FAR` times
+        the last gain is promised.
+        """
+        values = self.history
+        if values.shape[1] < 3:
+            return values[:, -1]
+        last, before = values[:, -1] - values[:, -2], values[:, -2] - values[:, -3]
+        ratio = torch.where(before > 0, last / before, 0.0).nan_to_num().clamp(0.0, FAR / (1 + FAR))
+        return values[:, -1] + last.clamp_min(0.0) * ratio / (1 - ratio)
+
+
+FAR = 50.0  # times the last gain of a step, the most that is taken to be ahead
+
+
+def climbed(
+    task: Task[Options], climb: Climb, observations: Observations, steps: int, small: float
+) -> Climb:
+    """After so many more steps of all sets, or until none gains more than `small` nats by one."""
+    state, history = climb.state, climb.history
+    for _ in range(steps):
+        following = step(task, state, observations)
+        if not following.log_likelihood.isfinite().any():
+            break  # the run that follows says that it diverged
+        state = following
+        history = torch.cat([history, state.log_likelihood[:, None]], 1)
+        if (history[:, -1] - history[:, -2]).abs().max() <= small:
+            break
+    return Climb(state, history)

@@ -1,0 +1,122 @@
+"""Grow by one: Gaussians that would add most to a mixture, tried many at a time.
+
+Each begins at a point, as wide as the point's own component is out to a few of the nearest points,
+and takes some steps of EM beside a mixture that is held fixed, whose density is then one number a
+point.
+
+Source: Verbeek, Vlassis & Kröse (2003), "Efficient greedy learning of Gaussian mixture models".
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...covariance import Parameters
+from ...covariance.records import TINY
+from ...data.points import Observations
+from ...reduction.assignments import Beside
+from ...reduction.pointwise import labels, log_density
+from ...reduction.sums import maximise, reduce
+from ...reduction.theta import Theta, theta_of
+from ..expectation import Expectation
+from ..soundness import Soundness
+from ..task import Options, Task
+
+SEEDS = 128  # points that newcomers are tried at
+PARTIAL = 4  # steps of EM of the newcomers alone
+APART = 1.0  # squared Mahalanobis distance of two newcomers that are both worth joining
+
+
+def insertions(
+    task: Task[Options],
+    state: Expectation,
+    sample: Observations,
+    rule: Soundness,
+    generator: torch.Generator,
+    most: int,
+) -> Parameters | None:
+    """The mixture, joined by one newcomer a set: at most so many sets, or None if none adds."""
+    family, shared = task.model.family, task.model.family.shares("covariances")
+    rest = log_density(sample, state.theta)[0]
+    weights, means, factor, least = _seeds(state, sample, rule, generator)
+    base = state.log_likelihood[0]
+    for left in reversed(range(PARTIAL + 1)):
+        alone = Parameters(weights.log()[:, None], means, factor)
+        theta = Theta.about_means(family, alone) if shared else theta_of(family, alone, sample)
+        beside = Beside(rest, (-weights).log1p())
+        statistics = reduce(sample, theta, beside)
+        gain = statistics.log_norm - base
+        if left:
+            found = maximise(sample, theta, statistics, task.floor, beside).parameters
+            counts = statistics.counts[:, 0]
+            weights, means = (counts / sample.total_weight).clamp(TINY, 1 - 1e-3), found.means
+            factor = factor if shared else found.factor
+            fit = (counts >= least) & factor.flatten(1).isfinite().all(1) & gain.isfinite()
+            weights, means, factor = weights[fit], means[fit], factor[fit]
+            if not len(weights):
+                return None
+    chosen = _apart(state, means, factor, gain, most, task)
+    return (
+        joined(state.parameters, weights[chosen], means[chosen], factor[chosen], shared)
+        if chosen
+        else None
+    )
+
+
+def _seeds(
+    state: Expectation, sample: Observations, rule: Soundness, generator: torch.Generator
+) -> tuple[Tensor, Tensor, Tensor, float]:
+    """Weights, means and factors of the newcomers to try, and how much they hold at least."""
+    family, p = state.theta.family, state.parameters
+    k, d = p.means.shape[1:]
+    weight = torch.ones(sample.n) if sample.sample_weight is None else sample.sample_weight.cpu()
+    chosen = torch.multinomial(weight, SEEDS, replacement=True, generator=generator)
+    own = family.of_component(labels(sample, state.theta)[0][chosen])
+    factor = p.factor[0][own][:, None]
+    z = (sample.x[None] - sample.x[chosen][:, None]).to(p.means)
+    distance = family.whiten(factor, z[:, None]).square().sum(-1)[:, 0]
+    fewest = max(2, round(rule.least_points))
+    widest = max(fewest + 1, sample.n // k)
+    share = torch.rand(SEEDS, generator=generator, dtype=torch.float64)
+    held = (fewest * (widest / fewest) ** share).long().clamp(fewest, sample.n - 1)
+    reach = distance.sort(1).values.gather(1, held[:, None].to(distance.device))[:, 0]
+    weights = (held / sample.n).to(p.means)
+    if not family.shares("covariances"):
+        width = (reach / (d + 2)).clamp_min(TINY).sqrt()
+        factor = factor * width.view(-1, *(1,) * (factor.ndim - 1))
+    return weights, sample.x[chosen].to(p.means)[:, None], factor, rule.least
+
+
+def _apart(
+    state: Expectation,
+    means: Float[Tensor, "c 1 d"],
+    factor: Tensor,
+    gain: Float[Tensor, "c"],
+    most: int,
+    task: Task[Options],
+) -> list[int]:
+    """The newcomers that gain most and lie apart, best first."""
+    family, kept = task.model.family, list[int]()
+    for i in gain.nan_to_num(nan=-torch.inf).argsort(descending=True).tolist():
+        if len(kept) == most or not gain[i] > 0:
+            break
+        z = means[i] - means[kept]
+        near = family.whiten(factor[kept], z[:, None]).square().sum(-1)
+        if not (near < APART).any():
+            kept.append(i)
+    return kept
+
+
+def joined(
+    p: Parameters, weights: Float[Tensor, "c"], means: Tensor, factor: Tensor, shared: bool
+) -> Parameters:
+    """One set of k components with each of c newcomers."""
+    c = len(weights)
+    together = p.factor.expand(c, *p.factor.shape[1:])
+    return Parameters(
+        torch.cat([p.log_weights + (-weights).log1p()[:, None], weights.log()[:, None]], 1),
+        torch.cat([p.means.expand(c, -1, -1), means], 1),
+        together if shared else torch.cat([together, factor], 1),
+    )

@@ -1,0 +1,118 @@
+"""Moves from one solution to a better one: grow by one, shrink by one, all candidates as one batch.
+
+Restarts and moves mend different faults: a start decides which part of the data is described, a
+move takes a component from where it is hardly missed to where it is.
+
+Sources: Ueda, Nakano, Ghahramani & Hinton (2000); Zhao, Li & Sun (2012).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+
+from ...data.points import Observations
+from ..expectation import Climb, climbed, expect_at
+from ..soundness import Soundness
+from ..task import Options, Task
+from .insertion import insertions
+from .removal import shrunk
+from .screening import SAME, best_different, promise
+
+GAIN = 1e-5  # nats a point, the least that a move gains
+GROWN = 2  # steps of EM with one component too many
+SETTLING = 30  # steps of EM between two moves
+ROUNDS = ((5, 6), (10, 1))  # steps of EM, and how many candidates stay after them
+CHASE = 60  # most steps of EM of the last candidate, while it may overtake
+FEW = 15_000  # points times components, up to which calls cost more than the arithmetic
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much a search tries before it stops.
+
+    Attributes:
+        newcomers: mixtures of one component more.
+        mergers: of each of them.
+        removals: of each of them.
+        failures: moves in a row that gain nothing.
+        moves: most moves from one start.
+    """
+
+    newcomers: int
+    mergers: int
+    removals: int
+    failures: int
+    moves: int = 100
+
+    @classmethod
+    def for_size(cls, size: int, *, thorough: bool = False) -> Effort:
+        """The effort for so many points times components."""
+        if thorough:
+            return cls(newcomers=8, mergers=4, removals=2, failures=10)
+        if size <= FEW:
+            return cls(newcomers=6, mergers=3, removals=2, failures=2)
+        return cls(newcomers=4, mergers=3, removals=0, failures=3)
+
+
+@dataclass(frozen=True, eq=False)
+class Mover:
+    """Moves of one task on its sample.
+
+    Attributes:
+        task: the task.
+        sample: the points that it moves on.
+        rule: what is sound.
+        effort: how much is tried.
+        generator: source of randomness.
+    """
+
+    task: Task[Options]
+    sample: Observations
+    rule: Soundness
+    effort: Effort
+    generator: torch.Generator
+
+    @property
+    def small(self) -> float:
+        """Nats that a step gains at least, or no more follow."""
+        return 0.1 * SAME * self.sample.total_weight
+
+    def settled(self, climb: Climb) -> Climb:
+        """After as many steps as there are between two moves."""
+        left = self.task.options.max_steps - climb.history.shape[1] + 1
+        return climbed(self.task, climb, self.sample, max(0, min(SETTLING, left)), self.small)
+
+    def moved(self, climb: Climb) -> Climb | None:
+        """Where one move leads, if that is sound and higher."""
+        grown = insertions(
+            self.task, climb.state, self.sample, self.rule, self.generator, self.effort.newcomers
+        )
+        if grown is None:
+            return None
+        big = Climb.begun(expect_at(self.task, grown, self.sample))
+        big = climbed(self.task, big, self.sample, GROWN, 0.0)
+        effort, family = self.effort, self.task.model.family
+        fewer = shrunk(family, big.state, self.sample, effort.mergers, effort.removals)
+        candidates = Climb.begun(expect_at(self.task, fewer, self.sample))
+        gap = SAME * self.sample.total_weight
+        for steps, keep in ROUNDS:
+            candidates = climbed(self.task, candidates, self.sample, steps, self.small)
+            heading = promise(candidates, self.rule, self.sample)
+            candidates = candidates[best_different(heading, keep, gap)]
+        return self._chased(candidates, climb)
+
+    def _chased(self, candidate: Climb, climb: Climb) -> Climb | None:
+        """The candidate once it has overtaken; None as soon as it is not going to."""
+        goal = float(climb.history[0, -1]) + GAIN * self.sample.total_weight
+        was_sound = bool(self.rule.of(climb.state))
+        for _ in range(CHASE):
+            overtaken = float(candidate.history[0, -1]) > goal
+            if overtaken or not float(candidate.heading) > goal:
+                break
+            candidate = climbed(self.task, candidate, self.sample, 1, 0.0)
+        sound = bool(self.rule.of(candidate.state)) or not was_sound
+        if not (float(candidate.history[0, -1]) > goal and sound):
+            return None
+        return replace(candidate, history=torch.cat([climb.history, candidate.history[:, -1:]], 1))

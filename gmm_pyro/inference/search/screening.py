@@ -1,0 +1,100 @@
+"""Starts of several kinds, ranked by where they are heading, not by where they are.
+
+A start stays for as long as only a few of those before it are heading higher. Whether it stays does
+therefore not depend on those that come after it, and more starts never end below fewer: what the
+first ten lead to is among what the first fifty lead to.
+"""
+
+from __future__ import annotations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...covariance import Parameters
+from ...data.points import Observations
+from ..expectation import Climb, climbed, expect_at
+from ..soundness import Soundness
+from ..starts.starting import SEVERAL, starting_parameters
+from ..task import Options, Task
+
+# Rounds of steps, and how many of those before a start may be heading higher after each.
+Rounds = tuple[tuple[int, int], ...]
+SCREENING: Rounds = ((5, 4), (10, 3), (20, 2))
+SAME = 1e-6  # nats a point: restarts that are closer than this count as one
+OTHERS = 5  # starts of k-means++ for each one of the other kinds that joins them
+NEVER = 1e6  # nats a point that a solution which is not sound is put behind
+
+
+def started(
+    task: Task[Options], sample: Observations, generator: torch.Generator, starts: range
+) -> Parameters:
+    """The starts of these numbers, those of other kinds among them if there are to be several."""
+    start = task.options.start
+    kinds = [(start, starts)]
+    if isinstance(start, str) and start == SEVERAL and task.options.n_starts > 1:
+        others = range(-(-starts.start // OTHERS), -(-starts.stop // OTHERS))
+        kinds += [("invariant", others), ("random points", others)]
+    seeded = generator.get_state()
+    batches = []
+    for kind, numbers in kinds:
+        generator.set_state(seeded)
+        batches.append(
+            starting_parameters(
+                kind,
+                sample,
+                task.model.family,
+                task.model.n_components,
+                n_starts=len(numbers),
+                first=numbers.start,
+                floor=task.floor,
+                generator=generator,
+            )
+        )
+    return Parameters.joined(batches)
+
+
+def screened(
+    task: Task[Options],
+    sample: Observations,
+    rule: Soundness,
+    starts: Parameters,
+    rounds: Rounds = SCREENING,
+) -> Climb:
+    """Run all starts as one batch, in rounds after which only those stay that may be the best."""
+    climb = Climb.begun(expect_at(task, starts, sample))
+    small = task.options.tolerance * sample.total_weight
+    left = task.options.max_steps
+    for steps, higher in rounds:
+        climb = climbed(task, climb, sample, min(steps, left), small)
+        left = max(0, left - steps)
+        climb = climb[promising(promise(climb, rule, sample), higher, SAME * sample.total_weight)]
+    return climb
+
+
+def promise(climb: Climb, rule: Soundness, sample: Observations) -> Float[Tensor, "s"]:
+    """What each set is heading for, one that is not sound behind all that are."""
+    behind = torch.where(rule.of(climb.state), 0.0, NEVER * sample.total_weight)
+    return (climb.heading - behind).nan_to_num(nan=-torch.inf)
+
+
+def promising(values: Float[Tensor, "s"], higher: int, gap: float) -> list[int]:
+    """The sets that few before them surpass, and that are not one of these again."""
+    kept: list[int] = []
+    for i, value in enumerate(values.tolist()):
+        before = [float(values[j]) for j in kept]
+        again = any(abs(value - other) <= gap for other in before)
+        if not again and sum(other > value for other in before) < higher:
+            kept.append(i)
+    return kept
+
+
+def best_different(values: Float[Tensor, "s"], count: int, gap: float) -> list[int]:
+    """The sets of the highest values, best first, that are not the same solution twice."""
+    kept: list[int] = []
+    for i in values.argsort(descending=True, stable=True).tolist():
+        if all(values[j] - values[i] > gap for j in kept):
+            kept.append(i)
+        if len(kept) == count:
+            break
+    return kept

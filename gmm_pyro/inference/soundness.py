@@ -1,0 +1,79 @@
+"""What makes a solution of maximum likelihood sound: the rule, said once.
+
+A likelihood grows without bound where a component shrinks onto a few points, so its highest value
+says nothing. A component is an accident of few points, and the solution is not sound, if
+
+- by hard labels it holds fewer than `least_points`: by default 2 d + 1 where components have
+  covariances of their own, which need d + 1 points to be regular at all, and 2 where they share
+  one, but never more than half of an even share of the points;
+- an eigenvalue of its covariance is within ten times the floor, in units of the data's variance; or
+- it is thinner than the rounding of the data: a number that is rounded to a multiple of h is off by
+  h / √12 as a standard deviation, so that points which share a value are a spike and no cluster.
+
+While sets are climbing, expected counts stand for hard labels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from ..covariance import CovarianceFamily
+from ..data.points import Observations
+from .expectation import Expectation
+from .task import Options, Task
+
+CLOSE = 10.0  # times the floor, up to which an eigenvalue is close to it
+FEWEST = 2  # points of a component whose covariance is that of all
+OF_ROUNDING = 1 / 12  # variance of a number that is uniform between -½ and ½
+
+
+@dataclass(frozen=True, eq=False)
+class Soundness:
+    """The rule in numbers, for one model and its data.
+
+    Attributes:
+        family: covariance family.
+        least_points: points that a component holds at least.
+        least: the same as a sum of sample weights.
+        close: smallest variance of each feature that is not close to the floor.
+        rounding: variance of each feature by rounding alone.
+    """
+
+    family: CovarianceFamily
+    least_points: float
+    least: float
+    close: Float[Tensor, "d"]
+    rounding: Float[Tensor, "d"]
+
+    @classmethod
+    def for_task(cls, task: Task[Options], points: Observations | None = None) -> Soundness:
+        """The rule for a task, on all of its points or on a part of them."""
+        points, family = points or task.observations, task.model.family
+        n, least = points.n_weighted, float(task.options.least_points or 0)
+        if task.options.least_points is None:
+            own = FEWEST if family.shares("covariances") else 2 * points.d + 1
+            least = min(own, max(1.0, n / (2 * task.model.n_components)))
+        weight = least * min(1.0, points.total_weight / n)
+        rounding = OF_ROUNDING * task.observations.rounding.square()
+        return cls(family, least, weight, CLOSE * task.floor, rounding)
+
+    @property
+    def thinnest(self) -> Float[Tensor, "d"]:
+        """Variances of the features that no eigenvalue lies below."""
+        return as_fitted(self.family, torch.maximum(self.close, self.rounding))
+
+    def of(self, state: Expectation) -> Bool[Tensor, "s"]:
+        """Whether sets are sound, by expected counts."""
+        thick = self.family.smallest_ratio(state.parameters.factor, self.thinnest) > 1
+        return thick.all(1) & (state.statistics.counts >= self.least - 0.5).all(1)
+
+
+def as_fitted(family: CovarianceFamily, variance: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
+    """Variances of the features as a floor of the family has them: one for all, if spherical."""
+    d = len(variance)
+    nothing = family.compress(variance.new_zeros(d, d))
+    return family.deviations(family.fit(nothing, variance), d).square()
