@@ -137,7 +137,7 @@ class Observations(Points):
     def rounding(self) -> Float[Tensor, "d"]:
         """The smallest step between two values of a column: what its numbers are multiples of.
 
-        Of numbers that are not rounded, next to nothing. Of very many points, that of a random part.
+        Next to nothing, if they are not rounded; of very many points, that of a random part.
         """
         gaps = self._some.x.double().sort(0).values.diff(dim=0)
         smallest = torch.where(gaps > 0, gaps, torch.inf).amin(0)

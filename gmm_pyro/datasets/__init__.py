@@ -7,7 +7,7 @@ no global state is read or changed.
 
 from .dataset import OUTLIER, Dataset
 from .generators import anisotropic, bimodal, make_mixture, three_clusters, tight_and_diffuse
-from .real import iris, old_faithful, wine
+from .real import galaxies, iris, old_faithful, wine
 from .registry import DATASETS, dataset_named
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "dataset_named",
     "iris",
     "make_mixture",
+    "galaxies",
     "old_faithful",
     "three_clusters",
     "tight_and_diffuse",

@@ -49,10 +49,31 @@ def old_faithful() -> Dataset:
         >>> data.n, data.feature_names, data.x[0].tolist()
         (272, ('eruptions', 'waiting'), [3.6, 79.0])
     """
-    with files(__package__).joinpath("old_faithful.csv").open(encoding="utf-8") as table:
+    return _from_table("old-faithful", "old_faithful.csv")
+
+
+def galaxies() -> Dataset:
+    """Velocities of 82 galaxies in the region of Corona Borealis, in 1,000 km/s.
+
+    The galaxies lie in six narrow conic sections of the sky, and gaps between their velocities hint
+    at clusters in space; nothing says which belong together, so there are no labels. These are the
+    velocities of Roeder (1990), JASA 85, 617-624, from Postman, Huchra & Geller (1986), with the
+    78th as 26.960.
+
+    Example:
+        >>> data = galaxies()
+        >>> data.n, data.d, float(data.x.median())
+        (82, 1, 20.821)
+    """
+    return _from_table("galaxies", "galaxies.csv")
+
+
+def _from_table(name: str, file: str) -> Dataset:
+    """A data set from a file that comes with the package: column names, then numbers."""
+    with files(__package__).joinpath(file).open(encoding="utf-8") as table:
         names = tuple(table.readline().strip().split(","))
-        x = torch.from_numpy(np.loadtxt(table, delimiter=","))
-    return Dataset(x, None, None, "old-faithful", names)
+        x = torch.from_numpy(np.loadtxt(table, delimiter=",", ndmin=2))
+    return Dataset(x, None, None, name, names)
 
 
 def _from_sklearn(name: str, bunch: Any) -> Dataset:

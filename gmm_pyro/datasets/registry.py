@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..data.checks import check_choice
 from .dataset import Dataset
 from .generators import anisotropic, bimodal, make_mixture, three_clusters, tight_and_diffuse
-from .real import iris, old_faithful, wine
+from .real import galaxies, iris, old_faithful, wine
 
 DATASETS: dict[str, Callable[..., Dataset]] = {
     "three-clusters": three_clusters,
@@ -19,6 +19,7 @@ DATASETS: dict[str, Callable[..., Dataset]] = {
     "iris": iris,
     "wine": wine,
     "old-faithful": old_faithful,
+    "galaxies": galaxies,
 }
 
 

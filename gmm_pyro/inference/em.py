@@ -70,32 +70,32 @@ def best_run(
 ) -> tuple[Run[Expectation], Search]:
     """The likeliest end of a search, run on, if it is sound; and the search."""
     search = searched(task)
-    whole = search.sample is task.observations  # else its log-likelihoods are of other data
-    runs: list[tuple[bool, float, Run[Expectation]]] = []
-    ends = search.best_first()
-    for end in ends:
-        if any(sound for sound, *_ in runs) and not _may_be_best(search, end, runs, whole):
+    sound: Run[Expectation] | None = None
+    others: list[Run[Expectation]] = []
+    for end in search.best_first():
+        if sound is not None and not _may_surpass(end, sound, search):
             break
-        history = end.climb.history[0, :-1].tolist() if whole else []
+        history = end.climb.history[0, :-1].tolist() if search.goes_by_all else []
         left = 0 if search.interrupted else max_steps - len(history)
         run = run_em(task, end.climb.state.parameters, bar, tolerance, left, acceleration)
         run = Run(run.state, history + run.history, run.status)
-        if search.interrupted:
-            run = replace(run, status=Status.INTERRUPTED)
-        if run.status is Status.INTERRUPTED:
-            return run, search
-        runs.append((is_sound(task, run.state.parameters), run.history[-1], run))
-    return max(runs, key=lambda some: some[:2])[2], search
+        if search.interrupted or run.status is Status.INTERRUPTED:
+            return replace(run, status=Status.INTERRUPTED), search
+        if not is_sound(task, run.state.parameters):
+            others.append(run)
+        elif sound is None or run.history[-1] > sound.history[-1]:
+            sound = run
+    return sound or max(others, key=lambda run: run.history[-1]), search
 
 
-def _may_be_best(
-    search: Search, end: End, runs: list[tuple[bool, float, Run[Expectation]]], whole: bool
-) -> bool:
-    """Whether another end may still be the likeliest sound one on all of the data."""
-    if whole:
-        return end.promise > max(value for sound, value, _ in runs if sound) + search.gap
-    first = search.best_first()[0]
-    return end.promise > first.promise - CLOSE_CALL * search.sample.total_weight
+def _may_surpass(end: End, sound: Run[Expectation], search: Search) -> bool:
+    """Whether an end may be a likelier sound solution on all of the data."""
+    if not end.sound:
+        return False
+    if search.goes_by_all:
+        return end.log_likelihood > sound.history[-1] + search.gap
+    best = search.best_first()[0].log_likelihood
+    return end.log_likelihood > best - CLOSE_CALL * search.sample.total_weight
 
 
 def run_em(

@@ -9,8 +9,6 @@ says nothing. A component is an accident of few points, and the solution is not 
 - an eigenvalue of its covariance is within ten times the floor, in units of the data's variance; or
 - it is thinner than the rounding of the data: a number that is rounded to a multiple of h is off by
   h / √12 as a standard deviation, so that points which share a value are a spike and no cluster.
-
-While sets are climbing, expected counts stand for hard labels.
 """
 
 from __future__ import annotations
@@ -23,7 +21,9 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily
 from ..data.points import Observations
-from .expectation import Expectation
+from ..reduction.assignments import argmax
+from ..reduction.sums import reduce
+from ..reduction.theta import Theta
 from .task import Options, Task
 
 CLOSE = 10.0  # times the floor, up to which an eigenvalue is close to it
@@ -66,10 +66,11 @@ class Soundness:
         """Variances of the features that no eigenvalue lies below."""
         return as_fitted(self.family, torch.maximum(self.close, self.rounding))
 
-    def of(self, state: Expectation) -> Bool[Tensor, "s"]:
-        """Whether sets are sound, by expected counts."""
-        thick = self.family.smallest_ratio(state.parameters.factor, self.thinnest) > 1
-        return thick.all(1) & (state.statistics.counts >= self.least - 0.5).all(1)
+    def of(self, theta: Theta, points: Observations) -> Bool[Tensor, "s"]:
+        """Whether sets are sound."""
+        smallest = self.family.smallest_ratio(theta.parameters.factor, self.thinnest)
+        counts = reduce(points, theta, argmax).counts
+        return (smallest > 1).all(1) & (counts >= self.least).all(1)
 
 
 def as_fitted(family: CovarianceFamily, variance: Float[Tensor, "d"]) -> Float[Tensor, "d"]:

@@ -1,1 +1,1 @@
-"""The likeliest mixture, not the nearest: fair screening of starts, then moves from mode to mode."""
+"""The likeliest mixture, not the nearest: starts screened fairly, then moves between solutions."""

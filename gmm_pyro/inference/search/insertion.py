@@ -13,7 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...covariance import Parameters
+from ...covariance import CovarianceFamily, Parameters
 from ...covariance.records import TINY
 from ...data.points import Observations
 from ...reduction.assignments import Beside
@@ -57,12 +57,10 @@ def insertions(
             weights, means, factor = weights[fit], means[fit], factor[fit]
             if not len(weights):
                 return None
-    chosen = _apart(state, means, factor, gain, most, task)
-    return (
-        joined(state.parameters, weights[chosen], means[chosen], factor[chosen], shared)
-        if chosen
-        else None
-    )
+    chosen = _apart(family, means, factor, gain, most)
+    if not chosen:
+        return None
+    return joined(family, state.parameters, weights[chosen], means[chosen], factor[chosen])
 
 
 def _seeds(
@@ -90,15 +88,14 @@ def _seeds(
 
 
 def _apart(
-    state: Expectation,
+    family: CovarianceFamily,
     means: Float[Tensor, "c 1 d"],
     factor: Tensor,
     gain: Float[Tensor, "c"],
     most: int,
-    task: Task[Options],
 ) -> list[int]:
     """The newcomers that gain most and lie apart, best first."""
-    family, kept = task.model.family, list[int]()
+    kept: list[int] = []
     for i in gain.nan_to_num(nan=-torch.inf).argsort(descending=True).tolist():
         if len(kept) == most or not gain[i] > 0:
             break
@@ -110,7 +107,11 @@ def _apart(
 
 
 def joined(
-    p: Parameters, weights: Float[Tensor, "c"], means: Tensor, factor: Tensor, shared: bool
+    family: CovarianceFamily,
+    p: Parameters,
+    weights: Float[Tensor, "c"],
+    means: Float[Tensor, "c 1 d"],
+    factor: Tensor,
 ) -> Parameters:
     """One set of k components with each of c newcomers."""
     c = len(weights)
@@ -118,5 +119,5 @@ def joined(
     return Parameters(
         torch.cat([p.log_weights + (-weights).log1p()[:, None], weights.log()[:, None]], 1),
         torch.cat([p.means.expand(c, -1, -1), means], 1),
-        together if shared else torch.cat([together, factor], 1),
+        together if family.shares("covariances") else torch.cat([together, factor], 1),
     )

@@ -7,7 +7,7 @@ neither they nor what is left of the starts depend on how many more there are.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import torch
 
@@ -19,7 +19,7 @@ from ..soundness import Soundness
 from ..starts.starting import is_given, sample_of
 from ..task import Options, Task
 from .moves import Effort, Mover
-from .screening import SAME, promise, screened, started
+from .screening import SAME, Screened, promise, screened, started
 
 LEAGUE = 10  # starts that are screened together, of which the best goes on to move
 THOROUGH = 5  # times as many starts, and then moves from the best until many have failed
@@ -31,18 +31,27 @@ class End:
 
     Attributes:
         climb: one set, and the log-likelihoods that led there.
-        promise: what it is heading for, in nats; far less if it is not sound.
-        moves: how many led there from a start.
+        log_likelihood: what it is heading for, in nats.
+        sound: whether it is.
+        times: how many starts have led there, or moves from one.
+        moves: how many led there from a start: 0 if none was needed.
     """
 
     climb: Climb
-    promise: float
+    log_likelihood: float
+    sound: bool
+    times: int
     moves: int
+
+    @property
+    def rank(self) -> tuple[bool, float]:
+        """What is better is larger."""
+        return self.sound, self.log_likelihood
 
 
 @dataclass(eq=False)
 class Search:
-    """What a search has come to.
+    """A search, and what it has come to.
 
     Attributes:
         task: the task.
@@ -51,7 +60,9 @@ class Search:
         ends: in the order in which they were found.
         starts: how many it began with.
         tried: how many moves it tried.
+        taken: how many of them led on.
         interrupted: whether it was stopped.
+        spent: log-likelihoods from which moves have failed, and how many in a row.
     """
 
     task: Task[Options]
@@ -60,108 +71,124 @@ class Search:
     ends: list[End] = field(default_factory=list)
     starts: int = 0
     tried: int = 0
+    taken: int = 0
     interrupted: bool = False
+    spent: list[tuple[float, int]] = field(default_factory=list)
 
     @property
     def gap(self) -> float:
         """Nats by which two solutions differ."""
         return SAME * self.sample.total_weight
 
+    @property
+    def goes_by_all(self) -> bool:
+        """Whether its log-likelihoods are those of all points."""
+        return self.sample is self.task.observations
+
     def best_first(self) -> list[End]:
         """Ends that differ: sound ones first, and of these the likeliest first."""
         kept: list[End] = []
-        for end in sorted(self.ends, key=lambda end: -end.promise):
-            if not kept or kept[-1].promise - end.promise > self.gap:
+        for end in sorted(self.ends, key=lambda end: end.rank, reverse=True):
+            last = kept[-1] if kept else None
+            if last and last.sound == end.sound and self._same(last, end.log_likelihood):
+                kept[-1] = replace(last, times=last.times + end.times)
+            else:
                 kept.append(end)
         return kept
+
+    def _same(self, end: End, value: float) -> bool:
+        return abs(end.log_likelihood - value) <= self.gap
 
     def run(self) -> None:
         """Search with as much effort as the options say, or until an interrupt."""
         options = self.task.options
         try:
             if is_given(options.start):
-                generator = self.task.generator(Stream.SEARCH)
-                start = started(self.task, self.sample, generator, range(1))
-                self._note(Climb.begun(expect_at(self.task, start, self.sample)), 0)
+                self._begin_as_given()
                 return
             self._leagues(range(options.n_starts))
             if options.search == "thorough":
                 self._leagues(range(options.n_starts, THOROUGH * options.n_starts))
-                self._move(self.best_first()[0].climb, self._mover(-1, thorough=True))
+                self._move(self.best_first()[0].climb, self._mover(-1))
         except KeyboardInterrupt:
             if not self.ends:
                 raise
             self.interrupted = True
 
+    def _begin_as_given(self) -> None:
+        start = started(self.task, self.sample, self.task.generator(Stream.SEARCH), range(1))
+        self.starts = 1
+        self._note(Screened(Climb.begun(expect_at(self.task, start, self.sample)), [1]), 0)
+
     def _leagues(self, numbers: range) -> None:
+        """Screen starts, ten at a time, and move from the first of all and from the best of ten."""
         generator = self.task.generator(Stream.SEARCH)
         for first in range(numbers.start, numbers.stop, LEAGUE):
             league = range(first, min(first + LEAGUE, numbers.stop))
             starts = started(self.task, self.sample, generator, league)
             self.starts += len(starts.means)
             mover = self._mover(1 + first)
-            climb = mover.settled(screened(self.task, self.sample, self.rule, starts))
-            self._note(climb, 0)
-            if self.task.options.search == "starts":
+            left = screened(self.task, self.sample, self.rule, starts)
+            climb = mover.settled(left.climb)
+            self._note(replace(left, climb=climb), 0)
+            if self.task.options.search == "starts" or self.task.model.n_components == 1:
                 continue
             if first == 0:
                 self._move(climb[[0]], self._mover(0))
             if len(league) == LEAGUE:
-                self._move(climb[[int(promise(climb, self.rule, self.sample).argmax())]], mover)
+                best = int(promise(climb, self.rule, self.sample).argmax())
+                self._move(climb[[best]], mover)
 
-    def _mover(self, stream: int, *, thorough: bool = False) -> Mover:
-        seed = Stream.MOVES.seed(self.task.options.seed) + 7_919 * stream
+    def _mover(self, stream: int) -> Mover:
+        """Moves with random numbers of their own: of the first start, of a league, or at last."""
+        seed = Stream.MOVES.seed(self.task.options.seed) + 7_919 * (stream + 1)
         size = self.sample.n * self.task.model.n_components
         return Mover(
             self.task,
             self.sample,
             self.rule,
-            Effort.for_size(size, thorough=thorough),
+            Effort.for_size(size) if stream >= 0 else Effort.thorough(),
             torch.Generator().manual_seed(seed % 2**63),
         )
 
-    def _note(self, climb: Climb, moves: int) -> None:
-        values = promise(climb, self.rule, self.sample).tolist()
-        self.ends += [End(climb[[i]], value, moves) for i, value in enumerate(values)]
+    def _note(self, some: Screened, moves: int) -> None:
+        sound = self.rule.of(some.climb.state.theta, self.sample).tolist()
+        values = some.climb.heading.nan_to_num(nan=-torch.inf).tolist()
+        self.ends += [
+            End(some.climb[[i]], values[i], sound[i], some.times[i], moves)
+            for i in range(len(sound))
+        ]
 
     def _move(self, climb: Climb, mover: Mover) -> None:
-        """Move for as long as it gains, unless the search has been there before."""
-        if self.task.model.n_components == 1:
-            return
+        """Move for as long as it gains, unless moves from there have failed before."""
         failures = moves = 0
-        while (
-            failures < mover.effort.failures
-            and climb.history.shape[1] <= self.task.options.max_steps
-        ):
-            if self._been_at(climb, mover):
-                return
-            self.tried += 1
-            better = mover.moved(climb)
-            if better is None:
-                failures += 1
-                continue
-            climb, failures, moves = mover.settled(better), 0, moves + 1
-            self._note(climb, moves)
-        self._spent.append((float(climb.heading), mover.effort.failures))
-
-    _spent: list[tuple[float, int]] = field(default_factory=list)
+        try:
+            while failures < mover.effort.failures and mover.steps_left(climb):
+                if self._been_at(climb, mover):
+                    return
+                self.tried += 1
+                better = mover.moved(climb)
+                failures = 0 if better else failures + 1
+                if better is not None:
+                    moves += 1
+                    climb = mover.settled(better)
+            self.spent.append((float(climb.heading), mover.effort.failures))
+        finally:
+            if moves:
+                self._note(Screened(climb, [1]), moves)
+            self.taken += moves
 
     def _been_at(self, climb: Climb, mover: Mover) -> bool:
         """Whether moves from there have failed before, with as much effort."""
         value = float(climb.heading)
-        return any(
-            abs(value - v) <= self.gap and f >= mover.effort.failures for v, f in self._spent
-        )
+        return any(abs(value - v) <= self.gap and f >= mover.effort.failures for v, f in self.spent)
 
 
 def searched(task: Task[Options]) -> Search:
     """Search for the likeliest mixture of a task; a start that is given is the only end."""
-    options, k = task.options, task.model.n_components
-    if is_given(options.start):
-        sample = task.observations
-    else:
-        sample = sample_of(task.observations, k, task.generator(Stream.SEARCH))
-    # a start that is given leaves nothing to search for
+    sample = task.observations
+    if not is_given(task.options.start):
+        sample = sample_of(sample, task.model.n_components, task.generator(Stream.SEARCH))
     found = Search(task, sample, Soundness.for_task(task, sample))
     found.run()
     return found

@@ -37,23 +37,24 @@ class Effort:
         mergers: of each of them.
         removals: of each of them.
         failures: moves in a row that gain nothing.
-        moves: most moves from one start.
     """
 
     newcomers: int
     mergers: int
     removals: int
     failures: int
-    moves: int = 100
 
     @classmethod
-    def for_size(cls, size: int, *, thorough: bool = False) -> Effort:
+    def for_size(cls, size: int) -> Effort:
         """The effort for so many points times components."""
-        if thorough:
-            return cls(newcomers=8, mergers=4, removals=2, failures=10)
         if size <= FEW:
             return cls(newcomers=6, mergers=3, removals=2, failures=2)
         return cls(newcomers=4, mergers=3, removals=0, failures=3)
+
+    @classmethod
+    def thorough(cls) -> Effort:
+        """The effort where time does not matter."""
+        return cls(newcomers=8, mergers=4, removals=2, failures=10)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,10 +80,14 @@ class Mover:
         """Nats that a step gains at least, or no more follow."""
         return 0.1 * SAME * self.sample.total_weight
 
+    def steps_left(self, climb: Climb) -> int:
+        """How many more steps may lead on from there."""
+        return max(0, self.task.options.max_steps - climb.history.shape[1] + 1)
+
     def settled(self, climb: Climb) -> Climb:
         """After as many steps as there are between two moves."""
-        left = self.task.options.max_steps - climb.history.shape[1] + 1
-        return climbed(self.task, climb, self.sample, max(0, min(SETTLING, left)), self.small)
+        steps = min(SETTLING, self.steps_left(climb))
+        return climbed(self.task, climb, self.sample, steps, self.small)
 
     def moved(self, climb: Climb) -> Climb | None:
         """Where one move leads, if that is sound and higher."""
@@ -106,13 +111,13 @@ class Mover:
     def _chased(self, candidate: Climb, climb: Climb) -> Climb | None:
         """The candidate once it has overtaken; None as soon as it is not going to."""
         goal = float(climb.history[0, -1]) + GAIN * self.sample.total_weight
-        was_sound = bool(self.rule.of(climb.state))
+        was_sound = bool(self.rule.of(climb.state.theta, self.sample))
         for _ in range(CHASE):
             overtaken = float(candidate.history[0, -1]) > goal
             if overtaken or not float(candidate.heading) > goal:
                 break
             candidate = climbed(self.task, candidate, self.sample, 1, 0.0)
-        sound = bool(self.rule.of(candidate.state)) or not was_sound
+        sound = bool(self.rule.of(candidate.state.theta, self.sample)) or not was_sound
         if not (float(candidate.history[0, -1]) > goal and sound):
             return None
         return replace(candidate, history=torch.cat([climb.history, candidate.history[:, -1:]], 1))

@@ -22,7 +22,7 @@ def shrunk(
     sample: Observations,
     n_mergers: int,
     n_removals: int,
-) -> Parameters | None:
+) -> Parameters:
     """Sets of one component fewer: of each set, its cheapest mergers and removals.
 
     The last component of each is the newcomer, and takes no part.
@@ -30,12 +30,10 @@ def shrunk(
     p = state.parameters
     s, k = len(p.means), p.means.shape[1] - 1
     pairs = torch.triu_indices(k, k, 1)
-    batches = []
-    if k > 1:
-        costs = _merger_costs(family, p, pairs)
-        cheapest = costs.topk(min(n_mergers, len(pairs[0])), largest=False).indices
-        sets = torch.arange(s).repeat_interleave(cheapest.shape[1])
-        batches.append(merged(family, p[sets], *pairs[:, cheapest.flatten()]))
+    costs = _merger_costs(family, p, pairs)
+    cheapest = costs.topk(min(n_mergers, len(pairs[0])), largest=False).indices
+    sets = torch.arange(s).repeat_interleave(cheapest.shape[1])
+    batches = [merged(family, p[sets], *pairs[:, cheapest.flatten()])]
     if n_removals:
         missed = _missed(state, sample)[:, :k]
         least = missed.topk(min(n_removals, k), largest=False).indices

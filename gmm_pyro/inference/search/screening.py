@@ -7,6 +7,8 @@ first ten lead to is among what the first fifty lead to.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -54,38 +56,57 @@ def started(
     return Parameters.joined(batches)
 
 
+@dataclass(frozen=True, eq=False)
+class Screened:
+    """What is left of some starts.
+
+    Attributes:
+        climb: where they are, and how they came there.
+        times: how many starts have led there.
+    """
+
+    climb: Climb
+    times: list[int]
+
+
 def screened(
     task: Task[Options],
     sample: Observations,
     rule: Soundness,
     starts: Parameters,
     rounds: Rounds = SCREENING,
-) -> Climb:
+) -> Screened:
     """Run all starts as one batch, in rounds after which only those stay that may be the best."""
     climb = Climb.begun(expect_at(task, starts, sample))
+    times = [1] * len(starts.means)
     small = task.options.tolerance * sample.total_weight
     left = task.options.max_steps
     for steps, higher in rounds:
         climb = climbed(task, climb, sample, min(steps, left), small)
         left = max(0, left - steps)
-        climb = climb[promising(promise(climb, rule, sample), higher, SAME * sample.total_weight)]
-    return climb
+        values = promise(climb, rule, sample)
+        kept = promising(values, higher, SAME * sample.total_weight)
+        times = [sum(times[i] for i in some) for some in kept.values()]
+        climb = climb[list(kept)]
+    return Screened(climb, times)
 
 
 def promise(climb: Climb, rule: Soundness, sample: Observations) -> Float[Tensor, "s"]:
     """What each set is heading for, one that is not sound behind all that are."""
-    behind = torch.where(rule.of(climb.state), 0.0, NEVER * sample.total_weight)
+    behind = torch.where(rule.of(climb.state.theta, sample), 0.0, NEVER * sample.total_weight)
     return (climb.heading - behind).nan_to_num(nan=-torch.inf)
 
 
-def promising(values: Float[Tensor, "s"], higher: int, gap: float) -> list[int]:
-    """The sets that few before them surpass, and that are not one of these again."""
-    kept: list[int] = []
+def promising(values: Float[Tensor, "s"], higher: int, gap: float) -> dict[int, list[int]]:
+    """The sets that few before them surpass, and with each those that are the same again."""
+    kept: dict[int, list[int]] = {}
     for i, value in enumerate(values.tolist()):
-        before = [float(values[j]) for j in kept]
-        again = any(abs(value - other) <= gap for other in before)
-        if not again and sum(other > value for other in before) < higher:
-            kept.append(i)
+        before = {j: float(values[j]) for j in kept}
+        same = next((j for j, other in before.items() if abs(value - other) <= gap), None)
+        if same is not None:
+            kept[same].append(i)
+        elif sum(other > value for other in before.values()) < higher:
+            kept[i] = [i]
     return kept
 
 

@@ -50,7 +50,7 @@ def distinct_solutions(
         climb = screened(
             task, search.sample, search.rule, starts, ((STEPS, task.options.n_starts),)
         )
-        found.append(climb.state.parameters)
+        found.append(climb.climb.state.parameters)
     solutions = Parameters.joined(found)
     order = away_from_edges(task, density, solutions)[1].argsort(descending=True, stable=True)
     sound = [i for i in order.tolist() if is_sound(task, solutions[[i]])]
