@@ -21,9 +21,10 @@ from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..reduction.far import FAR
-from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, Array, check_n_samples
+from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples
 from .attributes import in_type, sampled
 from .mixture import PyroGaussianMixture
+from .starts import Array
 
 SHARED = [name for name in OF_METHODS if name not in ("n_components", "random_state")]
 
