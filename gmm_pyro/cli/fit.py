@@ -82,14 +82,15 @@ def fit(told: FitArguments) -> None:
     and responsibilities by row, pictures, and fit.json with the settings and the outcome.
     An interrupt (Ctrl-C) saves the best so far.
     """
+    from ..data.checks import check_choice
     from ..disk.placing import refuse_existing, refuse_unwritable
     from ..inference.fit import fit as run
     from ..model.program import MixtureModel
-    from ..saved_fit import check_table_format, save_fit
+    from ..saved_fit import save_fit
     from .data import checked, load, n_components
 
     method, options = _method_and_options(told)  # mistakes in words come before those in data
-    check_table_format(told.table_format)
+    check_choice("table_format", told.table_format, TABLE_FORMATS)
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
     content = load(told.data, told)

@@ -52,22 +52,22 @@ class Points:
     def __repr__(self) -> str:
         return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
 
-    @property
+    @cached_property
     def n(self) -> int:
         """Number of points."""
         return self.x.shape[0]
 
-    @property
+    @cached_property
     def d(self) -> int:
         """Number of features."""
         return self.x.shape[1]
 
-    @property
+    @cached_property
     def dtype(self) -> torch.dtype:
         """Type of number of the points."""
         return self.x.dtype
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
         """Where the points are."""
         return self.x.device
@@ -167,9 +167,11 @@ class LeftOut(Observations):
         scale: Float[Tensor, "d"],
         total_weight: float,
     ) -> None:
-        self.__dict__.update(  # as a frozen class's
-            shape=shape,
-            kind=like.new_empty(0),
+        self.__dict__.update(  # what is a frozen class's, or a cached property
+            n=shape[0],
+            d=shape[1],
+            dtype=like.dtype,
+            device=like.device,
             feature_names=feature_names,
             origin=origin,
             scale=scale,
@@ -184,23 +186,3 @@ class LeftOut(Observations):
                 "of a saved fit: fit it anew, or keep what is needed before"
             )
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    @property
-    def n(self) -> int:
-        """Number of points that there were."""
-        return int(self.__dict__["shape"][0])
-
-    @property
-    def d(self) -> int:
-        """Number of features."""
-        return int(self.__dict__["shape"][1])
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of number that the points had."""
-        return self.__dict__["kind"].dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the points were."""
-        return self.__dict__["kind"].device

@@ -14,7 +14,7 @@ from torch import Tensor
 from ..covariance import Parameters
 from ..data.arrays import whole_numbers
 from ..data.checks import MOST_HELD, check_count, check_path, check_seed, shown
-from ..data.features import check_names, columns_of, same_names
+from ..data.features import check_names, columns_of
 from ..data.observations import as_points
 from ..data.points import Points
 from ..data.tables import one_row
@@ -232,7 +232,7 @@ class GaussianMixture(MixtureRecord):
             [[2.0, 1.0]]
         """
         names = check_names(names)
-        if names == self.feature_names or not same_names(names, self.feature_names):
+        if names == self.feature_names or set(names) != set(self.feature_names):
             return self
         return self.marginal(names)
 
