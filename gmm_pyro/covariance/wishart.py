@@ -142,7 +142,6 @@ def inverse_from_factor(factor: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b d 
 @transform_to.register(_PrecisionMatrix)  # type: ignore[untyped-decorator]
 @biject_to.register(_PrecisionMatrix)  # type: ignore[untyped-decorator]
 def _bijection(constraint: Any) -> PrecisionTransform:
-    del constraint
     return PrecisionTransform()
 
 
@@ -170,7 +169,6 @@ class Wishart(TorchDistribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Wishart:
         """The same distribution over more matrices."""
-        del _instance
         shape = torch.Size(batch_shape)
         return Wishart(
             self.dof.expand(shape),

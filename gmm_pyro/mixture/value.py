@@ -210,13 +210,12 @@ class GaussianMixture(MixtureRecord):
         index = whole_numbers(order, "order", wanted).tolist()
         if sorted(index) != list(range(self.n_components)):
             raise ValueError(f"order must be {wanted}, got {shown(index)}")
-        p, shared = self.parameters, self.family.shares("covariances")
+        shared = self.family.shares("covariances")
         visible = self.covariances if shared else self.covariances[index]
-        factor = self.family.in_order(p.factor, torch.tensor([index]))
         return self._assembled(
             self.family,
             (self.weights[index], self.means[index], visible),
-            Parameters(p.log_weights[:, index], p.means[:, index], factor),
+            self.family.permuted(self.parameters, torch.tensor([index])),
             self.means.dtype,
             self.feature_names,
         )

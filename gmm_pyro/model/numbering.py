@@ -18,6 +18,7 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
+from ..covariance.records import in_order
 from .log_density import LogDensity
 
 Order = Int[Tensor, "s k"]
@@ -41,9 +42,9 @@ def permuted_values(
     family: CovarianceFamily, values: Mapping[str, Tensor], order: Order
 ) -> dict[str, Tensor]:
     """Site values (s, …) with component order[s, j] of every set in place j."""
-    sets = torch.arange(len(order), device=order.device)[:, None]
     return {
-        name: value if family.shares(name) else value[sets, order] for name, value in values.items()
+        name: value if family.shares(name) else in_order(value, order)
+        for name, value in values.items()
     }
 
 

@@ -29,6 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..covariance.records import times
 from ..data.points import Block, Observations
 from ..running.threads import Sums, one_thread_a_product, total
 from .assignments import Assignment, softmax
@@ -74,7 +75,7 @@ def reduce_each(
     assign: Assignment = softmax,
 ) -> Statistics:
     """The reduction of s sets, each over n points of its own: many small data sets at once."""
-    kernel = Centred(Theta.about_means(family, parameters), x.shape[1], x).fresh()
+    kernel = Centred(Theta.about_means(family, parameters), x.shape[1], x)
     log_norm, *sums = kernel.sums(Block(0, x[:, None], None), assign)
     return kernel.statistics(log_norm, tuple(sums), None)
 
@@ -109,14 +110,9 @@ class _LogLikelihood(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        constant: Tensor,
-        linear: Tensor,
-        quadratic: Tensor,
-        observations: Observations,
-        theta: Theta,
+        ctx: Any, observations: Observations, theta: Theta, *natural: Tensor
     ) -> Float[Tensor, "s"]:
-        del constant, linear, quadratic  # theta holds the same values
+        """Of the natural parameters that theta holds, too."""
         statistics = reduce(observations, theta)
         ctx.save_for_backward(*statistics.sums)
         return statistics.log_norm
@@ -124,9 +120,7 @@ class _LogLikelihood(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Float[Tensor, "s"]) -> tuple[Tensor | None, ...]:
-        counts, first, second = ctx.saved_tensors
-        scale = [upstream.view(-1, *(1,) * (part.ndim - 1)) for part in (counts, first, second)]
-        return counts * scale[0], first * scale[1], second * scale[2], None, None
+        return None, None, *(times(upstream, sums) for sums in ctx.saved_tensors)
 
 
 def log_likelihood(
@@ -135,7 +129,7 @@ def log_likelihood(
     """Log-likelihood of s sets in nats, differentiable in the parameters."""
     theta = theta_of(family, parameters, observations)
     log_norm: Tensor = _LogLikelihood.apply(  # type: ignore[no-untyped-call]
-        *vars(theta.natural).values(), observations, theta
+        observations, theta, *vars(theta.natural).values()
     )
     return log_norm
 
