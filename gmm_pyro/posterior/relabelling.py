@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..covariance.records import in_order
 from ..data.arrays import array_of, classes, whole_numbers
 from ..data.checks import check_choice
 from ..data.features import places
@@ -65,10 +66,9 @@ def _check(method: str, by: Key, like: Any, within: Any) -> None:
     check_choice("method", method, ALIGNMENTS)
     if method != "ordered" and by is not None:
         raise ValueError(f"by goes with method='ordered' only, got it with {method!r}")
-    if method == "ordered" and like is not None:
-        raise ValueError("like does not go with method='ordered', which numbers the components")
-    if method == "ordered" and within is not None:
-        raise ValueError("within does not go with method='ordered', which numbers the components")
+    for name, value in (("like", like), ("within", within)):
+        if method == "ordered" and value is not None:
+            raise ValueError(f"{name} does not go with {method=}, which numbers the components")
 
 
 def _classes(posterior: Draws, within: Any) -> Int[Tensor, "k"]:
@@ -156,11 +156,8 @@ def _taken(
     values: Float[Tensor, "chain draw k *site"], order: Int[Tensor, "chain draw k"]
 ) -> Float[Tensor, "chain draw k *site"]:
     """The values of every draw, in its order."""
-    chains, draws, _ = order.shape
-    order = order.to(values.device)
-    chain = torch.arange(chains, device=order.device)[:, None, None]
-    draw = torch.arange(draws, device=order.device)[:, None]
-    return values[chain, draw, order]
+    flat = in_order(values.flatten(0, 1), order.flatten(0, 1).to(values.device))
+    return flat.unflatten(0, order.shape[:2])
 
 
 def _renamed(
