@@ -9,6 +9,7 @@ cache-sized chunk at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -161,18 +162,6 @@ def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points
     return Points(points.x[:, order], tuple(feature_names), points.origin[order])
 
 
-class _WritableView:
-    """An array interface without the read-only mark, at which torch would warn.
-
-    Nothing here writes to the data, so a read-only or memory-mapped array is safe.
-    """
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array  # keeps the memory alive
-        pointer, _ = array.__array_interface__["data"]
-        self.__array_interface__ = {**array.__array_interface__, "data": (pointer, False)}
-
-
 def _alias(array: np.ndarray) -> Tensor:
     """A tensor on the array's own memory where torch can share it, a copy where it cannot."""
     if array.dtype.kind in "iub" or array.dtype.itemsize not in (4, 8):
@@ -181,7 +170,10 @@ def _alias(array: np.ndarray) -> Tensor:
     if odd or not array.dtype.isnative:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     if array.size and not array.flags.writeable:
-        array = np.asarray(_WritableView(array))
+        # Without the mark, at which torch would warn: nothing here writes to the data.
+        pointer, _ = array.__array_interface__["data"]
+        interface = {**array.__array_interface__, "data": (pointer, False)}
+        array = np.asarray(SimpleNamespace(__array_interface__=interface, keeps_alive=array))
     return torch.from_numpy(array)
 
 

@@ -125,11 +125,7 @@ class Observations(Points):
         Where the quartiles are equal, the range between 10 and 90 %, 5 and 95 %, or 2 and 98 %
         stands in for theirs. All are weighted. Of very many points they are those of a random part.
         """
-        sample, most = self, max(SAMPLE, ROWS // self.d)
-        if self.n > most:
-            generator = torch.Generator().manual_seed(0)
-            chosen = torch.randperm(self.n, generator=generator)[:most].sort().values
-            sample = self.subset(chosen.to(self.x.device))
+        sample = self.part(max(SAMPLE, ROWS // self.d), torch.Generator().manual_seed(0))
         return torch.minimum(self.scale, WIDEST * middle_range(sample.x, sample.sample_weight))
 
     def _weight(self, rows: slice) -> Float[Tensor, "m"] | None:
@@ -139,6 +135,13 @@ class Observations(Points):
         """The points at `index`, with the whole data's origin and scale."""
         weight = None if self.sample_weight is None else self.sample_weight[index]
         return replace(self, x=self.x[index], sample_weight=weight, cache={})
+
+    def part(self, most: int, generator: torch.Generator) -> Observations:
+        """The observations, or a random part of so many where they are more."""
+        if self.n <= most:
+            return self
+        chosen = torch.randperm(self.n, generator=generator)[:most].sort().values
+        return self.subset(chosen.to(self.x.device))
 
     def standardised(self, unit: Float[Tensor, "d"]) -> Float[np.ndarray, "n d"]:
         """(x - origin) / unit as a NumPy array: unit-free input for a clustering library."""

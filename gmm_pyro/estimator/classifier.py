@@ -121,21 +121,20 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         self.mixtures_ = []
         for code, name in enumerate(self.classes_.tolist()):
             rows = codes == code
-            mixture = self._mixture_of(name, random)
             own = None if sample_weight is None else weight[rows]
+            mixture = self._mixture_of(name, int(random.randint(2**31 - 1)))
             self.mixtures_.append(self._fitted(mixture, name, x[rows], own))
         self.converged_ = all(mixture.converged_ for mixture in self.mixtures_)
         self.n_iter_ = max(mixture.n_iter_ for mixture in self.mixtures_)
         return self
 
-    def _mixture_of(self, name: Any, random: np.random.RandomState) -> PyroGaussianMixture:
+    def _mixture_of(self, name: Any, seed: int) -> PyroGaussianMixture:
         count = self.n_components
         if isinstance(count, Mapping):
             if name not in count:
                 raise ValueError(f"n_components has no number for class {name!r}: it has {count}")
             count = count[name]
         parameters = {shared: getattr(self, shared) for shared in SHARED}
-        seed = int(random.randint(2**31 - 1))
         return PyroGaussianMixture(count, random_state=seed, **parameters)
 
     def _fitted(

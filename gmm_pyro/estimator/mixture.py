@@ -175,8 +175,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if len(x) < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components but got n_components = "
-                f"{shown(self.n_components)}, "
-                f"n_samples = {len(x)}"
+                f"{shown(self.n_components)}, n_samples = {len(x)}"
             )
         given = check_given(self, x.shape[1])
         with one_thread_a_product():
@@ -211,8 +210,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """The attributes, from the result."""
         total = result.observations.total_weight
         self.fit_ = result
-        for name, value in attributes_of(result.mixture).items():
-            setattr(self, name, value)
+        self.__dict__.update(attributes_of(result.mixture))
         self.converged_ = result.converged
         self.n_iter_ = result.steps
         self.lower_bound_ = result.objective / total
