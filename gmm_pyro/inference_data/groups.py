@@ -180,10 +180,8 @@ def _posterior_predictive(fit: Result, posterior: Posterior) -> tuple[Int[Tensor
     chains, draws = posterior.n_chains, posterior.n_draws
     kept = torch.arange(0, draws, _stride(chains * draws, fit.observations))
     rows = (draws * torch.arange(chains)[:, None] + kept).flatten()
-    parameters = posterior.parameters()[rows]
-    return kept, _predicted(fit, parameters, Stream.POSTERIOR_PREDICTIVE).reshape(
-        chains, len(kept), *_event(fit.observations)
-    )
+    x = _predicted(fit, posterior.parameters()[rows], Stream.POSTERIOR_PREDICTIVE)
+    return kept, x.reshape(chains, len(kept), *x.shape[1:])
 
 
 def _prior(fit: Result, n_draws: int) -> dict[str, Tensor] | None:
@@ -212,17 +210,12 @@ def _predicted(fit: Result, parameters: Parameters, stream: Stream) -> np.ndarra
     generator = torch.Generator(device).manual_seed(stream.seed(fit.seed))
     observations = fit.observations
     drawn = data_sets(fit.model.family, parameters, observations.n, generator)
-    return drawn.to(observations.x.dtype).view(-1, *_event(observations)).cpu().numpy()
+    return _univariate(drawn.to(observations.x.dtype).cpu().numpy())
 
 
 def _stride(n_sets: int, observations: Observations) -> int:
     """Every which draw can have a data set."""
     return max(1, math.ceil(n_sets * observations.x.numel() / MOST_NUMBERS))
-
-
-def _event(observations: Observations) -> tuple[int, ...]:
-    """Shape of a data set in the ArviZ object."""
-    return (observations.n,) if observations.d == 1 else (observations.n, observations.d)
 
 
 def _univariate(x: np.ndarray) -> np.ndarray:
