@@ -166,10 +166,8 @@ def best_partition(
     scored = sorted(distinct.values(), key=lambda labels: LOSSES[loss](p, labels).value)
     climbed = [_climbed(LOSSES[loss](p, labels)) for labels in scored[:CLIMBS]]
     best = min(climbed, key=lambda end: end.value)
-    found = _by_size(best.labels)
-    return Partition(
-        torch.from_numpy(found), int(found.max()) + 1, float(max(0.0, best.value)), together
-    )
+    found = torch.from_numpy(_by_size(best.labels))
+    return Partition(found, int(found.max()) + 1, float(max(0.0, best.value)), together)
 
 
 def _climbed(state: Loss) -> Loss:

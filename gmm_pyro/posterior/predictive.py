@@ -64,11 +64,10 @@ def assignments(posterior: Draws, x: Any, seed: int) -> Assignments:
     points = posterior.observations if x is None else placed(posterior.observations, x)
     parameters = posterior.parameters()
     n_draws = len(parameters.means)
-    generator = torch.Generator(points.x.device).manual_seed(check_seed(seed))
-    uniform = torch.rand(
-        n_draws, points.n, generator=generator, dtype=points.x.dtype, device=points.x.device
-    )
-    labels = torch.empty(n_draws, points.n, dtype=torch.long, device=points.x.device)
+    size, device = (n_draws, points.n), points.device
+    generator = torch.Generator(device).manual_seed(check_seed(seed))
+    uniform = torch.rand(size, generator=generator, dtype=points.dtype, device=device)
+    labels = torch.empty(size, dtype=torch.long, device=device)
 
     def evaluate(theta: Theta, draws: slice) -> Float[Tensor, "k n"]:
         share = responsibilities(points, theta)
@@ -80,15 +79,10 @@ def assignments(posterior: Draws, x: Any, seed: int) -> Assignments:
     return Assignments(labels, (total / n_draws).T.contiguous())
 
 
-def placed(observations: Observations, x: Any) -> Points:
+def placed(data: Observations, x: Any) -> Points:
     """Other points in the place of the data."""
-    points = as_points(
-        x,
-        feature_names=observations.feature_names,
-        dtype=observations.dtype,
-        device=observations.device,
-    )
-    return points.about(observations.origin)
+    points = as_points(x, feature_names=data.feature_names, dtype=data.dtype, device=data.device)
+    return points.about(data.origin)
 
 
 # ---------------------------------------------------------------------- densities
@@ -198,9 +192,7 @@ def mean_parameters(posterior: Draws) -> Parameters:
 
 def mean_mixture(posterior: Draws) -> GaussianMixture:
     """The mixture of posterior means; see `Posterior.mixture`."""
+    data, p = posterior.observations, mean_parameters(posterior)
     return GaussianMixture.from_parameters(
-        posterior.family,
-        mean_parameters(posterior),
-        dtype=posterior.observations.dtype,
-        feature_names=posterior.observations.feature_names,
+        posterior.family, p, dtype=data.dtype, feature_names=data.feature_names
     )

@@ -111,20 +111,19 @@ def _matched(posterior: Draws, held: Memberships, order: Order, like: Any) -> In
 
 def _target(posterior: Draws, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor, "k m"]:
     """Responsibilities of what the components are to be numbered as."""
-    k, n = posterior.n_components, posterior.observations.n
+    k, data = posterior.n_components, posterior.observations
     if isinstance(like, GaussianMixture):
-        if like.means.shape != (k, posterior.observations.d):
+        if like.means.shape != (k, data.d):
             raise ValueError(
-                f"like must have {k} components and {posterior.observations.d} features, got "
+                f"like must have {k} components and {data.d} features, got "
                 f"{like.n_components} and {like.n_features}"
             )
-        names = posterior.observations.feature_names
-        places(names, like.feature_names, "like", "feature")  # refuses others
-        like = like.in_order_of(names)
-        return like.responsibilities(posterior.observations.x[rows]).T.cpu()
-    wanted = f"a GaussianMixture or {n} integer labels"
+        places(data.feature_names, like.feature_names, "like", "feature")  # refuses others
+        like = like.in_order_of(data.feature_names)
+        return like.responsibilities(data.x[rows]).T.cpu()
+    wanted = f"a GaussianMixture or {data.n} integer labels"
     labels = torch.from_numpy(whole_numbers(like, "like", wanted))
-    if labels.shape != (n,):
+    if len(labels) != data.n:
         raise ValueError(f"like must be {wanted}, got {len(labels)} of them")
     if labels.min() < 0 or labels.max() >= k:
         low, high = int(labels.min()), int(labels.max())
@@ -141,15 +140,9 @@ def permuted(posterior: Drawn, order: Int[Tensor, "chain draw k"]) -> Drawn:
         name: values if posterior.family.shares(name) else _taken(values, order)
         for name, values in posterior.draws.items()
     }
-    permutation = order
-    if posterior.permutation is not None:
-        permutation = _taken(posterior.permutation.to(order.device), order)
-    return replace(
-        posterior,
-        draws=draws,
-        permutation=permutation,
-        allocations=_renamed(posterior, order.argsort(-1)),
-    )
+    before, allocations = posterior.permutation, _renamed(posterior, order.argsort(-1))
+    permutation = order if before is None else _taken(before.to(order.device), order)
+    return replace(posterior, draws=draws, permutation=permutation, allocations=allocations)
 
 
 def _taken(

@@ -34,10 +34,9 @@ from ..data.points import Block, Observations
 from ..running.threads import Sums, one_thread_a_product, total
 from .assignments import Assignment, softmax
 from .kernels import Centred, kernel_for
-from .pointwise import responsibilities
+from .pointwise import BLOCKS, responsibilities
 from .theta import Theta, theta_of
 
-BLOCKS = 32  # units of work handed to threads; sums are added in their order, whoever made them
 HESSIAN_NUMBERS = 2_000_000  # features of all components that a second derivative has at once
 
 # ---------------------------------------------------------------------- the reduction
