@@ -28,6 +28,7 @@ from .spread import (
 )
 from .tables import to_numeric
 from .weighting import as_weights
+from .words import counted
 
 
 def observe(
@@ -203,14 +204,13 @@ def _refuse_non_finite(points: Tensor, given: Tensor, names: tuple[str, ...], wh
         if first is None:
             continue
         place = f"the first at row {first[0]}, column {names[first[1]]!r}"
-        noun = "value" if count == 1 else "values"
         verb = "have" if what.endswith("s") else "has"
         if bool(given[first].isfinite()):
             raise ValueError(
-                f"{what} {verb} {count} {noun} beyond the range of float32, {place} "
+                f"{what} {verb} {counted(count, 'value')} beyond the range of float32, {place} "
                 f"({float(given[first]):g}): choose other units, or dtype='float64'"
             )
-        raise ValueError(f"{what} {verb} {count} {word} {noun}, {place}")
+        raise ValueError(f"{what} {verb} {counted(count, f'{word} value')}, {place}")
 
 
 def _of_positive_weight(x: Tensor, weight: Tensor | None) -> Tensor:

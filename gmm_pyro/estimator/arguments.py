@@ -29,8 +29,9 @@ START_NAMES = {  # of the other methods
     "random": "random",
     "random_from_data": "random points",
 }
+COUNT = [Interval(Integral, 1, None, closed="left")]  # one or more
 OF_METHODS: dict[str, list[Any]] = {  # what both estimators take
-    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "n_components": COUNT,
     "covariance_type": [StrOptions({*FAMILIES, *(f.mclust for f in FAMILIES.values())})],
     "method": [StrOptions(set(METHODS))],
     "priors": [Priors, ConjugatePriors, None],
@@ -38,17 +39,17 @@ OF_METHODS: dict[str, list[Any]] = {  # what both estimators take
     "tol": [Interval(Real, 0.0, None, closed="left")],
     "reg_covar": [Interval(Real, 0.0, None, closed="left")],
     "max_iter": [Interval(Integral, 0, None, closed="left")],
-    "n_init": [Interval(Integral, 1, None, closed="left")],
+    "n_init": COUNT,
     "init_params": [StrOptions(set(STARTS))],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
 
 
-def method_and_options(
+def choice_of(
     estimator: Any, observations: Observations, given: Mapping[str, Tensor], random: RandomState
 ) -> Choice:
-    """What an estimator is to be fitted by.
+    """The method that an estimator is to be fitted by, and its options.
 
     Args:
         estimator: a `PyroGaussianMixture`, whose attributes are the constructor's arguments.

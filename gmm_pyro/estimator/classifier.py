@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -21,7 +19,7 @@ from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..reduction.far import FAR
-from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples
+from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples
 from .attributes import in_type, sampled
 from .mixture import PyroGaussianMixture
 from .starts import Array
@@ -61,7 +59,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OF_METHODS,
-        "n_components": [Interval(Integral, 1, None, closed="left"), Mapping],
+        "n_components": [*COUNT, Mapping],
         "class_prior": ["array-like", None],
     }
 

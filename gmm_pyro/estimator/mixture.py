@@ -7,7 +7,6 @@ import time
 import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -15,7 +14,6 @@ import torch
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
@@ -29,7 +27,7 @@ from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
-from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples, method_and_options
+from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples, choice_of
 from .attributes import (
     attributes_of,
     covariances_by_hand,
@@ -109,7 +107,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
         "warm_start": ["boolean"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "verbose_interval": COUNT,
     }
 
     def __init__(
@@ -203,7 +201,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         names = getattr(self, "feature_names_in_", observations.feature_names)
         observations = replace(observations, feature_names=tuple(map(str, names)))
         random = check_random_state(self.random_state)
-        chosen = method_and_options(self, observations, given, random)
+        chosen = choice_of(self, observations, given, random)
         return fit_observations(model, observations, chosen, started)
 
     def _keep(self, result: Fit) -> None:
