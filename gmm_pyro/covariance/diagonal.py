@@ -120,9 +120,8 @@ class DiagonalAlgebra(CovarianceFamily):
 
     def factor(self, sites: dict[str, Tensor]) -> Tensor:
         """The standard deviations, whether the sites have them or the precisions."""
-        return self.inward(
-            sites["precisions"].rsqrt() if "precisions" in sites else sites["scales"]
-        )
+        scales = sites["precisions"].rsqrt() if "precisions" in sites else sites["scales"]
+        return self.inward(scales)
 
     def sites(self, factor: Tensor) -> dict[str, Tensor]:
         """See the base class."""

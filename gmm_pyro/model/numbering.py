@@ -80,9 +80,8 @@ def _alike(
 def _generic_values(density: LogDensity) -> dict[str, Tensor]:
     """Site values inside every support, around the data where they are unbounded."""
     observations, generator = density.observations, torch.Generator().manual_seed(SEED)
-    noise = torch.randn(
-        (len(WIDTHS), SETS, density.dimension), generator=generator, dtype=torch.float64
-    )
+    shape = len(WIDTHS), SETS, density.dimension
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64)
     vector = (noise * torch.tensor(WIDTHS).double()[:, None, None]).flatten(0, 1)
     vector = vector.to(observations.origin)
     for site in density.sites:

@@ -93,9 +93,8 @@ def _aligned(posterior: Draws, held: Memberships, method: str) -> Order:
 
 def _labels(posterior: Draws, rows: Int[Tensor, "m"]) -> Int[Tensor, "s m"] | None:
     """The allocations of these points, if they were kept for all draws."""
-    if posterior.allocations is None or posterior.kept is None:
-        return None
-    if not posterior.kept.cpu().equal(torch.arange(posterior.n_draws)):
+    every, kept = torch.arange(posterior.n_draws), posterior.kept
+    if posterior.allocations is None or kept is None or not kept.cpu().equal(every):
         return None
     return posterior.allocations[:, :, rows].flatten(0, 1).long().cpu()
 
