@@ -140,8 +140,7 @@ def errors_figure(table: Any) -> Figure:
 
 
 def _axes(size: tuple[float, float]) -> Axes:
-    ax: Axes = parts.loose_figure(size).subplots()
-    return ax
+    return parts.loose_figure(size).subplots()
 
 
 def _figure(ax: Axes) -> Figure:

@@ -108,10 +108,9 @@ def python_call(comparison: Record) -> str | None:
     if request is None:
         return None
     data, model = comparison.dataset, request.model
-    name = " ".join(data.name.split())
     words = [f'{model.n_components}, covariance="{model.family.name}"']
-    lines = ["import gmm_pyro as gp", ""]
-    lines += [f"data = ...  # {name}: {_points(comparison)}"]
+    about = f"{' '.join(data.name.split())}: {_points(comparison)}"
+    lines = ["import gmm_pyro as gp", "", f"data = ...  # {about}"]
     if model.priors is not None:
         lines += [f"priors = ...  # {type(model.priors).__name__}, as under the settings"]
         words += ["priors=priors"]

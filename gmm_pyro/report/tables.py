@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..comparison.columns import Column, heart
 
 if TYPE_CHECKING:
@@ -161,26 +163,20 @@ def ranked_posteriors(
 
 
 def _cells(column: Column, values: pd.Series[float], sound: Sequence[bool]) -> list[Cell]:
-    numbers = [None if gone else value for value, gone in zip(values, values.isna(), strict=True)]
-    texts = [DASH if value is None else number(value, column.form) for value in numbers]
-    best = _best(column, numbers, texts, sound)
+    known = values.notna()
+    texts = [number(v, column.form) if k else DASH for v, k in zip(values, known, strict=True)]
+    best = _best(column, values[known & np.array(sound, dtype=bool)])
     return [
-        Cell(text, "" if value is None else repr(float(value)), best=text in best and right)
-        for text, value, right in zip(texts, numbers, sound, strict=True)
+        Cell(text, repr(float(value)) if text != DASH else "", best=text in best and right)
+        for text, value, right in zip(texts, values, sound, strict=True)
     ]
 
 
-def _best(
-    column: Column, numbers: Sequence[float | None], texts: Sequence[str], sound: Sequence[bool]
-) -> set[str]:
+def _best(column: Column, values: pd.Series[float]) -> set[str]:
     """What the best numbers look like; empty if there is no choice, as far as can be seen."""
     if column.badness is None:
         return set()
-    ranked = [
-        (column.badness(value), text)
-        for value, text, right in zip(numbers, texts, sound, strict=True)
-        if value is not None and right
-    ]
+    ranked = [(column.badness(value), number(value, column.form)) for value in values]
     least = min((badness for badness, _ in ranked), default=None)
     best = {text for badness, text in ranked if badness == least}
     return best if {text for _, text in ranked} - best else set()
