@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
-from .records import LOG_2PI, TINY, NaturalParameters, Parameters, Statistics, in_order
+from .records import LOG_2PI, TINY, NaturalParameters, Parameters, Statistics
 
 
 class CovarianceFamily(ABC):
@@ -67,8 +67,9 @@ class CovarianceFamily(ABC):
 
     def permuted(self, p: Parameters, order: Int[Tensor, "s k"]) -> Parameters:
         """The parameters of every set, with those of component order[j] in place j."""
-        factor = p.factor if self.tied else in_order(p.factor, order)
-        return Parameters(in_order(p.log_weights, order), in_order(p.means, order), factor)
+        place = torch.arange(len(order), device=order.device)[:, None], order  # once a sweep
+        factor = p.factor if self.tied else p.factor[place]
+        return Parameters(p.log_weights[place], p.means[place], factor)
 
     def outward(self, compact: Float[Tensor, "*k1 *event"]) -> Tensor:
         """Compact forms as users and programs have them: with no axis k|1 of length 1."""
