@@ -149,7 +149,6 @@ def _document(
 ) -> dict[str, Any]:
     """The comparison for programs."""
     data, table = comparison.dataset, comparison.table
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return {
         "data": {
             "source": told.data,
@@ -161,7 +160,7 @@ def _document(
         "n_components": model.n_components,
         "covariance": model.family.name,
         "seed": told.seed,
-        "methods": dict(zip(table.index, rows, strict=True)),
+        "methods": table.astype(object).where(table.notna(), None).to_dict("index"),
         "warnings": comparison.notes,
         "reference": comparison.reference,
         "interrupted": comparison.interrupted,

@@ -9,16 +9,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
 from ..disk.untrusted import content_named, read_gzip, read_npy, read_npz, refuse_expansion
 from .netcdf import read_netcdf
 from .text import read_text
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 STDIN = "-"
 COMPRESSED = ".gz"  # after the name of a text
@@ -149,7 +147,6 @@ def _text(stream: Any, source: str, name: str) -> DataTable:
 
 
 def _read_parquet(path: Path, member: str | None) -> DataTable:
-    import pandas as pd
     import pyarrow.parquet as pq
 
     del member
@@ -160,8 +157,6 @@ def _read_parquet(path: Path, member: str | None) -> DataTable:
 
 
 def _read_npy(path: Path, member: str | None) -> DataTable:
-    import pandas as pd
-
     del member
     array = read_npy(path)
     if array.dtype.names:  # a structured array is a table
@@ -170,8 +165,6 @@ def _read_npy(path: Path, member: str | None) -> DataTable:
 
 
 def _read_npz(path: Path, member: str | None) -> DataTable:
-    import pandas as pd
-
     arrays = read_npz(path)
     name = _chosen({name: array.ndim for name, array in arrays.items()}, member)
     if name is not None:
@@ -249,8 +242,6 @@ def _beside(path: Path, array: np.ndarray, others: Mapping[str, np.ndarray]) -> 
 
 
 def _columns(array: np.ndarray, names: list[str] | None) -> pd.DataFrame:
-    import pandas as pd
-
     if array.ndim not in (1, 2):
         raise ValueError(f"an array must have shape (n, d) or (n,), got {array.shape}")
     wide = array[:, None] if array.ndim == 1 else array

@@ -5,18 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ..datasets import Dataset
 from ..disk.placing import whole_file, write_bytes
 from .columns import LABELS
 from .formats import format_of, pyarrow_named
 from .netcdf import write_netcdf
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:

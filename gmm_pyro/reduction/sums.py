@@ -79,6 +79,30 @@ def reduce_each(
     return kernel.statistics(log_norm, tuple(sums), None)
 
 
+def reduce_given(
+    family: CovarianceFamily,
+    z: Float[Tensor, "*s n d"],
+    weight: Float[Tensor, "s k n"],
+    reference: Float[Tensor, "*sk d"],
+) -> Statistics:
+    """The statistics of s sets whose assignments are known, without a log-likelihood.
+
+    Args:
+        family: covariance family.
+        z: points about the reference: the same for all sets, or n of its own for each.
+        weight: how often each point counts in each component.
+        reference: what the moments are about.
+    """
+    each = z if z.ndim == 2 else z[:, None]
+    return Statistics(
+        log_norm=weight.new_zeros(len(weight)),
+        counts=weight.sum(2),
+        first=weight @ z,
+        second=family.pooled(family.weighted_square(each, weight)),
+        reference=reference,
+    )
+
+
 def maximise(
     observations: Observations,
     theta: Theta,

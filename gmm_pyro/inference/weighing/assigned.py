@@ -27,6 +27,7 @@ from ...model.declaration import require_conjugate
 from ...model.log_density import LogDensity
 from ...model.mixing import Mixing
 from ...model.normal_wishart import Conjugate
+from ...reduction.sums import reduce_given
 from ..chains.sweep import Sampler
 from ..starts.starting import starting_parameters
 from .parts import NUMBERS_AT_ONCE, Parts, parts_of
@@ -181,19 +182,12 @@ def _assignments(
 
 def _statistics(density: LogDensity, labels: Int[Tensor, "z n"]) -> Statistics:
     """Counts and moments about the data's centre."""
-    observations, family = density.observations, density.model.family
+    observations = density.observations
     assigned = torch.nn.functional.one_hot(labels, density.model.n_components).mT.double()
     if observations.sample_weight is not None:
         assigned = assigned * observations.sample_weight.double()
     z = observations.x.double() - observations.origin
-    second = family.weighted_square(z, assigned)
-    return Statistics(
-        log_norm=assigned.new_zeros(len(labels)),
-        counts=assigned.sum(2),
-        first=assigned @ z,
-        second=family.pooled(second),
-        reference=observations.origin,
-    )
+    return reduce_given(density.model.family, z, assigned, observations.origin)
 
 
 def _units(density: LogDensity, statistics: Statistics) -> Statistics:
