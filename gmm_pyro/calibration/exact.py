@@ -173,7 +173,7 @@ def _log_joint(
     m, p = len(x), len(partitions)
     x = x.repeat_interleave(p, 0)
     reference = x.mean(1, keepdim=True)  # moments about it do not cancel
-    assigned = _one_hot(partitions).repeat(m, 1, 1)
+    assigned = _one_hot(partitions.repeat(m, 1))
     statistics = reduce_given(components.family, x - reference, assigned, reference)
     evidence = components.log_evidence(statistics).view(m, p)
     return log_partition_prior(partitions, prior.mixing) + evidence

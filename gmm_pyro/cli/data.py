@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,8 +80,6 @@ def checked(
 
 def read(source: str) -> DataTable:
     """The table in a file, on standard input or of a data set; what was assumed is said."""
-    import sys
-
     from ..files import STDIN, DataTable, is_data_file, read_table
 
     if not is_data_file(source):

@@ -153,16 +153,14 @@ def _no_feature(name: Any, column: pd.Series[Any]) -> str:
 
 def _counting(frame: pd.DataFrame, chosen: Sequence[str]) -> list[str]:
     """Remarks on features that only count the rows, as an index does."""
-    n = len(frame)
-    whole = [name for name in chosen if frame[name].dtype.kind in "iu" and n >= COUNTED]
-    counts = [
-        name
-        for name in whole
-        if np.array_equal(frame[name].to_numpy(), frame[name].iloc[0] + np.arange(n))
-    ]
+    if len(frame) < COUNTED:
+        return []
+    rows = np.arange(len(frame))
     return [
         f"column {name!r} only counts the rows, and is a feature; --columns can leave it out"
-        for name in counts
+        for name in chosen
+        if frame[name].dtype.kind in "iu"
+        and np.array_equal(frame[name].to_numpy(), frame[name].iloc[0] + rows)
     ]
 
 

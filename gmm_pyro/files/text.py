@@ -11,6 +11,7 @@ from typing import BinaryIO, Literal, TypeAlias
 
 import pandas as pd
 
+from ..data.features import default_names
 from ..disk.untrusted import refuse_expansion
 
 Kind: TypeAlias = Literal["number", "missing", "word"]  # of a field
@@ -83,7 +84,7 @@ def read_text(stream: BinaryIO) -> tuple[pd.DataFrame, Dialect]:
     except UnicodeDecodeError as error:
         raise ValueError(f"it is no UTF-8 text ({error.reason})") from error
     if not dialect.header:
-        table.columns = pd.Index([f"x{i}" for i in range(table.shape[1])])
+        table.columns = pd.Index(default_names(table.shape[1]))
     return table, dialect
 
 

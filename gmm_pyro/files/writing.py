@@ -62,12 +62,9 @@ def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
     write_bytes(path, frame.to_parquet(index=False, write_page_checksum=True))
 
 
-def _write_npy(frame: pd.DataFrame, path: Path) -> None:
-    _write_arrays(path, {"x": frame.to_numpy()})
-
-
-def _write_npz(frame: pd.DataFrame, path: Path) -> None:
-    _write_arrays(path, {str(name): frame[name].to_numpy() for name in frame})
+def _write_numpy(frame: pd.DataFrame, path: Path) -> None:
+    columns = {str(name): frame[name].to_numpy() for name in frame}
+    _write_arrays(path, {"x": frame.to_numpy()} if format_of(path) == "npy" else columns)
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -91,7 +88,7 @@ def _write_netcdf(frame: pd.DataFrame, path: Path) -> None:
 WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = {
     "text": _write_text,
     "parquet": _write_parquet,
-    "npy": _write_npy,
-    "npz": _write_npz,
+    "npy": _write_numpy,
+    "npz": _write_numpy,
     "netcdf": _write_netcdf,
 }
