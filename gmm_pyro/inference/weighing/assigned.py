@@ -128,18 +128,16 @@ class Assigned:
         family = self.density.model.family
         natural = family.natural(p, self.density.observations.origin)
         s, k, z = *named.shape[:2], len(self.statistics.counts)
-        parameters = [value.flatten(2) for value in _columns(*vars(natural).values())]
-        totals = [value.flatten(2) for value in _columns(*self.statistics.sums)]
+        parameters, totals = (
+            [value.reshape(*value.shape[:2], -1) for value in values]
+            for values in (vars(natural).values(), self.statistics.sums)
+        )
         shared: Tensor | float = 0.0
         if not family.n_own_features(self.density.observations.d):
             shared = parameters.pop()[:, 0] @ totals.pop()[:, 0].T
         joint = torch.cat(parameters, 2).flatten(0, 1) @ torch.cat(totals, 2).flatten(0, 1).T
         joint = joint.view(s, k, z, k).transpose(1, 2) + named[:, None]
         return shared + log_permanent(joint)
-
-
-def _columns(constant: Tensor, *others: Tensor) -> list[Tensor]:
-    return [constant[..., None], *others]
 
 
 def _twin(density: LogDensity) -> LogDensity:

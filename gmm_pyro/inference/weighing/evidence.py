@@ -28,7 +28,7 @@ from ...model.numbering import Numberings, exchanges, permuted_values
 from ...model.priors import Priors
 from ...posterior.alignment import cheapest
 from ...reduction.theta import theta_of
-from ..chains.sampling import DRAWS_AT_ONCE
+from ..chains.sampling import log_likelihoods
 from .assigned import KEPT, Assigned
 
 FEWEST, MOST = 200, 2000  # draws
@@ -114,7 +114,8 @@ def estimated_evidence(
     share = math.log(budget.at_mode / budget.draws)
     log_q = torch.logaddexp(log_q, share + at_mode.log_density(values, log_q - share))
     log_p = numberings.log_prior(density, values) - math.lgamma(density.model.n_components + 1)
-    log_weights = log_p + _log_likelihood(density, values) - log_q
+    one_chain = {name: value[None] for name, value in values.items()}
+    log_weights = log_p + log_likelihoods(density, one_chain)[0] - log_q
     nothing = -math.inf
     log_weights = log_weights.nan_to_num(nan=nothing, posinf=nothing, neginf=nothing)
     return Evidence.of(log_weights, strata)
@@ -142,16 +143,6 @@ class Budget:
             return cls(draws, draws, 0)
         share = min(0.8, max(0.2, n / (n + HALF)))
         return cls(draws, round(share * draws), chains)
-
-
-def _log_likelihood(density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
-    count = len(values["weights"])
-    return torch.cat(
-        [
-            density.log_likelihood({name: value[rows] for name, value in values.items()})
-            for rows in torch.arange(count).split(DRAWS_AT_ONCE)
-        ]
-    )
 
 
 def _in_sites(
