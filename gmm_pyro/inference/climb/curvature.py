@@ -27,9 +27,9 @@ def origins(density: LogDensity) -> Float[Tensor, "m"]:
 
 
 def _of_means(
-    density: LogDensity, value: Float[Tensor, "d"], elsewhere: float
+    density: LogDensity, value: Float[Tensor, "*k1 d"], elsewhere: float
 ) -> Float[Tensor, "m"]:
-    """A value of each feature where the vector holds means in the data's units."""
+    """A value of each feature, for all components or each, where the vector holds free means."""
     result = value.new_full((density.dimension,), elsewhere)
     for site in density.sites:
         if site.name == "means" and site.unbounded:
@@ -68,12 +68,8 @@ def _within_components(
     family = density.model.family
     precision = family.precision(density.parameters(density.constrain(vector)).factor[0])
     width = family.diagonal(precision, density.observations.d).rsqrt().nan_to_num(nan=0.0)
-    result = unit.clone()
-    for site in density.sites:
-        if site.name == "means" and site.unbounded:
-            own, usual = width.expand(site.shape).flatten(), unit[site.entries]
-            result[site.entries] = torch.where(own > 0, own, usual).minimum(usual)
-    return result
+    own = _of_means(density, width, torch.inf)
+    return torch.where(own > 0, own, unit).minimum(unit)
 
 
 def _gradients(

@@ -11,6 +11,7 @@ autograd on small tensors.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -35,7 +36,7 @@ def hessian(density: LogDensity, vector: Float[Tensor, "m"]) -> Float[Tensor, "m
         values = density.constrain(vectors)
         parameters = density.parameters(values)
         found = family.natural(parameters, here.reference)
-        return Theta(family, parameters, found, here.reference, here.centred), values
+        return replace(here, parameters=parameters, natural=found), values
 
     def coefficients(vectors: Float[Tensor, "s m"]) -> Float[Tensor, "s kf"]:
         return natural(vectors)[0].coefficients().flatten(1)

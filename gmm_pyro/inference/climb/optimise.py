@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -107,15 +107,14 @@ def mode_from(
     """
 
     def climb_from(run: Run[Tensor]) -> Run[Tensor]:
-        return find_mode(
-            density,
-            run.state,
+        return Search(
+            density=density,
             jacobian=jacobian,
             seed=task.options.seed,
             tolerance=tolerance * task.observations.total_weight,
             max_steps=run.allows(task.options.max_steps - max(0, run.steps)),
             bar=bar,
-        )
+        ).mode(run.state)
 
     return in_best_numbering(task, density, start, climb_from)
 
@@ -161,61 +160,23 @@ def likelier_numbering(
     return density.unconstrain(permuted_values(density.model.family, values, order))
 
 
-def without_draws(
-    density: LogDensity,
-    mode: Run[Float[Tensor, "1 m"]],
-    diagnostics: Mapping[str, float] | None = None,
-) -> Outcome:
-    """Where a climb has ended."""
-    return Outcome(
-        parameters=density.parameters(density.constrain(mode.state)),
-        objective=mode.history[-1],
-        history=mode.history,
-        status=mode.status,
-        steps=mode.steps,
-        diagnostics=diagnostics or {},
-    )
+def outcome_at(density: LogDensity, run: Run[Float[Tensor, "1 m"]], **more: Any) -> Outcome:
+    """What a method hands back whose climb has ended at a vector; `more` as in `Run.outcome`."""
+    return run.outcome(density.parameters(density.constrain(run.state)), **more)
 
 
-def find_mode(
-    density: LogDensity,
-    start: Float[Tensor, "1 m"],
-    *,
-    jacobian: bool,
-    seed: int,
-    tolerance: float,
-    max_steps: int,
-    bar: tqdm[Any],
-) -> Run[Tensor]:
-    """The vector, shape (1, m), at which a log density is highest.
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Search:
+    """A search for the vector, shape (1, m), at which a log density is highest.
 
-    Args:
+    Attributes:
         density: the log density.
-        start: where to begin.
         jacobian: whether the mode is that of the vector or of the sites.
         seed: of the sample of the data whose curvature gives the lengths of the steps.
         tolerance: change of the log density, in nats, below which a step is the last.
         max_steps: most steps.
         bar: counts the steps.
     """
-    search = _Search(density, jacobian, seed, tolerance, max_steps, bar)
-    run = Run(start, [], Status.STEP_LIMIT)
-    if density.dimension > LARGEST:  # a matrix of that size would take longer than the climb
-        run = search.in_natural_units(run)
-    fruitless = 0
-    while run.status is Status.STEP_LIMIT and run.steps < max_steps:
-        path = search.leg(run, tighter=TIGHTER**fruitless)
-        fruitless = 0 if path.history[-1] - path.history[0] > STEEP else fruitless + 1
-        status = path.status
-        if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
-            status = Status.STEP_LIMIT  # the curvature far from the mode is not that at the mode
-        run = search.judged(replace(run.followed_by(path), status=status))
-    return run
-
-
-@dataclass(frozen=True, eq=False)
-class _Search:
-    """The climbs that one search for a mode consists of; the fields are `find_mode`'s arguments."""
 
     density: LogDensity
     jacobian: bool
@@ -223,6 +184,21 @@ class _Search:
     tolerance: float
     max_steps: int
     bar: tqdm[Any]
+
+    def mode(self, start: Float[Tensor, "1 m"]) -> Run[Tensor]:
+        """The mode that is reached from a start."""
+        run = Run(start, [], Status.STEP_LIMIT)
+        if self.density.dimension > LARGEST:  # a matrix of that size takes longer than the climb
+            run = self.in_natural_units(run)
+        fruitless = 0
+        while run.status is Status.STEP_LIMIT and run.steps < self.max_steps:
+            path = self.leg(run, tighter=TIGHTER**fruitless)
+            fruitless = 0 if path.history[-1] - path.history[0] > STEEP else fruitless + 1
+            status = path.status
+            if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
+                status = Status.STEP_LIMIT  # the curvature far from the mode is not that at it
+            run = self.judged(replace(run.followed_by(path), status=status))
+        return run
 
     def function(self, vector: Tensor) -> Tensor:
         """The log density of a batch of one vector, as a number."""
