@@ -148,18 +148,18 @@ class MixtureModule(nn.Module):
             got = tuple(x.shape) if isinstance(x, Tensor) else shown(x)
             raise ValueError(f"x must be a tensor of shape (n, {d}), got {got}")
         dense_tensor(x, "x")
-        factor = transform_to(self.family.factor_support)(self.factor)
-        z = x - self.means[:, None]
-        natural = self.family.natural(self._as_parameters(factor), self.means[None])
-        distance = self.family.whiten(factor, z).square().sum(-1)
+        parameters = self._at_present()
+        natural = self.family.natural(parameters, self.means[None])
+        z = self.family.whiten(parameters.factor[0], x - self.means[:, None])
+        distance = z.square().sum(-1)
         return (natural.constant[0][:, None] - 0.5 * distance).logsumexp(0)
 
     def mixture(self) -> GaussianMixture:
         """The mixture at the present values."""
-        factor = transform_to(self.family.factor_support)(self.factor)
-        return GaussianMixture.from_parameters(
-            self.family, self._as_parameters(factor.double()), dtype=self.means.dtype
-        )
+        parameters = self._at_present()
+        in_double = replace(parameters, factor=parameters.factor.double())
+        return GaussianMixture.from_parameters(self.family, in_double, dtype=self.means.dtype)
 
-    def _as_parameters(self, factor: Tensor) -> Parameters:
+    def _at_present(self) -> Parameters:
+        factor = transform_to(self.family.factor_support)(self.factor)
         return Parameters(self.logits.log_softmax(-1)[None], self.means[None], factor[None])

@@ -67,7 +67,8 @@ def fit_laplace(task: Task[LaplaceOptions]) -> Outcome:
         start = em_start(task, density, bar)
         mode = mode_from(task, density, start, bar, tolerance=task.options.tolerance)
     if mode.status is Status.COLLAPSED:
-        return outcome_at(density, mode, diagnostics=_figures(UNKNOWN, math.nan))
+        unknown = {**vars(UNKNOWN), "log_evidence_laplace": math.nan}
+        return outcome_at(density, mode, diagnostics=unknown)
     return _at_mode(task, density, mode)
 
 
@@ -86,17 +87,8 @@ def _at_mode(task: Task[LaplaceOptions], density: LogDensity, mode: Run[Tensor])
         density,
         replace(mode, status=status),
         posterior=independent_draws(density, sites, log_q),
-        diagnostics=_figures(evidence, of_laplace),
+        diagnostics={**vars(evidence), "log_evidence_laplace": of_laplace},
     )
-
-
-def _figures(evidence: Evidence, of_laplace: float) -> dict[str, float]:
-    return {
-        "log_evidence": evidence.log_evidence,
-        "log_evidence_se": evidence.standard_error,
-        "evidence_k_hat": evidence.k_hat,
-        "log_evidence_laplace": of_laplace,
-    }
 
 
 def _log_volume(root: Float[Tensor, "m m"]) -> float:

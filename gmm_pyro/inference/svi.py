@@ -21,7 +21,6 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..data.checks import shown
-from ..data.points import Observations
 from ..model.log_density import LogDensity
 from ..running.seeds import Stream
 from .chains.sampling import independent_draws
@@ -117,23 +116,27 @@ def _approximation(
 ) -> tuple[Guide, Run[Tensor]]:
     """The best guide that is reached from a mode, and its parameters.
 
-    A guide's centre is not the mode. Where another numbering of the centre has a higher prior
-    density, the ascent goes on from there.
+    All steps share their draws where they have all of the data, unless Adam is asked for. A guide's
+    centre is not the mode. Where another numbering of the centre has a higher prior density, the
+    ascent goes on from there.
     """
-    ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws
+    options = task.options
+    whole = batch_size(task.observations, options.batch_size) is None
+    by_adam = not whole or options.n_particles is not None or options.rate is not None
+    ascent = _ascend_fresh_draws if by_adam else _ascend_fixed_draws
 
     def ascended(vector: Float[Tensor, "1 m"], max_steps: int) -> tuple[Guide, Run[Tensor]]:
-        shape = curvature(density, vector, seed=task.options.seed)
-        guide = GUIDES[task.options.guide](density, vector[0], shape)
+        shape = curvature(density, vector, seed=options.seed)
+        guide = GUIDES[options.guide](density, vector[0], shape)
         return guide, ascent(task, density, guide, bar, max_steps)
 
-    guide, leg = ascended(mode.state, mode.allows(task.options.max_steps))
+    guide, leg = ascended(mode.state, mode.allows(options.max_steps))
     run = mode.then(leg)
     for _ in range(RENUMBERINGS):
         likelier = likelier_numbering(task, density, guide.location(run.state)[None])
         if likelier is None or run.is_the_last:
             break
-        guide, leg = ascended(likelier, max(0, task.options.max_steps - run.steps))
+        guide, leg = ascended(likelier, max(0, options.max_steps - run.steps))
         run = run.followed_by(leg)
     return guide, run
 
@@ -143,18 +146,9 @@ def elbo(
     guide: Guide,
     vector: Float[Tensor, "p"],
     noise: Float[Tensor, "s e"],
-    rows: Observations | None = None,
 ) -> Float[Tensor, ""]:
     """Monte Carlo estimate of the ELBO in nats, differentiable in the guide's parameters."""
-    value = density(guide.draws(vector, noise), rows=rows).mean()
-    return value + guide.distribution(vector).entropy()
-
-
-def _fixed_draws(task: Task[SVIOptions]) -> bool:
-    """Whether all steps share their draws: with all of the data, unless Adam is asked for."""
-    options = task.options
-    whole = batch_size(task.observations, options.batch_size) is None
-    return whole and options.n_particles is None and options.rate is None
+    return density(guide.draws(vector, noise)).mean() + guide.distribution(vector).entropy()
 
 
 def _ascend_fixed_draws(

@@ -56,6 +56,15 @@ def climb(
     return Run(path.best, path.history, status)
 
 
+def value_and_gradient(
+    function: Callable[[Tensor], Tensor], at: Float[Tensor, "*shape"]
+) -> tuple[Tensor, Float[Tensor, "*shape"]]:
+    """One or more values of a function at an array, and the gradient of their sum."""
+    at = at.detach().requires_grad_()
+    value = function(at)
+    return value.detach(), torch.autograd.grad(value.sum(), at)[0]
+
+
 @dataclass(eq=False)
 class _Climb:
     """The function as SciPy wants it, and the best array so far, kept for interrupts."""
@@ -74,16 +83,15 @@ class _Climb:
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:
         """Minus the function and its gradient, in the basis."""
         shift = self._times_basis(torch.as_tensor(u).to(self.start))
-        vector = (self.start + shift.view_as(self.start)).requires_grad_()
-        value = self.function(vector)
-        gradient = torch.autograd.grad(value, vector)[0].flatten()
-        gradient = self._times_basis(gradient, transposed=True)
-        number = float(value.detach())
+        vector = self.start + shift.view_as(self.start)
+        value, gradient = value_and_gradient(self.function, vector)
+        gradient = self._times_basis(gradient.flatten(), transposed=True)
+        number = float(value)
         if not math.isfinite(number):
             return self._wall(u)
         slope = gradient.cpu().numpy()
         if number > self.value:
-            self.best, self.value, self.at, self.slope = vector.detach(), number, u.copy(), slope
+            self.best, self.value, self.at, self.slope = vector, number, u.copy(), slope
         return -number, -slope
 
     def _wall(self, u: np.ndarray) -> tuple[float, np.ndarray]:

@@ -20,6 +20,7 @@ from torch import Tensor
 from ...model.log_density import LogDensity
 from ...reduction.sums import information, reduce
 from ...reduction.theta import Theta, theta_of
+from .climb import value_and_gradient
 
 
 def hessian(density: LogDensity, vector: Float[Tensor, "m"]) -> Float[Tensor, "m m"]:
@@ -62,6 +63,5 @@ def _jacobian(
 
     One pass backwards, where torch's own takes one an entry.
     """
-    copies = vector.expand(size, -1).clone().requires_grad_()
-    entries = function(copies).diagonal().sum()
-    return torch.autograd.grad(entries, copies)[0]
+    copies = vector.expand(size, -1).clone()
+    return value_and_gradient(lambda at: function(at).diagonal(), copies)[1]

@@ -182,19 +182,18 @@ def structured_at_mode(
     weights = density.constrain(mode[None])["weights"][0]
     concentration = 1 + weights * density.observations.total_weight
     covariance = inverse(curvature)
-    blocks = []
-    for entries in _blocks(density):
-        rows = entries.to(mode.device)
-        within = covariance[rows[:, :, None], rows[:, None, :]]
-        blocks.append(Block(rows, torch.linalg.cholesky(within)))
-    return StructuredGuide(mode, concentration, tuple(blocks))
+    blocks = tuple(
+        Block(rows, torch.linalg.cholesky(covariance[rows[:, :, None], rows[:, None, :]]))
+        for rows in _blocks(density)
+    )
+    return StructuredGuide(mode, concentration, blocks)
 
 
 def _blocks(density: LogDensity) -> list[Int[Tensor, "b p"]]:
     """The entries of the vector by component, and those that components share."""
     k, family = density.model.n_components, density.model.family
     sites = [site for site in density.sites if site.name != "weights"]
-    every = torch.arange(density.dimension)
+    every = torch.arange(density.dimension, device=density.observations.device)
     shared = [every[site.entries] for site in sites if family.shares(site.name)]
     own = [every[site.entries].view(k, -1) for site in sites if not family.shares(site.name)]
     return [torch.cat(own, 1), *([torch.cat(shared)[None]] if shared else [])]

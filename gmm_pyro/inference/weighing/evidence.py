@@ -48,17 +48,18 @@ NUMBERS_AT_ONCE = 2**21
 
 @dataclass(frozen=True)
 class Evidence:
-    """An estimate of log p(x).
+    """An estimate of log p(x), in the words of a fit's diagnostics.
 
     Attributes:
         log_evidence: in nats.
-        standard_error: of it, in nats.
-        k_hat: Pareto's k of the importance weights; above 0.7, the error is larger than it says.
+        log_evidence_se: standard error of it, in nats.
+        evidence_k_hat: Pareto's k of the importance weights; above 0.7, the error is larger than
+            it says.
     """
 
     log_evidence: float
-    standard_error: float
-    k_hat: float
+    log_evidence_se: float
+    evidence_k_hat: float
 
     @classmethod
     def of(cls, log_weights: Float[Tensor, "s"], strata: list[int]) -> Evidence:
