@@ -377,13 +377,13 @@ def test_the_error_is_that_of_draws_in_strata() -> None:
     weights = torch.tensor([1.0] * 30 + [3.0] * 10).double()
     found = Evidence.of(weights.log(), [30, 10])
     assert found.log_evidence == pytest.approx(math.log(1.5))
-    assert found.standard_error == pytest.approx(0.0, abs=1e-12)
+    assert found.log_evidence_se == pytest.approx(0.0, abs=1e-12)
 
 
 def test_weights_that_are_all_zero_give_no_figure() -> None:
     found = Evidence.of(torch.full((10,), -math.inf).double(), [10])
     assert math.isnan(found.log_evidence)
-    assert math.isnan(found.standard_error)
+    assert math.isnan(found.log_evidence_se)
 
 
 def test_a_prior_that_is_nowhere_leaves_no_evidence() -> None:

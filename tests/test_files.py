@@ -153,6 +153,14 @@ class TestFilesOfOtherPrograms:
         frame.rename_axis("flower").to_xarray().to_netcdf(tmp_path / "iris.nc")
         self.check(tmp_path / "iris.nc")
 
+    def test_netcdf_beside_features_without_names_replaces_none(self, tmp_path) -> None:
+        points = np.arange(6.0).reshape(3, 2)
+        data = {"points": (("place", "axis"), points), "x0": ("place", [7.0, 8.0, 9.0])}
+        xarray.Dataset(data).to_netcdf(tmp_path / "p.nc")
+        table = read_table(tmp_path / "p.nc")
+        assert (list(table.frame), table.aside) == (["x0", "x1"], frozenset())
+        assert np.array_equal(table.frame.to_numpy(), points)
+
     def test_netcdf_of_the_older_kind(self, tmp_path) -> None:
         with scipy.io.netcdf_file(str(tmp_path / "iris.nc"), "w") as file:
             for dimension, size in (("n", 150), ("d", 4)):

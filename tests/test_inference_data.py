@@ -19,7 +19,7 @@ import gmm_pyro as gp
 from gmm_pyro import GaussianMixture, MixtureModel, inference_data
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.inference_data import to_arviz
-from gmm_pyro.inference_data.predictive import data_sets
+from gmm_pyro.inference_data.groups import data_sets
 from oracles import clusters, every_family, normal, table
 
 NAMES = ["height", "width"]

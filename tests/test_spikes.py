@@ -17,9 +17,9 @@ from gmm_pyro import ConjugatePriors, MixtureModel, Priors, Status
 from gmm_pyro.covariance import FAMILIES, Parameters
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.climb.climb import climb
-from gmm_pyro.inference.climb.optimise import em_start, find_mode
+from gmm_pyro.inference.climb.optimise import Search, em_start
 from gmm_pyro.inference.climb.spikes import narrowness, on_spike
-from gmm_pyro.inference.task import Task
+from gmm_pyro.inference.task import Run, Task
 from gmm_pyro.model.log_density import LogDensity
 from gmm_pyro.saved_fit import load_fit, save_fit
 from oracles import every_family
@@ -243,9 +243,8 @@ def test_max_steps_bounds_the_start_and_the_climb(evaluations: Callable[[], int]
     start = em_start(task, density, SILENT)
     assert start.steps <= 8
     before = evaluations()
-    mode = find_mode(
-        density, start.state, jacobian=True, seed=0, tolerance=1e-9, max_steps=8, bar=SILENT
-    )
+    search = Search(task, density, SILENT, tolerance=1e-9 / task.observations.n, jacobian=True)
+    mode = search.climb_from(Run(start.state, [], start.status))
     assert mode.steps <= 8
     assert evaluations() - before < 20 * 8 + 8 * 4
 

@@ -294,6 +294,17 @@ def test_engines_find_the_same_posterior() -> None:
     assert ((enumerated.std(0) / deviation - 1).abs() < 1 / 3).all()
 
 
+@STEP_LIMIT
+@every_guide
+def test_pyros_draws_are_those_of_its_elbo_beside_an_outlier(guide: str) -> None:
+    """The program, its start and the draws see the means in one unit, which outliers do not set."""
+    x = torch.cat([clusters().x, torch.full((1, 2), 1e4, dtype=torch.float64)])
+    found = fit(x, "diag", k=1, guide=guide, engine="enumerated", n_draws=500, max_steps=100)
+    ratios = log_ratios(found.model.log_density(found.observations), found.posterior)
+    error = float((ratios.var() / 500).sqrt())  # of a mean of half as many draws as the ELBO's
+    assert found.objective == pytest.approx(float(ratios.mean()), abs=STANDARD_ERRORS * error)
+
+
 @pytest.mark.parametrize("unit", [1e-4, 1e4])
 @pytest.mark.parametrize("engine", ["collapsed", "enumerated"])
 def test_units_of_the_data_are_the_units_of_the_draws(engine: str, unit: float) -> None:

@@ -9,8 +9,8 @@ import torch
 from gmm_pyro.cli.terminal import (
     columns_that_fit,
     components_that_fit,
-    mixture_table,
     plain_console,
+    ruled,
 )
 from gmm_pyro.comparison.columns import OF_FITS
 from gmm_pyro.mixture.value import GaussianMixture
@@ -90,7 +90,7 @@ def test_names_are_printed_as_they_are_even_if_they_look_like_markup(monkeypatch
     mixture = GaussianMixture([1.0], [[1.0, 2.0]], torch.ones(1, 2), "diag", names)
     console = plain_console()
     console.print("run[/a] :key:")
-    console.print(mixture_table(mixture, [3], 80))
+    console.print(ruled(components_that_fit(mixture, [3], 80)))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "run[/a] :key:"
     assert lines[1].endswith("mean length [cm]  mean w [/s] :key:")

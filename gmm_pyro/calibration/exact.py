@@ -23,7 +23,6 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..covariance import Statistics
 from ..data.observations import as_points, observe
 from ..data.points import Observations
 from ..inference.fit import held_fixed
@@ -32,6 +31,7 @@ from ..model.declaration import require_conjugate
 from ..model.mixing import Mixing
 from ..model.normal_wishart import Conjugate, NormalWishart
 from ..model.program import MixtureModel, check_model
+from ..reduction.sums import reduce_given
 
 MOST_POINTS = 8  # which have 4,140 partitions; a ninth makes it 21,147
 NUMBERS = 2**21  # in the largest temporary, over which predictions are made in turn
@@ -164,23 +164,16 @@ def _log_joint(
     prior: Conjugate, x: Float[Tensor, "m n d"], partitions: Int[Tensor, "p n"]
 ) -> Float[Tensor, "m p"]:
     """log p(x, partition) of m data sets, whose components are integrated out."""
-    components, assigned = prior.components, _one_hot(partitions)
+    components = prior.components
     if not isinstance(components, NormalWishart):
         raise ValueError(  # noqa: TRY004 - a conjugate prior of the other kind
             "an exact posterior needs means in units of the covariances: ConjugatePriors without "
             "mean_scale"
         )
-    family = components.family
     m, p = len(x), len(partitions)
-    reference = x.mean(1)[:, None, None]  # moments about it do not cancel
-    z = x - reference[:, 0]
-    second = family.weighted_square(z[:, None, None], assigned).flatten(0, 1)
-    statistics = Statistics(
-        log_norm=x.new_zeros(m * p),
-        counts=assigned.sum(2).repeat(m, 1),
-        first=(assigned @ z[:, None]).flatten(0, 1),
-        second=family.pooled(second),
-        reference=reference.repeat_interleave(p, 0)[:, 0],
-    )
+    x = x.repeat_interleave(p, 0)
+    reference = x.mean(1, keepdim=True)  # moments about it do not cancel
+    assigned = _one_hot(partitions.repeat(m, 1))
+    statistics = reduce_given(components.family, x - reference, assigned, reference)
     evidence = components.log_evidence(statistics).view(m, p)
     return log_partition_prior(partitions, prior.mixing) + evidence

@@ -33,7 +33,7 @@ from ..model.declaration import require_conjugate
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete
-from .quantities import Quantities, check_quantities, default_quantities, evaluate
+from .quantities import Quantities, check_quantities, evaluate
 from .ranks import FAILURE_RATE
 
 if TYPE_CHECKING:
@@ -81,11 +81,9 @@ class GewekeTest:
         import pandas as pd
 
         columns = [f"{what}_{moment}" for what in ("z", "p") for moment in MOMENTS]
-        rows = {
-            name: [*z.tolist(), *self.p_values[name].tolist()] for name, z in self.z_scores.items()
-        }
-        frame = pd.DataFrame.from_dict(rows, orient="index", columns=columns)
-        return frame.rename_axis("quantity").assign(passes=pd.Series(self.passes))
+        rows = [torch.cat([z, self.p_values[name]]).tolist() for name, z in self.z_scores.items()]
+        frame = pd.DataFrame(rows, pd.Index(self.z_scores, name="quantity"), columns)
+        return frame.assign(passes=pd.Series(self.passes))
 
 
 @one_thread_a_product()
@@ -130,9 +128,7 @@ def geweke(
     n_chains = check_count("n_chains", n_chains, 2, MOST)
     n_sweeps, seed = check_count("n_sweeps", n_sweeps), check_seed(seed)
     sweep = _gibbs_sweep(model) if sweep is None else check_function("sweep", sweep)
-    if quantities is None:
-        quantities = default_quantities(model, seed)
-    check_quantities(quantities)
+    quantities = check_quantities(quantities, model, seed)
     generator = torch.Generator().manual_seed(seed)
     independent = draw_prior(model, n_chains, generator)
     data = draw_points(model.family, independent, n_points, generator)
@@ -163,19 +159,13 @@ def _z_scores(
     independent: Float[Tensor, "c"], successive: Float[Tensor, "draw c"]
 ) -> Float[Tensor, "2"]:
     """Differences of moments of the ranks, in standard errors from independent chains."""
+    from scipy.stats import rankdata
+
     everything = torch.cat([independent, successive.flatten()])
-    rank = _mid_ranks(everything)
+    rank = torch.from_numpy(rankdata(everything) - 0.5) / len(everything)
     a, b = rank[: len(independent)], rank[len(independent) :].view_as(successive)
     moments = [(a, b.mean(0)), (a.square(), b.square().mean(0))]
     return torch.stack([_difference(left, right) for left, right in moments])
-
-
-def _mid_ranks(values: Float[Tensor, "v"]) -> Float[Tensor, "v"]:
-    """Share of the values below each, counting half of those that are equal."""
-    ordered = values.sort().values
-    below = torch.searchsorted(ordered, values)
-    up_to = torch.searchsorted(ordered, values, right=True)
-    return (below + up_to).double() / (2 * len(values))
 
 
 def _difference(left: Float[Tensor, "c"], right: Float[Tensor, "c"]) -> Float[Tensor, ""]:

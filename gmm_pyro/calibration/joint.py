@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..covariance import CovarianceFamily, Parameters
 from ..inference.chains.sweep import Sampler
 from ..model.normal_wishart import Conjugate
 from ..model.program import MixtureModel, check_model
-from ..reduction.assignments import Assignment
 from ..reduction.sums import reduce_each
 
 SEEDS = 2**62  # as many seeds of torch's default generator
@@ -58,8 +59,4 @@ def draw_points(
 
 def gibbs_sampler(prior: Conjugate, x: Float[Tensor, "s n d"], *, exchange: bool = True) -> Sampler:
     """The sampler whose s chains have a data set each."""
-
-    def allocate(parameters: Parameters, assign: Assignment) -> Statistics:
-        return reduce_each(x, prior.components.family, parameters, assign)
-
-    return Sampler(prior, allocate, exchange)
+    return Sampler(prior, partial(reduce_each, x, prior.components.family), exchange)

@@ -60,13 +60,15 @@ def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity
     return quantities
 
 
-def check_quantities(quantities: Any) -> Quantities:
-    """Functions by name.
+def check_quantities(quantities: Any, model: MixtureModel, seed: int) -> Quantities:
+    """Functions by name; those of the model, where there are none.
 
     Raises:
         ValueError: if there are none.
         TypeError: if one cannot be called.
     """
+    if quantities is None:
+        return default_quantities(model, seed)
     for name, function in check_mapping("quantities", quantities, "functions by name").items():
         check_function(f"the function {shown(name)} of quantities", function)
     if not quantities:

@@ -115,16 +115,17 @@ class Calibration:
         """
         import pandas as pd
 
-        differences = self.ecdf_difference
-        rows = {
-            name: {
-                "mean_rank": float(ranks.double().mean()) / self.n_draws,
-                "rank_spread": _spread(ranks, self.n_draws),
-                "largest_difference": _furthest(differences[name]),
-            }
-            for name, ranks in self.ranks.items()
+        ranks, n_draws = torch.stack(list(self.ranks.values())).double(), self.n_draws
+        uniform = (((n_draws + 1) ** 2 - 1) / 12) ** 0.5
+        differences = torch.stack(list(self.ecdf_difference.values()))
+        furthest = differences.abs().argmax(1, keepdim=True)
+        columns = {
+            "mean_rank": ranks.mean(1) / n_draws,
+            "rank_spread": (ranks - n_draws / 2).square().mean(1).sqrt() / uniform,
+            "largest_difference": differences.gather(1, furthest)[:, 0],
         }
-        frame = pd.DataFrame.from_dict(rows, orient="index").rename_axis("quantity")
+        frame = pd.DataFrame({name: column.numpy() for name, column in columns.items()})
+        frame.index = pd.Index(self.ranks, name="quantity")
         return frame.assign(p_value=pd.Series(self.p_values), passes=pd.Series(self.passes))
 
     def _counts(self) -> dict[str, Array]:
@@ -134,16 +135,6 @@ class Calibration:
             name: np.searchsorted(np.sort(ranks.numpy()), edges)
             for name, ranks in self.ranks.items()
         }
-
-
-def _spread(ranks: Int[Tensor, "m"], n_draws: int) -> float:
-    """Root mean square of the ranks about their centre, over that of uniform ranks."""
-    uniform = (((n_draws + 1) ** 2 - 1) / 12) ** 0.5
-    return float((ranks.double() - n_draws / 2).square().mean().sqrt()) / uniform
-
-
-def _furthest(difference: Float[Tensor, "z"]) -> float:
-    return float(difference[difference.abs().argmax()])
 
 
 def ranks_among(
@@ -203,7 +194,9 @@ def _coverage(level: float, m: int, n_draws: int) -> float:
 
 def _steps(m: int, count: Array, following: Array, share: float) -> Float[Array, "a b"]:
     """Probability of so many ranks below the next place, given how many are below this one."""
-    log_factorial = _log_factorials(m)
+    from scipy.special import gammaln
+
+    log_factorial = gammaln(np.arange(m + 1) + 1.0)
     new = following - count[:, None]
     log_p = (
         log_factorial[m - count][:, None]
@@ -213,13 +206,6 @@ def _steps(m: int, count: Array, following: Array, share: float) -> Float[Array,
         + (m - following) * np.log1p(-share)
     )
     return np.where(new >= 0, np.exp(np.where(new >= 0, log_p, 0.0)), 0.0)
-
-
-@functools.lru_cache(maxsize=4)
-def _log_factorials(m: int) -> Array:
-    from scipy.special import gammaln
-
-    return np.asarray(gammaln(np.arange(m + 1) + 1.0))
 
 
 @functools.lru_cache(maxsize=16)

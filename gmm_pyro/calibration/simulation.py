@@ -32,7 +32,7 @@ from ..model.declaration import require_conjugate
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete
-from .quantities import Quantities, check_quantities, default_quantities, evaluate
+from .quantities import Quantities, check_quantities, evaluate
 from .ranks import Calibration, ranks_among
 
 BATCHED = ("n_warmup", "thin", "exchange")  # options of Gibbs sampling of many data sets at once
@@ -113,9 +113,7 @@ def simulation_based_calibration(
     n_draws, seed = check_count("n_draws", n_draws, 1, MOST), check_seed(seed)
     if not callable(method):
         method_named(method)
-    if quantities is None:
-        quantities = default_quantities(model, seed)
-    check_quantities(quantities)
+    quantities = check_quantities(quantities, model, seed)
     generator = torch.Generator().manual_seed(seed)
     truth = draw_prior(model, n_datasets, generator)
     x = draw_points(model.family, truth, n_points, generator)

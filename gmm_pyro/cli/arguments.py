@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import functools
 import inspect
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, field, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
 
@@ -35,6 +36,7 @@ Columns = Annotated[
     list[str],
     typer.Option(
         help="Columns of a file that are features, with commas between them.",
+        default_factory=list,
         show_default="all that are numeric and have a name",
     ),
 ]
@@ -70,7 +72,7 @@ class DataArguments:
     """What commands that read a data set are told of it."""
 
     components: Components = None
-    columns: Columns = field(default_factory=list)
+    columns: Columns
     label_column: LabelColumn = None
     weights_column: WeightsColumn = None
 
@@ -81,6 +83,7 @@ def command_of(command: Callable[[Any], None]) -> Callable[..., None]:
     told: Any = get_type_hints(command)[name]
     hints = get_type_hints(told, include_extras=True)
 
+    @functools.wraps(command)
     def run(**values: Any) -> None:
         try:
             command(told(**values))
@@ -88,27 +91,13 @@ def command_of(command: Callable[[Any], None]) -> Callable[..., None]:
             say("gmm-pyro: interrupted; nothing is written")
             raise
 
-    parameters = [
-        inspect.Parameter(
-            entry.name,
-            inspect.Parameter.KEYWORD_ONLY,
-            annotation=hints[entry.name],
-            default=_default(entry),
-        )
-        for entry in fields(told)
-    ]
+    fields = inspect.signature(told).parameters.values()
+    parameters = [field.replace(annotation=hints[field.name]) for field in fields]
     run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    run.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
-    run.__name__ = command.__name__
+    run.__annotations__ = hints
     paragraphs = inspect.cleandoc(command.__doc__ or "").split("\n\n")
     run.__doc__ = "\n\n".join(" ".join(text.split()) for text in paragraphs)
     return run
-
-
-def _default(entry: Field[Any]) -> Any:
-    if entry.default_factory is not MISSING:
-        return entry.default_factory()
-    return inspect.Parameter.empty if entry.default is MISSING else entry.default
 
 
 def command_line() -> str:

@@ -10,7 +10,7 @@ import typer
 
 from ..data.words import counted
 from .arguments import Covariance, DataArguments, Force, Json, command_line
-from .data import size_of
+from .data import checked, headline, load, n_components
 from .names import COMPARED, DATASETS, complete_methods, completing, listed
 from .output import FAILED, INTERRUPTED, print_json, say
 
@@ -69,7 +69,6 @@ def compare(told: CompareArguments) -> None:
     from ..comparison import compare as run
     from ..disk.placing import refuse_existing, refuse_unwritable
     from ..model.program import MixtureModel
-    from .data import checked, load, n_components
 
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
@@ -111,19 +110,17 @@ def _save(comparison: Comparison, told: CompareArguments) -> list[Path]:
 
 def _print_table(comparison: Comparison, model: MixtureModel) -> None:
     from ..comparison.columns import OF_FITS, OF_POSTERIORS
-    from .terminal import plain_console, terminal_table
+    from .terminal import columns_that_fit, plain_console, ruled
 
-    console, data = plain_console(), comparison.dataset
-    size = size_of(data)
-    shape = f"{counted(model.n_components, 'component')}, {model.family.name} covariances"
-    console.print(f"{data.name}: {size}; {shape}\n", soft_wrap=True)
-    console.print(terminal_table(comparison.table, console.width, OF_FITS))
+    console = plain_console()
+    console.print(f"{headline(comparison.dataset, model)}\n", soft_wrap=True)
+    console.print(ruled(columns_that_fit(comparison.table, console.width, OF_FITS)))
     console.print()
     drawn = comparison.table[comparison.table["ess_bulk"].notna()]
     if len(drawn):
         title = "; ".join(filter(None, ["posteriors", comparison.measured_against]))
         console.print(f"{title}\n", soft_wrap=True)
-        console.print(terminal_table(drawn, console.width, OF_POSTERIORS))
+        console.print(ruled(columns_that_fit(drawn, console.width, OF_POSTERIORS)))
         console.print()
 
 
@@ -152,7 +149,6 @@ def _document(
 ) -> dict[str, Any]:
     """The comparison for programs."""
     data, table = comparison.dataset, comparison.table
-    rows = table.astype(object).where(table.notna(), None).to_dict("records")
     return {
         "data": {
             "source": told.data,
@@ -164,7 +160,7 @@ def _document(
         "n_components": model.n_components,
         "covariance": model.family.name,
         "seed": told.seed,
-        "methods": dict(zip(table.index, rows, strict=True)),
+        "methods": table.astype(object).where(table.notna(), None).to_dict("index"),
         "warnings": comparison.notes,
         "reference": comparison.reference,
         "interrupted": comparison.interrupted,

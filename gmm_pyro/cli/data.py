@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     from ..data.points import Observations
     from ..datasets import Dataset
     from ..files import DataTable, FileContent
+    from ..mixture.value import GaussianMixture
     from ..model.program import MixtureModel
 
 
@@ -78,8 +80,6 @@ def checked(
 
 def read(source: str) -> DataTable:
     """The table in a file, on standard input or of a data set; what was assumed is said."""
-    import sys
-
     from ..files import STDIN, DataTable, is_data_file, read_table
 
     if not is_data_file(source):
@@ -103,11 +103,13 @@ def names_in(words: list[str]) -> list[str]:
     return [name.strip() for row in rows for name in row if name.strip()]
 
 
-def size_of(data: Dataset) -> str:
-    """How many points and features there are, and what the points' weights sum to, in words."""
+def headline(data: Dataset, shape: MixtureModel | GaussianMixture) -> str:
+    """What is fitted by what: points, what their weights sum to, features and components."""
     weight = data.sample_weight
     summed = "" if weight is None else f" with weights that sum to {float(weight.sum()):.10g}"
-    return f"{counted(data.n, 'point')}{summed}, {counted(data.d, 'feature')}"
+    size = f"{counted(data.n, 'point')}{summed}, {counted(data.d, 'feature')}"
+    parts = f"{counted(shape.n_components, 'component')}, {shape.family.name} covariances"
+    return f"{data.name}: {size}; {parts}"
 
 
 def n_components(dataset: Dataset, told: DataArguments) -> int:

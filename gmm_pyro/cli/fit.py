@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +12,7 @@ import typer
 
 from ..data.words import counted
 from .arguments import Covariance, DataArguments, Force, Json, Source, command_line
-from .data import size_of
+from .data import checked, headline, load, n_components
 from .names import METHOD_NAMES, TABLE_FORMATS, completing, listed
 from .output import INTERRUPTED, fit_warnings_said, print_json, say
 
@@ -71,8 +71,10 @@ class FitArguments(DataArguments):
             help="NAME=VALUE: any other option, as 'gmm-pyro methods METHOD' lists them; can be "
             "given several times.",
             rich_help_panel=OF_METHODS,
+            default_factory=list,
+            show_default=False,
         ),
-    ] = field(default_factory=list)
+    ]
 
 
 def fit(told: FitArguments) -> None:
@@ -82,14 +84,14 @@ def fit(told: FitArguments) -> None:
     and responsibilities by row, pictures, and fit.json with the settings and the outcome.
     An interrupt (Ctrl-C) saves the best so far.
     """
+    from ..data.checks import check_choice
     from ..disk.placing import refuse_existing, refuse_unwritable
     from ..inference.fit import fit as run
     from ..model.program import MixtureModel
-    from ..saved_fit import check_table_format, save_fit
-    from .data import checked, load, n_components
+    from ..saved_fit import save_fit
 
-    method, options = _method_and_options(told)  # mistakes in words come before those in data
-    check_table_format(told.table_format)
+    options = _options(told)  # mistakes in words come before those in data
+    check_choice("table_format", told.table_format, TABLE_FORMATS)
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
     content = load(told.data, told)
@@ -97,9 +99,7 @@ def fit(told: FitArguments) -> None:
     place = {name: options.pop(name, None) for name in ("dtype", "device")}
     observations = checked(told.data, content.dataset, model, **place)
     with fit_warnings_said():
-        result = run(model, observations, method, progress=True, **options)
-    facts = _facts(content, told)
-    labels = content.dataset.labels
+        result = run(model, observations, told.method, progress=True, **options)
     with warnings.catch_warnings():
         # of ArviZ, after an interrupt that came early
         warnings.filterwarnings("ignore", "More chains", UserWarning)
@@ -107,28 +107,20 @@ def fit(told: FitArguments) -> None:
             *(result, told.out),
             table_format=told.table_format,
             force=told.force,
-            labels=labels,
-            facts=facts,
+            labels=content.dataset.labels,
+            facts=_facts(content, told),
         )
     _print(result, content, files, told)
     if result.status.name == "INTERRUPTED":
         raise typer.Exit(INTERRUPTED)
 
 
-def _method_and_options(told: FitArguments) -> tuple[str, dict[str, Any]]:
-    """The name of the method, and what it is told."""
-    from .options import parsed
+def _options(told: FitArguments) -> dict[str, Any]:
+    """What the method is told."""
+    from .options import FLAGS, parsed
 
-    flags = {
-        "seed": told.seed,
-        "n_starts": told.starts,
-        "max_steps": told.max_steps,
-        "tolerance": told.tolerance,
-        "n_draws": told.draws,
-        "n_chains": told.chains,
-        "n_warmup": told.warmup,
-    }
-    return told.method, parsed(told.method, told.option, flags)
+    given = {f"--{name.replace('_', '-')}": value for name, value in vars(told).items()}
+    return parsed(told.method, told.option, {name: given[flag] for name, flag in FLAGS.items()})
 
 
 def _facts(content: FileContent, told: FitArguments) -> dict[str, Any]:
@@ -153,19 +145,15 @@ def _print(result: Fit, content: FileContent, files: list[Path], told: FitArgume
     if told.json:
         print_json({**facts, "out": told.out, "files": [file.as_posix() for file in files]})
         return
-    from .terminal import mixture_table, plain_console
+    from .terminal import components_that_fit, plain_console, ruled
 
-    console, data = plain_console(), content.dataset
-    size = size_of(data)
-    shape = (
-        f"{counted(result.mixture.n_components, 'component')}, {facts['covariance']} covariances"
-    )
-    console.print(f"{data.name}: {size}; {shape}", soft_wrap=True)
+    console = plain_console()
+    console.print(headline(content.dataset, result.mixture), soft_wrap=True)
     console.print(_outcome(facts), soft_wrap=True)
     console.print()
     weight = result.observations.sample_weight
     sizes = result.labels.bincount(weight, result.mixture.n_components).tolist()
-    console.print(mixture_table(result.mixture, sizes, console.width))
+    console.print(ruled(components_that_fit(result.mixture, sizes, console.width)))
     console.print()
     names = ", ".join(file.relative_to(told.out).as_posix() for file in files)
     typer.echo(f"wrote {names} to {told.out}")

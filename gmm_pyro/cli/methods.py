@@ -35,7 +35,8 @@ class MethodsArguments:
 
 def methods(told: MethodsArguments) -> None:
     """List the methods and covariance families, or the options of one method."""
-    from .options import all_methods, method_facts
+    from ..inference.methods import METHODS
+    from .options import method_facts
 
     if told.method is not None:
         facts = method_facts(told.method)
@@ -44,11 +45,12 @@ def methods(told: MethodsArguments) -> None:
         else:
             _print_method(facts)
         return
+    found = [method_facts(name) for name in METHODS]
     if told.json:
-        found = {facts.name: asdict(facts) for facts in all_methods()}
-        print_json({"methods": found, "families": _families()})
+        every = {facts.name: asdict(facts) for facts in found}
+        print_json({"methods": every, "families": _families()})
     else:
-        _print_all(all_methods())
+        _print_all(found)
 
 
 def _families() -> dict[str, dict[str, Any]]:
@@ -66,7 +68,7 @@ def _first_line(documented: type) -> str:
     return re.sub(r"\s*\(mclust's \w+\)", "", line)
 
 
-def _print_all(found: tuple[MethodFacts, ...]) -> None:
+def _print_all(found: list[MethodFacts]) -> None:
     table = _table("method", "what it finds", "posterior", "priors")
     for facts in found:
         kind = "draws" if facts.draws else ""

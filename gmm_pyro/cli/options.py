@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..data.checks import meant
-from ..inference.methods import METHODS, Method, method_named
+from ..inference.methods import method_named
 
 HIDDEN = ("progress",)  # for which the command line has its own
 FLAGS = {
@@ -99,11 +99,6 @@ def method_facts(name: str) -> MethodFacts:
     )
 
 
-def all_methods() -> tuple[MethodFacts, ...]:
-    """What there is to know about every method."""
-    return tuple(method_facts(name) for name in METHODS)
-
-
 def parsed(method: str, words: Sequence[str], flags: Mapping[str, Any]) -> dict[str, Any]:
     """Options of a method from NAME=VALUE, and from flags that were given.
 
@@ -116,8 +111,7 @@ def parsed(method: str, words: Sequence[str], flags: Mapping[str, Any]) -> dict[
         ValueError: if the method has no such option, a value is of another type, or an option is
             given twice.
     """
-    row = method_named(method)
-    hints = _hints(row)
+    hints = typing.get_type_hints(method_named(method).options)
     known = [*(option.name for option in method_facts(method).options), *OF_DATA]
     chosen = {name: value for name, value in flags.items() if value is not None}
     for name in chosen:
@@ -139,10 +133,6 @@ def parsed(method: str, words: Sequence[str], flags: Mapping[str, Any]) -> dict[
 
 def _listed(known: Sequence[str]) -> str:
     return f"it has {', '.join(FLAGS.get(name, name) for name in known)}"
-
-
-def _hints(row: Method) -> dict[str, Any]:
-    return typing.get_type_hints(row.options)
 
 
 def _value(name: str, text: str, hint: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -46,8 +46,9 @@ class PredictArguments:
         typer.Option(
             help="Columns of the file in the order of the fit's, with commas between them.",
             show_default="those that are called as the fit's",
+            default_factory=list,
         ),
-    ] = field(default_factory=list)
+    ]
     posterior: Annotated[
         bool,
         typer.Option(

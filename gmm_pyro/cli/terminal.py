@@ -26,26 +26,16 @@ def plain_console() -> Console:
     return Console(highlight=False, markup=False, emoji=False)
 
 
-def terminal_table(table: pd.DataFrame, width: int, columns: tuple[Column, ...]) -> Table:
-    """A comparison's table, as many of the columns as fit into so many characters."""
-    return _ruled(columns_that_fit(table, width, columns), words=("method", "status"))
-
-
-def mixture_table(mixture: GaussianMixture, sizes: Sequence[float], width: int) -> Table:
-    """A mixture's components: their share, the points in them, and their means, as far as they fit.
+def components_that_fit(
+    mixture: GaussianMixture, sizes: Sequence[float], width: int
+) -> dict[str, list[str]]:
+    """Cells by header of a mixture's components: their share, the points in them, and their means.
 
     Args:
         mixture: the mixture.
         sizes: number of points that each component is the most probable one of, or their weight.
-        width: how many characters a line has.
+        width: how many characters a line has; "…" stands for features without room.
     """
-    return _ruled(components_that_fit(mixture, sizes, width))
-
-
-def components_that_fit(
-    mixture: GaussianMixture, sizes: Sequence[float], width: int
-) -> dict[str, list[str]]:
-    """Cells by header, as `mixture_table` shows them; "…" stands for features without room."""
     cells = {
         "component": [str(i) for i in range(mixture.n_components)],
         "weight": [f"{weight:.3f}" for weight in mixture.weights.tolist()],
@@ -64,16 +54,18 @@ def components_that_fit(
     return cells
 
 
-def _ruled(cells: Mapping[str, list[str]], words: Sequence[str] = ()) -> Table:
+def ruled(cells: Mapping[str, list[str]]) -> Table:
     """Cells by header as a table, numbers at the right of their columns and words at the left."""
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
+    from ..comparison.columns import WORDS  # takes PyTorch with it
+
     padding = (0, GAP - 1, 0, 0)  # the box puts one more blank between columns
     result = Table(box=box.SIMPLE_HEAD, padding=padding, pad_edge=False, show_edge=False)
     for header in cells:
-        justify: Literal["left", "right"] = "left" if header in words else "right"
+        justify: Literal["left", "right"] = "left" if header in WORDS else "right"
         result.add_column(Text(header), justify=justify, no_wrap=True)
     for row in zip(*cells.values(), strict=True):
         result.add_row(*map(Text, row))
@@ -90,7 +82,7 @@ def columns_that_fit(
         width: how many characters a line has.
         columns: what there is to show, in its order.
     """
-    from ..comparison.columns import heart  # takes PyTorch with it
+    from ..comparison.columns import heart
 
     words = {"method": list(table.index), "status": [heart(text) for text in table["status"]]}
     room = width - sum(_width(header, cells) for header, cells in words.items())

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Mapping
 
+import pandas as pd
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from .. import metrics
+from ..inference.fit import Fit
 from ..mixture.value import GaussianMixture
 from ..running.threads import one_thread_a_product
-
-if TYPE_CHECKING:
-    import pandas as pd
-
-    from ..inference.fit import Fit
 
 
 def label_agreement(fits: Mapping[str, Fit]) -> pd.DataFrame:
@@ -31,11 +25,9 @@ def label_agreement(fits: Mapping[str, Fit]) -> pd.DataFrame:
     """
     labels = [fit.labels.cpu() for fit in fits.values()]
     weights = [fit.observations.sample_weight for fit in fits.values()]
-    rows = [[1.0] * len(labels) for _ in labels]
-    for i, mine in enumerate(labels):
-        for j in range(i):
-            rows[i][j] = rows[j][i] = metrics.adjusted_rand(mine, labels[j], weights[i])
-    return _square(rows, fits)
+    return _pairwise(
+        fits, 1.0, lambda i, j: metrics.adjusted_rand(labels[i], labels[j], weights[i])
+    )
 
 
 @one_thread_a_product()
@@ -77,22 +69,22 @@ def density_distances(
     heights = [
         torch.stack([mixture.log_prob(x).double().cpu() for mixture in ordered]) for x in drawn
     ]
-    rows = [[0.0] * len(drawn) for _ in drawn]
-    for i in range(len(drawn)):
+
+    def distance(i: int, j: int) -> float:
+        log_ratios = torch.cat([heights[place][i] - heights[place][j] for place in (i, j)])
+        share = log_ratios.sigmoid()
+        doubt = (torch.special.entr(share) + torch.special.entr(1 - share)) / math.log(2)
+        return math.sqrt(max(0.0, 1 - float(doubt.mean())))
+
+    return _pairwise(mixtures, 0.0, distance)
+
+
+def _pairwise(
+    names: Iterable[str], of_itself: float, of_pair: Callable[[int, int], float]
+) -> pd.DataFrame:
+    """A symmetric frame of one number a pair."""
+    frame = pd.DataFrame(of_itself, index=list(names), columns=list(names), dtype=float)
+    for i in range(len(frame)):
         for j in range(i):
-            ratios = torch.cat([heights[place][i] - heights[place][j] for place in (i, j)])
-            rows[i][j] = rows[j][i] = _distance(ratios)
-    return _square(rows, mixtures)
-
-
-def _distance(log_ratios: Float[Tensor, "s"]) -> float:
-    """The distance, from log p - log q at as many points of p as of q."""
-    share = log_ratios.sigmoid()
-    doubt = (torch.special.entr(share) + torch.special.entr(1 - share)) / math.log(2)
-    return math.sqrt(max(0.0, 1 - float(doubt.mean())))
-
-
-def _square(rows: list[list[float]], names: Mapping[str, object]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(rows, index=list(names), columns=list(names), dtype=float)
+            frame.iloc[i, j] = frame.iloc[j, i] = of_pair(i, j)
+    return frame

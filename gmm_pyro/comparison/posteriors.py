@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -19,28 +19,6 @@ from ..running.threads import one_thread_a_product
 
 COVERAGE = 0.9  # probability of the intervals that are held against the truth
 MOST_NUMBERS = 20_000_000  # log-likelihoods of single points that leave-one-out takes
-
-
-@dataclass(frozen=True, eq=False)
-class Marginals:
-    """Draws of the numbers that posteriors are compared by, with components in some order.
-
-    Attributes:
-        values: weights, means and standard deviations of s draws, shape (s, k (1 + 2 d)).
-    """
-
-    values: Float[Tensor, "s p"]
-
-    @classmethod
-    def of(cls, posterior: Posterior, like: GaussianMixture) -> Marginals:
-        """Of a posterior, its components in the order of a mixture's."""
-        p = posterior.parameters()
-        order = metrics.match_components(posterior.mixture(), like)
-        weights = p.log_weights.exp()[:, order]
-        scales = posterior.family.deviations(p.factor, p.means.shape[-1])
-        scales = scales.expand_as(p.means)[:, order]
-        parts = [weights, p.means[:, order], scales]
-        return cls(torch.cat([part.flatten(1) for part in parts], 1).cpu().double())
 
 
 def reference_of(fits: Mapping[str, Fit]) -> str | None:
@@ -60,6 +38,18 @@ def _exact(fits: Mapping[str, Fit]) -> list[str]:
     """Names of the exact samplers' fits, those first whose conditionals are in closed form."""
     found = [name for name, fit in fits.items() if METHODS[fit.method].exact]
     return sorted(found, key=lambda name: not METHODS[fits[name].method].conjugate)
+
+
+def _marginals(posterior: Posterior, like: GaussianMixture) -> Float[Tensor, "s p"]:
+    """Weights, means and standard deviations of s draws, p = k (1 + 2 d) numbers of each.
+
+    Components are in the order of a mixture's.
+    """
+    p = posterior.parameters()
+    order = metrics.match_components(posterior.mixture(), like)
+    scales = posterior.family.deviations(p.factor, p.means.shape[-1]).expand_as(p.means)
+    parts = [part[:, order].flatten(1) for part in (p.log_weights.exp(), p.means, scales)]
+    return torch.cat(parts, 1).cpu().double()
 
 
 @one_thread_a_product()
@@ -94,7 +84,7 @@ def posterior_scores(
 def _against(reference: Posterior, posterior: Posterior) -> dict[str, float]:
     """Errors of the marginal means and standard deviations, those of a reference being right."""
     like = reference.mixture()
-    exact, found = (Marginals.of(p, like).values for p in (reference, posterior))
+    exact, found = (_marginals(p, like) for p in (reference, posterior))
     sd = exact.std(0)
     error = (found.mean(0) - exact.mean(0)) / sd
     return {
@@ -105,7 +95,7 @@ def _against(reference: Posterior, posterior: Posterior) -> dict[str, float]:
 
 def _coverage(posterior: Posterior, truth: GaussianMixture) -> float:
     """Share of the truth's numbers that lie in their central intervals."""
-    values = Marginals.of(posterior, truth).values
+    values = _marginals(posterior, truth)
     tail = torch.tensor([(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], dtype=values.dtype)
     low, high = values.quantile(tail, dim=0)
     scales = truth.covariance_matrices().diagonal(dim1=-2, dim2=-1).sqrt()

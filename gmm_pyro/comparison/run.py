@@ -94,10 +94,11 @@ def compare(
     )
     attempts = _attempts(entries, model, observations)
     fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
-    rows = {e.name: _row(e, attempts[e.name], train, held_out) for e in entries}
+    rows = {e.name: {"method": e.method, "status": attempts[e.name].status} for e in entries}
     reference = reference_of(fits)
     for name, found in fits.items():
         exact = None if reference is None else fits[reference]
+        rows[name] |= scores_of(found, train, held_out)
         rows[name] |= posterior_scores(found, exact, train.truth)
     return Comparison(
         table=table_of(rows),
@@ -153,7 +154,10 @@ def _entries(
             raise ValueError(f"options are for {name!r}, which is not among {', '.join(names)}")
         if of_all := next((option for option in OF_DATA if option in own), None):
             raise ValueError(f"{of_all} is no option of one method: it is compare's own")
-    return [_entry(name, {**common, **options.get(name, {})}) for name in names]
+    found = {name: in_full(name, {**common, **options.get(name, {})}) for name in names}
+    for method, _ in found.values():
+        method_named(method)  # refuses what is none
+    return [Entry(name, *parts) for name, parts in found.items()]
 
 
 def _names(methods: Any) -> list[str]:
@@ -179,16 +183,9 @@ def _options(options: Any) -> dict[str, dict[str, Any]]:
 
 def _with_one_prior(model: MixtureModel, entries: list[Entry]) -> MixtureModel:
     """The model with the default prior of the pickiest method, so that all have the same one."""
-    rows = [method_named(entry.method) for entry in entries]
-    if model.priors is None and any(row.conjugate for row in rows):
+    if model.priors is None and any(method_named(entry.method).conjugate for entry in entries):
         return replace(model, priors=ConjugatePriors())
     return model
-
-
-def _entry(name: str, options: Mapping[str, Any]) -> Entry:
-    method, others = in_full(name, options)
-    method_named(method)
-    return Entry(name, method, others)
 
 
 # ---------------------------------------------------------------------- data
@@ -245,10 +242,9 @@ def _count(test_size: float, n: int) -> int:
 def _attempts(entries: list[Entry], model: MixtureModel, data: Observations) -> dict[str, Attempt]:
     """What came of all entries, the components of all fits in one numbering."""
     attempts: dict[str, Attempt] = {}
-    interrupted = False
     for entry in entries:
+        interrupted = any(attempt.interrupted for attempt in attempts.values())
         attempts[entry.name] = NOT_RUN if interrupted else _attempt(entry, model, data)
-        interrupted = interrupted or attempts[entry.name].interrupted
     fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
     alike = numbered_alike(fits)
     return attempts | {name: attempts[name].renumbered(fit) for name, fit in alike.items()}
@@ -288,9 +284,3 @@ def _status(result: Fit) -> str:
     problems = result.diagnostics["problems"]
     words = result.status.name.lower().replace("_", " ")
     return f"{words}; degenerate: {'; '.join(problems)}" if problems else words
-
-
-def _row(entry: Entry, attempt: Attempt, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
-    """One row of the table."""
-    row = {"method": entry.method, "status": attempt.status}
-    return row if attempt.fit is None else row | scores_of(attempt.fit, data, held_out)

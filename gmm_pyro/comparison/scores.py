@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from torch import Tensor
+import pandas as pd
 
 from .. import metrics
 from ..datasets import OUTLIER, Dataset
@@ -14,14 +14,9 @@ from ..mixture.value import GaussianMixture
 from ..running.threads import one_thread_a_product
 from .columns import COLUMNS, COUNTS, WORDS
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 
 def table_of(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
     """A table from rows by name; what a row does not have is empty."""
-    import pandas as pd
-
     table = pd.DataFrame(list(rows.values()), index=list(rows), columns=list(COLUMNS))
     types = {name: "Int64" if name in COUNTS else "float64" for name in COLUMNS[len(WORDS) :]}
     return table.astype(types)
@@ -44,19 +39,15 @@ def scores_of(result: Fit, data: Dataset, held_out: Dataset | None) -> dict[str,
             mixture, held_out.points, held_out.sample_weight
         )
     if data.labels is not None and (data.labels != OUTLIER).any():
-        scores |= _agreement(data.labels, result.labels.cpu(), weight)
+        found = result.labels.cpu()
+        scores |= {
+            "ari": metrics.adjusted_rand(data.labels, found, weight),
+            "nmi": metrics.normalised_mutual_information(data.labels, found, weight),
+            "accuracy": metrics.accuracy(data.labels, found, weight),
+        }
     if data.truth is not None:
         scores |= _distances(data.truth, mixture)
     return scores
-
-
-def _agreement(labels: Tensor, predicted: Tensor, weight: Tensor | None) -> dict[str, float]:
-    """Scores of a fit's labels against the true ones."""
-    return {
-        "ari": metrics.adjusted_rand(labels, predicted, weight),
-        "nmi": metrics.normalised_mutual_information(labels, predicted, weight),
-        "accuracy": metrics.accuracy(labels, predicted, weight),
-    }
 
 
 def _distances(truth: GaussianMixture, mixture: GaussianMixture) -> dict[str, float]:

@@ -31,9 +31,9 @@ class ConjugateFamily(CovarianceFamily):
     def precision_prior(self, dof: Tensor, scale: Tensor) -> Any:
         """Pyro distribution of the site `precisions`, given ν and Ψ in compact form."""
 
-    @abstractmethod
     def precision_sites(self, factor: Tensor) -> dict[str, Tensor]:
         """The site `precisions` from the factor; `factor` is its inverse, too."""
+        return {"precisions": self.outward(self.precision(factor))}
 
     @abstractmethod
     def draw_factor(

@@ -93,16 +93,6 @@ class DiagonalAlgebra(CovarianceFamily):
         """Squares only."""
         return lambda: torch.mul(z, z, out=out)
 
-    def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:
-        """See the base class."""
-        del d
-        return quadratic
-
-    def unpack(self, moments: Float[Tensor, "*k q"], d: int) -> Tensor:
-        """See the base class."""
-        del d
-        return moments
-
     def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
         """See the base class."""
         return z.square()
@@ -126,24 +116,20 @@ class DiagonalAlgebra(CovarianceFamily):
 
     def site_shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
         """Standard deviations only."""
-        return {"scales": (d,) if self.tied else (k, d)}
+        return {"scales": self.shape(k, d)}
 
     def factor(self, sites: dict[str, Tensor]) -> Tensor:
         """The standard deviations, whether the sites have them or the precisions."""
         scales = sites["precisions"].rsqrt() if "precisions" in sites else sites["scales"]
-        return scales.unsqueeze(-2) if self.tied else scales
+        return self.inward(scales)
 
     def sites(self, factor: Tensor) -> dict[str, Tensor]:
         """See the base class."""
-        return {"scales": factor.squeeze(-2) if self.tied else factor}
-
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        """(k, d), or (d,) if tied."""
-        return (d,) if self.tied else (k, d)
+        return {"scales": self.outward(factor)}
 
     def covariances(self, factor: Tensor) -> Tensor:
         """Variances."""
-        return self.sites(factor)["scales"].square()
+        return self.outward(factor).square()
 
     def precisions(self, factor: Tensor) -> Tensor:
         """See the base class."""
@@ -151,7 +137,7 @@ class DiagonalAlgebra(CovarianceFamily):
 
     def precision_cholesky(self, factor: Tensor) -> Tensor:
         """Reciprocals of the standard deviations."""
-        return self.sites(factor)["scales"].reciprocal()
+        return self.outward(factor).reciprocal()
 
     def factorise(self, covariances: Tensor) -> Tensor:
         """See the base class."""
@@ -168,7 +154,6 @@ class GammaPrior(ConjugateFamily):
 
     def proper_dof(self, d: int) -> int:
         """See the base class."""
-        del d
         return 0
 
     def precision_prior(self, dof: Tensor, scale: Tensor) -> Any:
@@ -176,10 +161,6 @@ class GammaPrior(ConjugateFamily):
         import pyro.distributions as dist
 
         return dist.Gamma(0.5 * dof.expand_as(scale), 0.5 * scale, validate_args=False)
-
-    def precision_sites(self, factor: Tensor) -> dict[str, Tensor]:
-        """See the base class."""
-        return {"precisions": self.sites(factor)["scales"].square().reciprocal()}
 
     def draw_factor(
         self, dof: Float[Tensor, "*k1"], scale: Tensor, generator: torch.Generator | None
@@ -218,17 +199,14 @@ class Spherical(Diagonal):
 
     def event_shape(self, d: int) -> tuple[int, ...]:
         """One number."""
-        del d
         return (1,)
 
     def marginal(self, factor: Tensor, columns: list[int]) -> Tensor:
         """See the base class."""
-        del columns
         return factor
 
     def remainder(self, factor: Tensor, known: int) -> Tensor:
         """See the base class."""
-        del known
         return factor
 
     def quadratic_features(
@@ -253,20 +231,13 @@ class Spherical(Diagonal):
         """The mean over the features of the summed squares, above the mean of the floor."""
         return super().fit(covariance / len(floor), floor.mean(-1, keepdim=True))
 
-    def site_shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
-        """One standard deviation in place of d."""
-        del d
-        return {"scales": () if self.tied else (k,)}
+    def outward(self, compact: Float[Tensor, "*k1 1"]) -> Float[Tensor, "*k"]:
+        """One number in place of d."""
+        return super().outward(compact).squeeze(-1)
 
-    def factor(self, sites: dict[str, Tensor]) -> Tensor:
+    def inward(self, visible: Float[Tensor, "*k"]) -> Float[Tensor, "*k1 1"]:
         """See the base class."""
-        return super().factor(
-            {name: sites[name].unsqueeze(-1) for name in ("scales", "precisions") if name in sites}
-        )
-
-    def sites(self, factor: Tensor) -> dict[str, Tensor]:
-        """See the base class."""
-        return {"scales": super().sites(factor)["scales"].squeeze(-1)}
+        return super().inward(visible.unsqueeze(-1))
 
     def pool(self, values: Float[Tensor, "d"]) -> Tensor:
         """Their mean."""
@@ -274,7 +245,6 @@ class Spherical(Diagonal):
 
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         """(k,), or () if tied."""
-        del d
         return () if self.tied else (k,)
 
 

@@ -65,12 +65,19 @@ class CovarianceFamily(ABC):
         """
         return values if self.tied else values.flatten(0, 1)[:, None]
 
-    def in_order(
-        self, values: Float[Tensor, "s k1 *value"], order: Int[Tensor, "s k"]
-    ) -> Float[Tensor, "s k1 *value"]:
-        """What belongs to each covariance, after component order[j] has come to place j."""
-        sets = torch.arange(len(order), device=order.device)[:, None]
-        return values if self.tied else values[sets, order]
+    def permuted(self, p: Parameters, order: Int[Tensor, "s k"]) -> Parameters:
+        """The parameters of every set, with those of component order[j] in place j."""
+        place = torch.arange(len(order), device=order.device)[:, None], order  # once a sweep
+        factor = p.factor if self.tied else p.factor[place]
+        return Parameters(p.log_weights[place], p.means[place], factor)
+
+    def outward(self, compact: Float[Tensor, "*k1 *event"]) -> Tensor:
+        """Compact forms as users and programs have them: with no axis k|1 of length 1."""
+        return compact.squeeze(-1 - len(self.event_shape(1))) if self.tied else compact
+
+    def inward(self, visible: Tensor) -> Float[Tensor, "*k1 *event"]:
+        """The inverse of `outward`."""
+        return visible.unsqueeze(-1 - len(self.event_shape(1))) if self.tied else visible
 
     def shares(self, site: str) -> bool:
         """Whether components have one value of a site in common, or of the covariances."""
@@ -171,13 +178,13 @@ class CovarianceFamily(ABC):
         Slicing costs as much as the arithmetic of a small chunk, so it is done here, once.
         """
 
-    @abstractmethod
     def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:
         """Coefficients of the quadratic features, from the compact form of a symmetric matrix."""
+        return quadratic
 
-    @abstractmethod
     def unpack(self, moments: Float[Tensor, "*k q"], d: int) -> Tensor:
         """Compact second moments, from sums of the quadratic features."""
+        return moments
 
     @abstractmethod
     def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
@@ -216,7 +223,6 @@ class CovarianceFamily(ABC):
 
         What `fit` finds for each; a family whose covariances depend on each other overrides this.
         """
-        del counts
         return self.fit(covariance, floor)
 
     @abstractmethod
@@ -256,9 +262,9 @@ class CovarianceFamily(ABC):
 
     # ------------------------------------------------------------------ the user's arrays
 
-    @abstractmethod
     def shape(self, k: int, d: int) -> tuple[int, ...]:
         """Shape of the covariances as the user sees them: scikit-learn's conventions."""
+        return self.event_shape(d) if self.tied else (k, *self.event_shape(d))
 
     @abstractmethod
     def covariances(self, factor: Tensor) -> Tensor:

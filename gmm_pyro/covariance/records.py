@@ -12,13 +12,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 TINY = torch.finfo(torch.float64).tiny  # guards a division by the count of an empty component
 LOG_2PI = math.log(2 * math.pi)
 
 Sets = slice | list[int] | Tensor  # which of the s sets of a batch
+
+
+def times(number: Float[Tensor, "*b"], values: Float[Tensor, "*b *value"]) -> Tensor:
+    """Values, each times its own number."""
+    return number.view(*number.shape, *(1,) * (values.ndim - number.ndim)) * values
+
+
+def in_order(values: Float[Tensor, "s k *value"], order: Int[Tensor, "s k"]) -> Tensor:
+    """The values of every set, with that of component order[j] in place j."""
+    return values[torch.arange(len(order), device=order.device)[:, None], order]
 
 
 @dataclass(frozen=True, eq=False)

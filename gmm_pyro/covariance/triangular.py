@@ -34,7 +34,6 @@ class MatrixAlgebra(CovarianceFamily):
 
     def log_determinant(self, factor: Tensor, d: int) -> Float[Tensor, "*k1"]:
         """Half of log det Σ: the logarithms of L's diagonal."""
-        del d
         return factor.diagonal(dim1=-2, dim2=-1).log().sum(-1)
 
     def precision(self, factor: Tensor) -> Tensor:
@@ -48,7 +47,6 @@ class MatrixAlgebra(CovarianceFamily):
 
     def diagonal(self, compact: Tensor, d: int) -> Float[Tensor, "*k d"]:
         """See the base class."""
-        del d
         return compact.diagonal(dim1=-2, dim2=-1)
 
     def whiten(self, factor: Tensor, z: Float[Tensor, "*k n d"]) -> Float[Tensor, "*k n d"]:
@@ -57,12 +55,10 @@ class MatrixAlgebra(CovarianceFamily):
 
     def dense(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
         """See the base class."""
-        del d
         return factor @ factor.mT
 
     def scale_tril(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
         """See the base class."""
-        del d
         return factor
 
     def emission(
@@ -145,9 +141,8 @@ class MatrixAlgebra(CovarianceFamily):
 
     def site_shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
         """Standard deviations, and Cholesky factors of correlations where d > 1."""
-        lead = () if self.tied else (k,)
-        shapes: dict[str, tuple[int, ...]] = {"scales": (*lead, d)}
-        return shapes if d == 1 else {**shapes, "correlations": (*lead, d, d)}
+        shape = self.shape(k, d)
+        return {"scales": shape[:-1]} | ({} if d == 1 else {"correlations": shape})
 
     def default_prior(self, site: str, spread: Float[Tensor, "d"], k: int) -> Distribution:
         """Correlations that are pulled a little towards none."""
@@ -162,28 +157,21 @@ class MatrixAlgebra(CovarianceFamily):
         if "precisions" in sites:
             from .wishart import covariance_factor  # imports Pyro, as whoever made the site did
 
-            factor = covariance_factor(sites["precisions"])
-            return factor.unsqueeze(-3) if self.tied else factor
+            return self.inward(covariance_factor(sites["precisions"]))
         scales = sites["scales"][..., None]
-        factor = scales * sites["correlations"] if "correlations" in sites else scales
-        return factor.unsqueeze(-3) if self.tied else factor
+        return self.inward(scales * sites["correlations"] if "correlations" in sites else scales)
 
     def sites(self, factor: Tensor) -> dict[str, Tensor]:
         """Row norms of L, and L with rows of norm one."""
-        factor = factor.squeeze(-3) if self.tied else factor
+        factor = self.outward(factor)
         scales = factor.square().sum(-1).sqrt()
         if factor.shape[-1] == 1:
             return {"scales": scales}
         return {"scales": scales, "correlations": factor / scales[..., None]}
 
-    def shape(self, k: int, d: int) -> tuple[int, ...]:
-        """(k, d, d), or (d, d) if tied."""
-        return (d, d) if self.tied else (k, d, d)
-
     def covariances(self, factor: Tensor) -> Tensor:
         """See the base class."""
-        matrices = factor @ factor.mT
-        return matrices.squeeze(-3) if self.tied else matrices
+        return self.outward(factor @ factor.mT)
 
     def precisions(self, factor: Tensor) -> Tensor:
         """See the base class."""
@@ -192,16 +180,14 @@ class MatrixAlgebra(CovarianceFamily):
 
     def precision_cholesky(self, factor: Tensor) -> Tensor:
         """L⁻ᵀ."""
-        root = _inverse(factor).mT
-        return root.squeeze(-3) if self.tied else root
+        return self.outward(_inverse(factor).mT)
 
     def factorise(self, covariances: Tensor) -> Tensor:
         """Cholesky factors; NaN for a matrix that is not symmetric positive definite."""
         size = covariances.diagonal(dim1=-2, dim2=-1).abs().amax(-1)[..., None, None]
         asymmetric = ((covariances - covariances.mT).abs() > 1e-6 * size).any(-1).any(-1)
         factor = _cholesky_or_nan(covariances)
-        factor = factor.masked_fill(asymmetric[..., None, None], torch.nan)
-        return factor.unsqueeze(-3) if self.tied else factor
+        return self.inward(factor.masked_fill(asymmetric[..., None, None], torch.nan))
 
 
 class WishartPrior(ConjugateFamily):
@@ -209,7 +195,6 @@ class WishartPrior(ConjugateFamily):
 
     def squares_a_point(self, d: int) -> int:
         """One in every direction."""
-        del d
         return 1
 
     def proper_dof(self, d: int) -> int:
@@ -221,11 +206,6 @@ class WishartPrior(ConjugateFamily):
         from .wishart import Wishart
 
         return Wishart(dof, scale, validate_args=False)
-
-    def precision_sites(self, factor: Tensor) -> dict[str, Tensor]:
-        """See the base class."""
-        precision = self.precision(factor)
-        return {"precisions": precision.squeeze(-3) if self.tied else precision}
 
     def draw_factor(
         self, dof: Float[Tensor, "*k1"], scale: Tensor, generator: torch.Generator | None

@@ -142,7 +142,6 @@ def inverse_from_factor(factor: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b d 
 @transform_to.register(_PrecisionMatrix)  # type: ignore[untyped-decorator]
 @biject_to.register(_PrecisionMatrix)  # type: ignore[untyped-decorator]
 def _bijection(constraint: Any) -> PrecisionTransform:
-    del constraint
     return PrecisionTransform()
 
 
@@ -170,22 +169,14 @@ class Wishart(TorchDistribution):
 
     def expand(self, batch_shape: Any, _instance: Any = None) -> Wishart:
         """The same distribution over more matrices."""
-        del _instance
-        shape = torch.Size(batch_shape)
-        return Wishart(
-            self.dof.expand(shape),
-            self.scale.expand(*shape, *self.event_shape),
-            validate_args=False,
-        )
+        scale = self.scale.expand(*batch_shape, *self.event_shape)
+        return Wishart(self.dof.expand(batch_shape), scale, validate_args=False)
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         """Draws by Bartlett's decomposition."""
-        shape = torch.Size(sample_shape) + self.batch_shape
+        each = self.expand(torch.Size(sample_shape) + self.batch_shape)
         with torch.no_grad():
-            factor = draw_factors(
-                self.dof.expand(shape), self.scale.expand(*shape, *self.event_shape)
-            )
-            return inverse_from_factor(factor)
+            return inverse_from_factor(draw_factors(each.dof, each.scale))
 
     def log_prob(self, value: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b"]:
         """Log density in nats."""

@@ -43,11 +43,6 @@ def numbers_in(names: Sequence[str], prefixes: Sequence[str] = (OURS, *COUNTED))
     return []
 
 
-def same_names(one: Sequence[str], other: Sequence[str]) -> bool:
-    """Whether names are the same ones, in any order."""
-    return len(one) == len(other) and set(one) == set(other)
-
-
 def places(
     wanted: Sequence[str], names: Sequence[str], source: str = "x", kind: str = "column"
 ) -> list[int] | None:

@@ -9,6 +9,7 @@ cache-sized chunk at a time.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,7 @@ from .spread import (
 )
 from .tables import to_numeric
 from .weighting import as_weights
+from .words import counted
 
 
 def observe(
@@ -161,18 +163,6 @@ def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points
     return Points(points.x[:, order], tuple(feature_names), points.origin[order])
 
 
-class _WritableView:
-    """An array interface without the read-only mark, at which torch would warn.
-
-    Nothing here writes to the data, so a read-only or memory-mapped array is safe.
-    """
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array  # keeps the memory alive
-        pointer, _ = array.__array_interface__["data"]
-        self.__array_interface__ = {**array.__array_interface__, "data": (pointer, False)}
-
-
 def _alias(array: np.ndarray) -> Tensor:
     """A tensor on the array's own memory where torch can share it, a copy where it cannot."""
     if array.dtype.kind in "iub" or array.dtype.itemsize not in (4, 8):
@@ -181,7 +171,10 @@ def _alias(array: np.ndarray) -> Tensor:
     if odd or not array.dtype.isnative:
         array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
     if array.size and not array.flags.writeable:
-        array = np.asarray(_WritableView(array))
+        # Without the mark, at which torch would warn: nothing here writes to the data.
+        pointer, _ = array.__array_interface__["data"]
+        interface = {**array.__array_interface__, "data": (pointer, False)}
+        array = np.asarray(SimpleNamespace(__array_interface__=interface, keeps_alive=array))
     return torch.from_numpy(array)
 
 
@@ -211,14 +204,13 @@ def _refuse_non_finite(points: Tensor, given: Tensor, names: tuple[str, ...], wh
         if first is None:
             continue
         place = f"the first at row {first[0]}, column {names[first[1]]!r}"
-        noun = "value" if count == 1 else "values"
         verb = "have" if what.endswith("s") else "has"
         if bool(given[first].isfinite()):
             raise ValueError(
-                f"{what} {verb} {count} {noun} beyond the range of float32, {place} "
+                f"{what} {verb} {counted(count, 'value')} beyond the range of float32, {place} "
                 f"({float(given[first]):g}): choose other units, or dtype='float64'"
             )
-        raise ValueError(f"{what} {verb} {count} {word} {noun}, {place}")
+        raise ValueError(f"{what} {verb} {counted(count, f'{word} value')}, {place}")
 
 
 def _of_positive_weight(x: Tensor, weight: Tensor | None) -> Tensor:

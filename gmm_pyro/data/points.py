@@ -52,22 +52,22 @@ class Points:
     def __repr__(self) -> str:
         return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
 
-    @property
+    @cached_property
     def n(self) -> int:
         """Number of points."""
         return self.x.shape[0]
 
-    @property
+    @cached_property
     def d(self) -> int:
         """Number of features."""
         return self.x.shape[1]
 
-    @property
+    @cached_property
     def dtype(self) -> torch.dtype:
         """Type of number of the points."""
         return self.x.dtype
 
-    @property
+    @cached_property
     def device(self) -> torch.device:
         """Where the points are."""
         return self.x.device
@@ -146,12 +146,7 @@ class Observations(Points):
     @cached_property
     def _some(self) -> Observations:
         """A random part of very many points, else all."""
-        most = max(SAMPLE, ROWS // self.d)
-        if self.n <= most:
-            return self
-        generator = torch.Generator().manual_seed(0)
-        chosen = torch.randperm(self.n, generator=generator)[:most].sort().values
-        return self.subset(chosen.to(self.x.device))
+        return self.part(max(SAMPLE, ROWS // self.d), torch.Generator().manual_seed(0))
 
     def _weight(self, rows: slice) -> Float[Tensor, "m"] | None:
         return None if self.sample_weight is None else self.sample_weight[rows]
@@ -160,6 +155,13 @@ class Observations(Points):
         """The points at `index`, with the whole data's origin and scale."""
         weight = None if self.sample_weight is None else self.sample_weight[index]
         return replace(self, x=self.x[index], sample_weight=weight, cache={})
+
+    def part(self, most: int, generator: torch.Generator) -> Observations:
+        """The observations, or a random part of so many where they are more."""
+        if self.n <= most:
+            return self
+        chosen = torch.randperm(self.n, generator=generator)[:most].sort().values
+        return self.subset(chosen.to(self.x.device))
 
     def standardised(self, unit: Float[Tensor, "d"]) -> Float[np.ndarray, "n d"]:
         """(x - origin) / unit as a NumPy array: unit-free input for a clustering library."""
@@ -188,9 +190,11 @@ class LeftOut(Observations):
         scale: Float[Tensor, "d"],
         total_weight: float,
     ) -> None:
-        self.__dict__.update(  # as a frozen class's
-            shape=shape,
-            kind=like.new_empty(0),
+        self.__dict__.update(  # what is a frozen class's, or a cached property
+            n=shape[0],
+            d=shape[1],
+            dtype=like.dtype,
+            device=like.device,
             feature_names=feature_names,
             origin=origin,
             scale=scale,
@@ -205,23 +209,3 @@ class LeftOut(Observations):
                 "of a saved fit: fit it anew, or keep what is needed before"
             )
         raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
-
-    @property
-    def n(self) -> int:
-        """Number of points that there were."""
-        return int(self.__dict__["shape"][0])
-
-    @property
-    def d(self) -> int:
-        """Number of features."""
-        return int(self.__dict__["shape"][1])
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of number that the points had."""
-        return self.__dict__["kind"].dtype
-
-    @property
-    def device(self) -> torch.device:
-        """Where the points were."""
-        return self.__dict__["kind"].device

@@ -97,17 +97,17 @@ def _frame(x: Any, what: str, wanted: Sequence[str] | None) -> tuple[np.ndarray,
     """The columns of a frame side by side, in the order that is wanted, and their names."""
     keys, names = list(x.columns), tuple(str(name) for name in x.columns)
     chosen = _chosen(names, what, wanted)
-    if chosen is not None:
-        keys, names = [keys[i] for i in chosen], tuple(names[i] for i in chosen)
-    columns = [_column(x[key], name) for key, name in zip(keys, names, strict=True)]
-    return (np.column_stack(columns) if columns else np.empty((len(x), 0))), names
+    columns = [_column(x[keys[i]], names[i]) for i in chosen]
+    values = np.column_stack(columns) if columns else np.empty((len(x), 0))
+    return values, tuple(names[i] for i in chosen)
 
 
-def _chosen(names: Names, what: str, wanted: Sequence[str] | None) -> list[int] | None:
-    """Which columns are taken, or None for all of them as they are, which must differ then."""
+def _chosen(names: Names, what: str, wanted: Sequence[str] | None) -> list[int]:
+    """Which columns are taken: all of them as they are, where none are wanted by name."""
     chosen = None if wanted is None else places(wanted, names, what)
     if chosen is None:
         refuse_repeated(names, what)
+        return list(range(len(names)))
     return chosen
 
 
@@ -131,6 +131,5 @@ def _data_array(x: Any, what: str, wanted: Sequence[str] | None) -> tuple[np.nda
         return values, None
     names = tuple(str(name) for name in coordinates[0].to_numpy().tolist())
     chosen = _chosen(names, what, wanted)
-    if chosen is None:
-        return values, names
-    return values[:, chosen], tuple(names[i] for i in chosen)
+    taken = values if chosen == list(range(len(names))) else values[:, chosen]
+    return taken, tuple(names[i] for i in chosen)

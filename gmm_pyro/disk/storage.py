@@ -39,8 +39,8 @@ def _content(
     suffix: str, kind: str, arrays: Mapping[str, np.ndarray], words: Mapping[str, Any]
 ) -> bytes:
     if suffix == ".npz":
-        file = io.BytesIO()
-        np.savez(file, allow_pickle=False, format=np.array(kind), **arrays, **_arrays(words))
+        file, others = io.BytesIO(), {name: np.array(value) for name, value in words.items()}
+        np.savez(file, allow_pickle=False, format=np.array(kind), **arrays, **others)
         return file.getvalue()
     dtype = str(next(iter(arrays.values())).dtype)
     numbers = {name: array.tolist() for name, array in arrays.items()}
@@ -75,7 +75,3 @@ def _numbers(values: Any, dtype: Any) -> np.ndarray:
     if name not in DTYPES:
         raise ValueError(f"its dtype must be one of {', '.join(DTYPES)}, got {name[:20]!r}")
     return np.asarray(values, dtype=name)
-
-
-def _arrays(words: Mapping[str, Any]) -> dict[str, np.ndarray]:
-    return {name: np.array(value) for name, value in words.items()}

@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
 from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
 from sklearn.utils._param_validation import Interval, StrOptions
+from torch import Tensor
 
-from ..covariance import FAMILIES, Parameters, family_named
+from ..covariance import FAMILIES, family_named
 from ..data.checks import MOST, MOST_HELD, check_count, check_number
 from ..data.points import Observations
-from ..inference.methods import METHODS
+from ..inference.methods import METHODS, Choice, choice
 from ..inference.starts.starting import brought_into
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
-from .printer import Printer
-from .recipe import RecipeOptions
-from .starts import STARTS, Initial, starts
+from .recipe import RECIPE, Printer, RecipeOptions
+from .starts import STARTS, RandomState, starts
 
-Array = np.ndarray[Any, np.dtype[Any]]
 MOST_STARTS = 10**6
 TOLERANCE, MAX_ITER = 1e-3, 100  # scikit-learn's, for EM; other methods have limits of their own
 START_NAMES = {  # of the other methods
@@ -31,8 +29,9 @@ START_NAMES = {  # of the other methods
     "random": "random",
     "random_from_data": "random points",
 }
+COUNT = [Interval(Integral, 1, None, closed="left")]  # one or more
 OF_METHODS: dict[str, list[Any]] = {  # what both estimators take
-    "n_components": [Interval(Integral, 1, None, closed="left")],
+    "n_components": COUNT,
     "covariance_type": [StrOptions({*FAMILIES, *(f.mclust for f in FAMILIES.values())})],
     "method": [StrOptions(set(METHODS))],
     "priors": [Priors, ConjugatePriors, None],
@@ -40,103 +39,91 @@ OF_METHODS: dict[str, list[Any]] = {  # what both estimators take
     "tol": [Interval(Real, 0.0, None, closed="left")],
     "reg_covar": [Interval(Real, 0.0, None, closed="left")],
     "max_iter": [Interval(Integral, 0, None, closed="left")],
-    "n_init": [Interval(Integral, 1, None, closed="left")],
+    "n_init": COUNT,
     "init_params": [StrOptions(set(STARTS))],
     "random_state": ["random_state"],
     "verbose": ["verbose"],
 }
 
 
-@dataclass(frozen=True, eq=False, kw_only=True)
-class Arguments:
-    """What a fit takes from an estimator's constructor, by its names, and from the last fit.
+def choice_of(
+    estimator: Any, observations: Observations, given: Mapping[str, Tensor], random: RandomState
+) -> Choice:
+    """The method that an estimator is to be fitted by, and its options.
 
-    Attributes:
-        before: the mixture that a warm start goes on from, or None.
-        bound: mean log-likelihood that it had reached, in nats.
+    Args:
+        estimator: a `PyroGaussianMixture`, whose attributes are the constructor's arguments.
+        observations: the data.
+        given: starting values, as `check_given` returns them.
+        random: source of randomness.
+
+    Raises:
+        ValueError: if an argument is not valid, or a warm start does not fit.
     """
+    if estimator.method == "em":
+        options = _recipe_options(estimator, observations, given, random)
+        return Choice(estimator.method, RECIPE, options)
+    return choice(estimator.method, _options_by_name(estimator, observations, given, random))
 
-    n_components: int
-    covariance_type: str
-    method_options: Mapping[str, Any] | None
-    tol: float
-    reg_covar: float
-    max_iter: int
-    n_init: int
-    init_params: str
-    verbose: int
-    verbose_interval: int
-    before: GaussianMixture | None
-    bound: float
 
-    def recipe_options(
-        self, observations: Observations, given: Initial, random: np.random.RandomState
-    ) -> RecipeOptions:
-        """The options of scikit-learn's EM.
-
-        Raises:
-            ValueError: if there are `method_options`, or a warm start does not fit.
-        """
-        if self.method_options:
-            raise ValueError(
-                "method_options are for other methods than 'em', which has the constructor's own; "
-                f"got {', '.join(self.method_options)}"
-            )
-        n_starts = check_count("n_init", self.n_init, 1, MOST_STARTS)
-        ridge, before = check_number("reg_covar", self.reg_covar), self._before(observations.d)
-        return RecipeOptions(
-            n_starts=n_starts,
-            max_steps=self.max_iter,
-            tolerance=check_number("tol", self.tol),
-            covariance_floor=ridge / float(observations.bulk.square().max()),
-            ridge=ridge,
-            trials=self._starts(observations, given, random, n_starts)
-            if before is None
-            else brought_into(family_named(self.covariance_type), before),
-            bound=self.bound,
-            watch=Printer(self.verbose, self.verbose_interval) if self.verbose else None,
+def _recipe_options(
+    estimator: Any, observations: Observations, given: Mapping[str, Tensor], random: RandomState
+) -> RecipeOptions:
+    """The options of scikit-learn's EM."""
+    if estimator.method_options:
+        raise ValueError(
+            "method_options are for other methods than 'em', which has the constructor's own; "
+            f"got {', '.join(estimator.method_options)}"
         )
-
-    def options_by_name(
-        self, observations: Observations, given: Initial, random: np.random.RandomState
-    ) -> dict[str, Any]:
-        """The options of any other method."""
-        before = self._before(observations.d)
-        options: dict[str, Any] = {
-            "seed": int(random.randint(2**31 - 1)),
-            "start": START_NAMES[self.init_params] if before is None else before,
-            "n_starts": self.n_init,
-            "progress": bool(self.verbose),
-        }
-        if before is None and given.any:
-            family = family_named(self.covariance_type)
-            parameters = self._starts(observations, given, random, 1)
-            options["start"] = GaussianMixture.from_parameters(family, parameters)
-        if self.max_iter != MAX_ITER:
-            options["max_steps"] = self.max_iter
-        if self.tol != TOLERANCE:
-            options["tolerance"] = self.tol
-        return options | dict(self.method_options or {})
-
-    def _before(self, d: int) -> GaussianMixture | None:
-        """The mixture that a warm start goes on from."""
-        k, before = self.n_components, self.before
-        if before is not None and (before.n_components, before.n_features) != (k, d):
-            raise ValueError(
-                f"warm_start goes on from {before.n_components} components in {before.n_features} "
-                f"dimensions, and n_components and X now ask for {k} in {d}"
-            )
-        return before
-
-    def _starts(
-        self, observations: Observations, given: Initial, random: np.random.RandomState, count: int
-    ) -> Parameters:
-        like = family_named(self.covariance_type), self.n_components
-        ridge = float(self.reg_covar)
-        return starts(self.init_params, observations, given, like, ridge, count, random)
+    n_starts = check_count("n_init", estimator.n_init, 1, MOST_STARTS)
+    ridge, before = check_number("reg_covar", estimator.reg_covar), _before(estimator, observations)
+    return RecipeOptions(
+        n_starts=n_starts,
+        max_steps=estimator.max_iter,
+        tolerance=check_number("tol", estimator.tol),
+        covariance_floor=ridge / float(observations.bulk.square().max()),
+        ridge=ridge,
+        trials=starts(estimator, observations, given, n_starts, random)
+        if before is None
+        else brought_into(family_named(estimator.covariance_type), before),
+        bound=-np.inf if before is None else estimator.lower_bound_,
+        printer=Printer(estimator.verbose, estimator.verbose_interval),
+    )
 
 
-FROM_CONSTRUCTOR = [f.name for f in fields(Arguments) if f.name not in ("before", "bound")]
+def _options_by_name(
+    estimator: Any, observations: Observations, given: Mapping[str, Tensor], random: RandomState
+) -> dict[str, Any]:
+    """The options of any other method."""
+    before = _before(estimator, observations)
+    options: dict[str, Any] = {
+        "seed": int(random.randint(2**31 - 1)),
+        "start": START_NAMES[estimator.init_params] if before is None else before,
+        "n_starts": estimator.n_init,
+        "progress": bool(estimator.verbose),
+    }
+    if before is None and given:
+        parameters = starts(estimator, observations, given, 1, random)
+        family = family_named(estimator.covariance_type)
+        options["start"] = GaussianMixture.from_parameters(family, parameters)
+    if estimator.max_iter != MAX_ITER:
+        options["max_steps"] = estimator.max_iter
+    if estimator.tol != TOLERANCE:
+        options["tolerance"] = estimator.tol
+    return options | dict(estimator.method_options or {})
+
+
+def _before(estimator: Any, observations: Observations) -> GaussianMixture | None:
+    """The mixture that a warm start goes on from, or None."""
+    if not (estimator.warm_start and hasattr(estimator, "converged_")):
+        return None
+    k, d, before = estimator.n_components, observations.d, estimator._mixture
+    if (before.n_components, before.n_features) != (k, d):
+        raise ValueError(
+            f"warm_start goes on from {before.n_components} components in {before.n_features} "
+            f"dimensions, and n_components and X now ask for {k} in {d}"
+        )
+    return before
 
 
 def check_n_samples(n_samples: Any) -> int:

@@ -1,15 +1,18 @@
-"""A mixture by scikit-learn's names, and what owners of an estimator have set by hand."""
+"""A mixture by scikit-learn's names, what owners have set by hand, and what a pickle holds."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 
 from ..covariance import CovarianceFamily, family_named
+from ..data.points import LeftOut
+from ..inference.fit import Fit
 from ..mixture.value import GaussianMixture
-from .arguments import Array
+from .starts import Array, RandomState
 
 
 def attributes_of(mixture: GaussianMixture) -> dict[str, Array]:
@@ -40,7 +43,7 @@ def covariances_by_hand(estimator: Any) -> Any:
 
 
 def sampled(
-    estimator: Any, family: CovarianceFamily, n: int, random: np.random.RandomState
+    estimator: Any, family: CovarianceFamily, n: int, random: RandomState
 ) -> tuple[Array, Array]:
     """Points drawn from the attributes, and their components: scikit-learn's, number by number."""
     d = estimator.means_.shape[1]
@@ -62,3 +65,22 @@ def in_type(mixture: GaussianMixture, dtype: np.dtype[Any]) -> GaussianMixture:
     return GaussianMixture.from_parameters(
         mixture.family, mixture.parameters, dtype=kind, feature_names=mixture.feature_names
     )
+
+
+def without_data(fit: Fit) -> Fit:
+    """The fit with nothing that grows with the number of points; draws are kept.
+
+    What needs the data raises ValueError.
+    """
+    whole, posterior = fit.observations, fit.posterior
+    observations = LeftOut(
+        (whole.n, whole.d),
+        torch.empty(0, dtype=whole.dtype, device=whole.device),
+        whole.feature_names,
+        whole.origin,
+        whole.scale,
+        whole.total_weight,
+    )
+    if posterior is not None:
+        posterior = replace(posterior, observations=observations, allocations=None, kept=None)
+    return replace(fit, posterior=posterior, observations=observations, own_labels=None)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -11,7 +10,6 @@ import torch
 from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, _fit_context
 from sklearn.utils import check_consistent_length, check_random_state
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
@@ -21,9 +19,10 @@ from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..reduction.far import FAR
-from .arguments import MAX_ITER, OF_METHODS, TOLERANCE, Array, check_n_samples
+from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples
 from .attributes import in_type, sampled
 from .mixture import PyroGaussianMixture
+from .starts import Array
 
 SHARED = [name for name in OF_METHODS if name not in ("n_components", "random_state")]
 
@@ -60,7 +59,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OF_METHODS,
-        "n_components": [Interval(Integral, 1, None, closed="left"), Mapping],
+        "n_components": [*COUNT, Mapping],
         "class_prior": ["array-like", None],
     }
 
@@ -120,21 +119,20 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         self.mixtures_ = []
         for code, name in enumerate(self.classes_.tolist()):
             rows = codes == code
-            mixture = self._mixture_of(name, random)
             own = None if sample_weight is None else weight[rows]
+            mixture = self._mixture_of(name, int(random.randint(2**31 - 1)))
             self.mixtures_.append(self._fitted(mixture, name, x[rows], own))
         self.converged_ = all(mixture.converged_ for mixture in self.mixtures_)
         self.n_iter_ = max(mixture.n_iter_ for mixture in self.mixtures_)
         return self
 
-    def _mixture_of(self, name: Any, random: np.random.RandomState) -> PyroGaussianMixture:
+    def _mixture_of(self, name: Any, seed: int) -> PyroGaussianMixture:
         count = self.n_components
         if isinstance(count, Mapping):
             if name not in count:
                 raise ValueError(f"n_components has no number for class {name!r}: it has {count}")
             count = count[name]
         parameters = {shared: getattr(self, shared) for shared in SHARED}
-        seed = int(random.randint(2**31 - 1))
         return PyroGaussianMixture(count, random_state=seed, **parameters)
 
     def _fitted(

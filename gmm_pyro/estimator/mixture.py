@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import copy
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import replace
-from numbers import Integral
 from typing import Any, ClassVar, Self
 
 import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
-from sklearn.utils._param_validation import Interval
 from sklearn.utils.validation import check_is_fitted, validate_data
+from torch import Tensor
 
-from ..covariance import family_named
 from ..data.checks import shown
 from ..data.observations import observe
-from ..inference.fit import Fit, fit_observations, held_fixed
-from ..inference.methods import Choice, choice
-from ..inference.task import Status
+from ..inference.fit import Fit, complaints, fit_observations, held_fixed
+from ..inference.task import FitWarning, Status
 from ..metrics import mean_log_density
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
-from .arguments import (
-    FROM_CONSTRUCTOR,
-    MAX_ITER,
-    OF_METHODS,
-    TOLERANCE,
-    Arguments,
-    Array,
-    check_n_samples,
+from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples, choice_of
+from .attributes import (
+    attributes_of,
+    covariances_by_hand,
+    in_type,
+    numpy_of,
+    sampled,
+    without_data,
 )
-from .attributes import attributes_of, covariances_by_hand, in_type, numpy_of, sampled
-from .complaints import warn_of
-from .pickling import without_data
-from .recipe import RECIPE
-from .starts import Initial, check_given
+from .starts import Array, check_given
+
+NOT_CONVERGED = (
+    "Best performing initialization did not converge. Try different init parameters, or increase "
+    "max_iter, tol, or check for degenerate data."
+)
 
 
 class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -107,7 +107,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
         "warm_start": ["boolean"],
-        "verbose_interval": [Interval(Integral, 1, None, closed="left")],
+        "verbose_interval": COUNT,
     }
 
     def __init__(
@@ -173,67 +173,42 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if len(x) < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components but got n_components = "
-                f"{shown(self.n_components)}, "
-                f"n_samples = {len(x)}"
+                f"{shown(self.n_components)}, n_samples = {len(x)}"
             )
-        family = family_named(self.covariance_type)
-        given = check_given(
-            self.weights_init,
-            self.means_init,
-            self.precisions_init,
-            family,
-            self.n_components,
-            x.shape[1],
-        )
+        given = check_given(self, x.shape[1])
         with one_thread_a_product():
             result = self._fitted(x, sample_weight, given)
         self._keep(result)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        warn_of(result, limited=self.max_iter > 0)
+        _warn_of(result, limited=self.max_iter > 0)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:  # noqa: N803
         """The most probable component of each point of the data that are fitted, shape (n,)."""
         return self.fit(X, y, sample_weight).predict(X)
 
-    def _fitted(self, x: Array, sample_weight: Any, given: Initial) -> Fit:
+    def _fitted(self, x: Array, sample_weight: Any, given: Mapping[str, Tensor]) -> Fit:
         started = time.perf_counter()
         model = held_fixed(MixtureModel(self.n_components, self.covariance_type, self.priors))
-        is_em = self.method == "em"
         observations = observe(
             x,
             n_components=self.n_components,
             sample_weight=sample_weight,
             dtype=str(x.dtype),
-            constant_columns=is_em,
+            constant_columns=self.method == "em",
         )
         names = getattr(self, "feature_names_in_", observations.feature_names)
         observations = replace(observations, feature_names=tuple(map(str, names)))
-        random, arguments = check_random_state(self.random_state), self._arguments()
-        if is_em:
-            recipe = arguments.recipe_options(observations, given, random)
-            return fit_observations(
-                model, observations, Choice(self.method, RECIPE, recipe), started
-            )
-        options = arguments.options_by_name(observations, given, random)
-        return fit_observations(model, observations, choice(self.method, options), started)
-
-    def _arguments(self) -> Arguments:
-        """What a fit takes from the constructor, and from the last fit if it goes on from there."""
-        is_warm = bool(self.warm_start) and hasattr(self, "converged_")
-        return Arguments(
-            **{name: getattr(self, name) for name in FROM_CONSTRUCTOR},
-            before=self._mixture if is_warm else None,
-            bound=self.lower_bound_ if is_warm else -np.inf,
-        )
+        random = check_random_state(self.random_state)
+        chosen = choice_of(self, observations, given, random)
+        return fit_observations(model, observations, chosen, started)
 
     def _keep(self, result: Fit) -> None:
         """The attributes, from the result."""
         total = result.observations.total_weight
         self.fit_ = result
-        for name, value in attributes_of(result.mixture).items():
-            setattr(self, name, value)
+        self.__dict__.update(attributes_of(result.mixture))
         self.converged_ = result.converged
         self.n_iter_ = result.steps
         self.lower_bound_ = result.objective / total
@@ -343,3 +318,14 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             self.covariance_type,
             getattr(self, "feature_names_in_", None),
         )
+
+
+def _warn_of(result: Fit, *, limited: bool) -> None:
+    """Warn as scikit-learn does of EM that was to take steps, and as `fit` of other methods."""
+    if result.method == "em":
+        if limited and not result.converged:
+            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=5)
+        return
+    kinds = [FitWarning] if result.converged else [ConvergenceWarning, FitWarning]
+    for message, kind in zip(complaints(result), kinds, strict=False):
+        warnings.warn(message, kind, stacklevel=5)

@@ -15,8 +15,8 @@ thirds of the time.)
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass, field
-from typing import Any, Protocol
 
 import torch
 
@@ -33,39 +33,6 @@ ILL_DEFINED = (
 )
 
 ROUNDING = torch.finfo(torch.float64).eps  # of squares, in units of each feature's variance
-
-
-class Watch(Protocol):
-    """What looks on while trials run."""
-
-    def begin(self, trial: Trial) -> None:
-        """A trial begins."""
-
-    def step(self, trial: Trial) -> None:
-        """It has taken a step."""
-
-    def end(self, trial: Trial) -> None:
-        """It has converged, or reached the limit."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecipeOptions(Options):
-    """Options of scikit-learn's EM.
-
-    Attributes:
-        trials: where to begin: a batch of parameter sets.
-        ridge: a variance that every M-step adds to all variances.
-        bound: mean log-likelihood that the first step is compared with, in nats.
-        watch: what looks on, or None.
-    """
-
-    trials: Parameters
-    ridge: float = 0.0
-    bound: float = -math.inf
-    watch: Watch | None = None
-
-    def __post_init__(self) -> None:
-        """scikit-learn has checked them; it allows no steps at all."""
 
 
 @dataclass(eq=False)
@@ -87,9 +54,78 @@ class Trial:
     converged: bool = False
 
     @property
+    def last(self) -> float:
+        """The last bound; none is below all others."""
+        return self.bounds[-1] if self.bounds else -math.inf
+
+    @property
     def change(self) -> float:
         """How far the last step has come, in nats a point."""
-        return self.bounds[-1] - (self.bounds[-2] if len(self.bounds) > 1 else self.before)
+        return self.last - (self.bounds[-2] if len(self.bounds) > 1 else self.before)
+
+
+@dataclass(eq=False)
+class Printer:
+    """Prints how trials go on, as scikit-learn's mixtures do.
+
+    Attributes:
+        verbose: 0 for nothing, 1 for the number of the step, 2 also for the change of the bound and
+            the time.
+        interval: steps between the lines.
+        begun: when the trial began.
+        printed: when its last line was printed.
+    """
+
+    verbose: int
+    interval: int
+    begun: float = 0.0
+    printed: float = 0.0
+
+    def begin(self, trial: Trial) -> None:
+        """A line on a trial that begins."""
+        self.begun = self.printed = time.perf_counter()
+        self._print(f"Initialization {trial.number}")
+
+    def step(self, trial: Trial) -> None:
+        """A line on a trial's last step, if it is time for one."""
+        step = len(trial.bounds)
+        if step % self.interval:
+            return
+        before, self.printed = self.printed, time.perf_counter()
+        more = f"\t time lapse {self.printed - before:.5f}s\t ll change {trial.change:.5f}"
+        self._print(f"  Iteration {step}{more if self.verbose > 1 else ''}")
+
+    def end(self, trial: Trial) -> None:
+        """A line on how a trial has ended."""
+        ended = f"Initialization {'converged' if trial.converged else 'did not converge'}."
+        if self.verbose > 1 and trial.bounds:
+            taken = time.perf_counter() - self.begun
+            ended += f" time lapse {taken:.5f}s\t lower bound {trial.bounds[-1]:.5f}."
+        self._print(ended)
+
+    def _print(self, line: str) -> None:
+        if self.verbose:
+            print(line)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeOptions(Options):
+    """Options of scikit-learn's EM.
+
+    Attributes:
+        trials: where to begin: a batch of parameter sets.
+        ridge: a variance that every M-step adds to all variances.
+        bound: mean log-likelihood that the first step is compared with, in nats.
+        printer: prints how they go on.
+    """
+
+    trials: Parameters
+    ridge: float
+    bound: float
+    printer: Printer
+
+    def __post_init__(self) -> None:
+        """scikit-learn has checked them; it allows no steps at all."""
 
 
 def fit_recipe(task: Task[RecipeOptions]) -> Outcome:
@@ -106,10 +142,9 @@ def fit_recipe(task: Task[RecipeOptions]) -> Outcome:
         interrupted = True
     best = _best(trials) if options.max_steps else trials[-1]  # without steps, the last start
     ended = Status.CONVERGED if best.converged else Status.STEP_LIMIT
-    last = best.bounds[-1] if best.bounds else -math.inf
     return Outcome(
         parameters=best.parameters,
-        objective=last * total,
+        objective=best.last * total,
         history=[bound * total for bound in best.bounds],
         status=Status.INTERRUPTED if interrupted else ended,
         steps=len(best.bounds),
@@ -123,19 +158,16 @@ def _run(task: Task[RecipeOptions], trial: Trial) -> None:
     """Steps of a trial until it has converged, or the limit is reached."""
     options = task.options
     theta = theta_of(task.model.family, trial.parameters, task.observations)
-    if options.watch is not None:
-        options.watch.begin(trial)
+    options.printer.begin(trial)
     for _ in range(options.max_steps):
         theta, bound = _step(task, theta)
         trial.parameters = theta.parameters
         trial.bounds.append(bound)
         trial.converged = abs(trial.change) < options.tolerance
-        if options.watch is not None:
-            options.watch.step(trial)
+        options.printer.step(trial)
         if trial.converged:
             break
-    if options.watch is not None:
-        options.watch.end(trial)
+    options.printer.end(trial)
 
 
 def _step(task: Task[RecipeOptions], theta: Theta) -> tuple[Theta, float]:
@@ -170,9 +202,4 @@ def refuse_ill_defined(parameters: Parameters) -> None:
 
 def _best(trials: list[Trial]) -> Trial:
     """The trial of highest last bound, the first of them if none has a bound that is a number."""
-
-    def last(trial: Trial) -> Any:
-        bound = trial.bounds[-1] if trial.bounds else -math.inf
-        return -math.inf if math.isnan(bound) else bound
-
-    return max(trials, key=last)
+    return max(trials, key=lambda trial: -math.inf if math.isnan(trial.last) else trial.last)

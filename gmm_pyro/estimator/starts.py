@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import fields, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import CovarianceFamily, Parameters
+from ..covariance import CovarianceFamily, Parameters, family_named
 from ..data.points import Observations
 from ..inference.starts.starting import clustering, fitted_k_means
 from ..reduction.assignments import Assignment, Given, GivenLabels
@@ -23,51 +23,29 @@ Array = np.ndarray[Any, np.dtype[Any]]
 RandomState = np.random.RandomState
 
 
-@dataclass(frozen=True, eq=False)
-class Initial:
-    """What the user gives a start, checked; None where the start's name decides.
-
-    Attributes:
-        weights: shape (k,).
-        means: shape (k, d).
-        factor: square roots of the covariances, in the family's compact form.
-    """
-
-    weights: Float[Tensor, "k"] | None
-    means: Float[Tensor, "k d"] | None
-    factor: Float[Tensor, "k1 *event"] | None
-
-    @property
-    def any(self) -> bool:
-        """Whether anything is given."""
-        return not (self.weights is None and self.means is None and self.factor is None)
-
-
 # ---------------------------------------------------------------------- what is given
 
 
-def check_given(
-    weights: Any, means: Any, precisions: Any, family: CovarianceFamily, k: int, d: int
-) -> Initial:
-    """The user's starting values as tensors.
+def check_given(estimator: Any, d: int) -> dict[str, Tensor]:
+    """What the user gives a start: fields of a batch of one parameter set, as far as given.
 
     Args:
-        weights: shape (k,), probabilities; or None.
-        means: shape (k, d); or None.
-        precisions: inverse covariances in the family's shape; or None.
-        family: covariance family.
-        k: number of components.
+        estimator: with `weights_init`, `means_init` and `precisions_init`, or None.
         d: number of features.
 
     Raises:
         ValueError: if a shape does not fit, weights are not probabilities, or a precision is not
             symmetric and positive definite.
     """
-    return Initial(
-        None if weights is None else _weights(weights, k),
-        None if means is None else _array(means, (k, d), "means"),
-        None if precisions is None else _factor(precisions, family, k, d),
-    )
+    k, family = estimator.n_components, family_named(estimator.covariance_type)
+    given = {}
+    if estimator.weights_init is not None:
+        given["log_weights"] = _weights(estimator.weights_init, k).log()[None]
+    if estimator.means_init is not None:
+        given["means"] = _array(estimator.means_init, (k, d), "means")[None]
+    if estimator.precisions_init is not None:
+        given["factor"] = _factor(estimator.precisions_init, family, k, d)[None]
+    return given
 
 
 def _array(values: Any, shape: tuple[int, ...], name: str) -> Tensor:
@@ -150,62 +128,48 @@ STARTS: dict[str, Callable[[Array, int, Array | None, RandomState], Assignment]]
 
 
 def starts(
-    name: str,
+    estimator: Any,
     observations: Observations,
-    given: Initial,
-    like: tuple[CovarianceFamily, int],
-    ridge: float,
+    given: Mapping[str, Tensor],
     n_starts: int,
     random: RandomState,
 ) -> Parameters:
     """A batch of starting parameters.
 
     Args:
-        name: a key of `STARTS`.
+        estimator: with the start's name, the covariance family, the number of components, and the
+            variance that is added to all variances.
         observations: the data.
         given: what the user has given, in place of what is drawn.
-        like: the covariance family, and the number of components.
-        ridge: a variance that is added to all variances.
         n_starts: number of starts.
         random: source of randomness.
 
     Raises:
         ValueError: if a start has a covariance that is not positive definite.
     """
-    made = [_start(name, observations, given, like, ridge, random) for _ in range(n_starts)]
+    made = [_start(estimator, observations, given, random) for _ in range(n_starts)]
     return Parameters.joined(made)
 
 
 def _start(
-    name: str,
-    observations: Observations,
-    given: Initial,
-    like: tuple[CovarianceFamily, int],
-    ridge: float,
-    random: RandomState,
+    estimator: Any, observations: Observations, given: Mapping[str, Tensor], random: RandomState
 ) -> Parameters:
     """A batch of one: drawn, with what is given put in its place."""
-    if given.weights is not None and given.means is not None and given.factor is not None:
-        return Parameters(given.weights.log()[None], given.means[None], given.factor[None])
+    if len(given) == len(fields(Parameters)):
+        return Parameters(**given)
     weight = None if observations.sample_weight is None else np.asarray(observations.sample_weight)
-    assign = STARTS[name](np.asarray(observations.x), like[1], weight, random)
-    drawn = _first_m_step(assign, observations, like, ridge)
-    start = Parameters(
-        drawn.log_weights if given.weights is None else given.weights.log()[None],
-        drawn.means if given.means is None else given.means[None],
-        drawn.factor if given.factor is None else given.factor[None],
-    )
+    draw = STARTS[estimator.init_params]
+    assign = draw(np.asarray(observations.x), estimator.n_components, weight, random)
+    start = replace(_first_m_step(estimator, assign, observations), **given)
     refuse_ill_defined(start)
     return start
 
 
-def _first_m_step(
-    assign: Assignment, observations: Observations, like: tuple[CovarianceFamily, int], ridge: float
-) -> Parameters:
+def _first_m_step(estimator: Any, assign: Assignment, observations: Observations) -> Parameters:
     """The M-step from an assignment; weights are shares of all points, also of those left out."""
-    family, k = like
-    theta, zero = anywhere(observations, family, (1, k)), torch.zeros_like(observations.scale)
+    family, sets = family_named(estimator.covariance_type), (1, estimator.n_components)
+    theta, zero = anywhere(observations, family, sets), torch.zeros_like(observations.scale)
     statistics = reduce(observations, theta, assign)
+    ridge = float(estimator.reg_covar)
     drawn = maximise(observations, theta, statistics, zero, assign, ridge).parameters
-    log_weights = (statistics.counts / observations.total_weight).log()
-    return Parameters(log_weights, drawn.means, drawn.factor)
+    return replace(drawn, log_weights=(statistics.counts / observations.total_weight).log())

@@ -6,9 +6,10 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -18,9 +19,6 @@ from ..data.observations import as_points
 from ..datasets import OUTLIER, Dataset
 from ..disk.untrusted import content_named
 from .formats import DataTable, read_table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 LABELS = "label"  # the column that `Dataset.frame` writes
 NAMELESS = re.compile(r"Unnamed: \d+$|__index_level_\d+__$")  # what pandas calls columns without
@@ -142,8 +140,6 @@ def _features(table: DataTable, others: set[str | None]) -> list[str]:
 
 def _no_feature(name: Any, column: pd.Series[Any]) -> str:
     """Why a column is no feature, or nothing if it is one."""
-    import pandas as pd
-
     if NAMELESS.match(str(name)):
         return "no name"
     types = pd.api.types
@@ -157,16 +153,14 @@ def _no_feature(name: Any, column: pd.Series[Any]) -> str:
 
 def _counting(frame: pd.DataFrame, chosen: Sequence[str]) -> list[str]:
     """Remarks on features that only count the rows, as an index does."""
-    n = len(frame)
-    whole = [name for name in chosen if frame[name].dtype.kind in "iu" and n >= COUNTED]
-    counts = [
-        name
-        for name in whole
-        if np.array_equal(frame[name].to_numpy(), frame[name].iloc[0] + np.arange(n))
-    ]
+    if len(frame) < COUNTED:
+        return []
+    rows = np.arange(len(frame))
     return [
         f"column {name!r} only counts the rows, and is a feature; --columns can leave it out"
-        for name in counts
+        for name in chosen
+        if frame[name].dtype.kind in "iu"
+        and np.array_equal(frame[name].to_numpy(), frame[name].iloc[0] + rows)
     ]
 
 
@@ -176,7 +170,5 @@ def _weights(column: pd.Series[Any]) -> Float[Tensor, "n"]:
 
 def _classes(column: pd.Series[Any]) -> Int[Tensor, "n"]:
     """Classes numbered from 0 in sorted order; -1 where there is none."""
-    import pandas as pd
-
     codes, _ = pd.factorize(column.mask(column.isin([OUTLIER, str(OUTLIER)])), sort=True)
     return torch.as_tensor(codes.copy(), dtype=torch.int64)

@@ -5,20 +5,19 @@ from __future__ import annotations
 import io
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
+import pandas as pd
 
+from ..data.features import default_names
 from ..disk.untrusted import content_named, read_gzip, read_npy, read_npz, refuse_expansion
 from .netcdf import read_netcdf
 from .text import read_text
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 STDIN = "-"
 COMPRESSED = ".gz"  # after the name of a text
@@ -149,7 +148,6 @@ def _text(stream: Any, source: str, name: str) -> DataTable:
 
 
 def _read_parquet(path: Path, member: str | None) -> DataTable:
-    import pandas as pd
     import pyarrow.parquet as pq
 
     del member
@@ -160,8 +158,6 @@ def _read_parquet(path: Path, member: str | None) -> DataTable:
 
 
 def _read_npy(path: Path, member: str | None) -> DataTable:
-    import pandas as pd
-
     del member
     array = read_npy(path)
     if array.dtype.names:  # a structured array is a table
@@ -170,8 +166,6 @@ def _read_npy(path: Path, member: str | None) -> DataTable:
 
 
 def _read_npz(path: Path, member: str | None) -> DataTable:
-    import pandas as pd
-
     arrays = read_npz(path)
     name = _chosen({name: array.ndim for name, array in arrays.items()}, member)
     if name is not None:
@@ -235,26 +229,22 @@ def _check_lengths(lengths: Mapping[str, int], arrays: Mapping[str, Any]) -> Non
         raise ValueError(f"its arrays of one dimension differ in length: {listed}")
 
 
-def _beside(path: Path, array: np.ndarray, others: Mapping[str, np.ndarray]) -> DataTable:
+def _beside(
+    path: Path, array: np.ndarray, others: Mapping[str, np.ndarray], names: Sequence[str] = ()
+) -> DataTable:
     """An array as a table, with the arrays of one dimension that have an entry for each row."""
-    frame = _columns(array, None)
+    if array.ndim not in (1, 2):
+        raise ValueError(f"an array must have shape (n, d) or (n,), got {array.shape}")
+    wide = array[:, None] if array.ndim == 1 else array
+    frame = pd.DataFrame(wide, columns=pd.Index(names or default_names(wide.shape[1])))
     columns = {
         name: other
         for name, other in others.items()
         if other.shape == (len(frame),) and name not in frame
     }
     return DataTable(
-        frame.assign(**columns), str(path), path.stem, named=False, aside=frozenset(columns)
+        frame.assign(**columns), str(path), path.stem, named=bool(names), aside=frozenset(columns)
     )
-
-
-def _columns(array: np.ndarray, names: list[str] | None) -> pd.DataFrame:
-    import pandas as pd
-
-    if array.ndim not in (1, 2):
-        raise ValueError(f"an array must have shape (n, d) or (n,), got {array.shape}")
-    wide = array[:, None] if array.ndim == 1 else array
-    return pd.DataFrame(wide, columns=pd.Index(names or [f"x{i}" for i in range(wide.shape[1])]))
 
 
 def _labelled(path: Path, data: Any, name: str) -> DataTable:
@@ -267,12 +257,9 @@ def _labelled(path: Path, data: Any, name: str) -> DataTable:
         names = [str(value) for value in features.values]
     else:
         names = []
-    frame = _columns(variable.values, names)
     beside = {
         str(other): values.values
         for other, values in [*data.data_vars.items(), *data.coords.items()]
-        if values.dims == variable.dims[:1] and str(other) not in (name, *names)
+        if values.dims == variable.dims[:1] and other != name
     }
-    return DataTable(
-        frame.assign(**beside), str(path), path.stem, named=bool(names), aside=frozenset(beside)
-    )
+    return _beside(path, variable.values, beside, names)

@@ -7,12 +7,12 @@ import io
 import re
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeAlias
+from typing import BinaryIO, Literal, TypeAlias
 
+import pandas as pd
+
+from ..data.features import default_names
 from ..disk.untrusted import refuse_expansion
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 Kind: TypeAlias = Literal["number", "missing", "word"]  # of a field
 # in order of trust
@@ -67,8 +67,6 @@ def read_text(stream: BinaryIO) -> tuple[pd.DataFrame, Dialect]:
     Raises:
         ValueError: if it holds no table, or is no UTF-8 text.
     """
-    import pandas as pd
-
     begin = stream.tell()
     head = stream.read(HEAD)
     stream.seek(begin)
@@ -86,7 +84,7 @@ def read_text(stream: BinaryIO) -> tuple[pd.DataFrame, Dialect]:
     except UnicodeDecodeError as error:
         raise ValueError(f"it is no UTF-8 text ({error.reason})") from error
     if not dialect.header:
-        table.columns = pd.Index([f"x{i}" for i in range(table.shape[1])])
+        table.columns = pd.Index(default_names(table.shape[1]))
     return table, dialect
 
 
@@ -130,7 +128,7 @@ def _has_header(rows: list[list[str]], decimal: str) -> bool:
     Beside a word, whole numbers that differ are names too, as years are. So are the numbers that
     pandas gives the columns of an array: 0, 1, 2, …
     """
-    first, *others = (_kinds(row, decimal) for row in rows)
+    first, *others = ([_kind(cell, decimal) for cell in row] for row in rows)
     if "word" not in first:
         return first[0] == "missing" and _counts(rows[0])
     if others and len(others[0]) > len(first):  # row names have no word in it
@@ -158,17 +156,17 @@ def _could_be_names(cells: list[str], decimal: str) -> bool:
 
 
 def _numbers(cells: list[str], decimal: str) -> list[str]:
-    return [cell.strip() for cell in cells if _kind(cell.strip(), decimal) == "number"]
-
-
-def _kinds(cells: list[str], decimal: str) -> list[Kind]:
-    return [_kind(cell.strip(), decimal) for cell in cells]
+    return [cell.strip() for cell in cells if _kind(cell, decimal) == "number"]
 
 
 def _kind(cell: str, decimal: str) -> Kind:
-    if cell in MISSING:
+    if cell.strip() in MISSING:
         return "missing"
-    return "number" if _is_number(cell, decimal) else "word"
+    try:
+        float(cell.replace(decimal, "."))
+    except ValueError:
+        return "word"
+    return "number"
 
 
 def _decimal(cells: list[str], separator: str) -> str:
@@ -211,11 +209,3 @@ def _is_column_with_decimal_commas(head: str, by_commas: list[list[str]], *, who
     one_field = len(by_commas) > 1 and len(by_commas[0]) == 1
     numbers = all(_kind(cell, ",") != "word" for cell in cells)
     return one_field and numbers and _decimal(cells, "\t") == ","
-
-
-def _is_number(cell: str, decimal: str) -> bool:
-    try:
-        float(cell.replace(decimal, "."))
-    except ValueError:
-        return False
-    return True

@@ -5,18 +5,15 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ..datasets import Dataset
 from ..disk.placing import whole_file, write_bytes
 from .columns import LABELS
 from .formats import format_of, pyarrow_named
 from .netcdf import write_netcdf
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
@@ -65,12 +62,9 @@ def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
     write_bytes(path, frame.to_parquet(index=False, write_page_checksum=True))
 
 
-def _write_npy(frame: pd.DataFrame, path: Path) -> None:
-    _write_arrays(path, {"x": frame.to_numpy()})
-
-
-def _write_npz(frame: pd.DataFrame, path: Path) -> None:
-    _write_arrays(path, {str(name): frame[name].to_numpy() for name in frame})
+def _write_numpy(frame: pd.DataFrame, path: Path) -> None:
+    columns = {str(name): frame[name].to_numpy() for name in frame}
+    _write_arrays(path, {"x": frame.to_numpy()} if format_of(path) == "npy" else columns)
 
 
 def _write_arrays(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
@@ -94,7 +88,7 @@ def _write_netcdf(frame: pd.DataFrame, path: Path) -> None:
 WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = {
     "text": _write_text,
     "parquet": _write_parquet,
-    "npy": _write_npy,
-    "npz": _write_npz,
+    "npy": _write_numpy,
+    "npz": _write_numpy,
     "netcdf": _write_netcdf,
 }

@@ -5,7 +5,7 @@ The gradient of the unconstrained parameters (`coordinates.py`) is the reduction
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -15,11 +15,10 @@ from torch.distributions import transform_to
 from ..covariance import Parameters
 from ..data.arrays import dense_tensor
 from ..data.checks import shown
-from ..data.points import Observations
 from ..mixture.value import GaussianMixture, check_mixture
 from ..reduction.sums import maximise, reduce
 from ..reduction.theta import theta_of
-from .climb.adam import BLOCK, Ascent, ascend
+from .climb.adam import BLOCK, Ascent, ascend, batch, batch_size
 from .climb.climb import STEEP
 from .climb.coordinates import Coordinates
 from .climb.spikes import THIN, THIN_AT_A_HALT, on_spike
@@ -56,7 +55,7 @@ def fit_gradient(task: Task[GradientOptions]) -> Outcome:
     """Maximum-likelihood parameters by Adam, on the whole data or on minibatches."""
     start = likeliest_start(task)
     coordinates = Coordinates(task.model.family, task.observations, tuple(start.means.shape[1:]))
-    generator = task.generator()
+    generator, size = task.generator(), task.options.batch_size
 
     def leads_nowhere(vector: Tensor, thinner_than: float = THIN) -> bool:
         parameters = coordinates.parameters(vector.detach())
@@ -64,7 +63,7 @@ def fit_gradient(task: Task[GradientOptions]) -> Outcome:
 
     with progress_bar(task) as bar:
         run = ascend(
-            lambda vector: coordinates.gradient(vector, _batch(task, generator)),
+            lambda vector: coordinates.gradient(vector, batch(task.observations, size, generator)),
             lambda vector: float(coordinates.log_likelihood(vector.detach(), task.observations)),
             coordinates.vector(start),
             rate=task.options.rate,
@@ -78,13 +77,7 @@ def fit_gradient(task: Task[GradientOptions]) -> Outcome:
         status = Status.COLLAPSED
     elif status is Status.CONVERGED and _left_to_em(task, parameters) > _allowed(task, run):
         status = Status.STUCK
-    return Outcome(
-        parameters=parameters,
-        objective=run.history[-1],
-        history=run.history,
-        status=status,
-        steps=run.steps,
-    )
+    return replace(run, status=status).outcome(parameters)
 
 
 @torch.no_grad()
@@ -99,29 +92,12 @@ def _left_to_em(task: Task[GradientOptions], parameters: Parameters) -> float:
 
 def _allowed(task: Task[GradientOptions], run: Run[Ascent]) -> float:
     """Nats that may be left: of minibatches, what they cost on average, some times over."""
-    size = _batch_size(task)
+    size = batch_size(task.observations, task.options.batch_size)
     if size is None or run.history[-1] <= run.history[0]:  # or it has not moved at all
         return STEEP
     model, d = task.model, task.observations.d
     cost = model.family.n_parameters(model.n_components, d) / (2 * BLOCK * size)
     return STEEP + UNLIKELY * cost * task.observations.total_weight
-
-
-def _batch_size(task: Task[GradientOptions]) -> int | None:
-    """Points in a minibatch; None where a step has them all."""
-    size = task.options.batch_size
-    return None if size is None or size >= task.observations.n else size
-
-
-def _batch(task: Task[GradientOptions], generator: torch.Generator) -> Observations:
-    """The data, or a random part of them."""
-    observations, size = task.observations, _batch_size(task)
-    if size is None:
-        return observations
-    device = observations.x.device
-    return observations.subset(
-        torch.randint(observations.n, (size,), generator=generator, device=device)
-    )
 
 
 class MixtureModule(nn.Module):
@@ -171,18 +147,18 @@ class MixtureModule(nn.Module):
             got = tuple(x.shape) if isinstance(x, Tensor) else shown(x)
             raise ValueError(f"x must be a tensor of shape (n, {d}), got {got}")
         dense_tensor(x, "x")
-        factor = transform_to(self.family.factor_support)(self.factor)
-        z = x - self.means[:, None]
-        natural = self.family.natural(self._as_parameters(factor), self.means[None])
-        distance = self.family.whiten(factor, z).square().sum(-1)
+        parameters = self._at_present()
+        natural = self.family.natural(parameters, self.means[None])
+        z = self.family.whiten(parameters.factor[0], x - self.means[:, None])
+        distance = z.square().sum(-1)
         return (natural.constant[0][:, None] - 0.5 * distance).logsumexp(0)
 
     def mixture(self) -> GaussianMixture:
         """The mixture at the present values."""
-        factor = transform_to(self.family.factor_support)(self.factor)
-        return GaussianMixture.from_parameters(
-            self.family, self._as_parameters(factor.double()), dtype=self.means.dtype
-        )
+        parameters = self._at_present()
+        in_double = replace(parameters, factor=parameters.factor.double())
+        return GaussianMixture.from_parameters(self.family, in_double, dtype=self.means.dtype)
 
-    def _as_parameters(self, factor: Tensor) -> Parameters:
+    def _at_present(self) -> Parameters:
+        factor = transform_to(self.family.factor_support)(self.factor)
         return Parameters(self.logits.log_softmax(-1)[None], self.means[None], factor[None])

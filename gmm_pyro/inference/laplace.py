@@ -12,7 +12,7 @@ Source: Tierney & Kadane (1986); Vehtari et al. (2024) for the Pareto k-hat.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -25,7 +25,7 @@ from ..running.seeds import Stream
 from .chains.sampling import independent_draws
 from .climb.curvature import inverse
 from .climb.hessian import hessian
-from .climb.optimise import em_start, mode_from, without_draws
+from .climb.optimise import em_start, mode_from, outcome_at
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 from .weighing.evidence import UNKNOWN, Evidence, estimated_evidence
 
@@ -67,7 +67,8 @@ def fit_laplace(task: Task[LaplaceOptions]) -> Outcome:
         start = em_start(task, density, bar)
         mode = mode_from(task, density, start, bar, tolerance=task.options.tolerance)
     if mode.status is Status.COLLAPSED:
-        return without_draws(density, mode, _figures(UNKNOWN, math.nan))
+        unknown = {**vars(UNKNOWN), "log_evidence_laplace": math.nan}
+        return outcome_at(density, mode, diagnostics=unknown)
     return _at_mode(task, density, mode)
 
 
@@ -75,36 +76,19 @@ def _at_mode(task: Task[LaplaceOptions], density: LogDensity, mode: Run[Tensor])
     centre = mode.state[0]
     curvature = -hessian(density, centre)
     root = torch.linalg.cholesky(inverse(curvature))
-    noise = torch.randn(
-        (task.options.n_draws, len(centre)),
-        generator=task.generator(Stream.DRAWS),
-        dtype=centre.dtype,
-        device=centre.device,
-    )
+    noise = centre.new_empty(task.options.n_draws, len(centre))
+    noise.normal_(generator=task.generator(Stream.DRAWS))
     log_q = -_log_volume(root) - 0.5 * noise.square().sum(1)
     sites = density.constrain(centre + noise @ root.T)
     is_peak = int(torch.linalg.cholesky_ex(curvature)[1]) == 0
     status, evidence = _evidence(task, density, mode, root)
-    return Outcome(
-        parameters=density.parameters(density.constrain(mode.state)),
-        objective=mode.history[-1],
-        history=mode.history,
-        status=status,
-        steps=mode.steps,
+    of_laplace = laplace_evidence(density, mode, root) if is_peak else math.nan
+    return outcome_at(
+        density,
+        replace(mode, status=status),
         posterior=independent_draws(density, sites, log_q),
-        diagnostics=_figures(
-            evidence, laplace_evidence(density, mode, root) if is_peak else math.nan
-        ),
+        diagnostics={**vars(evidence), "log_evidence_laplace": of_laplace},
     )
-
-
-def _figures(evidence: Evidence, of_laplace: float) -> dict[str, float]:
-    return {
-        "log_evidence": evidence.log_evidence,
-        "log_evidence_se": evidence.standard_error,
-        "evidence_k_hat": evidence.k_hat,
-        "log_evidence_laplace": of_laplace,
-    }
 
 
 def _log_volume(root: Float[Tensor, "m m"]) -> float:

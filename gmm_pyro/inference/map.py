@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ..data.words import listed
 from ..model.log_density import LogDensity
-from .climb.optimise import em_start, mode_from, without_draws
+from .climb.optimise import em_start, mode_from, outcome_at
 from .task import Options, Outcome, Task, progress_bar
 
 NEARLY_EMPTY = (1e-100, 1e-150)  # weights; a density that rises from one to the other has no end
@@ -45,7 +45,7 @@ def fit_map(task: Task[MAPOptions]) -> Outcome:
         start = em_start(task, density, bar)
         tolerance = task.options.tolerance
         run = mode_from(task, density, start, bar, tolerance=tolerance, jacobian=False)
-    return without_draws(density, run)
+    return outcome_at(density, run)
 
 
 @torch.no_grad()

@@ -12,7 +12,7 @@ Source: Kucukelbir et al. (2017); Giordano et al. (2024); Hoffman et al. (2013) 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -21,19 +21,27 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..data.checks import shown
-from ..data.points import Observations
 from ..model.log_density import LogDensity
 from ..running.seeds import Stream
 from .chains.sampling import independent_draws
-from .climb.adam import ascend
+from .climb.adam import ascend, batch, batch_size
 from .climb.climb import climb
-from .climb.curvature import curvature
-from .climb.optimise import em_start, likelier_numbering, mode_from, without_draws
-from .guides.gaussian import Guide, guide_at_mode
+from .climb.curvature import curvature, inverse, widths
+from .climb.optimise import em_start, likelier_numbering, mode_from, outcome_at
+from .guides.gaussian import Guide, MultivariateGuide, NormalGuide, low_rank_at_mode
 from .guides.structured import structured_at_mode
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
-GUIDES = ("normal", "multivariate", "low_rank", "structured")
+AtMode = Callable[[LogDensity, Float[Tensor, "m"], Float[Tensor, "m m"]], Guide]
+
+GUIDES: dict[str, AtMode] = {  # from a mode, and minus the Hessian there
+    "normal": lambda _, mode, shape: NormalGuide(mode, widths(shape)),
+    "multivariate": lambda _, mode, shape: MultivariateGuide(
+        mode, torch.linalg.cholesky(inverse(shape))
+    ),
+    "low_rank": lambda _, mode, shape: low_rank_at_mode(mode, shape),
+    "structured": structured_at_mode,
+}
 FIXED_DRAWS = 256  # draws that stay the same from step to step, at least
 MODE_TOLERANCE = 1e-8  # nats a point, for the mode that the guide starts from
 PARTICLES = 16  # draws a step
@@ -89,7 +97,7 @@ def fit_svi(task: Task[SVIOptions]) -> Outcome:
         start = em_start(task, density, bar)
         mode = mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE)
         if mode.status is Status.COLLAPSED:
-            return without_draws(density, mode)
+            return outcome_at(density, mode)
         guide, run = _approximation(task, density, mode, bar)
     with torch.no_grad():
         judges = _matched_noise(task.generator(Stream.LAST_JUDGES), guide, _enough_draws(guide))
@@ -98,15 +106,9 @@ def fit_svi(task: Task[SVIOptions]) -> Outcome:
         vectors = guide.draws(run.state, noise)
         log_q = guide.distribution(run.state).log_prob(vectors)
         draws = density.constrain(vectors)
-        centre = density.constrain(guide.location(run.state)[None])
-    return Outcome(
-        parameters=density.parameters(centre),
-        objective=objective,
-        history=run.history,
-        status=run.status,
-        steps=run.steps,
-        posterior=independent_draws(density, draws, log_q),
-    )
+        centre = replace(run, state=guide.location(run.state)[None])
+    posterior = independent_draws(density, draws, log_q)
+    return outcome_at(density, centre, objective=objective, posterior=posterior)
 
 
 def _approximation(
@@ -114,37 +116,29 @@ def _approximation(
 ) -> tuple[Guide, Run[Tensor]]:
     """The best guide that is reached from a mode, and its parameters.
 
-    A guide's centre is not the mode. Where another numbering of the centre has a higher prior
-    density, the ascent goes on from there.
+    All steps share their draws where they have all of the data, unless Adam is asked for. A guide's
+    centre is not the mode. Where another numbering of the centre has a higher prior density, the
+    ascent goes on from there.
     """
-    ascent = _ascend_fixed_draws if _fixed_draws(task) else _ascend_fresh_draws
+    options = task.options
+    whole = batch_size(task.observations, options.batch_size) is None
+    by_adam = not whole or options.n_particles is not None or options.rate is not None
+    ascent = _ascend_fresh_draws if by_adam else _ascend_fixed_draws
 
     def ascended(vector: Float[Tensor, "1 m"], max_steps: int) -> tuple[Guide, Run[Tensor]]:
-        shape = curvature(density, vector, seed=task.options.seed)
-        guide = _guide(task, density, vector[0], shape)
+        shape = curvature(density, vector, seed=options.seed)
+        guide = GUIDES[options.guide](density, vector[0], shape)
         return guide, ascent(task, density, guide, bar, max_steps)
 
-    guide, leg = ascended(mode.state, mode.allows(task.options.max_steps))
+    guide, leg = ascended(mode.state, mode.allows(options.max_steps))
     run = mode.then(leg)
     for _ in range(RENUMBERINGS):
         likelier = likelier_numbering(task, density, guide.location(run.state)[None])
         if likelier is None or run.is_the_last:
             break
-        guide, leg = ascended(likelier, max(0, task.options.max_steps - run.steps))
+        guide, leg = ascended(likelier, max(0, options.max_steps - run.steps))
         run = run.followed_by(leg)
     return guide, run
-
-
-def _guide(
-    task: Task[SVIOptions],
-    density: LogDensity,
-    mode: Float[Tensor, "m"],
-    shape: Float[Tensor, "m m"],
-) -> Guide:
-    """The guide of the task's choice, started from a quadratic approximation at the mode."""
-    if task.options.guide == "structured":
-        return structured_at_mode(density, mode, shape)
-    return guide_at_mode(task.options.guide, mode, shape)
 
 
 def elbo(
@@ -152,18 +146,9 @@ def elbo(
     guide: Guide,
     vector: Float[Tensor, "p"],
     noise: Float[Tensor, "s e"],
-    rows: Observations | None = None,
 ) -> Float[Tensor, ""]:
     """Monte Carlo estimate of the ELBO in nats, differentiable in the guide's parameters."""
-    value = density(guide.draws(vector, noise), rows=rows).mean()
-    return value + guide.distribution(vector).entropy()
-
-
-def _fixed_draws(task: Task[SVIOptions]) -> bool:
-    """Whether all steps share their draws: with all of the data, unless Adam is asked for."""
-    options, n = task.options, task.observations.n
-    whole = options.batch_size is None or options.batch_size >= n
-    return whole and options.n_particles is None and options.rate is None
+    return density(guide.draws(vector, noise)).mean() + guide.distribution(vector).entropy()
 
 
 def _ascend_fixed_draws(
@@ -202,8 +187,10 @@ def _ascend_fresh_draws(
 
     def gradient(vector: Tensor) -> Tensor:
         vector = vector.detach().requires_grad_()
-        noise = _noise(generator, guide, task.options.n_particles or PARTICLES)
-        rows = _minibatch(task, generator)
+        count = task.options.n_particles or PARTICLES
+        half = _normal(generator, guide, (count + 1) // 2)
+        noise = torch.cat([half, -half])[:count]  # antithetic pairs
+        rows = batch(task.observations, task.options.batch_size, generator)
         draws = guide.draws(vector, noise)
         entropies = -guide.distribution(vector.detach()).log_prob(draws)
         return torch.autograd.grad((density(draws, rows=rows) + entropies).mean(), vector)[0]
@@ -224,16 +211,9 @@ def _ascend_fresh_draws(
     return Run(run.state.vector, run.history, run.status, run.stride)
 
 
-def _noise(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
-    """Standard normal numbers in antithetic pairs."""
-    half = _normal(generator, guide, (count + 1) // 2)
-    return torch.cat([half, -half])[:count]
-
-
 def _normal(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
     """Independent standard normal numbers."""
-    shape, like = (count, guide.n_noise), guide.loc
-    return torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+    return guide.loc.new_empty(count, guide.n_noise).normal_(generator=generator)
 
 
 def _matched_noise(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
@@ -241,18 +221,10 @@ def _matched_noise(generator: torch.Generator, guide: Guide, count: int) -> Floa
 
     An average over them is then exact for a quadratic: the ELBO of a Gaussian posterior.
     """
-    half = _noise(generator, guide, count)[: count // 2]
+    half = _normal(generator, guide, count // 2)
     if len(half) < guide.n_noise:
         half = half / half.square().mean(0).sqrt()
     else:
         factor = torch.linalg.cholesky(half.T @ half / len(half))
         half = torch.linalg.solve_triangular(factor, half.T, upper=False).T
     return torch.cat([half, -half])
-
-
-def _minibatch(task: Task[SVIOptions], generator: torch.Generator) -> Observations | None:
-    size, n = task.options.batch_size, task.observations.n
-    if size is None or size >= n:
-        return None
-    device = task.observations.x.device
-    return task.observations.subset(torch.randint(n, (size,), generator=generator, device=device))

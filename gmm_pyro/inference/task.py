@@ -225,6 +225,22 @@ class Run(Generic[State]):
         """This and a leg that goes on where it has ended, as one climb."""
         return replace(leg, history=self.history[:-1] + leg.history)
 
+    def outcome(
+        self, parameters: Parameters, objective: float | None = None, **more: Any
+    ) -> Outcome:
+        """What a method hands back that has ended so, at the last objective if none is given.
+
+        `more` are those fields of an outcome that a run has none of.
+        """
+        return Outcome(
+            parameters=parameters,
+            objective=self.history[-1] if objective is None else objective,
+            history=self.history,
+            status=self.status,
+            steps=self.steps,
+            **more,
+        )
+
 
 def iterate(
     step: Callable[[State], State],

@@ -1,8 +1,9 @@
 """Fits as ArviZ objects, and ArviZ's diagnostics of them: the only package that imports ArviZ.
 
 `InferenceData` on ArviZ 0.x and `DataTree` on 1.x have the same groups, names and numbers.
-`groups.py` says what is in them, `quantities.py` and `predictive.py` compute it, `diagnostics.py`
-reads it; `generation.py` is the one place where the two generations of ArviZ differ.
+`groups.py` says what is in them, `quantities.py` computes what draws say of the data,
+`diagnostics.py` reads it; `generation.py` is the one place where the two generations of ArviZ
+differ.
 """
 
 from .diagnostics import Elpd, elpd_loo, posterior_summary, psis_k_hat

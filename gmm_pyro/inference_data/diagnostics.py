@@ -80,11 +80,8 @@ def posterior_summary(posterior: Posterior, prob: float = 0.94) -> pd.DataFrame:
     """
     import pandas as pd
 
-    values = _parameters(posterior)
-    names = posterior.observations.feature_names
-    coords = {"component": np.arange(posterior.n_components), "feature": list(names)}
-    dims = site_dimensions(posterior.family, values)
-    data = generation.dataset(values, dims, coords)
+    sites = readable_sites(posterior.family, posterior.draws)
+    values = {name: sites[name] for name in PARAMETERS}
     flat, _ = flattened(values)
     lower, upper = np.quantile(flat, [(1 - prob) / 2, (1 + prob) / 2], axis=(0, 1))
     varies = np.ptp(flat, axis=(0, 1)) > 0
@@ -97,22 +94,18 @@ def posterior_summary(posterior: Posterior, prob: float = 0.94) -> pd.DataFrame:
         "ess_bulk": ess_bulk(flat),
         "ess_tail": ess_tail(flat),
     }
-    return pd.DataFrame(columns, index=[row for name in values for row in _rows(data[name])])
+    return pd.DataFrame(columns, index=_rows(posterior, values))
 
 
-def _parameters(posterior: Posterior) -> dict[str, np.ndarray]:
-    """Draws of weights, means and standard deviations."""
-    sites = readable_sites(posterior.family, posterior.draws)
-    return {name: sites[name] for name in PARAMETERS}
-
-
-def _rows(variable: Any) -> list[str]:
-    """What the numbers of a variable are called, in their order."""
-    labels = [variable.coords[dim].values for dim in variable.dims[2:]]
-    places = itertools.product(*labels)
-    if not labels:
-        return [str(variable.name)]
-    return [f"{variable.name}[{', '.join(map(str, place))}]" for place in places]
+def _rows(posterior: Posterior, values: generation.Values) -> list[str]:
+    """What the numbers of all variables are called, in their order."""
+    numbers = map(str, range(posterior.n_components))
+    labels = {"component": list(numbers), "feature": posterior.observations.feature_names}
+    rows = []
+    for name, dims in site_dimensions(posterior.family, values).items():
+        places = itertools.product(*(labels[dim] for dim in dims))
+        rows += [f"{name}[{', '.join(place)}]" for place in places] if dims else [name]
+    return rows
 
 
 def elpd_loo(source: Result | Any) -> Elpd:

@@ -15,7 +15,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..covariance import Parameters
+from ..covariance import CovarianceFamily, Parameters
 from ..data.checks import check_count, check_flag, shown
 from ..data.points import Observations
 from ..inference.result import Result
@@ -25,10 +25,10 @@ from ..running.seeds import Stream
 from ..running.threads import one_thread_a_product
 from .generation import Values
 from .naming import assembled, split_by_feature
-from .predictive import data_sets
 from .quantities import quantities
 
 MOST_NUMBERS = 50_000_000  # of predicted data: 400 MB
+NUMBERS_AT_ONCE = 1 << 20  # of the data sets that are drawn in one go
 MOST_PRIOR_DRAWS = 10**6
 PRIOR_DRAWS = 500
 
@@ -180,10 +180,8 @@ def _posterior_predictive(fit: Result, posterior: Posterior) -> tuple[Int[Tensor
     chains, draws = posterior.n_chains, posterior.n_draws
     kept = torch.arange(0, draws, _stride(chains * draws, fit.observations))
     rows = (draws * torch.arange(chains)[:, None] + kept).flatten()
-    parameters = posterior.parameters()[rows]
-    return kept, _predicted(fit, parameters, Stream.POSTERIOR_PREDICTIVE).reshape(
-        chains, len(kept), *_event(fit.observations)
-    )
+    x = _predicted(fit, posterior.parameters()[rows], Stream.POSTERIOR_PREDICTIVE)
+    return kept, x.reshape(chains, len(kept), *x.shape[1:])
 
 
 def _prior(fit: Result, n_draws: int) -> dict[str, Tensor] | None:
@@ -212,7 +210,7 @@ def _predicted(fit: Result, parameters: Parameters, stream: Stream) -> np.ndarra
     generator = torch.Generator(device).manual_seed(stream.seed(fit.seed))
     observations = fit.observations
     drawn = data_sets(fit.model.family, parameters, observations.n, generator)
-    return drawn.to(observations.x.dtype).view(-1, *_event(observations)).cpu().numpy()
+    return _univariate(drawn.to(observations.x.dtype).cpu().numpy())
 
 
 def _stride(n_sets: int, observations: Observations) -> int:
@@ -220,11 +218,36 @@ def _stride(n_sets: int, observations: Observations) -> int:
     return max(1, math.ceil(n_sets * observations.x.numel() / MOST_NUMBERS))
 
 
-def _event(observations: Observations) -> tuple[int, ...]:
-    """Shape of a data set in the ArviZ object."""
-    return (observations.n,) if observations.d == 1 else (observations.n, observations.d)
-
-
 def _univariate(x: np.ndarray) -> np.ndarray:
     """Without the axis of features, if there is one only."""
     return x[..., 0] if x.shape[-1] == 1 else x
+
+
+# ---------------------------------------------------------------------- data sets
+
+
+@torch.no_grad()
+def data_sets(
+    family: CovarianceFamily, parameters: Parameters, n: int, generator: torch.Generator
+) -> Float[Tensor, "s n d"]:
+    """A data set of n independent points for each of s mixtures."""
+    d = parameters.means.shape[-1]
+    rows = torch.arange(len(parameters.means)).split(max(1, NUMBERS_AT_ONCE // (n * d)))
+    return torch.cat([_draw(family, parameters[part], n, generator) for part in rows])
+
+
+def _draw(
+    family: CovarianceFamily, parameters: Parameters, n: int, generator: torch.Generator
+) -> Float[Tensor, "s n d"]:
+    means = parameters.means
+    s, k, d = means.shape
+    edges = parameters.log_weights.exp().cumsum(-1)
+    kind: Any = {"generator": generator, "dtype": means.dtype, "device": means.device}
+    uniform = torch.rand(s, n, **kind)
+    component = torch.searchsorted(edges, uniform, right=True).clamp_(max=k - 1)
+    noise = torch.randn(s, n, d, **kind)
+    x = means.gather(1, component[..., None].expand(-1, -1, d))
+    for j, root in enumerate(family.scale_tril(parameters.factor, d).unbind(1)):
+        drawn = family.of_component(component) == j
+        x += torch.where(drawn[..., None], noise @ root.mT, 0.0)
+    return x

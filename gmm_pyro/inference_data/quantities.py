@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -50,8 +50,8 @@ def quantities(posterior: Posterior) -> LabelFree:
             )
             for rows in torch.arange(len(parameters.means)).split(at_once)
         ]
-    names = [field.name for field in fields(LabelFree)]
-    return LabelFree(*(torch.cat([getattr(part, name) for part in parts]) for name in names))
+    columns = zip(*(vars(part).values() for part in parts), strict=True)
+    return LabelFree(*map(torch.cat, columns))
 
 
 def pointwise_log_likelihood(posterior: Posterior) -> Float[np.ndarray, "chain draw n"]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from jaxtyping import Float, Int, Shaped
+from jaxtyping import Float, Shaped
 
 from ..data.arrays import classes
 from ..data.weighting import as_weights
@@ -52,7 +52,7 @@ def adjusted_rand(
     pair = _labelled(labels, predicted, sample_weight)
     if pair.weight is None:
         return float(adjusted_rand_score(pair.labels, pair.predicted))
-    return _adjusted_rand(_Table.of(pair))
+    return _adjusted_rand(_table(pair))
 
 
 def normalised_mutual_information(
@@ -81,7 +81,7 @@ def normalised_mutual_information(
     pair = _labelled(labels, predicted, sample_weight)
     if pair.weight is None:
         return float(normalized_mutual_info_score(pair.labels, pair.predicted))
-    return _normalised_mutual_information(_Table.of(pair))
+    return _normalised_mutual_information(_table(pair))
 
 
 def accuracy(
@@ -108,7 +108,7 @@ def accuracy(
     """
     from scipy.optimize import linear_sum_assignment
 
-    table = _Table.of(_labelled(labels, predicted, sample_weight)).dense()
+    table = _table(_labelled(labels, predicted, sample_weight)).toarray()
     matched = linear_sum_assignment(table, maximize=True)
     return float(table[matched].sum() / table.sum())
 
@@ -143,67 +143,38 @@ def _labelled(labels: ArrayLike, predicted: ArrayLike, sample_weight: Any) -> _P
     return _Pair(true[known], found[known], None if weight is None else weight[known])
 
 
-@dataclass(frozen=True, eq=False)
-class _Table:
-    """The weight of the points in each class and cluster that meet.
+def _table(pair: _Pair) -> Any:
+    """The weight of the points in each class and cluster that meet: a sparse row a class."""
+    from scipy.sparse import coo_array
 
-    Attributes:
-        cells: of each pair that meets.
-        classes: class of each pair.
-        clusters: cluster of each pair.
-    """
-
-    cells: Float[np.ndarray, "c"]
-    classes: Int[np.ndarray, "c"]
-    clusters: Int[np.ndarray, "c"]
-
-    @classmethod
-    def of(cls, pair: _Pair) -> _Table:
-        """Of two labellings."""
-        _, rows = np.unique(pair.labels, return_inverse=True)
-        _, columns = np.unique(pair.predicted, return_inverse=True)
-        width = int(columns.max()) + 1
-        places, cell = np.unique(rows.astype(np.int64) * width + columns, return_inverse=True)
-        return cls(np.bincount(cell, pair.weight), places // width, places % width)
-
-    @property
-    def of_classes(self) -> Float[np.ndarray, "a"]:
-        """Weight of each class."""
-        return np.bincount(self.classes, self.cells)
-
-    @property
-    def of_clusters(self) -> Float[np.ndarray, "b"]:
-        """Weight of each cluster."""
-        return np.bincount(self.clusters, self.cells)
-
-    @property
-    def is_one_to_one(self) -> bool:
-        """Whether both partitions are the same one."""
-        return len(self.cells) == len(self.of_classes) == len(self.of_clusters)
-
-    def dense(self) -> Float[np.ndarray, "a b"]:
-        """A row a class and a column a cluster."""
-        table = np.zeros((len(self.of_classes), len(self.of_clusters)))
-        table[self.classes, self.clusters] = self.cells
-        return table
+    _, rows = np.unique(pair.labels, return_inverse=True)
+    _, columns = np.unique(pair.predicted, return_inverse=True)
+    width = int(columns.max()) + 1
+    places, cell = np.unique(rows.astype(np.int64) * width + columns, return_inverse=True)
+    return coo_array((np.bincount(cell, pair.weight), np.divmod(places, width)))
 
 
-def _adjusted_rand(table: _Table) -> float:
-    if table.is_one_to_one:
+def _is_one_to_one(table: Any) -> bool:
+    """Whether both partitions are the same one."""
+    return table.shape == (table.nnz, table.nnz)
+
+
+def _adjusted_rand(table: Any) -> float:
+    if _is_one_to_one(table):
         return 1.0
     together, in_classes, in_clusters, every = (
         float((sizes * (sizes - 1)).sum()) / 2
-        for sizes in (table.cells, table.of_classes, table.of_clusters, table.cells.sum())
+        for sizes in (table.data, table.sum(axis=1), table.sum(axis=0), table.data.sum())
     )
     expected = in_classes * in_clusters / every if every > 0 else math.nan
     most = (in_classes + in_clusters) / 2 - expected
     return (together - expected) / most if most else math.nan
 
 
-def _normalised_mutual_information(table: _Table) -> float:
+def _normalised_mutual_information(table: Any) -> float:
     from scipy.stats import entropy
 
-    if table.is_one_to_one:
+    if _is_one_to_one(table):
         return 1.0
-    apart = float(entropy(table.of_classes) + entropy(table.of_clusters))
-    return max(0.0, 2 * (1 - float(entropy(table.cells)) / apart))
+    apart = float(entropy(table.sum(axis=1)) + entropy(table.sum(axis=0)))
+    return max(0.0, 2 * (1 - float(entropy(table.data)) / apart))

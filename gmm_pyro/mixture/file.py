@@ -6,58 +6,44 @@ be positive definite; a Cholesky factor of them is another one in any precision.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 
-from ..covariance import CovarianceFamily, family_named
+from ..covariance import CovarianceFamily, Parameters, family_named
 from ..data.devices import precision_of
 from ..disk.storage import read_record, write_record
+from .record import MixtureRecord, check_means, check_weights
 
 FORMAT = "gmm_pyro.GaussianMixture"
 ARRAYS = ("weights", "means", "covariances", "factor")
 CLOSE = 1e-9  # share of a covariance by which one with this factor may differ from it
 
-
-@dataclass(frozen=True, eq=False)
-class Content:
-    """What a file holds.
-
-    Attributes:
-        family: the covariance family.
-        weights: shape (k,).
-        means: shape (k, d).
-        covariances: as the user sees them.
-        factor: their compact square root, shape (k|1, *event); None in files of early versions.
-        dtype: type of the mixture, whatever that of the numbers.
-        feature_names: d names.
-    """
-
-    family: CovarianceFamily
-    weights: Tensor
-    means: Tensor
-    covariances: Tensor
-    factor: Tensor | None
-    dtype: torch.dtype
-    feature_names: list[str]
+Mixture = TypeVar("Mixture", bound=MixtureRecord)
 
 
-def write_mixture(path: str | Path, content: Content) -> Path:
+def write_mixture(path: str | Path, mixture: MixtureRecord) -> Path:
     """Write a mixture as JSON, or as NumPy arrays if the name ends in .npz."""
-    arrays = {name: getattr(content, name).cpu().double().numpy() for name in ARRAYS}
-    words = {
-        "covariance": content.family.name,
-        "feature_names": content.feature_names,
-        "precision": str(content.dtype).removeprefix("torch."),
+    p, single = mixture.parameters, mixture.means.dtype is not torch.float64
+    arrays = {
+        "weights": p.log_weights[0].exp() if single else mixture.weights,
+        "means": p.means[0],
+        "covariances": mixture.family.covariances(p.factor[0]) if single else mixture.covariances,
+        "factor": p.factor[0],
     }
-    return write_record(path, FORMAT, arrays, words)
+    words = {
+        "covariance": mixture.family.name,
+        "feature_names": list(mixture.feature_names),
+        "precision": str(mixture.means.dtype).removeprefix("torch."),
+    }
+    numbers = {name: array.cpu().double().numpy() for name, array in arrays.items()}
+    return write_record(path, FORMAT, numbers, words)
 
 
-def read_mixture(path: str | Path) -> Content:
-    """What `write_mixture` wrote, its factor checked; the rest is up to the mixture.
+def read_mixture(kind: type[Mixture], path: str | Path) -> Mixture:
+    """A mixture of this class, from a file that `write_mixture` wrote.
 
     Raises:
         OSError: if it cannot be opened.
@@ -66,18 +52,16 @@ def read_mixture(path: str | Path) -> Content:
     record: dict[str, Any] = read_record(path, FORMAT, ARRAYS)
     weights, means, covariances = (torch.from_numpy(record[name]) for name in ARRAYS[:3])
     family = family_named(str(record["covariance"]))
-    factor = torch.from_numpy(record["factor"]) if "factor" in record else None
-    if factor is not None:
-        _check_factor(family, factor, means, covariances)
-    return Content(
-        family,
-        weights,
-        means,
-        covariances,
-        factor,
-        precision_of(str(record.get("precision", record["means"].dtype))),
-        [str(name) for name in record["feature_names"]],
-    )
+    names = [str(name) for name in record["feature_names"]]
+    if "factor" not in record:  # in files of early versions
+        return kind(weights, means, covariances, family.name, names)
+    factor = torch.from_numpy(record["factor"])
+    _check_factor(family, factor, means, covariances)
+    dtype = precision_of(str(record.get("precision", record["means"].dtype)))
+    check_means(means)
+    check_weights(weights, len(means))
+    parameters = Parameters(weights.log()[None], means[None], factor[None])
+    return kind._assembled(family, (weights, means, covariances), parameters, dtype, names)
 
 
 def _check_factor(
@@ -87,12 +71,7 @@ def _check_factor(
     k, d = means.shape
     if factor.shape != family.factor_shape(k, d):
         raise ValueError(f"its factor has shape {tuple(factor.shape)}")
-    found = family.covariances(factor)
-    sound = found.shape == covariances.shape and bool(family.factor_support.check(factor).all())
-    if not (
-        sound
-        and torch.allclose(
-            found, covariances.double(), rtol=CLOSE, atol=CLOSE * float(found.abs().max())
-        )
-    ):
+    found, given = family.covariances(factor), covariances.double()
+    sound = found.shape == given.shape and bool(family.factor_support.check(factor).all())
+    if not (sound and torch.allclose(found, given, CLOSE, CLOSE * float(found.abs().max()))):
         raise ValueError("its factor is not that of its covariances")

@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Self
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, family_named
+from ..data.arrays import array_of, dense_tensor, real
+from ..data.devices import PRECISIONS
 from ..data.features import check_names
-from .checks import check_covariances, check_means, check_weights, tensor_of
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -59,14 +61,8 @@ class MixtureRecord:
         k, d = means.shape
         check_weights(weights, k)
         factor = check_covariances(family, covariances, (k, d))
-        self._keep(
-            weights=weights,
-            means=means,
-            covariances=covariances,
-            family=family,
-            feature_names=check_names(feature_names, d),
-            parameters=Parameters(weights.double().log()[None], means.double()[None], factor[None]),
-        )
+        parameters = Parameters(weights.double().log()[None], means.double()[None], factor[None])
+        self._keep(family, (weights, means, covariances), parameters, feature_names)
 
     @classmethod
     def from_parameters(
@@ -95,7 +91,18 @@ class MixtureRecord:
         """From weights, means and covariances as the user sees them, and the same in float64."""
         mixture = cls.__new__(cls)
         weights, means, covariances = (part.detach().to(dtype) for part in visible)
-        mixture._keep(
+        mixture._keep(family, (weights, means, covariances), parameters, feature_names)
+        return mixture
+
+    def _keep(
+        self,
+        family: CovarianceFamily,
+        visible: tuple[Tensor, Tensor, Tensor],
+        parameters: Parameters,
+        feature_names: Sequence[str] | None,
+    ) -> None:
+        weights, means, covariances = visible
+        vars(self).update(  # as a frozen class's
             weights=weights,
             means=means,
             covariances=covariances,
@@ -103,11 +110,6 @@ class MixtureRecord:
             feature_names=check_names(feature_names, means.shape[-1]),
             parameters=parameters,
         )
-        return mixture
-
-    def _keep(self, **values: Any) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
 
     # ------------------------------------------------------------------ shape
 
@@ -125,3 +127,47 @@ class MixtureRecord:
     def n_parameters(self) -> int:
         """Number of free parameters, as BIC and AIC count them."""
         return self.family.n_parameters(*self.means.shape)
+
+
+# ---------------------------------------------------------------------- checks
+
+
+def tensor_of(values: Any, like: Tensor | None, name: str) -> Tensor:
+    """A copy as a detached tensor, in the type of `like`; else in its own, or float64."""
+    if isinstance(values, Tensor):
+        tensor = dense_tensor(values, name)
+    else:
+        tensor = torch.from_numpy(real(array_of(values, name), name).astype(np.float64))
+    if like is None:
+        like = tensor if tensor.dtype in PRECISIONS.values() else tensor.double()
+    return tensor.detach().to(like, copy=True)
+
+
+def check_means(means: Tensor) -> None:
+    """Refuse means that are not finite, or of another shape than (k, d)."""
+    if means.ndim != 2 or 0 in means.shape or not means.isfinite().all():
+        raise ValueError(f"means must be finite, of shape (k, d), got {tuple(means.shape)}")
+
+
+def check_weights(weights: Tensor, k: int) -> None:
+    """Refuse weights that are no k probabilities."""
+    if weights.shape != (k,):
+        raise ValueError(f"weights must have shape ({k},), got {tuple(weights.shape)}")
+    tolerance = 1e-6 * k  # also where float32 weights come with float64 means
+    if (weights < 0).any() or not abs(float(weights.double().sum()) - 1) < tolerance:
+        raise ValueError(f"weights must be non-negative and sum to 1, got {weights.tolist()}")
+
+
+def check_covariances(
+    family: CovarianceFamily, covariances: Tensor, shape: tuple[int, int]
+) -> Tensor:
+    """The factor of the covariances, in float64."""
+    if covariances.shape != family.shape(*shape):
+        raise ValueError(
+            f"covariances of a {family.name} mixture of {shape[0]} components in {shape[1]} "
+            f"dimensions must have shape {family.shape(*shape)}, got {tuple(covariances.shape)}"
+        )
+    factor = family.factorise(covariances.double())
+    if not factor.isfinite().all():
+        raise ValueError("covariances must be finite, symmetric and positive definite")
+    return factor

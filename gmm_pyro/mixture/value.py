@@ -14,7 +14,7 @@ from torch import Tensor
 from ..covariance import Parameters
 from ..data.arrays import whole_numbers
 from ..data.checks import MOST_HELD, check_count, check_path, check_seed, shown
-from ..data.features import check_names, columns_of, same_names
+from ..data.features import check_names, columns_of
 from ..data.observations import as_points
 from ..data.points import Points
 from ..data.tables import one_row
@@ -22,9 +22,8 @@ from ..data.weighting import as_weights, total_of, weighted_sum
 from ..disk.untrusted import content_named
 from ..reduction import pointwise
 from ..reduction.theta import Theta, theta_of
-from .checks import check_means, check_weights
 from .criteria import Criteria
-from .file import Content, read_mixture, write_mixture
+from .file import read_mixture, write_mixture
 from .record import MixtureRecord
 
 
@@ -152,13 +151,7 @@ class GaussianMixture(MixtureRecord):
         n, seed = check_count("n", n, 1, MOST_HELD), check_seed(seed)
         generator = torch.Generator(self.means.device).manual_seed(seed)
         labels = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        noise = torch.randn(
-            n,
-            self.n_features,
-            generator=generator,
-            dtype=self.means.dtype,
-            device=self.means.device,
-        )
+        noise = self.means.new_empty(n, self.n_features).normal_(generator=generator)
         tril = self.family.scale_tril(self.parameters.factor[0], self.n_features).to(self.means)
         x = torch.empty_like(noise)
         for component, factor in enumerate(tril.expand(self.n_components, -1, -1)):
@@ -217,13 +210,12 @@ class GaussianMixture(MixtureRecord):
         index = whole_numbers(order, "order", wanted).tolist()
         if sorted(index) != list(range(self.n_components)):
             raise ValueError(f"order must be {wanted}, got {shown(index)}")
-        p, shared = self.parameters, self.family.shares("covariances")
+        shared = self.family.shares("covariances")
         visible = self.covariances if shared else self.covariances[index]
-        factor = self.family.in_order(p.factor, torch.tensor([index]))
         return self._assembled(
             self.family,
             (self.weights[index], self.means[index], visible),
-            Parameters(p.log_weights[:, index], p.means[:, index], factor),
+            self.family.permuted(self.parameters, torch.tensor([index])),
             self.means.dtype,
             self.feature_names,
         )
@@ -239,7 +231,7 @@ class GaussianMixture(MixtureRecord):
             [[2.0, 1.0]]
         """
         names = check_names(names)
-        if names == self.feature_names or not same_names(names, self.feature_names):
+        if names == self.feature_names or set(names) != set(self.feature_names):
             return self
         return self.marginal(names)
 
@@ -257,18 +249,7 @@ class GaussianMixture(MixtureRecord):
 
         The file appears only when it is whole. Densities are kept, also in float32.
         """
-        p, single = self.parameters, self.means.dtype is not torch.float64
-        covariances = self.family.covariances(p.factor[0]) if single else self.covariances
-        content = Content(
-            self.family,
-            p.log_weights[0].exp() if single else self.weights,
-            p.means[0],
-            covariances,
-            p.factor[0],
-            self.means.dtype,
-            list(self.feature_names),
-        )
-        return write_mixture(check_path("path", path), content)
+        return write_mixture(check_path("path", path), self)
 
     @classmethod
     def load(cls, path: str | Path) -> GaussianMixture:
@@ -280,19 +261,7 @@ class GaussianMixture(MixtureRecord):
         """
         path = check_path("path", path)
         with content_named(f"{path} does not hold a mixture saved by gmm_pyro"):
-            file = read_mixture(path)
-            weights, means, covariances = file.weights, file.means, file.covariances
-            if file.factor is None:
-                return cls(weights, means, covariances, file.family.name, file.feature_names)
-            check_means(means)
-            check_weights(weights, len(means))
-            return cls._assembled(
-                file.family,
-                (weights, means, covariances),
-                Parameters(weights.log()[None], means[None], file.factor[None]),
-                file.dtype,
-                file.feature_names,
-            )
+            return read_mixture(cls, path)
 
 
 def check_mixture(name: str, value: Any) -> GaussianMixture:

@@ -123,16 +123,13 @@ class ConjugatePriors(Prior):
         else:
             matrix = _matrix(_numbers("scale", self.scale).to(like), d)
         mixing = Mixing(_vector("concentration", self.concentration, n_components, like))
-        mean, scale = _vector("mean", self.mean, d, like), family.compress(matrix)
-        precisions = dof[None, None], scale[None, None]
+        mean = _vector("mean", self.mean, d, like)[None, None]
+        precisions = dof[None, None], family.compress(matrix)[None, None]
         if self.mean_scale is not None:
             spread = _vector("mean_scale", self.mean_scale, d, like)
-            return Conjugate(
-                mixing, IndependentMeans(family, mean[None, None], spread, *precisions)
-            )
-        strength = _numbers("mean_strength", self.mean_strength).to(like)
-        means = mean[None, None], strength[None, None]
-        return Conjugate(mixing, NormalWishart(family, *means, *precisions))
+            return Conjugate(mixing, IndependentMeans(family, mean, spread, *precisions))
+        strength = _numbers("mean_strength", self.mean_strength).to(like)[None, None]
+        return Conjugate(mixing, NormalWishart(family, mean, strength, *precisions))
 
 
 def _check_numbers(name: str, value: Any) -> None:

@@ -32,8 +32,7 @@ class Declaration:
     _sites: dict[tuple[Any, ...], Sites] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        count = check_count("n_components", self.n_components)
-        object.__setattr__(self, "n_components", count)
+        object.__setattr__(self, "n_components", check_count("n_components", self.n_components))
         if not isinstance(self.priors, Priors | ConjugatePriors | None):
             raise ValueError(  # noqa: TRY004 - as for the other arguments
                 "priors must be gmm_pyro.Priors, gmm_pyro.ConjugatePriors or None, got "

@@ -56,15 +56,14 @@ class Site:
 
     def constrain(self, vector: Float[Tensor, "s m"]) -> Tensor:
         """Values of the site, shape (s, *event)."""
-        flat = vector[:, self.entries]
-        value: Tensor = self.transform(flat.reshape(vector.shape[0], *self.shape))
+        value: Tensor = self.transform(vector[:, self.entries].reshape(len(vector), *self.shape))
         return value
 
     def log_jacobian(self, vector: Float[Tensor, "s m"], value: Tensor) -> Float[Tensor, "s"]:
         """log |det ∂value/∂vector|."""
-        unconstrained = vector[:, self.entries].reshape(vector.shape[0], *self.shape)
+        unconstrained = vector[:, self.entries].reshape(len(vector), *self.shape)
         result: Tensor = self.transform.log_abs_det_jacobian(unconstrained, value)
-        return result.reshape(vector.shape[0], -1).sum(1)
+        return result.reshape(len(vector), -1).sum(1)
 
 
 @dataclass(frozen=True, eq=False)

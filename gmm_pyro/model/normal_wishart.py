@@ -17,7 +17,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import ConjugateFamily, Parameters, Statistics
-from ..covariance.records import LOG_2PI, TINY, Sets
+from ..covariance.records import LOG_2PI, TINY, Sets, times
 from .mixing import Mixing
 from .sites import Conditional, over
 
@@ -96,7 +96,7 @@ class NormalWishart:
         family, n, kappa = self.family, statistics.counts, self.mean_strength
         before, strength = self.mean - statistics.reference, n + kappa
         mean = (statistics.first + kappa[..., None] * before) / strength[..., None]
-        gain = _times(kappa, family.square(before)) - _times(strength, family.square(mean))
+        gain = times(kappa, family.square(before)) - times(strength, family.square(mean))
         return NormalWishart(
             family,
             mean=statistics.reference + mean,
@@ -116,7 +116,6 @@ class NormalWishart:
         self, statistics: Statistics, current: Parameters, generator: torch.Generator | None
     ) -> Components:
         """A draw given points of known components, whatever the current parameters."""
-        del current
         return self.given(statistics).draw(generator)
 
     def log_evidence(self, statistics: Statistics) -> Float[Tensor, "s"]:
@@ -177,7 +176,7 @@ class NormalWishart:
         squares = family.squares_a_point(d)
         power = self.dof - family.proper_dof(d) - 2  # twice that of the precision
         power = power + squares * family.pooled(torch.ones_like(self.mean_strength))
-        covariance = _times((squares / power).where(power > 0, torch.nan), self.scale)
+        covariance = times((squares / power).where(power > 0, torch.nan), self.scale)
         return Components(self.mean, family.fit(covariance, self.mean.new_zeros(d)))
 
 
@@ -211,7 +210,7 @@ class IndependentMeans:
         mean = statistics.first / n.clamp_min(TINY)[..., None]
         square = self.family.square
         away = square(mean - (means - statistics.reference)) - square(mean)
-        scale = self.scale + statistics.second + self.family.pooled(_times(n, away))
+        scale = self.scale + statistics.second + self.family.pooled(times(n, away))
         return Components(means, self.family.draw_factor(_dof_given(self, n), scale, generator))
 
     def sites(self, k: int) -> dict[str, TorchDistribution | Conditional]:
@@ -281,8 +280,3 @@ def _dof_given(prior: NormalWishart | IndependentMeans, counts: Tensor) -> Float
 
 def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
     return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-
-
-def _times(number: Float[Tensor, "s k"], compact: Tensor) -> Tensor:
-    """A number a component times a covariance in compact form."""
-    return number.view(*number.shape, *(1,) * (compact.ndim - number.ndim)) * compact

@@ -18,17 +18,13 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
+from ..covariance.records import in_order
 from .log_density import LogDensity
 
 Order = Int[Tensor, "s k"]
 
 SEED = 0  # of the generic site values at which components are exchanged
-WIDTHS = (
-    1.0,
-    3.0,
-    9.0,
-    27.0,
-)  # of them, in unconstrained space: the widest are at the edges of supports
+WIDTHS = [3.0**i for i in range(4)]  # of them, unconstrained: the widest are at supports' edges
 SETS = 6  # of them at each width
 ROUNDING = 1e-12  # share of a log prior that is no difference
 NUMBERS_AT_ONCE = 2**20  # in a batch of site values
@@ -41,9 +37,9 @@ def permuted_values(
     family: CovarianceFamily, values: Mapping[str, Tensor], order: Order
 ) -> dict[str, Tensor]:
     """Site values (s, …) with component order[s, j] of every set in place j."""
-    sets = torch.arange(len(order), device=order.device)[:, None]
     return {
-        name: value if family.shares(name) else value[sets, order] for name, value in values.items()
+        name: value if family.shares(name) else in_order(value, order)
+        for name, value in values.items()
     }
 
 
@@ -84,9 +80,8 @@ def _alike(
 def _generic_values(density: LogDensity) -> dict[str, Tensor]:
     """Site values inside every support, around the data where they are unbounded."""
     observations, generator = density.observations, torch.Generator().manual_seed(SEED)
-    noise = torch.randn(
-        (len(WIDTHS), SETS, density.dimension), generator=generator, dtype=torch.float64
-    )
+    shape = len(WIDTHS), SETS, density.dimension
+    noise = torch.randn(shape, generator=generator, dtype=torch.float64)
     vector = (noise * torch.tensor(WIDTHS).double()[:, None, None]).flatten(0, 1)
     vector = vector.to(observations.origin)
     for site in density.sites:
@@ -124,9 +119,8 @@ def _log_priors(
     found = []
     for rows in torch.arange(s * o).split(max(1, NUMBERS_AT_ONCE // count)):
         sets = {name: value[rows // o] for name, value in values.items()}
-        found.append(
-            density.log_prior(permuted_values(density.model.family, sets, orders[rows % o]))
-        )
+        sets = permuted_values(density.model.family, sets, orders[rows % o])
+        found.append(density.log_prior(sets))
     log_priors = torch.cat(found).nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     return log_priors.view(s, o)[:, :1], log_priors.view(s, o)[:, 1:]
 
@@ -246,9 +240,8 @@ def _improved(
     pairs, order = _different_exchanges(classes), torch.arange(len(classes))
     moves = _assignment(density, values)[None]
     while True:  # each round is better than the one before by more than rounding
-        here, there = _log_priors(
-            density, permuted_values(density.model.family, values, order[None]), moves
-        )
+        ordered = permuted_values(density.model.family, values, order[None])
+        here, there = _log_priors(density, ordered, moves)
         best = int(there[0].argmax())
         if there[0, best] > here + _rounding(values, here):
             order = order[moves[best]]
@@ -262,9 +255,8 @@ def _assignment(density: LogDensity, values: Mapping[str, Tensor]) -> Int[Tensor
 
     Each component is put into each place among components that are at home in theirs.
     """
-    k = density.model.n_components
+    family, k = density.model.family, density.model.n_components
     home = {name: value[:1] for name, value in _generic_values(density).items()}
-    family = density.model.family
     both = {
         name: value if family.shares(name) else torch.cat([home[name], value], 1)
         for name, value in values.items()

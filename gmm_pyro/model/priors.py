@@ -45,8 +45,8 @@ class Prior(ABC):
     @property
     def n_features(self) -> int | None:
         """Number of features d, or None as long as the data's units are not known."""
-        spread = self._spread()
-        return None if spread is None else len(spread)
+        centre, spread = vars(self)[self.CENTRE], vars(self)["spread"]
+        return None if centre is None or spread is None else len(spread)
 
     def scaled_to(self, observations: Observations | Any) -> Self:
         """The same prior, with the units of the defaults taken from the data where missing.
@@ -83,22 +83,15 @@ class Prior(ABC):
         self, family: CovarianceFamily, n_components: int, like: Tensor | None = None
     ) -> Conjugate | None:
         """The distributions of the weights and the components, or None if it is not conjugate."""
-        del family, n_components, like
         return None
 
-    def _spread(self) -> Float[Tensor, "d"] | None:
-        """The spread, if the centre is known as well."""
-        spread: Tensor | None = vars(self)["spread"]
-        return None if vars(self)[self.CENTRE] is None else spread
-
     def _known_spread(self) -> Float[Tensor, "d"]:
-        spread = self._spread()
-        if spread is None:
+        if self.n_features is None:
             raise ValueError(
                 "the priors do not know the data's units yet: call model.specialise(x), or "
                 f"{type(self).__name__}(...).scaled_to(observations)"
             )
-        return spread
+        return vars(self)["spread"]
 
 
 @dataclass(frozen=True, eq=False)

@@ -92,8 +92,7 @@ class MixtureModel(Declaration):
             if n is None:
                 raise ValueError("n must be given where x is None: model(n=100)")
             return None, check_count("n", n, 1, MOST_HELD)
-        kept = isinstance(x, Tensor) and x.dtype in PRECISIONS.values()
-        dtype = x.dtype if kept else None
+        dtype = x.dtype if isinstance(x, Tensor) and x.dtype in PRECISIONS.values() else None
         points = as_points(x, feature_names=self.feature_names, dtype=dtype)
         return points.x, points.n
 

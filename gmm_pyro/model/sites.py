@@ -113,21 +113,19 @@ def _check_parameters(name: str, prior: Any) -> None:
 
 def _check_support(name: str, prior: Any, shape: tuple[int, ...]) -> None:
     """Refuse a prior that puts mass where the site cannot be."""
-    outside = {
-        "weights": torch.full((shape[-1] if shape else 1,), 0.4),  # sums to 1 for no k
-        "scales": torch.full(tuple(prior.event_shape), -1e-6),
-        "correlations": torch.full(tuple(prior.event_shape), 0.4),  # not lower triangular
+    each = tuple(prior.event_shape)
+    sites = {  # what there must be, and a number and a shape that make values of another kind
+        "weights": ("probability vectors (as a Dirichlet)", 0.4, shape[-1:] or (1,)),
+        "scales": ("positive numbers (as a LogNormal)", -1e-6, each),
+        "correlations": ("Cholesky factors of correlation matrices (as an LKJCholesky)", 0.4, each),
     }
-    wanted = {
-        "weights": "probability vectors (as a Dirichlet)",
-        "scales": "positive numbers (as a LogNormal)",
-        "correlations": "Cholesky factors of correlation matrices (as an LKJCholesky)",
-    }
+    target, number, size = sites.get(name, ("real numbers (as a Normal)", 0.0, ()))
     support = getattr(prior, "support", constraints.real)
-    wrong = support.is_discrete or (name in outside and bool(support.check(outside[name]).any()))
+    wrong = support.is_discrete or (
+        name in sites and bool(support.check(torch.full(size, number)).any())
+    )
     if name == "correlations" and not wrong:
-        factor = torch.ones(tuple(prior.event_shape)).tril()
+        factor = torch.ones(each).tril()
         wrong = not support.check(factor / factor.norm(dim=-1, keepdim=True)).all()
     if wrong:
-        target = wanted.get(name, "real numbers (as a Normal)")
         raise ValueError(f"the prior of {name} must be a distribution over {target}, got {prior}")

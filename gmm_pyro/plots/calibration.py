@@ -71,17 +71,15 @@ def calibration(
     Source: Säilynoja, Bürkner & Vehtari (2022).
     """
     if not hasattr(type(calibration), "ecdf_difference"):
-        raise TypeError(
-            "calibration must be what simulation_based_calibration returned, got "
-            f"{shown(calibration)}"
-        )
-    figure = _new_figure() if figure is None else figure
+        wanted = "what simulation_based_calibration returned"
+        raise TypeError(f"calibration must be {wanted}, got {shown(calibration)}")
+    figure = parts.new_figure("constrained") if figure is None else figure
     parts.checked("figure", figure, FigureBase)
     curves, band, passes = calibration.ecdf_difference, calibration.band, calibration.passes
     panels = _panels(figure, len(curves))
     for (name, curve), ax in zip(curves.items(), panels, strict=True):
-        _draw(ax, curve, band, RIGHT if passes[name] else WRONG)
-        outside = "" if passes[name] else " ✗"
+        colour, outside = (RIGHT, "") if passes[name] else (WRONG, " ✗")
+        _draw(ax, curve, band, colour)
         parts.as_written(ax.set_title(name.replace("_", " ") + outside, fontsize="medium"))
     figure.supxlabel("rank of the truth, as a share of the draws", fontsize="medium")
     figure.supylabel("ECDF less uniform", fontsize="medium")
@@ -101,21 +99,13 @@ def _draw(ax: Axes, curve: Tensor, band: Banded, colour: str) -> None:
     ax.set_xticks([0, 0.5, 1], ["0", "½", "1"])
 
 
-def _new_figure() -> Figure:
-    import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
-
-    return plt.figure(layout="constrained")
-
-
 def _panels(figure: Figure | SubFigure, count: int) -> list[Axes]:
     """Panels on shared axes, in rows of about the same length."""
-    rows = math.ceil(count / COLUMNS)
-    columns = math.ceil(count / rows)
+    columns = parts.evenly(count, COLUMNS)
     if isinstance(figure, Figure):
+        rows = math.ceil(count / columns)
         figure.set_size_inches(WIDTH * columns + MARGIN, HEIGHT * rows + MARGIN)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for ax in grid.flat[count:]:
-        ax.remove()
-    for ax in grid.flat[max(0, count - columns) : count]:
+    panels = parts.panels(figure, count, columns, shared=True)
+    for ax in panels[-columns:]:
         ax.tick_params(labelbottom=True)  # also above an empty place
-    return list(grid.flat[:count])
+    return panels

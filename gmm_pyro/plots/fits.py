@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
@@ -15,8 +16,8 @@ from torch import Tensor
 from ..data.checks import check_count, check_mapping, shown
 from ..data.features import check_names
 from ..data.observations import as_points
-from ..data.points import Observations
 from ..data.tables import is_a
+from ..inference.result import Result
 from ..metrics import adjusted_rand
 from ..mixture.value import GaussianMixture
 from . import mixtures, parts
@@ -33,29 +34,9 @@ ERRORS = {"weight_error": "weights", "mean_error": "means", "covariance_error": 
 DASHES = ("-", "--", ":")  # one for each round through the colours
 
 
-class Traced(Protocol):
-    """What a trace needs to know of a fit."""
-
-    @property
-    def history(self) -> Tensor:
-        """The objective along the way, in nats."""
-
-    @property
-    def steps(self) -> int:
-        """Number of steps, over which the history is evenly spread."""
-
-    @property
-    def observations(self) -> Observations:
-        """The data."""
-
-
-class Pictured(mixtures.Fitted, Traced, Protocol):
-    """What all pictures of a comparison need to know of a fit."""
-
-
 def comparison_figure(
     x: Any,
-    fits: Mapping[str, mixtures.Fitted | GaussianMixture],
+    fits: Mapping[str, Result | GaussianMixture],
     labels: Any = None,
     *,
     feature_names: tuple[str, ...] | None = None,
@@ -80,7 +61,8 @@ def comparison_figure(
     fits = check_mapping("fits", fits, "fits or mixtures by name")
     found = as_points(x, feature_names=mixtures.names_of(fits.values()))
     points, names = found.x, found.feature_names
-    figure = _new_figure() if figure is None else parts.checked("figure", figure, Figure)
+    new = parts.new_figure("compressed") if figure is None else figure
+    figure = parts.checked("figure", new, Figure)
     panels = _panels(figure, 1 + len(fits))
     weight = mixtures.weights_of(sample_weight, len(points))
     names = names if feature_names is None else check_names(feature_names, len(names))
@@ -91,12 +73,10 @@ def comparison_figure(
         predicted = _labels(fit, points)
         reference = predicted if reference is None else reference
         mixtures.clusters(fit, points, ax, reference, sample_weight=weight)
-        score = None if labels is None else adjusted_rand(labels, predicted, weight)
-        title = name if score is None else f"{name}   ARI {score:.3f}"
-        parts.as_written(ax.set_title(title))
-    _share_key(
-        figure, panels, "class" if labels is not None else f"cluster of {next(iter(fits), '')}"
-    )
+        score = "" if labels is None else f"   ARI {adjusted_rand(labels, predicted, weight):.3f}"
+        parts.as_written(ax.set_title(f"{name}{score}"))
+    key = f"cluster of {next(iter(fits), '')}" if labels is None else "class"
+    _share_key(figure, panels, key)
     _name_outer_axes(panels)
     return figure
 
@@ -123,7 +103,7 @@ def png(figure: Figure, dots_per_inch: int) -> bytes:
 
 def comparison_figures(
     x: Any,
-    fits: Mapping[str, Pictured],
+    fits: Mapping[str, Result],
     table: pd.DataFrame,
     labels: Any = None,
     feature_names: tuple[str, ...] | None = None,
@@ -145,12 +125,12 @@ def comparison_figures(
     """
     given = check_mapping("fits", fits, "fits by name")
     fits = {name: mixtures.fit_of(fit) for name, fit in given.items()}
-    data, panels, lines, dots = (Figure(layout="compressed", figsize=SIZE) for _ in range(4))
+    data, panels, lines, dots = (parts.loose_figure(SIZE) for _ in range(4))
     known: dict[str, Any] = {"feature_names": feature_names, "sample_weight": sample_weight}
     mixtures.scatter(x, labels, data.subplots(), **known)
     comparison_figure(x, fits, labels, **known, figure=panels)
     figures = {"data": data, "clusters": panels}
-    climbs = {name: fit for name, fit in fits.items() if not _wanders(fit)}
+    climbs = {name: fit for name, fit in fits.items() if not wanders(fit)}
     if any(len(fit.history) > 1 for fit in climbs.values()):
         traces(climbs, lines.subplots())
         figures["traces"] = lines
@@ -160,51 +140,32 @@ def comparison_figures(
     return figures
 
 
-def _wanders(fit: Pictured) -> bool:
+def wanders(fit: Result) -> bool:
     """Whether a fit is a sampler's, whose log density goes up and down for ever."""
     return fit.posterior is not None and "lp" in fit.posterior.statistics
 
 
-def _new_figure() -> Figure:
-    import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
-
-    return plt.figure(layout="compressed")
-
-
 def _panels(figure: Figure, count: int) -> list[Axes]:
     """Panels on shared axes, in rows of about the same length."""
-    columns = _columns(count)
-    rows = math.ceil(count / columns)
-    figure.set_size_inches(PANEL * columns + KEY, PANEL * rows + 0.2)
-    grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-    for ax in grid.flat[count:]:
-        ax.remove()
-    return list(grid.flat[:count])
-
-
-def _columns(count: int) -> int:
-    """Panels in a row, of so many."""
-    return math.ceil(count / math.ceil(count / COLUMNS))
+    columns = parts.evenly(count, COLUMNS)
+    figure.set_size_inches(PANEL * columns + KEY, PANEL * math.ceil(count / columns) + 0.2)
+    return parts.panels(figure, count, columns, shared=True)
 
 
 def _share_key(figure: Figure, panels: list[Axes], title: str) -> None:
     """One legend for all panels, in place of the first one's."""
-    if (legend := panels[0].get_legend()) is not None:
-        legend.remove()
-    keys = {
-        name: key
-        for ax in panels
-        for key, name in zip(*ax.get_legend_handles_labels(), strict=True)
-    }
-    legend = figure.legend(
-        list(keys.values()), list(keys), title=title, loc="outside right center", frameon=False
-    )
-    parts.show_plainly(legend)
+    parts.drop_key(panels[0])
+    keys: dict[str, Artist] = {}
+    for ax in panels:
+        handles, names = ax.get_legend_handles_labels()
+        keys |= zip(names, handles, strict=True)
+    place: Any = {"loc": "outside right center", "frameon": False}
+    parts.show_plainly(figure.legend(list(keys.values()), list(keys), title=title, **place))
 
 
 def _name_outer_axes(panels: list[Axes]) -> None:
     """Keep the names of axes at the left and at the bottom only."""
-    columns = _columns(len(panels))
+    columns = parts.evenly(len(panels), COLUMNS)
     for i, ax in enumerate(panels):
         if i % columns:
             ax.set_ylabel("")
@@ -217,7 +178,7 @@ def _name_outer_axes(panels: list[Axes]) -> None:
 # ---------------------------------------------------------------------- lines and dots
 
 
-def traces(fits: Mapping[str, Traced], ax: Axes | None = None) -> Axes:
+def traces(fits: Mapping[str, Result], ax: Axes | None = None) -> Axes:
     """Draw how far each fit's objective was from its best, along its steps.
 
     Methods maximise different things: a likelihood, a posterior density, a lower bound. Only the
@@ -246,7 +207,7 @@ def traces(fits: Mapping[str, Traced], ax: Axes | None = None) -> Axes:
     return ax
 
 
-def _traced(fits: Mapping[str, Any]) -> dict[str, Traced]:
+def _traced(fits: Mapping[str, Any]) -> dict[str, Result]:
     """Fits by name, also those of estimators; mixtures have no trace."""
     given = check_mapping("fits", fits, "fits by name")
     found = {name: mixtures.fit_of(fit) for name, fit in given.items()}
@@ -295,8 +256,6 @@ def parameter_errors(table: pd.DataFrame, ax: Axes | None = None) -> Axes:
 def _errors_in(table: Any) -> pd.DataFrame:
     """The columns of errors of a comparison's table."""
     if not is_a(table, "pandas", "DataFrame") or not set(ERRORS) <= set(table.columns):
-        raise ValueError(
-            f"table must be a comparison's, with the columns {', '.join(ERRORS)}; got "
-            f"{shown(table)}"
-        )
+        wanted = f"a comparison's, with the columns {', '.join(ERRORS)}"
+        raise ValueError(f"table must be {wanted}; got {shown(table)}")
     return table[list(ERRORS)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from jaxtyping import Float
 from matplotlib.axes import Axes
@@ -13,24 +13,12 @@ from ..data.checks import shown
 from ..data.features import check_names
 from ..data.observations import as_points
 from ..data.weighting import as_weights
+from ..inference.result import Result
 from ..mixture.value import GaussianMixture
-from ..posterior import Posterior
 from . import parts
 from .views import colours_of_components, mixtures_drawn, ranks, view_of_mixture, view_of_points
 
 DRAWS = 40  # posterior draws that are shown
-
-
-class Fitted(Protocol):
-    """What a picture of a mixture needs to know of a fit."""
-
-    @property
-    def mixture(self) -> GaussianMixture:
-        """The point estimate."""
-
-    @property
-    def posterior(self) -> Posterior | None:
-        """Draws, if there are any."""
 
 
 def scatter(
@@ -69,7 +57,7 @@ def scatter(
 
 
 def clusters(
-    fit: Fitted | GaussianMixture,
+    fit: Result | GaussianMixture,
     x: Any,
     ax: Axes | None = None,
     labels: Any = None,
@@ -102,7 +90,7 @@ def clusters(
     predicted = mixture.predict(points).cpu()
     classes = None if labels is None else ranks(labels, len(points))
     numbers = colours_of_components(predicted, mixture.n_components, classes)
-    colours = [parts.colour_of(number) for number in numbers.tolist()]
+    colours = parts.colours_of(numbers.tolist())
     draws = [view.mixture(draw) for draw in _draws(fit)]
     parts.draw_points(ax, shown, numbers[predicted], weights_of(sample_weight, len(points)))
     if not view.is_plane:
@@ -117,7 +105,7 @@ def clusters(
 
 
 def responsibilities(
-    fit: Fitted | GaussianMixture,
+    fit: Result | GaussianMixture,
     x: Any,
     ax: Axes | None = None,
     labels: Any = None,
@@ -146,7 +134,7 @@ def responsibilities(
     share = mixture.responsibilities(points).cpu().double()
     classes = None if labels is None else ranks(labels, len(points))
     numbers = colours_of_components(share.argmax(1), mixture.n_components, classes)
-    colours = [parts.colour_of(number) for number in numbers.tolist()]
+    colours = parts.colours_of(numbers.tolist())
     if view.is_plane:
         parts.draw_blended(ax, shown, share, colours)
     else:
@@ -155,7 +143,7 @@ def responsibilities(
 
 
 def density(
-    fit: Fitted | GaussianMixture,
+    fit: Result | GaussianMixture,
     ax: Axes | None = None,
     x: Any = None,
     *,
@@ -189,7 +177,7 @@ def density(
     return ax
 
 
-def mixture_of(fit: Fitted | GaussianMixture) -> GaussianMixture:
+def mixture_of(fit: Result | GaussianMixture) -> GaussianMixture:
     """The mixture of a fit, or the mixture itself.
 
     Raises:
@@ -212,7 +200,7 @@ def weights_of(sample_weight: Any, n: int) -> Float[Tensor, "n"] | None:
     return None if sample_weight is None else as_weights(sample_weight, n).cpu()
 
 
-def names_of(fits: Iterable[Fitted | GaussianMixture]) -> tuple[str, ...] | None:
+def names_of(fits: Iterable[Result | GaussianMixture]) -> tuple[str, ...] | None:
     """Names of the features that all fits have, or None if there is no fit.
 
     Raises:
@@ -228,7 +216,7 @@ def names_of(fits: Iterable[Fitted | GaussianMixture]) -> tuple[str, ...] | None
     return names[0] if names else None
 
 
-def _draws(fit: Fitted | GaussianMixture) -> list[GaussianMixture]:
+def _draws(fit: Result | GaussianMixture) -> list[GaussianMixture]:
     """Some mixtures from the posterior, if the fit has one."""
     posterior = getattr(fit_of(fit), "posterior", None)
     return [] if posterior is None else mixtures_drawn(posterior, mixture_of(fit), DRAWS)

@@ -8,15 +8,16 @@ from typing import Any
 from matplotlib.figure import Figure
 
 from ..data.checks import shown
+from ..inference.result import Result
 from ..posterior import Posterior
-from . import fits, mixtures, posteriors
+from . import fits, mixtures, parts, posteriors
 
 BANDS = 12  # most features whose densities are drawn
 COLUMNS = 3  # of them in a row
 PANEL = (3.6, 2.8)  # of each, in inches
 
 
-def fit_figures(fit: fits.Pictured, *, name: str = "fit", labels: Any = None) -> dict[str, Figure]:
+def fit_figures(fit: Result, *, name: str = "fit", labels: Any = None) -> dict[str, Figure]:
     """The pictures of a fit, as figures that pyplot does not know of.
 
     Args:
@@ -38,18 +39,18 @@ def fit_figures(fit: fits.Pictured, *, name: str = "fit", labels: Any = None) ->
     if not hasattr(fit, "observations"):
         raise TypeError(f"fit must be a fit, or a fitted estimator, got {shown(fit)}")
     data, weight = fit.observations, fit.observations.sample_weight
-    figures = {"clusters": _figure(fits.SIZE), "density": _figure(fits.SIZE)}
+    figures = {"clusters": parts.loose_figure(fits.SIZE), "density": parts.loose_figure(fits.SIZE)}
     mixtures.clusters(fit, data.x, figures["clusters"].subplots(), labels, sample_weight=weight)
     if fit.posterior is None:
         mixtures.density(fit, figures["density"].subplots(), data.x, sample_weight=weight)
     else:
         figures["density"] = _bands(fit.posterior)
-    if fit.posterior is not None and fits._wanders(fit):
-        figures["trace"] = _figure((9.0, 3.6))
+    if fit.posterior is not None and fits.wanders(fit):
+        figures["trace"] = parts.loose_figure((9.0, 3.6))
         left, right = figures["trace"].subplots(1, 2, sharey=True)
         posteriors.label_traces(fit.posterior, (left, right))
     elif len(fit.history) > 1:
-        figures["trace"] = _figure(fits.SIZE)
+        figures["trace"] = parts.loose_figure(fits.SIZE)
         fits.traces({name: fit}, figures["trace"].subplots())
     return figures
 
@@ -58,26 +59,16 @@ def _bands(posterior: Posterior) -> Figure:
     """The density of every feature, each in a panel, with one key for all."""
     count = min(len(posterior.observations.feature_names), BANDS)
     if count == 1:
-        figure = _figure(fits.SIZE)
+        figure = parts.loose_figure(fits.SIZE)
         posteriors.density_band(posterior, figure.subplots())
         return figure
     columns = min(COLUMNS, count)
-    rows = math.ceil(count / columns)
-    figure = _figure((PANEL[0] * columns, PANEL[1] * rows))
-    panels = figure.subplots(rows, columns, squeeze=False).flat
-    for feature, ax in enumerate(panels):
-        if feature >= count:
-            ax.remove()
-            continue
+    figure = parts.loose_figure((PANEL[0] * columns, PANEL[1] * math.ceil(count / columns)))
+    for feature, ax in enumerate(parts.panels(figure, count, columns, shared=False)):
         posteriors.density_band(posterior, ax, feature=feature)
-        if (legend := ax.get_legend()) is not None:
-            legend.remove()
+        parts.drop_key(ax)
         if feature % columns:
             ax.set_ylabel("")
     keys, names = figure.axes[0].get_legend_handles_labels()
     figure.legend(keys, names, loc="outside upper center", ncols=len(keys), frameon=False)
     return figure
-
-
-def _figure(size: tuple[float, float]) -> Figure:
-    return Figure(layout="compressed", figsize=size)

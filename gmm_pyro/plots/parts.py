@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import numpy as np
@@ -13,6 +13,7 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
+from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
 from matplotlib.patches import Ellipse, Patch
 from matplotlib.text import Text
@@ -53,11 +54,33 @@ def given_or_new(ax: Any) -> Axes:
     Raises:
         TypeError: if something else is given.
     """
-    if ax is None:
-        import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
+    return new_figure("constrained").subplots() if ax is None else checked("ax", ax, Axes)
 
-        return plt.subplots(layout="constrained")[1]
-    return checked("ax", ax, Axes)
+
+def new_figure(layout: str, size: tuple[float, float] | None = None) -> Figure:
+    """A figure of pyplot's, of its own size if none is given."""
+    import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
+
+    return plt.figure(layout=layout, figsize=size)
+
+
+def loose_figure(size: tuple[float, float]) -> Figure:
+    """A figure of some inches that pyplot does not know of."""
+    return Figure(layout="compressed", figsize=size)
+
+
+def evenly(count: int, most: int) -> int:
+    """Panels in a row, of so many in as few rows as may be, all about as long."""
+    return math.ceil(count / math.ceil(count / most))
+
+
+def panels(figure: FigureBase, count: int, columns: int, *, shared: bool) -> list[Axes]:
+    """So many axes in rows, on the same scales if they are shared."""
+    rows = math.ceil(count / columns)
+    grid = figure.subplots(rows, columns, sharex=shared, sharey=shared, squeeze=False).flat
+    for ax in grid[count:]:
+        ax.remove()
+    return list(grid[:count])
 
 
 def checked(name: str, value: Any, kind: type[Kind]) -> Kind:
@@ -77,9 +100,14 @@ def as_written(*texts: Text) -> None:
         text.set_parse_math(False)
 
 
-def colour_of(number: int) -> str:
-    """The colour of a class or component; grey for an outlier."""
-    return GREY if number < 0 else COLOURS[number % len(COLOURS)]
+def colour_of(number: int | None) -> str:
+    """The colour of a class or component; grey for an outlier, and where there is none."""
+    return GREY if number is None or number < 0 else COLOURS[number % len(COLOURS)]
+
+
+def colours_of(numbers: Iterable[int]) -> list[str]:
+    """The colours of components."""
+    return [colour_of(number) for number in numbers]
 
 
 # ---------------------------------------------------------------------- points
@@ -112,7 +140,7 @@ def _scatter(ax: Axes, groups: list[np.ndarray], numbers: Sequence[int | None]) 
             group[:, 0],
             group[:, 1],
             s=_size(n),
-            color=GREY if number is None else colour_of(number),
+            color=colour_of(number),
             marker="x" if outlier else MARKERS[(number or 0) // len(COLOURS) % len(MARKERS)],
             linewidths=0.8 if outlier else 0,
             alpha=0.6,
@@ -136,7 +164,7 @@ def _stack(
         edges.tolist(),
         weights=[share / width for share in shares],
         stacked=True,
-        color=[GREY if number is None else colour_of(number) for number in numbers],
+        color=[colour_of(number) for number in numbers],
         label=[_name(number) for number in numbers],
         alpha=0.45,
     )
@@ -159,6 +187,14 @@ def _scale_alike(ax: Axes, points: Float[np.ndarray, "n 2"]) -> None:
     width, height = np.ptp(points, axis=0)
     if width < ALIKE * height and height < ALIKE * width:
         ax.set_aspect("equal", adjustable="box")
+
+
+def draw_histogram(ax: Axes, values: Float[Tensor, "n"], weight: Float[Tensor, "n"] | None) -> None:
+    """A histogram of one feature, as a density."""
+    weights = None if weight is None else weight.cpu().numpy()
+    ax.hist(
+        values.numpy(), BINS, weights=weights, density=True, color=GREY, alpha=0.45, label="data"
+    )
 
 
 def draw_rings(ax: Axes, shown: Float[Tensor, "n 2"], chosen: Bool[Tensor, "n"]) -> None:
@@ -193,11 +229,14 @@ def draw_blended(
 def draw_key(ax: Axes, title: str, keys: Sequence[Artist] | None = None) -> None:
     """A legend beside the axes, where it hides nothing."""
     keys = ax.get_legend_handles_labels()[0] if keys is None else keys
-    place = (1.0, 0.5)
-    legend = ax.legend(
-        handles=keys, title=title, loc="center left", bbox_to_anchor=place, frameon=False
-    )
-    show_plainly(legend)
+    place: Any = {"loc": "center left", "bbox_to_anchor": (1.0, 0.5)}
+    show_plainly(ax.legend(handles=keys, title=title, frameon=False, **place))
+
+
+def drop_key(ax: Axes) -> None:
+    """Take away the legend, if there is one."""
+    if (legend := ax.get_legend()) is not None:
+        legend.remove()
 
 
 def show_plainly(legend: Legend) -> None:
@@ -214,9 +253,7 @@ def show_plainly(legend: Legend) -> None:
 
 def draw_ellipses(ax: Axes, mixture: GaussianMixture, colours: list[str]) -> None:
     """Means as crosses, covariances as ellipses at one and two standard deviations."""
-    for mean, covariance, colour in zip(*_plane(mixture), colours, strict=True):
-        for deviations in (1, 2):
-            ax.add_patch(_ellipse(mean, covariance, deviations, color=colour, linewidth=1.8))
+    _draw_outlines(ax, mixture, (1, 2), colours, linewidth=1.8)
     x, y = mixture.means.numpy().T
     ax.scatter(x, y, marker="+", s=60, color=DARK, linewidths=1.5, zorder=4, label=MEAN)
     ax.autoscale_view()
@@ -225,36 +262,30 @@ def draw_ellipses(ax: Axes, mixture: GaussianMixture, colours: list[str]) -> Non
 def draw_thin_ellipses(ax: Axes, mixtures: list[GaussianMixture], colours: list[str]) -> None:
     """Covariances of many mixtures, as thin ellipses at two standard deviations."""
     for mixture in mixtures:
-        for mean, covariance, colour in zip(*_plane(mixture), colours, strict=True):
-            ax.add_patch(_ellipse(mean, covariance, 2, color=colour, linewidth=0.5, alpha=0.35))
+        _draw_outlines(ax, mixture, (2,), colours, linewidth=0.5, alpha=0.35)
     if mixtures:
         ax.plot([], [], DARK, linewidth=0.5, alpha=0.35, label="posterior draws, 2 sd")
 
 
-def _plane(mixture: GaussianMixture) -> tuple[np.ndarray, np.ndarray]:
-    return mixture.means.numpy(), mixture.covariances.numpy()
-
-
-def _ellipse(
-    mean: Float[np.ndarray, "2"],
-    covariance: Float[np.ndarray, "2 2"],
-    deviations: float,
-    **style: Any,
-) -> Ellipse:
-    """The ellipse at so many standard deviations."""
-    variances, axes = np.linalg.eigh(covariance)
+def _draw_outlines(
+    ax: Axes, mixture: GaussianMixture, radii: Sequence[int], colours: list[str], **style: Any
+) -> None:
+    """Ellipses of each component, at so many standard deviations."""
+    variances, axes = np.linalg.eigh(mixture.covariances.numpy())
     variances = variances.clip(0)  # of a line, where rounding may leave less than nothing
-    short, long = 2 * deviations * np.sqrt(variances)
-    angle = math.degrees(math.atan2(axes[1, 1], axes[0, 1]))
-    return Ellipse((mean[0], mean[1]), long, short, angle=angle, fill=False, **style)
+    angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
+    components = zip(mixture.means.tolist(), np.sqrt(variances), angles, colours, strict=True)
+    for mean, sd, angle, colour in components:
+        for radius in radii:
+            short, long = 2 * radius * sd
+            ax.add_patch(Ellipse(mean, long, short, angle=angle, fill=False, color=colour, **style))
 
 
 def draw_bells(ax: Axes, mixture: GaussianMixture, colours: list[str]) -> None:
     """Each component's share of a density over one axis."""
     grid = _grid(mixture, 0)
     share = mixture.responsibilities(grid) * mixture.log_prob(grid).exp()[:, None]
-    for component, colour in enumerate(colours):
-        ax.plot(grid.numpy(), share[:, component].numpy(), color=colour, linewidth=3)
+    _draw_lines(ax, grid, share, colours, width=3)
 
 
 def draw_shares(
@@ -262,11 +293,16 @@ def draw_shares(
 ) -> None:
     """Responsibilities as curves over one axis, above a tick for each point."""
     grid = _grid(mixture, 0)
-    share = mixture.responsibilities(grid).numpy()
-    for component, colour in enumerate(colours):
-        ax.plot(grid.numpy(), share[:, component], color=colour, linewidth=1.8)
+    _draw_lines(ax, grid, mixture.responsibilities(grid), colours, width=1.8)
     ax.plot(x.numpy(), np.full(len(x), -0.04), "|", color=DARK, alpha=0.3, markersize=5)
     ax.set_ylabel("responsibility")
+
+
+def _draw_lines(
+    ax: Axes, x: Float[Tensor, "g"], y: Float[Tensor, "g k"], colours: list[str], width: float
+) -> None:
+    for height, colour in zip(y.T, colours, strict=True):
+        ax.plot(x.numpy(), height.numpy(), color=colour, linewidth=width)
 
 
 def draw_curves(ax: Axes, mixture: GaussianMixture, draws: list[GaussianMixture]) -> None:

@@ -52,11 +52,7 @@ def density_band(
     grid = places(values)
     band = posterior.density_band(grid, prob, feature=column)
     ax = parts.prepared(ax, view_of_points(data.x, data.feature_names, [column]))
-    weight = None if data.sample_weight is None else data.sample_weight.cpu().numpy()
-    ax.hist(
-        values.numpy(), parts.BINS, weights=weight, density=True, color=parts.GREY, alpha=0.45,
-        label="data",
-    )  # fmt: skip
+    parts.draw_histogram(ax, values, data.sample_weight)
     mean, lower, upper = (t.cpu().double().numpy() for t in (band.mean, band.lower, band.upper))
     colour, x = parts.COLOURS[0], grid.numpy()
     ax.fill_between(x, lower, upper, color=colour, alpha=0.3, linewidth=0, label=f"{prob:.0%} band")
@@ -104,7 +100,7 @@ def posterior_ellipses(
     draws = [view.mixture(draw) for draw in mixtures_drawn(posterior, mixture, n_draws)]
     parts.draw_points(ax, view.points(data.x), None, data.sample_weight)
     if view.is_plane:
-        colours = [parts.colour_of(number) for number in range(posterior.n_components)]
+        colours = parts.colours_of(range(posterior.n_components))
         parts.draw_thin_ellipses(ax, draws, colours)
         parts.draw_ellipses(ax, view.mixture(mixture), colours)
     else:
@@ -131,21 +127,21 @@ def label_traces(
     Raises:
         ValueError: if there is no such number.
     """
-    unaligned = check_posterior(posterior).ambiguous is None
-    aligned = posterior.relabel() if unaligned else posterior
+    known = check_posterior(posterior).ambiguous is not None
+    aligned = posterior if known else posterior.relabel()
     chains = [
         values_of(draws.draws, draws.family, by).detach().cpu().double()
         for draws in (aligned.raw(), aligned)
     ]
-    left, right = _pair() if axes is None else _two(axes)
+    left, right = _two(axes)
     name, ambiguous = _name(posterior, by), aligned.ambiguous
-    note = "" if not ambiguous else f" ({ambiguous:.0%} ambiguous)"
-    for ax, values, title in zip((left, right), chains, ("as sampled", "aligned"), strict=True):
+    note = f" ({ambiguous:.0%} ambiguous)" if ambiguous else ""
+    titles = ("as sampled", f"aligned{note}")
+    for ax, values, title in zip((left, right), chains, titles, strict=True):
         _dots(ax, values)
-        ax.set(title=title, xlabel="draw", ylabel=name)
-        parts.as_written(ax.yaxis.label)
-    right.set_title("aligned" + note)
-    right.set_ylabel("")
+        ax.set(title=title, xlabel="draw")
+    parts.as_written(left.yaxis.label)
+    left.set_ylabel(name)
     _draw_dots_key(right, posterior.n_components)
     return left, right
 
@@ -164,19 +160,13 @@ def check_posterior(value: Any) -> Posterior:
 
 
 def _two(axes: Any) -> list[Axes]:
-    """The two Axes that are given."""
+    """The two Axes that are given, or those of a new figure of pyplot's."""
+    if axes is None:
+        return list(parts.new_figure("constrained", (9.0, 3.6)).subplots(1, 2, sharey=True))
     given = check_list("axes", axes, "two Axes")
     if len(given) != 2:
         raise ValueError(f"axes must be two Axes, got {len(given)}")
     return [parts.checked("axes", ax, Axes) for ax in given]
-
-
-def _pair() -> tuple[Axes, Axes]:
-    """Two axes beside each other in a new figure of pyplot's."""
-    import matplotlib.pyplot as plt  # a figure of the caller's needs no pyplot
-
-    left, right = plt.subplots(1, 2, sharey=True, layout="constrained", figsize=(9.0, 3.6))[1]
-    return left, right
 
 
 def _name(posterior: Posterior, by: str | tuple[str, Any] | None) -> str:
@@ -211,8 +201,8 @@ def _dots(ax: Axes, values: Float[Tensor, "chain draw k"]) -> None:
 def _draw_dots_key(ax: Axes, k: int) -> None:
     """A legend whose dots are large enough to see their colours."""
     dots = [
-        Line2D([], [], linestyle="", marker="o", color=parts.colour_of(i), label=str(i))
-        for i in range(k)
+        Line2D([], [], linestyle="", marker="o", color=colour, label=str(component))
+        for component, colour in enumerate(parts.colours_of(range(k)))
     ]
     parts.draw_key(ax, "component", dots)
 
@@ -243,8 +233,8 @@ def co_clustering(
     picture = ax.imshow(together, cmap="Blues", vmin=0, vmax=1, interpolation="nearest")
     ends = found.labels.bincount().cumsum(0).numpy()
     for end in ends[:-1]:
-        ax.axhline(end - 0.5, color=parts.DARK, linewidth=0.6)
-        ax.axvline(end - 0.5, color=parts.DARK, linewidth=0.6)
+        for draw_line in (ax.axhline, ax.axvline):
+            draw_line(end - 0.5, color=parts.DARK, linewidth=0.6)
     _mark_clusters(ax, ends)
     bar = ax.figure.colorbar(picture, ax=ax, shrink=0.85)
     bar.set_label("probability of sharing a component")

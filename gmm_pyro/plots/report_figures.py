@@ -11,6 +11,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from ..data.observations import as_points
+from ..inference.result import Result
 from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 from ..posterior.draws import evenly_spaced
@@ -26,7 +27,7 @@ OUTLINE = "white"  # behind numbers, so that they can be read over points
 
 def cluster_figures(
     x: Any,
-    fits: Mapping[str, mixtures.Fitted],
+    fits: Mapping[str, Result],
     labels: Any = None,
     feature_names: tuple[str, ...] | None = None,
     sample_weight: Any = None,
@@ -54,19 +55,19 @@ def cluster_figures(
     for fit in fits.values():
         ax = _axes(SQUARE)
         mixtures.clusters(fit, points, ax, reference, sample_weight=sample_weight)
-        if labels is None and reference is None:
+        if reference is None:
             reference = fit.mixture.predict(points).cpu()
         _number_means(ax, fit.mixture, points, shown)
         panels.append(ax)
     _share_limits(panels)
     for ax in panels:
-        _drop_legend(ax)
+        parts.drop_key(ax)
     return [_figure(ax) for ax in panels]
 
 
 def marginal_figure(
     x: Tensor,
-    fits: Mapping[str, mixtures.Fitted],
+    fits: Mapping[str, Result],
     column: int,
     name: str,
     sample_weight: Any = None,
@@ -83,10 +84,7 @@ def marginal_figure(
     ax = _axes(LOW)
     values = x[:, column].cpu().double()
     weight = mixtures.weights_of(sample_weight, len(values))
-    ax.hist(
-        values.numpy(), parts.BINS, weights=weight, density=True, color=parts.GREY, alpha=0.45,
-        label="data",
-    )  # fmt: skip
+    parts.draw_histogram(ax, values, weight)
     grid = posteriors.places(values)
     for number, (method, fit) in enumerate(fits.items()):
         height = fit.mixture.marginal([column]).log_prob(grid[:, None]).exp().cpu()
@@ -104,11 +102,11 @@ def band_figure(posterior: Posterior, column: int) -> Figure:
     There is no legend, which would hide much of so small a picture.
     """
     ax = posteriors.density_band(posterior, _axes(LOW), feature=column)
-    _drop_legend(ax)
+    parts.drop_key(ax)
     return _figure(ax)
 
 
-def traces_figure(fits: Mapping[str, of_fits.Traced]) -> Figure:
+def traces_figure(fits: Mapping[str, Result]) -> Figure:
     """How far each fit's objective was from its best, along its steps: see `traces`."""
     ax = of_fits.traces(fits, _axes(WIDE))
     ax.set_ylabel("below its best, nats a point")
@@ -142,19 +140,12 @@ def errors_figure(table: Any) -> Figure:
 
 
 def _axes(size: tuple[float, float]) -> Axes:
-    ax: Axes = Figure(layout="compressed", figsize=size).subplots()
-    return ax
-
-
-def _drop_legend(ax: Axes) -> None:
-    if (legend := ax.get_legend()) is not None:
-        legend.remove()
+    return parts.loose_figure(size).subplots()
 
 
 def _figure(ax: Axes) -> Figure:
     """The figure of these axes, with names of features taken as they are, also those with a $."""
-    for text in (ax.title, ax.xaxis.label, ax.yaxis.label):
-        text.set_parse_math(False)
+    parts.as_written(ax.title, ax.xaxis.label, ax.yaxis.label)
     for artist in (*ax.patches, *ax.lines, *ax.collections):
         artist.set_in_layout(False)  # they lie inside the axes, and measuring them takes long
     figure = ax.get_figure(root=True)

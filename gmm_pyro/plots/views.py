@@ -131,15 +131,11 @@ def mixtures_drawn(
         like: a mixture of the same family and features.
         count: how many at most.
     """
-    parameters = posterior.parameters()
+    parameters, names = posterior.parameters(), like.feature_names
     n_draws = len(parameters.means)
-    index = torch.linspace(0, n_draws - 1, min(count, n_draws)).long()
-    parameters = parameters[index]
     return [
-        GaussianMixture.from_parameters(
-            like.family, parameters[[i]], feature_names=like.feature_names
-        )
-        for i in range(len(index))
+        GaussianMixture.from_parameters(like.family, parameters[[draw]], feature_names=names)
+        for draw in torch.linspace(0, n_draws - 1, min(count, n_draws)).long().tolist()
     ]
 
 

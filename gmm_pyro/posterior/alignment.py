@@ -18,10 +18,11 @@ from torch import Tensor
 from ..covariance import CovarianceFamily, Parameters
 from ..data.checks import shown
 from ..data.points import Observations
+from ..data.spread import chunks
 from ..reduction.pointwise import at_points
 from ..reduction.theta import theta_of
 from ..running.threads import map_in_threads, one_thread_a_product
-from .draws import DRAWS_AT_ONCE, batches, sampled_rows
+from .draws import DRAWS_AT_ONCE, sampled_rows
 
 POINTS = 1000  # most points at which draws are compared
 NUMBERS = 40_000_000  # most responsibilities that are held, if that leaves a tenth of the points
@@ -57,6 +58,11 @@ class Memberships:
         return int(self.log_likelihood.argmax())
 
     @property
+    def tie(self) -> float:
+        """How much less an order must cost in nats for each component that it moves."""
+        return TIE * float(self.weight.sum())
+
+    @property
     def unchanged(self) -> Order:
         """The order in which every component stays where it is."""
         s, k, _ = self.share.shape
@@ -73,9 +79,8 @@ def memberships(
     s, k = parameters.log_weights.shape
     rows = sampled_rows(observations, min(POINTS, max(POINTS // 10, NUMBERS // (s * k))))
     points = observations.subset(rows.to(observations.x.device))
-    weight = points.x.new_ones(points.n).double()
-    if points.sample_weight is not None:
-        weight = points.sample_weight.double()
+    given = points.sample_weight
+    weight = (points.x.new_ones(points.n) if given is None else given).double()
     share = torch.empty(s, k, points.n, dtype=torch.float32)
 
     def evaluate(draws: slice) -> Float[Tensor, "b"]:
@@ -85,10 +90,10 @@ def memberships(
         return found[:, 0] @ weight
 
     with one_thread_a_product():
-        log_likelihood = torch.cat(map_in_threads(lambda: evaluate, batches(s))).cpu()
+        parts = map_in_threads(lambda: evaluate, list(chunks(s, DRAWS_AT_ONCE)))
     weight = (weight * (observations.total_weight / weight.sum())).to(share)
     classes = torch.zeros(k, dtype=torch.int64) if classes is None else classes
-    return Memberships(share, weight, log_likelihood, rows, classes[:, None] != classes)
+    return Memberships(share, weight, torch.cat(parts).cpu(), rows, classes[:, None] != classes)
 
 
 # ---------------------------------------------------------------------- assignment
@@ -146,22 +151,20 @@ def stephens(held: Memberships) -> Order:
 
     Source: Stephens (2000), algorithm 2.
     """
-    tie = TIE * float(held.weight.sum())
-    pivot = cheapest(costs(held, held.share[held.best]), held.unchanged, tie, held.apart)
+    pivot = cheapest(costs(held, held.share[held.best]), held.unchanged, held.tie, held.apart)
     order, cost = _iterated(held, held.unchanged)
     if not pivot.equal(held.unchanged):
         other, other_cost = _iterated(held, pivot)
-        if other_cost < cost - tie:
+        if other_cost < cost - held.tie:
             return other
     return order
 
 
 def _iterated(held: Memberships, order: Order) -> tuple[Order, float]:
     """The fixed point that is reached from an order, and its mean cost in nats."""
-    tie = TIE * float(held.weight.sum())
     for _ in range(MOST_ROUNDS):
         cost = costs(held, mean_share(held, order))
-        before, order = order, cheapest(cost, order, tie, held.apart)
+        before, order = order, cheapest(cost, order, held.tie, held.apart)
         if order.equal(before):
             break
     places = order[:, None]  # cost[s, order[s, j], j]
@@ -183,7 +186,7 @@ def ecr(held: Memberships, labels: Int[Tensor, "s m"] | None = None) -> Order:
         hard = torch.zeros_like(held.share).scatter_(1, labels[:, None], 1.0)
     s, k, m = hard.shape
     shared = (hard.view(s * k, m) @ (hard[held.best] * held.weight).T).view(s, k, k)
-    return cheapest(-shared, held.unchanged, TIE * float(held.weight.sum()), held.apart)
+    return cheapest(-shared, held.unchanged, held.tie, held.apart)
 
 
 def pivotal(

@@ -56,11 +56,8 @@ def co_clustering(posterior: Draws, rows: Any, max_draws: int) -> Float[Tensor, 
     """Probabilities that two points share a component; see `Posterior.co_clustering`."""
     index = chosen_rows(posterior, rows)
     max_draws = check_count("max_draws", max_draws)
-    if posterior.allocations is not None:
-        found = _from_allocations(posterior, index, max_draws)
-    else:
-        found = _from_responsibilities(posterior, index, max_draws)
-    return found.fill_diagonal_(1.0)
+    average = _from_responsibilities if posterior.allocations is None else _from_allocations
+    return average(posterior, index, max_draws).fill_diagonal_(1.0)
 
 
 def chosen_rows(posterior: Draws, rows: Any) -> Int[Tensor, "m"]:
@@ -85,12 +82,10 @@ def _from_allocations(
     posterior: Draws, index: Int[Tensor, "m"], max_draws: int
 ) -> Float[Tensor, "m m"]:
     """Shares of the kept draws in which two points have one label."""
-    kept = allocated(posterior, index, max_draws)
-    k, m = posterior.n_components, len(index)
+    kept, k, m = allocated(posterior, index, max_draws), posterior.n_components, len(index)
     total = torch.zeros(m, m, dtype=torch.float32)  # whole numbers, which it holds exactly
     for part in kept.split(max(1, NUMBERS // (k * m))):
-        together = torch.nn.functional.one_hot(part, k).float()  # (b, m, k)
-        together = together.transpose(0, 1).reshape(m, -1)
+        together = torch.nn.functional.one_hot(part, k).float().transpose(0, 1).reshape(m, -1)
         total.addmm_(together, together.T)
     return total.double() / len(kept)
 
@@ -104,12 +99,8 @@ def allocated(posterior: Draws, index: Int[Tensor, "m"], max_draws: int) -> Int[
     parameters = posterior.parameters()
     parameters = parameters[evenly_spaced(len(parameters.means), max_draws)]
     points = posterior.observations.subset(index)
-
-    def evaluate(theta: Theta, draws: slice) -> Int[Tensor, "b m"]:
-        del draws
-        return labels(points, theta)
-
-    return torch.cat(over_draws(posterior.family, parameters, points, evaluate)).cpu()
+    found = over_draws(posterior.family, parameters, points, lambda theta, _: labels(points, theta))
+    return torch.cat(found).cpu()
 
 
 def _from_responsibilities(
@@ -121,8 +112,7 @@ def _from_responsibilities(
     points = posterior.observations.subset(index)
     total = torch.zeros(len(index), len(index), dtype=torch.float64)
 
-    def evaluate(theta: Theta, draws: slice) -> Tensor:
-        del draws
+    def evaluate(theta: Theta, _: slice) -> Tensor:
         share = responsibilities(points, theta).flatten(0, 1).double().cpu()
         return total.addmm_(share.T, share)
 
@@ -176,10 +166,8 @@ def best_partition(
     scored = sorted(distinct.values(), key=lambda labels: LOSSES[loss](p, labels).value)
     climbed = [_climbed(LOSSES[loss](p, labels)) for labels in scored[:CLIMBS]]
     best = min(climbed, key=lambda end: end.value)
-    found = _by_size(best.labels)
-    return Partition(
-        torch.from_numpy(found), int(found.max()) + 1, float(max(0.0, best.value)), together
-    )
+    found = torch.from_numpy(_by_size(best.labels))
+    return Partition(found, int(found.max()) + 1, float(max(0.0, best.value)), together)
 
 
 def _climbed(state: Loss) -> Loss:

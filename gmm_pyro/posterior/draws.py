@@ -43,11 +43,6 @@ def sampled_rows(observations: Observations, count: int) -> Int[Tensor, "m"]:
     return rows[(place * (len(rows) / count)).long().clamp_max(len(rows) - 1)]
 
 
-def batches(n_draws: int) -> list[slice]:
-    """Slices of at most `DRAWS_AT_ONCE` draws that cover them all."""
-    return list(chunks(n_draws, DRAWS_AT_ONCE))
-
-
 @one_thread_a_product()
 @torch.no_grad()
 def over_draws(
@@ -66,5 +61,5 @@ def over_draws(
     """
     return [
         evaluate(theta_of(family, parameters[draws], points), draws)
-        for draws in batches(len(parameters.means))
+        for draws in chunks(len(parameters.means), DRAWS_AT_ONCE)
     ]

@@ -64,11 +64,10 @@ def assignments(posterior: Draws, x: Any, seed: int) -> Assignments:
     points = posterior.observations if x is None else placed(posterior.observations, x)
     parameters = posterior.parameters()
     n_draws = len(parameters.means)
-    generator = torch.Generator(points.x.device).manual_seed(check_seed(seed))
-    uniform = torch.rand(
-        n_draws, points.n, generator=generator, dtype=points.x.dtype, device=points.x.device
-    )
-    labels = torch.empty(n_draws, points.n, dtype=torch.long, device=points.x.device)
+    size, device = (n_draws, points.n), points.device
+    generator = torch.Generator(device).manual_seed(check_seed(seed))
+    uniform = torch.rand(size, generator=generator, dtype=points.dtype, device=device)
+    labels = torch.empty(size, dtype=torch.long, device=device)
 
     def evaluate(theta: Theta, draws: slice) -> Float[Tensor, "k n"]:
         share = responsibilities(points, theta)
@@ -80,15 +79,10 @@ def assignments(posterior: Draws, x: Any, seed: int) -> Assignments:
     return Assignments(labels, (total / n_draws).T.contiguous())
 
 
-def placed(observations: Observations, x: Any) -> Points:
+def placed(data: Observations, x: Any) -> Points:
     """Other points in the place of the data."""
-    points = as_points(
-        x,
-        feature_names=observations.feature_names,
-        dtype=observations.dtype,
-        device=observations.device,
-    )
-    return points.about(observations.origin)
+    points = as_points(x, feature_names=data.feature_names, dtype=data.dtype, device=data.device)
+    return points.about(data.origin)
 
 
 # ---------------------------------------------------------------------- densities
@@ -143,8 +137,7 @@ def _density(
     prob = check_number("prob", prob, high=1.0, positive=True)
     parts = []
     for rows in chunks(points.n, max(1, NUMBERS // len(parameters.means))):
-        some = points.subset(torch.arange(rows.start, rows.stop))
-        parts.append(_summary(_densities(family, parameters, some), prob))
+        parts.append(_summary(_densities(family, parameters, points.subset(rows)), prob))
     mean, lower, upper = torch.cat(parts, 1)
     return PredictiveDensity(mean, lower, upper, prob)
 
@@ -153,12 +146,8 @@ def _densities(
     family: CovarianceFamily, parameters: Parameters, points: Points
 ) -> Float[Tensor, "s n"]:
     """Density of every draw at every point."""
-
-    def evaluate(theta: Theta, draws: slice) -> Float[Tensor, "b n"]:
-        del draws
-        return log_density(points, theta).double().exp()
-
-    return torch.cat(over_draws(family, parameters, points, evaluate))
+    of_draws = over_draws(family, parameters, points, lambda theta, _: log_density(points, theta))
+    return torch.cat(of_draws).double().exp()
 
 
 def _summary(densities: Float[Tensor, "s n"], prob: float) -> Float[Tensor, "3 n"]:
@@ -175,16 +164,15 @@ def sample_predictive(posterior: Draws, n: int, seed: int) -> Float[Tensor, "n d
     """New points; see `Posterior.sample_predictive`."""
     n, seed = check_count("n", n, 1, MOST_HELD), check_seed(seed)
     parameters = posterior.parameters()
-    s, _, d = parameters.means.shape
     like = parameters.means
     generator = torch.Generator(like.device).manual_seed(seed)
-    draw = torch.randint(s, (n,), generator=generator, device=like.device)
+    draw = torch.randint(len(like), (n,), generator=generator, device=like.device)
     weights = parameters.log_weights[draw].exp()
     component = torch.multinomial(weights, 1, generator=generator)[:, 0]
-    noise = torch.randn(len(draw), d, generator=generator, dtype=like.dtype, device=like.device)
-    row = posterior.family.of_component(component)
-    tril = posterior.family.scale_tril(parameters.factor[draw, row], d)
-    return like[draw, component] + (tril @ noise[..., None])[..., 0]
+    means, row = like[draw, component], posterior.family.of_component(component)
+    noise = torch.randn(means.shape, generator=generator, dtype=like.dtype, device=like.device)
+    tril = posterior.family.scale_tril(parameters.factor[draw, row], means.shape[1])
+    return means + (tril @ noise[..., None])[..., 0]
 
 
 # ---------------------------------------------------------------------- one mixture
@@ -204,9 +192,7 @@ def mean_parameters(posterior: Draws) -> Parameters:
 
 def mean_mixture(posterior: Draws) -> GaussianMixture:
     """The mixture of posterior means; see `Posterior.mixture`."""
+    data, p = posterior.observations, mean_parameters(posterior)
     return GaussianMixture.from_parameters(
-        posterior.family,
-        mean_parameters(posterior),
-        dtype=posterior.observations.dtype,
-        feature_names=posterior.observations.feature_names,
+        posterior.family, p, dtype=data.dtype, feature_names=data.feature_names
     )

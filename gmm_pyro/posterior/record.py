@@ -78,12 +78,11 @@ class Draws:
             ValueError: if this is no positive integer.
         """
         kept = slice(None, None, check_count("every", every, 1))
-        permutation = self.permutation
         return replace(
             self,
             draws={name: values[:, kept] for name, values in self.draws.items()},
             statistics={name: values[:, kept] for name, values in self.statistics.items()},
-            permutation=None if permutation is None else permutation[:, kept],
+            permutation=None if self.permutation is None else self.permutation[:, kept],
             allocations=None,
             kept=None,
         )

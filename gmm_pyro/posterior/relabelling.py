@@ -16,6 +16,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..covariance.records import in_order
 from ..data.arrays import array_of, classes, whole_numbers
 from ..data.checks import check_choice
 from ..data.features import places
@@ -65,10 +66,9 @@ def _check(method: str, by: Key, like: Any, within: Any) -> None:
     check_choice("method", method, ALIGNMENTS)
     if method != "ordered" and by is not None:
         raise ValueError(f"by goes with method='ordered' only, got it with {method!r}")
-    if method == "ordered" and like is not None:
-        raise ValueError("like does not go with method='ordered', which numbers the components")
-    if method == "ordered" and within is not None:
-        raise ValueError("within does not go with method='ordered', which numbers the components")
+    for name, value in (("like", like), ("within", within)):
+        if method == "ordered" and value is not None:
+            raise ValueError(f"{name} does not go with {method=}, which numbers the components")
 
 
 def _classes(posterior: Draws, within: Any) -> Int[Tensor, "k"]:
@@ -93,9 +93,8 @@ def _aligned(posterior: Draws, held: Memberships, method: str) -> Order:
 
 def _labels(posterior: Draws, rows: Int[Tensor, "m"]) -> Int[Tensor, "s m"] | None:
     """The allocations of these points, if they were kept for all draws."""
-    if posterior.allocations is None or posterior.kept is None:
-        return None
-    if not posterior.kept.cpu().equal(torch.arange(posterior.n_draws)):
+    every, kept = torch.arange(posterior.n_draws), posterior.kept
+    if posterior.allocations is None or kept is None or not kept.cpu().equal(every):
         return None
     return posterior.allocations[:, :, rows].flatten(0, 1).long().cpu()
 
@@ -111,20 +110,19 @@ def _matched(posterior: Draws, held: Memberships, order: Order, like: Any) -> In
 
 def _target(posterior: Draws, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor, "k m"]:
     """Responsibilities of what the components are to be numbered as."""
-    k, n = posterior.n_components, posterior.observations.n
+    k, data = posterior.n_components, posterior.observations
     if isinstance(like, GaussianMixture):
-        if like.means.shape != (k, posterior.observations.d):
+        if like.means.shape != (k, data.d):
             raise ValueError(
-                f"like must have {k} components and {posterior.observations.d} features, got "
+                f"like must have {k} components and {data.d} features, got "
                 f"{like.n_components} and {like.n_features}"
             )
-        names = posterior.observations.feature_names
-        places(names, like.feature_names, "like", "feature")  # refuses others
-        like = like.in_order_of(names)
-        return like.responsibilities(posterior.observations.x[rows]).T.cpu()
-    wanted = f"a GaussianMixture or {n} integer labels"
+        places(data.feature_names, like.feature_names, "like", "feature")  # refuses others
+        like = like.in_order_of(data.feature_names)
+        return like.responsibilities(data.x[rows]).T.cpu()
+    wanted = f"a GaussianMixture or {data.n} integer labels"
     labels = torch.from_numpy(whole_numbers(like, "like", wanted))
-    if labels.shape != (n,):
+    if len(labels) != data.n:
         raise ValueError(f"like must be {wanted}, got {len(labels)} of them")
     if labels.min() < 0 or labels.max() >= k:
         low, high = int(labels.min()), int(labels.max())
@@ -141,26 +139,17 @@ def permuted(posterior: Drawn, order: Int[Tensor, "chain draw k"]) -> Drawn:
         name: values if posterior.family.shares(name) else _taken(values, order)
         for name, values in posterior.draws.items()
     }
-    permutation = order
-    if posterior.permutation is not None:
-        permutation = _taken(posterior.permutation.to(order.device), order)
-    return replace(
-        posterior,
-        draws=draws,
-        permutation=permutation,
-        allocations=_renamed(posterior, order.argsort(-1)),
-    )
+    before, allocations = posterior.permutation, _renamed(posterior, order.argsort(-1))
+    permutation = order if before is None else _taken(before.to(order.device), order)
+    return replace(posterior, draws=draws, permutation=permutation, allocations=allocations)
 
 
 def _taken(
     values: Float[Tensor, "chain draw k *site"], order: Int[Tensor, "chain draw k"]
 ) -> Float[Tensor, "chain draw k *site"]:
     """The values of every draw, in its order."""
-    chains, draws, _ = order.shape
-    order = order.to(values.device)
-    chain = torch.arange(chains, device=order.device)[:, None, None]
-    draw = torch.arange(draws, device=order.device)[:, None]
-    return values[chain, draw, order]
+    flat = in_order(values.flatten(0, 1), order.flatten(0, 1).to(values.device))
+    return flat.unflatten(0, order.shape[:2])
 
 
 def _renamed(

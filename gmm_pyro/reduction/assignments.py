@@ -1,7 +1,7 @@
-"""Assignments of points to components, as values: each turns logits into responsibilities.
+"""Assignments of points to components: each turns logits into responsibilities.
 
-A kernel works on a block of rows and one of these, so that neither a compiled loop nor another
-machine has to call back into Python. They are called with the logits of consecutive rows, shape
+A kernel works on a block of rows and one of these: functions, or where they need to know more, the
+frozen classes. They are called with the logits of consecutive rows, shape
 (s, k, n), which they overwrite, and with the numbers of these rows in the whole data; they return
 each point's share of `log_norm`, shape (s, n).
 
@@ -36,39 +36,25 @@ class Assignment(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Softmax:
+def softmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
     """Responsibilities in proportion; the share is log p(x).
 
     A point that no component reaches, with logits of -inf, is left to none of them.
     """
-
-    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-        """See `Assignment`."""
-        del rows
-        largest = logits.amax(1, keepdim=True)
-        logits.sub_(_finite(largest)).clamp_(
-            min=NEGLIGIBLE - 1
-        ).exp_()  # exp(-inf) is six times as slow
-        total = logits.sum(1, keepdim=True)  # positive even where all logits are -inf
-        torch.threshold_(logits, math.exp(NEGLIGIBLE), 0.0)
-        logits.mul_(total.reciprocal())  # a division takes four times as long
-        return (total.log_().add_(largest)).squeeze(1)
+    largest = logits.amax(1, keepdim=True)
+    logits.sub_(_finite(largest))
+    logits.clamp_(min=NEGLIGIBLE - 1).exp_()  # exp(-inf) is six times as slow
+    total = logits.sum(1, keepdim=True)  # positive even where all logits are -inf
+    torch.threshold_(logits, math.exp(NEGLIGIBLE), 0.0)
+    logits.mul_(total.reciprocal())  # a division takes four times as long
+    return (total.log_().add_(largest)).squeeze(1)
 
 
-@dataclass(frozen=True)
-class Argmax:
+def argmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
     """All of a point to its most probable component; the share is the largest logit."""
-
-    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
-        """See `Assignment`."""
-        del rows
-        largest, label = logits.max(1, keepdim=True)
-        logits.zero_().scatter_(1, label, 1.0)
-        return largest.squeeze(1)
-
-
-softmax, argmax = Softmax(), Argmax()
+    largest, label = logits.max(1, keepdim=True)
+    logits.zero_().scatter_(1, label, 1.0)
+    return largest.squeeze(1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -67,10 +67,8 @@ class Far:
         self, x: Float[Tensor, "m d"]
     ) -> tuple[Float[Tensor, "s m"], Float[Tensor, "s k m"]]:
         """The largest logit of every point, and all logits above it."""
-        parts = [
-            _Pairs.of(self.theta, i).logits(x) for i in range(len(self.theta.parameters.means))
-        ]
-        largest, above = zip(*parts, strict=True)
+        sets = range(len(self.theta.parameters.means))
+        largest, above = zip(*(_Pairs.of(self.theta, i).logits(x) for i in sets), strict=True)
         return torch.stack(largest), torch.stack(above)
 
 
@@ -96,12 +94,9 @@ class _Pairs:
     def of(cls, theta: Theta, number: int) -> _Pairs:
         """The set of this number."""
         family, p = theta.family, theta.parameters[[number]]
-        k = p.means.shape[1]
-        factor, precision = (
-            part[0].expand(k, *part.shape[2:])
-            for part in (p.factor, -2 * theta.natural.quadratic[[number]])
-        )
-        return cls(family, family.log_peak(p)[0], p.means[0], factor, precision)
+        compact = p.factor[0], -2 * theta.natural.quadratic[number]
+        each = (part.expand(len(p.means[0]), *part.shape[1:]) for part in compact)
+        return cls(family, family.log_peak(p)[0], p.means[0], *each)
 
     def logits(self, x: Float[Tensor, "m d"]) -> tuple[Float[Tensor, "m"], Float[Tensor, "k m"]]:
         """The largest logit of every point, and all logits above it: none is positive."""

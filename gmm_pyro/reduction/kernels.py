@@ -14,7 +14,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float
@@ -40,14 +40,16 @@ class Kernel(ABC):
     Attributes:
         theta: s sets of k components.
         rows: points in a chunk.
+        moments: what has been added up since `restart`.
     """
 
     theta: Theta
     rows: int
+    moments: Sums
 
-    @abstractmethod
-    def fresh(self) -> Kernel:
-        """The same kernel with buffers of its own, for one thread to work with."""
+    def fresh(self) -> Self:
+        """The same kernel with state of its own, for one thread to work with."""
+        return copy.copy(self)
 
     @abstractmethod
     def restart(self) -> None:
@@ -60,10 +62,6 @@ class Kernel(ABC):
     @abstractmethod
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
         """Add the moments of the chunk that `logits` saw last."""
-
-    @abstractmethod
-    def moments(self) -> Sums:
-        """What has been added up so far."""
 
     @abstractmethod
     def statistics(
@@ -84,7 +82,7 @@ class Kernel(ABC):
                 log_p, logits = log_p * weight, logits.mul_(weight)
             self.add_moments(logits)
             log_norm = log_norm + log_p.sum(1)
-        return log_norm, *self.moments()
+        return log_norm, *self.moments
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,7 +107,6 @@ class Features(Kernel):
 
     buffers: Buffers  # of the chunk at hand
     whole: Buffers  # of a chunk of `rows` points; slicing anew would take as long as the work
-    total: Tensor
 
     def __init__(self, theta: Theta, points: Points, like: Tensor) -> None:
         self.theta = theta
@@ -123,11 +120,10 @@ class Features(Kernel):
         self.origin = theta.reference.to(like)[:, None]
         self.tall = width > FEW_FEATURES
 
-    def fresh(self) -> Features:
+    def fresh(self) -> Self:
         """See `Kernel`."""
-        kernel = copy.copy(self)
+        kernel = super().fresh()
         kernel.whole = self._held_buffers()
-        kernel.restart()
         return kernel
 
     def _held_buffers(self) -> Buffers:
@@ -153,7 +149,7 @@ class Features(Kernel):
         """See `Kernel`."""
         n_sets, width = self.coefficients.shape
         shape = (width, n_sets) if self.tall else (n_sets, width)
-        self.total = self.theta.reference.new_zeros(shape)
+        self.moments = (self.theta.reference.new_zeros(shape),)
 
     def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
         """See `Kernel`."""
@@ -169,17 +165,13 @@ class Features(Kernel):
 
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
         """See `Kernel`."""
-        left, right = responsibilities.flatten(0, 1), self.buffers.features
+        (total,), left, right = self.moments, responsibilities.flatten(0, 1), self.buffers.features
         if self.tall:  # the product with the long side first is twice as fast
             left, right = right, left
-        if left.dtype == self.total.dtype:
-            self.total.addmm_(left, right.T)
+        if left.dtype == total.dtype:
+            total.addmm_(left, right.T)
         else:
-            self.total += left @ right.T
-
-    def moments(self) -> Sums:
-        """See `Kernel`."""
-        return (self.total,)
+            total += left @ right.T
 
     def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
         """See `Kernel`."""
@@ -189,8 +181,7 @@ class Features(Kernel):
             assert data is not None
             second = _second_moment(self.theta.family, data)
             second = second.expand(self.shape[0], 1, *second.shape)
-            shared = (self.theta.natural.quadratic * second).flatten(1).sum(1)
-            log_norm = log_norm + shared
+            log_norm = log_norm + (self.theta.natural.quadratic * second).flatten(1).sum(1)
         else:
             second = self.theta.family.unpack(moments[..., 1 + self.d :], self.d)
         return Statistics(log_norm, counts, first, second, self.theta.reference)
@@ -200,9 +191,6 @@ class Centred(Kernel):
     """logits = log peak - ‖L⁻¹ (x - μ)‖² / 2, with moments about a reference a component."""
 
     z: Tensor
-    counts: Tensor
-    first: Tensor
-    second: Tensor
 
     def __init__(self, theta: Theta, n: int, like: Tensor) -> None:
         self.theta = theta
@@ -215,18 +203,11 @@ class Centred(Kernel):
         self.reference = theta.reference.expand(p.means.shape).to(like)[:, :, None]
         self.same = theta.reference.shape == p.means.shape and theta.reference.equal(p.means)
 
-    def fresh(self) -> Centred:
-        """See `Kernel`."""
-        kernel = copy.copy(self)
-        kernel.restart()
-        return kernel
-
     def restart(self) -> None:
         """See `Kernel`."""
         family, means = self.theta.family, self.theta.parameters.means
-        self.counts = means.new_zeros(self.shape)
-        self.first = torch.zeros_like(means)
-        self.second = means.new_zeros(self.shape[0], *family.factor_shape(self.shape[1], self.d))
+        second = means.new_zeros(self.shape[0], *family.factor_shape(self.shape[1], self.d))
+        self.moments = means.new_zeros(self.shape), torch.zeros_like(means), second
 
     def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
         """See `Kernel`."""
@@ -237,18 +218,13 @@ class Centred(Kernel):
 
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
         """See `Kernel`."""
-        self.counts += responsibilities.sum(-1)
-        self.first += (responsibilities[..., None, :] @ self.z)[..., 0, :]
-        second = self.theta.family.weighted_square(self.z, responsibilities)
-        self.second += self.theta.family.pooled(second)
-
-    def moments(self) -> Sums:
-        """See `Kernel`."""
-        return self.counts, self.first, self.second
+        family, (counts, first, second) = self.theta.family, self.moments
+        counts += responsibilities.sum(-1)
+        first += (responsibilities[..., None, :] @ self.z)[..., 0, :]
+        second += family.pooled(family.weighted_square(self.z, responsibilities))
 
     def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
         """See `Kernel`."""
-        del data
         counts, first, second = sums
         return Statistics(log_norm, counts, first, second, self.theta.reference)
 

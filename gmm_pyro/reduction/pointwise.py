@@ -15,7 +15,7 @@ from .far import Far
 from .kernels import Kernel, kernel_for
 from .theta import Theta
 
-BLOCKS = 32  # units of work handed to threads
+BLOCKS = 32  # units of work handed to threads; sums are added in their order
 
 
 def log_density(

@@ -29,14 +29,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..covariance.records import times
 from ..data.points import Block, Observations
 from ..running.threads import Sums, one_thread_a_product, total
 from .assignments import Assignment, softmax
 from .kernels import Centred, kernel_for
-from .pointwise import responsibilities
+from .pointwise import BLOCKS, responsibilities
 from .theta import Theta, theta_of
 
-BLOCKS = 32  # units of work handed to threads; sums are added in their order, whoever made them
 HESSIAN_NUMBERS = 2_000_000  # features of all components that a second derivative has at once
 
 # ---------------------------------------------------------------------- the reduction
@@ -74,9 +74,33 @@ def reduce_each(
     assign: Assignment = softmax,
 ) -> Statistics:
     """The reduction of s sets, each over n points of its own: many small data sets at once."""
-    kernel = Centred(Theta.about_means(family, parameters), x.shape[1], x).fresh()
+    kernel = Centred(Theta.about_means(family, parameters), x.shape[1], x)
     log_norm, *sums = kernel.sums(Block(0, x[:, None], None), assign)
     return kernel.statistics(log_norm, tuple(sums), None)
+
+
+def reduce_given(
+    family: CovarianceFamily,
+    z: Float[Tensor, "*s n d"],
+    weight: Float[Tensor, "s k n"],
+    reference: Float[Tensor, "*sk d"],
+) -> Statistics:
+    """The statistics of s sets whose assignments are known, without a log-likelihood.
+
+    Args:
+        family: covariance family.
+        z: points about the reference: the same for all sets, or n of its own for each.
+        weight: how often each point counts in each component.
+        reference: what the moments are about.
+    """
+    each = z if z.ndim == 2 else z[:, None]
+    return Statistics(
+        log_norm=weight.new_zeros(len(weight)),
+        counts=weight.sum(2),
+        first=weight @ z,
+        second=family.pooled(family.weighted_square(each, weight)),
+        reference=reference,
+    )
 
 
 def maximise(
@@ -109,14 +133,9 @@ class _LogLikelihood(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any,
-        constant: Tensor,
-        linear: Tensor,
-        quadratic: Tensor,
-        observations: Observations,
-        theta: Theta,
+        ctx: Any, observations: Observations, theta: Theta, *natural: Tensor
     ) -> Float[Tensor, "s"]:
-        del constant, linear, quadratic  # theta holds the same values
+        """Of the natural parameters that theta holds, too."""
         statistics = reduce(observations, theta)
         ctx.save_for_backward(*statistics.sums)
         return statistics.log_norm
@@ -124,9 +143,7 @@ class _LogLikelihood(torch.autograd.Function):
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, upstream: Float[Tensor, "s"]) -> tuple[Tensor | None, ...]:
-        counts, first, second = ctx.saved_tensors
-        scale = [upstream.view(-1, *(1,) * (part.ndim - 1)) for part in (counts, first, second)]
-        return counts * scale[0], first * scale[1], second * scale[2], None, None
+        return None, None, *(times(upstream, sums) for sums in ctx.saved_tensors)
 
 
 def log_likelihood(
@@ -135,7 +152,7 @@ def log_likelihood(
     """Log-likelihood of s sets in nats, differentiable in the parameters."""
     theta = theta_of(family, parameters, observations)
     log_norm: Tensor = _LogLikelihood.apply(  # type: ignore[no-untyped-call]
-        *vars(theta.natural).values(), observations, theta
+        observations, theta, *vars(theta.natural).values()
     )
     return log_norm
 

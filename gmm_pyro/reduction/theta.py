@@ -77,9 +77,8 @@ def theta_of(family: CovarianceFamily, parameters: Parameters, points: Points) -
     if d > WIDE and family.n_features(d) > d:
         return Theta.about_means(family, parameters)
     natural = family.natural(parameters, points.origin)
-    if _cancels(family, natural, parameters, points):
-        return Theta.about_means(family, parameters)
-    return Theta(family, parameters, natural, points.origin, centred=False)
+    theta = Theta(family, parameters, natural, points.origin, centred=False)
+    return Theta.about_means(family, parameters) if _cancels(theta, points) else theta
 
 
 def anywhere(points: Points, family: CovarianceFamily, sets: tuple[int, int]) -> Theta:
@@ -92,23 +91,18 @@ def anywhere(points: Points, family: CovarianceFamily, sets: tuple[int, int]) ->
 
 
 @torch.no_grad()
-def _cancels(
-    family: CovarianceFamily,
-    natural: NaturalParameters,
-    parameters: Parameters,
-    points: Points,
-) -> bool:
+def _cancels(theta: Theta, points: Points) -> bool:
     """Whether the terms of z P z, about the points' origin, lose more than `IMPRECISE` nats."""
     epsilon = torch.finfo(points.dtype).eps
     allowed = max(IMPRECISE, 1e4 * epsilon) / (2 * epsilon)
-    shift = parameters.means - points.origin
+    family, factor, quadratic = theta.family, theta.parameters.factor, theta.natural.quadratic
+    shift = theta.parameters.means - points.origin
     size, away, wide = (
-        float(torch.linalg.vector_norm(part, torch.inf))
-        for part in (natural.quadratic, shift, parameters.factor)
+        float(torch.linalg.vector_norm(part, torch.inf)) for part in (quadratic, shift, factor)
     )
     across = points.d * (away + points.d * wide)
     if size * across * across <= allowed:  # not ** 2, which raises where a product is infinite
         return False  # by far: no sum is larger than all of its terms at their largest
-    reach = family.square(shift.abs() + family.deviations(parameters.factor, points.d))
-    largest = (natural.quadratic.abs() * reach).flatten(2).sum(-1).amax()
+    reach = family.square(shift.abs() + family.deviations(factor, points.d))
+    largest = (quadratic.abs() * reach).flatten(2).sum(-1).amax()
     return not bool(largest <= allowed)  # NaN is not sound: a variance that cancelled is negative

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,43 +19,29 @@ from .tables import UNTRUSTED
 AMBIGUOUS = 0.05  # share of draws without a clear labelling, from which labels mean little
 
 EXACT = [name for name, row in METHODS.items() if row.exact and not row.through_pyro]
-PROBLEMS = (  # words in a sentence of the diagnosis, and what to do
-    (
-        "no point",
-        "Fewer components may be enough; else raise n_starts, so that more starting values are "
-        "tried.",
-    ),
-    (
-        "singular",
-        "Take a method with priors, as map; or a family with fewer parameters, as 'diag' or "
-        "'tied'; or raise covariance_floor. Repeated rows in the data do this, too.",
-    ),
-    (
-        "single point",
-        "Look at that point: it may be an outlier, or a value that data were rounded to. Else take "
-        "fewer components, or raise n_starts.",
-    ),
-    (
-        "all points are in one component",
-        "The data may have one cluster only; else raise n_starts, or give a start.",
-    ),
-)
-SINGULAR_ANYWAY = (  # of methods that the floor binds at their starts only
-    "singular",
-    "Take a prior whose scales keep away from zero (map has priors, gradient has none), or fewer "
-    "components, or a family with fewer parameters, as 'diag' or 'tied'. Repeated rows in the data "
-    "do this, too.",
-)
-FAILURES = (  # words in an error, and what to do
-    (
-        "conjugate prior",
-        "Leave priors open, or give ConjugatePriors() to all methods: every one takes them.",
-    ),
-    ("ImportError", "Install what is missing, and compare again."),
-    ("ModuleNotFound", "Install what is missing, and compare again."),
-    ("OptionError", "Leave that option out, or correct its name."),
-    ("MemoryError", "Fit fewer points, or keep fewer draws."),
-)
+PROBLEMS = {  # words in a sentence of the diagnosis, and what to do
+    "no point": "Fewer components may be enough; else raise n_starts, so that more starting values "
+    "are tried.",
+    "singular": "Take a method with priors, as map; or a family with fewer parameters, as 'diag' "
+    "or 'tied'; or raise covariance_floor. Repeated rows in the data do this, too.",
+    "single point": "Look at that point: it may be an outlier, or a value that data were rounded "
+    "to. Else take fewer components, or raise n_starts.",
+    "all points are in one component": "The data may have one cluster only; else raise n_starts, "
+    "or give a start.",
+}
+SINGULAR_ANYWAY = {  # of methods that the floor binds at their starts only
+    "singular": "Take a prior whose scales keep away from zero (map has priors, gradient has "
+    "none), or fewer components, or a family with fewer parameters, as 'diag' or 'tied'. Repeated "
+    "rows in the data do this, too.",
+}
+FAILURES = {  # words in an error, and what to do
+    "conjugate prior": "Leave priors open, or give ConjugatePriors() to all methods: every one "
+    "takes them.",
+    "ImportError": "Install what is missing, and compare again.",
+    "ModuleNotFound": "Install what is missing, and compare again.",
+    "OptionError": "Leave that option out, or correct its name.",
+    "MemoryError": "Fit fewer points, or keep fewer draws.",
+}
 
 
 @dataclass(frozen=True)
@@ -95,9 +81,13 @@ def _failure(method: str, status: str) -> Advice:
     if status.startswith("not run"):
         return Advice(method, "It was not run, because of the interrupt.", "Compare again.")
     reason = status.removeprefix("failed: ")
-    remedies = [remedy for words, remedy in FAILURES if words in reason]
     default = "Mend what the message names, or leave the method out; the others stand as they are."
-    return Advice(method, f"It failed. {_ended(reason)}", (*remedies, default)[0])
+    return Advice(method, f"It failed. {_ended(reason)}", _remedy(reason, FAILURES, default))
+
+
+def _remedy(trouble: str, known: Mapping[str, str], default: str) -> str:
+    """What to do about a trouble, by the first known words that are in it."""
+    return next((remedy for words, remedy in known.items() if words in trouble), default)
 
 
 def _status(fit: Fit) -> Iterator[tuple[str, str]]:
@@ -131,11 +121,11 @@ def _steadier(fit: Fit) -> str:
 
 
 def _problems(fit: Fit) -> Iterator[tuple[str, str]]:
-    known = PROBLEMS if METHODS[fit.method].floored else (SINGULAR_ANYWAY, *PROBLEMS)
+    known = PROBLEMS if METHODS[fit.method].floored else PROBLEMS | SINGULAR_ANYWAY
+    default = "Try fewer components, another start or another seed."
     for problem in fit.diagnostics["problems"]:
-        default = "Try fewer components, another start or another seed."
-        remedies = [remedy for words, remedy in known if words in problem]
-        yield f"Its solution is degenerate: {_ended(problem)}", (*remedies, default)[0]
+        remedy = _remedy(problem, known, default)
+        yield f"Its solution is degenerate: {_ended(problem)}", remedy
 
 
 def _draws(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:

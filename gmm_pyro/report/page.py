@@ -7,10 +7,9 @@ import errno
 import hashlib
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 import numpy as np
@@ -19,12 +18,12 @@ from ..comparison.columns import OF_FITS, OF_POSTERIORS
 from ..comparison.record import Record
 from ..data.words import counted
 from ..disk.placing import whole_file, write_bytes
-from ..inference.fit import Fit
 from ..inference_data import posterior_summary
 from ..plots.report_figures import MOST_NUMBERED
+from ..posterior import Posterior
 from ..running.threads import one_thread_a_product
 from ..running.versions import __version__, versions
-from . import matrices, pictures, tables
+from . import pictures, tables
 from .advice import advice_on
 from .settings import Fact, fingerprint, priors_of, python_call, settings_of
 
@@ -64,7 +63,8 @@ def write_report(comparison: Record, path: str | Path, command: str | None = Non
 def html_of(comparison: Record, command: str | None = None) -> str:
     """The page as text: see `Comparison.report`."""
     style, script = ((HERE / name).read_text("utf-8") for name in ("report.css", "report.js"))
-    agree = len(comparison.fits) > 1
+    table, fits = comparison.table, comparison.fits
+    agree = len(fits) > 1
     return _template().render(
         style=style,
         script=script,
@@ -76,19 +76,19 @@ def html_of(comparison: Record, command: str | None = None) -> str:
         facts=list(_facts(comparison)),
         findings=list(_findings(comparison)),
         advice=advice_on(comparison),
-        fits=_fits(comparison),
+        fits=tables.table_of(table, OF_FITS, tables.sound_fits(table)),
         posteriors=_posteriors(comparison),
         errors=pictures.error_picture(comparison),
         clusters=pictures.cluster_pictures(comparison),
-        numbered=all(_is_numbered(fit) for fit in comparison.fits.values()),
+        numbered=all(fit.mixture.n_components <= MOST_NUMBERED for fit in fits.values()),
         thinned=pictures.thinned(comparison.dataset).n,
         densities=pictures.density_pictures(comparison),
         objectives=pictures.objective_pictures(comparison),
-        labels_agree=matrices.matrix_of(comparison.label_agreement()) if agree else None,
-        distances=matrices.matrix_of(comparison.density_distances()) if agree else None,
+        labels_agree=tables.shaded_rows(comparison.label_agreement()) if agree else None,
+        distances=tables.shaded_rows(comparison.density_distances()) if agree else None,
         parameters=tables.OF_PARAMETERS,
-        summaries=[_summary(name, fit) for name, fit in comparison.fits.items() if fit.posterior],
-        settings=[settings_of(name, fit) for name, fit in comparison.fits.items()],
+        summaries=[_summary(name, fit.posterior) for name, fit in fits.items() if fit.posterior],
+        settings={name: settings_of(fit) for name, fit in fits.items()},
         priors=priors_of(comparison),
         call=command or python_call(comparison),
         is_command=command is not None,
@@ -112,11 +112,6 @@ def _digest(text: str) -> str:
     """How a page names the one script or style that it lets run."""
     digest = hashlib.sha256(text.encode("utf-8")).digest()
     return "sha256-" + base64.b64encode(digest).decode("ascii")
-
-
-def _is_numbered(fit: Fit) -> bool:
-    """Whether pictures show the numbers of its components."""
-    return fit.mixture.n_components <= MOST_NUMBERED
 
 
 # ---------------------------------------------------------------------- in short
@@ -183,11 +178,6 @@ def _enumerated(names: tuple[str, ...], most: int = 20) -> str:
 # ---------------------------------------------------------------------- tables
 
 
-def _fits(comparison: Record) -> tables.Table:
-    table = comparison.table
-    return tables.table_of(table, OF_FITS, tables.sound_fits(table))
-
-
 def _posteriors(comparison: Record) -> tables.Table | None:
     drawn = comparison.table[comparison.table["ess_bulk"].notna()]
     if drawn.empty:
@@ -202,35 +192,18 @@ def _posteriors(comparison: Record) -> tables.Table | None:
     )
 
 
-@dataclass(frozen=True)
-class Summary:
-    """The parameters of one posterior.
-
-    Attributes:
-        name: of the method.
-        draws: how many there are, in words.
-        independent: whether they are independent, so that R-hat and ESS say nothing of quality.
-        left_out: how many rows there was no room for.
-        table: a row a parameter.
-    """
-
-    name: str
-    draws: str
-    independent: bool
-    left_out: int
-    table: tables.Table
-
-
-def _summary(name: str, fit: Fit) -> Summary:
-    posterior = fit.posterior
-    assert posterior is not None
+def _summary(name: str, posterior: Posterior) -> dict[str, Any]:
+    """What the page says of the parameters of one posterior."""
     frame = posterior_summary(posterior)
     shown = _worst(frame)
-    draws = counted(posterior.n_draws, "draw")
-    if posterior.n_chains > 1:
-        draws = f"{posterior.n_chains} chains of {draws}"
-    table = tables.table_of(shown, tables.OF_PARAMETERS)
-    return Summary(name, draws, posterior.independent, len(frame) - len(shown), table)
+    chains = f"{posterior.n_chains} chains of " if posterior.n_chains > 1 else ""
+    return {
+        "name": name,
+        "draws": chains + counted(posterior.n_draws, "draw"),
+        "independent": posterior.independent,  # so R-hat and ESS say nothing of quality
+        "left_out": len(frame) - len(shown),
+        "table": tables.table_of(shown, tables.OF_PARAMETERS),
+    }
 
 
 def _worst(frame: pd.DataFrame) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from ..datasets import Dataset
 from ..inference.fit import Fit
 from ..mixture.value import GaussianMixture
 from ..plots import report_figures as figures
+from ..plots.fits import wanders
 from ..plots.posteriors import places
 from ..posterior import Posterior
 from ..posterior.draws import evenly_spaced
@@ -111,21 +112,11 @@ def _told_clusters(name: str, mixture: GaussianMixture, data: Dataset) -> str:
 # ---------------------------------------------------------------------- densities
 
 
-@dataclass(frozen=True)
-class Density:
-    """Pictures of the density of one feature.
+def density_pictures(comparison: Record) -> list[tuple[str, list[Picture]]]:
+    """Densities of the features that tell clusters apart best, each with the feature's name.
 
-    Attributes:
-        feature: its name.
-        pictures: all point estimates in one, then one for each fit with draws.
+    The first picture of a feature has all point estimates, and each other one a fit with draws.
     """
-
-    feature: str
-    pictures: tuple[Picture, ...]
-
-
-def density_pictures(comparison: Record) -> list[Density]:
-    """Densities of the features that tell clusters apart best."""
     data, fits = thinned(comparison.dataset), comparison.fits
     if not fits:
         return []
@@ -138,7 +129,7 @@ def density_pictures(comparison: Record) -> list[Density]:
         alt = f"Density of {feature} by every method over a histogram of the data. {told}."
         pictures = [_picture(figure, "All methods", alt, "point estimates")]
         pictures += [_band(name, draws, fits[name], column) for name, draws in drawn.items()]
-        found.append(Density(feature, tuple(pictures)))
+        found.append((feature, pictures))
     return found
 
 
@@ -185,14 +176,13 @@ def peaks_of(grid: Float[Tensor, "g"], height: Float[Tensor, "g"]) -> list[float
 def objective_pictures(comparison: Record) -> list[Picture]:
     """How the methods climbed, and where the chains of samplers went."""
     climbs: dict[str, Fit] = {}
-    chains: dict[str, Posterior] = {}
+    chains = []
     for name, fit in comparison.fits.items():
-        if fit.posterior is not None and "lp" in fit.posterior.statistics:
-            chains[name] = fit.posterior
+        if fit.posterior is not None and wanders(fit):
+            chains.append(_chains(name, fit.posterior))
         elif len(fit.history) > 1:
             climbs[name] = fit
-    pictures = [_climbs(climbs)] if climbs else []
-    return pictures + [_chains(name, posterior) for name, posterior in chains.items()]
+    return [_climbs(climbs), *chains] if climbs else chains
 
 
 def _climbs(fits: Mapping[str, Fit]) -> Picture:
@@ -224,8 +214,7 @@ def error_picture(comparison: Record) -> Picture | None:
     if known.empty:
         return None
     told = [
-        f"{name}: weights {number(row.iloc[0])}, means {number(row.iloc[1])}, covariances "
-        f"{number(row.iloc[2])}"
+        "{}: weights {}, means {}, covariances {}".format(name, *map(number, row))
         for name, row in known.iterrows()
     ]
     alt = f"Errors of the parameters of each method. {'; '.join(told)}."

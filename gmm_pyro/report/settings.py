@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import reprlib
 from dataclasses import dataclass, fields
+from itertools import starmap
 from typing import Any
 
 import numpy as np
@@ -56,43 +57,30 @@ class Setting:
     changed: bool
 
 
-@dataclass(frozen=True)
-class Settings:
-    """All options of one method."""
-
-    method: str
-    options: tuple[Setting, ...]
-
-
-def settings_of(name: str, fit: Fit) -> Settings:
+def settings_of(fit: Fit) -> list[Setting]:
     """All options of a fit but the progress bar, which changes nothing."""
-    shown = [
-        Setting(f.name, short(vars(fit.options)[f.name]), _differs(fit, f.name, f.default))
+    given = vars(fit.options)
+    return [
+        Setting(f.name, short(given[f.name]), _differs(given[f.name], f.default))
         for f in fields(fit.options)
         if f.name != "progress"
     ]
-    return Settings(name, tuple(shown))
 
 
-def _differs(fit: Fit, name: str, default: Any) -> bool:
-    value = vars(fit.options)[name]
+def _differs(value: Any, default: Any) -> bool:
     plain = isinstance(value, str | int | float | None)
     return bool(value != default) if plain else value is not default
 
 
-def priors_of(comparison: Record) -> list[Setting]:
-    """The priors of the first method that has some."""
+def priors_of(comparison: Record) -> list[Fact]:
+    """The priors of the first method that has some: their kind, then one site after the other."""
     for fit in comparison.fits.values():
         if METHODS[fit.method].priors is not None:
             priors: Any = fit.model.priors
-            kind = Setting("kind", type(priors).__name__, changed=False)
-            shown = [(f.name, getattr(priors, f.name)) for f in fields(priors)]
-            return [kind, *(Setting(n, _prior(v), changed=False) for n, v in shown)]
+            values = {field.name: getattr(priors, field.name) for field in fields(priors)}
+            sites = {n: "default" if v is None else short(v) for n, v in values.items()}
+            return list(starmap(Fact, [("kind", type(priors).__name__), *sites.items()]))
     return []
-
-
-def _prior(value: Any) -> str:
-    return "default" if value is None else short(value)
 
 
 def short(value: Any) -> str:
@@ -120,10 +108,9 @@ def python_call(comparison: Record) -> str | None:
     if request is None:
         return None
     data, model = comparison.dataset, request.model
-    name = " ".join(data.name.split())
     words = [f'{model.n_components}, covariance="{model.family.name}"']
-    lines = ["import gmm_pyro as gp", ""]
-    lines += [f"data = ...  # {name}: {_points(comparison)}"]
+    about = f"{' '.join(data.name.split())}: {_points(comparison)}"
+    lines = ["import gmm_pyro as gp", "", f"data = ...  # {about}"]
     if model.priors is not None:
         lines += [f"priors = ...  # {type(model.priors).__name__}, as under the settings"]
         words += ["priors=priors"]

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from ..comparison.columns import Column, heart
 
 if TYPE_CHECKING:
@@ -15,6 +17,7 @@ if TYPE_CHECKING:
 
 DASH = "–"  # where there is no number
 UNSOUND = ("degenerate", "diverged", "collapsed", "interrupted")  # such a fit is never the best
+SHADES = 10  # of a cell, from the least to the most
 UNTRUSTED = 0.7  # Pareto k-hat, above which an approximation is not to be trusted
 # columns in which independent draws are good anyway
 OF_CHAINS = ("r_hat", "ess_bulk", "ess_tail", "ess_per_second")
@@ -45,11 +48,13 @@ class Cell:
         text: what the page shows.
         value: what the page sorts by; empty where there is no number.
         best: whether it is the best of its column.
+        shade: how dark it is, from 0 to `SHADES`.
     """
 
     text: str
     value: str
     best: bool = False
+    shade: int = 0
 
 
 @dataclass(frozen=True)
@@ -58,15 +63,13 @@ class Row:
 
     Attributes:
         name: what it is called.
-        status: how it ended, in few words, or None.
-        troubled: whether the status says that something is wrong.
         cells: its numbers.
+        status: how it ended, in few words, or None.
     """
 
     name: str
-    status: str | None
-    troubled: bool
     cells: tuple[Cell, ...]
+    status: str | None = None
 
 
 @dataclass(frozen=True)
@@ -98,18 +101,28 @@ def table_of(
     """
     sound = [True] * len(frame) if sound is None else sound
     shown = tuple(column for column in columns if frame[column.name].notna().any())
-    words = [str(status) for status in frame["status"]] if "status" in frame else None
     cells = [_cells(c, frame[c.name], ranked.get(c.name, sound)) for c in shown]
     rows = [
         Row(
             name=str(name),
-            status=None if words is None else heart(words[i]),
-            troubled=words is not None and words[i] != "converged",
             cells=tuple(column[i] for column in cells),
+            status=heart(str(frame["status"].iloc[i])) if "status" in frame else None,
         )
         for i, name in enumerate(frame.index)
     ]
     return Table(shown, tuple(rows))
+
+
+def shaded_rows(frame: pd.DataFrame) -> list[Row]:
+    """The rows of a square of numbers about pairs of methods: 0 is the lightest, 1 the darkest."""
+    return [
+        Row(str(name), tuple(Cell(number(v), repr(v), shade=_shade(v)) for v in values))
+        for name, values in zip(frame.index, frame.to_numpy().tolist(), strict=True)
+    ]
+
+
+def _shade(value: float) -> int:
+    return round(SHADES * min(1.0, max(0.0, value)))
 
 
 def sound_fits(table: pd.DataFrame) -> list[bool]:
@@ -150,26 +163,20 @@ def ranked_posteriors(
 
 
 def _cells(column: Column, values: pd.Series[float], sound: Sequence[bool]) -> list[Cell]:
-    numbers = [None if gone else value for value, gone in zip(values, values.isna(), strict=True)]
-    texts = [DASH if value is None else number(value, column.form) for value in numbers]
-    best = _best(column, numbers, texts, sound)
+    known = values.notna()
+    texts = [number(v, column.form) if k else DASH for v, k in zip(values, known, strict=True)]
+    best = _best(column, values[known & np.array(sound, dtype=bool)])
     return [
-        Cell(text, "" if value is None else repr(float(value)), best=text in best and right)
-        for text, value, right in zip(texts, numbers, sound, strict=True)
+        Cell(text, repr(float(value)) if text != DASH else "", best=text in best and right)
+        for text, value, right in zip(texts, values, sound, strict=True)
     ]
 
 
-def _best(
-    column: Column, numbers: Sequence[float | None], texts: Sequence[str], sound: Sequence[bool]
-) -> set[str]:
+def _best(column: Column, values: pd.Series[float]) -> set[str]:
     """What the best numbers look like; empty if there is no choice, as far as can be seen."""
     if column.badness is None:
         return set()
-    ranked = [
-        (column.badness(value), text)
-        for value, text, right in zip(numbers, texts, sound, strict=True)
-        if value is not None and right
-    ]
+    ranked = [(column.badness(value), number(value, column.form)) for value in values]
     least = min((badness for badness, _ in ranked), default=None)
     best = {text for badness, text in ranked if badness == least}
     return best if {text for _, text in ranked} - best else set()
@@ -184,11 +191,8 @@ def number(value: float, form: str = ".3f") -> str:
     """
     if math.isinf(value):
         return "∞" if value > 0 else "−∞"
-    text = format(int(value), ",") if form == "d" else format(value, _grouped(form))
+    grouped = form if form.endswith("g") else f",{form}"
+    text = format(int(value) if form == "d" else value, grouped)
     if not any(digit in text for digit in "123456789"):
         text = text.lstrip("-")  # of a zero
     return text.replace(",", "\u202f").replace("-", "−")
-
-
-def _grouped(form: str) -> str:
-    return form if form.endswith("g") else f",{form}"

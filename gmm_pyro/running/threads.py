@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import functools
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar
-from queue import Empty, SimpleQueue
 from threading import Lock, current_thread, main_thread
 from typing import TypeVar
 
@@ -76,9 +76,7 @@ def map_in_threads(
         items: what there is to do; a thread takes the next one when it has finished one.
     """
     threads = min(_available.get() or torch.get_num_threads(), len(items))
-    todo: SimpleQueue[tuple[int, Item]] = SimpleQueue()
-    for numbered in enumerate(items):
-        todo.put(numbered)
+    todo = deque(enumerate(items))
     with one_thread_a_product():
         jobs = [
             _pool(threads - 1, os.getpid()).submit(_work_off, make_worker, todo)
@@ -87,7 +85,7 @@ def map_in_threads(
         try:
             done = _work_off(make_worker, todo)
         finally:
-            _empty(todo)  # after an error or an interrupt there is nothing left to do
+            todo.clear()  # after an error or an interrupt there is nothing left to do
             wait(jobs)
         for job in jobs:
             done.update(job.result())
@@ -116,15 +114,8 @@ def total(
     return parts[0]
 
 
-def _empty(queue: SimpleQueue[tuple[int, Item]]) -> None:
-    """Drop what nobody has taken yet."""
-    with suppress(Empty):
-        while True:
-            queue.get_nowait()
-
-
 def _work_off(
-    make_worker: Callable[[], Callable[[Item], Result]], todo: SimpleQueue[tuple[int, Item]]
+    make_worker: Callable[[], Callable[[Item], Result]], todo: deque[tuple[int, Item]]
 ) -> dict[int, Result]:
     """Take items until there are none left; returns results by number."""
     if not _available.get():  # a thread of the pool, which starts with the process's number
@@ -134,8 +125,8 @@ def _work_off(
     done: dict[int, Result] = {}
     while True:
         try:
-            i, item = todo.get_nowait()
-        except Empty:
+            i, item = todo.popleft()
+        except IndexError:
             return done
         done[i] = work(item)
 

@@ -7,13 +7,12 @@
 
 from .load import SavedFit, load_fit
 from .prediction import Prediction, predict
-from .save import TABLE_FORMATS, check_table_format, fit_facts, plain, save_fit
+from .save import TABLE_FORMATS, fit_facts, plain, save_fit
 
 __all__ = [
     "TABLE_FORMATS",
     "Prediction",
     "SavedFit",
-    "check_table_format",
     "fit_facts",
     "load_fit",
     "plain",

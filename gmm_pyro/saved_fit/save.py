@@ -72,7 +72,7 @@ def save_fit(
         OSError: if the folder is not empty, or cannot be written.
         ImportError: if tables are to be Parquet and pyarrow is not installed.
     """
-    check_table_format(table_format)
+    check_choice("table_format", table_format, TABLE_FORMATS)
     folder, force = check_path("folder", folder), check_flag("force", force)
     if not isinstance(fit, Fit):
         raise TypeError(f"fit must be a gmm_pyro.Fit, got {type(fit).__name__}")
@@ -87,11 +87,6 @@ def save_fit(
         text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
         write_bytes(partial / "fit.json", f"{text}\n".encode())
     return [folder / name for name in (*names, Path("fit.json"))]
-
-
-def check_table_format(name: str) -> None:
-    """Refuse a format that tables cannot have."""
-    check_choice("table_format", name, TABLE_FORMATS)
 
 
 @one_thread_a_product()

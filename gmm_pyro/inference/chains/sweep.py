@@ -74,9 +74,7 @@ class Sampler:
             prior, weights = self.prior.mixing.prior, p.log_weights.exp()
             for _ in range(k):
                 order = _pair_exchanged(prior, weights, order, generator)
-        chain = torch.arange(s, device=order.device)[:, None]
-        factor = self.prior.components.family.in_order(p.factor, order)
-        return Parameters(p.log_weights[chain, order], p.means[chain, order], factor)
+        return self.prior.components.family.permuted(p, order)
 
 
 def _pair_exchanged(

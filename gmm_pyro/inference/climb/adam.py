@@ -19,6 +19,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ...data.points import Observations
 from ..task import Run, iterate
 
 BLOCK = 25  # steps whose iterates are averaged
@@ -71,7 +72,6 @@ def ascend(
     """
     zero = torch.zeros_like(start)
     lowest = rate / 2**HALVINGS
-    state = Ascent(start, objective(start), rate, (zero, zero), 0)
     rates = [rate]
 
     def block(state: Ascent) -> Ascent:
@@ -81,7 +81,7 @@ def ascend(
 
     return iterate(
         block,
-        state,
+        Ascent(start, objective(start), rate, (zero, zero), 0),
         lambda state: state.objective,
         converged=lambda _: rates[-1] <= lowest,
         max_steps=max_steps,
@@ -89,6 +89,22 @@ def ascend(
         stride=BLOCK,
         leads_nowhere=leads_nowhere and (lambda state: leads_nowhere(state.vector)),
     )
+
+
+def batch_size(observations: Observations, wanted: int | None) -> int | None:
+    """Points in a minibatch; None where a step has them all."""
+    return None if wanted is None or wanted >= observations.n else wanted
+
+
+def batch(
+    observations: Observations, wanted: int | None, generator: torch.Generator
+) -> Observations:
+    """The data, or so many random points of them."""
+    size, device = batch_size(observations, wanted), observations.x.device
+    if size is None:
+        return observations
+    rows = torch.randint(observations.n, (size,), generator=generator, device=device)
+    return observations.subset(rows)
 
 
 def _block(

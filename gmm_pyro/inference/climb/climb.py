@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -55,37 +56,42 @@ def climb(
     return Run(path.best, path.history, status)
 
 
+def value_and_gradient(
+    function: Callable[[Tensor], Tensor], at: Float[Tensor, "*shape"]
+) -> tuple[Tensor, Float[Tensor, "*shape"]]:
+    """One or more values of a function at an array, and the gradient of their sum."""
+    at = at.detach().requires_grad_()
+    value = function(at)
+    return value.detach(), torch.autograd.grad(value.sum(), at)[0]
+
+
+@dataclass(eq=False)
 class _Climb:
     """The function as SciPy wants it, and the best array so far, kept for interrupts."""
 
-    def __init__(
-        self,
-        function: Callable[[Tensor], Tensor],
-        start: Tensor,
-        basis: Tensor | None,
-        bar: tqdm[Any],
-        leads_nowhere: Callable[[Tensor], bool] | None,
-    ) -> None:
-        self.function, self.start, self.basis, self.bar = function, start, basis, bar
-        self.leads_nowhere, self.has_given_up = leads_nowhere, False
-        self.best, self.value = start, -math.inf
-        self.at, self.slope = np.zeros(start.numel()), np.zeros(start.numel())  # in the basis
-        self.history: list[float] = []
+    function: Callable[[Tensor], Tensor]
+    start: Tensor
+    basis: Tensor | None
+    bar: tqdm[Any]
+    leads_nowhere: Callable[[Tensor], bool] | None
+    has_given_up: bool = False
+
+    def __post_init__(self) -> None:
+        self.best, self.value, self.history = self.start, -math.inf, list[float]()
+        self.at = self.slope = np.zeros(self.start.numel())  # in the basis
 
     def __call__(self, u: np.ndarray) -> tuple[float, np.ndarray]:
         """Minus the function and its gradient, in the basis."""
-        shift = torch.as_tensor(u).to(self.start)
-        shift = self._times_basis(shift)
-        vector = (self.start + shift.view_as(self.start)).requires_grad_()
-        value = self.function(vector)
-        gradient = torch.autograd.grad(value, vector)[0].flatten()
-        gradient = self._times_basis(gradient, transposed=True)
-        number = float(value.detach())
+        shift = self._times_basis(torch.as_tensor(u).to(self.start))
+        vector = self.start + shift.view_as(self.start)
+        value, gradient = value_and_gradient(self.function, vector)
+        gradient = self._times_basis(gradient.flatten(), transposed=True)
+        number = float(value)
         if not math.isfinite(number):
             return self._wall(u)
         slope = gradient.cpu().numpy()
         if number > self.value:
-            self.best, self.value, self.at, self.slope = vector.detach(), number, u.copy(), slope
+            self.best, self.value, self.at, self.slope = vector, number, u.copy(), slope
         return -number, -slope
 
     def _wall(self, u: np.ndarray) -> tuple[float, np.ndarray]:
@@ -109,9 +115,8 @@ class _Climb:
         """Keep the objective of a finished step."""
         self.history.append(self.value)
         self.bar.update()
-        if self.leads_nowhere is None or (len(self.history) - 1) % LEG:
-            return
-        if self.leads_nowhere(self.best):
+        is_a_leg = (len(self.history) - 1) % LEG == 0
+        if self.leads_nowhere is not None and is_a_leg and self.leads_nowhere(self.best):
             self.has_given_up = True
             raise StopIteration
 

@@ -16,6 +16,7 @@ from torch.distributions import transform_to
 from ...covariance import CovarianceFamily, Parameters
 from ...data.points import Observations
 from ...reduction.sums import log_likelihood
+from .climb import value_and_gradient
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,5 +61,4 @@ class Coordinates:
 
     def gradient(self, vector: Float[Tensor, "m"], rows: Observations) -> Float[Tensor, "m"]:
         """Gradient of the log-likelihood."""
-        vector = vector.detach().requires_grad_()
-        return torch.autograd.grad(self.log_likelihood(vector, rows), vector)[0]
+        return value_and_gradient(lambda at: self.log_likelihood(at, rows), vector)[1]

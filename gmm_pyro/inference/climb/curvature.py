@@ -6,9 +6,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...data.points import Observations
 from ...model.log_density import LogDensity
 from ..starts.starting import sample_of
+from .climb import value_and_gradient
 
 LARGEST = 300  # unconstrained numbers up to which the whole Hessian is taken
 SETS_AT_ONCE = 64  # parameter sets in one batch of gradients
@@ -27,9 +27,9 @@ def origins(density: LogDensity) -> Float[Tensor, "m"]:
 
 
 def _of_means(
-    density: LogDensity, value: Float[Tensor, "d"], elsewhere: float
+    density: LogDensity, value: Float[Tensor, "*k1 d"], elsewhere: float
 ) -> Float[Tensor, "m"]:
-    """A value of each feature where the vector holds means in the data's units."""
+    """A value of each feature, for all components or each, where the vector holds free means."""
     result = value.new_full((density.dimension,), elsewhere)
     for site in density.sites:
         if site.name == "means" and site.unbounded:
@@ -51,12 +51,12 @@ def curvature(
         return torch.diag(observations.total_weight / k / unit.square())
     rows = sample_of(observations, k, torch.Generator().manual_seed(seed))
     steps = torch.diag(STEP * _within_components(density, vector, unit))
-    gradients = torch.cat(
-        [
-            _gradients(density, part, rows, jacobian=jacobian)
-            for part in torch.cat([vector + steps, vector - steps]).split(SETS_AT_ONCE)
-        ]
-    )
+
+    def function(vectors: Float[Tensor, "s m"]) -> Float[Tensor, "s"]:
+        return density(vectors, jacobian=jacobian, rows=rows)
+
+    parts = torch.cat([vector + steps, vector - steps]).split(SETS_AT_ONCE)
+    gradients = torch.cat([value_and_gradient(function, part)[1] for part in parts])
     return (gradients[m:] - gradients[:m]) / (2 * steps.diagonal()[:, None])
 
 
@@ -68,20 +68,8 @@ def _within_components(
     family = density.model.family
     precision = family.precision(density.parameters(density.constrain(vector)).factor[0])
     width = family.diagonal(precision, density.observations.d).rsqrt().nan_to_num(nan=0.0)
-    result = unit.clone()
-    for site in density.sites:
-        if site.name == "means" and site.unbounded:
-            own, usual = width.expand(site.shape).flatten(), unit[site.entries]
-            result[site.entries] = torch.where(own > 0, own, usual).minimum(usual)
-    return result
-
-
-def _gradients(
-    density: LogDensity, vectors: Float[Tensor, "s m"], rows: Observations, *, jacobian: bool
-) -> Float[Tensor, "s m"]:
-    vectors = vectors.detach().requires_grad_()
-    total = density(vectors, jacobian=jacobian, rows=rows).sum()
-    return torch.autograd.grad(total, vectors)[0]
+    own = _of_means(density, width, torch.inf)
+    return torch.where(own > 0, own, unit).minimum(unit)
 
 
 def inverse(curvature: Float[Tensor, "m m"]) -> Float[Tensor, "m m"]:

@@ -11,6 +11,7 @@ autograd on small tensors.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
@@ -19,6 +20,7 @@ from torch import Tensor
 from ...model.log_density import LogDensity
 from ...reduction.sums import information, reduce
 from ...reduction.theta import Theta, theta_of
+from .climb import value_and_gradient
 
 
 def hessian(density: LogDensity, vector: Float[Tensor, "m"]) -> Float[Tensor, "m m"]:
@@ -35,7 +37,7 @@ def hessian(density: LogDensity, vector: Float[Tensor, "m"]) -> Float[Tensor, "m
         values = density.constrain(vectors)
         parameters = density.parameters(values)
         found = family.natural(parameters, here.reference)
-        return Theta(family, parameters, found, here.reference, here.centred), values
+        return replace(here, parameters=parameters, natural=found), values
 
     def coefficients(vectors: Float[Tensor, "s m"]) -> Float[Tensor, "s kf"]:
         return natural(vectors)[0].coefficients().flatten(1)
@@ -61,6 +63,5 @@ def _jacobian(
 
     One pass backwards, where torch's own takes one an entry.
     """
-    copies = vector.expand(size, -1).clone().requires_grad_()
-    entries = function(copies).diagonal().sum()
-    return torch.autograd.grad(entries, copies)[0]
+    copies = vector.expand(size, -1).clone()
+    return value_and_gradient(lambda at: function(at).diagonal(), copies)[1]

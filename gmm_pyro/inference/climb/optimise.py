@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, NoReturn
 
@@ -18,7 +18,7 @@ from ...model.numbering import best_numbering, permuted_values
 from ..em import best_run
 from ..starts.starting import is_given
 from ..task import Options, Outcome, Run, Status, Task
-from .climb import LEG, STEEP, climb
+from .climb import LEG, STEEP, climb, value_and_gradient
 from .curvature import LARGEST, curvature, inverse, units
 from .spikes import THIN, THIN_AT_A_HALT, on_spike
 
@@ -105,19 +105,8 @@ def mode_from(
         tolerance: change of the log density, in nats a point, below which a step is the last.
         jacobian: whether the mode is that of the vector or of the sites.
     """
-
-    def climb_from(run: Run[Tensor]) -> Run[Tensor]:
-        return find_mode(
-            density,
-            run.state,
-            jacobian=jacobian,
-            seed=task.options.seed,
-            tolerance=tolerance * task.observations.total_weight,
-            max_steps=run.allows(task.options.max_steps - max(0, run.steps)),
-            bar=bar,
-        )
-
-    return in_best_numbering(task, density, start, climb_from)
+    search = Search(task, density, bar, tolerance, jacobian)
+    return in_best_numbering(task, density, start, search.climb_from)
 
 
 def in_best_numbering(
@@ -161,119 +150,90 @@ def likelier_numbering(
     return density.unconstrain(permuted_values(density.model.family, values, order))
 
 
-def without_draws(
-    density: LogDensity,
-    mode: Run[Float[Tensor, "1 m"]],
-    diagnostics: Mapping[str, float] | None = None,
-) -> Outcome:
-    """Where a climb has ended."""
-    return Outcome(
-        parameters=density.parameters(density.constrain(mode.state)),
-        objective=mode.history[-1],
-        history=mode.history,
-        status=mode.status,
-        steps=mode.steps,
-        diagnostics=diagnostics or {},
-    )
-
-
-def find_mode(
-    density: LogDensity,
-    start: Float[Tensor, "1 m"],
-    *,
-    jacobian: bool,
-    seed: int,
-    tolerance: float,
-    max_steps: int,
-    bar: tqdm[Any],
-) -> Run[Tensor]:
-    """The vector, shape (1, m), at which a log density is highest.
-
-    Args:
-        density: the log density.
-        start: where to begin.
-        jacobian: whether the mode is that of the vector or of the sites.
-        seed: of the sample of the data whose curvature gives the lengths of the steps.
-        tolerance: change of the log density, in nats, below which a step is the last.
-        max_steps: most steps.
-        bar: counts the steps.
-    """
-    search = _Search(density, jacobian, seed, tolerance, max_steps, bar)
-    run = Run(start, [], Status.STEP_LIMIT)
-    if density.dimension > LARGEST:  # a matrix of that size would take longer than the climb
-        run = search.in_natural_units(run)
-    fruitless = 0
-    while run.status is Status.STEP_LIMIT and run.steps < max_steps:
-        path = search.leg(run, tighter=TIGHTER**fruitless)
-        fruitless = 0 if path.history[-1] - path.history[0] > STEEP else fruitless + 1
-        status = path.status
-        if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
-            status = Status.STEP_LIMIT  # the curvature far from the mode is not that at the mode
-        run = search.judged(replace(run.followed_by(path), status=status))
-    return run
+def outcome_at(density: LogDensity, run: Run[Float[Tensor, "1 m"]], **more: Any) -> Outcome:
+    """What a method hands back whose climb has ended at a vector; `more` as in `Run.outcome`."""
+    return run.outcome(density.parameters(density.constrain(run.state)), **more)
 
 
 @dataclass(frozen=True, eq=False)
-class _Search:
-    """The climbs that one search for a mode consists of; the fields are `find_mode`'s arguments."""
+class Search:
+    """A search for the vector, shape (1, m), at which a log density is highest.
 
+    Attributes:
+        task: the task, which gives the seed and the steps.
+        density: its log density.
+        bar: counts the steps.
+        tolerance: change of the log density, in nats a point, below which a step is the last.
+        jacobian: whether the mode is that of the vector or of the sites.
+    """
+
+    task: Task[Options]
     density: LogDensity
-    jacobian: bool
-    seed: int
-    tolerance: float
-    max_steps: int
     bar: tqdm[Any]
+    tolerance: float
+    jacobian: bool
 
-    def function(self, vector: Tensor) -> Tensor:
+    def climb_from(self, start: Run[Tensor]) -> Run[Tensor]:
+        """The mode that is reached from the end of a run, within the steps that it leaves."""
+        most = start.allows(self.task.options.max_steps - max(0, start.steps))
+        run = Run(start.state, [], Status.STEP_LIMIT)
+        if self.density.dimension > LARGEST:  # a matrix of that size takes longer than the climb
+            run = self._in_natural_units(run, most)
+        fruitless = 0
+        while run.status is Status.STEP_LIMIT and run.steps < most:
+            path = self._leg(run, most, tighter=TIGHTER**fruitless)
+            fruitless = 0 if path.history[-1] - path.history[0] > STEEP else fruitless + 1
+            status = path.status
+            if status is Status.STUCK and path.steps and fruitless < FRUITLESS:
+                status = Status.STEP_LIMIT  # the curvature far from the mode is not that at it
+            run = self._judged(replace(run.followed_by(path), status=status))
+        return run
+
+    def _in_natural_units(self, run: Run[Tensor], most: int) -> Run[Tensor]:
+        """One climb all the way, with a length of each entry alone."""
+        share = self.density.model.n_components / self.density.observations.total_weight
+        basis = units(self.density) * math.sqrt(share)
+        return self._judged(self._climb(run.state, basis, most))
+
+    def _leg(self, run: Run[Tensor], most: int, tighter: float) -> Run[Tensor]:
+        """Some steps in coordinates of the curvature here; stuck where these should go further."""
+        seed = self.task.options.seed
+        shape = curvature(self.density, run.state, seed=seed, jacobian=self.jacobian)
+        basis = torch.linalg.cholesky_ex(inverse(shape.nan_to_num()))[0]
+        path = self._climb(run.state, basis, min(LEG, most - max(0, run.steps)), tighter)
+        if path.status is not Status.CONVERGED:
+            return path
+        slope = value_and_gradient(self._function, path.state)[1]
+        promise = 0.5 * float((slope @ basis).square().sum())  # nats, if that is the curvature
+        return replace(path, status=Status.STUCK) if promise > STEEP else path
+
+    def _climb(
+        self, start: Float[Tensor, "1 m"], basis: Tensor, most: int, tighter: float = 1.0
+    ) -> Run[Tensor]:
+        return climb(
+            self._function,
+            start,
+            basis,
+            tolerance=self.tolerance * self.task.observations.total_weight * tighter,
+            max_steps=most,
+            bar=self.bar,
+            leads_nowhere=self._leads_nowhere,
+        )
+
+    def _function(self, vector: Tensor) -> Tensor:
         """The log density of a batch of one vector, as a number."""
         return self.density(vector, jacobian=self.jacobian)[0]
 
-    def leads_nowhere(self, vector: Tensor, thinner_than: float = THIN) -> bool:
+    def _leads_nowhere(self, vector: Tensor, thinner_than: float = THIN) -> bool:
         """Whether the vector is on a spike."""
         density = self.density
         parameters = density.parameters(density.constrain(vector))
         return on_spike(density.observations, density.model.family, parameters, thinner_than)
 
-    def in_natural_units(self, run: Run[Tensor]) -> Run[Tensor]:
-        """One climb all the way, with a length of each entry alone."""
-        share = self.density.model.n_components / self.density.observations.total_weight
-        basis = units(self.density) * math.sqrt(share)
-        return self.judged(self._climb(run, basis, self.max_steps, self.tolerance))
-
-    def leg(self, run: Run[Tensor], tighter: float) -> Run[Tensor]:
-        """Some steps in coordinates of the curvature here; stuck where these should go further."""
-        shape = curvature(self.density, run.state, seed=self.seed, jacobian=self.jacobian)
-        basis = torch.linalg.cholesky_ex(inverse(shape.nan_to_num()))[0]
-        path = self._climb(run, basis, LEG, self.tolerance * tighter)
-        if path.status is not Status.CONVERGED:
-            return path
-        steep = _promise(self.function, path.state, basis) > STEEP
-        return replace(path, status=Status.STUCK) if steep else path
-
-    def judged(self, run: Run[Tensor]) -> Run[Tensor]:
+    def _judged(self, run: Run[Tensor]) -> Run[Tensor]:
         """The run, marked if it has come to a spike."""
         if run.status in (Status.DIVERGED, Status.INTERRUPTED):
             return run
         thin = THIN_AT_A_HALT if run.status is Status.STUCK else THIN
-        collapsed = self.leads_nowhere(run.state, thin)
+        collapsed = self._leads_nowhere(run.state, thin)
         return replace(run, status=Status.COLLAPSED) if collapsed else run
-
-    def _climb(self, run: Run[Tensor], basis: Tensor, most: int, tolerance: float) -> Run[Tensor]:
-        return climb(
-            self.function,
-            run.state,
-            basis,
-            tolerance=tolerance,
-            max_steps=min(most, self.max_steps - max(0, run.steps)),
-            bar=self.bar,
-            leads_nowhere=self.leads_nowhere,
-        )
-
-
-def _promise(
-    function: Callable[[Tensor], Tensor], state: Float[Tensor, "1 m"], basis: Float[Tensor, "m m"]
-) -> float:
-    """Nats that a step would gain from here, if the curvature were that of the basis."""
-    vector = state.detach().requires_grad_()
-    slope = torch.autograd.grad(function(vector), vector)[0]
-    return 0.5 * float((slope @ basis).square().sum())

@@ -136,36 +136,38 @@ class MultivariateGuide(Guide):
     def _factor(self, vector: Float[Tensor, "p"]) -> Float[Tensor, "m m"]:
         """What the Cholesky factor at the start is multiplied by."""
         m = len(self.loc)
-        row, column = torch.tril_indices(m, m, -1, device=vector.device)
-        diagonal = torch.diag(vector[m : 2 * m].exp())
-        return diagonal.index_put((row, column), vector[2 * m :])
+        return lower_triangular(vector[m:], m)
+
+
+def lower_triangular(vector: Float[Tensor, "*b q"], size: int) -> Float[Tensor, "*b p p"]:
+    """Matrices from the logarithms of their diagonals, and the entries below these."""
+    row, column = torch.tril_indices(size, size, -1, device=vector.device)
+    below = vector.new_zeros(*vector.shape[:-1], size, size)
+    below[..., row, column] = vector[..., size:]
+    return torch.diag_embed(vector[..., :size].exp()) + below
 
 
 @dataclass(frozen=True, eq=False)
-class LowRankGuide(Guide):
-    """A multivariate normal with covariance diag(s²) (I + V Vᵀ): AutoLowRankMultivariateNormal.
+class LowRankGuide(NormalGuide):
+    """Normals that some directions tie together: Pyro's AutoLowRankMultivariateNormal.
+
+    Their covariance is diag(s²) (I + V Vᵀ), with the standard deviations s of a `NormalGuide`.
 
     Attributes:
-        scale: standard deviations s at the start, shape (m,).
         factor: the matrix V at the start, in units of s, shape (m, r).
     """
 
-    scale: Float[Tensor, "m"]
     factor: Float[Tensor, "m r"]
 
     @property
     def n_parameters(self) -> int:
         """Shifts, logarithms of the factors on s, and the entries of V."""
-        return 2 * len(self.loc) + self.factor.numel()
+        return super().n_parameters + self.factor.numel()
 
     @property
     def n_noise(self) -> int:
         """See the base class."""
         return sum(self.factor.shape)
-
-    def location(self, vector: Float[Tensor, "p"]) -> Float[Tensor, "m"]:
-        """See the base class."""
-        return self.loc + self.scale * vector[: len(self.loc)]
 
     def draws(
         self, vector: Float[Tensor, "p"], noise: Float[Tensor, "s e"]
@@ -189,22 +191,7 @@ class LowRankGuide(Guide):
         )
 
 
-def guide_at_mode(name: str, mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]) -> Guide:
-    """The guide of this name, started from a quadratic approximation at the mode.
-
-    Args:
-        name: "normal", "multivariate" or "low_rank".
-        mode: where the log density is highest.
-        curvature: minus its Hessian there.
-    """
-    if name == "normal":
-        return NormalGuide(mode, widths(curvature))
-    if name == "multivariate":
-        return MultivariateGuide(mode, torch.linalg.cholesky(inverse(curvature)))
-    return _low_rank(mode, curvature)
-
-
-def _low_rank(mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]) -> LowRankGuide:
+def low_rank_at_mode(mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]) -> LowRankGuide:
     """The mean-field scales, widened along the directions in which they are most too narrow."""
     rank = max(1, round(len(mode) ** 0.5))
     scale = widths(curvature)

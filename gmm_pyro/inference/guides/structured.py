@@ -15,9 +15,9 @@ from torch import Tensor
 from torch.distributions import Dirichlet, MultivariateNormal, StickBreakingTransform
 
 from ...covariance.records import TINY
-from ...model.log_density import LogDensity, Site
+from ...model.log_density import LogDensity
 from ..climb.curvature import inverse
-from .gaussian import Guide
+from .gaussian import Guide, lower_triangular
 
 EDGE = 1e-12  # probabilities closer to 0 and 1 than this are held there
 
@@ -49,11 +49,7 @@ class Block:
         b, p = self.entries.shape
         rows = vector.view(b, -1)
         shift = (self.scale_tril @ rows[:, :p, None])[..., 0]
-        row, column = torch.tril_indices(p, p, -1, device=vector.device)
-        factor = torch.diag_embed(rows[:, p : 2 * p].exp())
-        below = torch.zeros_like(factor)
-        below[:, row, column] = rows[:, 2 * p :]
-        return loc[self.entries] + shift, self.scale_tril @ (factor + below)
+        return loc[self.entries] + shift, self.scale_tril @ lower_triangular(rows[:, p:], p)
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,11 +91,11 @@ class StructuredGuide(Guide):
             concentration.expand_as(probability), probability
         )
         weights = gammas / gammas.sum(-1, keepdim=True)
-        normals, rest = [], noise[:, k:]
-        for block, (loc, tril) in zip(self.blocks, parts, strict=True):
-            taken, rest = rest[:, : block.entries.numel()], rest[:, block.entries.numel() :]
-            standard = taken.view(-1, *block.entries.shape, 1)
-            normals.append(loc + (tril @ standard)[..., 0])
+        rest = noise[:, k:].split([block.entries.numel() for block in self.blocks], 1)
+        normals = [
+            loc + (tril @ standard.view(-1, *loc.shape, 1))[..., 0]
+            for (loc, tril), standard in zip(parts, rest, strict=True)
+        ]
         return self._assembled(weights, normals)
 
     def distribution(self, vector: Float[Tensor, "p"]) -> StructuredDistribution:
@@ -186,22 +182,18 @@ def structured_at_mode(
     weights = density.constrain(mode[None])["weights"][0]
     concentration = 1 + weights * density.observations.total_weight
     covariance = inverse(curvature)
-    blocks = []
-    for entries in _blocks(density):
-        rows = entries.to(mode.device)
-        within = covariance[rows[:, :, None], rows[:, None, :]]
-        blocks.append(Block(rows, torch.linalg.cholesky(within)))
-    return StructuredGuide(mode, concentration, tuple(blocks))
+    blocks = tuple(
+        Block(rows, torch.linalg.cholesky(covariance[rows[:, :, None], rows[:, None, :]]))
+        for rows in _blocks(density)
+    )
+    return StructuredGuide(mode, concentration, blocks)
 
 
 def _blocks(density: LogDensity) -> list[Int[Tensor, "b p"]]:
     """The entries of the vector by component, and those that components share."""
     k, family = density.model.n_components, density.model.family
     sites = [site for site in density.sites if site.name != "weights"]
-    shared = [_entries(site) for site in sites if family.shares(site.name)]
-    own = [_entries(site).view(k, -1) for site in sites if not family.shares(site.name)]
+    every = torch.arange(density.dimension, device=density.observations.device)
+    shared = [every[site.entries] for site in sites if family.shares(site.name)]
+    own = [every[site.entries].view(k, -1) for site in sites if not family.shares(site.name)]
     return [torch.cat(own, 1), *([torch.cat(shared)[None]] if shared else [])]
-
-
-def _entries(site: Site) -> Int[Tensor, "p"]:
-    return torch.arange(site.entries.start, site.entries.stop)

@@ -149,10 +149,7 @@ def sample_of(
 ) -> Observations:
     """The observations, or a random part of them if they are more than a start needs."""
     enough = max(SAMPLE, SAMPLE_A_MEAN * n_components * observations.d)
-    if observations.n <= enough:
-        return observations
-    chosen = torch.randperm(observations.n, generator=generator)[:enough].sort().values
-    return observations.subset(chosen.to(observations.x.device))
+    return observations.part(enough, generator)
 
 
 def n_places(observations: Observations, enough: int) -> int:

@@ -9,7 +9,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...model.log_density import LogDensity
-from ..climb.optimise import em_start, in_best_numbering, without_draws
+from ..climb.optimise import em_start, in_best_numbering, outcome_at
 from ..map import MAPOptions, refuse_no_mode
 from ..task import Outcome, Run, Task, progress_bar
 from .program import Program, isolated
@@ -44,7 +44,7 @@ def fit_enumerated_map(task: Task[EnumeratedMAPOptions]) -> Outcome:
         run = in_best_numbering(
             task, density, start, lambda run: _auto_delta(task, density, run, bar)
         )
-    return without_draws(density, run)
+    return outcome_at(density, run)
 
 
 def _auto_delta(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,6 +17,10 @@ from ..chains.walk import NUTSOptions, Walk
 from ..nuts import NUTSSample, in_a_batch, sampled_by
 from ..task import Outcome, Task
 from .program import Program, isolated, weights_of
+
+STATISTICS = ("energy", "step_size", "diverging")
+
+Draw = dict[str, Tensor]  # values of the program's sites, and the statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,80 +46,41 @@ def fit_enumerated_nuts(task: Task[EnumeratedNUTSOptions]) -> Outcome:
 def _by_pyro(
     task: Task[NUTSOptions], density: LogDensity, modes: Modes, bar: tqdm[Any]
 ) -> PosteriorSample | NUTSSample:
-    """Draws that do not go on; an interrupt before them has one draw ready."""
+    """Draws that do not go on; an interrupt before them has one draw ready.
+
+    A later one leaves out the chain that it ends, unless that is the first.
+    """
     if modes.interrupted:
         return in_a_batch(task, density, modes, bar)
     bar.reset(task.options.n_steps * task.options.n_chains)
     starts = density.unconstrain(Walk.begun(task, density, modes).values)
-    chains = run_pyro_nuts(task, density, starts, bar)
-    return PosteriorSample(density, chains.draws, chains.statistics, interrupted=chains.interrupted)
-
-
-@dataclass(eq=False)
-class PyroChains:
-    """What Pyro's chains have drawn, all of the same length.
-
-    Attributes:
-        draws: sites of the log density, shape (chain, draw, *site).
-        statistics: name -> (chain, draw).
-        interrupted: whether the last chains were not finished; they are then left out, unless
-            there is one only.
-    """
-
-    draws: dict[str, Tensor] = field(default_factory=dict)
-    statistics: dict[str, Tensor] = field(default_factory=dict)
-    interrupted: bool = False
-
-
-def run_pyro_nuts(
-    task: Task[NUTSOptions], density: LogDensity, starts: Float[Tensor, "c m"], bar: tqdm[Any]
-) -> PyroChains:
-    """All chains, from vectors of the log density; an interrupt ends them with what there is."""
-    chains: list[_Chain] = []
+    chains: list[list[Draw]] = []
     interrupted = False
     with isolated(task.options.seed, task.observations.x.device):
         program = Program.standardised(task.model, density)
         for start in starts:
-            chain = _Chain()
-            interrupted = _run(task, program, start[None], chain, bar)
-            chains.append(chain)
+            chains.append([])
+            interrupted = _run(task, program, start[None], chains[-1], bar)
             if interrupted:
                 break
-        whole = [chain for chain in chains if len(chain.draws) == len(chains[0].draws)]
-        draws = {
-            name: torch.stack([torch.stack([d[name] for d in chain.draws]) for chain in whole])
-            for name in whole[0].draws[0]
+        whole = [chain for chain in chains if len(chain) == len(chains[0])]
+        found = {
+            name: torch.stack([torch.stack([draw[name] for draw in chain]) for chain in whole])
+            for name in whole[0][0]
         }
-        draws = program.restore(draws)
-    statistics = {
-        name: torch.tensor([[row[name] for row in chain.statistics] for chain in whole])
-        for name in whole[0].statistics[0]
-    }
-    return PyroChains(draws, statistics, interrupted)
-
-
-@dataclass(eq=False)
-class _Chain:
-    """Draws of one chain, by the program's site names."""
-
-    draws: list[dict[str, Tensor]] = field(default_factory=list)
-    statistics: list[dict[str, float]] = field(default_factory=list)
-
-    def add(self, kernel: Any, place: dict[str, Tensor], energy: float, *, diverging: bool) -> None:
-        """Keep a draw."""
-        self.draws.append({name: kernel.transforms[name].inv(z) for name, z in place.items()})
-        row = {"energy": energy, "step_size": kernel.step_size, "diverging": diverging}
-        self.statistics.append(row)
+        draws = program.restore(found)
+    statistics = {name: found[name] for name in STATISTICS}
+    return PosteriorSample(density, draws, statistics, interrupted=interrupted)
 
 
 def _run(
     task: Task[NUTSOptions],
     program: Program,
     start: Float[Tensor, "1 m"],
-    chain: _Chain,
+    chain: list[Draw],
     bar: tqdm[Any],
 ) -> bool:
-    """One chain; whether it was interrupted."""
+    """Add the draws of one chain; whether it was interrupted."""
     options = task.options
     kernel = _kernel(task, program, start)
     kernel.setup(options.n_warmup, task.observations.x, **weights_of(task))
@@ -126,13 +91,21 @@ def _run(
             place = kernel.sample(place)
             if step >= 0 and step % options.thin == 0:
                 diverging = step in kernel._divergences
-                chain.add(kernel, place, potential + kernel.kinetic, diverging=diverging)
+                chain.append(_draw(kernel, place, potential + kernel.kinetic, diverging=diverging))
             bar.update()
     except KeyboardInterrupt:
-        if not chain.draws:
-            chain.add(kernel, place, float(kernel._potential_energy_last), diverging=False)
+        if not chain:
+            energy = float(kernel._potential_energy_last)
+            chain.append(_draw(kernel, place, energy, diverging=False))
         return True
     return False
+
+
+def _draw(kernel: Any, place: dict[str, Tensor], energy: float, *, diverging: bool) -> Draw:
+    """Where a chain is, and what it took to get there."""
+    found = zip(STATISTICS, (energy, kernel.step_size, diverging), strict=True)
+    sites = {name: kernel.transforms[name].inv(z) for name, z in place.items()}
+    return sites | {name: torch.tensor(value) for name, value in found}
 
 
 def _kernel(task: Task[NUTSOptions], program: Program, start: Float[Tensor, "1 m"]) -> Any:

@@ -87,7 +87,7 @@ class Program:
             return cls.plain(model, density)
 
         data = density.observations
-        origin, scale = (value.expand(site.shape) for value in (data.origin, data.scale))
+        origin, scale = (value.expand(site.shape) for value in (data.origin, data.bulk))
         affine = dist.transforms.AffineTransform(origin, scale, event_dim=2)  # must not broadcast
 
         class Standardise(Reparam):
@@ -125,7 +125,7 @@ class Program:
         }
         if STANDARDISED in values:
             data = self.density.observations
-            restored["means"] = data.origin + data.scale * values[STANDARDISED]
+            restored["means"] = data.origin + data.bulk * values[STANDARDISED]
         return restored
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import torch
@@ -14,7 +14,7 @@ from tqdm import tqdm
 from ...data.checks import shown
 from ...model.log_density import LogDensity
 from ..chains.sampling import independent_draws
-from ..climb.optimise import em_start
+from ..climb.optimise import em_start, outcome_at
 from ..svi import SVIOptions
 from ..task import Outcome, Run, Task, progress_bar
 from .program import Program, isolated, weights_of
@@ -61,7 +61,7 @@ def _trained(
 ) -> Outcome:
     """SVI with one of Pyro's guides, or the user's, and draws from the trained guide."""
     options = task.options
-    with isolated(task.options.seed, task.observations.x.device):
+    with isolated(options.seed, task.observations.x.device):
         program, guide = _program_and_guide(task, density, start.state)
         steps = Steps(
             noisy=True,
@@ -79,14 +79,8 @@ def _trained(
             else:
                 draws, log_q = _draws(task, program, guide), None
                 centre = density.unconstrain(draws).mean(0, keepdim=True)
-    return Outcome(
-        parameters=density.parameters(density.constrain(centre)),
-        objective=elbo,
-        history=run.history,
-        status=run.status,
-        steps=run.steps,
-        posterior=independent_draws(density, draws, log_q),
-    )
+    posterior = independent_draws(density, draws, log_q)
+    return outcome_at(density, replace(run, state=centre), objective=elbo, posterior=posterior)
 
 
 def _program_and_guide(
@@ -100,9 +94,7 @@ def _program_and_guide(
     if not (isinstance(guide, type) and issubclass(guide, autoguide.AutoGuide)):
         return Program.plain(task.model, density), cast(Callable[..., Any], guide)
     of_pyro = guide.__module__.startswith("pyro.")  # a user's own class may go by site names
-    program = (
-        Program.standardised(task.model, density) if of_pyro else Program.plain(task.model, density)
-    )
+    program = (Program.standardised if of_pyro else Program.plain)(task.model, density)
     options: dict[str, Any] = {"init_loc_fn": autoguide.init_to_value(values=program.values(start))}
     if issubclass(guide, autoguide.AutoNormal | autoguide.AutoContinuous):
         options["init_scale"] = INITIAL_SCALE

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
+from ..climb.adam import batch_size
 from ..task import Options, Run, Task, iterate
 from .program import Program, weights_of
 
@@ -64,7 +65,8 @@ def train(
     from pyro.optim import ClippedAdam
 
     x, noisy = task.observations.x, steps.noisy
-    arguments = {**weights_of(task), **_minibatch(task, steps.batch_size)}
+    size = batch_size(task.observations, steps.batch_size)
+    arguments = weights_of(task) | ({} if size is None else {"subsample_size": size})
     max_steps, tolerance = task.options.max_steps, task.options.tolerance
     rate = {"lr": steps.rate, "lrd": SLOWEST ** (1 / max_steps), "clip_norm": 1e6}
     loss = loss_by(steps.n_particles)
@@ -123,10 +125,9 @@ def _settled(blocks: list[Tensor], tolerance: float, noisy: bool) -> bool:  # no
     A noisy one is judged by the means of two windows of blocks, and must rise by less than half of
     the standard error of their difference.
     """
-    if not noisy and len(blocks) < 3:  # the first is the start
-        return False
     if not noisy:
-        return bool(abs(blocks[-1][-1] - blocks[-2][-1]) <= tolerance)
+        enough = len(blocks) > 2  # the first is the start
+        return enough and bool(abs(blocks[-1][-1] - blocks[-2][-1]) <= tolerance)
     if len(blocks) <= 2 * WINDOW:
         return False
     after, before = torch.cat(blocks[-WINDOW:]), torch.cat(blocks[-2 * WINDOW : -WINDOW])
@@ -139,8 +140,3 @@ def loss_by(particles: int = 1, *, at_once: bool = False) -> Any:
     from pyro.infer import TraceEnum_ELBO
 
     return TraceEnum_ELBO(max_plate_nesting=1, num_particles=particles, vectorize_particles=at_once)
-
-
-def _minibatch(task: Task[Options], size: int | None) -> dict[str, Any]:
-    """The keyword argument that makes the data plate take a part of the rows."""
-    return {} if size is None or size >= task.observations.n else {"subsample_size": size}

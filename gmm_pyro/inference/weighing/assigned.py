@@ -27,6 +27,7 @@ from ...model.declaration import require_conjugate
 from ...model.log_density import LogDensity
 from ...model.mixing import Mixing
 from ...model.normal_wishart import Conjugate
+from ...reduction.sums import reduce_given
 from ..chains.sweep import Sampler
 from ..starts.starting import starting_parameters
 from .parts import NUMBERS_AT_ONCE, Parts, parts_of
@@ -127,18 +128,16 @@ class Assigned:
         family = self.density.model.family
         natural = family.natural(p, self.density.observations.origin)
         s, k, z = *named.shape[:2], len(self.statistics.counts)
-        parameters = [value.flatten(2) for value in _columns(*vars(natural).values())]
-        totals = [value.flatten(2) for value in _columns(*self.statistics.sums)]
+        parameters, totals = (
+            [value.reshape(*value.shape[:2], -1) for value in values]
+            for values in (vars(natural).values(), self.statistics.sums)
+        )
         shared: Tensor | float = 0.0
         if not family.n_own_features(self.density.observations.d):
             shared = parameters.pop()[:, 0] @ totals.pop()[:, 0].T
         joint = torch.cat(parameters, 2).flatten(0, 1) @ torch.cat(totals, 2).flatten(0, 1).T
         joint = joint.view(s, k, z, k).transpose(1, 2) + named[:, None]
         return shared + log_permanent(joint)
-
-
-def _columns(constant: Tensor, *others: Tensor) -> list[Tensor]:
-    return [constant[..., None], *others]
 
 
 def _twin(density: LogDensity) -> LogDensity:
@@ -181,19 +180,12 @@ def _assignments(
 
 def _statistics(density: LogDensity, labels: Int[Tensor, "z n"]) -> Statistics:
     """Counts and moments about the data's centre."""
-    observations, family = density.observations, density.model.family
+    observations = density.observations
     assigned = torch.nn.functional.one_hot(labels, density.model.n_components).mT.double()
     if observations.sample_weight is not None:
         assigned = assigned * observations.sample_weight.double()
     z = observations.x.double() - observations.origin
-    second = family.weighted_square(z, assigned)
-    return Statistics(
-        log_norm=assigned.new_zeros(len(labels)),
-        counts=assigned.sum(2),
-        first=assigned @ z,
-        second=family.pooled(second),
-        reference=observations.origin,
-    )
+    return reduce_given(density.model.family, z, assigned, observations.origin)
 
 
 def _units(density: LogDensity, statistics: Statistics) -> Statistics:

@@ -28,7 +28,7 @@ from ...model.numbering import Numberings, exchanges, permuted_values
 from ...model.priors import Priors
 from ...posterior.alignment import cheapest
 from ...reduction.theta import theta_of
-from ..chains.sampling import DRAWS_AT_ONCE
+from ..chains.sampling import log_likelihoods
 from .assigned import KEPT, Assigned
 
 FEWEST, MOST = 200, 2000  # draws
@@ -48,17 +48,18 @@ NUMBERS_AT_ONCE = 2**21
 
 @dataclass(frozen=True)
 class Evidence:
-    """An estimate of log p(x).
+    """An estimate of log p(x), in the words of a fit's diagnostics.
 
     Attributes:
         log_evidence: in nats.
-        standard_error: of it, in nats.
-        k_hat: Pareto's k of the importance weights; above 0.7, the error is larger than it says.
+        log_evidence_se: standard error of it, in nats.
+        evidence_k_hat: Pareto's k of the importance weights; above 0.7, the error is larger than
+            it says.
     """
 
     log_evidence: float
-    standard_error: float
-    k_hat: float
+    log_evidence_se: float
+    evidence_k_hat: float
 
     @classmethod
     def of(cls, log_weights: Float[Tensor, "s"], strata: list[int]) -> Evidence:
@@ -114,7 +115,8 @@ def estimated_evidence(
     share = math.log(budget.at_mode / budget.draws)
     log_q = torch.logaddexp(log_q, share + at_mode.log_density(values, log_q - share))
     log_p = numberings.log_prior(density, values) - math.lgamma(density.model.n_components + 1)
-    log_weights = log_p + _log_likelihood(density, values) - log_q
+    one_chain = {name: value[None] for name, value in values.items()}
+    log_weights = log_p + log_likelihoods(density, one_chain)[0] - log_q
     nothing = -math.inf
     log_weights = log_weights.nan_to_num(nan=nothing, posinf=nothing, neginf=nothing)
     return Evidence.of(log_weights, strata)
@@ -142,16 +144,6 @@ class Budget:
             return cls(draws, draws, 0)
         share = min(0.8, max(0.2, n / (n + HALF)))
         return cls(draws, round(share * draws), chains)
-
-
-def _log_likelihood(density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
-    count = len(values["weights"])
-    return torch.cat(
-        [
-            density.log_likelihood({name: value[rows] for name, value in values.items()})
-            for rows in torch.arange(count).split(DRAWS_AT_ONCE)
-        ]
-    )
 
 
 def _in_sites(

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...covariance import Parameters, Statistics, conjugate
-from ...covariance.records import LOG_2PI
+from ...covariance.records import LOG_2PI, times
 from ...model.log_density import LogDensity
 from ...model.normal_wishart import Components, NormalWishart
 
@@ -52,7 +52,7 @@ class Parts:
         mean, strength = each.mean[:, 0], each.mean_strength[:, 0]
         precision = family.precision(p.factor)
         pulled = family.product(precision, p.means)
-        scale = each.scale[:, 0] + c * _times(strength, family.square(mean))
+        scale = each.scale[:, 0] + c * times(strength, family.square(mean))
         away = (p.means * pulled).sum((1, 2))
         total = pulled.sum(1) @ (strength[:, None] * mean).T - 0.5 * (
             precision.flatten(1) @ scale.flatten(1).T
@@ -129,8 +129,3 @@ def _about_draws(density: LogDensity, seed: int) -> list[Numbers]:
     normal = torch.stack([family.log_normaliser(dof, scale), strength.log(), *means.T])
     sound = normal.isfinite().all(0)
     return [(means[sound], strength[sound], dof[sound], scale[sound])]
-
-
-def _times(number: Float[Tensor, "*b"], compact: Tensor) -> Tensor:
-    """A number times a matrix in compact form."""
-    return number.view(*number.shape, *(1,) * (compact.ndim - number.ndim)) * compact
