@@ -16,7 +16,7 @@ FAMILIES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
 CODES = ("VVV", "EEE", "VVI", "VII", "EEI", "EII")  # mclust's, of the same families
 DATASETS = (
     *("three-clusters", "bimodal", "make-mixture", "anisotropic", "tight-and-diffuse"),
-    *("iris", "wine", "old-faithful"),
+    *("iris", "wine", "old-faithful", "galaxies"),
 )
 TABLE_FORMATS = ("csv", "tsv", "parquet")
 

@@ -80,8 +80,7 @@ def compare(
     model, seed = check_model(model), check_seed(seed)
     common = {"seed": seed, "progress": check_flag("progress", progress)}
     entries = _entries(methods, _options(options), common)
-    names = tuple(entry.name for entry in entries)
-    request = Request(model, names, seed, test_size, _options(options))
+    request = Request(model, tuple(e.name for e in entries), seed, test_size, _options(options))
     model = _with_one_prior(held_fixed(model), entries)
     dataset = _dataset(data, model.feature_names, sample_weight)
     train, held_out = _split(dataset, test_size, seed)

@@ -71,6 +71,10 @@ class DiagonalAlgebra(CovarianceFamily):
 
         return dist.Normal(means, factor, validate_args=validate_args).to_event(1)
 
+    def covariance(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 *event"]:
+        """Without a matrix."""
+        return factor.square() * (d // factor.shape[-1])
+
     def rescaled(self, factor: Tensor, scale: Float[Tensor, "d"]) -> Tensor:
         """See the base class."""
         return factor * self.pool(scale.log()).exp()

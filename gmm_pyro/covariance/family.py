@@ -130,6 +130,10 @@ class CovarianceFamily(ABC):
     def dense(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
         """The covariance matrices."""
 
+    def covariance(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 *event"]:
+        """Σ in compact form, as `fit` takes it."""
+        return self.compress(self.dense(factor, d))
+
     @abstractmethod
     def scale_tril(self, factor: Tensor, d: int) -> Float[Tensor, "*k1 d d"]:
         """Lower Cholesky factors of the covariance matrices."""

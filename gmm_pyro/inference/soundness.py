@@ -68,9 +68,11 @@ class Soundness:
 
     def of(self, theta: Theta, points: Observations) -> Bool[Tensor, "s"]:
         """Whether sets are sound."""
-        smallest = self.family.smallest_ratio(theta.parameters.factor, self.thinnest)
-        counts = reduce(points, theta, argmax).counts
-        return (smallest > 1).all(1) & (counts >= self.least).all(1)
+        factor = theta.parameters.factor
+        finite = factor.flatten(1).isfinite().all(1)
+        factor = torch.where(finite.view(-1, *(1,) * (factor.ndim - 1)), factor, 0.0)
+        thick = (self.family.smallest_ratio(factor, self.thinnest) > 1).all(1)
+        return finite & thick & (reduce(points, theta, argmax).counts >= self.least).all(1)
 
 
 def as_fitted(family: CovarianceFamily, variance: Float[Tensor, "d"]) -> Float[Tensor, "d"]:

@@ -15,7 +15,7 @@ from ..data.observations import as_points
 from ..data.weighting import as_weights
 from ..inference.result import Result
 from ..mixture.value import GaussianMixture
-from . import parts
+from . import outlines, parts
 from .views import colours_of_components, mixtures_drawn, ranks, view_of_mixture, view_of_points
 
 DRAWS = 40  # posterior draws that are shown
@@ -94,13 +94,13 @@ def clusters(
     draws = [view.mixture(draw) for draw in _draws(fit)]
     parts.draw_points(ax, shown, numbers[predicted], weights_of(sample_weight, len(points)))
     if not view.is_plane:
-        parts.draw_curves(ax, view.mixture(mixture), draws)
-        parts.draw_bells(ax, view.mixture(mixture), colours)
+        outlines.draw_curves(ax, view.mixture(mixture), draws)
+        outlines.draw_bells(ax, view.mixture(mixture), colours)
         return ax
     if classes is not None:
         parts.draw_rings(ax, shown, (classes >= 0) & (classes != numbers[predicted]))
-    parts.draw_thin_ellipses(ax, draws, colours)
-    parts.draw_ellipses(ax, view.mixture(mixture), colours)
+    outlines.draw_thin_ellipses(ax, draws, colours)
+    outlines.draw_ellipses(ax, view.mixture(mixture), colours)
     return ax
 
 
@@ -138,7 +138,7 @@ def responsibilities(
     if view.is_plane:
         parts.draw_blended(ax, shown, share, colours)
     else:
-        parts.draw_shares(ax, shown[:, 0], view.mixture(mixture), colours)
+        outlines.draw_shares(ax, shown[:, 0], view.mixture(mixture), colours)
     return ax
 
 
@@ -171,9 +171,9 @@ def density(
         weight = weights_of(sample_weight, len(points))
         parts.draw_points(ax, view.points(points), None, weight)
     if view.is_plane:
-        parts.draw_regions(ax, view.mixture(mixture))
+        outlines.draw_regions(ax, view.mixture(mixture))
     else:
-        parts.draw_curves(ax, view.mixture(mixture), [view.mixture(m) for m in _draws(fit)])
+        outlines.draw_curves(ax, view.mixture(mixture), [view.mixture(m) for m in _draws(fit)])
     return ax
 
 

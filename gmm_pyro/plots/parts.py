@@ -15,12 +15,10 @@ from matplotlib.collections import PathCollection
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure, FigureBase
 from matplotlib.legend import Legend
-from matplotlib.patches import Ellipse, Patch
 from matplotlib.text import Text
 from torch import Tensor
 
 from ..data.checks import shown
-from ..mixture.value import GaussianMixture
 from .views import View
 
 COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#56B4E9", "#F0E442")
@@ -29,10 +27,6 @@ DARK, GREY = "0.15", "0.6"
 BINS = 40
 MANY = 1000  # points
 KEY_SIZE = 30.0  # area of a point in a legend, in square typographic points
-GRID = 201  # points along an axis at which a density is evaluated
-REACH = 3.5  # standard deviations about each mean over which a density is drawn
-REGIONS = (0.99, 0.9, 0.5)  # probabilities that the contours of a density hold
-SHADES = (0.08, 0.25, 0.55)  # how dark their insides are
 RING, MEAN = "in another cluster", "mean, 1 and 2 sd"  # in legends
 MOST_NATS = 600.0  # of a log density whose exponential is a number
 Kind = TypeVar("Kind")
@@ -249,110 +243,3 @@ def show_plainly(legend: Legend) -> None:
 
 
 # ---------------------------------------------------------------------- components
-
-
-def draw_ellipses(ax: Axes, mixture: GaussianMixture, colours: list[str]) -> None:
-    """Means as crosses, covariances as ellipses at one and two standard deviations."""
-    _draw_outlines(ax, mixture, (1, 2), colours, linewidth=1.8)
-    x, y = mixture.means.numpy().T
-    ax.scatter(x, y, marker="+", s=60, color=DARK, linewidths=1.5, zorder=4, label=MEAN)
-    ax.autoscale_view()
-
-
-def draw_thin_ellipses(ax: Axes, mixtures: list[GaussianMixture], colours: list[str]) -> None:
-    """Covariances of many mixtures, as thin ellipses at two standard deviations."""
-    for mixture in mixtures:
-        _draw_outlines(ax, mixture, (2,), colours, linewidth=0.5, alpha=0.35)
-    if mixtures:
-        ax.plot([], [], DARK, linewidth=0.5, alpha=0.35, label="posterior draws, 2 sd")
-
-
-def _draw_outlines(
-    ax: Axes, mixture: GaussianMixture, radii: Sequence[int], colours: list[str], **style: Any
-) -> None:
-    """Ellipses of each component, at so many standard deviations."""
-    variances, axes = np.linalg.eigh(mixture.covariances.numpy())
-    variances = variances.clip(0)  # of a line, where rounding may leave less than nothing
-    angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
-    components = zip(mixture.means.tolist(), np.sqrt(variances), angles, colours, strict=True)
-    for mean, sd, angle, colour in components:
-        for radius in radii:
-            short, long = 2 * radius * sd
-            ax.add_patch(Ellipse(mean, long, short, angle=angle, fill=False, color=colour, **style))
-
-
-def draw_bells(ax: Axes, mixture: GaussianMixture, colours: list[str]) -> None:
-    """Each component's share of a density over one axis."""
-    grid = _grid(mixture, 0)
-    share = mixture.responsibilities(grid) * mixture.log_prob(grid).exp()[:, None]
-    _draw_lines(ax, grid, share, colours, width=3)
-
-
-def draw_shares(
-    ax: Axes, x: Float[Tensor, "n"], mixture: GaussianMixture, colours: list[str]
-) -> None:
-    """Responsibilities as curves over one axis, above a tick for each point."""
-    grid = _grid(mixture, 0)
-    _draw_lines(ax, grid, mixture.responsibilities(grid), colours, width=1.8)
-    ax.plot(x.numpy(), np.full(len(x), -0.04), "|", color=DARK, alpha=0.3, markersize=5)
-    ax.set_ylabel("responsibility")
-
-
-def _draw_lines(
-    ax: Axes, x: Float[Tensor, "g"], y: Float[Tensor, "g k"], colours: list[str], width: float
-) -> None:
-    for height, colour in zip(y.T, colours, strict=True):
-        ax.plot(x.numpy(), height.numpy(), color=colour, linewidth=width)
-
-
-def draw_curves(ax: Axes, mixture: GaussianMixture, draws: list[GaussianMixture]) -> None:
-    """A density over one axis, with those of posterior draws as thin curves."""
-    grid = _grid(mixture, 0)
-    x = grid.numpy()
-    for i, draw in enumerate(draws):
-        name = "_draw" if i else "posterior draws"
-        ax.plot(x, draw.log_prob(grid).exp().numpy(), "0.4", lw=0.5, alpha=0.4, label=name)
-    height = mixture.log_prob(grid).exp().numpy()
-    ax.plot(x, height, DARK, linewidth=1, label="mixture", zorder=2.5)
-
-
-def draw_regions(ax: Axes, mixture: GaussianMixture) -> None:
-    """The smallest regions of a plane that hold given probabilities, as contours."""
-    across, up = _grid(mixture, 0), _grid(mixture, 1)
-    points = torch.cartesian_prod(across, up)
-    log_height = mixture.log_prob(points).reshape(GRID, GRID).T
-    peak = float(log_height.max())
-    if abs(peak) > MOST_NATS:  # relative to the peak, where densities are out of range
-        log_height = log_height - peak
-    height = log_height.exp().numpy()
-    levels = _levels(height)
-    shades = [(*to_rgb(COLOURS[0]), alpha) for alpha in SHADES[: len(levels)]]
-    edges = list(levels.values())
-    ax.contourf(across.numpy(), up.numpy(), height, [*edges, 1.01 * height.max()], colors=shades)
-    ax.contour(across.numpy(), up.numpy(), height, edges, colors=DARK, linewidths=0.6)
-    inside = zip(reversed(levels), reversed(shades), strict=True)
-    keys = [Patch(fc=shade, ec=DARK, lw=0.6, label=f"{region:.0%}") for region, shade in inside]
-    draw_key(ax, "probability\ninside", keys)
-
-
-def _levels(height: Float[np.ndarray, "g g"]) -> dict[float, float]:
-    """Probabilities of `REGIONS`, and the densities above which a grid holds them.
-
-    Of a density that is narrower than the grid, several regions are one place, which goes by the
-    largest probability.
-    """
-    falling = np.sort(height, axis=None)[::-1]
-    held = falling.cumsum() / falling.sum()
-    levels: dict[float, float] = {}
-    for region in REGIONS:
-        level = float(falling[np.searchsorted(held, region)])
-        if level > max(levels.values(), default=0.0):
-            levels[region] = level
-    return levels
-
-
-def _grid(mixture: GaussianMixture, axis: int) -> Float[Tensor, "g"]:
-    """Places along an axis that cover all components."""
-    sd = mixture.covariance_matrices()[:, axis, axis].sqrt()
-    low, high = mixture.means[:, axis] - REACH * sd, mixture.means[:, axis] + REACH * sd
-    return torch.linspace(float(low.min()), float(high.max()), GRID, dtype=torch.float64)

@@ -17,7 +17,7 @@ from ..posterior import Posterior
 from ..posterior.alignment import values_of
 from ..posterior.draws import evenly_spaced
 from ..posterior.predictive import feature_column
-from . import parts
+from . import outlines, parts
 from .mixtures import DRAWS
 from .views import mixtures_drawn, view_of_points
 
@@ -101,10 +101,10 @@ def posterior_ellipses(
     parts.draw_points(ax, view.points(data.x), None, data.sample_weight)
     if view.is_plane:
         colours = parts.colours_of(range(posterior.n_components))
-        parts.draw_thin_ellipses(ax, draws, colours)
-        parts.draw_ellipses(ax, view.mixture(mixture), colours)
+        outlines.draw_thin_ellipses(ax, draws, colours)
+        outlines.draw_ellipses(ax, view.mixture(mixture), colours)
     else:
-        parts.draw_curves(ax, view.mixture(mixture), draws)
+        outlines.draw_curves(ax, view.mixture(mixture), draws)
     # above the axes: beside them there is no room for so long a text
     ax.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=2, frameon=False)
     return ax

@@ -79,7 +79,7 @@ def _refuse_start(density: LogDensity, vector: Float[Tensor, "1 m"]) -> NoReturn
 def _widened(density: LogDensity, p: Parameters) -> Parameters:
     """The parameters, and the same with no covariance below some shares of the data's variance."""
     family, observations = density.model.family, density.observations
-    covariance = family.compress(family.dense(p.factor, observations.d))
+    covariance = family.covariance(p.factor, observations.d)
     floors = [share * observations.bulk.square() for share in WIDENINGS]
     factor = torch.cat([p.factor, *(family.fit(covariance, floor) for floor in floors)])
     copies = list(range(len(p.means))) * (1 + len(floors))

@@ -10,7 +10,7 @@ Source: Verbeek, Vlassis & Kröse (2003), "Efficient greedy learning of Gaussian
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...covariance import CovarianceFamily, Parameters
@@ -26,6 +26,7 @@ from ..task import Options, Task
 
 SEEDS = 128  # points that newcomers are tried at
 PARTIAL = 4  # steps of EM of the newcomers alone
+NUMBERS = 500_000  # differences between points that are held at once
 APART = 1.0  # squared Mahalanobis distance of two newcomers that are both worth joining
 
 
@@ -71,20 +72,37 @@ def _seeds(
     k, d = p.means.shape[1:]
     weight = torch.ones(sample.n) if sample.sample_weight is None else sample.sample_weight.cpu()
     chosen = torch.multinomial(weight, SEEDS, replacement=True, generator=generator)
-    own = family.of_component(labels(sample, state.theta)[0][chosen])
-    factor = p.factor[0][own][:, None]
-    z = (sample.x[None] - sample.x[chosen][:, None]).to(p.means)
-    distance = family.whiten(factor, z[:, None]).square().sum(-1)[:, 0]
+    chosen = chosen.to(p.means.device)
     fewest = max(2, round(rule.least_points))
     widest = max(fewest + 1, sample.n // k)
     share = torch.rand(SEEDS, generator=generator, dtype=torch.float64)
-    held = (fewest * (widest / fewest) ** share).long().clamp(fewest, sample.n - 1)
-    reach = distance.sort(1).values.gather(1, held[:, None].to(distance.device))[:, 0]
+    held = (
+        (fewest * (widest / fewest) ** share).long().clamp(fewest, sample.n - 1).to(chosen.device)
+    )
+    own = family.of_component(labels(sample, state.theta)[0][chosen])
+    factor = p.factor[0][own][:, None]
     weights = (held / sample.n).to(p.means)
     if not family.shares("covariances"):
+        reach = _reach(family, factor, sample, chosen, held)
         width = (reach / (d + 2)).clamp_min(TINY).sqrt()
         factor = factor * width.view(-1, *(1,) * (factor.ndim - 1))
     return weights, sample.x[chosen].to(p.means)[:, None], factor, rule.least
+
+
+def _reach(
+    family: CovarianceFamily,
+    factor: Tensor,
+    sample: Observations,
+    chosen: Int[Tensor, "c"],
+    held: Int[Tensor, "c"],
+) -> Float[Tensor, "c"]:
+    """Squared Mahalanobis distance from each chosen point to the neighbour of this number."""
+    x, found = sample.x.to(factor), []
+    for some in torch.arange(len(chosen), device=x.device).split(max(1, NUMBERS // x.numel())):
+        z = x - x[chosen[some], None]
+        distance = family.whiten(factor[some], z[:, None]).square().sum(-1)[:, 0]
+        found.append(distance.sort(1).values.gather(1, held[some, None]))
+    return torch.cat(found)[:, 0]
 
 
 def _apart(

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...covariance import CovarianceFamily, Parameters
+from ...covariance.records import times
 from ...data.points import Observations
 from ...reduction.pointwise import responsibilities
 from ..expectation import Expectation
@@ -29,15 +30,15 @@ def shrunk(
     """
     p = state.parameters
     s, k = len(p.means), p.means.shape[1] - 1
-    pairs = torch.triu_indices(k, k, 1)
+    pairs = torch.triu_indices(k, k, 1, device=p.means.device)
     costs = _merger_costs(family, p, pairs)
     cheapest = costs.topk(min(n_mergers, len(pairs[0])), largest=False).indices
-    sets = torch.arange(s).repeat_interleave(cheapest.shape[1])
+    sets = torch.arange(s, device=pairs.device).repeat_interleave(cheapest.shape[1])
     batches = [merged(family, p[sets], *pairs[:, cheapest.flatten()])]
     if n_removals:
         missed = _missed(state, sample)[:, :k]
         least = missed.topk(min(n_removals, k), largest=False).indices
-        sets = torch.arange(s).repeat_interleave(least.shape[1])
+        sets = torch.arange(s, device=pairs.device).repeat_interleave(least.shape[1])
         batches.append(without(family, p[sets], least.flatten()))
     return Parameters.joined(batches)
 
@@ -52,63 +53,45 @@ def _merger_costs(
     if family.shares("covariances"):
         z = family.whiten(p.factor, (p.means[:, pairs[0]] - p.means[:, pairs[1]])[:, None])[:, 0]
         return 0.5 * first * second / both * z.square().sum(-1)
-    _, factor = _moments(family, p, pairs)
-    own = family.log_determinant(p.factor, d)  # of a half power of the determinants
-    together = family.log_determinant(factor, d)
+    own = family.log_determinant(p.factor, d)  # half of it
+    together = family.log_determinant(_together(family, p, pairs).factor, d)
     return both * together - first * own[:, pairs[0]] - second * own[:, pairs[1]]
 
 
-def _moments(
-    family: CovarianceFamily, p: Parameters, pairs: Int[Tensor, "2 q"]
-) -> tuple[Float[Tensor, "s q d"], Tensor]:
-    """Means and factors of what each pair is together."""
-    d = p.means.shape[-1]
+def _together(family: CovarianceFamily, p: Parameters, pairs: Int[Tensor, "2 q"]) -> Parameters:
+    """What each pair is as one component, of the same moments; a shared factor stays as it is."""
+    d, (i, j) = p.means.shape[-1], pairs
     share = torch.softmax(p.log_weights[:, pairs.T], -1)
-    apart = p.means[:, pairs[0]] - p.means[:, pairs[1]]
-    mean = p.means[:, pairs[1]] + share[..., :1] * apart
-    own = family.compress(family.dense(p.factor, d))
+    apart = p.means[:, i] - p.means[:, j]
+    mean = p.means[:, j] + share[..., :1] * apart
+    log_weights = p.log_weights[:, pairs.T].logsumexp(-1)
+    if family.shares("covariances"):
+        return Parameters(log_weights, mean, p.factor)
+    own = family.covariance(p.factor, d)
+    within = times(share[..., 0], own[:, i]) + times(share[..., 1], own[:, j])
     between = family.square(share.prod(-1, keepdim=True).sqrt() * apart)
-    event = (1,) * (own.ndim - 2)
-    parts = [share[..., i].unflatten(-1, (-1, *event)) * own[:, pairs[i]] for i in (0, 1)]
-    return mean, family.fit(parts[0] + parts[1] + between, mean.new_zeros(d))
+    return Parameters(log_weights, mean, family.fit(within + between, mean.new_zeros(d)))
 
 
 def merged(
     family: CovarianceFamily, p: Parameters, first: Int[Tensor, "s"], second: Int[Tensor, "s"]
 ) -> Parameters:
     """Each set with the second of two components taken into the first, moments kept."""
-    sets = torch.arange(len(first))
-    log_weights, means, factor = p.log_weights.clone(), p.means.clone(), p.factor
-    w = p.log_weights[sets[:, None], torch.stack([first, second], 1)]
-    pair = Parameters(w, *_pair(family, p, first, second))
-    mean, root = _moments(family, pair, torch.tensor([[0], [1]]))
-    log_weights[sets, first], means[sets, first] = w.logsumexp(1), mean[:, 0]
+    pair = family.permuted(p, torch.stack([first, second], 1))
+    one = _together(family, pair, torch.tensor([[0], [1]], device=first.device))
+    sets = torch.arange(len(first), device=first.device)
+    log_weights, means, factor = (value.clone() for value in vars(p).values())
+    log_weights[sets, first], means[sets, first] = one.log_weights[:, 0], one.means[:, 0]
     if not family.shares("covariances"):
-        factor = factor.clone()
-        factor[sets, first] = root[:, 0]
+        factor[sets, first] = one.factor[:, 0]
     return without(family, Parameters(log_weights, means, factor), second)
-
-
-def _pair(
-    family: CovarianceFamily, p: Parameters, first: Tensor, second: Tensor
-) -> tuple[Tensor, Tensor]:
-    """Means and factors of two components of each set."""
-    order = torch.stack([first, second], 1)
-    sets = torch.arange(len(first))[:, None]
-    factor = family.in_order(p.factor, order)
-    if family.shares("covariances"):
-        factor = factor.expand(-1, 2, *factor.shape[2:])
-    return p.means[sets, order], factor
 
 
 def without(family: CovarianceFamily, p: Parameters, gone: Int[Tensor, "s"]) -> Parameters:
     """Each set without one of its components."""
-    k = p.means.shape[1]
-    places = torch.arange(k - 1).expand(len(gone), -1)
-    kept = places + (places >= gone[:, None])
-    sets = torch.arange(len(gone))[:, None]
-    log_weights = p.log_weights[sets, kept].log_softmax(1)
-    return Parameters(log_weights, p.means[sets, kept], family.in_order(p.factor, kept))
+    places = torch.arange(p.means.shape[1] - 1, device=gone.device).expand(len(gone), -1)
+    left = family.permuted(p, places + (places >= gone[:, None]))
+    return Parameters(left.log_weights.log_softmax(1), left.means, left.factor)
 
 
 def _missed(state: Expectation, sample: Observations) -> Float[Tensor, "s k"]:

@@ -25,6 +25,7 @@ Rounds = tuple[tuple[int, int], ...]
 SCREENING: Rounds = ((5, 4), (10, 3), (20, 2))
 SAME = 1e-6  # nats a point: restarts that are closer than this count as one
 OTHERS = 5  # starts of k-means++ for each one of the other kinds that joins them
+WIDEST = 100  # features that have invariant coordinates; so have points in few dimensions alone
 NEVER = 1e6  # nats a point that a solution which is not sound is put behind
 
 
@@ -36,7 +37,9 @@ def started(
     kinds = [(start, starts)]
     if isinstance(start, str) and start == SEVERAL and task.options.n_starts > 1:
         others = range(-(-starts.start // OTHERS), -(-starts.stop // OTHERS))
-        kinds += [("invariant", others), ("random points", others)]
+        kinds.append(("random points", others))
+        if sample.d <= min(WIDEST, sample.n // 4):
+            kinds.append(("invariant", others))
     seeded = generator.get_state()
     batches = []
     for kind, numbers in kinds:

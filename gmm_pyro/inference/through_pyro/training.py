@@ -75,8 +75,7 @@ def train(
     blocks = [-torch.tensor([loss.loss(program.run, guide, x, **arguments)], dtype=torch.float64)]
     iterates: deque[State] = deque(maxlen=WINDOW * stride if noisy else 1)
 
-    def block(before: State) -> State:
-        del before  # it is in the parameter store
+    def block(_before: State) -> State:  # which is in the parameter store
         losses = []
         for _ in range(stride):
             losses.append(svi.step(x, **arguments))
