@@ -117,7 +117,8 @@ def _accidents(
 ) -> list[str]:
     """Sentences about components of few points or little width, by the rule of `soundness.py`."""
     counts = [_points(observations, count) for count in statistics.counts[0].tolist()]
-    few = [i for i in filled if FEWEST <= counts[i] < rule.least_points]
+    shared = rule.family.shares("covariances")
+    few = [i for i in filled if counts[i] < rule.least_points and (shared or counts[i] >= FEWEST)]
     least = f"least_points={rule.least_points:g}"
     held = min((counts[i] for i in few), default=0.0)
     problems = _sentence(
@@ -134,7 +135,6 @@ def _accidents(
         )
         ratio = smallest.expand(len(counts)).tolist()
         thin = [i for i in filled if i not in singular and not ratio[i] > 1]
-        shared = rule.family.shares("covariances")
         problems += _sentence(
             thin[:1] if shared else thin,
             f"the shared covariance is {named}"

@@ -22,6 +22,7 @@ from .diagnosis import diagnose
 from .methods import Choice, choice
 from .ordering import in_stable_order
 from .result import Result
+from .soundness import Soundness
 from .task import FitWarning, Options, Outcome, Status, Task
 
 
@@ -156,11 +157,16 @@ def fit_observations(
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)
     task = Task(chosen.name, model, observations, chosen.options)
     surplus = model.surplus if method.priors is not None else None
-    return _result(task, method.run(task), surplus, started)
+    rule = Soundness.for_task(task) if method.likeliest else None
+    return _result(task, method.run(task), surplus, rule, started)
 
 
 def _result(
-    task: Task[Options], outcome: Outcome, surplus: frozenset[int] | None, started: float
+    task: Task[Options],
+    outcome: Outcome,
+    surplus: frozenset[int] | None,
+    rule: Soundness | None,
+    started: float,
 ) -> Fit:
     """The outcome in the user's terms, with what is wrong with it."""
     observations, family = task.observations, task.model.family
@@ -170,7 +176,7 @@ def _result(
         dtype=observations.x.dtype,
         feature_names=observations.feature_names,
     )
-    diagnosis = diagnose(observations, family, outcome.parameters, task.floor, surplus or ())
+    diagnosis = diagnose(observations, family, outcome.parameters, task.floor, surplus or (), rule)
     return Fit(
         model=task.model,
         method=task.name,

@@ -43,6 +43,7 @@ class Method:
         minibatches: whether it can take a part of the points at a step.
         floored: whether no covariance falls below the floor, rather than at its start only.
         own_labels: whether its labels may be others than the mixture's most probable components.
+        likeliest: whether it maximises the likelihood, so that a solution may be unsound.
         through_pyro: whether it is another method by Pyro's own inference, which takes longer.
     """
 
@@ -55,6 +56,7 @@ class Method:
     minibatches: bool = False
     floored: bool = False
     own_labels: bool = False
+    likeliest: bool = False
     through_pyro: bool = False
 
     @property
@@ -65,8 +67,8 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "kmeans": Method(fit_kmeans, KMeansOptions, floored=True, own_labels=True),
-    "em": Method(fit_em, EMOptions, floored=True),
-    "gradient": Method(fit_gradient, GradientOptions, minibatches=True),
+    "em": Method(fit_em, EMOptions, floored=True, likeliest=True),
+    "gradient": Method(fit_gradient, GradientOptions, minibatches=True, likeliest=True),
     "map": Method(fit_map, MAPOptions, Priors),
     "laplace": Method(fit_laplace, LaplaceOptions, Priors, draws=True),
     "svi": Method(fit_svi, SVIOptions, Priors, draws=True, minibatches=True),

@@ -62,7 +62,7 @@ class Search:
         tried: how many moves it tried.
         taken: how many of them led on.
         interrupted: whether it was stopped.
-        spent: log-likelihoods from which moves have failed, and how many in a row.
+        spent: log-likelihoods from which moves have failed, and with how much patience.
     """
 
     task: Task[Options]
@@ -161,18 +161,21 @@ class Search:
 
     def _move(self, climb: Climb, mover: Mover) -> None:
         """Move for as long as it gains, unless moves from there have failed before."""
-        failures = moves = 0
+        patience, moves = mover.effort.patience, 0
         try:
-            while failures < mover.effort.failures and mover.steps_left(climb):
+            while patience > 0 and mover.steps_left(climb):
                 if self._been_at(climb, mover):
                     return
                 self.tried += 1
-                better = mover.moved(climb)
-                failures = 0 if better else failures + 1
-                if better is not None:
-                    moves += 1
-                    climb = mover.settled(better)
-            self.spent.append((float(climb.heading), mover.effort.failures))
+                move = mover.moved(climb)
+                patience -= move.cost
+                if move.climb is not None:
+                    climb, patience, moves = (
+                        mover.settled(move.climb),
+                        mover.effort.patience,
+                        moves + 1,
+                    )
+            self.spent.append((float(climb.heading), mover.effort.patience))
         finally:
             if moves:
                 self._note(Screened(climb, [1]), moves)
@@ -181,7 +184,7 @@ class Search:
     def _been_at(self, climb: Climb, mover: Mover) -> bool:
         """Whether moves from there have failed before, with as much effort."""
         value = float(climb.heading)
-        return any(abs(value - v) <= self.gap and f >= mover.effort.failures for v, f in self.spent)
+        return any(abs(value - v) <= self.gap and p >= mover.effort.patience for v, p in self.spent)
 
 
 def searched(task: Task[Options]) -> Search:

@@ -8,6 +8,7 @@ Sources: Ueda, Nakano, Ghahramani & Hinton (2000); Zhao, Li & Sun (2012).
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -24,6 +25,8 @@ GAIN = 1e-5  # nats a point, the least that a move gains
 GROWN = 2  # steps of EM with one component too many
 SETTLING = 30  # steps of EM between two moves
 ROUNDS = ((5, 6), (10, 1))  # steps of EM, and how many candidates stay after them
+FAR_OFF = 0.01  # nats a point that the best candidate of a move is short of gaining anything
+HOPELESS = 0.05  # the same, when there is no point in going on
 CHASE = 60  # most steps of EM of the last candidate, while it may overtake
 FEW = 15_000  # points times components, up to which calls cost more than the arithmetic
 
@@ -36,25 +39,43 @@ class Effort:
         newcomers: mixtures of one component more.
         mergers: of each of them.
         removals: of each of them.
-        failures: moves in a row that gain nothing.
+        patience: moves in a row that gain nothing; one that is far from it counts twice.
     """
 
     newcomers: int
     mergers: int
     removals: int
-    failures: int
+    patience: int
 
     @classmethod
     def for_size(cls, size: int) -> Effort:
         """The effort for so many points times components."""
         if size <= FEW:
-            return cls(newcomers=6, mergers=3, removals=2, failures=2)
-        return cls(newcomers=4, mergers=3, removals=0, failures=3)
+            return cls(newcomers=6, mergers=3, removals=2, patience=4)
+        return cls(newcomers=4, mergers=3, removals=0, patience=4)
 
     @classmethod
     def thorough(cls) -> Effort:
         """The effort where time does not matter."""
-        return cls(newcomers=8, mergers=4, removals=2, failures=10)
+        return cls(newcomers=8, mergers=4, removals=2, patience=20)
+
+
+@dataclass(frozen=True, eq=False)
+class Move:
+    """What came of a move.
+
+    Attributes:
+        climb: where it led, if that is better.
+        missed: nats a point by which the best candidate is going to miss it, if it is not.
+    """
+
+    climb: Climb | None
+    missed: float = math.inf
+
+    @property
+    def cost(self) -> int:
+        """Of the patience."""
+        return 1 if self.missed < FAR_OFF else 2
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,35 +110,48 @@ class Mover:
         steps = min(SETTLING, self.steps_left(climb))
         return climbed(self.task, climb, self.sample, steps, self.small)
 
-    def moved(self, climb: Climb) -> Climb | None:
+    def moved(self, climb: Climb) -> Move:
         """Where one move leads, if that is sound and higher."""
         grown = insertions(
             self.task, climb.state, self.sample, self.rule, self.generator, self.effort.newcomers
         )
         if grown is None:
-            return None
+            return Move(None)
         big = Climb.begun(expect_at(self.task, grown, self.sample))
         big = climbed(self.task, big, self.sample, GROWN, 0.0)
         effort, family = self.effort, self.task.model.family
         fewer = shrunk(family, big.state, self.sample, effort.mergers, effort.removals)
         candidates = Climb.begun(expect_at(self.task, fewer, self.sample))
-        gap = SAME * self.sample.total_weight
+        goal = self._goal(climb)
         for steps, keep in ROUNDS:
             candidates = climbed(self.task, candidates, self.sample, steps, self.small)
             heading = promise(candidates, self.rule, self.sample)
+            missed = (goal - float(heading.max())) / self.sample.total_weight
+            if not missed < HOPELESS:
+                return Move(None)
+            gap = SAME * self.sample.total_weight
             candidates = candidates[best_different(heading, keep, gap)]
-        return self._chased(candidates, climb)
+        return self._chased(candidates, climb, goal)
 
-    def _chased(self, candidate: Climb, climb: Climb) -> Climb | None:
-        """The candidate once it has overtaken; None as soon as it is not going to."""
-        goal = float(climb.history[0, -1]) + GAIN * self.sample.total_weight
-        was_sound = bool(self.rule.of(climb.state.theta, self.sample))
+    def _goal(self, climb: Climb) -> float:
+        """Log-likelihood that a sound candidate has at least: any, if the present one is not."""
+        value = float(climb.history[0, -1]) + GAIN * self.sample.total_weight
+        behind = value - float(climb.heading) + float(promise(climb, self.rule, self.sample))
+        return min(value, behind)
+
+    def _chased(self, candidate: Climb, climb: Climb, goal: float) -> Move:
+        """The candidate once it has overtaken; none as soon as it is not going to."""
+        ahead = float(promise(candidate, self.rule, self.sample)) - float(candidate.heading)
         for _ in range(CHASE):
-            overtaken = float(candidate.history[0, -1]) > goal
-            if overtaken or not float(candidate.heading) > goal:
+            overtaken = float(candidate.history[0, -1]) + ahead > goal
+            if overtaken or not float(candidate.heading) + ahead > goal:
                 break
             candidate = climbed(self.task, candidate, self.sample, 1, 0.0)
-        sound = bool(self.rule.of(candidate.state.theta, self.sample)) or not was_sound
-        if not (float(candidate.history[0, -1]) > goal and sound):
-            return None
-        return replace(candidate, history=torch.cat([climb.history, candidate.history[:, -1:]], 1))
+        reached = float(promise(candidate, self.rule, self.sample))
+        value = float(candidate.history[0, -1])
+        if not reached - float(candidate.heading) + value > goal:
+            return Move(None, (goal - reached) / self.sample.total_weight)
+        below = climb.history[
+            :, climb.history[0] < value
+        ]
+        return Move(replace(candidate, history=torch.cat([below, candidate.history[:, -1:]], 1)))
