@@ -18,12 +18,11 @@ from ..reduction.theta import theta_of
 from .climb.coordinates import Coordinates
 from .diagnosis import diagnose
 from .expectation import Expectation, expect, step
-from .search.likeliest import End, Search, searched
+from .search.likeliest import Search, searched
 from .soundness import Soundness
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
 SLOWER = 0.01  # share of the tolerance at which leaps end: they come close by jumps, not evenly
-CLOSE_CALL = 5e-3  # nats a point, by which a sample of the data may mistake two solutions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,10 +71,12 @@ def best_run(
     search = searched(task)
     sound: Run[Expectation] | None = None
     others: list[Run[Expectation]] = []
-    for end in search.best_first():
-        if sound is not None and not _may_surpass(end, sound, search):
+    for end in search.finalists():
+        if sound is not None and not (
+            end.sound and end.log_likelihood > sound.history[-1] + search.gap
+        ):
             break
-        history = end.climb.history[0, :-1].tolist() if search.goes_by_all else []
+        history = end.climb.history[0, :-1].tolist()
         left = 0 if search.interrupted else max_steps - len(history)
         run = run_em(task, end.climb.state.parameters, bar, tolerance, left, acceleration)
         run = Run(run.state, history + run.history, run.status)
@@ -86,16 +87,6 @@ def best_run(
         elif sound is None or run.history[-1] > sound.history[-1]:
             sound = run
     return sound or max(others, key=lambda run: run.history[-1]), search
-
-
-def _may_surpass(end: End, sound: Run[Expectation], search: Search) -> bool:
-    """Whether an end may be a likelier sound solution on all of the data."""
-    if not end.sound:
-        return False
-    if search.goes_by_all:
-        return end.log_likelihood > sound.history[-1] + search.gap
-    best = search.best_first()[0].log_likelihood
-    return end.log_likelihood > best - CLOSE_CALL * search.sample.total_weight
 
 
 def run_em(

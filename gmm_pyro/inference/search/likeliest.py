@@ -14,7 +14,7 @@ import torch
 from ...covariance import Parameters
 from ...data.points import Observations
 from ...running.seeds import Stream
-from ..expectation import Climb, expect_at
+from ..expectation import Climb, climbed, expect_at
 from ..soundness import Soundness
 from ..starts.starting import is_given, sample_of
 from ..task import Options, Task
@@ -22,6 +22,8 @@ from .moves import Effort, Mover
 from .screening import SAME, Screened, promise, screened, started
 
 LEAGUE = 10  # starts that are screened together, of which the best goes on to move
+FINALISTS = 4  # ends on a sample that are compared on all of the data
+FINAL_STEPS = 5  # of EM that they take there
 THOROUGH = 5  # times as many starts, and then moves from the best until many have failed
 
 
@@ -96,6 +98,22 @@ class Search:
                 kept.append(end)
         return kept
 
+    def finalists(self) -> list[End]:
+        """Ends that may be the likeliest on all of the data, as they are there."""
+        ends, task = self.best_first(), self.task
+        if self.goes_by_all:
+            return ends
+        optimism = task.model.family.n_parameters(task.model.n_components, self.sample.d)
+        close = ends[0].log_likelihood - optimism * self.sample.total_weight / self.sample.n
+        most = 1 if self.interrupted else FINALISTS
+        some = [end for end in ends if end.rank >= (ends[0].sound, close)][:most]
+        whole = replace(self, sample=task.observations, ends=[], rule=Soundness.for_task(task))
+        parameters = Parameters.joined([end.climb.state.parameters for end in some])
+        climb = Climb.begun(expect_at(task, parameters, whole.sample))
+        climb = climbed(task, climb, whole.sample, FINAL_STEPS if len(some) > 1 else 0, whole.gap)
+        whole._note(Screened(climb, [end.times for end in some]), 0)
+        return whole.best_first()
+
     def _same(self, end: End, value: float) -> bool:
         return abs(end.log_likelihood - value) <= self.gap
 
@@ -127,17 +145,15 @@ class Search:
             league = range(first, min(first + LEAGUE, numbers.stop))
             starts = started(self.task, self.sample, generator, league)
             self.starts += len(starts.means)
-            mover = self._mover(1 + first)
             left = screened(self.task, self.sample, self.rule, starts)
-            climb = mover.settled(left.climb)
-            self._note(replace(left, climb=climb), 0)
+            self._note(left, 0)
             if self.task.options.search == "starts" or self.task.model.n_components == 1:
                 continue
             if first == 0:
-                self._move(climb[[0]], self._mover(0))
+                self._move(left.climb[[0]], self._mover(0))
             if len(league) == LEAGUE:
-                best = int(promise(climb, self.rule, self.sample).argmax())
-                self._move(climb[[best]], mover)
+                best = int(promise(left.climb, self.rule, self.sample).argmax())
+                self._move(left.climb[[best]], self._mover(1 + first))
 
     def _mover(self, stream: int) -> Mover:
         """Moves with random numbers of their own: of the first start, of a league, or at last."""

@@ -135,9 +135,7 @@ class Mover:
 
     def _goal(self, climb: Climb) -> float:
         """Log-likelihood that a sound candidate has at least: any, if the present one is not."""
-        value = float(climb.history[0, -1]) + GAIN * self.sample.total_weight
-        behind = value - float(climb.heading) + float(promise(climb, self.rule, self.sample))
-        return min(value, behind)
+        return float(promise(climb, self.rule, self.sample)) + GAIN * self.sample.total_weight
 
     def _chased(self, candidate: Climb, climb: Climb, goal: float) -> Move:
         """The candidate once it has overtaken; none as soon as it is not going to."""
@@ -151,7 +149,5 @@ class Mover:
         value = float(candidate.history[0, -1])
         if not reached - float(candidate.heading) + value > goal:
             return Move(None, (goal - reached) / self.sample.total_weight)
-        below = climb.history[
-            :, climb.history[0] < value
-        ]
+        below = climb.history[:, climb.history[0] < value]
         return Move(replace(candidate, history=torch.cat([below, candidate.history[:, -1:]], 1)))

@@ -24,7 +24,7 @@ from ..task import Options, Task
 Rounds = tuple[tuple[int, int], ...]
 SCREENING: Rounds = ((5, 4), (10, 3), (20, 2))
 SAME = 1e-6  # nats a point: restarts that are closer than this count as one
-OTHERS = 5  # starts of k-means++ for each one of the other kinds that joins them
+POINTS, INVARIANT = 2, 5  # starts of k-means++ for each one of these kinds that joins them
 WIDEST = 100  # features that have invariant coordinates; so have points in few dimensions alone
 NEVER = 1e6  # nats a point that a solution which is not sound is put behind
 
@@ -36,10 +36,9 @@ def started(
     start = task.options.start
     kinds = [(start, starts)]
     if isinstance(start, str) and start == SEVERAL and task.options.n_starts > 1:
-        others = range(-(-starts.start // OTHERS), -(-starts.stop // OTHERS))
-        kinds.append(("random points", others))
+        kinds.append(("random points", _every(POINTS, starts)))
         if sample.d <= min(WIDEST, sample.n // 4):
-            kinds.append(("invariant", others))
+            kinds.append(("invariant", _every(INVARIANT, starts)))
     seeded = generator.get_state()
     batches = []
     for kind, numbers in kinds:
@@ -57,6 +56,11 @@ def started(
             )
         )
     return Parameters.joined(batches)
+
+
+def _every(count: int, starts: range) -> range:
+    """One for so many starts."""
+    return range(-(-starts.start // count), -(-starts.stop // count))
 
 
 @dataclass(frozen=True, eq=False)

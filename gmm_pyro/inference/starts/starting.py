@@ -32,8 +32,8 @@ from ...reduction.sums import maximise, reduce
 from ...reduction.theta import anywhere
 from .seeding import greedy_k_means_plus_plus, invariant_coordinates
 
-SAMPLE = 2_000  # points that starting values are computed from, at least
-SAMPLE_A_MEAN = 20  # points for each entry of the means, at least
+SAMPLE = 5_000  # points that starting values are computed from, at least
+SAMPLE_A_MEAN = 50  # points for each entry of the means, at least
 FEW = 20_000  # points that k-means is not faster for on several threads
 THINNEST = 1e-12  # share of a feature's variance that a starting covariance has at least
 
