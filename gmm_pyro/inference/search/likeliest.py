@@ -1,8 +1,8 @@
 """The search for the likeliest mixture: starts, moves, and all ends that it has come to.
 
-More effort only adds to what is compared. The moves from the first start, those from the best of
-the first ten, from the best of the second ten and so on have random numbers of their own, and
-neither they nor what is left of the starts depend on how many more there are.
+More effort only adds to what is compared. Moves begin at the best of the first ten starts, of the
+second ten and so on, each with random numbers of their own, and neither they nor what is left of
+the starts depend on how many more there are. Fewer than ten starts go to their ends as they are.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from ..expectation import Climb, climbed, expect_at
 from ..soundness import Soundness
 from ..starts.starting import is_given, sample_of
 from ..task import Options, Task
-from .moves import Effort, Mover
+from .moves import FEW, Effort, Mover
 from .screening import SAME, Screened, promise, screened, started
 
 LEAGUE = 10  # starts that are screened together, of which the best goes on to move
@@ -139,7 +139,7 @@ class Search:
         self._note(Screened(Climb.begun(expect_at(self.task, start, self.sample)), [1]), 0)
 
     def _leagues(self, numbers: range) -> None:
-        """Screen starts, ten at a time, and move from the first of all and from the best of ten."""
+        """Screen starts, ten at a time, and move from the best of each ten."""
         generator = self.task.generator(Stream.SEARCH)
         for first in range(numbers.start, numbers.stop, LEAGUE):
             league = range(first, min(first + LEAGUE, numbers.stop))
@@ -147,16 +147,15 @@ class Search:
             self.starts += len(starts.means)
             left = screened(self.task, self.sample, self.rule, starts)
             self._note(left, 0)
-            if self.task.options.search == "starts" or self.task.model.n_components == 1:
-                continue
-            if first == 0:
-                self._move(left.climb[[0]], self._mover(0))
-            if len(league) == LEAGUE:
+            moves = self.task.options.search != "starts" and self.task.model.n_components > 1
+            if moves and len(league) == LEAGUE:
                 best = int(promise(left.climb, self.rule, self.sample).argmax())
-                self._move(left.climb[[best]], self._mover(1 + first))
+                self._move(left.climb[[best]], self._mover(2 * first))
+                if self.sample.n * self.task.model.n_components <= FEW:
+                    self._move(left.climb[[0]], self._mover(2 * first + 1))
 
     def _mover(self, stream: int) -> Mover:
-        """Moves with random numbers of their own: of the first start, of a league, or at last."""
+        """Moves with random numbers of their own: of a league, or at last."""
         seed = Stream.MOVES.seed(self.task.options.seed) + 7_919 * (stream + 1)
         size = self.sample.n * self.task.model.n_components
         return Mover(

@@ -51,8 +51,8 @@ class Effort:
     def for_size(cls, size: int) -> Effort:
         """The effort for so many points times components."""
         if size <= FEW:
-            return cls(newcomers=6, mergers=3, removals=2, patience=4)
-        return cls(newcomers=4, mergers=3, removals=0, patience=4)
+            return cls(newcomers=6, mergers=3, removals=2, patience=6)
+        return cls(newcomers=4, mergers=3, removals=0, patience=6)
 
     @classmethod
     def thorough(cls) -> Effort:
@@ -126,11 +126,12 @@ class Mover:
         for steps, keep in ROUNDS:
             candidates = climbed(self.task, candidates, self.sample, steps, self.small)
             heading = promise(candidates, self.rule, self.sample)
-            missed = (goal - float(heading.max())) / self.sample.total_weight
-            if not missed < HOPELESS:
-                return Move(None)
             gap = SAME * self.sample.total_weight
-            candidates = candidates[best_different(heading, keep, gap)]
+            missed = ((goal - heading) / self.sample.total_weight).tolist()
+            best = [i for i in best_different(heading, keep, gap) if missed[i] < HOPELESS]
+            if not best:
+                return Move(None)
+            candidates = candidates[best]
         return self._chased(candidates, climb, goal)
 
     def _goal(self, climb: Climb) -> float:

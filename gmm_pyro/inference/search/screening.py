@@ -105,14 +105,19 @@ def promise(climb: Climb, rule: Soundness, sample: Observations) -> Float[Tensor
 
 
 def promising(values: Float[Tensor, "s"], higher: int, gap: float) -> dict[int, list[int]]:
-    """The sets that few before them surpass, and with each those that are the same again."""
+    """The sets that few before them surpass, and with each those that are the same again.
+
+    One that is not sound stays only if none before it is.
+    """
     kept: dict[int, list[int]] = {}
     for i, value in enumerate(values.tolist()):
         before = {j: float(values[j]) for j in kept}
         same = next((j for j, other in before.items() if abs(value - other) <= gap), None)
+        surpassed = sum(other > value for other in before.values())
+        outclassed = any(other - value > NEVER / 2 * gap / SAME for other in before.values())
         if same is not None:
             kept[same].append(i)
-        elif sum(other > value for other in before.values()) < higher:
+        elif surpassed < higher and not outclassed:
             kept[i] = [i]
     return kept
 
