@@ -130,9 +130,8 @@ def _accidents(
         (rule.close, f"close to covariance_floor, within {CLOSE:g} times"),
         (rule.rounding, "no wider than the rounding of the data"),
     ):
-        smallest = rule.family.smallest_ratio(
-            parameters.factor[0], as_fitted(rule.family, variance)
-        )
+        lowest = as_fitted(rule.family, variance.clamp_min(TINY))
+        smallest = rule.family.smallest_ratio(parameters.factor[0], lowest)
         ratio = smallest.expand(len(counts)).tolist()
         thin = [i for i in filled if i not in singular and not ratio[i] > 1]
         problems += _sentence(

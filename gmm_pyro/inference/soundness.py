@@ -20,6 +20,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
+from ..covariance.records import TINY
 from ..data.points import Observations
 from ..reduction.assignments import argmax
 from ..reduction.sums import reduce
@@ -64,7 +65,7 @@ class Soundness:
     @property
     def thinnest(self) -> Float[Tensor, "d"]:
         """Variances of the features that no eigenvalue lies below."""
-        return as_fitted(self.family, torch.maximum(self.close, self.rounding))
+        return as_fitted(self.family, torch.maximum(self.close, self.rounding).clamp_min(TINY))
 
     def of(self, theta: Theta, points: Observations) -> Bool[Tensor, "s"]:
         """Whether sets are sound."""

@@ -18,8 +18,8 @@ from ..expectation import Climb, climbed, expect_at
 from ..soundness import Soundness
 from ..starts.starting import is_given, sample_of
 from ..task import Options, Task
-from .moves import FEW, Effort, Mover
-from .screening import SAME, Screened, promise, screened, started
+from .moves import Effort, Mover
+from .screening import SAME, SCREENING, Screened, promise, screened, started
 
 LEAGUE = 10  # starts that are screened together, of which the best goes on to move
 FINALISTS = 4  # ends on a sample that are compared on all of the data
@@ -104,7 +104,8 @@ class Search:
         if self.goes_by_all:
             return ends
         optimism = task.model.family.n_parameters(task.model.n_components, self.sample.d)
-        close = ends[0].log_likelihood - optimism * self.sample.total_weight / self.sample.n
+        reached = max(float(e.climb.history[0, -1]) for e in ends if e.sound == ends[0].sound)
+        close = reached - optimism * self.sample.total_weight / self.sample.n
         most = 1 if self.interrupted else FINALISTS
         some = [end for end in ends if end.rank >= (ends[0].sound, close)][:most]
         whole = replace(self, sample=task.observations, ends=[], rule=Soundness.for_task(task))
@@ -145,14 +146,14 @@ class Search:
             league = range(first, min(first + LEAGUE, numbers.stop))
             starts = started(self.task, self.sample, generator, league)
             self.starts += len(starts.means)
-            left = screened(self.task, self.sample, self.rule, starts)
+            rounds = SCREENING if self.task.options.n_starts > 1 else ()
+            left = screened(self.task, self.sample, self.rule, starts, rounds)
             self._note(left, 0)
             moves = self.task.options.search != "starts" and self.task.model.n_components > 1
             if moves and len(league) == LEAGUE:
                 best = int(promise(left.climb, self.rule, self.sample).argmax())
                 self._move(left.climb[[best]], self._mover(2 * first))
-                if self.sample.n * self.task.model.n_components <= FEW:
-                    self._move(left.climb[[0]], self._mover(2 * first + 1))
+                self._move(left.climb[[0]], self._mover(2 * first + 1))
 
     def _mover(self, stream: int) -> Mover:
         """Moves with random numbers of their own: of a league, or at last."""

@@ -51,8 +51,8 @@ class Effort:
     def for_size(cls, size: int) -> Effort:
         """The effort for so many points times components."""
         if size <= FEW:
-            return cls(newcomers=6, mergers=3, removals=2, patience=6)
-        return cls(newcomers=4, mergers=3, removals=0, patience=6)
+            return cls(newcomers=6, mergers=3, removals=2, patience=4)
+        return cls(newcomers=4, mergers=3, removals=0, patience=4)
 
     @classmethod
     def thorough(cls) -> Effort:

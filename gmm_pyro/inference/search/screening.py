@@ -22,7 +22,7 @@ from ..task import Options, Task
 
 # Rounds of steps, and how many of those before a start may be heading higher after each.
 Rounds = tuple[tuple[int, int], ...]
-SCREENING: Rounds = ((5, 4), (10, 3), (20, 2))
+SCREENING: Rounds = ((1, 99), (4, 4), (10, 3), (20, 2))
 SAME = 1e-6  # nats a point: restarts that are closer than this count as one
 POINTS, INVARIANT = 2, 5  # starts of k-means++ for each one of these kinds that joins them
 WIDEST = 100  # features that have invariant coordinates; so have points in few dimensions alone
