@@ -7,7 +7,7 @@ the log-likelihood in one. Restarts are a batch of parameter sets that take the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 from tqdm import tqdm
@@ -18,7 +18,7 @@ from ..reduction.theta import theta_of
 from .climb.coordinates import Coordinates
 from .diagnosis import diagnose
 from .expectation import Expectation, expect, step
-from .search.likeliest import Search, searched
+from .search.likeliest import searched
 from .soundness import Soundness
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
@@ -50,14 +50,8 @@ def fit_em(task: Task[EMOptions]) -> Outcome:
     """Maximum-likelihood parameters: the best restart, run to convergence."""
     with progress_bar(task) as bar:
         options = task.options
-        run, _ = best_run(task, bar, options.tolerance, options.max_steps, options.acceleration)
-    return Outcome(
-        parameters=run.state.theta.parameters,
-        objective=run.history[-1],
-        history=run.history,
-        status=run.status,
-        steps=run.steps,
-    )
+        run = best_run(task, bar, options.tolerance, options.max_steps, options.acceleration)
+    return run.outcome(run.state.parameters)
 
 
 def best_run(
@@ -66,27 +60,26 @@ def best_run(
     tolerance: float,
     max_steps: int,
     acceleration: str | None = None,
-) -> tuple[Run[Expectation], Search]:
-    """The likeliest end of a search, run on, if it is sound; and the search."""
-    search = searched(task)
+) -> Run[Expectation]:
+    """The likeliest sound end of a search, run on; if none is sound, the likeliest."""
+    search = searched(task).finalists()
     sound: Run[Expectation] | None = None
     others: list[Run[Expectation]] = []
-    for end in search.finalists():
-        if sound is not None and not (
-            end.sound and end.log_likelihood > sound.history[-1] + search.gap
-        ):
+    for end in search.best_first():
+        if sound and not (end.sound and end.log_likelihood > sound.history[-1] + search.gap):
             break
         history = end.climb.history[0, :-1].tolist()
         left = 0 if search.interrupted else max_steps - len(history)
         run = run_em(task, end.climb.state.parameters, bar, tolerance, left, acceleration)
-        run = Run(run.state, history + run.history, run.status)
-        if search.interrupted or run.status is Status.INTERRUPTED:
-            return replace(run, status=Status.INTERRUPTED), search
+        status = Status.INTERRUPTED if search.interrupted else run.status
+        run = Run(run.state, history + run.history, status, search=search.figures())
+        if status is Status.INTERRUPTED:
+            return run
         if not is_sound(task, run.state.parameters):
             others.append(run)
         elif sound is None or run.history[-1] > sound.history[-1]:
             sound = run
-    return sound or max(others, key=lambda run: run.history[-1]), search
+    return sound or max(others, key=lambda run: run.history[-1])
 
 
 def run_em(

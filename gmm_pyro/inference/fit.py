@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
@@ -24,6 +24,9 @@ from .ordering import in_stable_order
 from .result import Result
 from .soundness import Soundness
 from .task import FitWarning, Options, Outcome, Status, Task
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -45,6 +48,28 @@ class Fit(Result):
             density = self.model.log_density(self.observations)
             ratios = log_ratios(density, self.posterior.raw())
         return psis_k_hat(ratios.cpu().numpy())
+
+    @property
+    def solutions(self) -> pd.DataFrame:
+        """The different solutions that the search has come to: is the optimum alone?
+
+        A row for each, sound ones first, and of these the likeliest first: `log_likelihood` of the
+        points that the search went by (`search.n` of them, all or a part), how many nats it is
+        `behind` the first, whether it is `sound`, how many `times` the search has come there, and
+        after how many `moves` from a start.
+
+        Raises:
+            ValueError: if the method does not begin with a search, as those that begin at random.
+
+        Example:
+            >>> from gmm_pyro.datasets import bimodal
+            >>> table = fit(MixtureModel(2), bimodal().x).solutions
+            >>> list(table), bool(table["sound"].iloc[0])
+            (['log_likelihood', 'behind', 'sound', 'times', 'moves'], True)
+        """
+        if self.search is None:
+            raise ValueError(f"{self.method} does not search for the likeliest mixture")
+        return self.search.frame()
 
     def to_arviz(self, **options: Any) -> Any:
         """The fit as ArviZ InferenceData (0.x) or DataTree (1.x).
@@ -195,6 +220,7 @@ def _result(
         own_labels=outcome.own_labels,
         surplus=surplus or frozenset(),
         uses_priors=surplus is not None,
+        search=outcome.search,
     )
 
 

@@ -13,6 +13,7 @@ from ..data.words import counted
 from ..mixture.value import GaussianMixture
 from ..model.program import MixtureModel
 from ..posterior import Posterior
+from .searched import Searched
 from .task import Options, Status
 
 
@@ -42,6 +43,8 @@ class Result:
         own_labels: k-means' own clusters, None for other methods.
         surplus: components that the priors of the method may leave empty.
         uses_priors: whether the method has priors.
+        search: what the search for the likeliest mixture has come to, of methods that begin with
+            one; `Fit.solutions` has it as a table.
     """
 
     model: MixtureModel
@@ -61,6 +64,7 @@ class Result:
     own_labels: torch.Tensor | None = None
     surplus: frozenset[int] = frozenset()
     uses_priors: bool = False
+    search: Searched | None = None
 
     def __repr__(self) -> str:
         components = counted(self.model.n_components, "component")

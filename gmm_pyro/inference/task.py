@@ -20,6 +20,7 @@ from ..data.points import Observations
 from ..model.program import MixtureModel
 from ..posterior import Posterior
 from ..running.seeds import Stream
+from .searched import Searched
 
 State = TypeVar("State")
 Other = TypeVar("Other")
@@ -166,6 +167,7 @@ class Outcome:
             probable ones.
         message: how the fit ended, in more words than those of the status; "" takes these.
         diagnostics: what the method has to say beside: numbers and short words.
+        search: what the search for its start has come to, of methods that begin with one.
     """
 
     parameters: Parameters
@@ -177,6 +179,7 @@ class Outcome:
     own_labels: Int[Tensor, "n"] | None = None
     message: str = ""
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
+    search: Searched | None = None
 
     def __post_init__(self) -> None:
         """Whatever the method says of its end, an objective that is no number is none to reach."""
@@ -194,12 +197,14 @@ class Run(Generic[State]):
         history: the objective at the start and after every block of `stride` steps.
         status: why it stopped.
         stride: steps from one entry of the history to the next.
+        search: what the search for its start has come to, if there was one.
     """
 
     state: State
     history: list[float]
     status: Status
     stride: int = 1
+    search: Searched | None = None
 
     @property
     def steps(self) -> int:
@@ -217,13 +222,12 @@ class Run(Generic[State]):
 
     def then(self, following: Run[Other]) -> Run[Other]:
         """The next phase, marked as this one if it was the last."""
-        if not self.is_the_last:
-            return following
-        return replace(following, status=self.status)
+        status = self.status if self.is_the_last else following.status
+        return replace(following, status=status, search=self.search)
 
     def followed_by(self, leg: Run[State]) -> Run[State]:
         """This and a leg that goes on where it has ended, as one climb."""
-        return replace(leg, history=self.history[:-1] + leg.history)
+        return replace(leg, history=self.history[:-1] + leg.history, search=self.search)
 
     def outcome(
         self, parameters: Parameters, objective: float | None = None, **more: Any
@@ -238,7 +242,7 @@ class Run(Generic[State]):
             history=self.history,
             status=self.status,
             steps=self.steps,
-            **more,
+            **{"search": self.search, **more},
         )
 
 

@@ -32,9 +32,9 @@ RENUMBERINGS = 5  # climbs that go on from another numbering of where the last h
 
 def em_start(task: Task[Options], density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
     """The vector of the best EM start, a little away from the edges of the density."""
-    run, _ = best_run(task, bar, EM_TOLERANCE, min(EM_STEPS, task.options.max_steps))
-    vector, _ = away_from_edges(task, density, run.state.theta.parameters)
-    return Run(vector, run.history, run.status)
+    run = best_run(task, bar, EM_TOLERANCE, min(EM_STEPS, task.options.max_steps))
+    vector, _ = away_from_edges(task, density, run.state.parameters)
+    return Run(vector, run.history, run.status, search=run.search)
 
 
 @torch.no_grad()

@@ -15,15 +15,18 @@ from ...covariance import Parameters
 from ...data.points import Observations
 from ...running.seeds import Stream
 from ..expectation import Climb, climbed, expect_at
+from ..searched import Searched, Solution
 from ..soundness import Soundness
 from ..starts.starting import is_given, sample_of
 from ..task import Options, Task
-from .moves import Effort, Mover
+from .moves import FEW, SETTLING, Effort, Mover
 from .screening import SAME, SCREENING, Screened, promise, screened, started
 
 LEAGUE = 10  # starts that are screened together, of which the best goes on to move
-FINALISTS = 4  # ends on a sample that are compared on all of the data
+ALIKE = 1e-4  # nats a point: solutions that are closer are told as one
+FINALISTS = 4  # ends that are compared on all of the data
 FINAL_STEPS = 5  # of EM that they take there
+FEW_ENDS = 12  # the same where calls cost more than the arithmetic
 THOROUGH = 5  # times as many starts, and then moves from the best until many have failed
 
 
@@ -87,36 +90,62 @@ class Search:
         """Whether its log-likelihoods are those of all points."""
         return self.sample is self.task.observations
 
-    def best_first(self) -> list[End]:
-        """Ends that differ: sound ones first, and of these the likeliest first."""
+    def best_first(self, gap: float = SAME) -> list[End]:
+        """Ends that differ by so many nats a point: sound first, of these the likeliest first."""
         kept: list[End] = []
+        gap = gap * self.sample.total_weight
         for end in sorted(self.ends, key=lambda end: end.rank, reverse=True):
             last = kept[-1] if kept else None
-            if last and last.sound == end.sound and self._same(last, end.log_likelihood):
+            if last and last.rank <= (end.sound, end.log_likelihood + gap):
                 kept[-1] = replace(last, times=last.times + end.times)
             else:
                 kept.append(end)
         return kept
 
-    def finalists(self) -> list[End]:
-        """Ends that may be the likeliest on all of the data, as they are there."""
-        ends, task = self.best_first(), self.task
-        if self.goes_by_all:
-            return ends
-        optimism = task.model.family.n_parameters(task.model.n_components, self.sample.d)
-        reached = max(float(e.climb.history[0, -1]) for e in ends if e.sound == ends[0].sound)
-        close = reached - optimism * self.sample.total_weight / self.sample.n
-        most = 1 if self.interrupted else FINALISTS
-        some = [end for end in ends if end.rank >= (ends[0].sound, close)][:most]
-        whole = replace(self, sample=task.observations, ends=[], rule=Soundness.for_task(task))
-        parameters = Parameters.joined([end.climb.state.parameters for end in some])
+    def finalists(self) -> Search:
+        """The search of all of the data that goes on with the ends that may be the likeliest."""
+        task, ends = self.task, self.best_first()
+        whole = replace(self, sample=task.observations, rule=Soundness.for_task(task), ends=[])
+        if self.interrupted or is_given(task.options.start):
+            most, steps = 1, 0
+        elif whole.sample.n * task.model.n_components <= FEW:
+            most, steps = FEW_ENDS, 2 * SETTLING  # which take no longer than one
+        else:
+            most, steps = FINALISTS, FINAL_STEPS
+            ends = [end for end in ends if self._is_close(end, ends)]
+        ends = ends[:most]
+        parameters = Parameters.joined([end.climb.state.parameters for end in ends])
         climb = Climb.begun(expect_at(task, parameters, whole.sample))
-        climb = climbed(task, climb, whole.sample, FINAL_STEPS if len(some) > 1 else 0, whole.gap)
-        whole._note(Screened(climb, [end.times for end in some]), 0)
-        return whole.best_first()
+        spent = max(end.climb.history.shape[1] - 1 for end in ends)
+        left = min(steps, max(0, task.options.max_steps - spent))
+        climb = climbed(task, climb, whole.sample, left if len(ends) > 1 else 0, 0.1 * whole.gap)
+        whole._note(Screened(climb, [end.times for end in ends]), 0)
+        for end, now in zip(ends, list(whole.ends), strict=True):
+            before = end.climb.history[:, : -1 if self.goes_by_all else 0]
+            history = torch.cat([before, now.climb.history], 1)
+            whole.ends.append(replace(now, climb=Climb(now.climb.state, history), moves=end.moves))
+        del whole.ends[: len(ends)]
+        return whole
 
-    def _same(self, end: End, value: float) -> bool:
-        return abs(end.log_likelihood - value) <= self.gap
+    def _is_close(self, end: End, ends: list[End]) -> bool:
+        """Whether what it is heading for is not far below what the best has reached.
+
+        The likelihood of a sample is too high by about half a nat for each parameter.
+        """
+        if end.sound != ends[0].sound:
+            return False
+        reached = max(float(e.climb.history[0, -1]) for e in ends if e.sound == end.sound)
+        model = self.task.model
+        optimism = model.family.n_parameters(model.n_components, self.sample.d) / self.sample.n
+        return end.log_likelihood >= reached - optimism * self.sample.total_weight
+
+    def figures(self) -> Searched:
+        """What there is to tell of it."""
+        solutions = (
+            Solution(end.log_likelihood, end.sound, end.times, end.moves)
+            for end in self.best_first(ALIKE)
+        )
+        return Searched(self.sample.n, self.starts, self.tried, self.taken, tuple(solutions))
 
     def run(self) -> None:
         """Search with as much effort as the options say, or until an interrupt."""

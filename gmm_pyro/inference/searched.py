@@ -1,0 +1,54 @@
+"""What a search for the likeliest mixture leaves behind: is the optimum alone, or one of many."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@dataclass(frozen=True)
+class Solution:
+    """An end that a search came to.
+
+    Attributes:
+        log_likelihood: of the points that the search went by, in nats, as it will be at the end of
+            the climb.
+        sound: whether it is, by the rule of `soundness.py`.
+        times: how many starts have led there, or moves from one.
+        moves: how many moves led there from a start; 0 if none was needed.
+    """
+
+    log_likelihood: float
+    sound: bool
+    times: int
+    moves: int
+
+
+@dataclass(frozen=True)
+class Searched:
+    """The figures of a search.
+
+    Attributes:
+        n: how many points it went by: all, or a random part of very many.
+        starts: how many it began with.
+        tried: how many moves it tried.
+        taken: how many of them led on to something better.
+        solutions: the different ends: sound ones first, and of these the likeliest first.
+    """
+
+    n: int
+    starts: int
+    tried: int
+    taken: int
+    solutions: tuple[Solution, ...]
+
+    def frame(self) -> pd.DataFrame:
+        """The solutions as a table, with how far each is below the first, in nats."""
+        import pandas as pd
+
+        table = pd.DataFrame([asdict(solution) for solution in self.solutions])
+        table.insert(1, "behind", table["log_likelihood"].iloc[0] - table["log_likelihood"])
+        return table
