@@ -80,6 +80,23 @@ class Climb:
         return len(self.history)
 
     @property
+    def reached(self) -> Float[Tensor, "s"]:
+        """The log-likelihood where each is."""
+        return self.history[:, -1]
+
+    @property
+    def last_gain(self) -> Float[Tensor, "s"]:
+        """Of the last step, in nats; infinite before the first."""
+        if self.history.shape[1] < 2:
+            return torch.full_like(self.reached, torch.inf)
+        return self.reached - self.history[:, -2]
+
+    @property
+    def ceiling(self) -> Float[Tensor, "s"]:
+        """What each may come to if its gains hardly shrink: `CEILING` times the last one."""
+        return self.reached + CEILING * self.last_gain.clamp_min(0.0)
+
+    @property
     def heading(self) -> Float[Tensor, "s"]:
         """The log-likelihood that each is on its way to, by Aitken's extrapolation.
 
@@ -94,6 +111,7 @@ class Climb:
         return values[:, -1] + last.clamp_min(0.0) * ratio / (1 - ratio)
 
 
+CEILING = 500.0  # times the last gain of a step, more than which is hardly ever ahead
 FAR = 50.0  # times the last gain of a step, the most that is taken to be ahead
 
 

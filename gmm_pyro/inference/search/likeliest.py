@@ -20,13 +20,22 @@ from ..soundness import Soundness
 from ..starts.starting import is_given, sample_of
 from ..task import Options, Task
 from .moves import FEW, SETTLING, Effort, Mover
-from .screening import SAME, SCREENING, Screened, promise, screened, started
+from .screening import (
+    ALL,
+    PATIENT,
+    SAME,
+    SCREENING,
+    Screened,
+    promise,
+    promising,
+    screened,
+    started,
+)
 
 LEAGUE = 10  # starts that are screened together, of which the best goes on to move
 ALIKE = 1e-4  # nats a point: solutions that are closer are told as one
 FINALISTS = 4  # ends that are compared on all of the data
 FINAL_STEPS = 5  # of EM that they take there
-FEW_ENDS = 12  # the same where calls cost more than the arithmetic
 THOROUGH = 5  # times as many starts, and then moves from the best until many have failed
 
 
@@ -90,42 +99,66 @@ class Search:
         """Whether its log-likelihoods are those of all points."""
         return self.sample is self.task.observations
 
+    @property
+    def is_small(self) -> bool:
+        """Whether many sets at a time take no longer than one."""
+        return self.sample.n * self.task.model.n_components <= FEW
+
     def best_first(self, gap: float = SAME) -> list[End]:
-        """Ends that differ by so many nats a point: sound first, of these the likeliest first."""
+        """Ends that differ by so many nats a point: sound first, of these the likeliest first.
+
+        Of ends that are the same, the first that was found stays, however many follow.
+        """
         kept: list[End] = []
-        gap = gap * self.sample.total_weight
-        for end in sorted(self.ends, key=lambda end: end.rank, reverse=True):
-            last = kept[-1] if kept else None
-            if last and last.rank <= (end.sound, end.log_likelihood + gap):
-                kept[-1] = replace(last, times=last.times + end.times)
+        near = gap * self.sample.total_weight
+        for end in self.ends:
+            for i, other in enumerate(kept):
+                close = abs(other.log_likelihood - end.log_likelihood) <= near
+                if other.sound == end.sound and close:
+                    kept[i] = replace(other, times=other.times + end.times)
+                    break
             else:
                 kept.append(end)
-        return kept
+        return sorted(kept, key=lambda end: end.rank, reverse=True)
 
     def finalists(self) -> Search:
         """The search of all of the data that goes on with the ends that may be the likeliest."""
         task, ends = self.task, self.best_first()
         whole = replace(self, sample=task.observations, rule=Soundness.for_task(task), ends=[])
-        if self.interrupted or is_given(task.options.start):
-            most, steps = 1, 0
-        elif whole.sample.n * task.model.n_components <= FEW:
-            most, steps = FEW_ENDS, 2 * SETTLING  # which take no longer than one
-        else:
-            most, steps = FINALISTS, FINAL_STEPS
-            ends = [end for end in ends if self._is_close(end, ends)]
-        ends = ends[:most]
+        if self.interrupted:
+            ends = [max(ends, key=lambda end: (end.sound, float(end.climb.reached)))]
+        elif not self.is_small:
+            ends = [end for end in ends if self._is_close(end, ends)][:FINALISTS]
         parameters = Parameters.joined([end.climb.state.parameters for end in ends])
         climb = Climb.begun(expect_at(task, parameters, whole.sample))
         spent = max(end.climb.history.shape[1] - 1 for end in ends)
-        left = min(steps, max(0, task.options.max_steps - spent))
-        climb = climbed(task, climb, whole.sample, left if len(ends) > 1 else 0, 0.1 * whole.gap)
-        whole._note(Screened(climb, [end.times for end in ends]), 0)
-        for end, now in zip(ends, list(whole.ends), strict=True):
+        left = max(0, task.options.max_steps - spent)
+        for end, now in zip(ends, whole._run_on(climb, left), strict=True):
             before = end.climb.history[:, : -1 if self.goes_by_all else 0]
-            history = torch.cat([before, now.climb.history], 1)
-            whole.ends.append(replace(now, climb=Climb(now.climb.state, history), moves=end.moves))
-        del whole.ends[: len(ends)]
+            history = torch.cat([before, now.history], 1)
+            whole._note(Screened(Climb(now.state, history), [end.times]), end.moves)
         return whole
+
+    def _run_on(self, climb: Climb, left: int) -> list[Climb]:
+        """Where each set comes to until it is clear which is the likeliest, or for a few steps."""
+        ends, numbers = [climb[[i]] for i in range(len(climb))], list(range(len(climb)))
+        sound = self.rule.of(climb.state.theta, self.sample).tolist()
+        while len(ends) > 1 and numbers and left > 0:
+            leg = min(left, SETTLING if self.is_small else FINAL_STEPS)
+            climb, left = climbed(self.task, climb, self.sample, leg, 0.1 * self.gap), left - leg
+            now = self.rule.of(climb.state.theta, self.sample).tolist()
+            for place, i in enumerate(numbers):
+                ends[i], sound[i] = climb[[place]], now[place]
+            best = max(
+                float(end.reached) for end, s in zip(ends, sound, strict=True) if s >= max(sound)
+            )
+            going = (climb.ceiling > best + self.gap) & (climb.last_gain > 0.1 * self.gap)
+            alone = promising(climb.heading, ALL, self.gap, climb)
+            stay = [i for i, goes in enumerate(going.tolist()) if goes and i in alone]
+            if not (stay and self.is_small):
+                break
+            climb, numbers = climb[stay], [numbers[i] for i in stay]
+        return ends
 
     def _is_close(self, end: End, ends: list[End]) -> bool:
         """Whether what it is heading for is not far below what the best has reached.
@@ -175,7 +208,8 @@ class Search:
             league = range(first, min(first + LEAGUE, numbers.stop))
             starts = started(self.task, self.sample, generator, league)
             self.starts += len(starts.means)
-            rounds = SCREENING if self.task.options.n_starts > 1 else ()
+            rounds = PATIENT if self.is_small else SCREENING
+            rounds = rounds if self.task.options.n_starts > 1 else ()
             left = screened(self.task, self.sample, self.rule, starts, rounds)
             self._note(left, 0)
             moves = self.task.options.search != "starts" and self.task.model.n_components > 1
@@ -186,13 +220,14 @@ class Search:
 
     def _mover(self, stream: int) -> Mover:
         """Moves with random numbers of their own: of a league, or at last."""
+        effort = Effort.of_few() if self.is_small else Effort.of_many()
+        effort = Effort.thorough() if stream < 0 else effort
         seed = Stream.MOVES.seed(self.task.options.seed) + 7_919 * (stream + 1)
-        size = self.sample.n * self.task.model.n_components
         return Mover(
             self.task,
             self.sample,
             self.rule,
-            Effort.for_size(size) if stream >= 0 else Effort.thorough(),
+            effort,
             torch.Generator().manual_seed(seed % 2**63),
         )
 

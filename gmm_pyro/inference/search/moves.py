@@ -48,10 +48,13 @@ class Effort:
     patience: int
 
     @classmethod
-    def for_size(cls, size: int) -> Effort:
-        """The effort for so many points times components."""
-        if size <= FEW:
-            return cls(newcomers=6, mergers=3, removals=2, patience=4)
+    def of_few(cls) -> Effort:
+        """Where many sets at a time take no longer than one."""
+        return cls(newcomers=6, mergers=3, removals=2, patience=4)
+
+    @classmethod
+    def of_many(cls) -> Effort:
+        """Where they take as much longer as they are more."""
         return cls(newcomers=4, mergers=3, removals=0, patience=4)
 
     @classmethod

@@ -20,9 +20,11 @@ from ..soundness import Soundness
 from ..starts.starting import SEVERAL, starting_parameters
 from ..task import Options, Task
 
+ALL = 10**6
 # Rounds of steps, and how many of those before a start may be heading higher after each.
 Rounds = tuple[tuple[int, int], ...]
-SCREENING: Rounds = ((1, 99), (4, 4), (10, 3), (20, 2))
+SCREENING: Rounds = ((1, ALL), (4, 4), (10, 3), (20, 2))
+PATIENT: Rounds = ((1, ALL), (4, ALL), (10, ALL), (20, ALL))  # where calls take the time
 SAME = 1e-6  # nats a point: restarts that are closer than this count as one
 POINTS, INVARIANT = 2, 5  # starts of k-means++ for each one of these kinds that joins them
 WIDEST = 100  # features that have invariant coordinates; so have points in few dimensions alone
@@ -92,7 +94,7 @@ def screened(
         climb = climbed(task, climb, sample, min(steps, left), small)
         left = max(0, left - steps)
         values = promise(climb, rule, sample)
-        kept = promising(values, higher, SAME * sample.total_weight)
+        kept = promising(values, higher, SAME * sample.total_weight, climb)
         times = [sum(times[i] for i in some) for some in kept.values()]
         climb = climb[list(kept)]
     return Screened(climb, times)
@@ -104,20 +106,26 @@ def promise(climb: Climb, rule: Soundness, sample: Observations) -> Float[Tensor
     return (climb.heading - behind).nan_to_num(nan=-torch.inf)
 
 
-def promising(values: Float[Tensor, "s"], higher: int, gap: float) -> dict[int, list[int]]:
+def promising(
+    values: Float[Tensor, "s"], higher: int, gap: float, climb: Climb
+) -> dict[int, list[int]]:
     """The sets that few before them surpass, and with each those that are the same again.
 
-    One that is not sound stays only if none before it is.
+    One that is not sound stays only if none before it is; and one that is not going to reach where
+    a sound one before it already is does not stay.
     """
     kept: dict[int, list[int]] = {}
+    reached, ceiling = climb.reached.tolist(), climb.ceiling.tolist()
+    behind = 0.5 * NEVER * gap / SAME
     for i, value in enumerate(values.tolist()):
         before = {j: float(values[j]) for j in kept}
         same = next((j for j, other in before.items() if abs(value - other) <= gap), None)
         surpassed = sum(other > value for other in before.values())
-        outclassed = any(other - value > NEVER / 2 * gap / SAME for other in before.values())
+        outclassed = any(other - value > behind for other in before.values())
+        sound = [j for j, other in before.items() if reached[j] - other < behind]
         if same is not None:
             kept[same].append(i)
-        elif surpassed < higher and not outclassed:
+        elif surpassed < higher and not outclassed and all(reached[j] <= ceiling[i] for j in sound):
             kept[i] = [i]
     return kept
 
