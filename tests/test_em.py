@@ -409,7 +409,7 @@ def test_leaps_save_steps_and_end_at_plain_em_s_fixed_point(family: str) -> None
 def test_leaps_take_a_fifth_of_the_steps_where_plain_em_takes_a_thousand() -> None:
     x = clusters(n=1000, k=3, separation=1.2, seed=2).x
     plain, leaping = (
-        em("full", x, acceleration=a, start="k-means++", search="starts") for a in (None, "squarem")
+        em("full", x, acceleration=a, start="k-means++", n_starts=1) for a in (None, "squarem")
     )
     assert plain.steps > 1000
     assert leaping.steps < plain.steps / 5

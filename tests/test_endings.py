@@ -121,7 +121,7 @@ def test_an_interrupt_returns_the_best_so_far(
     method: str, update: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     interrupt_at(monkeypatch, update)
-    interrupted(method, overlapping(), tolerance=0, start="random points", n_starts=1)
+    interrupted(method, overlapping(), tolerance=0, start="random", n_starts=1)
 
 
 @pytest.mark.parametrize("method", BY_STEPS)

@@ -150,6 +150,7 @@ def ours(case: Case) -> Result:
         method="em",
         start=slices(x, case.k),
         covariance_floor=0.0,
+        least_points=1,  # mclust has no such rule
         max_steps=case.steps - 1,
         tolerance=0.0 if case.steps == FEW else 1e-15,
     )

@@ -89,6 +89,7 @@ def test_pyro_s_engine_has_the_same_numbering(method: str) -> None:
         *((site, "tied") for site in named(2) if site != "scales"),  # one that all share
     ],
 )
+@pytest.mark.filterwarnings("ignore:map found a degenerate solution")  # empty, where k is too many
 def test_no_numbering_of_the_mode_is_likelier(site: str, family: str, k: int) -> None:
     x = (4 * normal(k, 1, seed=6))[torch.arange(40) % (k + 1) % k] + normal(40, 1)
     for method, seed in (("map", 0), ("map", 1), ("laplace", 0)):

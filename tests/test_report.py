@@ -287,7 +287,7 @@ class TestAdvice:
     @pytest.mark.filterwarnings("ignore::gmm_pyro.inference.task.FitWarning")
     def test_a_degenerate_solution(self, comparison) -> None:
         x = torch.cat([DATA.x, torch.full((8, 2), 40.0, dtype=torch.float64)])
-        found = fit(MixtureModel(3), x, "em")
+        found = fit(MixtureModel(3), x, "em", start=[*DATA.labels.clamp(max=1), *[2] * 8])
         assert found.diagnostics["problems"]
         facts = self.facts(replace(comparison, fits={**comparison.fits, "em": found}), "em")
         assert "is singular" in facts

@@ -17,7 +17,7 @@ from ...running.seeds import Stream
 from ..expectation import Climb, climbed, expect_at
 from ..searched import Searched, Solution
 from ..soundness import Soundness
-from ..starts.starting import is_given, sample_of
+from ..starts.starting import is_given, sample_of, starting_parameters
 from ..task import Options, Task
 from .moves import FEW, SETTLING, Effort, Mover
 from .screening import (
@@ -282,6 +282,14 @@ def likeliest_start(task: Task[Options]) -> Parameters:
     observations, generator = task.observations, task.generator(Stream.SEARCH)
     if not is_given(task.options.start):
         observations = sample_of(observations, task.model.n_components, generator)
-    starts = started(task, observations, generator, range(task.options.n_starts))
+    starts = starting_parameters(
+        task.options.start,
+        observations,
+        task.model.family,
+        task.model.n_components,
+        n_starts=task.options.n_starts,
+        floor=task.floor,
+        generator=generator,
+    )
     values = expect_at(task, starts, observations).log_likelihood.nan_to_num(nan=-torch.inf)
     return starts[[int(values.argmax())]]

@@ -28,6 +28,7 @@ PATIENT: Rounds = ((1, ALL), (4, ALL), (10, ALL), (20, ALL))  # where calls take
 SAME = 1e-6  # nats a point: restarts that are closer than this count as one
 POINTS, INVARIANT = 2, 5  # starts of k-means++ for each one of these kinds that joins them
 WIDEST = 100  # features that have invariant coordinates; so have points in few dimensions alone
+THINNEST = 1e-3  # share of a feature's variance that a start has: few points are no cluster yet
 NEVER = 1e6  # nats a point that a solution which is not sound is put behind
 
 
@@ -53,7 +54,7 @@ def started(
                 task.model.n_components,
                 n_starts=len(numbers),
                 first=numbers.start,
-                floor=task.floor,
+                floor=torch.maximum(task.floor, THINNEST * sample.bulk.square()),
                 generator=generator,
             )
         )

@@ -36,7 +36,6 @@ SAMPLE = 5_000  # points that starting values are computed from, at least
 SAMPLE_A_MEAN = 50  # points for each entry of the means, at least
 FEW = 20_000  # points that k-means is not faster for on several threads
 THINNEST = 1e-12  # share of a feature's variance that a starting covariance has at least
-DRAWN = 1e-3  # the same of a start that is drawn: a cluster of a few points is no cluster yet
 
 Start = Callable[[Observations, Float[Tensor, "d"], int, range, int], Assignment]
 
@@ -211,7 +210,6 @@ def starting_parameters(
         unit = family.pool(observations.bulk.log()).exp().expand_as(observations.bulk)
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         assign = make(observations, unit, n_components, range(first, first + n_starts), seed)
-        floor = torch.maximum(floor, DRAWN * observations.bulk.square())
     else:
         n_starts = 1
         assign = GivenLabels(_labels(start, observations, n_components))
