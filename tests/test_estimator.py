@@ -257,7 +257,7 @@ def test_the_fit_is_that_of_gmm_pyro() -> None:
     x, prior = clusters(), gp.Priors()
     model = PyroGaussianMixture(3, method="map", priors=prior, method_options={"seed": 5})
     model.set_params(n_init=10, init_params="k-means++").fit(x)
-    fit = gp.fit(gp.MixtureModel(3, priors=prior), x, method="map", seed=5)
+    fit = gp.fit(gp.MixtureModel(3, priors=prior), x, method="map", seed=5, start="k-means++")
     ordered = model.means_[model.means_[:, 0].argsort()]  # the class numbers as scikit-learn does
     np.testing.assert_array_equal(ordered, fit.mixture.means.numpy())
     assert model.fit_.seed == 5

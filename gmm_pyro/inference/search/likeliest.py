@@ -34,6 +34,7 @@ from .screening import (
 
 LEAGUE = 10  # starts that are screened together, of which the best goes on to move
 ALIKE = 1e-4  # nats a point: solutions that are closer are told as one
+MOST_MOVES = 200  # from one start
 FINALISTS = 4  # ends that are compared on all of the data
 FINAL_STEPS = 5  # of EM that they take there
 THOROUGH = 5  # times as many starts, and then moves from the best until many have failed
@@ -243,23 +244,25 @@ class Search:
         """Move for as long as it gains, unless moves from there have failed before."""
         patience, moves = mover.effort.patience, 0
         try:
-            while patience > 0 and mover.steps_left(climb):
+            while patience > 0 and moves < MOST_MOVES and mover.steps_left(climb):
                 if self._been_at(climb, mover):
                     return
                 self.tried += 1
                 move = mover.moved(climb)
                 patience -= move.cost
-                if move.climb is not None:
-                    climb, patience, moves = (
-                        mover.settled(move.climb),
-                        mover.effort.patience,
-                        moves + 1,
-                    )
+                settled = None if move.climb is None else mover.settled(move.climb)
+                if settled is not None and self._is_better(settled, climb):
+                    climb, moves, patience = settled, moves + 1, mover.effort.patience
             self.spent.append((float(climb.heading), mover.effort.patience))
         finally:
             if moves:
                 self._note(Screened(climb, [1]), moves)
             self.taken += moves
+
+    def _is_better(self, one: Climb, other: Climb) -> bool:
+        """What is sound after a move may come to be unsound as it settles."""
+        values = [float(promise(climb, self.rule, self.sample)) for climb in (one, other)]
+        return values[0] > values[1]
 
     def _been_at(self, climb: Climb, mover: Mover) -> bool:
         """Whether moves from there have failed before, with as much effort."""

@@ -17,7 +17,7 @@ from ...covariance import Parameters
 from ...data.points import Observations
 from ..expectation import Climb, climbed, expect_at
 from ..soundness import Soundness
-from ..starts.starting import SEVERAL, starting_parameters
+from ..starts.starting import SEVERAL, is_given, starting_parameters
 from ..task import Options, Task
 
 ALL = 10**6
@@ -38,10 +38,13 @@ def started(
     """The starts of these numbers, those of other kinds among them if there are to be several."""
     start = task.options.start
     kinds = [(start, starts)]
-    if isinstance(start, str) and start == SEVERAL and task.options.n_starts > 1:
+    if not is_given(start) and start == SEVERAL and task.options.n_starts > 1:
         kinds.append(("random points", _every(POINTS, starts)))
         if sample.d <= min(WIDEST, sample.n // 4):
             kinds.append(("invariant", _every(INVARIANT, starts)))
+    floor = task.floor
+    if not is_given(start):
+        floor = torch.maximum(floor, THINNEST * sample.bulk.square())
     seeded = generator.get_state()
     batches = []
     for kind, numbers in kinds:
@@ -54,7 +57,7 @@ def started(
                 task.model.n_components,
                 n_starts=len(numbers),
                 first=numbers.start,
-                floor=torch.maximum(task.floor, THINNEST * sample.bulk.square()),
+                floor=floor,
                 generator=generator,
             )
         )
