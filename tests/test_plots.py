@@ -314,13 +314,16 @@ class TestSolutions:
         return plots.plot_solutions(SimpleNamespace(search=search, method="em"), ax)
 
     def test_one_is_said_to_be_alone(self, ax) -> None:
-        self.drawn(ax, Solution(-9.0, True, 16, 0))
+        self.drawn(ax, Solution(-9.0, sound=True, times=16, moves=0))
         assert ax.get_title() == "one solution, found 16 times"
         assert [text.get_text() for text in ax.texts] == ["×16"]
 
     def test_each_has_a_row_and_the_best_is_on_top(self, ax) -> None:
-        sound, moved = Solution(-9.0, True, 1, 0), Solution(-9.5, True, 3, 2)
-        self.drawn(ax, sound, moved, Solution(-7.0, False, 1, 0))
+        sound, moved = (
+            Solution(-9.0, sound=True, times=1, moves=0),
+            Solution(-9.5, sound=True, times=3, moves=2),
+        )
+        self.drawn(ax, sound, moved, Solution(-7.0, sound=False, times=1, moves=0))
         (first,), (by_moves,), (spike,) = (
             labelled(ax, name)
             for name in ("sound, from a start", "sound, by moves", "not sound, from a start")
@@ -334,16 +337,24 @@ class TestSolutions:
 
     @pytest.mark.parametrize(("gap", "scale"), [(0.3, "linear"), (3000.0, "symlog")])
     def test_near_and_far_ones_can_be_told_apart(self, ax, gap: float, scale: str) -> None:
-        self.drawn(ax, Solution(0.0, True, 1, 0), Solution(-gap, True, 1, 0))
+        self.drawn(
+            ax,
+            Solution(0.0, sound=True, times=1, moves=0),
+            Solution(-gap, sound=True, times=1, moves=0),
+        )
         assert ax.get_xscale() == scale
         assert ax.get_xlim()[0] < 0 < gap < ax.get_xlim()[1]
 
     def test_one_of_infinite_likelihood_has_a_row_without_a_mark(self, ax) -> None:
-        self.drawn(ax, Solution(0.0, True, 1, 0), Solution(-np.inf, False, 1, 0))
+        self.drawn(
+            ax,
+            Solution(0.0, sound=True, times=1, moves=0),
+            Solution(-np.inf, sound=False, times=1, moves=0),
+        )
         assert ax.texts[1].get_text() == "×1  no finite likelihood"
 
     def test_very_many_are_cut_short(self, ax) -> None:
-        self.drawn(ax, *(Solution(-float(i), True, 1, 0) for i in range(30)))
+        self.drawn(ax, *(Solution(-float(i), sound=True, times=1, moves=0) for i in range(30)))
         assert len(ax.get_yticks()) == 20
         assert "the last 10 are not shown" in ax.get_title()
 

@@ -91,7 +91,7 @@ class TestPage:
             assert len(page.all(tag)) == 1
 
     def test_tables_have_captions_and_scopes(self, page) -> None:
-        assert len(page.all("table")) == len(page.all("caption")) == 7
+        assert len(page.all("table")) == len(page.all("caption")) == 8
         assert all(th["scope"] in ("col", "row") for th in page.all("th"))
 
     def test_pictures_say_what_is_seen(self, page) -> None:
@@ -300,8 +300,10 @@ class TestAdvice:
         assert self.facts(found, "em") == self.facts(comparison, "em")
 
     def test_solutions_that_are_hardly_worse(self, comparison) -> None:
-        sound = [Solution(-at, True, 1, 0) for at in (100.0, 101.25, 109.0, 130.0)]
-        search = Searched(90, 10, 6, 1, (*sound, Solution(-100.5, False, 1, 0)))
+        sound = [
+            Solution(-at, sound=True, times=1, moves=0) for at in (100.0, 101.25, 109.0, 130.0)
+        ]
+        search = Searched(90, 10, 6, 1, (*sound, Solution(-100.5, sound=False, times=1, moves=0)))
         facts = self.facts(self.with_fit(comparison, "em", search=search), "em")
         assert "others lie within 10 nats: 1.25 and 9.00 behind." in facts
 
@@ -317,7 +319,11 @@ class TestSolutions:
         10,
         6,
         1,
-        (Solution(-100.0, True, 3, 0), Solution(-1e4, True, 1, 2), Solution(-90.0, False, 1, 0)),
+        (
+            Solution(-100.0, sound=True, times=3, moves=0),
+            Solution(-1e4, sound=True, times=1, moves=2),
+            Solution(-90.0, sound=False, times=1, moves=0),
+        ),
     )
 
     def page_of(self, comparison: Comparison, **searches: Searched | None) -> Outline:

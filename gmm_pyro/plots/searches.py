@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from matplotlib.axes import Axes
 
 from ..data.checks import shown
 from ..inference.result import Result
-from ..inference.searched import Searched, Solution
 from . import mixtures, parts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 MOST = 20  # solutions that are drawn
 NEAR = 10.0  # nats behind, up to which the scale is linear where all are as near
@@ -38,77 +40,49 @@ def plot_solutions(fit: Result, ax: Axes | None = None) -> Axes:
     Raises:
         ValueError: if the method has no search, as those that begin at random.
     """
-    search = searched(fit)
-    drawn = search.solutions[:MOST]
+    words, table = _with_solutions(fit)
+    left, table = len(table) - MOST, table.head(MOST)
     ax = parts.given_or_new(ax)
-    behind = [drawn[0].log_likelihood - solution.log_likelihood for solution in drawn]
     ax.axvline(0, color=parts.DARK, linewidth=0.8, zorder=1)
-    _draw_stems(ax, drawn, behind)
-    _scale(ax, [gap for gap in behind if math.isfinite(gap)])
-    ax.set_yticks(range(len(drawn)), [str(number + 1) for number in range(len(drawn))])
-    ax.set_ylim(len(drawn) - 0.4, -0.6)
+    _draw_stems(ax, table)
+    _scale(ax, table["behind"][np.isfinite(table["behind"])].tolist())
+    ax.set_yticks(range(len(table)), [str(number + 1) for number in range(len(table))])
+    ax.set_ylim(len(table) - 0.4, -0.6)
     ax.set(xlabel="behind the best, nats", ylabel="solution")
-    ax.set_title(_title(search))
+    ax.set_title(words + (f"\n(the last {left} are not shown)" if left > 0 else ""))
     ax.grid(axis="x", alpha=0.3)
     parts.draw_key(ax, "")
     return ax
 
 
-def searched(fit: Any) -> Searched:
-    """The search of a fit.
-
-    Raises:
-        TypeError: if it is no fit.
-        ValueError: if it has none.
-    """
+def _with_solutions(fit: Any) -> tuple[str, pd.DataFrame]:
+    """Whether the optimum of a fit's search is alone, in words, and its solutions."""
     fit = mixtures.fit_of(fit)
     if not hasattr(fit, "search"):
         raise TypeError(f"fit must be a fit, or a fitted estimator, got {shown(fit)}")
     if fit.search is None:
         reason = f"{fit.method} does not search for the likeliest mixture"
         raise ValueError(f"fit has no solutions to draw: {reason}; em does")
-    return fit.search
+    return fit.search.in_words(), fit.search.frame()
 
 
-def in_words(search: Searched) -> str:
-    """Whether the optimum is alone, as a title or a sentence says it.
-
-    Example:
-        >>> in_words(Searched(90, 10, 6, 0, (Solution(-5.0, True, 16, 0),)))
-        'one solution, found 16 times'
-    """
-    found, best = search.solutions, search.solutions[0]
-    often = "once" if best.times == 1 else f"{best.times} times"
-    n_sound = sum(solution.sound for solution in found)
-    if len(found) == 1:
-        return f"one solution, {'' if n_sound else 'not sound, '}found {often}"
-    sound = "" if n_sound == len(found) else f", {n_sound or 'none'} of them sound"
-    return f"{len(found)} solutions{sound}, the best found {often}"
-
-
-def _title(search: Searched) -> str:
-    left = len(search.solutions) - MOST
-    return in_words(search) + (f"\n(the last {left} are not shown)" if left > 0 else "")
-
-
-def _draw_stems(ax: Axes, drawn: tuple[Solution, ...], behind: list[float]) -> None:
+def _draw_stems(ax: Axes, table: pd.DataFrame) -> None:
     """A stem from zero to each solution, its mark, and how many times the search came there."""
+    finite = np.isfinite(table["behind"])
     for (sound, moved), name in KINDS.items():
-        rows = [
-            row
-            for row, (solution, gap) in enumerate(zip(drawn, behind, strict=True))
-            if (solution.sound, solution.moves > 0) == (sound, moved) and math.isfinite(gap)
-        ]
-        if not rows:
+        kind = (table["sound"] == sound) & ((table["moves"] > 0) == moved)
+        rows, gaps = table.index[kind & finite], table["behind"][kind & finite]
+        if rows.empty:
             continue
-        colour, gaps = parts.colour_of(0 if sound else 4), [behind[row] for row in rows]
+        colour = parts.colour_of(0 if sound else 4)
         ax.hlines(rows, 0, gaps, color=colour, linewidth=1.2, alpha=0.6)
-        mark = {"color": colour, "markerfacecolor": colour if sound else "white"}
-        ax.plot(gaps, rows, "D" if moved else "o", label=name, zorder=3, **mark)
-    for row, (solution, gap) in enumerate(zip(drawn, behind, strict=True)):
-        place = max(gap, 0.0) if math.isfinite(gap) else 0.0
-        times = f"×{solution.times}" + ("" if math.isfinite(gap) else "  no finite likelihood")
-        beside: Any = {"textcoords": "offset points", "va": "center", "fontsize": "small"}
+        face = colour if sound else "white"
+        mark = "D" if moved else "o"
+        ax.plot(gaps, rows, mark, label=name, color=colour, markerfacecolor=face, zorder=3)
+    beside: Any = {"textcoords": "offset points", "va": "center", "fontsize": "small"}
+    for row, (gap, count) in enumerate(zip(table["behind"], table["times"], strict=True)):
+        place = max(gap, 0.0) if finite[row] else 0.0
+        times = f"×{count}" + ("" if finite[row] else "  no finite likelihood")
         ax.annotate(times, (place, row), (8, 0), color=parts.DARK, **beside)
 
 

@@ -10,7 +10,7 @@ from ..comparison.record import Record
 from ..data.words import counted, listed
 from ..inference.fit import Fit
 from ..inference.searched import Searched
-from ..plots.searches import MOST, in_words
+from ..plots.searches import MOST
 from .pictures import Picture, solutions_picture
 from .tables import Table, number, table_of
 
@@ -82,7 +82,7 @@ def _section(name: str, fit: Fit, search: Searched) -> Section:
 
 
 def _told(search: Searched, n: int) -> str:
-    words = in_words(search)
+    words = search.in_words()
     tried = f"{counted(search.starts, 'start')} and {counted(search.tried, 'move')}"
     part = "" if search.n == n else f" It went by {search.n} of the {n} points."
     return (
