@@ -316,6 +316,7 @@ def of_pictures() -> dict[str, Asked]:
         "plots.fit_figures": asked(plots.fit_figures, fit=em, name="em", labels=KNOWN),
         "plots.png": asked(plots.png, figure=Figure(), dots_per_inch=20),
         "plots.traces": asked(plots.traces, fits={"em": em}, ax=None),
+        "plots.plot_solutions": asked(plots.plot_solutions, fit=em, ax=None),
         "plots.parameter_errors": asked(plots.parameter_errors, table=errors(), ax=None),
         "plots.calibration": asked(plots.calibration, calibration=ranked(), figure=None),
     }

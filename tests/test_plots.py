@@ -22,6 +22,7 @@ from matplotlib.patches import Ellipse
 from gmm_pyro import plots
 from gmm_pyro.data.observations import observe
 from gmm_pyro.datasets import bimodal, iris, make_mixture, three_clusters
+from gmm_pyro.inference.searched import Searched, Solution
 from gmm_pyro.metrics import adjusted_rand
 from gmm_pyro.mixture.value import GaussianMixture
 from gmm_pyro.plots.parts import COLOURS, GREY, RING
@@ -305,6 +306,61 @@ class TestParameterErrors:
     def test_without_a_truth_there_is_nothing_to_draw(self, ax) -> None:
         with pytest.raises(ValueError, match="need data with a known truth"):
             plots.parameter_errors(self.TABLE.iloc[2:], ax)
+
+
+class TestSolutions:
+    def drawn(self, ax: Axes, *solutions: Solution) -> Axes:
+        search = Searched(90, 10, 8, 2, solutions)
+        return plots.plot_solutions(SimpleNamespace(search=search, method="em"), ax)
+
+    def test_one_is_said_to_be_alone(self, ax) -> None:
+        self.drawn(ax, Solution(-9.0, sound=True, times=16, moves=0))
+        assert ax.get_title() == "one solution, found 16 times"
+        assert [text.get_text() for text in ax.texts] == ["×16"]
+
+    def test_each_has_a_row_and_the_best_is_on_top(self, ax) -> None:
+        sound, moved = (
+            Solution(-9.0, sound=True, times=1, moves=0),
+            Solution(-9.5, sound=True, times=3, moves=2),
+        )
+        self.drawn(ax, sound, moved, Solution(-7.0, sound=False, times=1, moves=0))
+        (first,), (by_moves,), (spike,) = (
+            labelled(ax, name)
+            for name in ("sound, from a start", "sound, by moves", "not sound, from a start")
+        )
+        assert [line.get_xdata()[0] for line in (first, by_moves, spike)] == [0, 0.5, -2]
+        assert [line.get_ydata()[0] for line in (first, by_moves, spike)] == [0, 1, 2]
+        assert spike.get_markerfacecolor() == "white"
+        assert by_moves.get_marker() == "D"
+        assert ax.yaxis_inverted()
+        assert ax.get_title() == "3 solutions, 2 of them sound, the best found once"
+
+    @pytest.mark.parametrize(("gap", "scale"), [(0.3, "linear"), (3000.0, "symlog")])
+    def test_near_and_far_ones_can_be_told_apart(self, ax, gap: float, scale: str) -> None:
+        self.drawn(
+            ax,
+            Solution(0.0, sound=True, times=1, moves=0),
+            Solution(-gap, sound=True, times=1, moves=0),
+        )
+        assert ax.get_xscale() == scale
+        assert ax.get_xlim()[0] < 0 < gap < ax.get_xlim()[1]
+
+    def test_one_of_infinite_likelihood_has_a_row_without_a_mark(self, ax) -> None:
+        self.drawn(
+            ax,
+            Solution(0.0, sound=True, times=1, moves=0),
+            Solution(-np.inf, sound=False, times=1, moves=0),
+        )
+        assert ax.texts[1].get_text() == "×1  no finite likelihood"
+
+    def test_very_many_are_cut_short(self, ax) -> None:
+        self.drawn(ax, *(Solution(-float(i), sound=True, times=1, moves=0) for i in range(30)))
+        assert len(ax.get_yticks()) == 20
+        assert "the last 10 are not shown" in ax.get_title()
+
+    def test_a_fit_without_a_search_is_refused(self, ax) -> None:
+        with pytest.raises(ValueError, match="kmeans does not search for the likeliest mixture"):
+            plots.plot_solutions(SimpleNamespace(search=None, method="kmeans"), ax)
 
 
 class TestComparisonFigure:

@@ -21,6 +21,7 @@ from sklearn.metrics import adjusted_rand_score
 from gmm_pyro.comparison import Comparison, columns, compare, density_distances
 from gmm_pyro.datasets import Dataset, make_mixture
 from gmm_pyro.inference.fit import fit
+from gmm_pyro.inference.searched import Searched, Solution
 from gmm_pyro.inference.task import Status
 from gmm_pyro.inference_data import elpd_loo, posterior_summary
 from gmm_pyro.mixture.value import GaussianMixture
@@ -90,7 +91,7 @@ class TestPage:
             assert len(page.all(tag)) == 1
 
     def test_tables_have_captions_and_scopes(self, page) -> None:
-        assert len(page.all("table")) == len(page.all("caption")) == 6
+        assert len(page.all("table")) == len(page.all("caption")) == 8
         assert all(th["scope"] in ("col", "row") for th in page.all("th"))
 
     def test_pictures_say_what_is_seen(self, page) -> None:
@@ -298,10 +299,52 @@ class TestAdvice:
         assert "mind the gap." in self.facts(found, "kmeans")
         assert self.facts(found, "em") == self.facts(comparison, "em")
 
+    def test_solutions_that_are_hardly_worse(self, comparison) -> None:
+        sound = [
+            Solution(-at, sound=True, times=1, moves=0) for at in (100.0, 101.25, 109.0, 130.0)
+        ]
+        search = Searched(90, 10, 6, 1, (*sound, Solution(-100.5, sound=False, times=1, moves=0)))
+        facts = self.facts(self.with_fit(comparison, "em", search=search), "em")
+        assert "others lie within 10 nats: 1.25 and 9.00 behind." in facts
+
     def test_labels_in_doubt(self, comparison) -> None:
         posterior = replace(comparison.fits["gibbs"].posterior, ambiguous=0.4)
         found = self.with_fit(comparison, "gibbs", posterior=posterior)
         assert "In 40% of its draws" in self.facts(found, "gibbs")
+
+
+class TestSolutions:
+    SEARCH = Searched(
+        60,
+        10,
+        6,
+        1,
+        (
+            Solution(-100.0, sound=True, times=3, moves=0),
+            Solution(-1e4, sound=True, times=1, moves=2),
+            Solution(-90.0, sound=False, times=1, moves=0),
+        ),
+    )
+
+    def page_of(self, comparison: Comparison, **searches: Searched | None) -> Outline:
+        fits = {name: replace(f, search=searches.get(name)) for name, f in comparison.fits.items()}
+        return Outline(html_of(replace(comparison, fits=fits)))
+
+    def test_the_page_says_whether_the_optimum_is_alone(self, comparison) -> None:
+        text = self.page_of(comparison, em=self.SEARCH).all("main")[0].text
+        assert "3 solutions, 2 of them sound, the best found 3 times." in text
+        assert "10 starts and 6 moves were tried, and 1 of the moves led on" in text
+        assert "It went by 60 of the 90 points." in text
+
+    def test_methods_that_share_a_search_share_its_table(self, comparison) -> None:
+        page = self.page_of(comparison, em=self.SEARCH, svi=self.SEARCH)
+        assert "Solutions of em and svi" in page.named("caption-solutions-1").text
+        assert "9\u202f900.00" in page.named("table-solutions-1").text
+        assert "not sound" in page.named("table-solutions-1").text
+        assert "caption-solutions-2" not in page.ids
+
+    def test_without_a_search_there_is_no_section(self, comparison) -> None:
+        assert "solutions" not in self.page_of(comparison).ids
 
 
 class TestTables:

@@ -45,6 +45,21 @@ class Searched:
     taken: int
     solutions: tuple[Solution, ...]
 
+    def in_words(self) -> str:
+        """Whether the optimum is alone, as a title or a sentence says it.
+
+        Example:
+            >>> Searched(90, 10, 6, 0, (Solution(-5.0, True, 16, 0),)).in_words()
+            'one solution, found 16 times'
+        """
+        best, n = self.solutions[0], len(self.solutions)
+        often = {1: "once", 2: "twice"}.get(best.times, f"{best.times} times")
+        n_sound = sum(solution.sound for solution in self.solutions)
+        if n == 1:
+            return f"one solution, {'' if n_sound else 'not sound, '}found {often}"
+        sound = "" if n_sound == n else f", {n_sound or 'none'} of them sound"
+        return f"{n} solutions{sound}, the best found {often}"
+
     def frame(self) -> pd.DataFrame:
         """The solutions as a table, with how far each is below the first, in nats."""
         import pandas as pd

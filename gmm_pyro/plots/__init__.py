@@ -11,6 +11,7 @@ from .fits import comparison_figure, comparison_figures, parameter_errors, png, 
 from .mixtures import clusters, density, responsibilities, scatter
 from .of_fit import fit_figures
 from .posteriors import co_clustering, density_band, label_traces, posterior_ellipses
+from .searches import plot_solutions
 
 __all__ = [
     "calibration",
@@ -23,6 +24,7 @@ __all__ = [
     "fit_figures",
     "label_traces",
     "parameter_errors",
+    "plot_solutions",
     "png",
     "posterior_ellipses",
     "responsibilities",

@@ -16,7 +16,7 @@ from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 from ..posterior.draws import evenly_spaced
 from . import fits as of_fits
-from . import mixtures, parts, posteriors
+from . import mixtures, parts, posteriors, searches
 from .views import view_of_points
 
 SQUARE, LOW, WIDE = (3.9, 3.6), (3.9, 2.8), (4.9, 3.3)  # inches
@@ -133,6 +133,14 @@ def errors_figure(table: Any) -> Figure:
     """The errors of weights, means and covariances of each method: see `parameter_errors`."""
     ax = _axes((4.9, max(2.4, 0.4 * len(table) + 1)))
     of_fits.parameter_errors(table, ax)
+    return _figure(ax)
+
+
+def solutions_figure(fit: Result) -> Figure:
+    """How far behind the best each solution of a search is: see `plot_solutions`."""
+    assert fit.search is not None
+    rows = min(searches.MOST, len(fit.search.solutions))
+    ax = searches.plot_solutions(fit, _axes((6.2, max(1.9, 0.26 * rows + 1.3))))
     return _figure(ax)
 
 

@@ -14,6 +14,7 @@ from ..inference.fit import Fit
 from ..inference.methods import METHODS
 from ..inference.svi import SVIOptions
 from ..inference.task import Status
+from .searches import by_search, told_close
 from .tables import UNTRUSTED
 
 AMBIGUOUS = 0.05  # share of draws without a clear labelling, from which labels mean little
@@ -73,7 +74,19 @@ def advice_on(comparison: Record) -> list[Advice]:
         notes = comparison.notes.get(method, ())
         for fact, remedy in (*_status(fit), *_problems(fit), *_draws(fit, row), *_rest(fit, notes)):
             found.append(Advice(method, fact, remedy))
-    return found
+    return [*found, *_close(comparison)]
+
+
+def _close(comparison: Record) -> Iterator[Advice]:
+    """Of searches whose best solution is hardly better than another: once for all who share it."""
+    for search, names in by_search(comparison).items():
+        if (fact := told_close(search)) is not None:
+            yield Advice(
+                listed(names),
+                fact,
+                "Look whether what you conclude is the same for them; draws from the posterior "
+                "weigh them. Fewer components may leave one.",
+            )
 
 
 def _failure(method: str, status: str) -> Advice:

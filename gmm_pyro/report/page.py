@@ -25,6 +25,7 @@ from ..running.threads import one_thread_a_product
 from ..running.versions import __version__, versions
 from . import pictures, tables
 from .advice import advice_on
+from .searches import OF_SOLUTIONS, search_sections
 from .settings import Fact, fingerprint, priors_of, python_call, settings_of
 
 if TYPE_CHECKING:
@@ -84,6 +85,8 @@ def html_of(comparison: Record, command: str | None = None) -> str:
         thinned=pictures.thinned(comparison.dataset).n,
         densities=pictures.density_pictures(comparison),
         objectives=pictures.objective_pictures(comparison),
+        searches=search_sections(comparison),
+        solutions=OF_SOLUTIONS,
         labels_agree=tables.shaded_rows(comparison.label_agreement()) if agree else None,
         distances=tables.shaded_rows(comparison.density_distances()) if agree else None,
         parameters=tables.OF_PARAMETERS,

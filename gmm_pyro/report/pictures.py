@@ -219,3 +219,11 @@ def error_picture(comparison: Record) -> Picture | None:
     ]
     alt = f"Errors of the parameters of each method. {'; '.join(told)}."
     return _picture(figures.errors_figure(table), "Errors of the parameters", alt)
+
+
+def solutions_picture(fit: Fit, name: str, told: str) -> Picture:
+    """The solutions of a search."""
+    assert fit.search is not None
+    gaps = ", ".join(number(gap, ".2f") for gap in fit.search.frame()["behind"][:MOST_TOLD])
+    alt = f"How far behind the best the solutions of {name} are, in nats: {gaps}. {told}"
+    return _picture(figures.solutions_figure(fit), name, alt)
