@@ -336,6 +336,13 @@ def of_estimators() -> dict[str, Asked]:
             method_options={"max_steps": 2},
             weights_init=None,
         ),
+        "estimator.PyroGaussianMixture by a search": asked(
+            lambda **given: PyroGaussianMixture(2, **given).fit(X),
+            search="starts",
+            method_options={"max_steps": 2},
+            n_init=2,
+            means_init=None,
+        ),
         "estimator.PyroGaussianMixture.fit": asked(
             PyroGaussianMixture().fit, X=X, y=None, sample_weight=np.ones(len(X))
         ),

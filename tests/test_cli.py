@@ -21,6 +21,7 @@ from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.datasets import DATASETS, bimodal, three_clusters
 from gmm_pyro.files import read_dataset
 from gmm_pyro.inference import METHODS
+from gmm_pyro.inference.task import SEARCHES
 from gmm_pyro.saved_fit import TABLE_FORMATS
 
 HEAVY = ["torch", "pandas", "sklearn", "scipy", "matplotlib", "pyro", "arviz", "numpy"]
@@ -59,6 +60,7 @@ class TestHelp:
         assert list(names.FAMILIES) == list(FAMILIES)
         assert list(names.CODES) == [family.mclust for family in FAMILIES.values()]
         assert names.TABLE_FORMATS == TABLE_FORMATS
+        assert names.SEARCHES == SEARCHES
         compared = names.COMPARED.split(", ")
         ours = {name for name, method in METHODS.items() if not method.through_pyro}
         assert {*compared} == ours - {"nuts"}  # which takes longer than all others
@@ -75,6 +77,7 @@ COMPLETIONS = {
     "fit --covariance tied_": ["tied_diag", "tied_spherical"],
     "fit o": ["old-faithful"],
     "fit --table-format p": ["parquet"],
+    "fit --search t": ["thorough"],
     "compare --data b": ["bimodal"],
     "compare --methods em,gi": ["em,gibbs"],
     "simulate a": ["anisotropic"],
@@ -257,6 +260,8 @@ BAD_INPUT = {
     "fit bimodal --option n_starts=few": "option 'n_starts' must be int; got 'few'",
     "fit bimodal --option seed=1": "option 'seed' is given twice",
     "fit bimodal --starts 0": "n_starts must be an integer of at least 1, got 0",
+    "fit bimodal --search best": "search must be one of starts, moves, thorough; got 'best'",
+    "fit bimodal --search moves --option search=starts": "option 'search' is given twice",
     "fit bimodal --table-format xls": "table_format must be one of csv, tsv, parquet; got 'xls'",
     "fit plain.csv -k 2 --weights-column w": "plain.csv has no column 'w': it has a, b",
     "fit . --components 2": "data must be one of ",

@@ -84,6 +84,15 @@ class TestFit:
         assert expected.items() <= found["options"].items()
         assert found["covariance"] == "diag"
 
+    @pytest.mark.parametrize("method", ["em", "map"])
+    def test_a_search_reaches_the_method(self, run, method) -> None:
+        done = run("fit", "bimodal", "--method", method, "--search", "starts", "--json", *EM)
+        assert json.loads(done.out)["options"]["search"] == "starts"
+
+    def test_without_a_flag_the_search_is_the_methods_own(self, run) -> None:
+        found = json.loads(run("fit", "bimodal", "--json", *EM).out)
+        assert found["options"]["search"] == METHODS["em"].options().search
+
     def test_a_fit_that_does_not_converge_warns(self, run) -> None:
         done = run("fit", "three-clusters", "--max-steps", 1)
         assert done.code == 0

@@ -12,6 +12,7 @@ import pickle
 import random
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -54,7 +55,10 @@ def clusters(n: int = 400, seed: int = 0) -> np.ndarray:
 
 
 @pytest.mark.filterwarnings("ignore")
-@pytest.mark.parametrize("estimator", [PyroGaussianMixture(), GaussianMixtureClassifier()])
+@pytest.mark.parametrize(
+    "estimator",
+    [PyroGaussianMixture(), PyroGaussianMixture(search="moves"), GaussianMixtureClassifier()],
+)
 def test_it_passes_the_checks_of_estimators(estimator: Any) -> None:
     results = check_estimator(estimator, on_fail=None)
     others = {r["check_name"]: (r["status"], r["exception"]) for r in results}
@@ -330,6 +334,93 @@ def test_attributes_may_be_set_by_hand() -> None:
     assert model.predict([[0.2], [4.0]]).tolist() == [0, 1]
 
 
+# ---------------------------------------------------------------------- a search
+
+
+def test_a_search_finds_what_the_recipe_does_not() -> None:
+    data = gp.datasets.tight_and_diffuse(0)
+    x = data.x.numpy()
+    usual = PyroGaussianMixture(2, random_state=0).fit(x)
+    searched = PyroGaussianMixture(2, search="moves", random_state=0).fit(x)
+    assert searched.score(x) > usual.score(x) + 0.05
+    assert usual.fit_.search is None
+    assert searched.fit_.search is not None
+    assert searched.lower_bound_ == pytest.approx(searched.score(x))
+
+
+@pytest.mark.parametrize("search", ["starts", "moves", "thorough"])
+def test_a_search_is_that_of_gmm_pyro(search: str) -> None:
+    x = clusters()
+    model = PyroGaussianMixture(3, search=search, method_options={"seed": 5}).fit(x)
+    fit = gp.fit(gp.MixtureModel(3), x, search=search, seed=5)
+    np.testing.assert_array_equal(model.means_, fit.mixture.means.numpy())
+
+
+def test_arguments_reach_a_search_where_they_are_not_the_default() -> None:
+    changed = {"n_init": 4, "init_params": "random", "tol": 1e-6, "max_iter": 300}
+    usual = PyroGaussianMixture(3, search="starts", random_state=0)
+    own = gp.inference.METHODS["em"].options()
+    for arguments, expected in (
+        ({}, (own.n_starts, own.start, own.tolerance, own.max_steps)),
+        (changed, (4, "random", 1e-6, 300)),
+    ):
+        options = clone(usual).set_params(**arguments).fit(clusters()).fit_.options
+        found = (options.n_starts, options.start, options.tolerance, options.max_steps)
+        assert (options.search, found) == ("starts", expected)
+        assert options.covariance_floor == own.covariance_floor
+
+
+def test_a_search_leaves_what_is_given_where_it_is() -> None:
+    means = [[0.0, 4.0], [3.0, 1.0], [0.0, 0.0]]
+    model = PyroGaussianMixture(3, search="moves", means_init=means, random_state=0)
+    model.fit(clusters())
+    assert (model.fit_.search.starts, model.fit_.search.tried) == (1, 0)
+    np.testing.assert_allclose(model.means_, means, atol=0.5)  # in the order that was given
+
+
+def test_other_methods_take_a_search_as_their_option() -> None:
+    for search in (None, "starts"):
+        model = PyroGaussianMixture(3, method="map", search=search, random_state=0)
+        options = model.fit(clusters()).fit_.options
+        assert (options.search, options.n_starts) == (search or "moves", 1)
+
+
+@pytest.mark.parametrize(("n_init", "moves"), [(4, False), (10, True)])
+def test_moves_need_ten_starts(n_init: int, moves: bool) -> None:  # noqa: FBT001
+    model = PyroGaussianMixture(3, search="moves", n_init=n_init, random_state=0).fit(IRIS)
+    assert (model.fit_.search.tried > 0) == moves
+
+
+def test_a_method_without_searches_refuses_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Bare:
+        seed: int = 0
+        start: str = "several"
+        n_starts: int = 1
+        progress: bool = False
+
+    em = gp.inference.METHODS["em"]
+    monkeypatch.setitem(gp.inference.METHODS, "map", gp.inference.Method(em.run, Bare))
+    with pytest.raises(ValueError, match="method 'map' has no option 'search'"):
+        PyroGaussianMixture(3, method="map", search="moves").fit(clusters())
+
+
+def test_a_search_says_what_gmm_pyro_says() -> None:
+    with pytest.warns(ConvergenceWarning, match="em stopped at the step limit"):
+        PyroGaussianMixture(3, search="starts", max_iter=1, random_state=0).fit(clusters())
+    constant = np.column_stack([clusters()[:, 0], np.full(400, 7.0)])
+    with pytest.raises(ValueError, match="x must vary in every column"):
+        PyroGaussianMixture(2, search="starts").fit(constant)
+
+
+def test_a_search_is_cloned_and_pickled() -> None:
+    model = PyroGaussianMixture(3, search="starts", random_state=0)
+    assert clone(model).get_params()["search"] == "starts"
+    again = pickle.loads(pickle.dumps(model.fit(clusters())))
+    assert again.search == "starts"
+    np.testing.assert_array_equal(again.predict(clusters()), model.predict(clusters()))
+
+
 # ---------------------------------------------------------------------- in company
 
 
@@ -453,6 +544,7 @@ def test_no_convergence_is_said() -> None:
         ({"priors": "flat"}, "'priors' parameter"),
         ({"init_params": "hierarchical"}, "'init_params' parameter"),
         ({"method_options": {"seed": 3}}, "method_options are for other methods than 'em'"),
+        ({"search": "best"}, "'search' parameter .* {'(starts|moves|thorough)', .*} or None"),
         ({"method": "map", "method_options": {"sed": 3}}, "did you mean 'seed'"),
         ({"n_components": 500}, "Expected n_samples >= n_components"),
         ({"means_init": [[1.0, 2.0, 3.0]]}, r"'means' should have the shape of \(1, 2\)"),

@@ -13,7 +13,7 @@ import typer
 from ..data.words import counted
 from .arguments import Covariance, DataArguments, Force, Json, Source, command_line
 from .data import checked, headline, load, n_components
-from .names import METHOD_NAMES, TABLE_FORMATS, completing, listed
+from .names import METHOD_NAMES, SEARCHES, TABLE_FORMATS, completing, listed
 from .output import INTERRUPTED, fit_warnings_said, print_json, say
 
 if TYPE_CHECKING:
@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 OF_METHODS = "Options of methods"
 
 
-def _own(meaning: str) -> Any:
+def _own(meaning: str, **more: Any) -> Any:
     """An option that has another default in each method."""
-    return typer.Option(help=meaning, show_default="the method's own", rich_help_panel=OF_METHODS)
+    default, panel = "the method's own", OF_METHODS
+    return typer.Option(help=meaning, show_default=default, rich_help_panel=panel, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +57,14 @@ class FitArguments(DataArguments):
         int, typer.Option(help="Seed of every random choice.", rich_help_panel=OF_METHODS)
     ] = 0
     starts: Annotated[int | None, _own("Restarts.")] = None
+    search: Annotated[
+        str | None,
+        _own(
+            f"How to look for the likeliest mixture: {listed(SEARCHES)}. 'starts' is the quickest, "
+            "'thorough' the longest.",
+            autocompletion=completing(*SEARCHES),
+        ),
+    ] = None
     max_steps: Annotated[int | None, _own("Most steps.")] = None
     tolerance: Annotated[
         float | None, _own("Gain that may be left, in nats a point, when a fit stops.")

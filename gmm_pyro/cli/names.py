@@ -1,4 +1,4 @@
-"""Names of methods, covariance families and data sets, for help and completion.
+"""Names of methods, searches, covariance families and data sets, for help and completion.
 
 The registries import torch, which takes seconds; tests hold these names equal to theirs.
 """
@@ -18,6 +18,7 @@ DATASETS = (
     *("three-clusters", "bimodal", "make-mixture", "anisotropic", "tight-and-diffuse"),
     *("iris", "wine", "old-faithful", "galaxies"),
 )
+SEARCHES = ("starts", "moves", "thorough")
 TABLE_FORMATS = ("csv", "tsv", "parquet")
 
 

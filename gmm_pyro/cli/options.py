@@ -18,6 +18,7 @@ HIDDEN = ("progress",)  # for which the command line has its own
 FLAGS = {
     "seed": "--seed",
     "n_starts": "--starts",
+    "search": "--search",
     "max_steps": "--max-steps",
     "tolerance": "--tolerance",
     "n_draws": "--draws",

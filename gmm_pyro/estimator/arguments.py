@@ -14,7 +14,7 @@ from ..covariance import FAMILIES, family_named
 from ..data.checks import MOST, MOST_HELD, check_count, check_number
 from ..data.points import Observations
 from ..inference.methods import METHODS, Choice, choice
-from ..inference.starts.starting import brought_into
+from ..inference.starts.starting import SEVERAL, brought_into
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
@@ -22,6 +22,7 @@ from .recipe import RECIPE, Printer, RecipeOptions
 from .starts import STARTS, RandomState, starts
 
 MOST_STARTS = 10**6
+INIT_PARAMS = "kmeans"  # the default
 TOLERANCE, MAX_ITER = 1e-3, 100  # scikit-learn's, for EM; other methods have limits of their own
 START_NAMES = {  # of the other methods
     "kmeans": "k-means",
@@ -60,10 +61,15 @@ def choice_of(
     Raises:
         ValueError: if an argument is not valid, or a warm start does not fit.
     """
-    if estimator.method == "em":
+    if by_recipe(estimator):
         options = _recipe_options(estimator, observations, given, random)
         return Choice(estimator.method, RECIPE, options)
     return choice(estimator.method, _options_by_name(estimator, observations, given, random))
+
+
+def by_recipe(estimator: Any) -> bool:
+    """Whether an estimator is to be fitted by scikit-learn's EM."""
+    return estimator.method == "em" and estimator.search is None
 
 
 def _recipe_options(
@@ -72,7 +78,8 @@ def _recipe_options(
     """The options of scikit-learn's EM."""
     if estimator.method_options:
         raise ValueError(
-            "method_options are for other methods than 'em', which has the constructor's own; "
+            "method_options are for other methods than 'em' without a search, which has the "
+            "constructor's own; "
             f"got {', '.join(estimator.method_options)}"
         )
     n_starts = check_count("n_init", estimator.n_init, 1, MOST_STARTS)
@@ -94,7 +101,7 @@ def _recipe_options(
 def _options_by_name(
     estimator: Any, observations: Observations, given: Mapping[str, Tensor], random: RandomState
 ) -> dict[str, Any]:
-    """The options of any other method."""
+    """The options of this package's methods, its own EM included."""
     before = _before(estimator, observations)
     options: dict[str, Any] = {
         "seed": int(random.randint(2**31 - 1)),
@@ -102,6 +109,11 @@ def _options_by_name(
         "n_starts": estimator.n_init,
         "progress": bool(estimator.verbose),
     }
+    if estimator.method == "em":  # which searches from as many starts as its default has
+        if estimator.n_init == 1:
+            del options["n_starts"]
+        if before is None and estimator.init_params == INIT_PARAMS:
+            options["start"] = SEVERAL
     if before is None and given:
         parameters = starts(estimator, observations, given, 1, random)
         family = family_named(estimator.covariance_type)
@@ -110,6 +122,8 @@ def _options_by_name(
         options["max_steps"] = estimator.max_iter
     if estimator.tol != TOLERANCE:
         options["tolerance"] = estimator.tol
+    if estimator.search is not None:
+        options["search"] = estimator.search
     return options | dict(estimator.method_options or {})
 
 

@@ -14,20 +14,21 @@ import torch
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
+from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
 
 from ..data.checks import shown
 from ..data.observations import observe
 from ..inference.fit import Fit, complaints, fit_observations, held_fixed
-from ..inference.task import FitWarning, Status
+from ..inference.task import SEARCHES, FitWarning, Status
 from ..metrics import mean_log_density
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
-from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples, choice_of
+from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, by_recipe, check_n_samples, choice_of
 from .attributes import (
     attributes_of,
     covariances_by_hand,
@@ -57,7 +58,16 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             also by mclust's code.
         method: name of the method.
         priors: priors of the methods that have them, or None for their default.
-        method_options: options of the method by name, as `gmm_pyro.fit` takes them; not for "em".
+        method_options: options of the method by name, as `gmm_pyro.fit` takes them; for "em" only
+            with a search.
+        search: None, or "starts", "moves" or "thorough": how to look for the likeliest mixture, as
+            `gmm_pyro.fit` does. With "em" and a search, the numbers are not scikit-learn's but
+            those of this package's EM: many starts (10, or `n_init` if it is not 1) of several
+            kinds (or those of `init_params` if it is not "kmeans"), run until they have converged
+            (or by `tol` and `max_iter` if they are not the default), with a floor under the
+            variances in place of `reg_covar`, and with warnings of degenerate components. Values
+            that are given to start from are gone on from, without a search. "moves" takes ten
+            starts to make any: `n_init=4` has none, nor has another method with `n_init=1`.
         tol: EM stops when the mean log-likelihood, in nats, changes by less.
         reg_covar: variance that EM adds to every variance.
         max_iter: most steps of EM.
@@ -71,9 +81,9 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         verbose: 0 for silence, 1 for a line now and then, 2 for more in it.
         verbose_interval: steps between the lines.
 
-    `tol` and `max_iter` are those of EM. Other methods take them as `tolerance` and `max_steps`
-    where they differ from the default, and have their own otherwise; all take `n_init`, the start
-    and `random_state`.
+    `tol` and `max_iter` are those of EM without a search. Other methods take them as `tolerance`
+    and `max_steps` where they differ from the default, and have their own otherwise; all take
+    `n_init`, the start and `random_state`.
 
     Attributes:
         weights_: shape (k,).
@@ -107,6 +117,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         "means_init": ["array-like", None],
         "precisions_init": ["array-like", None],
         "warm_start": ["boolean"],
+        "search": [StrOptions(set(SEARCHES)), None],
         "verbose_interval": COUNT,
     }
 
@@ -118,6 +129,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         method: str = "em",
         priors: Priors | ConjugatePriors | None = None,
         method_options: Mapping[str, Any] | None = None,
+        search: str | None = None,
         tol: float = TOLERANCE,
         reg_covar: float = 1e-6,
         max_iter: int = MAX_ITER,
@@ -136,6 +148,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.method = method
         self.priors = priors
         self.method_options = method_options
+        self.search = search
         self.tol = tol
         self.reg_covar = reg_covar
         self.max_iter = max_iter
@@ -181,7 +194,10 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self._keep(result)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        _warn_of(result, limited=self.max_iter > 0)
+        if not by_recipe(self):
+            _warn_of(result)
+        elif self.max_iter > 0 and not result.converged:
+            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:  # noqa: N803
@@ -196,7 +212,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             n_components=self.n_components,
             sample_weight=sample_weight,
             dtype=str(x.dtype),
-            constant_columns=self.method == "em",
+            constant_columns=by_recipe(self),
         )
         names = getattr(self, "feature_names_in_", observations.feature_names)
         observations = replace(observations, feature_names=tuple(map(str, names)))
@@ -320,12 +336,8 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         )
 
 
-def _warn_of(result: Fit, *, limited: bool) -> None:
-    """Warn as scikit-learn does of EM that was to take steps, and as `fit` of other methods."""
-    if result.method == "em":
-        if limited and not result.converged:
-            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=5)
-        return
+def _warn_of(result: Fit) -> None:
+    """Warn as `gmm_pyro.fit` does."""
     kinds = [FitWarning] if result.converged else [ConvergenceWarning, FitWarning]
     for message, kind in zip(complaints(result), kinds, strict=False):
         warnings.warn(message, kind, stacklevel=5)
