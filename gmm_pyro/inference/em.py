@@ -18,7 +18,7 @@ from ..reduction.theta import theta_of
 from .climb.coordinates import Coordinates
 from .diagnosis import diagnose
 from .expectation import Expectation, expect, step
-from .search.likeliest import searched
+from .search.likeliest import End, Search, searched
 from .soundness import Soundness
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
@@ -63,23 +63,33 @@ def best_run(
 ) -> Run[Expectation]:
     """The likeliest sound end of a search, run on; if none is sound, the likeliest."""
     search = searched(task).finalists()
-    sound: Run[Expectation] | None = None
-    others: list[Run[Expectation]] = []
+    runs: list[tuple[bool, float, Run[Expectation]]] = []  # the first of the best stays
     for end in search.best_first():
-        if sound and not (end.sound and end.log_likelihood > sound.history[-1] + search.gap):
+        best = max(((sound, value) for sound, value, _ in runs), default=(False, 0.0))
+        if best[0] and end.rank <= (True, best[1] + search.gap):
             break
-        history = end.climb.history[0, :-1].tolist()
-        left = 0 if search.interrupted else max_steps - len(history)
-        run = run_em(task, end.climb.state.parameters, bar, tolerance, left, acceleration)
-        status = Status.INTERRUPTED if search.interrupted else run.status
-        run = Run(run.state, history + run.history, status, search=search.figures())
-        if status is Status.INTERRUPTED:
+        run = _to_the_end(task, search, end, bar, tolerance, max_steps, acceleration)
+        if run.status is Status.INTERRUPTED:
             return run
-        if not is_sound(task, run.state.parameters):
-            others.append(run)
-        elif sound is None or run.history[-1] > sound.history[-1]:
-            sound = run
-    return sound or max(others, key=lambda run: run.history[-1])
+        runs.append((is_sound(task, run.state.parameters), run.history[-1], run))
+    return max(runs, key=lambda some: some[:2])[2]
+
+
+def _to_the_end(
+    task: Task[Options],
+    search: Search,
+    end: End,
+    bar: tqdm[Any],
+    tolerance: float,
+    max_steps: int,
+    acceleration: str | None,
+) -> Run[Expectation]:
+    """An end of the search run on to convergence, unless there has been an interrupt."""
+    history = end.climb.history[0, :-1].tolist()
+    left = 0 if search.interrupted else max_steps - len(history)
+    run = run_em(task, end.climb.state.parameters, bar, tolerance, left, acceleration)
+    status = Status.INTERRUPTED if search.interrupted else run.status
+    return Run(run.state, history + run.history, status, search=search.figures())
 
 
 def run_em(

@@ -143,23 +143,26 @@ class Search:
     def _run_on(self, climb: Climb, left: int) -> list[Climb]:
         """Where each set comes to until it is clear which is the likeliest, or for a few steps."""
         ends, numbers = [climb[[i]] for i in range(len(climb))], list(range(len(climb)))
-        sound = self.rule.of(climb.state.theta, self.sample).tolist()
-        while len(ends) > 1 and numbers and left > 0:
-            leg = min(left, SETTLING if self.is_small else FINAL_STEPS)
-            climb, left = climbed(self.task, climb, self.sample, leg, 0.1 * self.gap), left - leg
-            now = self.rule.of(climb.state.theta, self.sample).tolist()
+        legs = -(-left // SETTLING) if self.is_small else 1
+        steps = SETTLING if self.is_small else FINAL_STEPS
+        for _ in range(legs if len(ends) > 1 else 0):
+            climb = climbed(self.task, climb, self.sample, min(left, steps), 0.1 * self.gap)
+            left -= steps
             for place, i in enumerate(numbers):
-                ends[i], sound[i] = climb[[place]], now[place]
-            best = max(
-                float(end.reached) for end, s in zip(ends, sound, strict=True) if s >= max(sound)
-            )
-            going = (climb.ceiling > best + self.gap) & (climb.last_gain > 0.1 * self.gap)
-            alone = promising(climb.heading, ALL, self.gap, climb)
-            stay = [i for i, goes in enumerate(going.tolist()) if goes and i in alone]
-            if not (stay and self.is_small):
+                ends[i] = climb[[place]]
+            stay = self._open(climb, ends)
+            if not stay:
                 break
             climb, numbers = climb[stay], [numbers[i] for i in stay]
         return ends
+
+    def _open(self, climb: Climb, ends: list[Climb]) -> list[int]:
+        """The sets that still gain, and may come to be the likeliest of all ends."""
+        values = torch.stack([promise(end, self.rule, self.sample)[0] for end in ends])
+        best = ends[int(values.argmax())].reached
+        going = (climb.ceiling > best + self.gap) & (climb.last_gain > 0.1 * self.gap)
+        alone = promising(climb.heading, ALL, self.gap, climb)
+        return [i for i in alone if going[i]]
 
     def _is_close(self, end: End, ends: list[End]) -> bool:
         """Whether what it is heading for is not far below what the best has reached.

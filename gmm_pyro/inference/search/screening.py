@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...covariance import Parameters
@@ -119,19 +119,23 @@ def promising(
     a sound one before it already is does not stay.
     """
     kept: dict[int, list[int]] = {}
-    reached, ceiling = climb.reached.tolist(), climb.ceiling.tolist()
-    behind = 0.5 * NEVER * gap / SAME
-    for i, value in enumerate(values.tolist()):
-        before = {j: float(values[j]) for j in kept}
-        same = next((j for j, other in before.items() if abs(value - other) <= gap), None)
-        surpassed = sum(other > value for other in before.values())
-        outclassed = any(other - value > behind for other in before.values())
-        sound = [j for j, other in before.items() if reached[j] - other < behind]
-        if same is not None:
-            kept[same].append(i)
-        elif surpassed < higher and not outclassed and all(reached[j] <= ceiling[i] for j in sound):
+    sound = values > climb.heading - 0.5 * NEVER * gap / SAME
+    for i in range(len(values)):
+        before = torch.tensor(list(kept), dtype=torch.int64, device=values.device)
+        same = (values[before] - values[i]).abs() <= gap
+        surpassed = int((values[before] > values[i]).sum())
+        well = before[sound[before]]  # the sound ones
+        outclassed = bool(len(well)) and not bool(sound[i])
+        if same.any():
+            kept[int(before[same][0])].append(i)
+        elif surpassed < higher and not outclassed and _may_reach(climb, i, well):
             kept[i] = [i]
     return kept
+
+
+def _may_reach(climb: Climb, i: int, others: Int[Tensor, "m"]) -> bool:
+    """Whether a set may come to where all of some others are."""
+    return bool((climb.reached[others] <= climb.ceiling[i]).all())
 
 
 def best_different(values: Float[Tensor, "s"], count: int, gap: float) -> list[int]:
