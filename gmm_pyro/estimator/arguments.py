@@ -105,26 +105,30 @@ def _options_by_name(
     before = _before(estimator, observations)
     options: dict[str, Any] = {
         "seed": int(random.randint(2**31 - 1)),
-        "start": START_NAMES[estimator.init_params] if before is None else before,
+        "start": _start(estimator) if before is None else before,
         "n_starts": estimator.n_init,
         "progress": bool(estimator.verbose),
     }
-    if estimator.method == "em":  # which searches from as many starts as its default has
-        if estimator.n_init == 1:
-            del options["n_starts"]
-        if before is None and estimator.init_params == INIT_PARAMS:
-            options["start"] = SEVERAL
+    if estimator.method == "em" and estimator.n_init == 1:  # it searches from its own number
+        del options["n_starts"]
     if before is None and given:
         parameters = starts(estimator, observations, given, 1, random)
         family = family_named(estimator.covariance_type)
         options["start"] = GaussianMixture.from_parameters(family, parameters)
-    if estimator.max_iter != MAX_ITER:
-        options["max_steps"] = estimator.max_iter
-    if estimator.tol != TOLERANCE:
-        options["tolerance"] = estimator.tol
-    if estimator.search is not None:
-        options["search"] = estimator.search
+    told = (
+        ("max_steps", estimator.max_iter, MAX_ITER),
+        ("tolerance", estimator.tol, TOLERANCE),
+        ("search", estimator.search, None),
+    )
+    options |= {name: value for name, value, default in told if value != default}
     return options | dict(estimator.method_options or {})
+
+
+def _start(estimator: Any) -> str:
+    """The start that `init_params` names; at its default, EM's search has several kinds."""
+    if estimator.method == "em" and estimator.init_params == INIT_PARAMS:
+        return SEVERAL
+    return START_NAMES[estimator.init_params]
 
 
 def _before(estimator: Any, observations: Observations) -> GaussianMixture | None:

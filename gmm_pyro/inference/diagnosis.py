@@ -126,22 +126,29 @@ def _accidents(
         f"component {{}} holds {held:.3g} points, fewer than {least}",
         f"components {{}} hold {held:.3g} points or little more, fewer than {least}",
     )
-    for variance, named in (
-        (rule.close, f"close to covariance_floor, within {CLOSE:g} times"),
-        (rule.rounding, "no wider than the rounding of the data"),
-    ):
-        lowest = as_fitted(rule.family, variance.clamp_min(TINY))
-        smallest = rule.family.smallest_ratio(parameters.factor[0], lowest)
-        ratio = smallest.expand(len(counts)).tolist()
-        thin = [i for i in filled if i not in singular and not ratio[i] > 1]
-        problems += _sentence(
-            thin[:1] if shared else thin,
-            f"the shared covariance is {named}"
-            if shared
-            else f"the covariance of component {{}} is {named}",
-            f"the covariances of components {{}} are {named}",
-        )
-    return problems
+    wide = [i for i in filled if i not in singular]
+    close = f"close to covariance_floor, within {CLOSE:g} times"
+    problems += _thin(rule, parameters, wide, rule.close, close)
+    rounding = "no wider than the rounding of the data"
+    return problems + _thin(rule, parameters, wide, rule.rounding, rounding)
+
+
+def _thin(
+    rule: Soundness,
+    parameters: Parameters,
+    components: Sequence[int],
+    variance: Float[Tensor, "d"],
+    named: str,
+) -> list[str]:
+    """A sentence about those of the components that are no wider than these variances."""
+    lowest = as_fitted(rule.family, variance.clamp_min(TINY))
+    smallest = rule.family.smallest_ratio(parameters.factor[0], lowest)
+    ratio = smallest.expand(parameters.means.shape[1]).tolist()
+    thin = [i for i in components if not ratio[i] > 1]
+    if rule.family.shares("covariances"):
+        return [f"the shared covariance is {named}"] if thin else []
+    one, many = "the covariance of component {} is", "the covariances of components {} are"
+    return _sentence(thin, f"{one} {named}", f"{many} {named}")
 
 
 def _single(
