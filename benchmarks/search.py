@@ -1,0 +1,131 @@
+"""How often a fit ends at the best sound solution known, and how long it takes, on many problems.
+
+    python benchmarks/search.py [--quick] [--seeds 5] [--peers]
+
+Success is a sound solution within 1e-4 nats a point of the best sound one that any side has found,
+in this run or in those before it (`results/search_best.json`). Seconds are of processor time.
+`--peers` adds scikit-learn with ten starts, which takes some minutes.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import statistics
+import time
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import common
+import numpy as np
+from problems import FEW_POINTS, PROBLEMS, Problem
+from sklearn.mixture import GaussianMixture as SklearnMixture
+
+import gmm_pyro as gp
+from gmm_pyro.data.observations import observe
+from gmm_pyro.inference.em import is_sound
+from gmm_pyro.inference.methods import choice
+from gmm_pyro.inference.task import Task
+
+BEST = common.RESULTS / "search_best.json"
+CLOSE = 1e-4  # nats a point
+Side = Callable[[Problem, np.ndarray, int], gp.GaussianMixture]
+
+
+def ours(search: str) -> Side:
+    """A fit with this search."""
+
+    def run(problem: Problem, x: np.ndarray, seed: int) -> gp.GaussianMixture:
+        model = gp.MixtureModel(problem.k, problem.covariance)
+        return gp.fit(model, x, seed=seed, search=search).mixture
+
+    return run
+
+
+def sklearns(problem: Problem, x: np.ndarray, seed: int) -> gp.GaussianMixture:
+    """scikit-learn's, with ten starts and a tight tolerance."""
+    kind = problem.covariance
+    found = SklearnMixture(
+        problem.k, covariance_type=kind, n_init=10, tol=1e-6, max_iter=1000, random_state=seed
+    ).fit(x)
+    return gp.GaussianMixture(found.weights_, found.means_, found.covariances_, kind)
+
+
+def runs_of(problem: Problem, sides: dict[str, Side], seeds: int) -> dict[str, list[dict]]:
+    """What each side finds with each seed."""
+    x = problem.draw()
+    task: Any = Task(
+        "em",
+        gp.MixtureModel(problem.k, problem.covariance),
+        observe(x, n_components=problem.k),
+        choice("em", {}).options,
+    )
+    found: dict[str, list[dict]] = {name: [] for name in sides}
+    for seed in range(seeds):
+        for name, side in sides.items():
+            started = time.process_time()
+            mixture = side(problem, x, seed)
+            found[name].append(
+                {
+                    "seconds": time.process_time() - started,
+                    "value": float(mixture.log_prob(x).mean()),
+                    "sound": is_sound(task, mixture.parameters),
+                }
+            )
+    return found
+
+
+def row(problem: Problem, found: dict[str, list[dict]], best: float) -> dict[str, Any]:
+    """Shares of success and mean seconds of one problem."""
+    result: dict[str, Any] = {"problem": problem.name, "best, nats a point": round(best, 6)}
+    for name, runs in found.items():
+        good = [run["sound"] and run["value"] >= best - CLOSE for run in runs]
+        result[f"{name}, success"] = statistics.mean(good)
+        result[f"{name}, s"] = statistics.mean(run["seconds"] for run in runs)
+    return result
+
+
+def total(rows: list[dict[str, Any]], name: str, label: str) -> dict[str, Any]:
+    """Mean success and geometric mean of the seconds."""
+    seconds = [math.log(r[f"{name}, s"]) for r in rows]
+    return {
+        "side": name,
+        "problems": label,
+        "success": statistics.mean(r[f"{name}, success"] for r in rows),
+        "geometric mean, s": math.exp(statistics.mean(seconds)),
+    }
+
+
+def main() -> None:
+    """Measure all problems."""
+    warnings.simplefilter("ignore")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--peers", action="store_true")
+    parser.add_argument("--seeds", type=int, default=5)
+    told = parser.parse_args()
+    sides: dict[str, Side] = {"starts": ours("starts"), "moves": ours("moves")}
+    if told.peers:
+        sides["scikit-learn"] = sklearns
+    known = json.loads(BEST.read_text()) if BEST.exists() else {}
+    rows = []
+    for problem in PROBLEMS[::6] if told.quick else PROBLEMS:
+        found = runs_of(problem, sides, told.seeds)
+        values = [r["value"] for runs in found.values() for r in runs if r["sound"]]
+        known[problem.name] = max([known.get(problem.name, -math.inf), *values])
+        rows.append(row(problem, found, known[problem.name]))
+    many = [r for r in rows if r["problem"] not in FEW_POINTS]
+    totals = [
+        total(some, name, label)
+        for name in sides
+        for label, some in (("all", rows), ("without few points a parameter", many))
+    ]
+    common.report("search", "Best sound solutions: share found, and processor seconds", rows)
+    common.report("search_total", "The same over all problems", totals)
+    BEST.write_text(json.dumps(known, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
