@@ -59,7 +59,7 @@ def no_worse(more: gp.Fit, less: gp.Fit) -> bool:
 # ---------------------------------------------------------------------- what it promises
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_more_starts_are_never_worse(seed: int) -> None:
     fits = [em(hard(seed), 5, n_starts=n, seed=seed) for n in (10, 20, 30)]
     for less, more in zip(fits, fits[1:], strict=False):
@@ -75,7 +75,7 @@ def test_more_effort_is_never_worse(family: str, seed: int) -> None:
         assert no_worse(more, less)
 
 
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(2))
 def test_it_ends_no_lower_than_its_own_starts_run_to_the_end(seed: int) -> None:
     x, family = hard(10 + seed), family_named("full")
     observations = observe(x)
