@@ -119,6 +119,13 @@ class Observations(Points):
         return total_of(self.sample_weight, self.n)
 
     @property
+    def weights(self) -> Float[Tensor, "n"]:
+        """Sample weights in float64: ones where there are none."""
+        if self.sample_weight is None:
+            return self.origin.new_ones(self.n)
+        return self.sample_weight.to(self.origin)
+
+    @property
     def n_weighted(self) -> int:
         """Number of points whose weight is not zero."""
         return self.n if self.sample_weight is None else int((self.sample_weight > 0).sum())

@@ -70,8 +70,8 @@ def _seeds(
     """Weights, means and factors of the newcomers to try, and how much they hold at least."""
     family, p = state.theta.family, state.parameters
     k, d = p.means.shape[1:]
-    weight = torch.ones(sample.n) if sample.sample_weight is None else sample.sample_weight.cpu()
-    chosen = torch.multinomial(weight, SEEDS, replacement=True, generator=generator)
+    weights = sample.weights.cpu().float()
+    chosen = torch.multinomial(weights, SEEDS, replacement=True, generator=generator)
     chosen = chosen.to(p.means.device)
     fewest = max(2, round(rule.least_points))
     widest = max(fewest + 1, sample.n // k)

@@ -1,6 +1,6 @@
 """The search for the likeliest mixture: starts, moves, and all ends that it has come to.
 
-More effort only adds to what is compared. Moves begin at the best of the first ten starts, of the
+More effort adds to what is compared. Moves begin at the best of the first ten starts, of the
 second ten and so on, each with random numbers of their own, and neither they nor what is left of
 the starts depend on how many more there are. Fewer than ten starts go to their ends as they are.
 """
@@ -171,7 +171,7 @@ class Search:
         """
         if end.sound != ends[0].sound:
             return False
-        reached = max(float(e.climb.history[0, -1]) for e in ends if e.sound == end.sound)
+        reached = max(float(e.climb.reached) for e in ends if e.sound == end.sound)
         model = self.task.model
         optimism = model.family.n_parameters(model.n_components, self.sample.d) / self.sample.n
         return end.log_likelihood >= reached - optimism * self.sample.total_weight

@@ -145,13 +145,13 @@ class Mover:
         """The candidate once it has overtaken; none as soon as it is not going to."""
         ahead = float(promise(candidate, self.rule, self.sample)) - float(candidate.heading)
         for _ in range(CHASE):
-            overtaken = float(candidate.history[0, -1]) + ahead > goal
+            overtaken = float(candidate.reached) + ahead > goal
             if overtaken or not float(candidate.heading) + ahead > goal:
                 break
             candidate = climbed(self.task, candidate, self.sample, 1, 0.0)
         reached = float(promise(candidate, self.rule, self.sample))
-        value = float(candidate.history[0, -1])
+        value = float(candidate.reached)
         if not reached - float(candidate.heading) + value > goal:
             return Move(None, (goal - reached) / self.sample.total_weight)
         below = climb.history[:, climb.history[0] < value]
-        return Move(replace(candidate, history=torch.cat([below, candidate.history[:, -1:]], 1)))
+        return Move(replace(candidate, history=torch.cat([below, candidate.reached[:, None]], 1)))

@@ -97,7 +97,6 @@ def without(family: CovarianceFamily, p: Parameters, gone: Int[Tensor, "s"]) -> 
 def _missed(state: Expectation, sample: Observations) -> Float[Tensor, "s k"]:
     """Nats that are lost with each component, the others being left as they are."""
     share = responsibilities(sample, state.theta, torch.float64)
-    weight = share.new_ones(sample.n) if sample.sample_weight is None else sample.sample_weight
-    lost = -(1 - share).clamp_min(1e-12).log() @ weight.to(share)
+    lost = -(1 - share).clamp_min(1e-12).log() @ sample.weights
     w = state.parameters.log_weights.exp()
     return lost + sample.total_weight * torch.log1p(-w.clamp_max(1 - 1e-12))

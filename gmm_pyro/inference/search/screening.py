@@ -1,8 +1,9 @@
 """Starts of several kinds, ranked by where they are heading, not by where they are.
 
 A start stays for as long as only a few of those before it are heading higher. Whether it stays does
-therefore not depend on those that come after it, and more starts never end below fewer: what the
-first ten lead to is among what the first fifty lead to.
+therefore not depend on those that come after it: what is left of the first ten is among what is
+left of the first fifty. What is dropped may have been on a plateau that it would have left, so that a
+start alone may, rarely, end above what it does among others.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..soundness import Soundness
 from ..starts.starting import SEVERAL, is_given, starting_parameters
 from ..task import Options, Task
 
-ALL = 10**6
+ALL = 10**6  # starts, more than there are
 # Rounds of steps, and how many of those before a start may be heading higher after each.
 Rounds = tuple[tuple[int, int], ...]
 SCREENING: Rounds = ((1, ALL), (4, 4), (10, 3), (20, 2))

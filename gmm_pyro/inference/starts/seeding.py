@@ -65,10 +65,7 @@ def invariant_coordinates(sample: Observations) -> Float[Tensor, "n p"]:
 
     Source: Tyler, Critchley, Dümbgen & Oja (2009), "Invariant co-ordinate selection".
     """
-    weight = (
-        sample.origin.new_ones(sample.n) if sample.sample_weight is None else sample.sample_weight
-    )
-    share = (weight / weight.sum()).to(sample.origin)[:, None]
+    share = (sample.weights / sample.weights.sum())[:, None]
     z = (sample.x.to(share) - sample.origin) / sample.scale
     z = z - (share * z).sum(0)
     values, vectors = torch.linalg.eigh(z.T @ (share * z))

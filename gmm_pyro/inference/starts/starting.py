@@ -84,7 +84,7 @@ def k_means_plus_plus(
 ) -> Assignment:
     """Nearest of k centres, drawn by greedy k-means++ on data in these units."""
     return GivenLabels(
-        greedy_k_means_plus_plus(_standardised(sample, unit), _weight(sample), k, starts, seed)
+        greedy_k_means_plus_plus(_standardised(sample, unit), sample.weights, k, starts, seed)
     )
 
 
@@ -95,7 +95,7 @@ def k_means(
     x, weight = sample.standardised(unit), _numpy_weight(sample)
     if n_places(sample, k) < k:  # k-means would warn of what the fit's diagnosis says
         return k_means_plus_plus(sample, unit, k, starts, seed)
-    seeds = (uniforms(seed, starts, slice(0, 1), _like(sample)) * 2**31).long()[:, 0].tolist()
+    seeds = (uniforms(seed, starts, slice(0, 1), sample.origin) * 2**31).long()[:, 0].tolist()
     labels = [fitted_k_means(x, k, weight, n_init=1, random_state=s).labels_ for s in seeds]
     return GivenLabels(torch.as_tensor(np.stack(labels), dtype=torch.int64))
 
@@ -105,7 +105,7 @@ def random_responsibilities(
 ) -> Assignment:
     """Uniform numbers, normalised over the components."""
     del unit
-    drawn = uniforms(seed, starts, slice(0, k * sample.n), _like(sample)).view(-1, k, sample.n)
+    drawn = uniforms(seed, starts, slice(0, k * sample.n), sample.origin).view(-1, k, sample.n)
     return Given((drawn / drawn.sum(1, keepdim=True)).to(sample.x))
 
 
@@ -114,7 +114,7 @@ def random_points(
 ) -> Assignment:
     """Nearest of k different points drawn at random, in proportion to their weights."""
     x = _standardised(sample, unit)
-    waits = -uniforms(seed, starts, slice(0, sample.n), x).log() / _weight(sample)
+    waits = -uniforms(seed, starts, slice(0, sample.n), x).log() / sample.weights
     return GivenLabels(_nearest(x, x[waits.topk(k, largest=False).indices]))
 
 
@@ -128,7 +128,7 @@ def invariant(
     ends = (coordinates[:, :q], coordinates[:, -q:])
     spaces = (*ends, torch.cat(ends, 1))
     labels = [
-        greedy_k_means_plus_plus(spaces[i % 3], _weight(sample), k, range(i, i + 1), seed)
+        greedy_k_means_plus_plus(spaces[i % 3], sample.weights, k, range(i, i + 1), seed)
         for i in starts
     ]
     return GivenLabels(torch.cat(labels))
@@ -285,18 +285,6 @@ def _nearest(x: Float[Tensor, "n d"], centres: Float[Tensor, "s k d"]) -> Int[Te
 
 def _numpy_weight(sample: Observations) -> Float[np.ndarray, "n"] | None:
     return None if sample.sample_weight is None else np.asarray(sample.sample_weight.cpu())
-
-
-def _weight(sample: Observations) -> Float[Tensor, "n"]:
-    like = _like(sample)
-    return (
-        like.new_ones(sample.n) if sample.sample_weight is None else sample.sample_weight.to(like)
-    )
-
-
-def _like(sample: Observations) -> Tensor:
-    """A tensor of the type and place in which starts are worked out."""
-    return sample.origin
 
 
 def _standardised(sample: Observations, unit: Float[Tensor, "d"]) -> Float[Tensor, "n d"]:
