@@ -2,8 +2,8 @@
 
 A start stays for as long as only a few of those before it are heading higher. Whether it stays does
 therefore not depend on those that come after it: what is left of the first ten is among what is
-left of the first fifty. What is dropped may have been on a plateau that it would have left, so that a
-start alone may, rarely, end above what it does among others.
+left of the first fifty. What is dropped may have been on a plateau that it would have left, so that
+a start alone may, rarely, end above what it does among others.
 """
 
 from __future__ import annotations
