@@ -17,7 +17,7 @@ NUMERICAL := agreement assignments calibration classifier collapse conjugate con
   covariance diagnosis em endings equivariance estimator evidence far fit fit_data gibbs gradient \
   labels laplace learned_priors map mclust methods metrics mixing mixing_of_weights mixture \
   mixture_file model normal_wishart numbering numbers nuts observations optimise partition points \
-  posterior priors reduction relabelling sites spikes start svi weighting
+  posterior priors reduction relabelling search sites spikes start svi weighting
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
 
