@@ -14,7 +14,13 @@ from gmm_pyro import MixtureModel, Posterior, Status
 from gmm_pyro.covariance import family_named
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.mixing import Mixing, judged
+from gmm_pyro.inference.methods import choice
+from gmm_pyro.inference.soundness import Soundness
+from gmm_pyro.inference.starts.solutions import distinct_solutions
+from gmm_pyro.inference.task import Task
 from gmm_pyro.posterior import Convergence
+from gmm_pyro.reduction.pointwise import labels
+from gmm_pyro.reduction.theta import theta_of
 from oracles import clusters
 from runs import quietly
 
@@ -144,6 +150,18 @@ def test_two_modes_of_the_irises_are_never_called_converged(seed: int) -> None:
     with pytest.warns(gp.FitWarning, match=r"chains .* near .*: different modes"):
         fit = gp.fit(MixtureModel(3), load_iris().data, "gibbs", seed=seed, n_draws=400)
     assert fit.status is Status.UNMIXED
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_chains_start_at_solutions_of_few_points_too(seed: int) -> None:
+    """A maximum of the likelihood would not be sound there, and a prior makes up for it."""
+    observations = observe(load_iris().data, n_components=3)
+    model = MixtureModel(3, priors=gp.ConjugatePriors()).specialise(observations)
+    task = Task("gibbs", model, observations, choice("gibbs", {"seed": seed}).options)
+    found = distinct_solutions(task, model.log_density(observations), 8)
+    hard = labels(observations, theta_of(model.family, found, observations))
+    fewest = [int(row.bincount(minlength=3).min()) for row in hard]
+    assert min(fewest) < Soundness.for_task(task).least_points <= max(fewest)
 
 
 def test_a_posterior_with_one_mode_is_called_converged() -> None:

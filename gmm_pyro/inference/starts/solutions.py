@@ -1,11 +1,14 @@
 """Where chains start: at solutions of their own, so that chains which agree have met.
 
-Restarts of EM of two kinds are run until little is left to gain; those that are sound, and divide
-the points most unlike each other, are candidates. How high a solution is says little about how much
-of the posterior is around it: that is for a sampler to find out.
+The ends of the search for the likeliest mixture, and restarts of EM of two kinds run until little
+is left to gain, are candidates: those that are regular, and divide the points most unlike each
+other. How high a solution is says little about how much of the posterior is around it: that is for
+a sampler to find out.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
@@ -19,12 +22,14 @@ from ...reduction.pointwise import labels
 from ...reduction.theta import theta_of
 from ...running.seeds import Stream
 from ..climb.optimise import away_from_edges
-from ..em import is_sound
+from ..diagnosis import diagnose
+from ..expectation import Climb, climbed, expect_at
 from ..search.likeliest import searched
-from ..search.screening import screened, started
+from ..search.screening import SAME, best_different
 from ..task import Options, Task
-from .starting import is_given, sample_of
+from .starting import is_given, sample_of, starting_parameters
 
+OTHERS = "random points"  # starts that end elsewhere more often than those of k-means++
 STEPS = 50  # of EM
 REACH = 10.0  # nats of mass below the best: chains would stay for ever where there is less
 
@@ -42,22 +47,48 @@ def distinct_solutions(
         most: how many there are at most.
         with_the_highest: whether the one of highest density is the first even if it is degenerate.
     """
-    search = searched(task)
-    found = [end.climb.state.parameters for end in search.best_first()]
-    if not is_given(task.options.start) and task.options.n_starts > 1:
-        generator = task.generator(Stream.SEARCH)
-        starts = started(task, search.sample, generator, range(task.options.n_starts))
-        climb = screened(
-            task, search.sample, search.rule, starts, ((STEPS, task.options.n_starts),)
-        )
-        found.append(climb.climb.state.parameters)
-    solutions = Parameters.joined(found)
+    solutions = Parameters.joined([*_ends(task), *_restarts(task)])
     order = away_from_edges(task, density, solutions)[1].argsort(descending=True, stable=True)
-    sound = [i for i in order.tolist() if is_sound(task, solutions[[i]])]
+    sound = [i for i in order.tolist() if _is_regular(task, solutions[[i]])]
     highest = order[:1].tolist()
     if with_the_highest and highest != sound[:1]:
         sound = highest + sound
     return most_unlike(task, solutions[sound or highest], most)
+
+
+def _ends(task: Task[Options]) -> list[Parameters]:
+    """Where the search for the likeliest mixture ends."""
+    return [end.climb.state.parameters for end in searched(task).best_first()]
+
+
+def _restarts(task: Task[Options]) -> Iterator[Parameters]:
+    """Where restarts of two kinds come to, in batches; those of few points are among them.
+
+    The search gives up what is not sound as a solution of maximum likelihood. A prior makes up for
+    few points, and much of the posterior may be around them.
+    """
+    options, k = task.options, task.model.n_components
+    if is_given(options.start) or options.n_starts == 1:
+        return
+    for kind in dict.fromkeys((options.start, OTHERS)):
+        generator = task.generator(Stream.SEARCH)
+        sample = sample_of(task.observations, k, generator)
+        starts = starting_parameters(
+            *(kind, sample, task.model.family, k),
+            n_starts=options.n_starts,
+            floor=task.floor,
+            generator=generator,
+        )
+        climb = Climb.begun(expect_at(task, starts, sample))
+        climb = climbed(task, climb, sample, STEPS, options.tolerance * sample.total_weight)
+        gap = SAME * sample.total_weight
+        values = climb.reached.nan_to_num(nan=-torch.inf)
+        yield climb.state.parameters[best_different(values, options.n_starts, gap)]
+
+
+def _is_regular(task: Task[Options], parameters: Parameters) -> bool:
+    """Whether no component is degenerate under a prior, however few its points."""
+    return not diagnose(task.observations, task.model.family, parameters, task.floor).problems
 
 
 def within_reach(log_mass: Float[Tensor, "s"]) -> list[int]:
