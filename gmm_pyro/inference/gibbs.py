@@ -22,16 +22,24 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..covariance import Parameters, Statistics
+from ..data.checks import check_choice
 from ..model.declaration import require_conjugate
 from ..model.log_density import LogDensity
 from ..posterior import Posterior
 from ..reduction.assignments import softmax
 from ..running.seeds import Stream
+from .chains.jumps import Jumps
+from .chains.population import Growth, Numbers, Population, populated
 from .chains.sampling import SamplingOptions, drawn, to_next
 from .chains.sweep import Sampler
 from .starts.solutions import distinct_solutions, log_mass, most_unlike, within_reach
-from .starts.starting import is_given, starting_parameters
+from .starts.starting import SEVERAL, is_given, starting_parameters
 from .task import Outcome, Task, progress_bar
+from .weighing.bridge import bridged
+from .weighing.proposal import Proposal
+
+JUMPS = ("auto", "always", "never")
+PLACES = ("k-means++", "random points", "random")  # kinds of starts that lead to different modes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,18 +50,26 @@ class GibbsOptions(SamplingOptions):
         n_starts: restarts of EM: each chain starts at a solution of its own, of those that are
             not far below the best; with 1, each at a restart of its own that is not run on.
         exchange: whether components are exchanged at random.
+        jumps: whether chains jump between modes after every sweep: "auto" where sweeps alone are
+            slow, "always" or "never".
         keep_allocations: how many draws of each chain keep the component of every point, evenly
             spaced; 0 keeps none.
     """
 
     n_warmup: int = 200
     exchange: bool = True
+    jumps: str = "auto"
     keep_allocations: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._count(keep_allocations=0)
         self._flag("exchange")
+        check_choice("jumps", self.jumps, JUMPS)
+
+    def jumps_if(self, found: Population) -> bool:
+        """Whether chains jump that begin in a population."""
+        return self.jumps == "always" or (self.jumps == "auto" and not found.sweeps_are_enough)
 
     def allocates(self, draw: int) -> bool:
         """Whether the components of all points are kept with this draw."""
@@ -109,14 +125,39 @@ def fit_gibbs(task: Task[GibbsOptions]) -> Outcome:
     sampler, options, generator = _sampler(task), task.options, task.generator(Stream.CHAINS)
     with progress_bar(task) as bar:
         bar.reset(options.n_steps)
+        way = _warmed_up(task, density, sampler, generator, bar)
 
         def walk(chains: GibbsChains, thin: int, to_first: int) -> None:
-            n = task.observations.n
-            lengthen(chains, sampler, options, generator, bar, n, thin=thin, to_first=to_first)
+            n, step = task.observations.n, Step(sampler, generator, bar, way.jumps)
+            lengthen(chains, step, options, n, thin=thin, to_first=to_first)
 
-        chains = _warmed_up(task, density, sampler, generator, bar)
-        walk(chains, options.thin, options.n_warmup - options.n_warmup // 2)
-        return drawn(density, GibbsSample(density, options, walk, chains, options.thin), options)
+        walk(way.chains, options.thin, options.n_warmup - options.n_warmup // 2)
+        sample = GibbsSample(density, options, walk, way.chains, options.thin)
+        outcome = drawn(density, sample, options)
+    return way.with_evidence(outcome, generator)
+
+
+@dataclass(frozen=True, eq=False)
+class Way:
+    """How chains begin, and go on.
+
+    Attributes:
+        chains: without draws.
+        proposal: what the warm-up has learned of the posterior, if anything.
+        jumps: of the chains, if they need some.
+    """
+
+    chains: GibbsChains
+    proposal: Proposal | None = None
+    jumps: Jumps | None = None
+
+    def with_evidence(self, outcome: Outcome, generator: torch.Generator) -> Outcome:
+        """The outcome, with what the proposal tells of the evidence."""
+        if self.proposal is None or outcome.posterior is None:
+            return outcome
+        found = vars(bridged(self.proposal, outcome.posterior, generator))
+        jumped = {} if self.jumps is None else {"jumps": self.jumps.rate}
+        return replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **found})
 
 
 def _warmed_up(
@@ -125,17 +166,61 @@ def _warmed_up(
     sampler: Sampler,
     generator: torch.Generator,
     bar: tqdm[Any],
-) -> GibbsChains:
+) -> Way:
     """Chains that have found their ways by half of the warm-up, without draws.
 
-    Twice as many as are wanted set out, each from a solution of its own. Those that have come to
-    where there is next to nothing of the posterior are given up, and of the others the most unlike
-    go on.
+    They set out from a population that is like the posterior, where there can be one; else from
+    solutions.
+    """
+    options, alone = task.options, replace(sampler, exchange=False)
+    numbers = Numbers.of(density) if options.n_warmup else None
+    if numbers is not None:
+        start = _particles(task, numbers.started)
+        try:
+            found = populated(Growth(density, alone, numbers, generator), start)
+        except KeyboardInterrupt:
+            return Way(GibbsChains(start[: options.n_chains], interrupted=True))
+        if found.is_like_the_posterior:
+            jumps = Jumps(found.proposal) if options.jumps_if(found) else None
+            chosen = torch.randperm(len(found.parameters.means), generator=generator)
+            chains = GibbsChains(found.parameters[chosen[: options.n_chains]])
+            return Way(chains, found.proposal, jumps)
+    return Way(_from_solutions(task, density, alone, generator, bar))
+
+
+def _particles(task: Task[GibbsOptions], count: int) -> Parameters:
+    """Starts of several kinds, or the one that is given."""
+    options, observations = task.options, task.observations
+    kinds = PLACES if options.start == SEVERAL else (options.start,)
+    starts = [
+        starting_parameters(
+            *(kind, observations, task.model.family, task.model.n_components),
+            n_starts=-(-count // len(kinds)),
+            floor=task.floor,
+            generator=torch.Generator().manual_seed(options.seed),
+        )
+        for kind in kinds
+    ]
+    together = Parameters.joined(starts)
+    return together[[i % len(together.means) for i in range(count)]]
+
+
+def _from_solutions(
+    task: Task[GibbsOptions],
+    density: LogDensity,
+    sampler: Sampler,
+    generator: torch.Generator,
+    bar: tqdm[Any],
+) -> GibbsChains:
+    """Twice as many as are wanted set out, each from a solution of its own.
+
+    Those that have come to where there is next to nothing of the posterior are given up, and of the
+    others the most unlike go on.
     """
     options, start = task.options, _start(task, density)
     seen = options.n_warmup // 4
     first = replace(options, n_warmup=options.n_warmup // 2 - seen, n_draws=max(1, seen), thin=1)
-    first, sampler = replace(first, keep_allocations=0), replace(sampler, exchange=False)
+    first = replace(first, keep_allocations=0)
     chains = run_chains(sampler, start, first, generator, bar)
     mass = log_mass(density, chains.parameters, torch.stack(chains.log_likelihood))
     found = most_unlike(task, chains.last[within_reach(mass)], options.n_chains)
@@ -220,6 +305,33 @@ def _start(task: Task[GibbsOptions], density: LogDensity) -> Parameters:
     )
 
 
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What takes chains from one state to the next: a sweep, and a jump if there are any.
+
+    Attributes:
+        sampler: what a sweep does.
+        generator: source of randomness.
+        bar: counts the sweeps.
+        jumps: between modes.
+    """
+
+    sampler: Sampler
+    generator: torch.Generator
+    bar: tqdm[Any]
+    jumps: Jumps | None = None
+
+    def __call__(
+        self, p: Parameters, labels: Int[Tensor, "s n"] | None = None
+    ) -> tuple[Parameters, Statistics]:
+        """Where chains come to, and what the sweep has found where they were."""
+        following, statistics = self.sampler.sweep(p, self.generator, labels)
+        if self.jumps is not None:
+            following = self.jumps.jumped(following, self.generator)
+        self.bar.update()
+        return following, statistics
+
+
 def run_chains(
     sampler: Sampler,
     start: Parameters,
@@ -229,54 +341,44 @@ def run_chains(
     n_points: int = 0,
 ) -> GibbsChains:
     """Sweeps of s chains from s sets of parameters, as the options say."""
-    chains = GibbsChains(start)
-    to_first, thin = options.n_warmup, options.thin
-    lengthen(chains, sampler, options, generator, bar, n_points, thin=thin, to_first=to_first)
+    chains, step = GibbsChains(start), Step(sampler, generator, bar)
+    lengthen(chains, step, options, n_points, thin=options.thin, to_first=options.n_warmup)
     return chains
 
 
 def lengthen(
     chains: GibbsChains,
-    sampler: Sampler,
+    step: Step,
     options: GibbsOptions,
-    generator: torch.Generator,
-    bar: tqdm[Any],
     n_points: int,
     *,
     thin: int,
     to_first: int,
 ) -> None:
-    """Sweep until there are as many draws as wanted; an interrupt ends it with what there is.
+    """Go on until there are as many draws as wanted; an interrupt ends it with what there is.
 
     Args:
         chains: where draws are added.
-        sampler: what a sweep does.
+        step: takes all of them on.
         options: how many draws there are to be, and which of them keep the points' components.
-        generator: source of randomness.
-        bar: counts the sweeps.
         n_points: number of points, where their components are to be kept.
-        thin: sweeps from one draw to the next.
-        to_first: sweeps before the first one.
+        thin: steps from one draw to the next.
+        to_first: steps before the first one.
     """
-
-    def sweep(labels: Int[Tensor, "s n"] | None = None) -> Statistics:
-        chains.last, statistics = sampler.sweep(chains.last, generator, labels)
-        bar.update()
-        return statistics
-
     try:
         while chains.n_draws < options.n_draws and not chains.interrupted:
             for _ in range(to_first):
-                sweep()
+                chains.last, _ = step(chains.last)
             keeps = options.allocates(chains.n_draws)
             labels = _no_labels(chains.last, n_points) if keeps else None
             here = chains.last
-            chains.add(here, sweep(labels), labels)
+            chains.last, statistics = step(here, labels)
+            chains.add(here, statistics, labels)
             to_first = thin - 1
     except KeyboardInterrupt:
         chains.interrupted = True
     if not chains.parameters:
-        chains.add(chains.last, sampler.allocate(chains.last, softmax), None)
+        chains.add(chains.last, step.sampler.allocate(chains.last, softmax), None)
 
 
 def _no_labels(p: Parameters, n_points: int) -> Int[Tensor, "s n"]:

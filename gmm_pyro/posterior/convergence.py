@@ -75,6 +75,11 @@ def ess_bulk(values: Values) -> Float[np.ndarray, "q"]:
     return _effective_size(_normal_scores(_halves(values)))
 
 
+def ess_mean(values: Values) -> Float[np.ndarray, "q"]:
+    """Effective number of draws for each mean."""
+    return _effective_size(_halves(values))
+
+
 def ess_tail(values: Values) -> Float[np.ndarray, "q"]:
     """Effective number of draws for the ends of each distribution: the smaller of the two."""
     limits = np.quantile(values, TAILS, axis=(0, 1))

@@ -29,7 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
-from ..covariance.records import times
+from ..covariance.records import TINY, times
 from ..data.points import Block, Observations
 from ..running.threads import Sums, one_thread_a_product, total
 from .assignments import Assignment, softmax
@@ -101,6 +101,21 @@ def reduce_given(
         second=family.pooled(family.weighted_square(each, weight)),
         reference=reference,
     )
+
+
+def about(
+    family: CovarianceFamily, statistics: Statistics, reference: Float[Tensor, "d"]
+) -> Statistics:
+    """The same statistics, with moments about one point.
+
+    With first moments F' about it, Σ z zᵀ changes by (F' F'ᵀ - F Fᵀ) / N.
+    """
+    if statistics.reference.ndim == 1:
+        return statistics
+    counts, before, second = statistics.sums
+    first = before + times(counts, (statistics.reference - reference).expand(before.shape))
+    gain = times(counts.clamp_min(TINY).reciprocal(), family.square(first) - family.square(before))
+    return Statistics(statistics.log_norm, counts, first, second + family.pooled(gain), reference)
 
 
 def maximise(

@@ -62,7 +62,7 @@ class Assigned:
             chains: number of chains, each of which keeps three.
             seed: of all that is drawn.
         """
-        twin, parts = _twin(density), parts_of(density, seed)
+        twin, parts = twin_of(density), parts_of(density, seed)
         prior = require_conjugate(twin.model, "an assignment", density.observations.origin)
         return cls.of(
             twin, prior.mixing, parts, _statistics(twin, _assignments(twin, prior, chains, seed))
@@ -81,21 +81,28 @@ class Assigned:
         """Parameters, each given one of the assignments, which take turns."""
         z, first = len(self.statistics.counts), torch.rand((), generator=generator)
         chosen = ((torch.arange(count) + float(first)) * (z / count)).long().clamp_max(z - 1)
+        return self.draw_given(chosen, generator)
+
+    def draw_given(self, chosen: Int[Tensor, "s"], generator: torch.Generator) -> Parameters:
+        """Parameters, each given the assignment of a number."""
         family, k = self.density.model.family, self.density.model.n_components
         statistics = self.statistics[chosen]
         drawn = self.parts.draw_given(_units(self.density, statistics), generator)
         return Parameters(
             self.mixing.draw(statistics.counts, generator),
-            self.density.observations.origin + drawn.means.reshape(count, k, -1),
-            drawn.factor.reshape(count, family.n_covariances(k), *drawn.factor.shape[2:]),
+            self.density.observations.origin + drawn.means.reshape(len(chosen), k, -1),
+            drawn.factor.reshape(len(chosen), family.n_covariances(k), *drawn.factor.shape[2:]),
         )
 
     def log_density(self, p: Parameters) -> Float[Tensor, "s"]:
         """Of weights, means and precisions, averaged over all numberings of the components."""
+        return self.density.log_prior(self.density.values(p)) + self.log_gain(p)
+
+    def log_gain(self, p: Parameters) -> Float[Tensor, "s"]:
+        """The log density less that of the prior, which is what the points make of it."""
         k, mixing = p.means.shape[1], self.mixing
         named = p.log_weights[:, :, None] * (mixing.concentration - 1)  # component i in place of j
-        prior = self.density.log_prior(self.density.values(p)) + self._of_parts(p)
-        prior = prior - named.diagonal(dim1=1, dim2=2).sum(1)
+        prior = self._of_parts(p) - named.diagonal(dim1=1, dim2=2).sum(1)
         counts = self.statistics.counts
         log_joint = self.log_evidence + mixing.log_probability(counts)
         log_joint = log_joint.nan_to_num(nan=math.inf, neginf=math.inf)  # none, that is
@@ -105,8 +112,10 @@ class Assigned:
         ]
         return prior + torch.cat(found) - math.log(len(counts)) - math.lgamma(k + 1)
 
-    def _of_parts(self, p: Parameters) -> Float[Tensor, "s"]:
+    def _of_parts(self, p: Parameters) -> Float[Tensor, "s"] | float:
         """What the parts make of the density of the means and precisions under the one prior."""
+        if len(self.parts) == 1:  # which is the prior itself
+            return 0.0
         family, origin = self.density.model.family, self.density.observations.origin
         means, factor = family.by_covariance(p.means - origin), family.by_covariance(p.factor)
         units = Parameters(p.log_weights, means, factor)
@@ -140,7 +149,7 @@ class Assigned:
         return shared + log_permanent(joint)
 
 
-def _twin(density: LogDensity) -> LogDensity:
+def twin_of(density: LogDensity) -> LogDensity:
     """The log density under the conjugate prior, its own or a default one with its weights."""
     model, observations = density.model, density.observations
     priors = model.priors

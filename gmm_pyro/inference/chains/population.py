@@ -1,0 +1,318 @@
+"""Where chains set out from: parameters that are about draws from the posterior, whatever its modes.
+
+Particles that start in many places are swept until they are in modes. Then, round by round, copies
+of some are shuffled, which takes them to other modes; a proposal is made of the assignments that
+all of them have visited; and the particles of the next round are draws from it, in proportion to
+what they weigh. So modes have the shares of the posterior, not those of the starts, and the last
+proposal is one that chains can jump by. While weights differ too much to be of use, they are
+tempered: a power of them is taken.
+
+It goes on until the evidence has not risen for as many rounds as it takes for one particle in one
+to come back from where it was shuffled to: on rugged ground few do, and more are sent.
+
+Source: Cappé, Guillin, Marin & Robert (2004), "Population Monte Carlo"; Koblents & Míguez (2015),
+for tempered weights.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...covariance import Parameters, Statistics
+from ...covariance.records import times
+from ...model.log_density import LogDensity
+from ...reduction.pointwise import labels
+from ...reduction.sums import about
+from ...reduction.theta import theta_of
+from ..search.removal import merged, without
+from ..weighing.evidence import MOST_COMPONENTS
+from ..weighing.proposal import MOST_NAMED, Proposal
+from .sweep import Sampler
+
+FEW = 3_000  # points times components, up to which a population is as large as it gets
+MANY = 60_000  # the same, from which there is none: modes differ by so much that one is all
+MOMENTS = 2**20  # numbers in those of its assignments
+PRODUCTS = 4e7  # in a round's sums over the numberings of assignments
+SWEEPS = 30  # that particles take to come into a mode
+SHORT, SETTLING = 5, 10  # sweeps of all that are shuffled, and then of those that are kept
+KEPT = 3  # assignments of each particle that are kept
+AFTERWARDS = 2  # sweeps of draws that go on
+MOST_ROUNDS = 20
+RISE = 0.3  # nats of the evidence, from which there is something new
+USEFUL = 0.1  # share of draws that are effective, below which weights are tempered
+BELOW = (0.05, 2.0)  # this quantile of all masses less so many nats is as good as any
+NARROWEST, WIDEST = 0.1, 5.0  # standard deviations of what is shuffled in, in those of a component
+ACCEPTED = 0.01  # share of jumps, of which fewer are of no use
+PERSISTENT = 0.5  # correlation from sweep to sweep, below which chains need no jumps
+
+
+@dataclass(frozen=True, eq=False)
+class Population:
+    """Some parameters, and the proposal whose assignments they visited.
+
+    Attributes:
+        parameters: s sets, about draws from the posterior.
+        proposal: to jump by.
+        acceptance: share of jumps that would be accepted.
+        persistence: the largest correlation from a sweep to the next one, of some quantities that
+            no numbering changes.
+        settled: whether nothing new was found for long enough.
+    """
+
+    parameters: Parameters
+    proposal: Proposal
+    acceptance: float
+    persistence: float
+    settled: bool
+
+    @property
+    def is_like_the_posterior(self) -> bool:
+        """Whether its proposal comes near enough to the posterior to jump by."""
+        return self.acceptance >= ACCEPTED
+
+    @property
+    def sweeps_are_enough(self) -> bool:
+        """Whether chains mix without jumps."""
+        return self.persistence < PERSISTENT
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """How large a population is.
+
+    Attributes:
+        started: particles that set out, and that are shuffled in a round.
+        kept: how many of these stay, those of the largest mass.
+        drawn: draws from a proposal.
+        resampled: how many of those go on.
+    """
+
+    started: int = 256
+    kept: int = 48
+    drawn: int = 256
+    resampled: int = 192
+
+    @classmethod
+    def of(cls, density: LogDensity) -> Numbers | None:
+        """As many as take no longer than chains do; None where these would be too few.
+
+        So it is with very many points, of which modes differ by so much that one is the posterior,
+        and with very many numberings.
+        """
+        observations, family = density.observations, density.model.family
+        k, d = density.model.n_components, observations.d
+        prior = density.model.conjugate(observations.origin)
+        told_apart = prior is not None and not prior.mixing.is_symmetric
+        most = MOST_NAMED if told_apart else MOST_COMPONENTS
+        if k == 1 or k > most or observations.n * k > MANY:
+            return None
+        features = 1 + d + math.prod(family.event_shape(d))
+        sets = 2 * cls.resampled + KEPT * cls.kept
+        sums = cls.drawn * sets * k * 2.0 ** (k - 1)
+        share = min(1.0, MOMENTS / (sets * k * features), math.sqrt(PRODUCTS / sums))
+        few = min(1.0, FEW / (observations.n * k))
+        started, kept = max(16, round(few * cls.started)), max(16, round(few * cls.kept))
+        drawn, resampled = round(share * cls.drawn), round(share * cls.resampled)
+        return cls(started, kept, drawn, resampled) if share >= 0.25 else None
+
+
+@torch.no_grad()
+def populated(growth: Growth, start: Parameters) -> Population:
+    """The population that comes of some particles."""
+    before = growth.resampled([growth.kept(start, SWEEPS, growth.numbers.kept)[0]])
+    now, highest, returned = before, before.evidence, 0.0
+    for _ in range(MOST_ROUNDS):
+        found, back = growth.elsewhere(now)
+        before, now = now, growth.resampled([before.visited, now.visited, found])
+        rises = now.evidence > highest + RISE or now.power < 1.0
+        returned = 0.0 if rises else returned + back
+        highest = max(highest, now.evidence)
+        if returned >= 1.0:
+            break
+    after = growth.sampler.sweep(now.parameters, growth.generator)[0]
+    persistence = _correlation(*(_whole(growth.density, p) for p in (now.parameters, after)))
+    return Population(
+        after, growth.proposal(now.visited), now.acceptance, persistence, settled=returned >= 1.0
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Round:
+    """What a round leaves.
+
+    Attributes:
+        parameters: those that go on, after some sweeps.
+        visited: the assignments that the last of these was given.
+        log_weights: of the draws that they are from, in nats.
+        power: of the weights that they were chosen by.
+    """
+
+    parameters: Parameters
+    visited: Statistics
+    log_weights: Float[Tensor, "s"]
+    power: float
+
+    @property
+    def evidence(self) -> float:
+        """The evidence of what has been found, in nats."""
+        return float(self.log_weights.logsumexp(0)) - math.log(len(self.log_weights))
+
+    @property
+    def acceptance(self) -> float:
+        """Share of jumps from draws of the posterior to some of the proposal that are accepted."""
+        ratio = self.log_weights - self.log_weights[:, None]
+        accepted = ratio.nan_to_num(nan=-math.inf).exp().clamp_max(1.0).mean(1)
+        return float(self.log_weights.softmax(0) @ accepted)
+
+
+@dataclass(frozen=True, eq=False)
+class Growth:
+    """How a population comes about.
+
+    Attributes:
+        density: the log density.
+        sampler: sweeps, without exchanges.
+        numbers: how many go on.
+        generator: source of randomness.
+    """
+
+    density: LogDensity
+    sampler: Sampler
+    numbers: Numbers
+    generator: torch.Generator
+
+    def proposal(self, statistics: Statistics) -> Proposal:
+        """The one of these assignments."""
+        return Proposal.of(self.density, self.sampler.prior, statistics)
+
+    def resampled(self, visited: list[Statistics]) -> Round:
+        """Draws from the proposal of some assignments, as many of each as it weighs."""
+        proposal = self.proposal(self._joined(visited))
+        drawn = proposal.draw(self.numbers.drawn, self.generator)
+        log_weights = proposal.log_weight(drawn)
+        power = _power(log_weights, USEFUL * len(log_weights))
+        chosen = torch.multinomial(
+            (power * log_weights).softmax(0),
+            self.numbers.resampled,
+            replacement=True,
+            generator=self.generator,
+        )
+        swept = self._swept(drawn[chosen], AFTERWARDS)
+        return Round(*swept, log_weights, power)
+
+    def elsewhere(self, now: Round) -> tuple[Statistics, float]:
+        """Assignments of shuffled particles, and the share of those that are as good as before."""
+        count = self.numbers.started
+        chosen = torch.randint(len(now.parameters.means), (count,), generator=self.generator)
+        away = shuffled(self.density, now.parameters[chosen], self.generator)
+        away = self._swept(away, SHORT)[0]
+        found, mass = self.kept(away, SETTLING, self.numbers.kept)
+        quantile, nats = BELOW
+        good = self._log_mass(now.parameters, now.visited).quantile(quantile) - nats
+        return found, float((mass >= good).double().mean())
+
+    def kept(self, p: Parameters, sweeps: int, count: int) -> tuple[Statistics, Float[Tensor, "s"]]:
+        """Assignments of those of the largest mass after some sweeps, and the masses of all."""
+        seen = []
+        for _ in range(KEPT):
+            p, statistics = self._swept(p, max(1, sweeps // KEPT))
+            seen.append((p, statistics))
+        mass = torch.stack([self._log_mass(*pair) for pair in seen]).logsumexp(0) - math.log(KEPT)
+        best = mass.topk(min(count, len(mass))).indices
+        return self._joined([statistics[best] for _, statistics in seen]), mass
+
+    def _swept(self, p: Parameters, sweeps: int) -> tuple[Parameters, Statistics]:
+        """Sets of parameters after some sweeps, and the assignments that the last was given."""
+        for _ in range(sweeps):
+            p, statistics = self.sampler.sweep(p, self.generator)
+        return p, statistics
+
+    def _joined(self, some: list[Statistics]) -> Statistics:
+        """All of some statistics, about the data's centre."""
+        family, origin = self.density.model.family, self.density.observations.origin
+        moved = [about(family, part, origin) for part in some]
+        counts, first, second = map(torch.cat, zip(*(part.sums for part in moved), strict=True))
+        return Statistics(
+            torch.cat([part.log_norm for part in moved]), counts, first, second, origin
+        )
+
+    def _log_mass(self, p: Parameters, statistics: Statistics) -> Float[Tensor, "s"]:
+        """How much of the posterior is about assignments, in nats: what draws given them weigh.
+
+        A lone assignment says too little: where clusters overlap, very many are about as probable.
+        """
+        proposal = self.proposal(statistics)
+        natural = self.density.model.family.natural(p, self.density.observations.origin)
+        sums = zip(vars(natural).values(), proposal.assigned.statistics.sums, strict=True)
+        given = torch.stack([(a * b).flatten(1).sum(1) for a, b in sums]).sum(0)
+        return proposal.log_likelihood(p) + proposal.log_joint - given
+
+
+def shuffled(density: LogDensity, p: Parameters, generator: torch.Generator) -> Parameters:
+    """Each set with two of its components as one, or one taken away, and a new one at a point."""
+    s, k = p.log_weights.shape
+    family, half = density.model.family, s // 2
+    pair = torch.rand(s, k, generator=generator).argsort(1)[:, :2].to(p.means.device)
+    fewer = Parameters.joined(
+        [merged(family, p[:half], *pair[:half].T), without(family, p[half:], pair[half:, 0])]
+    )
+    return _with_newcomers(density, p, fewer, generator)
+
+
+def _with_newcomers(
+    density: LogDensity, p: Parameters, fewer: Parameters, generator: torch.Generator
+) -> Parameters:
+    """Sets of one component fewer, joined by one at a point, shaped like the point's own of p."""
+    family, observations = density.model.family, density.observations
+    s, k = p.log_weights.shape
+    sets = torch.arange(s, device=p.means.device)
+    point = torch.randint(observations.n, (s,), generator=generator).to(sets)
+    log_weight = p.log_weights.new_full((s, 1), -math.log(2 * k))
+    factor = fewer.factor
+    if not family.shares("covariances"):
+        own = labels(observations, theta_of(family, p, observations))[sets, point]
+        uniform = torch.rand(s, generator=generator, dtype=torch.float64).to(p.means)
+        width = NARROWEST * (WIDEST / NARROWEST) ** uniform
+        factor = torch.cat([factor, times(width, p.factor[sets, own])[:, None]], 1)
+    return Parameters(
+        torch.cat([fewer.log_weights, log_weight], 1).log_softmax(1),
+        torch.cat([fewer.means, observations.x[point].to(p.means)[:, None]], 1),
+        factor,
+    )
+
+
+def _power(log_weights: Float[Tensor, "s"], least: float) -> float:
+    """The power up to 1 of weights at which so many of them are effective."""
+    low, high = 0.0, 1.0
+    if effective(log_weights) >= least:
+        return high
+    for _ in range(20):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if effective(middle * log_weights) < least else (middle, high)
+    return low
+
+
+def effective(log_weights: Float[Tensor, "s"]) -> float:
+    """The effective number of draws of these weights (Kish 1965)."""
+    return float((2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp())
+
+
+def _whole(density: LogDensity, p: Parameters) -> Float[Tensor, "s q"]:
+    """Quantities that no numbering changes."""
+    squared = (2 * p.log_weights).exp()[..., None]
+    deviations = density.model.family.deviations(p.factor, p.means.shape[-1])
+    sums = [(squared * value).sum(1) for value in (p.means, deviations)]
+    return torch.cat([p.log_weights.sort(1).values, *sums], 1)
+
+
+def _correlation(one: Float[Tensor, "s q"], other: Float[Tensor, "s q"]) -> float:
+    """The largest correlation of two sets of quantities."""
+    one, other = (value - value.mean(0) for value in (one, other))
+    product = (one * other).sum(0)
+    scale = (one.square().sum(0) * other.square().sum(0)).sqrt()
+    return float((product / scale).nan_to_num().max())

@@ -1,0 +1,97 @@
+"""Parameters to jump to from anywhere: drawn given one of the assignments that were visited.
+
+With z assignments the proposal is the average q of their posteriors over all numberings of the
+components, and close to the posterior itself if the assignments are about draws from theirs: it
+goes wherever they have been, and needs no shape of what it finds there. What a proposal weighs,
+
+    log p(x | θ) + log p(θ) - log q(θ),
+
+is next to constant then, so that most jumps are accepted, and its mean is the evidence.
+
+Source: Lee & Robert (2016), of whom this takes the proposal; Tierney (1994) for the chain.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from itertools import permutations
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...covariance import Parameters, Statistics
+from ...model.log_density import LogDensity
+from ...model.normal_wishart import Conjugate
+from ...reduction.sums import about, reduce
+from ...reduction.theta import theta_of
+from .assigned import Assigned, log_permanent, twin_of
+from .parts import parts_of
+
+MOST_NAMED = 6  # components that weights' priors tell apart: their numberings are counted out
+
+
+@dataclass(frozen=True, eq=False)
+class Proposal:
+    """The average over assignments, and what parameters weigh under a conjugate prior.
+
+    Attributes:
+        density: the log density of the chains.
+        assigned: the proposal.
+    """
+
+    density: LogDensity
+    assigned: Assigned
+
+    @classmethod
+    def of(cls, density: LogDensity, prior: Conjugate, statistics: Statistics) -> Proposal:
+        """The one of assignments with these statistics."""
+        twin, parts = twin_of(density), parts_of(density, 0)
+        statistics = about(density.model.family, statistics, density.observations.origin)
+        return cls(density, Assigned.of(twin, prior.mixing, parts, statistics))
+
+    @property
+    def log_joint(self) -> Float[Tensor, "z"]:
+        """log p(x, z) of every assignment z, with all parameters integrated out, in nats."""
+        counts = self.assigned.statistics.counts
+        return self.assigned.log_evidence + self.assigned.mixing.log_probability(counts)
+
+    def draw(self, count: int, generator: torch.Generator) -> Parameters:
+        """Independent parameters, their components numbered as the prior holds likely."""
+        z = len(self.assigned.statistics.counts)
+        p = self.assigned.draw_given(torch.randint(z, (count,), generator=generator), generator)
+        named = self._named(p)
+        if self.assigned.mixing.is_symmetric:
+            order = torch.rand(named.shape[:2], generator=generator).argsort(1)
+        else:
+            orders = torch.tensor(list(permutations(range(named.shape[1]))))
+            places = torch.arange(named.shape[1])
+            log_prior = named[:, orders, places].sum(2)
+            order = orders[torch.multinomial(log_prior.softmax(1), 1, generator=generator)[:, 0]]
+        return self.density.model.family.permuted(p, order.to(p.means.device))
+
+    def log_likelihood(self, p: Parameters) -> Float[Tensor, "s"]:
+        """Of s sets, in nats."""
+        observations = self.density.observations
+        return reduce(observations, theta_of(self.density.model.family, p, observations)).log_norm
+
+    def log_weight(
+        self, p: Parameters, log_likelihood: Float[Tensor, "s"] | None = None
+    ) -> Float[Tensor, "s"]:
+        """log p(θ, x) - log q(θ) of s sets in nats, both averaged over all numberings."""
+        if log_likelihood is None:
+            log_likelihood = self.log_likelihood(p)
+        log_weight = log_likelihood - self.assigned.log_gain(p)
+        if not self.assigned.mixing.is_symmetric:
+            named = self._named(p)
+            own = named.diagonal(dim1=1, dim2=2).sum(1)
+            log_weight = log_weight + log_permanent(named) - own - math.lgamma(len(named[0]) + 1)
+        if len(self.assigned.parts) > 1:  # the prior is like them, but none of them
+            values, twin = self.density.values(p), self.assigned.density
+            log_weight = log_weight + self.density.log_prior(values) - twin.log_prior(values)
+        return log_weight.nan_to_num(nan=-math.inf)
+
+    def _named(self, p: Parameters) -> Float[Tensor, "s k k"]:
+        """What the weights' log prior has of component i in place j."""
+        return p.log_weights[:, :, None] * (self.assigned.mixing.concentration - 1)
