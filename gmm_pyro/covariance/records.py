@@ -110,3 +110,13 @@ class Statistics:
         reference = self.reference if self.reference.ndim == 1 else self.reference[sets]
         sums = (self.log_norm[sets], self.counts[sets], self.first[sets], self.second[sets])
         return Statistics(*sums, reference)
+
+    @classmethod
+    def joined(cls, batches: Sequence[Statistics]) -> Statistics:
+        """All sets of some batches about the same points, or each about its own."""
+        numbers = zip(*((b.log_norm, *b.sums) for b in batches), strict=True)
+        log_norm, counts, first, second = map(torch.cat, numbers)
+        reference = batches[0].reference
+        if any(b.reference.ndim > 1 for b in batches):
+            reference = torch.cat([b.reference.expand(b.first.shape) for b in batches])
+        return cls(log_norm, counts, first, second, reference)

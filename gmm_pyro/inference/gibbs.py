@@ -36,7 +36,6 @@ from .starts.solutions import distinct_solutions, log_mass, most_unlike, within_
 from .starts.starting import SEVERAL, is_given, starting_parameters
 from .task import Outcome, Task, progress_bar
 from .weighing.bridge import bridged
-from .weighing.proposal import Proposal
 
 JUMPS = ("auto", "always", "never")
 PLACES = ("k-means++", "random points", "random")  # kinds of starts that lead to different modes
@@ -67,9 +66,11 @@ class GibbsOptions(SamplingOptions):
         self._flag("exchange")
         check_choice("jumps", self.jumps, JUMPS)
 
-    def jumps_if(self, found: Population) -> bool:
-        """Whether chains jump that begin in a population."""
-        return self.jumps == "always" or (self.jumps == "auto" and not found.sweeps_are_enough)
+    def jumps_by(self, found: Population, sampler: Sampler) -> Jumps | None:
+        """Jumps of chains that begin in a population, if they are to have any."""
+        if self.jumps == "never" or (self.jumps == "auto" and found.sweeps_are_enough):
+            return None
+        return Jumps.by(found.proposal, sampler, found.acceptance)
 
     def allocates(self, draw: int) -> bool:
         """Whether the components of all points are kept with this draw."""
@@ -143,19 +144,19 @@ class Way:
 
     Attributes:
         chains: without draws.
-        proposal: what the warm-up has learned of the posterior, if anything.
+        found: what the warm-up has found of the posterior, if anything.
         jumps: of the chains, if they need some.
     """
 
     chains: GibbsChains
-    proposal: Proposal | None = None
+    found: Population | None = None
     jumps: Jumps | None = None
 
     def with_evidence(self, outcome: Outcome, generator: torch.Generator) -> Outcome:
         """The outcome, with what the proposal tells of the evidence."""
-        if self.proposal is None or outcome.posterior is None:
+        if self.found is None or outcome.posterior is None:
             return outcome
-        found = vars(bridged(self.proposal, outcome.posterior, generator))
+        found = vars(bridged(self.found.proposal, outcome.posterior, generator))
         jumped = {} if self.jumps is None else {"jumps": self.jumps.rate}
         return replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **found})
 
@@ -181,10 +182,10 @@ def _warmed_up(
         except KeyboardInterrupt:
             return Way(GibbsChains(start[: options.n_chains], interrupted=True))
         if found.is_like_the_posterior:
-            jumps = Jumps(found.proposal) if options.jumps_if(found) else None
-            chosen = torch.randperm(len(found.parameters.means), generator=generator)
+            count = len(found.parameters.means)
+            chosen = torch.randperm(max(count, options.n_chains), generator=generator) % count
             chains = GibbsChains(found.parameters[chosen[: options.n_chains]])
-            return Way(chains, found.proposal, jumps)
+            return Way(chains, found, options.jumps_by(found, sampler))
     return Way(_from_solutions(task, density, alone, generator, bar))
 
 
@@ -307,12 +308,12 @@ def _start(task: Task[GibbsOptions], density: LogDensity) -> Parameters:
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """What takes chains from one state to the next: a sweep, and a jump if there are any.
+    """What takes chains from one state to the next: a sweep, or jumps.
 
     Attributes:
         sampler: what a sweep does.
         generator: source of randomness.
-        bar: counts the sweeps.
+        bar: counts the steps.
         jumps: between modes.
     """
 
@@ -323,13 +324,18 @@ class Step:
 
     def __call__(
         self, p: Parameters, labels: Int[Tensor, "s n"] | None = None
-    ) -> tuple[Parameters, Statistics]:
-        """Where chains come to, and what the sweep has found where they were."""
-        following, statistics = self.sampler.sweep(p, self.generator, labels)
-        if self.jumps is not None:
-            following = self.jumps.jumped(following, self.generator)
+    ) -> tuple[Parameters, Statistics, Parameters]:
+        """Where chains are, what a sweep finds there, and where it leads.
+
+        Where labels are wanted there is no jump: a proposal brings none.
+        """
         self.bar.update()
-        return following, statistics
+        if self.jumps is not None and labels is None:
+            return self.jumps(p, self.generator)
+        if self.jumps is not None:
+            self.jumps.here = None
+        following, statistics = self.sampler.sweep(p, self.generator, labels)
+        return p, statistics, following
 
 
 def run_chains(
@@ -368,11 +374,10 @@ def lengthen(
     try:
         while chains.n_draws < options.n_draws and not chains.interrupted:
             for _ in range(to_first):
-                chains.last, _ = step(chains.last)
+                _, _, chains.last = step(chains.last)
             keeps = options.allocates(chains.n_draws)
             labels = _no_labels(chains.last, n_points) if keeps else None
-            here = chains.last
-            chains.last, statistics = step(here, labels)
+            here, statistics, chains.last = step(chains.last, labels)
             chains.add(here, statistics, labels)
             to_first = thin - 1
     except KeyboardInterrupt:

@@ -1,63 +1,126 @@
 """Jumps between modes: independent proposals, by the rule of Metropolis & Hastings.
 
 The proposal is that of the warm-up and stays as it is, so that a jump leaves the posterior of the
-parameters as it is, as a sweep does: assignments are integrated out, and drawn anew at once.
+parameters as it is, as a sweep does: assignments are integrated out, and drawn anew. To weigh where
+chains are takes longer than a jump, and is needed after a sweep only: so there are more jumps.
 
 Source: Tierney (1994), §2.3.3.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ...covariance import Parameters
+from ...covariance import Parameters, Statistics
 from ..weighing.proposal import Proposal
+from .sweep import Sampler
 
 AT_ONCE = 256  # proposals that are drawn and weighed in one batch
+MOSTLY = 0.3  # how often a chain leaves where it is in a step, by as many tries as that takes
+MOST_TRIES = 10
+SWEPT = 2  # steps, the last of which has a sweep: jumps alone hardly leave a place they seldom find
+
+
+@dataclass(frozen=True, eq=False)
+class Places:
+    """Parameters of s sets, with what a sweep needs to go on from them.
+
+    Attributes:
+        parameters: where chains are, or may come to.
+        statistics: of an assignment of all points, given these.
+        log_weights: log p(θ, x) - log q(θ) in nats.
+    """
+
+    parameters: Parameters
+    statistics: Statistics
+    log_weights: Float[Tensor, "s"]
+
+    def __len__(self) -> int:
+        return len(self.log_weights)
+
+    def __getitem__(self, sets: slice) -> Places:
+        """The chosen sets."""
+        return Places(self.parameters[sets], self.statistics[sets], self.log_weights[sets])
+
+    def where(self, taken: Bool[Tensor, "s"], there: Places) -> Places:
+        """The other place of every set that is taken there."""
+        if not taken.any():
+            return self
+        chosen = torch.arange(len(self), device=taken.device) + len(self) * taken
+        return Places(
+            Parameters.joined([self.parameters, there.parameters])[chosen],
+            Statistics.joined([self.statistics, there.statistics])[chosen],
+            torch.cat([self.log_weights, there.log_weights])[chosen],
+        )
 
 
 @dataclass(eq=False)
 class Jumps:
-    """Jumps of a batch of chains.
+    """Jumps of a batch of chains, and a sweep now and then.
 
     Attributes:
         proposal: where they lead.
-        tried: how many there have been.
+        sampler: sweeps.
+        tries: of a chain to jump in a step.
+        count: steps so far.
+        tried: how many jumps there have been.
         taken: how many of them were accepted.
+        here: where chains have jumped to last, if no sweep has followed.
         waiting: proposals that no chain has had yet.
-        log_weights: theirs.
     """
 
     proposal: Proposal
+    sampler: Sampler
+    tries: int = 1
+    count: int = 0
     tried: int = 0
     taken: int = 0
-    waiting: Parameters | None = None
-    log_weights: Float[Tensor, "w"] = field(default_factory=lambda: torch.zeros(0))
+    here: Places | None = None
+    waiting: Places | None = None
+
+    @classmethod
+    def by(cls, proposal: Proposal, sampler: Sampler, acceptance: float) -> Jumps:
+        """Jumps of which about this share is accepted."""
+        tries = math.log(1 - MOSTLY) / math.log(1 - min(max(acceptance, 0.01), 0.99))
+        return cls(proposal, sampler, min(MOST_TRIES, math.ceil(tries)))
 
     @property
     def rate(self) -> float:
         """Share of jumps that were accepted."""
         return self.taken / max(1, self.tried)
 
-    def jumped(self, p: Parameters, generator: torch.Generator) -> Parameters:
-        """Where each of s chains is after a jump from some parameters, or still."""
-        s = len(p.means)
-        there, log_weights = self._next(s, generator)
-        uniform = torch.rand(s, generator=generator, dtype=torch.float64).to(log_weights)
-        taken = uniform.log() < log_weights - self.proposal.log_weight(p)
-        self.tried, self.taken = self.tried + s, self.taken + int(taken.sum())
-        chosen = torch.arange(s, device=taken.device) + s * taken
-        return Parameters.joined([p, there])[chosen]
+    def __call__(
+        self, p: Parameters, generator: torch.Generator
+    ) -> tuple[Parameters, Statistics, Parameters]:
+        """Where each of s chains has jumped to, what is assigned there, and where it goes on."""
+        here = self.here
+        if here is None:
+            statistics = self.sampler.assigned(p, generator)
+            here = Places(p, statistics, self.proposal.log_weight(p, statistics.log_norm))
+        for _ in range(self.tries):
+            there = self._next(len(here), generator)
+            uniform = torch.rand(len(here), generator=generator, dtype=torch.float64)
+            taken = uniform.log().to(here.log_weights) < there.log_weights - here.log_weights
+            self.tried, self.taken = self.tried + len(here), self.taken + int(taken.sum())
+            here = here.where(taken, there)
+        self.count += 1
+        self.here = here if self.count % SWEPT else None
+        following = here.parameters
+        if self.here is None:
+            following = self.sampler.drawn(here.parameters, here.statistics, generator)
+        return here.parameters, here.statistics, following
 
-    def _next(self, s: int, generator: torch.Generator) -> tuple[Parameters, Float[Tensor, "s"]]:
-        """So many proposals, and what they weigh."""
-        if self.waiting is None or len(self.log_weights) < s:
-            self.waiting = self.proposal.draw(max(s, AT_ONCE), generator)
-            self.log_weights = self.proposal.log_weight(self.waiting)
-        found = self.waiting[:s], self.log_weights[:s]
-        self.waiting, self.log_weights = self.waiting[s:], self.log_weights[s:]
+    def _next(self, count: int, generator: torch.Generator) -> Places:
+        """So many proposals."""
+        if self.waiting is None or len(self.waiting) < count:
+            drawn = self.proposal.draw(max(count, AT_ONCE), generator)
+            statistics = self.sampler.assigned(drawn, generator)
+            log_weights = self.proposal.log_weight(drawn, statistics.log_norm)
+            self.waiting = Places(drawn, statistics, log_weights)
+        found, self.waiting = self.waiting[:count], self.waiting[count:]
         return found

@@ -1,4 +1,4 @@
-"""Where chains set out from: parameters that are about draws from the posterior, whatever its modes.
+"""Where chains set out from: what is about draws from the posterior, whichever modes it has.
 
 Particles that start in many places are swept until they are in modes. Then, round by round, copies
 of some are shuffled, which takes them to other modes; a proposal is made of the assignments that
@@ -26,8 +26,7 @@ from torch import Tensor
 from ...covariance import Parameters, Statistics
 from ...covariance.records import times
 from ...model.log_density import LogDensity
-from ...reduction.pointwise import labels
-from ...reduction.sums import about
+from ...reduction.pointwise import labels, responsibilities
 from ...reduction.theta import theta_of
 from ..search.removal import merged, without
 from ..weighing.evidence import MOST_COMPONENTS
@@ -48,6 +47,8 @@ USEFUL = 0.1  # share of draws that are effective, below which weights are tempe
 BELOW = (0.05, 2.0)  # this quantile of all masses less so many nats is as good as any
 NARROWEST, WIDEST = 0.1, 5.0  # standard deviations of what is shuffled in, in those of a component
 ACCEPTED = 0.01  # share of jumps, of which fewer are of no use
+PAIRS, FAR_APART = 100, (1, 17, 43)  # points, and how far on those are that they may belong with
+LAST = 0  # sweeps of which assignments are added to the last proposal
 PERSISTENT = 0.5  # correlation from sweep to sweep, below which chains need no jumps
 
 
@@ -134,10 +135,17 @@ def populated(growth: Growth, start: Parameters) -> Population:
         highest = max(highest, now.evidence)
         if returned >= 1.0:
             break
-    after = growth.sampler.sweep(now.parameters, growth.generator)[0]
-    persistence = _correlation(*(_whole(growth.density, p) for p in (now.parameters, after)))
+    visited, after = [before.visited, now.visited], now.parameters
+    for _ in range(LAST):
+        after, statistics = growth.swept(after, 1)
+        visited.append(statistics)
+    persistence = _correlation(*(growth.whole(p) for p in (now.parameters, after)))
     return Population(
-        after, growth.proposal(now.visited), now.acceptance, persistence, settled=returned >= 1.0
+        after,
+        growth.proposal(Statistics.joined(visited)),
+        now.acceptance,
+        persistence,
+        settled=returned >= 1.0,
     )
 
 
@@ -192,7 +200,7 @@ class Growth:
 
     def resampled(self, visited: list[Statistics]) -> Round:
         """Draws from the proposal of some assignments, as many of each as it weighs."""
-        proposal = self.proposal(self._joined(visited))
+        proposal = self.proposal(Statistics.joined(visited))
         drawn = proposal.draw(self.numbers.drawn, self.generator)
         log_weights = proposal.log_weight(drawn)
         power = _power(log_weights, USEFUL * len(log_weights))
@@ -202,7 +210,7 @@ class Growth:
             replacement=True,
             generator=self.generator,
         )
-        swept = self._swept(drawn[chosen], AFTERWARDS)
+        swept = self.swept(drawn[chosen], AFTERWARDS)
         return Round(*swept, log_weights, power)
 
     def elsewhere(self, now: Round) -> tuple[Statistics, float]:
@@ -210,7 +218,7 @@ class Growth:
         count = self.numbers.started
         chosen = torch.randint(len(now.parameters.means), (count,), generator=self.generator)
         away = shuffled(self.density, now.parameters[chosen], self.generator)
-        away = self._swept(away, SHORT)[0]
+        away = self.swept(away, SHORT)[0]
         found, mass = self.kept(away, SETTLING, self.numbers.kept)
         quantile, nats = BELOW
         good = self._log_mass(now.parameters, now.visited).quantile(quantile) - nats
@@ -220,26 +228,28 @@ class Growth:
         """Assignments of those of the largest mass after some sweeps, and the masses of all."""
         seen = []
         for _ in range(KEPT):
-            p, statistics = self._swept(p, max(1, sweeps // KEPT))
+            p, statistics = self.swept(p, max(1, sweeps // KEPT))
             seen.append((p, statistics))
         mass = torch.stack([self._log_mass(*pair) for pair in seen]).logsumexp(0) - math.log(KEPT)
         best = mass.topk(min(count, len(mass))).indices
-        return self._joined([statistics[best] for _, statistics in seen]), mass
+        return Statistics.joined([statistics[best] for _, statistics in seen]), mass
 
-    def _swept(self, p: Parameters, sweeps: int) -> tuple[Parameters, Statistics]:
+    def swept(self, p: Parameters, sweeps: int) -> tuple[Parameters, Statistics]:
         """Sets of parameters after some sweeps, and the assignments that the last was given."""
         for _ in range(sweeps):
             p, statistics = self.sampler.sweep(p, self.generator)
         return p, statistics
 
-    def _joined(self, some: list[Statistics]) -> Statistics:
-        """All of some statistics, about the data's centre."""
-        family, origin = self.density.model.family, self.density.observations.origin
-        moved = [about(family, part, origin) for part in some]
-        counts, first, second = map(torch.cat, zip(*(part.sums for part in moved), strict=True))
-        return Statistics(
-            torch.cat([part.log_norm for part in moved]), counts, first, second, origin
-        )
+    def whole(self, p: Parameters) -> Float[Tensor, "s q"]:
+        """Quantities that no numbering changes: of the components, and of pairs of points."""
+        family, observations = self.density.model.family, self.density.observations
+        squared = (2 * p.log_weights).exp()[..., None]
+        deviations = family.deviations(p.factor, p.means.shape[-1])
+        sums = [(squared * value).sum(1) for value in (p.means, deviations)]
+        some = observations.subset(slice(None, None, -(-observations.n // PAIRS)))
+        shares = responsibilities(some, theta_of(family, p, observations))
+        together = torch.cat([(shares * shares.roll(far, -1)).sum(1) for far in FAR_APART], 1)
+        return torch.cat([p.log_weights.sort(1).values, *sums, together], 1)
 
     def _log_mass(self, p: Parameters, statistics: Statistics) -> Float[Tensor, "s"]:
         """How much of the posterior is about assignments, in nats: what draws given them weigh.
@@ -250,7 +260,7 @@ class Growth:
         natural = self.density.model.family.natural(p, self.density.observations.origin)
         sums = zip(vars(natural).values(), proposal.assigned.statistics.sums, strict=True)
         given = torch.stack([(a * b).flatten(1).sum(1) for a, b in sums]).sum(0)
-        return proposal.log_likelihood(p) + proposal.log_joint - given
+        return proposal.log_likelihood(p) + proposal.assigned.log_joint - given
 
 
 def shuffled(density: LogDensity, p: Parameters, generator: torch.Generator) -> Parameters:
@@ -300,14 +310,6 @@ def _power(log_weights: Float[Tensor, "s"], least: float) -> float:
 def effective(log_weights: Float[Tensor, "s"]) -> float:
     """The effective number of draws of these weights (Kish 1965)."""
     return float((2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp())
-
-
-def _whole(density: LogDensity, p: Parameters) -> Float[Tensor, "s q"]:
-    """Quantities that no numbering changes."""
-    squared = (2 * p.log_weights).exp()[..., None]
-    deviations = density.model.family.deviations(p.factor, p.means.shape[-1])
-    sums = [(squared * value).sum(1) for value in (p.means, deviations)]
-    return torch.cat([p.log_weights.sort(1).values, *sums], 1)
 
 
 def _correlation(one: Float[Tensor, "s q"], other: Float[Tensor, "s q"]) -> float:

@@ -54,11 +54,25 @@ class Sampler:
 
         The statistics' `log_norm` is the log-likelihood of the old parameters.
         """
-        device = generator.device
-        seed = int(torch.randint(SEEDS, (), generator=generator, device=device))
-        statistics = self.allocate(parameters, Drawn(seed, labels))
+        statistics = self.assigned(parameters, generator, labels)
+        return self.drawn(parameters, statistics, generator), statistics
+
+    def assigned(
+        self,
+        parameters: Parameters,
+        generator: torch.Generator,
+        labels: Int[Tensor, "s n"] | None = None,
+    ) -> Statistics:
+        """The first half of a sweep: all points assigned, given parameters."""
+        seed = int(torch.randint(SEEDS, (), generator=generator, device=generator.device))
+        return self.allocate(parameters, Drawn(seed, labels))
+
+    def drawn(
+        self, parameters: Parameters, statistics: Statistics, generator: torch.Generator
+    ) -> Parameters:
+        """The second half: new parameters, given the points' components and the old ones."""
         drawn = self.prior.draw(statistics, parameters, generator)
-        return (self._exchanged(drawn, generator) if self.exchange else drawn), statistics
+        return self._exchanged(drawn, generator) if self.exchange else drawn
 
     def _exchanged(self, p: Parameters, generator: torch.Generator) -> Parameters:
         """The components exchanged at random, by the rule of Metropolis & Hastings.

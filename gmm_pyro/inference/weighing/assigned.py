@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cache, cached_property
+from itertools import combinations
 
 import torch
 from jaxtyping import Float, Int
@@ -32,6 +34,7 @@ from ..chains.sweep import Sampler
 from ..starts.starting import starting_parameters
 from .parts import NUMBERS_AT_ONCE, Parts, parts_of
 
+AT_ONCE = 4096  # permanents
 WARM_UP, KEPT, THIN = 15, 3, 5  # sweeps of a chain, what it keeps, and sweeps between those
 
 
@@ -103,14 +106,17 @@ class Assigned:
         k, mixing = p.means.shape[1], self.mixing
         named = p.log_weights[:, :, None] * (mixing.concentration - 1)  # component i in place of j
         prior = self._of_parts(p) - named.diagonal(dim1=1, dim2=2).sum(1)
-        counts = self.statistics.counts
-        log_joint = self.log_evidence + mixing.log_probability(counts)
-        log_joint = log_joint.nan_to_num(nan=math.inf, neginf=math.inf)  # none, that is
+        log_joint = self.log_joint.nan_to_num(nan=math.inf, neginf=math.inf)  # none, that is
         found = [
             (self._log_joint_given(p[rows], named[rows]) - log_joint).logsumexp(1)
             for rows in torch.arange(len(named)).split(self._rows)
         ]
-        return prior + torch.cat(found) - math.log(len(counts)) - math.lgamma(k + 1)
+        return prior + torch.cat(found) - math.log(len(log_joint)) - math.lgamma(k + 1)
+
+    @cached_property
+    def log_joint(self) -> Float[Tensor, "z"]:
+        """log p(x, z) of every assignment in nats, with all parameters integrated out."""
+        return self.log_evidence + self.mixing.log_probability(self.statistics.counts)
 
     def _of_parts(self, p: Parameters) -> Float[Tensor, "s"] | float:
         """What the parts make of the density of the means and precisions under the one prior."""
@@ -130,22 +136,28 @@ class Assigned:
             1, NUMBERS_AT_ONCE // (self.statistics.counts.shape[1] * self.statistics.counts.numel())
         )
 
+    @cached_property
+    def _totals(self) -> tuple[Float[Tensor, "f zk"], Float[Tensor, "g z"] | None]:
+        """The sums of all assignments, those of what components share apart."""
+        counts, first, second = self.statistics.sums
+        totals = [counts[..., None], first, second.flatten(2)]
+        own = bool(self.density.model.family.n_own_features(self.density.observations.d))
+        shared = None if own else totals.pop()[:, 0].T
+        return torch.cat(totals, 2).flatten(0, 1).T, shared
+
     def _log_joint_given(
         self, p: Parameters, named: Float[Tensor, "s k k"]
     ) -> Float[Tensor, "s z"]:
         """log Σ_σ p(x, z | σθ) with what the prior of the weights makes of each numbering."""
         family = self.density.model.family
         natural = family.natural(p, self.density.observations.origin)
-        s, k, z = *named.shape[:2], len(self.statistics.counts)
-        parameters, totals = (
-            [value.reshape(*value.shape[:2], -1) for value in values]
-            for values in (vars(natural).values(), self.statistics.sums)
-        )
-        shared: Tensor | float = 0.0
-        if not family.n_own_features(self.density.observations.d):
-            shared = parameters.pop()[:, 0] @ totals.pop()[:, 0].T
-        joint = torch.cat(parameters, 2).flatten(0, 1) @ torch.cat(totals, 2).flatten(0, 1).T
-        joint = joint.view(s, k, z, k).transpose(1, 2) + named[:, None]
+        numbers, shared = [value.flatten(2) for value in vars(natural).values()], 0.0
+        own_totals, shared_totals = self._totals
+        if shared_totals is not None:
+            shared = numbers.pop()[:, 0] @ shared_totals
+        joint = torch.cat(numbers, 2).flatten(0, 1) @ own_totals
+        s, k = named.shape[:2]
+        joint = joint.view(s, k, -1, k).transpose(1, 2) + named[:, None]
         return shared + log_permanent(joint)
 
 
@@ -215,17 +227,36 @@ def log_permanent(log_matrix: Float[Tensor, "*b k k"]) -> Float[Tensor, "*b"]:
     The sums of the first i rows over every set of i columns give those of i + 1; all terms are
     positive, so nothing cancels.
     """
-    k = log_matrix.shape[-1]
     best = log_matrix.amax(-2, keepdim=True)  # columns differ in size: they hold different points
     top = (log_matrix - best).amax(-1, keepdim=True)
-    matrix = (log_matrix - best - top).exp()
-    sums = {0: torch.ones_like(matrix[..., 0, 0])}
-    for row in range(k):
-        following: dict[int, Tensor] = {}
-        for columns, value in sums.items():
-            for j in (j for j in range(k) if not columns >> j & 1):
-                more = value * matrix[..., row, j]
-                place = columns | 1 << j
-                following[place] = following[place] + more if place in following else more
-        sums = following
-    return sums[2**k - 1].log() + (best.squeeze(-2) + top.squeeze(-1)).sum(-1)
+    matrix = (log_matrix - best - top).exp().flatten(0, -3).permute(1, 2, 0).contiguous()
+    sums = torch.cat([_permanent(some) for some in matrix.split(AT_ONCE, 2)])
+    return sums.log().view(log_matrix.shape[:-2]) + (best.squeeze(-2) + top.squeeze(-1)).sum(-1)
+
+
+def _permanent(matrix: Float[Tensor, "k k b"]) -> Float[Tensor, "b"]:
+    sums = matrix[0]
+    for row, joined in enumerate(_larger_sets(len(matrix)), 1):
+        larger = torch.zeros_like(sums[:1])
+        for less, column in joined:
+            larger = torch.addcmul(larger, sums[less], matrix[row, column])
+        sums = larger
+    return sums[0]
+
+
+@cache
+def _larger_sets(k: int) -> list[list[tuple[Tensor, Tensor]]]:
+    """How the sets of i + 1 of k columns come from those of i, for every i from 1.
+
+    There are i + 1 ways, one a column of theirs: the number of the set without it, and the column.
+    """
+    found = []
+    for size in range(2, k + 1):
+        number = {columns: i for i, columns in enumerate(combinations(range(k), size - 1))}
+        larger = list(combinations(range(k), size))
+        ways = [
+            ([number[c[:i] + c[i + 1 :]] for c in larger], [c[i] for c in larger])
+            for i in range(size)
+        ]
+        found.append([(torch.tensor(less), torch.tensor(column)) for less, column in ways])
+    return found

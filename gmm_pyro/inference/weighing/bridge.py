@@ -1,11 +1,12 @@
 """The evidence by bridge sampling, between draws of the posterior and of a proposal.
 
-With draws θ of the posterior and θ' of the proposal q, and w = p(x, θ) / q(θ), the evidence Z solves
+With draws θ of the posterior and θ' of the proposal q, and w = p(x, θ) / q(θ), the evidence Z
+solves
 
     Z = mean of w(θ') / (c w(θ') + c' Z)  over  mean of 1 / (c w(θ) + c' Z)
 
-where c and c' are the shares of the two kinds of draws. Numberings count once: q is the average over
-all of them, as the posterior is.
+where c and c' are the shares of the two kinds of draws. Numberings count once: q is the average
+over all of them, as the posterior is.
 
 Source: Meng & Wong (1996); Frühwirth-Schnatter (2004) for the standard error of draws of chains.
 """

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import permutations
 
 import torch
@@ -51,18 +52,12 @@ class Proposal:
         statistics = about(density.model.family, statistics, density.observations.origin)
         return cls(density, Assigned.of(twin, prior.mixing, parts, statistics))
 
-    @property
-    def log_joint(self) -> Float[Tensor, "z"]:
-        """log p(x, z) of every assignment z, with all parameters integrated out, in nats."""
-        counts = self.assigned.statistics.counts
-        return self.assigned.log_evidence + self.assigned.mixing.log_probability(counts)
-
     def draw(self, count: int, generator: torch.Generator) -> Parameters:
         """Independent parameters, their components numbered as the prior holds likely."""
         z = len(self.assigned.statistics.counts)
         p = self.assigned.draw_given(torch.randint(z, (count,), generator=generator), generator)
         named = self._named(p)
-        if self.assigned.mixing.is_symmetric:
+        if self._is_symmetric:
             order = torch.rand(named.shape[:2], generator=generator).argsort(1)
         else:
             orders = torch.tensor(list(permutations(range(named.shape[1]))))
@@ -83,7 +78,7 @@ class Proposal:
         if log_likelihood is None:
             log_likelihood = self.log_likelihood(p)
         log_weight = log_likelihood - self.assigned.log_gain(p)
-        if not self.assigned.mixing.is_symmetric:
+        if not self._is_symmetric:
             named = self._named(p)
             own = named.diagonal(dim1=1, dim2=2).sum(1)
             log_weight = log_weight + log_permanent(named) - own - math.lgamma(len(named[0]) + 1)
@@ -91,6 +86,10 @@ class Proposal:
             values, twin = self.density.values(p), self.assigned.density
             log_weight = log_weight + self.density.log_prior(values) - twin.log_prior(values)
         return log_weight.nan_to_num(nan=-math.inf)
+
+    @cached_property
+    def _is_symmetric(self) -> bool:
+        return self.assigned.mixing.is_symmetric
 
     def _named(self, p: Parameters) -> Float[Tensor, "s k k"]:
         """What the weights' log prior has of component i in place j."""
