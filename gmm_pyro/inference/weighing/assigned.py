@@ -139,8 +139,7 @@ class Assigned:
     @cached_property
     def _totals(self) -> tuple[Float[Tensor, "f zk"], Float[Tensor, "g z"] | None]:
         """The sums of all assignments, those of what components share apart."""
-        counts, first, second = self.statistics.sums
-        totals = [counts[..., None], first, second.flatten(2)]
+        totals = [value.reshape(*value.shape[:2], -1) for value in self.statistics.sums]
         own = bool(self.density.model.family.n_own_features(self.density.observations.d))
         shared = None if own else totals.pop()[:, 0].T
         return torch.cat(totals, 2).flatten(0, 1).T, shared
@@ -151,7 +150,8 @@ class Assigned:
         """log Σ_σ p(x, z | σθ) with what the prior of the weights makes of each numbering."""
         family = self.density.model.family
         natural = family.natural(p, self.density.observations.origin)
-        numbers, shared = [value.flatten(2) for value in vars(natural).values()], 0.0
+        numbers = [value.reshape(*value.shape[:2], -1) for value in vars(natural).values()]
+        shared: Tensor | float = 0.0
         own_totals, shared_totals = self._totals
         if shared_totals is not None:
             shared = numbers.pop()[:, 0] @ shared_totals
