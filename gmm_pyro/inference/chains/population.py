@@ -135,11 +135,9 @@ def populated(growth: Growth, start: Parameters) -> Population:
         highest = max(highest, now.evidence)
         if returned >= 1.0:
             break
-    visited, after = [before.visited, now.visited], now.parameters
-    for _ in range(LAST):
-        after, statistics = growth.swept(after, 1)
-        visited.append(statistics)
+    after = growth.swept(now.parameters, 1)[0]
     persistence = _correlation(*(growth.whole(p) for p in (now.parameters, after)))
+    visited = [before.visited, now.visited, growth.swept(growth.shuffled(after[::2]), 1)[1]]
     return Population(
         after,
         growth.proposal(Statistics.joined(visited)),
@@ -217,8 +215,7 @@ class Growth:
         """Assignments of shuffled particles, and the share of those that are as good as before."""
         count = self.numbers.started
         chosen = torch.randint(len(now.parameters.means), (count,), generator=self.generator)
-        away = shuffled(self.density, now.parameters[chosen], self.generator)
-        away = self.swept(away, SHORT)[0]
+        away = self.swept(self.shuffled(now.parameters[chosen]), SHORT)[0]
         found, mass = self.kept(away, SETTLING, self.numbers.kept)
         quantile, nats = BELOW
         good = self._log_mass(now.parameters, now.visited).quantile(quantile) - nats
@@ -233,6 +230,43 @@ class Growth:
         mass = torch.stack([self._log_mass(*pair) for pair in seen]).logsumexp(0) - math.log(KEPT)
         best = mass.topk(min(count, len(mass))).indices
         return Statistics.joined([statistics[best] for _, statistics in seen]), mass
+
+    def shuffled(self, p: Parameters) -> Parameters:
+        """Each set with two of its components as one, or one taken away, and a new one instead.
+
+        Those of every second set are at a point, and the others from the prior, without points.
+        """
+        s, k = p.log_weights.shape
+        family, half = self.density.model.family, s // 2
+        pair = torch.rand(s, k, generator=self.generator).argsort(1)[:, :2].to(p.means.device)
+        fewer = Parameters.joined(
+            [merged(family, p[:half], *pair[:half].T), without(family, p[half:], pair[half:, 0])]
+        )
+        means, factor = self._newcomers(p)
+        log_weight = p.log_weights.new_full((s, 1), -math.log(2 * k))
+        return Parameters(
+            torch.cat([fewer.log_weights, log_weight], 1).log_softmax(1),
+            torch.cat([fewer.means, means], 1),
+            fewer.factor if family.tied else torch.cat([fewer.factor, factor], 1),
+        )
+
+    def _newcomers(self, p: Parameters) -> tuple[Float[Tensor, "s 1 d"], Tensor]:
+        """A component for each set: at a point and like the point's own, or from the prior."""
+        family, observations = self.density.model.family, self.density.observations
+        sets = torch.arange(len(p.means), device=p.means.device)
+        point = torch.randint(observations.n, sets.shape, generator=self.generator).to(sets)
+        own = family.of_component(labels(observations, theta_of(family, p, observations)))
+        uniform = torch.rand(len(sets), generator=self.generator, dtype=torch.float64).to(p.means)
+        width = NARROWEST * (WIDEST / NARROWEST) ** uniform
+        factor = times(width, p.factor[sets, own[sets, point]])[:, None]
+        means = observations.x[point].to(p.means)[:, None]
+        counts, origin = torch.zeros_like(p.log_weights), observations.origin
+        sums = counts[:, 0], counts, torch.zeros_like(p.means), torch.zeros_like(p.factor)
+        drawn = self.sampler.prior.components.draw_given(
+            Statistics(*sums, origin), p, self.generator
+        )
+        means[::2], factor[::2] = drawn.means[::2, :1], drawn.factor[::2, :1]
+        return means, factor
 
     def swept(self, p: Parameters, sweeps: int) -> tuple[Parameters, Statistics]:
         """Sets of parameters after some sweeps, and the assignments that the last was given."""
@@ -261,39 +295,6 @@ class Growth:
         sums = zip(vars(natural).values(), proposal.assigned.statistics.sums, strict=True)
         given = torch.stack([(a * b).flatten(1).sum(1) for a, b in sums]).sum(0)
         return proposal.log_likelihood(p) + proposal.assigned.log_joint - given
-
-
-def shuffled(density: LogDensity, p: Parameters, generator: torch.Generator) -> Parameters:
-    """Each set with two of its components as one, or one taken away, and a new one at a point."""
-    s, k = p.log_weights.shape
-    family, half = density.model.family, s // 2
-    pair = torch.rand(s, k, generator=generator).argsort(1)[:, :2].to(p.means.device)
-    fewer = Parameters.joined(
-        [merged(family, p[:half], *pair[:half].T), without(family, p[half:], pair[half:, 0])]
-    )
-    return _with_newcomers(density, p, fewer, generator)
-
-
-def _with_newcomers(
-    density: LogDensity, p: Parameters, fewer: Parameters, generator: torch.Generator
-) -> Parameters:
-    """Sets of one component fewer, joined by one at a point, shaped like the point's own of p."""
-    family, observations = density.model.family, density.observations
-    s, k = p.log_weights.shape
-    sets = torch.arange(s, device=p.means.device)
-    point = torch.randint(observations.n, (s,), generator=generator).to(sets)
-    log_weight = p.log_weights.new_full((s, 1), -math.log(2 * k))
-    factor = fewer.factor
-    if not family.shares("covariances"):
-        own = labels(observations, theta_of(family, p, observations))[sets, point]
-        uniform = torch.rand(s, generator=generator, dtype=torch.float64).to(p.means)
-        width = NARROWEST * (WIDEST / NARROWEST) ** uniform
-        factor = torch.cat([factor, times(width, p.factor[sets, own])[:, None]], 1)
-    return Parameters(
-        torch.cat([fewer.log_weights, log_weight], 1).log_softmax(1),
-        torch.cat([fewer.means, observations.x[point].to(p.means)[:, None]], 1),
-        factor,
-    )
 
 
 def _power(log_weights: Float[Tensor, "s"], least: float) -> float:
