@@ -34,9 +34,13 @@ from .chains.sampling import SamplingOptions, drawn, to_next
 from .chains.sweep import Sampler
 from .starts.solutions import distinct_solutions, log_mass, most_unlike, within_reach
 from .starts.starting import SEVERAL, is_given, starting_parameters
-from .task import Outcome, Task, progress_bar
+from .task import Outcome, Status, Task, progress_bar
 from .weighing.bridge import bridged
 
+UNSETTLED = (
+    "found new modes until its search for them had to end, so that there may be more: look whether "
+    "other seeds agree, or choose by priors or n_components which mode is meant"
+)
 JUMPS = ("auto", "always", "never")
 PLACES = ("k-means++", "random points", "random")  # kinds of starts that lead to different modes
 
@@ -135,7 +139,7 @@ def fit_gibbs(task: Task[GibbsOptions]) -> Outcome:
         walk(way.chains, options.thin, options.n_warmup - options.n_warmup // 2)
         sample = GibbsSample(density, options, walk, way.chains, options.thin)
         outcome = drawn(density, sample, options)
-    return way.with_evidence(outcome, generator)
+    return way.concluded(outcome, generator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -152,13 +156,16 @@ class Way:
     found: Population | None = None
     jumps: Jumps | None = None
 
-    def with_evidence(self, outcome: Outcome, generator: torch.Generator) -> Outcome:
-        """The outcome, with what the proposal tells of the evidence."""
+    def concluded(self, outcome: Outcome, generator: torch.Generator) -> Outcome:
+        """The outcome, with the evidence, and in doubt where the search for modes was cut short."""
         if self.found is None or outcome.posterior is None:
             return outcome
-        found = vars(bridged(self.found.proposal, outcome.posterior, generator))
+        evidence = vars(bridged(self.found.proposal, outcome.posterior, generator))
         jumped = {} if self.jumps is None else {"jumps": self.jumps.rate}
-        return replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **found})
+        outcome = replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **evidence})
+        if self.found.settled or outcome.status is not Status.CONVERGED:
+            return outcome
+        return replace(outcome, status=Status.UNMIXED, message=UNSETTLED)
 
 
 def _warmed_up(

@@ -23,6 +23,8 @@ from .sweep import Sampler
 AT_ONCE = 256  # proposals that are drawn and weighed in one batch
 MOSTLY = 0.3  # how often a chain leaves where it is in a step, by as many tries as that takes
 MOST_TRIES = 10
+AS_LONG = 4e4  # products in sums over numberings, which take as long as a sweep of few points
+MOST_SWEEPS = 20
 SWEPT = 2  # steps, the last of which has a sweep: jumps alone hardly leave a place they seldom find
 
 
@@ -67,6 +69,7 @@ class Jumps:
         proposal: where they lead.
         sampler: sweeps.
         tries: of a chain to jump in a step.
+        sweeps: that follow every second step.
         count: steps so far.
         tried: how many jumps there have been.
         taken: how many of them were accepted.
@@ -77,6 +80,7 @@ class Jumps:
     proposal: Proposal
     sampler: Sampler
     tries: int = 1
+    sweeps: int = 1
     count: int = 0
     tried: int = 0
     taken: int = 0
@@ -86,8 +90,11 @@ class Jumps:
     @classmethod
     def by(cls, proposal: Proposal, sampler: Sampler, acceptance: float) -> Jumps:
         """Jumps of which about this share is accepted."""
-        tries = math.log(1 - MOSTLY) / math.log(1 - min(max(acceptance, 0.01), 0.99))
-        return cls(proposal, sampler, min(MOST_TRIES, math.ceil(tries)))
+        wanted = math.log(1 - MOSTLY) / math.log(1 - min(max(acceptance, 0.01), 0.99))
+        tries = min(MOST_TRIES, math.ceil(wanted))
+        z, k = proposal.assigned.statistics.counts.shape
+        sweeps = (SWEPT * tries + 1) * z * k * 2.0 ** (k - 1) / AS_LONG
+        return cls(proposal, sampler, tries, max(1, min(MOST_SWEEPS, round(sweeps))))
 
     @property
     def rate(self) -> float:
@@ -113,6 +120,8 @@ class Jumps:
         following = here.parameters
         if self.here is None:
             following = self.sampler.drawn(here.parameters, here.statistics, generator)
+            for _ in range(self.sweeps - 1):
+                following, _ = self.sampler.sweep(following, generator)
         return here.parameters, here.statistics, following
 
     def _next(self, count: int, generator: torch.Generator) -> Places:
