@@ -25,7 +25,7 @@ from gmm_pyro.calibration.joint import draw_prior, gibbs_sampler
 from gmm_pyro.covariance import FAMILIES, Parameters
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.sweep import Sampler
-from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, run_chains
+from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, Step, run_chains
 from gmm_pyro.inference.task import FitWarning, Status
 from oracles import FAILURE_RATE, normal
 
@@ -299,15 +299,15 @@ class TestOptions:
     def test_an_interrupt_returns_what_there_is(
         self, sweeps: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        whole, left, sweep = self.means(), [sweeps], Sampler.sweep
+        whole, left, step = self.means(), [sweeps - 15], Step.__call__
 
-        def stops(self: Sampler, *arguments: Any) -> Any:
+        def stops(self: Step, *arguments: Any) -> Any:
             left[0] -= 1
             if left[0] < 0:
                 raise KeyboardInterrupt
-            return sweep(self, *arguments)
+            return step(self, *arguments)
 
-        monkeypatch.setattr(Sampler, "sweep", stops)
+        monkeypatch.setattr(Step, "__call__", stops)
         with pytest.warns(FitWarning, match="interrupted"):
             fit = self.fit()
         assert fit.status is Status.INTERRUPTED

@@ -50,6 +50,28 @@ class Fit(Result):
         return psis_k_hat(ratios.cpu().numpy())
 
     @property
+    def log_evidence(self) -> float:
+        """log p(x) in nats, with all parameters integrated out and numberings counted once.
+
+        Its standard error is `diagnostics["log_evidence_se"]`.
+
+        Raises:
+            ValueError: if the method has no estimate of it.
+
+        Example:
+            >>> from gmm_pyro.datasets import bimodal
+            >>> found = fit(MixtureModel(2), bimodal().x, method="laplace")
+            >>> found.diagnostics["log_evidence"] == found.log_evidence
+            True
+        """
+        if "log_evidence" not in self.diagnostics:
+            raise ValueError(
+                f"this fit by {self.method} has no estimate of the evidence: laplace has, and gibbs "
+                "where a proposal comes near enough to the posterior"
+            )
+        return float(self.diagnostics["log_evidence"])
+
+    @property
     def solutions(self) -> pd.DataFrame:
         """The different solutions that the search has come to: is the optimum alone?
 

@@ -48,7 +48,7 @@ BELOW = (0.05, 2.0)  # this quantile of all masses less so many nats is as good 
 NARROWEST, WIDEST = 0.1, 5.0  # standard deviations of what is shuffled in, in those of a component
 ACCEPTED = 0.01  # share of jumps, of which fewer are of no use
 PAIRS, FAR_APART = 100, (1, 17, 43)  # points, and how far on those are that they may belong with
-NOTABLE = 0.05  # standard deviation of the probability that two points belong together
+NOTABLE = 0.1  # differences in the probability that two points belong together
 PERSISTENT = 0.5  # correlation from sweep to sweep, below which chains need no jumps
 
 
@@ -283,7 +283,7 @@ class Growth:
         some = observations.subset(slice(None, None, -(-observations.n // PAIRS)))
         shares = responsibilities(some, theta_of(family, p, observations))
         together = torch.cat([(shares * shares.roll(far, -1)).sum(1) for far in FAR_APART], 1)
-        together = together[:, together.std(0) > NOTABLE]
+        together = (together / NOTABLE).round()
         return torch.cat([p.log_weights.sort(1).values, *sums, together], 1)
 
     def _log_mass(self, p: Parameters, statistics: Statistics) -> Float[Tensor, "s"]:
