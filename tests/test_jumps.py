@@ -225,7 +225,7 @@ def test_a_population_finds_the_shares_of_modes_from_starts_in_one() -> None:
     sampler = Sampler.of(prior, density.observations, exchange=False)
     start = gp.fit(model, load_iris().data, "em").mixture.parameters
     growth = Growth(density, sampler, Numbers(), torch.Generator().manual_seed(0))
-    found = populated(growth, start[[0] * 256])
+    found = populated(growth, start[[0] * 128])
     assert found.settled
     assert found.is_like_the_posterior
     assert not found.sweeps_are_enough

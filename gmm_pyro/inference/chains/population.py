@@ -20,7 +20,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...covariance import Parameters, Statistics
@@ -38,17 +38,18 @@ MANY = 60_000  # the same, from which there is none: modes differ by so much tha
 MOMENTS = 2**20  # numbers in those of its assignments
 PRODUCTS = 4e7  # in a round's sums over the numberings of assignments
 SWEEPS = 30  # that particles take to come into a mode
-SHORT, SETTLING = 5, 10  # sweeps of all that are shuffled, and then of those that are kept
+SHORT, SETTLING = 5, 10  # sweeps of all that are shuffled, and then of the better half
 KEPT = 3  # assignments of each particle that are kept
 AFTERWARDS = 2  # sweeps of draws that go on
 MOST_ROUNDS = 20
+EASY = 0.25  # share of shuffled particles that come back, above which an eighth of them will do
 RISE = 0.3  # nats of the evidence, from which there is something new
 USEFUL = 0.1  # share of draws that are effective, below which weights are tempered
 BELOW = (0.05, 2.0)  # this quantile of all masses less so many nats is as good as any
 NARROWEST, WIDEST = 0.1, 5.0  # standard deviations of what is shuffled in, in those of a component
 ACCEPTED = 0.01  # share of jumps, of which fewer are of no use
 PAIRS, FAR_APART = 100, (1, 17, 43)  # points, and how far on those are that they may belong with
-NOTABLE = 0.1  # differences in the probability that two points belong together
+NOTABLE = 0.02  # variance of the probability that two points belong together
 PERSISTENT = 0.5  # correlation from sweep to sweep, below which chains need no jumps
 
 
@@ -87,13 +88,15 @@ class Numbers:
     """How large a population is.
 
     Attributes:
-        started: particles that set out, and that are shuffled in a round.
-        kept: how many of these stay, those of the largest mass.
+        started: particles that set out.
+        shuffled: particles that are taken elsewhere in a round, where few come back.
+        kept: how many of either stay, those of the largest mass.
         drawn: draws from a proposal.
         resampled: how many of those go on.
     """
 
-    started: int = 256
+    started: int = 128
+    shuffled: int = 512
     kept: int = 48
     drawn: int = 256
     resampled: int = 192
@@ -117,18 +120,18 @@ class Numbers:
         sums = cls.drawn * sets * k * 2.0 ** (k - 1)
         share = min(1.0, MOMENTS / (sets * k * features), math.sqrt(PRODUCTS / sums))
         few = min(1.0, FEW / (observations.n * k))
-        started, kept = max(16, round(few * cls.started)), max(16, round(few * cls.kept))
-        drawn, resampled = round(share * cls.drawn), round(share * cls.resampled)
-        return cls(started, kept, drawn, resampled) if share >= 0.25 else None
+        particles = [max(16, round(few * n)) for n in (cls.started, cls.shuffled, cls.kept)]
+        draws = [round(share * n) for n in (cls.drawn, cls.resampled)]
+        return cls(*particles, *draws) if share >= 0.25 else None
 
 
 @torch.no_grad()
 def populated(growth: Growth, start: Parameters) -> Population:
     """The population that comes of some particles."""
     before = growth.resampled([growth.kept(start, SWEEPS, growth.numbers.kept)[0]])
-    now, highest, returned = before, before.evidence, 0.0
+    now, highest, returned, back = before, before.evidence, 0.0, 1.0
     for _ in range(MOST_ROUNDS):
-        found, back = growth.elsewhere(now)
+        found, back = growth.elsewhere(now, growth.numbers.shuffled // (8 if back > EASY else 1))
         before, now = now, growth.resampled([before.visited, now.visited, found])
         rises = now.evidence > highest + RISE or now.power < 1.0
         returned = 0.0 if rises else returned + back
@@ -136,8 +139,12 @@ def populated(growth: Growth, start: Parameters) -> Population:
         if returned >= 1.0:
             break
     after = growth.swept(now.parameters, 1)[0]
-    persistence = _correlation(*(growth.whole(p) for p in (now.parameters, after)))
-    visited = [before.visited, now.visited, growth.swept(growth.shuffled(after[::2]), 1)[1]]
+    persistence = growth.correlation(now.parameters, after)
+    visited = [
+        before.visited,
+        now.visited,
+        growth.swept(growth.shuffled(after[::2], len(after.means) // 4), 1)[1],
+    ]
     return Population(
         after,
         growth.proposal(Statistics.joined(visited)),
@@ -211,15 +218,16 @@ class Growth:
         swept = self.swept(drawn[chosen], AFTERWARDS)
         return Round(*swept, log_weights, power)
 
-    def elsewhere(self, now: Round) -> tuple[Statistics, float]:
+    def elsewhere(self, now: Round, count: int) -> tuple[Statistics, float]:
         """Assignments of shuffled particles, and the share of those that are as good as before."""
-        count = self.numbers.started
         chosen = torch.randint(len(now.parameters.means), (count,), generator=self.generator)
-        away = self.swept(self.shuffled(now.parameters[chosen]), SHORT)[0]
-        found, mass = self.kept(away, SETTLING, self.numbers.kept)
+        away = self.shuffled(now.parameters[chosen], count // 16)
+        away, visited = self.swept(away, SHORT)
+        promising = self._log_mass(away, visited).topk(count // 2).indices
+        found, mass = self.kept(away[promising], SETTLING, self.numbers.kept)
         quantile, nats = BELOW
         good = self._log_mass(now.parameters, now.visited).quantile(quantile) - nats
-        return found, float((mass >= good).double().mean())
+        return found, float((mass >= good).sum()) / count
 
     def kept(self, p: Parameters, sweeps: int, count: int) -> tuple[Statistics, Float[Tensor, "s"]]:
         """Assignments of those of the largest mass after some sweeps, and the masses of all."""
@@ -231,10 +239,10 @@ class Growth:
         best = mass.topk(min(count, len(mass))).indices
         return Statistics.joined([statistics[best] for _, statistics in seen]), mass
 
-    def shuffled(self, p: Parameters) -> Parameters:
+    def shuffled(self, p: Parameters, without_points: int) -> Parameters:
         """Each set with two of its components as one, or one taken away, and a new one instead.
 
-        Those of every second set are at a point, and the others from the prior, without points.
+        Those of so many sets are from the prior, without points, and the others are at a point.
         """
         s, k = p.log_weights.shape
         family, half = self.density.model.family, s // 2
@@ -242,7 +250,9 @@ class Growth:
         fewer = Parameters.joined(
             [merged(family, p[:half], *pair[:half].T), without(family, p[half:], pair[half:, 0])]
         )
-        means, factor = self._newcomers(p)
+        means, factor = self._newcomers(
+            p, torch.randperm(s, generator=self.generator)[:without_points]
+        )
         log_weight = p.log_weights.new_full((s, 1), -math.log(2 * k))
         return Parameters(
             torch.cat([fewer.log_weights, log_weight], 1).log_softmax(1),
@@ -250,7 +260,9 @@ class Growth:
             fewer.factor if family.tied else torch.cat([fewer.factor, factor], 1),
         )
 
-    def _newcomers(self, p: Parameters) -> tuple[Float[Tensor, "s 1 d"], Tensor]:
+    def _newcomers(
+        self, p: Parameters, nowhere: Int[Tensor, "m"]
+    ) -> tuple[Float[Tensor, "s 1 d"], Tensor]:
         """A component for each set: at a point and like the point's own, or from the prior."""
         family, observations = self.density.model.family, self.density.observations
         sets = torch.arange(len(p.means), device=p.means.device)
@@ -265,7 +277,7 @@ class Growth:
         drawn = self.sampler.prior.components.draw_given(
             Statistics(*sums, origin), p, self.generator
         )
-        means[::2], factor[::2] = drawn.means[::2, :1], drawn.factor[::2, :1]
+        means[nowhere], factor[nowhere] = drawn.means[nowhere, :1], drawn.factor[nowhere, :1]
         return means, factor
 
     def swept(self, p: Parameters, sweeps: int) -> tuple[Parameters, Statistics]:
@@ -274,17 +286,29 @@ class Growth:
             p, statistics = self.sampler.sweep(p, self.generator)
         return p, statistics
 
-    def whole(self, p: Parameters) -> Float[Tensor, "s q"]:
-        """Quantities that no numbering changes: of the components, and of pairs of points."""
-        family, observations = self.density.model.family, self.density.observations
+    def correlation(self, one: Parameters, other: Parameters) -> float:
+        """The largest correlation between sets and what has become of them.
+
+        It is that of what no numbering changes: of sums over the components, and of whether two
+        points belong together, where that differs.
+        """
+        sums = _correlations(self._sums(one), self._sums(other), 0.0)
+        together = _correlations(self._together(one), self._together(other), NOTABLE)
+        return float(torch.cat([sums, together]).max())
+
+    def _sums(self, p: Parameters) -> Float[Tensor, "s q"]:
+        """Of the components, and their weights in falling order."""
         squared = (2 * p.log_weights).exp()[..., None]
-        deviations = family.deviations(p.factor, p.means.shape[-1])
+        deviations = self.density.model.family.deviations(p.factor, p.means.shape[-1])
         sums = [(squared * value).sum(1) for value in (p.means, deviations)]
+        return torch.cat([p.log_weights.sort(1).values, *sums], 1)
+
+    def _together(self, p: Parameters) -> Float[Tensor, "s q"]:
+        """Probabilities that some pairs of points belong together."""
+        observations = self.density.observations
         some = observations.subset(slice(None, None, -(-observations.n // PAIRS)))
-        shares = responsibilities(some, theta_of(family, p, observations))
-        together = torch.cat([(shares * shares.roll(far, -1)).sum(1) for far in FAR_APART], 1)
-        together = (together / NOTABLE).round()
-        return torch.cat([p.log_weights.sort(1).values, *sums, together], 1)
+        shares = responsibilities(some, theta_of(self.density.model.family, p, observations))
+        return torch.cat([(shares * shares.roll(far, -1)).sum(1) for far in FAR_APART], 1)
 
     def _log_mass(self, p: Parameters, statistics: Statistics) -> Float[Tensor, "s"]:
         """How much of the posterior is about assignments, in nats: what draws given them weigh.
@@ -314,9 +338,10 @@ def effective(log_weights: Float[Tensor, "s"]) -> float:
     return float((2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp())
 
 
-def _correlation(one: Float[Tensor, "s q"], other: Float[Tensor, "s q"]) -> float:
-    """The largest correlation of two sets of quantities."""
+def _correlations(
+    one: Float[Tensor, "s q"], other: Float[Tensor, "s q"], least: float
+) -> Float[Tensor, "q"]:
+    """Correlations of quantities, next to none of those with a variance below the least."""
     one, other = (value - value.mean(0) for value in (one, other))
-    product = (one * other).sum(0)
-    scale = (one.square().sum(0) * other.square().sum(0)).sqrt()
-    return float((product / scale).nan_to_num().max())
+    scale = (one.square().mean(0) * other.square().mean(0)).sqrt()
+    return ((one * other).mean(0) / (scale + least)).nan_to_num()

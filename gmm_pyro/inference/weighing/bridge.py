@@ -24,7 +24,7 @@ from ...posterior.convergence import FEWEST, ess_mean
 from .evidence import Evidence, pareto_k
 from .proposal import Proposal
 
-PROPOSED, DRAWN = 512, 512  # draws of either kind, about
+PROPOSED, DRAWN = 256, 256  # draws of either kind, about
 STEPS = 1000  # of the iteration, at most
 SETTLED = 1e-10  # nats
 
