@@ -24,8 +24,8 @@ from ..expectation import Expectation
 from ..soundness import Soundness
 from ..task import Options, Task
 
-SEEDS = 128  # points that newcomers are tried at
-PARTIAL = 4  # steps of EM of the newcomers alone
+SEEDS = 64  # points that newcomers are tried at
+PARTIAL = 3  # steps of EM of the newcomers alone
 NUMBERS = 500_000  # differences between points that are held at once
 APART = 1.0  # squared Mahalanobis distance of two newcomers that are both worth joining
 

@@ -25,6 +25,9 @@ from .screening import ALL, PATIENT, SAME, SCREENING, headings, promising, scree
 
 LEAGUE = 10  # starts that are screened together, of which the best goes on to move
 ALIKE = 1e-4  # nats a point: solutions that are closer are told as one
+MANY = 50_000  # points times components, from which on moves begin at the best start alone
+PATIENCE = 3  # moves in a row that gain nothing; one that is far from it counts twice
+AGREED, LAST = 2, 20  # the same where all starts have come to one solution, and at last
 MOST_MOVES = 200  # from one start
 FINALISTS = 4  # ends of ten starts on a sample that are compared on all of the data
 THOROUGH = 5  # times as many starts, and then moves from the best until many have failed
@@ -117,7 +120,7 @@ class Search:
         if options.search == "thorough" and n_starts > 1:
             self._leagues(range(n_starts, THOROUGH * n_starts))
             found = len(self.ends)
-            self._move(self.best_first()[0], self._mover(-1))
+            self._move(self.best_first()[0], self._mover(-1, LAST))
             self._compare(self.ends[found:])
 
     def _leagues(self, numbers: range) -> None:
@@ -125,11 +128,15 @@ class Search:
         generator = self.task.generator(Stream.SEARCH)
         for first in range(numbers.start, numbers.stop, LEAGUE):
             league, found = range(first, min(first + LEAGUE, numbers.stop)), len(self.ends)
-            self._screen(started(self.task, self.sample, generator, league))
+            starts = started(self.task, self.sample, generator, league)
+            self._screen(starts)
+            begun = self.ends[found:]
             if self.task.options.search != "starts" and self.starts > 1:
-                begun = self.ends[found:]
-                self._move(max(begun, key=lambda end: end.rank), self._mover(2 * first))
-                self._move(begun[0], self._mover(2 * first + 1))
+                agreed = begun[0].times == len(starts.means)
+                best = max(begun, key=lambda end: end.rank)
+                self._move(best, self._mover(2 * first, AGREED if agreed else PATIENCE))
+                if self.sample.n * self.task.model.n_components <= MANY:
+                    self._move(begun[0], self._mover(2 * first + 1, PATIENCE))
             self._compare(self.ends[found:])
 
     def _screen(self, starts: Parameters) -> None:
@@ -171,17 +178,17 @@ class Search:
         alone = promising([(True, value) for value in headings(climb)], ALL, self.gap, climb)
         return [i for i in alone if going[i]]
 
-    def _mover(self, stream: int) -> Mover:
+    def _mover(self, stream: int, patience: int) -> Mover:
         """Moves with random numbers of their own: of a league, or at last."""
         effort = Effort.of_few() if self.is_small else Effort.of_many()
         effort = Effort.thorough() if stream < 0 else effort
         seed = Stream.MOVES.seed(self.task.options.seed) + 7_919 * (stream + 1)
         generator = torch.Generator().manual_seed(seed % 2**63)
-        return Mover(self.task, self.sample, self.rule, effort, generator)
+        return Mover(self.task, self.sample, self.rule, effort, patience, generator)
 
     def _move(self, begun: End, mover: Mover) -> None:
         """Move for as long as it gains, unless moves from there have failed before."""
-        end, patience = begun, mover.effort.patience
+        end, patience = begun, mover.patience
         try:
             while patience > 0 and not self._is_done(end, begun, mover):
                 self.tried += 1
@@ -189,9 +196,9 @@ class Search:
                 patience -= move.cost
                 settled = None if move.climb is None else self._settled(move.climb, end, mover)
                 if settled is not None and settled.rank > end.rank:
-                    end, patience = settled, mover.effort.patience
+                    end, patience = settled, mover.patience
             if not patience > 0:
-                self.spent.append((end.log_likelihood, mover.effort.patience))
+                self.spent.append((end.log_likelihood, mover.patience))
         except KeyboardInterrupt:
             self.ends += [end] if end is not begun else []
             raise
@@ -206,7 +213,7 @@ class Search:
 
     def _is_done(self, end: End, begun: End, mover: Mover) -> bool:
         """Whether no more moves follow, or some from there have failed with as much effort."""
-        value, patience = end.log_likelihood, mover.effort.patience
+        value, patience = end.log_likelihood, mover.patience
         failed = any(abs(value - v) <= self.gap and p >= patience for v, p in self.spent)
         return failed or end.moves - begun.moves == MOST_MOVES or not mover.steps_left(end.climb)
 

@@ -39,28 +39,26 @@ class Effort:
         newcomers: mixtures of one component more.
         mergers: of each of them.
         removals: of each of them.
-        patience: moves in a row that gain nothing; one that is far from it counts twice.
     """
 
     newcomers: int
     mergers: int
     removals: int
-    patience: int
 
     @classmethod
     def of_few(cls) -> Effort:
         """Where many sets at a time take no longer than one."""
-        return cls(newcomers=6, mergers=3, removals=2, patience=4)
+        return cls(newcomers=6, mergers=3, removals=2)
 
     @classmethod
     def of_many(cls) -> Effort:
         """Where they take as much longer as they are more."""
-        return cls(newcomers=4, mergers=3, removals=0, patience=4)
+        return cls(newcomers=4, mergers=3, removals=0)
 
     @classmethod
     def thorough(cls) -> Effort:
         """The effort where time does not matter."""
-        return cls(newcomers=8, mergers=4, removals=2, patience=20)
+        return cls(newcomers=8, mergers=4, removals=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +87,8 @@ class Mover:
         task: the task.
         sample: the points that it moves on.
         rule: what is sound.
-        effort: how much is tried.
+        effort: how much is tried at a time.
+        patience: how much of it may be in vain.
         generator: source of randomness.
     """
 
@@ -97,6 +96,7 @@ class Mover:
     sample: Observations
     rule: Soundness
     effort: Effort
+    patience: int
     generator: torch.Generator
 
     @property
@@ -140,10 +140,10 @@ class Mover:
         """
         weight, values = self.sample.total_weight, headings(candidates)
         least = present[1] - HOPELESS * weight if present[0] else -math.inf
-        home = SAME * weight
+        home = GAIN * weight
         some = [i for i, v in enumerate(values) if v > least and abs(v - present[1]) > home]
         found = ranks(candidates[some], self.rule, self.sample) if some else []
-        best = best_different(found, keep, home)
+        best = best_different(found, keep, SAME * weight)
         return {some[i]: found[i][0] for i in best if found[i][0] >= present[0]}
 
     def _chased(self, candidate: Climb, climb: Climb, present: Rank, *, sound: bool) -> Move:
@@ -161,4 +161,4 @@ class Mover:
             history = torch.cat([below, candidate.reached[:, None]], 1)
             return Move(replace(candidate, history=history))
         missed = (goal[1] - heading) / self.sample.total_weight
-        return Move(None, missed if sound == goal[0] else math.inf)
+        return Move(None, missed if sound == goal[0] and missed > 2 * GAIN else math.inf)
