@@ -37,7 +37,8 @@ def started(
     """The starts of these numbers, those of other kinds among them if there are to be several."""
     start = task.options.start
     kinds = [(start, starts)]
-    if not is_given(start) and start == SEVERAL and task.options.n_starts > 1:
+    several = task.options.n_starts > 1 and task.model.n_components > 1
+    if not is_given(start) and start == SEVERAL and several:
         kinds.append(("random points", _every(POINTS, starts)))
         if sample.d <= min(WIDEST, sample.n // 4):
             kinds.append(("invariant", _every(INVARIANT, starts)))
