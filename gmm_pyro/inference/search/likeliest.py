@@ -30,7 +30,7 @@ PATIENCE = 3  # moves in a row that gain nothing; one that is far from it counts
 AGREED, LAST = 2, 20  # the same where all starts have come to one solution, and at last
 MOST_MOVES = 200  # from one start
 FINALISTS = 4  # ends of ten starts on a sample that are compared on all of the data
-THOROUGH = 5  # times as many starts, and then moves from the best until many have failed
+THOROUGH = 10  # times as many starts, and then moves from the best until many have failed
 
 
 @dataclass(eq=False)
