@@ -25,7 +25,7 @@ from sklearn.mixture import GaussianMixture as SklearnMixture
 
 import gmm_pyro as gp
 from gmm_pyro.data.observations import observe
-from gmm_pyro.inference.em import is_sound
+from gmm_pyro.inference.diagnosis import is_sound
 from gmm_pyro.inference.methods import choice
 from gmm_pyro.inference.task import Task
 

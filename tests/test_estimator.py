@@ -385,10 +385,11 @@ def test_other_methods_take_a_search_as_their_option() -> None:
         assert (options.search, options.n_starts) == (search or "moves", 1)
 
 
-@pytest.mark.parametrize(("n_init", "moves"), [(4, False), (10, True)])
-def test_moves_need_ten_starts(n_init: int, moves: bool) -> None:  # noqa: FBT001
+@pytest.mark.parametrize(("n_init", "n_starts"), [(1, 10), (4, 4)])
+def test_a_few_starts_move(n_init: int, n_starts: int) -> None:
     model = PyroGaussianMixture(3, search="moves", n_init=n_init, random_state=0).fit(IRIS)
-    assert (model.fit_.search.tried > 0) == moves
+    assert model.fit_.options.n_starts == n_starts
+    assert model.fit_.search.tried > 0
 
 
 def test_a_method_without_searches_refuses_one(monkeypatch: pytest.MonkeyPatch) -> None:

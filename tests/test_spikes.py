@@ -212,9 +212,9 @@ def test_a_prior_that_knows_how_thin_a_component_can_be() -> None:
     x, k = PROBLEMS["heaped ages"]
     least = 5 / np.sqrt(12)  # the deviation of what was lost in rounding
     priors = Priors(scales=dist.Uniform(least, 100.0))
-    found, _ = told(MixtureModel(k, priors=priors), x, "map")
+    found, _ = told(MixtureModel(k, priors=priors), x, "map", seed=6)
     assert found.converged
-    assert float(found.mixture.covariances.sqrt().min()) >= least
+    assert least <= float(found.mixture.covariances.sqrt().min()) < 1.01 * least
 
 
 def test_nuts_keeps_to_sound_modes_where_the_spike_is_a_lesser_one() -> None:

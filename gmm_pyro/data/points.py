@@ -79,6 +79,8 @@ class Points:
         """
         count = math.ceil(self.n / rows)
         size = rows * (1 if most is None else math.ceil(count / most))
+        if 0 < self.n <= size:
+            return [Block(0, self.x, self._weight(slice(self.n)))]
         return [
             Block(some.start, self.x[some], self._weight(some)) for some in chunks(self.n, size)
         ]

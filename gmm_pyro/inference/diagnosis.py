@@ -17,6 +17,7 @@ from ..reduction.pointwise import labels
 from ..reduction.sums import reduce
 from ..reduction.theta import theta_of
 from .soundness import CLOSE, FEWEST, Soundness, as_fitted
+from .task import Options, Task
 
 AT_THE_FLOOR = 1.01  # an eigenvalue within this factor of the floor is held up by it
 ROUNDING = 1e-9  # share of a square that rounding may make of none
@@ -69,6 +70,12 @@ def diagnose(
         sound = [i for i in filled if i not in thin]
         problems += _single(observations, family, parameters, statistics, sound)
     return Diagnosis(len(filled), tuple(problems))
+
+
+def is_sound(task: Task[Options], parameters: Parameters) -> bool:
+    """Whether no component is degenerate, or holds too few points to be believed."""
+    rule, observations = Soundness.for_task(task), task.observations
+    return not diagnose(observations, task.model.family, parameters, task.floor, rule=rule).problems
 
 
 def _sentence(components: Sequence[int], of_one: str, of_many: str) -> list[str]:

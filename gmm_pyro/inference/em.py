@@ -7,19 +7,16 @@ the log-likelihood in one. Restarts are a batch of parameter sets that take the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from tqdm import tqdm
 
-from ..covariance import Parameters
 from ..data.checks import shown
 from ..reduction.theta import theta_of
 from .climb.coordinates import Coordinates
-from .diagnosis import diagnose
-from .expectation import Expectation, expect, step
-from .search.likeliest import End, Search, searched
-from .soundness import Soundness
+from .expectation import Climb, Expectation, expect, expect_at, step
+from .search.likeliest import searched
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
 SLOWER = 0.01  # share of the tolerance at which leaps end: they come close by jumps, not evenly
@@ -62,47 +59,32 @@ def best_run(
     acceleration: str | None = None,
 ) -> Run[Expectation]:
     """The likeliest sound end of a search, run on; if none is sound, the likeliest."""
-    search = searched(task).finalists()
-    runs: list[tuple[bool, float, Run[Expectation]]] = []  # the first of the best stays
-    for end in search.best_first():
-        best = max(((sound, value) for sound, value, _ in runs), default=(False, 0.0))
-        if best[0] and end.rank <= (True, best[1] + search.gap):
-            break
-        run = _to_the_end(task, search, end, bar, tolerance, max_steps, acceleration)
-        if run.status is Status.INTERRUPTED:
-            return run
-        runs.append((is_sound(task, run.state.parameters), run.history[-1], run))
-    return max(runs, key=lambda some: some[:2])[2]
 
+    def finish(climb: Climb) -> Run[Expectation]:
+        before = climb.history[0, :-1].tolist()
+        left = max(0, max_steps - len(before))
+        run = run_em(task, climb.state, bar, tolerance, left, acceleration)
+        return Run(run.state, before + run.history, run.status)
 
-def _to_the_end(
-    task: Task[Options],
-    search: Search,
-    end: End,
-    bar: tqdm[Any],
-    tolerance: float,
-    max_steps: int,
-    acceleration: str | None,
-) -> Run[Expectation]:
-    """An end of the search run on to convergence, unless there has been an interrupt."""
-    history = end.climb.history[0, :-1].tolist()
-    left = 0 if search.interrupted else max_steps - len(history)
-    run = run_em(task, end.climb.state.parameters, bar, tolerance, left, acceleration)
+    search = searched(task, finish)
+    run = search.best.run
+    if run is None:  # after an interrupt
+        state = expect_at(task, search.best.climb.state.parameters, task.observations)
+        run = run_em(task, state, bar, tolerance, 0)
     status = Status.INTERRUPTED if search.interrupted else run.status
-    return Run(run.state, history + run.history, status, search=search.figures())
+    return replace(run, status=status, search=search.figures())
 
 
 def run_em(
     task: Task[Options],
-    start: Parameters,
+    state: Expectation,
     bar: tqdm[Any],
     tolerance: float,
     max_steps: int,
     acceleration: str | None = None,
 ) -> Run[Expectation]:
-    """EM from one set of parameters, on all of the data."""
+    """EM from a state on, on all of the data."""
     observations = task.observations
-    state = expect(theta_of(task.model.family, start, observations), observations)
     history: list[float] = []
     if acceleration is not None:
         leaps = _leaps(task, state, bar, SLOWER * tolerance, max_steps)
@@ -158,9 +140,3 @@ def _leaps(
     )
     sound = [value for value in history if math.isfinite(value)]
     return Run(run.state, sound, run.status)
-
-
-def is_sound(task: Task[Options], parameters: Parameters) -> bool:
-    """Whether no component is degenerate, by hard labels."""
-    family, observations, rule = task.model.family, task.observations, Soundness.for_task(task)
-    return not diagnose(observations, family, parameters, task.floor, rule=rule).problems

@@ -119,13 +119,14 @@ def climbed(
     task: Task[Options], climb: Climb, observations: Observations, steps: int, small: float
 ) -> Climb:
     """After so many more steps of all sets, or until none gains more than `small` nats by one."""
-    state, history = climb.state, climb.history
+    state, values = climb.state, [climb.history]
     for _ in range(steps):
         following = step(task, state, observations)
+        gains = following.log_likelihood - state.log_likelihood
         if not following.log_likelihood.isfinite().any():
             break  # the run that follows says that it diverged
         state = following
-        history = torch.cat([history, state.log_likelihood[:, None]], 1)
-        if (history[:, -1] - history[:, -2]).abs().max() <= small:
+        values.append(state.log_likelihood[:, None])
+        if gains.abs().max() <= small:
             break
-    return Climb(state, history)
+    return Climb(state, torch.cat(values, 1))

@@ -14,6 +14,7 @@ says nothing. A component is an accident of few points, and the solution is not 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
@@ -62,7 +63,7 @@ class Soundness:
         rounding = OF_ROUNDING * task.observations.rounding.square()
         return cls(family, least, weight, CLOSE * task.floor, rounding)
 
-    @property
+    @cached_property
     def thinnest(self) -> Float[Tensor, "d"]:
         """Variances of the features that no eigenvalue lies below."""
         return as_fitted(self.family, torch.maximum(self.close, self.rounding).clamp_min(TINY))

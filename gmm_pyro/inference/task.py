@@ -73,9 +73,9 @@ class Options:
             that no single feature shows); n labels; or a GaussianMixture.
         n_starts: restarts that are tried as one batch.
         search: "moves" from the best starts to better solutions, which take components from where
-            they are hardly missed to where they are; "thorough", the same with five times as many
-            starts and moves until ten or more in a row have failed; or "starts" alone. Fewer than
-            ten starts make no moves.
+            they are hardly missed to where they are; "thorough", the same with ten times as many
+            starts and moves until ten or more in a row have failed; or "starts" alone. More is
+            never worse. A single start is run to its end, and no moves begin there.
         max_steps: most steps.
         tolerance: gain of the objective that may be left, in nats a point, when a fit stops.
         covariance_floor: smallest eigenvalue of a covariance in units of each feature's variance,

@@ -78,6 +78,9 @@ def map_in_threads(
     threads = min(_available.get() or torch.get_num_threads(), len(items))
     todo = deque(enumerate(items))
     with one_thread_a_product():
+        if threads == 1:
+            work = make_worker()
+            return [work(item) for item in items]
         jobs = [
             _pool(threads - 1, os.getpid()).submit(_work_off, make_worker, todo)
             for _ in range(threads - 1)

@@ -24,8 +24,8 @@ from ..expectation import Expectation
 from ..soundness import Soundness
 from ..task import Options, Task
 
-SEEDS = 128  # points that newcomers are tried at
-PARTIAL = 4  # steps of EM of the newcomers alone
+SEEDS = 64  # points that newcomers are tried at
+PARTIAL = 3  # steps of EM of the newcomers alone
 NUMBERS = 500_000  # differences between points that are held at once
 APART = 1.0  # squared Mahalanobis distance of two newcomers that are both worth joining
 
@@ -97,11 +97,12 @@ def _reach(
     held: Int[Tensor, "c"],
 ) -> Float[Tensor, "c"]:
     """Squared Mahalanobis distance from each chosen point to the neighbour of this number."""
-    x, found = sample.x.to(factor), []
+    x, most, found = sample.x.to(factor), int(held.max()) + 1, []
     for some in torch.arange(len(chosen), device=x.device).split(max(1, NUMBERS // x.numel())):
         z = x - x[chosen[some], None]
         distance = family.whiten(factor[some], z[:, None]).square().sum(-1)[:, 0]
-        found.append(distance.sort(1).values.gather(1, held[some, None]))
+        nearest = distance.topk(most, largest=False).values  # in order, and sooner than all are
+        found.append(nearest.gather(1, held[some, None]))
     return torch.cat(found)[:, 0]
 
 
@@ -114,13 +115,14 @@ def _apart(
 ) -> list[int]:
     """The newcomers that gain most and lie apart, best first."""
     kept: list[int] = []
+    free = (gain > 0).tolist()
     for i in gain.nan_to_num(nan=-torch.inf).argsort(descending=True).tolist():
-        if len(kept) == most or not gain[i] > 0:
+        if len(kept) == most:
             break
-        z = means[i] - means[kept]
-        near = family.whiten(factor[kept], z[:, None]).square().sum(-1)
-        if not (near < APART).any():
+        if free[i]:
             kept.append(i)
+            near = family.whiten(factor[i], means[:, 0] - means[i]).square().sum(-1)[0] < APART
+            free = [one and not other for one, other in zip(free, near.tolist(), strict=True)]
     return kept
 
 

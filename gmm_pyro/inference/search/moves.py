@@ -19,7 +19,7 @@ from ..soundness import Soundness
 from ..task import Options, Task
 from .insertion import insertions
 from .removal import shrunk
-from .screening import SAME, best_different, promise
+from .screening import SAME, Rank, best_different, headings, ranks
 
 GAIN = 1e-5  # nats a point, the least that a move gains
 GROWN = 2  # steps of EM with one component too many
@@ -39,28 +39,26 @@ class Effort:
         newcomers: mixtures of one component more.
         mergers: of each of them.
         removals: of each of them.
-        patience: moves in a row that gain nothing; one that is far from it counts twice.
     """
 
     newcomers: int
     mergers: int
     removals: int
-    patience: int
 
     @classmethod
     def of_few(cls) -> Effort:
         """Where many sets at a time take no longer than one."""
-        return cls(newcomers=6, mergers=3, removals=2, patience=4)
+        return cls(newcomers=6, mergers=3, removals=2)
 
     @classmethod
     def of_many(cls) -> Effort:
         """Where they take as much longer as they are more."""
-        return cls(newcomers=4, mergers=3, removals=0, patience=4)
+        return cls(newcomers=4, mergers=3, removals=0)
 
     @classmethod
     def thorough(cls) -> Effort:
         """The effort where time does not matter."""
-        return cls(newcomers=8, mergers=4, removals=2, patience=20)
+        return cls(newcomers=8, mergers=4, removals=2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -89,7 +87,8 @@ class Mover:
         task: the task.
         sample: the points that it moves on.
         rule: what is sound.
-        effort: how much is tried.
+        effort: how much is tried at a time.
+        patience: how much of it may be in vain.
         generator: source of randomness.
     """
 
@@ -97,6 +96,7 @@ class Mover:
     sample: Observations
     rule: Soundness
     effort: Effort
+    patience: int
     generator: torch.Generator
 
     @property
@@ -113,8 +113,8 @@ class Mover:
         steps = min(SETTLING, self.steps_left(climb))
         return climbed(self.task, climb, self.sample, steps, self.small)
 
-    def moved(self, climb: Climb) -> Move:
-        """Where one move leads, if that is sound and higher."""
+    def moved(self, climb: Climb, present: Rank) -> Move:
+        """Where one move leads, if that is sound, or as the present is, and higher."""
         grown = insertions(
             self.task, climb.state, self.sample, self.rule, self.generator, self.effort.newcomers
         )
@@ -125,33 +125,40 @@ class Mover:
         effort, family = self.effort, self.task.model.family
         fewer = shrunk(family, big.state, self.sample, effort.mergers, effort.removals)
         candidates = Climb.begun(expect_at(self.task, fewer, self.sample))
-        goal = self._goal(climb)
         for steps, keep in ROUNDS:
             candidates = climbed(self.task, candidates, self.sample, steps, self.small)
-            heading = promise(candidates, self.rule, self.sample)
-            gap = SAME * self.sample.total_weight
-            missed = ((goal - heading) / self.sample.total_weight).tolist()
-            best = [i for i in best_different(heading, keep, gap) if missed[i] < HOPELESS]
+            best = self._leading(candidates, present, keep)
             if not best:
                 return Move(None)
-            candidates = candidates[best]
-        return self._chased(candidates, climb, goal)
+            candidates, sound = candidates[list(best)], list(best.values())
+        return self._chased(candidates, climb, present, sound=sound[0])
 
-    def _goal(self, climb: Climb) -> float:
-        """Log-likelihood that a sound candidate has at least: any, if the present one is not."""
-        return float(promise(climb, self.rule, self.sample)) + GAIN * self.sample.total_weight
+    def _leading(self, candidates: Climb, present: Rank, keep: int) -> dict[int, bool]:
+        """The candidates that may lead on, best first, and whether they are sound.
 
-    def _chased(self, candidate: Climb, climb: Climb, goal: float) -> Move:
+        Those that have come back to where they are from are not among them.
+        """
+        weight, values = self.sample.total_weight, headings(candidates)
+        least = present[1] - HOPELESS * weight if present[0] else -math.inf
+        home = GAIN * weight
+        some = [i for i, v in enumerate(values) if v > least and abs(v - present[1]) > home]
+        found = ranks(candidates[some], self.rule, self.sample) if some else []
+        best = best_different(found, keep, SAME * weight)
+        return {some[i]: found[i][0] for i in best if found[i][0] >= present[0]}
+
+    def _chased(self, candidate: Climb, climb: Climb, present: Rank, *, sound: bool) -> Move:
         """The candidate once it has overtaken; none as soon as it is not going to."""
-        ahead = float(promise(candidate, self.rule, self.sample)) - float(candidate.heading)
+        goal = present[0], present[1] + GAIN * self.sample.total_weight
         for _ in range(CHASE):
-            overtaken = float(candidate.reached) + ahead > goal
-            if overtaken or not float(candidate.heading) + ahead > goal:
+            if (sound, float(candidate.reached)) > goal or (sound, headings(candidate)[0]) <= goal:
                 break
             candidate = climbed(self.task, candidate, self.sample, 1, 0.0)
-        reached = float(promise(candidate, self.rule, self.sample))
-        value = float(candidate.reached)
-        if not reached - float(candidate.heading) + value > goal:
-            return Move(None, (goal - reached) / self.sample.total_weight)
-        below = climb.history[:, climb.history[0] < value]
-        return Move(replace(candidate, history=torch.cat([below, candidate.reached[:, None]], 1)))
+        value, heading = float(candidate.reached), headings(candidate)[0]
+        if (sound, value) > goal:
+            [(sound, _)] = ranks(candidate, self.rule, self.sample)
+        if (sound, value) > goal:
+            below = climb.history[:, climb.history[0] < value]
+            history = torch.cat([below, candidate.reached[:, None]], 1)
+            return Move(replace(candidate, history=history))
+        missed = (goal[1] - heading) / self.sample.total_weight
+        return Move(None, missed if sound == goal[0] and missed > 2 * GAIN else math.inf)

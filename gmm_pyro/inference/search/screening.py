@@ -11,8 +11,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from ...covariance import Parameters
 from ...data.points import Observations
@@ -21,6 +19,7 @@ from ..soundness import Soundness
 from ..starts.starting import SEVERAL, is_given, starting_parameters
 from ..task import Options, Task
 
+Rank = tuple[bool, float]  # whether a set is sound, and what it is heading for: larger is better
 ALL = 10**6  # starts, more than there are
 # Rounds of steps, and how many of those before a start may be heading higher after each.
 Rounds = tuple[tuple[int, int], ...]
@@ -30,7 +29,6 @@ SAME = 1e-6  # nats a point: restarts that are closer than this count as one
 POINTS, INVARIANT = 2, 5  # starts of k-means++ for each one of these kinds that joins them
 WIDEST = 100  # features that have invariant coordinates; so have points in few dimensions alone
 THINNEST = 1e-3  # share of a feature's variance that a start has: few points are no cluster yet
-NEVER = 1e6  # nats a point that a solution which is not sound is put behind
 
 
 def started(
@@ -39,7 +37,8 @@ def started(
     """The starts of these numbers, those of other kinds among them if there are to be several."""
     start = task.options.start
     kinds = [(start, starts)]
-    if not is_given(start) and start == SEVERAL and task.options.n_starts > 1:
+    several = task.options.n_starts > 1 and task.model.n_components > 1
+    if not is_given(start) and start == SEVERAL and several:
         kinds.append(("random points", _every(POINTS, starts)))
         if sample.d <= min(WIDEST, sample.n // 4):
             kinds.append(("invariant", _every(INVARIANT, starts)))
@@ -98,52 +97,56 @@ def screened(
     for steps, higher in rounds:
         climb = climbed(task, climb, sample, min(steps, left), small)
         left = max(0, left - steps)
-        values = promise(climb, rule, sample)
-        kept = promising(values, higher, SAME * sample.total_weight, climb)
+        ranked = ranks(climb, rule, sample)
+        kept = promising(ranked, higher, SAME * sample.total_weight, climb)
         times = [sum(times[i] for i in some) for some in kept.values()]
         climb = climb[list(kept)]
+        if not left or bool((climb.last_gain.abs() <= small).all()):
+            break
     return Screened(climb, times)
 
 
-def promise(climb: Climb, rule: Soundness, sample: Observations) -> Float[Tensor, "s"]:
-    """What each set is heading for, one that is not sound behind all that are."""
-    behind = torch.where(rule.of(climb.state.theta, sample), 0.0, NEVER * sample.total_weight)
-    return (climb.heading - behind).nan_to_num(nan=-torch.inf)
+def headings(climb: Climb) -> list[float]:
+    """The log-likelihood that each set is on its way to; none, if that is no number."""
+    values: list[float] = climb.heading.nan_to_num(nan=-torch.inf).tolist()
+    return values
 
 
-def promising(
-    values: Float[Tensor, "s"], higher: int, gap: float, climb: Climb
-) -> dict[int, list[int]]:
+def ranks(climb: Climb, rule: Soundness, sample: Observations) -> list[Rank]:
+    """Of each set."""
+    sound = rule.of(climb.state.theta, sample).tolist()
+    return list(zip(sound, headings(climb), strict=True))
+
+
+def promising(ranks: list[Rank], higher: int, gap: float, climb: Climb) -> dict[int, list[int]]:
     """The sets that few before them surpass, and with each those that are the same again.
 
     One that is not sound stays only if none before it is; and one that is not going to reach where
     a sound one before it already is does not stay.
     """
     kept: dict[int, list[int]] = {}
-    sound = values > climb.heading - 0.5 * NEVER * gap / SAME
-    for i in range(len(values)):
-        before = torch.tensor(list(kept), dtype=torch.int64, device=values.device)
-        same = (values[before] - values[i]).abs() <= gap
-        surpassed = int((values[before] > values[i]).sum())
-        well = before[sound[before]]  # the sound ones
-        outclassed = bool(len(well)) and not bool(sound[i])
-        if same.any():
-            kept[int(before[same][0])].append(i)
-        elif surpassed < higher and not outclassed and _may_reach(climb, i, well):
+    reached, ceiling = climb.reached.tolist(), climb.ceiling.tolist()
+    for i, rank in enumerate(ranks):
+        same = [j for j in kept if is_same(ranks[j], rank, gap)]
+        sound = [reached[j] for j in kept if ranks[j][0]]
+        stays = all(rank[0] and there <= ceiling[i] for there in sound)
+        if same:
+            kept[same[0]].append(i)
+        elif stays and sum(ranks[j] > rank for j in kept) < higher:
             kept[i] = [i]
     return kept
 
 
-def _may_reach(climb: Climb, i: int, others: Int[Tensor, "m"]) -> bool:
-    """Whether a set may come to where all of some others are."""
-    return bool((climb.reached[others] <= climb.ceiling[i]).all())
+def is_same(one: Rank, other: Rank, gap: float) -> bool:
+    """Whether two sets are one solution."""
+    return one[0] == other[0] and abs(one[1] - other[1]) <= gap
 
 
-def best_different(values: Float[Tensor, "s"], count: int, gap: float) -> list[int]:
-    """The sets of the highest values, best first, that are not the same solution twice."""
+def best_different(ranks: list[Rank], count: int, gap: float) -> list[int]:
+    """The sets of the highest ranks, best first, that are not the same solution twice."""
     kept: list[int] = []
-    for i in values.argsort(descending=True, stable=True).tolist():
-        if all(values[j] - values[i] > gap for j in kept):
+    for i in sorted(range(len(ranks)), key=ranks.__getitem__, reverse=True):
+        if not any(is_same(ranks[i], ranks[j], gap) for j in kept):
             kept.append(i)
         if len(kept) == count:
             break

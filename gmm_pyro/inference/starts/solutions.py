@@ -82,7 +82,7 @@ def _restarts(task: Task[Options]) -> Iterator[Parameters]:
         climb = Climb.begun(expect_at(task, starts, sample))
         climb = climbed(task, climb, sample, STEPS, options.tolerance * sample.total_weight)
         gap = SAME * sample.total_weight
-        values = climb.reached.nan_to_num(nan=-torch.inf)
+        values = [(True, value) for value in climb.reached.nan_to_num(nan=-torch.inf).tolist()]
         yield climb.state.parameters[best_different(values, options.n_starts, gap)]
 
 
