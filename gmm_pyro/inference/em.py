@@ -60,9 +60,13 @@ def best_run(
     tolerance: float,
     max_steps: int,
     acceleration: str | None = None,
+    search: Search | None = None,
 ) -> Run[Expectation]:
-    """The likeliest sound end of a search, run on; if none is sound, the likeliest."""
-    search = searched(task).finalists()
+    """The likeliest sound end of a search, run on; if none is sound, the likeliest.
+
+    The search is made where there has been none.
+    """
+    search = (searched(task) if search is None else search).finalists()
     runs: list[tuple[bool, float, Run[Expectation]]] = []  # the first of the best stays
     for end in search.best_first():
         best = max(((sound, value) for sound, value, _ in runs), default=(False, 0.0))

@@ -12,7 +12,7 @@ from ..comparison.record import Record
 from ..data.words import listed
 from ..inference.fit import Fit
 from ..inference.methods import METHODS
-from ..inference.svi import SVIOptions
+from ..inference.svi import GuideOptions
 from ..inference.task import Status
 from .searches import by_search, told_close
 from .tables import UNTRUSTED
@@ -170,7 +170,7 @@ def _draws(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
 
 def _better_than(fit: Fit) -> str:
     """What comes closer to the posterior than an approximation."""
-    is_normal = isinstance(fit.options, SVIOptions) and fit.options.guide == "normal"
+    is_normal = isinstance(fit.options, GuideOptions) and fit.options.guide == "normal"
     richer = "Take guide='multivariate', or " if is_normal else "Take "
     return f"{richer}the exact samplers {listed(EXACT)}."
 
