@@ -20,7 +20,6 @@ from ..running.threads import one_thread_a_product
 from .chains.sampling import log_ratios
 from .diagnosis import diagnose
 from .methods import Choice, choice
-from .modes.found import CLEAR
 from .ordering import in_stable_order
 from .result import Result
 from .soundness import Soundness
@@ -77,12 +76,13 @@ class Fit(Result):
         """The modes of the posterior that an approximation knows of: is its mode alone?
 
         A row for each within 10 nats of evidence of the first: `log_density` of the unconstrained
-        vector, `log_evidence` of what is around it, how many nats that is `behind` the first, its
-        `share` of the evidence of all, and whether it is `described`, so that there are draws from
-        around it. Numberings of the components count once where the prior takes them for the same.
+        vector, `log_evidence` of what is around it and `log_evidence_se`, how many nats it is
+        `behind` the first, its `share` of the evidence of all, and whether it is `described`, so
+        that there are draws from around it. Numberings of the components count once where the prior
+        takes them for the same.
 
-        The evidence is Laplace's approximation; with `modes="all"`, that of importance sampling
-        where it can be trusted (laplace), or the ELBO (svi).
+        The evidence is Laplace's approximation, which has no standard error; with `modes="all"`,
+        that of importance sampling where weights have a mean (laplace), or the ELBO (svi).
 
         Raises:
             ValueError: if they are not known: of other methods, from a start that is given, and of
@@ -91,11 +91,11 @@ class Fit(Result):
         Example:
             >>> from gmm_pyro.datasets import bimodal
             >>> table = fit(MixtureModel(2), bimodal().x, "laplace").modes
-            >>> list(table), len(table)
-            (['log_density', 'log_evidence', 'behind', 'share', 'described'], 1)
+            >>> len(table), table["share"].tolist()
+            (1, [1.0])
         """
         if self.found_modes is None:
-            raise ValueError(f"{self.method} does not know of modes here")
+            raise ValueError(f"{self.method} does not know of other modes here")
         return self.found_modes.frame()
 
     def to_arviz(self, **options: Any) -> Any:
@@ -264,7 +264,7 @@ def complaints(result: Fit) -> Iterator[str]:
     """What went wrong, in sentences."""
     if result.status is not Status.CONVERGED:
         yield f"{result.method} {result.message} (after {counted(result.steps, 'step')})"
-    elif result.found_modes is not None and result.found_modes.described < CLEAR:
+    elif result.found_modes is not None and result.found_modes.leaves_out_much:
         yield f"{result.method} {result.found_modes.in_words()}"
     problems = result.diagnostics["problems"]
     if problems:

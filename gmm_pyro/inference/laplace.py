@@ -18,21 +18,21 @@ from dataclasses import dataclass, replace
 
 import torch
 
-from ..data.checks import check_choice
 from ..model.log_density import LogDensity
 from ..running.seeds import Stream
 from .chains.sampling import independent_draws
 from .climb.optimise import em_start, mode_from, outcome_at
-from .modes.found import MODES, FoundMode, FoundModes
+from .modes.found import FoundMode, FoundModes
 from .modes.mixed import Around, Mixed
 from .modes.mode import LARGEST, Mode, laplace_evidence
-from .modes.places import Places, all_places, at_a_glance
+from .modes.places import Places, check_modes, look, worst
 from .search.likeliest import searched
+from .starts.solutions import within_reach
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 from .weighing.at_mode import AtMode
 from .weighing.evidence import UNKNOWN, Evidence, Sampled, sampled
 
-TRUSTED = 0.7  # Pareto's k of the importance weights, above which they say little of any mode
+TRUSTED = 1.0  # Pareto's k of the importance weights, from which on they have no mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +51,7 @@ class LaplaceOptions(Options):
     def __post_init__(self) -> None:
         super().__post_init__()
         self._count(n_draws=1)
-        check_choice("modes", self.modes, MODES)
+        check_modes(self)
 
 
 def fit_laplace(task: Task[LaplaceOptions]) -> Outcome:
@@ -73,15 +73,13 @@ def fit_laplace(task: Task[LaplaceOptions]) -> Outcome:
         search = searched(task)
         start = em_start(task, density, bar, search)
         first = mode_from(task, density, start, bar, tolerance=task.options.tolerance)
-        if task.options.modes == "all":
-            places = all_places(task, density, search, first, bar)
-            if places is not None:
-                return _at_all(task, density, places, first)
-        if first.status is Status.COLLAPSED:
-            unknown = {**vars(UNKNOWN), "log_evidence_laplace": math.nan}
-            return outcome_at(density, first, diagnostics=unknown)
-        found = at_a_glance(task, density, search, first, bar)
-    return _at_one(task, density, Mode.at(density, first), found)
+        looked = look(task, density, search, first, bar, modes=task.options.modes)
+    if looked.places is not None:
+        return _at_all(task, density, looked.places, first)
+    if looked.first.status is Status.COLLAPSED:
+        unknown = {**vars(UNKNOWN), "log_evidence_laplace": math.nan}
+        return outcome_at(density, looked.first, diagnostics=unknown)
+    return _at_one(task, density, Mode.at(density, looked.first), looked.found)
 
 
 def _at_one(
@@ -100,34 +98,47 @@ def _at_all(
 ) -> Outcome:
     """The mixture of the Gaussians at all modes."""
     sample = _sampled(task, density, places.solutions, places.status)
-    masses = places.laplace
+    masses = [Mass(value) for value in places.laplace]
     if sample is not None and sample.evidence().evidence_k_hat < TRUSTED:
         masses = _sampled_masses(places, sample)
-    places, masses = places.within_reach(masses), sorted(masses, reverse=True)
-    masses = masses[: len(places.places)]
-    modes = [place.mode for place in places.places]
-    peaks = all(mode.is_peak for mode in modes)
+    kept = within_reach(torch.tensor([mass.log_evidence for mass in masses]).double())
+    modes, masses = [places.places[i].mode for i in kept], [masses[i] for i in kept]
     found = FoundModes.of(
         [
-            FoundMode(mode.log_density, mass, described=True)
+            FoundMode(mode.log_density, described=True, **vars(mass))
             for mode, mass in zip(modes, masses, strict=True)
         ]
     )
     mixed = Mixed([Around(mode.centre, mode.root) for mode in modes], found.shares)
-    laplace = float(torch.tensor(places.laplace).logsumexp(0)) if peaks else math.nan
-    status = places.status if sample is not None else Status.INTERRUPTED
+    peaks = all(mode.is_peak for mode in modes)
+    total = float(torch.tensor([places.laplace[i] for i in kept]).double().logsumexp(0))
+    laplace = total if peaks else math.nan
+    status = worst([mode.run.status for mode in modes])
+    status = status if sample is not None else Status.INTERRUPTED
     run = replace(modes[0].run, status=status, search=first.search)
     return _outcome(task, density, run, mixed, sample, laplace, found)
 
 
-def _sampled_masses(places: Places, sample: Sampled) -> list[float]:
-    """The logarithm of the evidence about each place, by importance sampling."""
-    near = [
-        [part.log_evidence for part in sample.evidence_near(i, numberings)]
-        for i, numberings in enumerate(places.numberings)
-    ]
-    masses = [torch.tensor([near[i][j] for i, j in place.claims]) for place in places.places]
-    return [float(mass.nan_to_num(nan=-math.inf).logsumexp(0)) for mass in masses]
+@dataclass(frozen=True)
+class Mass:
+    """What is around a mode of the log evidence, and its standard error if there is one."""
+
+    log_evidence: float
+    log_evidence_se: float = math.nan
+
+
+def _sampled_masses(places: Places, sample: Sampled) -> list[Mass]:
+    """What is about each place, by importance sampling."""
+    near = [sample.evidence_near(i, some) for i, some in enumerate(places.numberings)]
+    return [_sum([near[i][j] for i, j in place.claims]) for place in places.places]
+
+
+def _sum(parts: Sequence[Evidence]) -> Mass:
+    """Of independent parts of the evidence; a part in which there is no draw is none."""
+    logs = torch.tensor([part.log_evidence for part in parts]).double().nan_to_num(nan=-math.inf)
+    errors = torch.tensor([part.log_evidence_se for part in parts]).double().nan_to_num(nan=0.0)
+    total = logs.logsumexp(0)
+    return Mass(float(total), float(((logs - total).exp() * errors).norm()))
 
 
 def _sampled(

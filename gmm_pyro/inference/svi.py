@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
-from ..data.checks import check_choice, shown
+from ..data.checks import shown
 from ..model.log_density import LogDensity
 from ..running.seeds import Stream
 from .chains.sampling import independent_draws
@@ -32,8 +32,8 @@ from .guides.bound import FIXED_DRAWS, elbo, enough_draws, matched_noise, normal
 from .guides.gaussian import Guide, MultivariateGuide, NormalGuide, low_rank_at_mode
 from .guides.several import Fitted, apart, judged_by, mixed_guides
 from .guides.structured import structured_at_mode
-from .modes.found import MODES, FoundMode, FoundModes
-from .modes.places import Places, all_places, at_a_glance, worst
+from .modes.found import FoundMode, FoundModes
+from .modes.places import Places, check_modes, look, worst
 from .search.likeliest import searched
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
@@ -106,7 +106,7 @@ class SVIOptions(GuideOptions):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_choice("modes", self.modes, MODES)
+        check_modes(self)
 
 
 def fit_svi(task: Task[SVIOptions]) -> Outcome:
@@ -116,16 +116,14 @@ def fit_svi(task: Task[SVIOptions]) -> Outcome:
         search = searched(task)
         start = em_start(task, density, bar, search)
         mode = mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE)
-        if task.options.modes == "all":
-            places = all_places(task, density, search, mode, bar)
-            if places is not None:
-                fitted = _about_all(task, density, places, bar)
-                return _outcome(task, density, fitted, mode, places.numberings[0].log_count)
-        if mode.status is Status.COLLAPSED:
-            return outcome_at(density, mode)
-        found = at_a_glance(task, density, search, mode, bar)
-        fitted = [_approximation(task, density, mode, bar)]
-    return replace(_outcome(task, density, fitted, mode), modes=found)
+        looked = look(task, density, search, mode, bar, modes=task.options.modes)
+        if looked.places is not None:
+            fitted = _about_all(task, density, looked.places, bar)
+            return _outcome(task, density, fitted, mode, looked.places.numberings[0].log_count)
+        if looked.first.status is Status.COLLAPSED:
+            return outcome_at(density, looked.first)
+        fitted = [_approximation(task, density, looked.first, bar)]
+    return replace(_outcome(task, density, fitted, mode), modes=looked.found)
 
 
 @torch.no_grad()

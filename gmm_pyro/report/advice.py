@@ -72,8 +72,8 @@ def advice_on(comparison: Record) -> list[Advice]:
             found.append(_failure(method, str(row["status"])))
             continue
         notes = comparison.notes.get(method, ())
-        for fact, remedy in (*_status(fit), *_problems(fit), *_draws(fit, row), *_rest(fit, notes)):
-            found.append(Advice(method, fact, remedy))
+        told = *_status(fit), *_problems(fit), *_modes(fit), *_draws(fit, row), *_rest(fit, notes)
+        found += [Advice(method, fact, remedy) for fact, remedy in told]
     return [*found, *_close(comparison)]
 
 
@@ -141,6 +141,13 @@ def _problems(fit: Fit) -> Iterator[tuple[str, str]]:
         yield f"Its solution is degenerate: {_ended(problem)}", remedy
 
 
+def _modes(fit: Fit) -> Iterator[tuple[str, str]]:
+    """What an approximation leaves out of the posterior that it knows of."""
+    if fit.found_modes is not None and fit.found_modes.leaves_out_much:
+        fact, _, remedy = str(fit.found_modes.in_words()).partition("; ")
+        yield _ended(f"It {fact}"), _ended(remedy[:1].upper() + remedy[1:])
+
+
 def _draws(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
     """What is wrong with the draws, if there are any."""
     posterior = fit.posterior
@@ -177,7 +184,8 @@ def _better_than(fit: Fit) -> str:
 
 def _rest(fit: Fit, notes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Warnings that the status and the diagnosis do not say."""
-    known = (f"{fit.method} {fit.message}", f"{fit.method} found a degenerate solution")
+    said = fit.message, "found a degenerate solution", "describes one of"
+    known = tuple(f"{fit.method} {words}" for words in said)
     for note in notes:
         if not note.startswith(known):
             yield f"It warned: {_ended(note)}", "Read the warning; the fit stands as it is."

@@ -8,7 +8,7 @@ the other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -36,18 +36,37 @@ ALIKE = 0.995  # share of the points that two partitions agree on if they lead t
 GAIN = 2.0  # nats for each unconstrained number, that a climb or a wide mode may make up for
 
 
+@dataclass(frozen=True)
+class Looking:
+    """How modes are looked for.
+
+    Attributes:
+        most: climbs, at most.
+        tolerance: of a climb, in nats a point.
+        anew: whether restarts are tried that the search has left out.
+        only_sound: whether ends of the search that are not sound are left out.
+        jacobian: whether modes are those of the vector or of the sites.
+        margin: nats below the end of the first climb, from where on climbs begin; None takes all
+            that may lead to a mode of some mass.
+    """
+
+    most: int
+    tolerance: float
+    anew: bool = False
+    only_sound: bool = False
+    jacobian: bool = True
+    margin: float | None = None
+
+
 def climbs_beside(
     task: Task[Options],
     density: LogDensity,
     search: Search,
     first: Run[Float[Tensor, "1 m"]],
     bar: tqdm[Any],
-    *,
-    most: int,
-    anew: bool,
-    tolerance: float,
+    looking: Looking,
 ) -> list[Run[Float[Tensor, "1 m"]]]:
-    """Where other solutions lead than a first climb, the highest of them first.
+    """Where other solutions lead than a first climb, from the highest of them first.
 
     A start that is given is the only one. An interrupt ends it with a climb that says so.
 
@@ -57,48 +76,61 @@ def climbs_beside(
         search: the search for the likeliest mixture.
         first: the climb from there.
         bar: counts the steps.
-        most: climbs.
-        anew: whether restarts are tried that the search has left out.
-        tolerance: of a climb, in nats a point.
+        looking: how many climbs, from where.
     """
-    if is_given(task.options.start) or task.model.n_components == 1:
-        return []
     found: list[Run[Tensor]] = []
-    solutions = _solutions(task, density, search, anew=anew)
-    if solutions is None:
+    if is_given(task.options.start) or task.model.n_components == 1:
         return found
+    solutions = _solutions(task, density, search, looking)
     partitions = _Partitions(task, density)
     partitions.add(density.parameters(density.constrain(first.state)))
-    vectors, heights = away_from_edges(task, density, solutions)
+    vectors, heights = _heights(task, density, solutions, jacobian=looking.jacobian)
+    margin = _far(density) if looking.margin is None else looking.margin
     for i in heights.argsort(descending=True, stable=True).tolist():
-        hopeless = heights[i] < first.history[-1] - REACH - GAIN * density.dimension
-        if len(found) == most or hopeless:
+        if len(found) == looking.most or heights[i] < first.history[-1] - margin:
             break
         if not is_regular(task, solutions[[i]]) or not partitions.add(solutions[[i]]):
             continue
         start = Run(vectors[[i]], [], Status.STEP_LIMIT)
-        found.append(mode_from(task, density, start, bar, tolerance=tolerance))
-        if found[-1].status is Status.INTERRUPTED:
+        climb = mode_from(
+            *(task, density, start, bar), tolerance=looking.tolerance, jacobian=looking.jacobian
+        )
+        found.append(climb)
+        if climb.status is Status.INTERRUPTED:
             break
-        partitions.add(density.parameters(density.constrain(found[-1].state)))
+        partitions.add(density.parameters(density.constrain(climb.state)))
     return found
 
 
+def _far(density: LogDensity) -> float:
+    """Nats below the best, from where no climb leads to a mode of some mass."""
+    return REACH + GAIN * density.dimension
+
+
 def _solutions(
-    task: Task[Options], density: LogDensity, search: Search, *, anew: bool
-) -> Parameters | None:
-    """Ends of the search that are not far behind its best, and restarts; None if there are none."""
+    task: Task[Options], density: LogDensity, search: Search, looking: Looking
+) -> Parameters:
+    """Ends of the search that are not far behind its best, and restarts."""
     ends = search.best_first()
     reached = [float(end.climb.reached) for end in ends]
-    best = max(
-        value for value, end in zip(reached, ends, strict=True) if end.sound == ends[0].sound
-    )
-    points = task.observations.total_weight / search.sample.total_weight
-    far = REACH + GAIN * density.dimension
-    near = [i for i, value in enumerate(reached) if points * (best - value) <= far]
+    alike = [end.sound == ends[0].sound for end in ends]
+    best = max(value for value, same in zip(reached, alike, strict=True) if same)
+    far = _far(density) * search.sample.total_weight / task.observations.total_weight
+    near = [i for i, value in enumerate(reached) if best - value <= far]
+    near = [i for i in near if alike[i] or not looking.only_sound]
     parts = [ends[i].climb.state.parameters for i in near]
-    parts += restarts(task) if anew else []
-    return Parameters.joined(parts) if parts else None
+    return Parameters.joined([*parts, *(restarts(task) if looking.anew else [])])
+
+
+@torch.no_grad()
+def _heights(
+    task: Task[Options], density: LogDensity, solutions: Parameters, *, jacobian: bool
+) -> tuple[Float[Tensor, "s m"], Float[Tensor, "s"]]:
+    """Where climbs from solutions begin, and the log densities there."""
+    vectors, heights = away_from_edges(task, density, solutions)
+    if not jacobian:
+        heights = density(vectors, jacobian=False).nan_to_num(nan=-torch.inf)
+    return vectors, heights
 
 
 class _Partitions:
@@ -140,7 +172,7 @@ def distinct(density: LogDensity, runs: Sequence[Run[Float[Tensor, "1 m"]]]) -> 
     """
     first, *others = runs
     classes = torch.tensor(exchangeable_classes(density))
-    far = max(run.history[-1] for run in runs) - REACH - GAIN * density.dimension
+    far = max(run.history[-1] for run in runs) - _far(density)
     kept: list[Mode] = []
     for run in (first, *sorted(others, key=lambda run: run.history[-1], reverse=True)):
         is_far = run is not first and run.history[-1] < far

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import pandas as pd
 
-MODES = ("one", "all")
+MODES = ("one", "all")  # that an approximation may be told to describe
 REACH = 10.0  # nats of mass below the best: what has less hardly counts
 CLEAR = 0.95  # share of the evidence that a description is to have
 
@@ -22,11 +22,13 @@ class FoundMode:
         log_density: of the unconstrained vector there, in nats.
         log_evidence: what is around it of the log evidence, in nats.
         described: whether there are draws from around it.
+        log_evidence_se: standard error of that, or NaN if it is an approximation.
     """
 
     log_density: float
     log_evidence: float
     described: bool
+    log_evidence_se: float = math.nan
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,11 @@ class FoundModes:
         pairs = zip(self.shares, self.modes, strict=True)
         return min(1.0, sum(share for share, mode in pairs if mode.described))
 
+    @property
+    def leaves_out_much(self) -> bool:
+        """Whether so much is not described that it is to be warned of."""
+        return self.described < CLEAR
+
     def figures(self) -> dict[str, float]:
         """How many modes there are, and the share of those that are described."""
         return {"n_modes": len(self.modes), "modes_share": self.described}
@@ -68,8 +75,8 @@ class FoundModes:
         """What is left out, and what to do about it; None where nothing is.
 
         Example:
-            >>> modes = FoundModes.of([FoundMode(-9.0, -7.0, True), FoundMode(-9.0, -9.0, False)])
-            >>> print(modes.in_words())
+            >>> here, there = (FoundMode(-9.0, x, described=x > -8) for x in (-7.0, -9.0))
+            >>> print(FoundModes.of([here, there]).in_words())
             describes one of 2 modes that were found: another has 2.0 nats less evidence; take \
 modes='all' for a mixture of all, or a sampler, as gibbs or nuts
         """
@@ -92,6 +99,8 @@ modes='all' for a mixture of all, or a sampler, as gibbs or nuts
         import pandas as pd
 
         table = pd.DataFrame([asdict(mode) for mode in self.modes])
-        table.insert(2, "behind", table["log_evidence"].iloc[0] - table["log_evidence"])
-        table.insert(3, "share", self.shares)
-        return table
+        table["behind"] = table["log_evidence"].iloc[0] - table["log_evidence"]
+        table["share"] = self.shares
+        return table[
+            ["log_density", "log_evidence", "log_evidence_se", "behind", "share", "described"]
+        ]

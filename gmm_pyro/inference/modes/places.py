@@ -9,29 +9,52 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from ...data.checks import check_choice
 from ...model.log_density import LogDensity
 from ...model.numbering import Numberings, exchangeable_classes, permuted_values
 from ..climb.optimise import Search as Climber
 from ..search.likeliest import Search
-from ..starts.solutions import within_reach
 from ..starts.starting import is_given
 from ..task import Options, Run, Status, Task
-from .beside import climbs_beside, distinct, is_known
-from .found import FoundMode, FoundModes
+from .beside import Looking, climbs_beside, distinct, is_known
+from .found import MODES, REACH, FoundMode, FoundModes
 from .mode import LARGEST, Mode
 
 TOLERANCE = 1e-6  # nats a point
-GLANCES = 2  # climbs, to see whether a mode is alone
-ROUGH = 1e-4  # nats a point, that they may be short of
-MOST = 8  # climbs from other solutions, for all modes
+THOROUGHLY = Looking(most=8, tolerance=TOLERANCE, anew=True)  # for all modes
+BRIEFLY = Looking(most=2, tolerance=1e-4)  # to see whether a mode is alone
 MOST_NUMBERED = 24  # modes, where numberings are modes
+SHORT = 10.0  # nats that Laplace's approximation of a mode may be short of
+
+
+class ModesOptions(Protocol):
+    """Options that say how many modes are described."""
+
+    @property
+    def modes(self) -> str:
+        """One of `MODES`."""
+        ...
+
+    @property
+    def start(self) -> Any:
+        """Where to begin."""
+        ...
+
+
+def check_modes(options: ModesOptions) -> None:
+    """Refuse other words than "one" and "all", and a start that would be the only one."""
+    check_choice("modes", options.modes, MODES)
+    if options.modes == "all" and is_given(options.start):
+        raise ValueError(
+            "modes='all' looks for modes from many starts, and takes no start of one's own"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,11 +95,6 @@ class Places:
         """How the climbs have ended: as the one that has ended worst."""
         return worst([place.mode.run.status for place in self.places])
 
-    def within_reach(self, log_evidence: Sequence[float]) -> Places:
-        """The places that are not too far below the most massive one, most massive first."""
-        kept = within_reach(torch.tensor(log_evidence, dtype=torch.float64))
-        return replace(self, places=[self.places[i] for i in kept])
-
 
 def worst(statuses: Sequence[Status]) -> Status:
     """How all have ended: as an interrupt, or as the first that has not converged."""
@@ -85,69 +103,79 @@ def worst(statuses: Sequence[Status]) -> Status:
     return next((some for some in statuses if some is not Status.CONVERGED), Status.CONVERGED)
 
 
-def all_places(
+@dataclass(frozen=True, eq=False)
+class Looked:
+    """What looking for other modes than the first has come to.
+
+    Attributes:
+        first: the climb to the first mode, marked as interrupted if there was an interrupt.
+        places: all modes, where they were looked for and there are some.
+        found: what a few climbs found of others, where all were not looked for.
+    """
+
+    first: Run[Float[Tensor, "1 m"]]
+    places: Places | None = None
+    found: FoundModes | None = None
+
+
+def look(
     task: Task[Options],
     density: LogDensity,
     search: Search,
     first: Run[Float[Tensor, "1 m"]],
     bar: tqdm[Any],
-) -> Places | None:
-    """The modes that different solutions lead to.
+    *,
+    modes: str,
+) -> Looked:
+    """Look for modes beside that of a first climb: for "all", or whether that "one" is alone.
 
-    None where all of them are on spikes, after an interrupt, or from a start that is given, which
-    is the only one.
+    A start that is given is the only one, and nothing is known of others. Nor is it where the first
+    climb, if it is to be the only one, has not converged.
+
+    Raises:
+        ValueError: if all modes of too many numbers are asked for.
     """
     if is_given(task.options.start) or first.status is Status.INTERRUPTED:
-        return None
-    beside = climbs_beside(
-        task, density, search, first, bar, most=MOST, anew=True, tolerance=TOLERANCE
-    )
-    runs = [first, *beside]
-    runs = [run for run in runs if run.status is not Status.COLLAPSED]
-    if not runs or runs[-1].status is Status.INTERRUPTED:
-        return None
+        return Looked(first)
+    everywhere = modes == "all"
+    if everywhere and density.dimension > LARGEST:
+        raise ValueError(
+            f"modes='all' takes at most {LARGEST} unconstrained numbers, the model has "
+            f"{density.dimension}"
+        )
+    is_unclear = first.status is not Status.CONVERGED and not everywhere
+    if is_unclear or density.dimension > LARGEST or not math.isfinite(first.history[-1]):
+        return Looked(first)
+    looking = THOROUGHLY if everywhere else BRIEFLY
+    runs = climbs_beside(task, density, search, first, bar, looking)
+    if any(run.status is Status.INTERRUPTED for run in runs):
+        return Looked(replace(first, status=Status.INTERRUPTED))
+    runs = [run for run in (first, *runs) if run.status is not Status.COLLAPSED]
+    if not runs:
+        return Looked(first)
     solutions = distinct(density, runs)
-    numberings = [_numberings(density, mode) for mode in solutions]
+    numberings = [
+        Numberings.about(density, density.constrain(mode.run.state)) for mode in solutions
+    ]
+    if not everywhere:
+        return Looked(first, found=_known(density, solutions, numberings))
     places = _places(task, density, solutions, numberings, bar)
-    return Places(solutions, numberings, places)
+    return Looked(first, Places(solutions, numberings, places))
 
 
-def at_a_glance(
-    task: Task[Options],
-    density: LogDensity,
-    search: Search,
-    first: Run[Float[Tensor, "1 m"]],
-    bar: tqdm[Any],
-) -> FoundModes | None:
-    """The modes that a few of the other ends of the search lead to, beside that of the first climb.
-
-    None where this is not known: where the climb has not converged, or from a start that is given.
-    """
-    if is_given(task.options.start) or first.status is not Status.CONVERGED:
-        return None
-    if density.dimension > LARGEST or not math.isfinite(first.history[-1]):
-        return None
-    runs = climbs_beside(
-        task, density, search, first, bar, most=GLANCES, anew=False, tolerance=ROUGH
-    )
-    others = [run for run in runs if run.status is Status.CONVERGED]
-    modes = distinct(density, [first, *others])
+def _known(
+    density: LogDensity, solutions: Sequence[Mode], numberings: Sequence[Numberings]
+) -> FoundModes:
+    """The modes by Laplace's approximation, of which the first is described as it is numbered."""
     found = []
-    for mode in modes:
-        masses = numbered_evidence(density, mode, numberings := _numberings(density, mode))
-        own = _own(numberings.orders) if mode is modes[0] else -1
-        for i, mass in enumerate(masses.tolist()):
-            found.append(FoundMode(mode.log_density, mass, described=i == own))
+    for mode, some in zip(solutions, numberings, strict=True):
+        own = (some.orders == torch.arange(some.orders.shape[1])).all(1)
+        own[0] |= not own.any()  # of very many, those are listed that count, the best first
+        described = own if mode is solutions[0] else torch.zeros_like(own)
+        masses = numbered_evidence(density, mode, some).tolist()
+        pairs = zip(masses, described.tolist(), strict=True)
+        found += [FoundMode(mode.log_density, mass, here) for mass, here in pairs]
     return FoundModes.of(found)
-
-
-def _numberings(density: LogDensity, mode: Mode) -> Numberings:
-    return Numberings.about(density, density.constrain(mode.run.state))
-
-
-def _own(orders: Int[Tensor, "o k"]) -> int:
-    """Which of the orders leaves the components as they are."""
-    return int((orders == torch.arange(orders.shape[1])).all(1).nonzero()[0])
 
 
 @torch.no_grad()
@@ -175,12 +203,20 @@ def _places(
     A numbering may have no mode of its own, and then its mass is about that of another one.
     """
     classes = torch.tensor(exchangeable_classes(density))
-    pairs = zip(solutions, numberings, strict=True)
-    masses = [numbered_evidence(density, mode, numbers) for mode, numbers in pairs]
-    claims = [(i, j) for i, some in enumerate(masses) for j in range(len(some))]
+    pairs = enumerate(zip(solutions, numberings, strict=True))
+    masses = {
+        (i, j): mass
+        for i, (mode, some) in pairs
+        for j, mass in enumerate(numbered_evidence(density, mode, some).tolist())
+    }
+    tops = [max(masses[i, j] for j in range(len(n.orders))) for i, n in enumerate(numberings)]
+    near = [
+        (i, j)
+        for (i, j), mass in masses.items()
+        if tops[i] >= max(tops) - REACH - SHORT and mass >= tops[i] - REACH
+    ]
     places: list[Place] = []
-    for entry in within_reach(torch.cat(masses))[:MOST_NUMBERED]:
-        i, j = claims[entry]
+    for i, j in sorted(near, key=lambda claim: masses[claim], reverse=True)[:MOST_NUMBERED]:
         mode = _in_numbering(task, density, solutions[i], numberings[i].orders[j], bar)
         same = [at for at in places if is_known(density, mode.run.state, [at.mode], classes)]
         if same:

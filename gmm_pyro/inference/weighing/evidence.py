@@ -33,6 +33,7 @@ from .assigned import KEPT, Assigned
 from .at_mode import AtMode
 
 FEWEST, MOST = 200, 2000  # draws
+SEVERAL = 3  # times as many, where they are to say what is about each of some modes
 CHAINS = 128  # of assignments, at most
 FEWEST_CHAINS = 8  # with fewer, there are none
 MOST_COMPONENTS = 12  # that assignments are summed over the numberings of
@@ -131,7 +132,12 @@ def sampled(density: LogDensity, modes: list[AtMode], shares: list[float], *, se
     """
     centre = density.constrain(modes[0].mode[None])
     numberings = Numberings.about(density, centre)
-    budget = Budget.of(density, len(numberings.orders), density.parameters(centre))
+    budget = Budget.of(
+        density,
+        len(numberings.orders),
+        density.parameters(centre),
+        most=MOST * (SEVERAL if len(modes) > 1 else 1),
+    )
     generator = torch.Generator(modes[0].mode.device).manual_seed(seed)
     strata, parts = [], []
     for mode, count in zip(modes, _in_shares(budget.at_mode, shares), strict=True):
@@ -202,11 +208,11 @@ class Budget:
     chains: int
 
     @classmethod
-    def of(cls, density: LogDensity, numberings: int, mode: Parameters) -> Budget:
+    def of(cls, density: LogDensity, numberings: int, mode: Parameters, most: int) -> Budget:
         """As many as take a second or so; no assignments where their moments would cancel."""
         n, k = density.observations.n, density.model.n_components
         orders = max(numberings, k * (k - 1) // 2)
-        draws = int(min(MOST, max(FEWEST, min(POINTWISE / (n * k), PRIORS / orders))))
+        draws = int(min(most, max(FEWEST, min(POINTWISE / (n * k), PRIORS / orders))))
         sums = draws * KEPT * k * 2.0 ** (k - 1)
         chains = int(min(CHAINS, POINTWISE / (120 * n * k), PRODUCTS / sums))
         cancels = theta_of(density.model.family, mode, density.observations).centred
