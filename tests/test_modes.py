@@ -340,9 +340,10 @@ def test_an_interrupt_returns_the_best_so_far(
 
 def test_a_mode_of_more_evidence_is_told_of() -> None:
     """The likeliest solution of the galaxies is not where most of the posterior is."""
-    with pytest.warns(FitWarning, match=r"describes one of 2 modes .* nats more evidence"):
+    with pytest.warns(FitWarning, match=r"svi describes one of .* nats more evidence"):
         found = gp.fit(MixtureModel(3), gp.datasets.galaxies().x, "svi")
-    assert found.modes["described"].tolist() == [False, True]
+    assert found.modes["described"].tolist()[:2] == [False, True]
+    assert found.modes["described"].sum() == 1
     assert found.converged
 
 

@@ -146,11 +146,12 @@ def look(
     is_unclear = first.status is not Status.CONVERGED and not everywhere
     if is_unclear or density.dimension > LARGEST or not math.isfinite(first.history[-1]):
         return Looked(first)
-    looking = THOROUGHLY if everywhere else BRIEFLY
+    looking = THOROUGHLY if everywhere else replace(BRIEFLY, anew=search.is_small)
     runs = climbs_beside(task, density, search, first, bar, looking)
     if any(run.status is Status.INTERRUPTED for run in runs):
         return Looked(replace(first, status=Status.INTERRUPTED))
-    runs = [run for run in (first, *runs) if run.status is not Status.COLLAPSED]
+    useless = {Status.COLLAPSED} if everywhere else set(Status) - {Status.CONVERGED}
+    runs = [run for run in (first, *runs) if run.status not in useless]
     if not runs:
         return Looked(first)
     solutions = distinct(density, runs)
