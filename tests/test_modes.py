@@ -25,7 +25,7 @@ from gmm_pyro.inference.modes.mode import log_volume
 from gmm_pyro.inference.task import Status
 from oracles import STANDARD_ERRORS, clusters, normal
 
-pytestmark = pytest.mark.filterwarnings("ignore:(laplace|svi) describes one of")
+pytestmark = pytest.mark.filterwarnings("ignore:(laplace|svi) describes ")
 METHODS = {"laplace": {}, "svi": {"guide": "multivariate"}}
 both = pytest.mark.parametrize("method", METHODS)
 
@@ -345,6 +345,24 @@ def test_a_mode_of_more_evidence_is_told_of() -> None:
     assert found.modes["described"].tolist()[:2] == [False, True]
     assert found.modes["described"].sum() == 1
     assert found.converged
+
+
+@both
+def test_numberings_beyond_those_that_are_climbed_to_are_told_of(
+    method: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Numberings of three clusters: with two of them described, the others keep their shares."""
+    x = clusters(1, 30, k=3, separation=8).x
+    model = MixtureModel(3, priors=ConjugatePriors(concentration=[2.0, 2.5, 3.0]))
+    every = fit(model, x, method, "all", n_draws=50)
+    assert every.diagnostics["n_modes"] >= 6
+    assert every.modes["described"].all()
+    monkeypatch.setattr("gmm_pyro.inference.modes.places.MOST_NUMBERED", 2)
+    with pytest.warns(FitWarning, match=r"describes 2 of \d modes.*; take a sampler"):
+        some = fit(model, x, method, "all", n_draws=50)
+    assert some.modes["described"].sum() == 2
+    assert some.diagnostics["modes_share"] == pytest.approx(sum(shares(every)[:2]), abs=0.05)
+    assert shares(some)[:6] == pytest.approx(shares(every)[:6], abs=0.05)
 
 
 def test_far_modes_are_not_told_of() -> None:

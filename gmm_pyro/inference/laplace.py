@@ -98,18 +98,17 @@ def _at_all(
 ) -> Outcome:
     """The mixture of the Gaussians at all modes."""
     sample = _sampled(task, density, places.solutions, places.status)
-    masses = [Mass(value) for value in places.laplace]
-    if sample is not None and sample.evidence().evidence_k_hat < TRUSTED:
-        masses = _sampled_masses(places, sample)
+    masses, others = _masses(places, sample)
     kept = within_reach(torch.tensor([mass.log_evidence for mass in masses]).double())
     modes, masses = [places.places[i].mode for i in kept], [masses[i] for i in kept]
-    found = FoundModes.of(
+    described = FoundModes.of(
         [
             FoundMode(mode.log_density, described=True, **vars(mass))
             for mode, mass in zip(modes, masses, strict=True)
         ]
     )
-    mixed = Mixed([Around(mode.centre, mode.root) for mode in modes], found.shares)
+    found = FoundModes.of([*described.modes, *others])
+    mixed = Mixed([Around(mode.centre, mode.root) for mode in modes], described.shares)
     peaks = all(mode.is_peak for mode in modes)
     total = float(torch.tensor([places.laplace[i] for i in kept]).double().logsumexp(0))
     laplace = total if peaks else math.nan
@@ -127,10 +126,22 @@ class Mass:
     log_evidence_se: float = math.nan
 
 
-def _sampled_masses(places: Places, sample: Sampled) -> list[Mass]:
-    """What is about each place, by importance sampling."""
-    near = [sample.evidence_near(i, some) for i, some in enumerate(places.numberings)]
-    return [_sum([near[i][j] for i, j in place.claims]) for place in places.places]
+def _masses(places: Places, sample: Sampled | None) -> tuple[list[Mass], list[FoundMode]]:
+    """What is about each place, and numberings that are left out: by importance sampling if can be.
+
+    Laplace's approximation stands in where importance weights have no mean.
+    """
+    left_out = {claim: Mass(value) for claim, value in places.left_out.items()}
+    masses = [Mass(value) for value in places.laplace]
+    if sample is not None and sample.evidence().evidence_k_hat < TRUSTED:
+        near = [sample.evidence_near(i, some) for i, some in enumerate(places.numberings)]
+        masses = [_sum([near[i][j] for i, j in place.claims]) for place in places.places]
+        left_out = {(i, j): _sum([near[i][j]]) for i, j in left_out}
+    others = [
+        FoundMode(places.solutions[i].log_density, described=False, **vars(mass))
+        for (i, _), mass in left_out.items()
+    ]
+    return masses, others
 
 
 def _sum(parts: Sequence[Evidence]) -> Mass:

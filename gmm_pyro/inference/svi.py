@@ -30,7 +30,7 @@ from .climb.curvature import curvature, inverse, widths
 from .climb.optimise import em_start, likelier_numbering, mode_from, outcome_at
 from .guides.bound import FIXED_DRAWS, elbo, enough_draws, matched_noise, normal_noise
 from .guides.gaussian import Guide, MultivariateGuide, NormalGuide, low_rank_at_mode
-from .guides.several import Fitted, apart, judged_by, mixed_guides
+from .guides.several import Fitted, Judged, apart, judged_by, mixed_guides
 from .guides.structured import structured_at_mode
 from .modes.found import FoundMode, FoundModes
 from .modes.places import Places, check_modes, look, worst
@@ -119,7 +119,7 @@ def fit_svi(task: Task[SVIOptions]) -> Outcome:
         looked = look(task, density, search, mode, bar, modes=task.options.modes)
         if looked.places is not None:
             fitted = _about_all(task, density, looked.places, bar)
-            return _outcome(task, density, fitted, mode, looked.places.numberings[0].log_count)
+            return _outcome(task, density, fitted, mode, looked.places)
         if looked.first.status is Status.COLLAPSED:
             return outcome_at(density, looked.first)
         fitted = [_approximation(task, density, looked.first, bar)]
@@ -132,7 +132,7 @@ def _outcome(
     density: LogDensity,
     fitted: list[Fitted],
     mode: Run[Tensor],
-    log_count: float = 0.0,
+    places: Places | None = None,
 ) -> Outcome:
     """The mixture of some guides that maximises the ELBO, if they do not overlap.
 
@@ -146,14 +146,22 @@ def _outcome(
     best = judged[0].fitted
     status = worst([one.fitted.run.status for one in judged])
     run = replace(best.run, state=best.centre[None], status=status, search=mode.search)
+    found = None if places is None else _found(density, judged, places)
+    posterior = independent_draws(density, draws, log_q)
+    return outcome_at(density, run, objective=objective, posterior=posterior, modes=found)
+
+
+def _found(density: LogDensity, judged: list[Judged], places: Places) -> FoundModes:
+    """The modes by the ELBO of their guides, and those without one as far behind as by Laplace."""
+    log_count = places.numberings[0].log_count
     found = [
         FoundMode(float(density(one.fitted.centre[None])), one.bound + log_count, described=True)
         for one in judged
     ]
-    posterior = independent_draws(density, draws, log_q)
-    return outcome_at(
-        density, run, objective=objective, posterior=posterior, modes=FoundModes.of(found)
-    )
+    shift = judged[0].bound + log_count - max(places.laplace)
+    for (i, _), mass in places.left_out.items():
+        found.append(FoundMode(places.solutions[i].log_density, mass + shift, described=False))
+    return FoundModes.of(found)
 
 
 def _about_all(

@@ -184,7 +184,7 @@ def _better_than(fit: Fit) -> str:
 
 def _rest(fit: Fit, notes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Warnings that the status and the diagnosis do not say."""
-    said = fit.message, "found a degenerate solution", "describes one of"
+    said = fit.message, "found a degenerate solution", "describes "
     known = tuple(f"{fit.method} {words}" for words in said)
     for note in notes:
         if not note.startswith(known):

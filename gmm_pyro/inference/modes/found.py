@@ -83,15 +83,16 @@ modes='all' for a mixture of all, or a sampler, as gibbs or nuts
         others = [mode for mode in self.modes if not mode.described]
         if not others:
             return None
-        (here,) = (mode.log_evidence for mode in self.modes if mode.described)
-        gap = here - others[0].log_evidence
-        one = "another has" if len(others) == 1 else "the nearest of the others has"
-        if gap < 0:
-            one = "another has" if len(others) == 1 else "the best of the others has"
-        much = f"{one} {abs(gap):.1f} nats {'less' if gap >= 0 else 'more'} evidence"
+        here, n = [mode for mode in self.modes if mode.described], len(self.modes)
+        gap = here[0].log_evidence - others[0].log_evidence
+        nearest = "the nearest of the others" if gap >= 0 else "the best of the others"
+        one = "another" if len(others) == 1 else nearest
+        much = f"{one} has {abs(gap):.1f} nats {'less' if gap >= 0 else 'more'} evidence"
+        some = "one" if len(here) == 1 else str(len(here))
+        mixture = "modes='all' for a mixture of all, or " if len(here) == 1 else ""
         return (
-            f"describes one of {len(self.modes)} modes that were found: {much}; take modes='all' "
-            "for a mixture of all, or a sampler, as gibbs or nuts"
+            f"describes {some} of {n} modes that were found: {much}; take {mixture}a sampler, as "
+            "gibbs or nuts"
         )
 
     def frame(self) -> pd.DataFrame:

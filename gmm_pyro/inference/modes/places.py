@@ -77,12 +77,15 @@ class Places:
     Attributes:
         solutions: modes that no numbering makes the same.
         numberings: of each solution.
-        places: of the solutions in all numberings that matter.
+        places: of the solutions in the numberings that matter.
+        left_out: claims of numberings that matter too, but are too many to climb to, and Laplace's
+            approximation of what is about each, in nats.
     """
 
     solutions: list[Mode]
     numberings: list[Numberings]
     places: list[Place]
+    left_out: dict[tuple[int, int], float]
 
     @property
     def laplace(self) -> list[float]:
@@ -160,8 +163,7 @@ def look(
     ]
     if not everywhere:
         return Looked(first, found=_known(density, solutions, numberings))
-    places = _places(task, density, solutions, numberings, bar)
-    return Looked(first, Places(solutions, numberings, places))
+    return Looked(first, _places(task, density, solutions, numberings, bar))
 
 
 def _known(
@@ -195,10 +197,10 @@ def numbered_evidence(
 def _places(
     task: Task[Options],
     density: LogDensity,
-    solutions: Sequence[Mode],
-    numberings: Sequence[Numberings],
+    solutions: list[Mode],
+    numberings: list[Numberings],
     bar: tqdm[Any],
-) -> list[Place]:
+) -> Places:
     """The modes that solutions have in all numberings that matter, the most massive first.
 
     A numbering may have no mode of its own, and then its mass is about that of another one.
@@ -217,7 +219,8 @@ def _places(
         if tops[i] >= max(tops) - REACH - SHORT and mass >= tops[i] - REACH
     ]
     places: list[Place] = []
-    for i, j in sorted(near, key=lambda claim: masses[claim], reverse=True)[:MOST_NUMBERED]:
+    near.sort(key=lambda claim: masses[claim], reverse=True)
+    for i, j in near[:MOST_NUMBERED]:
         mode = _in_numbering(task, density, solutions[i], numberings[i].orders[j], bar)
         same = [at for at in places if is_known(density, mode.run.state, [at.mode], classes)]
         if same:
@@ -226,7 +229,8 @@ def _places(
             places.append(Place(mode, [(i, j)]))
         if mode.run.status is Status.INTERRUPTED:
             break
-    return places
+    left_out = {claim: masses[claim] for claim in near[MOST_NUMBERED:]}
+    return Places(solutions, numberings, places, left_out)
 
 
 def _in_numbering(
