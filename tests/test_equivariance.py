@@ -24,7 +24,10 @@ from runs import (
     quietly,
 )
 
-pytestmark = UNMIXED
+pytestmark = [
+    UNMIXED,
+    pytest.mark.filterwarnings("ignore:(laplace|svi) describes one of"),
+]
 
 
 def start_for(family: str, x: Tensor) -> GaussianMixture:

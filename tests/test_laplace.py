@@ -24,6 +24,7 @@ from oracles import FAILURE_RATE, clusters, every_family, normal
 
 PRIORS: dict[str, Callable[[], Any]] = {"independent": Priors, "conjugate": ConjugatePriors}
 every_prior = pytest.mark.parametrize("priors", PRIORS)
+ONE_OF_SEVERAL = pytest.mark.filterwarnings("ignore:laplace describes one of")
 
 
 def fit(model: MixtureModel, x: Tensor, **options: Any) -> gp.Fit:
@@ -166,6 +167,7 @@ NAMING: dict[str, Any] = {
 }
 
 
+@ONE_OF_SEVERAL
 @pytest.mark.parametrize("family", ["full", "tied", "spherical"])
 @pytest.mark.parametrize("name", NAMING)
 def test_every_numbering_of_the_mode_counts_as_the_prior_has_it(name: str, family: str) -> None:
@@ -186,6 +188,7 @@ def test_every_numbering_of_the_mode_counts_as_the_prior_has_it(name: str, famil
     assert found.diagnostics["log_evidence_laplace"] == pytest.approx(float(expected), abs=1e-5)
 
 
+@ONE_OF_SEVERAL
 def test_the_evidence_is_continuous_in_the_concentrations() -> None:
     """Not log 4! less, as soon as one of four differs by a thousandth."""
     x = clusters(1, 80, k=4, separation=8).x
@@ -216,6 +219,7 @@ def test_log_q_is_the_normal_density_at_the_mode() -> None:
     assert found.objective == pytest.approx(peak, abs=1e-6)
 
 
+@ONE_OF_SEVERAL
 def test_k_hat_tells_a_round_posterior_from_a_crooked_one() -> None:
     many = clusters(1, 1000, separation=7).x
     few = clusters(n=12, k=3, separation=1).x

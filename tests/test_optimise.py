@@ -20,7 +20,10 @@ from gmm_pyro.inference.map import MAPOptions
 from gmm_pyro.inference.task import Outcome, Run, Status, Task
 from oracles import normal, numbers
 
-pytestmark = pytest.mark.usefixtures("pyro_of_its_own")
+pytestmark = [
+    pytest.mark.usefixtures("pyro_of_its_own"),
+    pytest.mark.filterwarnings("ignore:(laplace|svi) describes one of"),  # numberings
+]
 
 SHORT: dict[str, dict[str, Any]] = {
     "map": {},

@@ -21,6 +21,7 @@ from sklearn.metrics import adjusted_rand_score
 from gmm_pyro.comparison import Comparison, columns, compare, density_distances
 from gmm_pyro.datasets import Dataset, make_mixture
 from gmm_pyro.inference.fit import fit
+from gmm_pyro.inference.modes.found import FoundMode, FoundModes
 from gmm_pyro.inference.searched import Searched, Solution
 from gmm_pyro.inference.task import Status
 from gmm_pyro.inference_data import elpd_loo, posterior_summary
@@ -306,6 +307,13 @@ class TestAdvice:
         search = Searched(90, 10, 6, 1, (*sound, Solution(-100.5, sound=False, times=1, moves=0)))
         facts = self.facts(self.with_fit(comparison, "em", search=search), "em")
         assert "others lie within 10 nats: 1.25 and 9.00 behind." in facts
+
+    def test_modes_that_are_left_out(self, comparison) -> None:
+        here, there = (FoundMode(0.0, at, described=at < 0) for at in (-1.5, 0.0))
+        modes = FoundModes.of([here, there])
+        facts = self.facts(self.with_fit(comparison, "svi", found_modes=modes), "svi")
+        assert "It describes one of 2 modes that were found: another has 1.5 nats more" in facts
+        assert "Take modes='all' for a mixture of all" in facts
 
     def test_labels_in_doubt(self, comparison) -> None:
         posterior = replace(comparison.fits["gibbs"].posterior, ambiguous=0.4)

@@ -16,7 +16,7 @@ from ..data.checks import shown
 from ..reduction.theta import theta_of
 from .climb.coordinates import Coordinates
 from .expectation import Climb, Expectation, expect, expect_at, step
-from .search.likeliest import searched
+from .search.likeliest import Search, searched
 from .task import Options, Outcome, Run, Status, Task, iterate, progress_bar, stalled
 
 SLOWER = 0.01  # share of the tolerance at which leaps end: they come close by jumps, not evenly
@@ -59,6 +59,17 @@ def best_run(
     acceleration: str | None = None,
 ) -> Run[Expectation]:
     """The likeliest sound end of a search, run on; if none is sound, the likeliest."""
+    return best_of(task, run_search(task, bar, tolerance, max_steps, acceleration), bar)
+
+
+def run_search(
+    task: Task[Options],
+    bar: tqdm[Any],
+    tolerance: float,
+    max_steps: int,
+    acceleration: str | None = None,
+) -> Search:
+    """A search of which the best ends have run on to convergence."""
 
     def finish(climb: Climb) -> Run[Expectation]:
         before = climb.history[0, :-1].tolist()
@@ -66,11 +77,15 @@ def best_run(
         run = run_em(task, climb.state, bar, tolerance, left, acceleration)
         return Run(run.state, before + run.history, run.status)
 
-    search = searched(task, finish)
+    return searched(task, finish)
+
+
+def best_of(task: Task[Options], search: Search, bar: tqdm[Any]) -> Run[Expectation]:
+    """The run to the best end of a search."""
     run = search.best.run
     if run is None:  # after an interrupt
         state = expect_at(task, search.best.climb.state.parameters, task.observations)
-        run = run_em(task, state, bar, tolerance, 0)
+        run = run_em(task, state, bar, 0.0, 0)
     status = Status.INTERRUPTED if search.interrupted else run.status
     return replace(run, status=status, search=search.figures())
 

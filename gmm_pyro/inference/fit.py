@@ -93,6 +93,33 @@ class Fit(Result):
             raise ValueError(f"{self.method} does not search for the likeliest mixture")
         return self.search.frame()
 
+    @property
+    def modes(self) -> pd.DataFrame:
+        """The modes of the posterior that an approximation knows of: is its mode alone?
+
+        A row for each within 10 nats of evidence of the first: `log_density` of the unconstrained
+        vector, `log_evidence` of what is around it and `log_evidence_se`, how many nats it is
+        `behind` the first, its `share` of the evidence of all, and whether it is `described`, so
+        that there are draws from around it. Numberings of the components count once where the prior
+        takes them for the same.
+
+        The evidence is Laplace's approximation, which has no standard error; with `modes="all"`,
+        that of importance sampling where weights have a mean (laplace), or the ELBO (svi).
+
+        Raises:
+            ValueError: if they are not known: of other methods, from a start that is given, and of
+                a climb that has not converged.
+
+        Example:
+            >>> from gmm_pyro.datasets import bimodal
+            >>> table = fit(MixtureModel(2), bimodal().x, "laplace").modes
+            >>> len(table), table["share"].tolist()
+            (1, [1.0])
+        """
+        if self.found_modes is None:
+            raise ValueError(f"{self.method} does not know of other modes here")
+        return self.found_modes.frame()
+
     def to_arviz(self, **options: Any) -> Any:
         """The fit as ArviZ InferenceData (0.x) or DataTree (1.x).
 
@@ -224,6 +251,7 @@ def _result(
         feature_names=observations.feature_names,
     )
     diagnosis = diagnose(observations, family, outcome.parameters, task.floor, surplus or (), rule)
+    modes = {} if outcome.modes is None else outcome.modes.figures()
     return Fit(
         model=task.model,
         method=task.name,
@@ -232,24 +260,34 @@ def _result(
         history=torch.tensor(outcome.history, dtype=torch.float64),
         objective=outcome.objective,
         status=outcome.status,
-        message=outcome.message or outcome.status.message,
+        message=_message(outcome),
         steps=outcome.steps,
         seconds=time.perf_counter() - started,
         seed=task.options.seed,
         options=task.options,
-        diagnostics={**vars(diagnosis), **outcome.diagnostics},
+        diagnostics={**vars(diagnosis), **outcome.diagnostics, **modes},
         observations=observations,
         own_labels=outcome.own_labels,
         surplus=surplus or frozenset(),
         uses_priors=surplus is not None,
         search=outcome.search,
+        found_modes=outcome.modes,
     )
+
+
+def _message(outcome: Outcome) -> str:
+    """How the fit has ended, and what it leaves out."""
+    message = outcome.message or outcome.status.message
+    left_out = outcome.modes.in_words() if outcome.modes is not None else None
+    return message if left_out is None else f"{message}; {left_out}"
 
 
 def complaints(result: Fit) -> Iterator[str]:
     """What went wrong, in sentences."""
     if result.status is not Status.CONVERGED:
         yield f"{result.method} {result.message} (after {counted(result.steps, 'step')})"
+    elif result.found_modes is not None and result.found_modes.leaves_out_much:
+        yield f"{result.method} {result.found_modes.in_words()}"
     problems = result.diagnostics["problems"]
     if problems:
         yield f"{result.method} found a degenerate solution: {'; '.join(problems)}"

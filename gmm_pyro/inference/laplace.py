@@ -4,7 +4,8 @@
 
 with the exact Hessian H of the log density, Jacobian included. Importance weights of the draws tell
 how far the Gaussian can be trusted. The evidence is that of importance sampling, in `evidence.py`;
-the approximation stands beside it.
+the approximation stands beside it. The Gaussians at all modes may be mixed, each with its part of
+the evidence.
 
 Source: Tierney & Kadane (1986); Vehtari et al. (2024) for the Pareto k-hat.
 """
@@ -12,24 +13,25 @@ Source: Tierney & Kadane (1986); Vehtari et al. (2024) for the Pareto k-hat.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from ..covariance.records import LOG_2PI
 from ..model.log_density import LogDensity
-from ..model.numbering import Numberings
 from ..running.seeds import Stream
 from .chains.sampling import independent_draws
-from .climb.curvature import inverse
-from .climb.hessian import hessian
-from .climb.optimise import em_start, mode_from, outcome_at
+from .climb.optimise import em_search, em_start, mode_from, outcome_at
+from .modes.found import FoundMode, FoundModes
+from .modes.mixed import Around, Mixed
+from .modes.mode import LARGEST, Mode, laplace_evidence
+from .modes.places import Places, check_modes, look, worst
+from .starts.solutions import within_reach
 from .task import Options, Outcome, Run, Status, Task, progress_bar
-from .weighing.evidence import UNKNOWN, Evidence, estimated_evidence
+from .weighing.at_mode import AtMode
+from .weighing.evidence import UNKNOWN, Evidence, Sampled, sampled
 
-LARGEST = 2_000  # unconstrained numbers, above which a Hessian would not fit in memory
+TRUSTED = 1.0  # Pareto's k of the importance weights, from which on they have no mean
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,14 +40,17 @@ class LaplaceOptions(Options):
 
     Attributes:
         n_draws: draws that the posterior keeps.
+        modes: "one", or "all" for a mixture of the Gaussians at all modes that are found.
     """
 
     tolerance: float = 1e-10
     n_draws: int = 1000
+    modes: str = "one"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._count(n_draws=1)
+        check_modes(self)
 
 
 def fit_laplace(task: Task[LaplaceOptions]) -> Outcome:
@@ -64,59 +69,123 @@ def fit_laplace(task: Task[LaplaceOptions]) -> Outcome:
             f"{density.dimension}; svi with guide='normal' takes any number"
         )
     with progress_bar(task) as bar:
-        start = em_start(task, density, bar)
-        mode = mode_from(task, density, start, bar, tolerance=task.options.tolerance)
-    if mode.status is Status.COLLAPSED:
+        search = em_search(task, bar)
+        start = em_start(task, density, bar, search)
+        first = mode_from(task, density, start, bar, tolerance=task.options.tolerance)
+        looked = look(task, density, search, first, bar, modes=task.options.modes)
+    if looked.places is not None:
+        return _at_all(task, density, looked.places, first)
+    if looked.first.status is Status.COLLAPSED:
         unknown = {**vars(UNKNOWN), "log_evidence_laplace": math.nan}
-        return outcome_at(density, mode, diagnostics=unknown)
-    return _at_mode(task, density, mode)
+        return outcome_at(density, looked.first, diagnostics=unknown)
+    return _at_one(task, density, Mode.at(density, looked.first), looked.found)
 
 
-def _at_mode(task: Task[LaplaceOptions], density: LogDensity, mode: Run[Tensor]) -> Outcome:
-    centre = mode.state[0]
-    curvature = -hessian(density, centre)
-    root = torch.linalg.cholesky(inverse(curvature))
-    noise = centre.new_empty(task.options.n_draws, len(centre))
-    noise.normal_(generator=task.generator(Stream.DRAWS))
-    log_q = -_log_volume(root) - 0.5 * noise.square().sum(1)
-    sites = density.constrain(centre + noise @ root.T)
-    is_peak = int(torch.linalg.cholesky_ex(curvature)[1]) == 0
-    status, evidence = _evidence(task, density, mode, root)
-    of_laplace = laplace_evidence(density, mode, root) if is_peak else math.nan
+def _at_one(
+    task: Task[LaplaceOptions], density: LogDensity, mode: Mode, found: FoundModes | None
+) -> Outcome:
+    """The Gaussian at a mode, and what is known of others."""
+    sample = _sampled(task, density, [mode], mode.run.status)
+    laplace = laplace_evidence(density, mode) if mode.is_peak else math.nan
+    mixed = Mixed([Around(mode.centre, mode.root)], [1.0])
+    status = mode.run.status if sample is not None else Status.INTERRUPTED
+    return _outcome(task, density, replace(mode.run, status=status), mixed, sample, laplace, found)
+
+
+def _at_all(
+    task: Task[LaplaceOptions], density: LogDensity, places: Places, first: Run[torch.Tensor]
+) -> Outcome:
+    """The mixture of the Gaussians at all modes."""
+    sample = _sampled(task, density, places.solutions, places.status)
+    masses, others = _masses(places, sample)
+    kept = within_reach(torch.tensor([mass.log_evidence for mass in masses]).double())
+    modes, masses = [places.places[i].mode for i in kept], [masses[i] for i in kept]
+    described = FoundModes.of(
+        [
+            FoundMode(mode.log_density, described=True, **vars(mass))
+            for mode, mass in zip(modes, masses, strict=True)
+        ]
+    )
+    found = FoundModes.of([*described.modes, *others])
+    mixed = Mixed([Around(mode.centre, mode.root) for mode in modes], described.shares)
+    peaks = all(mode.is_peak for mode in modes)
+    total = float(torch.tensor([places.laplace[i] for i in kept]).double().logsumexp(0))
+    laplace = total if peaks else math.nan
+    status = worst([mode.run.status for mode in modes])
+    status = status if sample is not None else Status.INTERRUPTED
+    run = replace(modes[0].run, status=status, search=first.search)
+    return _outcome(task, density, run, mixed, sample, laplace, found)
+
+
+@dataclass(frozen=True)
+class Mass:
+    """What is around a mode of the log evidence, and its standard error if there is one."""
+
+    log_evidence: float
+    log_evidence_se: float = math.nan
+
+
+def _masses(places: Places, sample: Sampled | None) -> tuple[list[Mass], list[FoundMode]]:
+    """What is about each place, and numberings that are left out: by importance sampling if can be.
+
+    Laplace's approximation stands in where importance weights have no mean.
+    """
+    left_out = {claim: Mass(value) for claim, value in places.left_out.items()}
+    masses = [Mass(value) for value in places.laplace]
+    if sample is not None and sample.evidence().evidence_k_hat < TRUSTED:
+        near = [sample.evidence_near(i, some) for i, some in enumerate(places.numberings)]
+        masses = [_sum([near[i][j] for i, j in place.claims]) for place in places.places]
+        left_out = {(i, j): _sum([near[i][j]]) for i, j in left_out}
+    others = [
+        FoundMode(places.solutions[i].log_density, described=False, **vars(mass))
+        for (i, _), mass in left_out.items()
+    ]
+    return masses, others
+
+
+def _sum(parts: Sequence[Evidence]) -> Mass:
+    """Of independent parts of the evidence; a part in which there is no draw is none."""
+    logs = torch.tensor([part.log_evidence for part in parts]).double().nan_to_num(nan=-math.inf)
+    errors = torch.tensor([part.log_evidence_se for part in parts]).double().nan_to_num(nan=0.0)
+    total = logs.logsumexp(0)
+    return Mass(float(total), float(((logs - total).exp() * errors).norm()))
+
+
+def _sampled(
+    task: Task[LaplaceOptions], density: LogDensity, modes: Sequence[Mode], status: Status
+) -> Sampled | None:
+    """Draws by importance sampling about modes that no numbering makes the same.
+
+    None after an interrupt. Half of the draws are shared evenly, half by Laplace's approximation.
+    """
+    if status is Status.INTERRUPTED:
+        return None
+    heights = torch.tensor([mode.log_evidence for mode in modes]).nan_to_num(nan=-math.inf)
+    shares = heights.softmax(0).nan_to_num(nan=1.0) + 1 / len(modes)
+    at_modes = [AtMode(density, mode.centre, mode.root) for mode in modes]
+    try:
+        return sampled(density, at_modes, shares.tolist(), seed=task.options.seed)
+    except KeyboardInterrupt:
+        return None
+
+
+def _outcome(
+    task: Task[LaplaceOptions],
+    density: LogDensity,
+    run: Run[torch.Tensor],
+    mixed: Mixed,
+    sample: Sampled | None,
+    laplace: float,
+    found: FoundModes | None,
+) -> Outcome:
+    """What there is of a mixture of Gaussians, the first of them at the end of a run."""
+    vectors = mixed.draws(task.options.n_draws, task.generator(Stream.DRAWS))
+    sites, log_q = density.constrain(vectors), mixed.log_density(vectors)
+    evidence: Evidence = UNKNOWN if sample is None else sample.evidence()
     return outcome_at(
         density,
-        replace(mode, status=status),
+        run,
         posterior=independent_draws(density, sites, log_q),
-        diagnostics={**vars(evidence), "log_evidence_laplace": of_laplace},
+        diagnostics={**vars(evidence), "log_evidence_laplace": laplace},
+        modes=found,
     )
-
-
-def _log_volume(root: Float[Tensor, "m m"]) -> float:
-    """Minus the log density of a normal distribution at its peak."""
-    return float(root.diagonal().log().sum()) + 0.5 * len(root) * LOG_2PI
-
-
-def _evidence(
-    task: Task[LaplaceOptions], density: LogDensity, mode: Run[Tensor], root: Float[Tensor, "m m"]
-) -> tuple[Status, Evidence]:
-    """The evidence, or none after an interrupt, and how the fit has ended."""
-    if mode.status is not Status.INTERRUPTED:
-        try:
-            seed = task.options.seed
-            return mode.status, estimated_evidence(density, mode.state, root, seed=seed)
-        except KeyboardInterrupt:
-            pass
-    return Status.INTERRUPTED, UNKNOWN
-
-
-def laplace_evidence(
-    density: LogDensity, mode: Run[Float[Tensor, "1 m"]], root: Float[Tensor, "m m"]
-) -> float:
-    """Laplace's approximation of the log evidence, with what every numbering of the mode adds.
-
-    That is log Σ_σ prior(σθ) - log prior(θ): log k! where the prior tells no components apart.
-    """
-    values = density.constrain(mode.state)
-    numberings = Numberings.about(density, values)
-    of_numberings = float(numberings.log_prior(density, values) - density.log_prior(values))
-    return mode.history[-1] + _log_volume(root) + of_numberings

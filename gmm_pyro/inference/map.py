@@ -9,18 +9,20 @@ little on it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
 from ..data.words import listed
 from ..model.log_density import LogDensity
-from .climb.optimise import em_start, mode_from, outcome_at
-from .task import Options, Outcome, Task, progress_bar
+from .climb.optimise import em_search, em_start, mode_from, outcome_at
+from .modes.beside import Looking, climbs_beside
+from .task import Options, Outcome, Run, Status, Task, progress_bar
 
 NEARLY_EMPTY = (1e-100, 1e-150)  # weights; a density that rises from one to the other has no end
 RISE = 1e-3  # nats that are no rounding
+DENSER = Looking(most=2, tolerance=0.0, only_sound=True, jacobian=False, margin=-RISE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +33,7 @@ class MAPOptions(Options):
 
 
 def fit_map(task: Task[MAPOptions]) -> Outcome:
-    """The mode that is reached from the best EM start.
+    """The mode that is reached from the best EM start, or from one that is denser than it.
 
     Where the prior tells components apart, they are numbered as it holds likeliest; a start that
     is given, by labels or a mixture, keeps its own numbering.
@@ -42,10 +44,26 @@ def fit_map(task: Task[MAPOptions]) -> Outcome:
     density = task.model.log_density(task.observations)
     refuse_no_mode(density)
     with progress_bar(task) as bar:
-        start = em_start(task, density, bar)
+        search = em_search(task, bar)
+        start = em_start(task, density, bar, search)
         tolerance = task.options.tolerance
         run = mode_from(task, density, start, bar, tolerance=tolerance, jacobian=False)
+        if run.status is Status.CONVERGED:
+            looking = replace(DENSER, tolerance=tolerance)
+            others = climbs_beside(task, density, search, run, bar, looking)
+            run = _highest(run, others)
     return outcome_at(density, run)
+
+
+def _highest(first: Run[Tensor], others: list[Run[Tensor]]) -> Run[Tensor]:
+    """The highest of some modes: the first, unless another has converged and is higher."""
+    best = first
+    for other in others:
+        if other.status is Status.CONVERGED and other.history[-1] > best.history[-1] + RISE:
+            best = replace(other, search=first.search)
+        elif other.status is Status.INTERRUPTED:
+            best = replace(best, status=Status.INTERRUPTED)
+    return best
 
 
 @torch.no_grad()

@@ -13,6 +13,7 @@ from ..data.words import counted
 from ..mixture.value import GaussianMixture
 from ..model.program import MixtureModel
 from ..posterior import Posterior
+from .modes.found import FoundModes
 from .searched import Searched
 from .task import Options, Status
 
@@ -45,6 +46,8 @@ class Result:
         uses_priors: whether the method has priors.
         search: what the search for the likeliest mixture has come to, of methods that begin with
             one; `Fit.solutions` has it as a table.
+        found_modes: the modes of the posterior that are known, of approximations; `Fit.modes` has
+            them as a table.
     """
 
     model: MixtureModel
@@ -65,6 +68,7 @@ class Result:
     surplus: frozenset[int] = frozenset()
     uses_priors: bool = False
     search: Searched | None = None
+    found_modes: FoundModes | None = None
 
     def __repr__(self) -> str:
         components = counted(self.model.n_components, "component")

@@ -27,9 +27,13 @@ from .chains.sampling import independent_draws
 from .climb.adam import ascend, batch, batch_size
 from .climb.climb import climb
 from .climb.curvature import curvature, inverse, widths
-from .climb.optimise import em_start, likelier_numbering, mode_from, outcome_at
+from .climb.optimise import em_search, em_start, likelier_numbering, mode_from, outcome_at
+from .guides.bound import FIXED_DRAWS, elbo, enough_draws, matched_noise, normal_noise
 from .guides.gaussian import Guide, MultivariateGuide, NormalGuide, low_rank_at_mode
+from .guides.several import Fitted, Judged, apart, judged_by, mixed_guides
 from .guides.structured import structured_at_mode
+from .modes.found import FoundMode, FoundModes
+from .modes.places import Places, check_modes, look, worst
 from .task import Options, Outcome, Run, Status, Task, progress_bar
 
 AtMode = Callable[[LogDensity, Float[Tensor, "m"], Float[Tensor, "m m"]], Guide]
@@ -42,7 +46,6 @@ GUIDES: dict[str, AtMode] = {  # from a mode, and minus the Hessian there
     "low_rank": lambda _, mode, shape: low_rank_at_mode(mode, shape),
     "structured": structured_at_mode,
 }
-FIXED_DRAWS = 256  # draws that stay the same from step to step, at least
 MODE_TOLERANCE = 1e-8  # nats a point, for the mode that the guide starts from
 PARTICLES = 16  # draws a step
 RENUMBERINGS = 2  # ascents that go on from another numbering of where the last has ended
@@ -50,8 +53,8 @@ RATE = 0.05  # first step size, in standard deviations of the guide
 
 
 @dataclass(frozen=True, kw_only=True)
-class SVIOptions(Options):
-    """Options of variational inference.
+class GuideOptions(Options):
+    """Options of variational inference by any engine.
 
     Attributes:
         guide: "normal", "multivariate", "low_rank", or "structured" for Dirichlet weights and a
@@ -90,31 +93,97 @@ class SVIOptions(Options):
             )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SVIOptions(GuideOptions):
+    """Options of variational inference.
+
+    Attributes:
+        modes: "one", or "all" for a mixture of the guides at all modes that are found.
+    """
+
+    modes: str = "one"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_modes(self)
+
+
 def fit_svi(task: Task[SVIOptions]) -> Outcome:
     """The best guide, draws from it, and the mixture at its centre."""
     density = task.model.log_density(task.observations)
     with progress_bar(task) as bar:
-        start = em_start(task, density, bar)
+        search = em_search(task, bar)
+        start = em_start(task, density, bar, search)
         mode = mode_from(task, density, start, bar, tolerance=MODE_TOLERANCE)
-        if mode.status is Status.COLLAPSED:
-            return outcome_at(density, mode)
-        guide, run = _approximation(task, density, mode, bar)
-    with torch.no_grad():
-        judges = _matched_noise(task.generator(Stream.LAST_JUDGES), guide, _enough_draws(guide))
-        objective = float(elbo(density, guide, run.state, judges))
-        noise = _normal(task.generator(Stream.DRAWS), guide, task.options.n_draws)
-        vectors = guide.draws(run.state, noise)
-        log_q = guide.distribution(run.state).log_prob(vectors)
-        draws = density.constrain(vectors)
-        centre = replace(run, state=guide.location(run.state)[None])
+        looked = look(task, density, search, mode, bar, modes=task.options.modes)
+        if looked.places is not None:
+            fitted = _about_all(task, density, looked.places, bar)
+            return _outcome(task, density, fitted, mode, looked.places)
+        if looked.first.status is Status.COLLAPSED:
+            return outcome_at(density, looked.first)
+        fitted = [_approximation(task, density, looked.first, bar)]
+    return replace(_outcome(task, density, fitted, mode), modes=looked.found)
+
+
+@torch.no_grad()
+def _outcome(
+    task: Task[SVIOptions],
+    density: LogDensity,
+    fitted: list[Fitted],
+    mode: Run[Tensor],
+    places: Places | None = None,
+) -> Outcome:
+    """The mixture of some guides that maximises the ELBO, if they do not overlap.
+
+    The weights are in proportion to exp(ELBO) of each.
+    """
+    judged = [judged_by(task, density, one) for one in fitted]
+    judged = [judged[i] for i in apart(judged)]
+    mixed, objective = mixed_guides(judged)
+    vectors = mixed.draws(task.options.n_draws, task.generator(Stream.DRAWS))
+    draws, log_q = density.constrain(vectors), mixed.log_density(vectors)
+    best = judged[0].fitted
+    status = worst([one.fitted.run.status for one in judged])
+    run = replace(best.run, state=best.centre[None], status=status, search=mode.search)
+    found = None if places is None else _found(density, judged, places)
     posterior = independent_draws(density, draws, log_q)
-    return outcome_at(density, centre, objective=objective, posterior=posterior)
+    return outcome_at(density, run, objective=objective, posterior=posterior, modes=found)
+
+
+def _found(density: LogDensity, judged: list[Judged], places: Places) -> FoundModes:
+    """The modes by the ELBO of their guides, and those without one as far behind as by Laplace."""
+    log_count = places.numberings[0].log_count
+    found = [
+        FoundMode(float(density(one.fitted.centre[None])), one.bound + log_count, described=True)
+        for one in judged
+    ]
+    shift = judged[0].bound + log_count - max(places.laplace)
+    for (i, _), mass in places.left_out.items():
+        found.append(FoundMode(places.solutions[i].log_density, mass + shift, described=False))
+    return FoundModes.of(found)
+
+
+def _about_all(
+    task: Task[SVIOptions], density: LogDensity, places: Places, bar: tqdm[Any]
+) -> list[Fitted]:
+    """The best guides that are reached from all modes, or from some before an interrupt."""
+    fitted: list[Fitted] = []
+    for place in places.places:
+        fitted.append(_approximation(task, density, place.mode.run, bar, renumber=False))
+        if fitted[-1].run.is_the_last:
+            break
+    return fitted
 
 
 def _approximation(
-    task: Task[SVIOptions], density: LogDensity, mode: Run[Float[Tensor, "1 m"]], bar: tqdm[Any]
-) -> tuple[Guide, Run[Tensor]]:
-    """The best guide that is reached from a mode, and its parameters.
+    task: Task[SVIOptions],
+    density: LogDensity,
+    mode: Run[Float[Tensor, "1 m"]],
+    bar: tqdm[Any],
+    *,
+    renumber: bool = True,
+) -> Fitted:
+    """The best guide that is reached from a mode.
 
     All steps share their draws where they have all of the data, unless Adam is asked for. A guide's
     centre is not the mode. Where another numbering of the centre has a higher prior density, the
@@ -132,23 +201,13 @@ def _approximation(
 
     guide, leg = ascended(mode.state, mode.allows(options.max_steps))
     run = mode.then(leg)
-    for _ in range(RENUMBERINGS):
+    for _ in range(RENUMBERINGS if renumber else 0):
         likelier = likelier_numbering(task, density, guide.location(run.state)[None])
         if likelier is None or run.is_the_last:
             break
         guide, leg = ascended(likelier, max(0, options.max_steps - run.steps))
         run = run.followed_by(leg)
-    return guide, run
-
-
-def elbo(
-    density: LogDensity | Callable[..., Tensor],
-    guide: Guide,
-    vector: Float[Tensor, "p"],
-    noise: Float[Tensor, "s e"],
-) -> Float[Tensor, ""]:
-    """Monte Carlo estimate of the ELBO in nats, differentiable in the guide's parameters."""
-    return density(guide.draws(vector, noise)).mean() + guide.distribution(vector).entropy()
+    return Fitted(guide, run)
 
 
 def _ascend_fixed_draws(
@@ -158,7 +217,7 @@ def _ascend_fixed_draws(
 
     Source: Giordano, Ingram & Broderick (2024).
     """
-    noise = _matched_noise(task.generator(), guide, _enough_draws(guide))
+    noise = matched_noise(task.generator(), guide, enough_draws(guide))
     return climb(
         lambda vector: elbo(density, guide, vector, noise),
         guide.loc.new_zeros(guide.n_parameters),
@@ -166,12 +225,6 @@ def _ascend_fixed_draws(
         max_steps=max_steps,
         bar=bar,
     )
-
-
-def _enough_draws(guide: Guide) -> int:
-    """Fixed draws that a guide cannot fit itself to: a free covariance has many parameters."""
-    independent = guide.n_parameters == 2 * len(guide.loc)
-    return FIXED_DRAWS if independent else max(FIXED_DRAWS, 4 * guide.n_noise)
 
 
 def _ascend_fresh_draws(
@@ -182,13 +235,13 @@ def _ascend_fresh_draws(
     The gradient follows the draws only (Roeder, Wu & Duvenaud 2017): its noise vanishes as the
     guide comes to fit.
     """
-    judges = _matched_noise(task.generator(Stream.JUDGES), guide, FIXED_DRAWS)
+    judges = matched_noise(task.generator(Stream.JUDGES), guide, FIXED_DRAWS)
     generator = task.generator()
 
     def gradient(vector: Tensor) -> Tensor:
         vector = vector.detach().requires_grad_()
         count = task.options.n_particles or PARTICLES
-        half = _normal(generator, guide, (count + 1) // 2)
+        half = normal_noise(generator, guide, (count + 1) // 2)
         noise = torch.cat([half, -half])[:count]  # antithetic pairs
         rows = batch(task.observations, task.options.batch_size, generator)
         draws = guide.draws(vector, noise)
@@ -209,22 +262,3 @@ def _ascend_fresh_draws(
         bar=bar,
     )
     return Run(run.state.vector, run.history, run.status, run.stride)
-
-
-def _normal(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
-    """Independent standard normal numbers."""
-    return guide.loc.new_empty(count, guide.n_noise).normal_(generator=generator)
-
-
-def _matched_noise(generator: torch.Generator, guide: Guide, count: int) -> Float[Tensor, "s e"]:
-    """Antithetic pairs with the second moments of the standard normal, as far as they are enough.
-
-    An average over them is then exact for a quadratic: the ELBO of a Gaussian posterior.
-    """
-    half = _normal(generator, guide, count // 2)
-    if len(half) < guide.n_noise:
-        half = half / half.square().mean(0).sqrt()
-    else:
-        factor = torch.linalg.cholesky(half.T @ half / len(half))
-        half = torch.linalg.solve_triangular(factor, half.T, upper=False).T
-    return torch.cat([half, -half])

@@ -20,6 +20,7 @@ from ..data.points import Observations
 from ..model.program import MixtureModel
 from ..posterior import Posterior
 from ..running.seeds import Stream
+from .modes.found import FoundModes
 from .searched import Searched
 
 State = TypeVar("State")
@@ -168,6 +169,7 @@ class Outcome:
         message: how the fit ended, in more words than those of the status; "" takes these.
         diagnostics: what the method has to say beside: numbers and short words.
         search: what the search for its start has come to, of methods that begin with one.
+        modes: the modes of the posterior that are known, of approximations.
     """
 
     parameters: Parameters
@@ -180,6 +182,7 @@ class Outcome:
     message: str = ""
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     search: Searched | None = None
+    modes: FoundModes | None = None
 
     def __post_init__(self) -> None:
         """Whatever the method says of its end, an objective that is no number is none to reach."""

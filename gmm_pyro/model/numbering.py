@@ -186,6 +186,10 @@ class Numberings:
         there = _log_priors(density, values, self.orders)[1]
         return self.log_count + there.logsumexp(1)
 
+    def log_shares(self, density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s o"]:
+        """Logarithms of the shares in that sum of each order, with all that it stands for."""
+        return _log_priors(density, values, self.orders)[1].log_softmax(1)
+
 
 @torch.no_grad()
 def _expanded(

@@ -12,7 +12,7 @@ from ..comparison.record import Record
 from ..data.words import listed
 from ..inference.fit import Fit
 from ..inference.methods import METHODS
-from ..inference.svi import SVIOptions
+from ..inference.svi import GuideOptions
 from ..inference.task import Status
 from .searches import by_search, told_close
 from .tables import UNTRUSTED
@@ -72,8 +72,8 @@ def advice_on(comparison: Record) -> list[Advice]:
             found.append(_failure(method, str(row["status"])))
             continue
         notes = comparison.notes.get(method, ())
-        for fact, remedy in (*_status(fit), *_problems(fit), *_draws(fit, row), *_rest(fit, notes)):
-            found.append(Advice(method, fact, remedy))
+        told = *_status(fit), *_problems(fit), *_modes(fit), *_draws(fit, row), *_rest(fit, notes)
+        found += [Advice(method, fact, remedy) for fact, remedy in told]
     return [*found, *_close(comparison)]
 
 
@@ -141,6 +141,13 @@ def _problems(fit: Fit) -> Iterator[tuple[str, str]]:
         yield f"Its solution is degenerate: {_ended(problem)}", remedy
 
 
+def _modes(fit: Fit) -> Iterator[tuple[str, str]]:
+    """What an approximation leaves out of the posterior that it knows of."""
+    if fit.found_modes is not None and fit.found_modes.leaves_out_much:
+        fact, _, remedy = str(fit.found_modes.in_words()).partition("; ")
+        yield _ended(f"It {fact}"), _ended(remedy[:1].upper() + remedy[1:])
+
+
 def _draws(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
     """What is wrong with the draws, if there are any."""
     posterior = fit.posterior
@@ -170,14 +177,15 @@ def _draws(fit: Fit, row: pd.Series[Any]) -> Iterator[tuple[str, str]]:
 
 def _better_than(fit: Fit) -> str:
     """What comes closer to the posterior than an approximation."""
-    is_normal = isinstance(fit.options, SVIOptions) and fit.options.guide == "normal"
+    is_normal = isinstance(fit.options, GuideOptions) and fit.options.guide == "normal"
     richer = "Take guide='multivariate', or " if is_normal else "Take "
     return f"{richer}the exact samplers {listed(EXACT)}."
 
 
 def _rest(fit: Fit, notes: tuple[str, ...]) -> Iterator[tuple[str, str]]:
     """Warnings that the status and the diagnosis do not say."""
-    known = (f"{fit.method} {fit.message}", f"{fit.method} found a degenerate solution")
+    said = fit.message, "found a degenerate solution", "describes "
+    known = tuple(f"{fit.method} {words}" for words in said)
     for note in notes:
         if not note.startswith(known):
             yield f"It warned: {_ended(note)}", "Read the warning; the fit stands as it is."

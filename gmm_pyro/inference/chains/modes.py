@@ -15,7 +15,8 @@ from ...model.log_density import LogDensity
 from ..climb.curvature import curvature, inverse
 from ..climb.optimise import away_from_edges, mode_from
 from ..climb.spikes import narrowness
-from ..starts.solutions import REACH, distinct_solutions, within_reach
+from ..modes.found import REACH
+from ..starts.solutions import distinct_solutions, within_reach
 from ..task import Options, Run, Status, Task
 from .exchange import Exchange
 from .trajectory import LogDensityAndGradient

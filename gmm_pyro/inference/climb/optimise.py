@@ -15,7 +15,8 @@ from tqdm import tqdm
 from ...covariance import Parameters
 from ...model.log_density import LogDensity
 from ...model.numbering import best_numbering, permuted_values
-from ..em import best_run
+from ..em import best_of, run_search
+from ..search.likeliest import Search as Ends
 from ..starts.starting import is_given
 from ..task import Options, Outcome, Run, Status, Task
 from .climb import LEG, STEEP, climb, value_and_gradient
@@ -30,9 +31,19 @@ FRUITLESS = 4  # curvatures in turn that bring no way up
 RENUMBERINGS = 5  # climbs that go on from another numbering of where the last has ended
 
 
-def em_start(task: Task[Options], density: LogDensity, bar: tqdm[Any]) -> Run[Float[Tensor, "1 m"]]:
-    """The vector of the best EM start, a little away from the edges of the density."""
-    run = best_run(task, bar, EM_TOLERANCE, min(EM_STEPS, task.options.max_steps))
+def em_search(task: Task[Options], bar: tqdm[Any]) -> Ends:
+    """The search for the likeliest mixture, whose ends climbs begin at."""
+    return run_search(task, bar, EM_TOLERANCE, min(EM_STEPS, task.options.max_steps))
+
+
+def em_start(
+    task: Task[Options], density: LogDensity, bar: tqdm[Any], ends: Ends | None = None
+) -> Run[Float[Tensor, "1 m"]]:
+    """The vector of the best EM start, a little away from the edges of the density.
+
+    The search for it is made where there has been none.
+    """
+    run = best_of(task, ends or em_search(task, bar), bar)
     vector, _ = away_from_edges(task, density, run.state.parameters)
     return Run(vector, run.history, run.status, search=run.search)
 

@@ -24,6 +24,7 @@ from ...running.seeds import Stream
 from ..climb.optimise import away_from_edges
 from ..diagnosis import diagnose
 from ..expectation import Climb, climbed, expect_at
+from ..modes.found import REACH
 from ..search.likeliest import searched
 from ..search.screening import SAME, best_different
 from ..task import Options, Task
@@ -31,7 +32,6 @@ from .starting import is_given, sample_of, starting_parameters
 
 OTHERS = "random points"  # starts that end elsewhere more often than those of k-means++
 STEPS = 50  # of EM
-REACH = 10.0  # nats of mass below the best: chains would stay for ever where there is less
 
 
 def distinct_solutions(
@@ -47,9 +47,9 @@ def distinct_solutions(
         most: how many there are at most.
         with_the_highest: whether the one of highest density is the first even if it is degenerate.
     """
-    solutions = Parameters.joined([*_ends(task), *_restarts(task)])
+    solutions = Parameters.joined([*_ends(task), *restarts(task)])
     order = away_from_edges(task, density, solutions)[1].argsort(descending=True, stable=True)
-    sound = [i for i in order.tolist() if _is_regular(task, solutions[[i]])]
+    sound = [i for i in order.tolist() if is_regular(task, solutions[[i]])]
     highest = order[:1].tolist()
     if with_the_highest and highest != sound[:1]:
         sound = highest + sound
@@ -61,7 +61,7 @@ def _ends(task: Task[Options]) -> list[Parameters]:
     return [end.climb.state.parameters for end in searched(task).best_first()]
 
 
-def _restarts(task: Task[Options]) -> Iterator[Parameters]:
+def restarts(task: Task[Options]) -> Iterator[Parameters]:
     """Where restarts of two kinds come to, in batches; those of few points are among them.
 
     The search gives up what is not sound as a solution of maximum likelihood. A prior makes up for
@@ -86,7 +86,7 @@ def _restarts(task: Task[Options]) -> Iterator[Parameters]:
         yield climb.state.parameters[best_different(values, options.n_starts, gap)]
 
 
-def _is_regular(task: Task[Options], parameters: Parameters) -> bool:
+def is_regular(task: Task[Options], parameters: Parameters) -> bool:
     """Whether no component is degenerate under a prior, however few its points."""
     return not diagnose(task.observations, task.model.family, parameters, task.floor).problems
 

@@ -15,7 +15,7 @@ from ...data.checks import shown
 from ...model.log_density import LogDensity
 from ..chains.sampling import independent_draws
 from ..climb.optimise import em_start, outcome_at
-from ..svi import SVIOptions
+from ..svi import GuideOptions
 from ..task import Outcome, Run, Task, progress_bar
 from .program import Program, isolated, weights_of
 from .training import RATE, Steps, loss_by, train
@@ -30,7 +30,7 @@ INITIAL_SCALE = 0.05  # of a guide: narrow, so that components do not swap or me
 
 
 @dataclass(frozen=True, kw_only=True)
-class EnumeratedSVIOptions(SVIOptions):
+class EnumeratedSVIOptions(GuideOptions):
     """Options of Pyro's SVI with TraceEnum_ELBO and Adam.
 
     Attributes:

@@ -6,8 +6,9 @@ overlap. With lik(θ) the likelihood of the sites θ,
 
     p(x) = E_q [ lik(θ) Σ_σ prior(σθ) / Σ_σ q(σθ) ]
 
-q is a mixture in fixed shares: of Student's t distributions at the mode, which are close where
-points are many, and of posteriors given assignments, which are close where points are few.
+q is a mixture in fixed shares: of Student's t distributions at the mode, or at some modes, which
+are close where points are many, and of posteriors given assignments, which are close where points
+are few. What draws near a mode weigh is the part of the evidence that is there.
 
 Source: Hesterberg (1995); Lee & Robert (2016).
 """
@@ -24,14 +25,15 @@ from torch import Tensor
 
 from ...covariance import ConjugateFamily, Parameters
 from ...model.log_density import LogDensity
-from ...model.numbering import Numberings, exchanges, permuted_values
+from ...model.numbering import Numberings
 from ...model.priors import Priors
-from ...posterior.alignment import cheapest
 from ...reduction.theta import theta_of
 from ..chains.sampling import log_likelihoods
 from .assigned import KEPT, Assigned
+from .at_mode import AtMode
 
 FEWEST, MOST = 200, 2000  # draws
+SEVERAL = 3  # times as many, where they are to say what is about each of some modes
 CHAINS = 128  # of assignments, at most
 FEWEST_CHAINS = 8  # with fewer, there are none
 MOST_COMPONENTS = 12  # that assignments are summed over the numberings of
@@ -39,11 +41,6 @@ POINTWISE = 1e8  # responsibilities that draws, and a quarter as many that assig
 PRIORS = 2e5  # log priors and proposals of numberings
 PRODUCTS = 3e8  # in the sums over the numberings of assignments
 HALF = 300  # points, of which the mode's proposal has half of the draws
-FREEDOM = 5.0  # degrees of freedom of Student's t
-WIDTHS = (1.0, 2.0)  # in equal shares, of the normal distribution at the mode
-MOST_OVERLAPPING = 120  # numberings of the mode that count at the draws of one
-NEGLIGIBLE = 8.0  # nats below the proposal at every draw, where a numbering does not count
-NUMBERS_AT_ONCE = 2**21
 
 
 @dataclass(frozen=True)
@@ -85,41 +82,121 @@ def pareto_k(weights: Float[Tensor, "s"]) -> float:
     return float((largest[:-1] / largest[-1]).log().mean())
 
 
+@dataclass(frozen=True, eq=False)
+class Sampled:
+    """What the draws of importance sampling weigh, and which of the modes each is near.
+
+    Attributes:
+        density: the log density.
+        values: of the sites, numbered as the mode that each draw is near.
+        log_weights: log p / q of the draws, averaged over all numberings.
+        strata: how many draws there are in turn from each proposal.
+        home: the mode whose distribution is densest at each draw.
+    """
+
+    density: LogDensity
+    values: dict[str, Tensor]
+    log_weights: Float[Tensor, "s"]
+    strata: list[int]
+    home: Int[Tensor, "s"]
+
+    def evidence(self) -> Evidence:
+        """The log evidence."""
+        return Evidence.of(self.log_weights, self.strata)
+
+    @torch.no_grad()
+    def evidence_near(self, mode: int, numberings: Numberings) -> list[Evidence]:
+        """The part of the evidence that is near a mode, in each of some numberings of it.
+
+        A draw counts for the numberings by their prior densities there.
+        """
+        there = (self.home == mode).nonzero()[:, 0]
+        values = {name: value[there] for name, value in self.values.items()}
+        parts = []
+        for share in numberings.log_shares(self.density, values).T:
+            log_weights = torch.full_like(self.log_weights, -math.inf)
+            log_weights[there] = (self.log_weights[there] + share).nan_to_num(nan=-math.inf)
+            parts.append(Evidence.of(log_weights, self.strata))
+        return parts
+
+
 @torch.no_grad()
-def estimated_evidence(
-    density: LogDensity, mode: Float[Tensor, "1 m"], root: Float[Tensor, "m m"], *, seed: int
-) -> Evidence:
-    """The log evidence, with proposals at a mode and at what Gibbs sampling visits.
+def sampled(density: LogDensity, modes: list[AtMode], shares: list[float], *, seed: int) -> Sampled:
+    """Draws by importance sampling, with proposals at modes and at what Gibbs sampling visits.
 
     Args:
         density: the log density.
-        mode: where it is highest.
-        root: Cholesky factor of the covariance of the normal distribution at the mode.
+        modes: modes that no numbering makes the same.
+        shares: of each, in the draws at the modes.
         seed: of all that is drawn.
     """
-    centre = density.constrain(mode)
+    centre = density.constrain(modes[0].mode[None])
     numberings = Numberings.about(density, centre)
-    budget = Budget.of(density, len(numberings.orders), density.parameters(centre))
-    generator = torch.Generator(mode.device).manual_seed(seed)
-    at_mode = AtMode(density, mode[0], root)
-    strata = [budget.at_mode // 2, budget.at_mode - budget.at_mode // 2]
-    values = density.constrain(at_mode.draw(strata, generator))
-    log_q = mode.new_full((budget.draws,), -math.inf)
+    budget = Budget.of(
+        density,
+        len(numberings.orders),
+        density.parameters(centre),
+        most=MOST * (SEVERAL if len(modes) > 1 else 1),
+    )
+    generator = torch.Generator(modes[0].mode.device).manual_seed(seed)
+    strata, parts = [], []
+    for mode, count in zip(modes, _in_shares(budget.at_mode, shares), strict=True):
+        widths = [count // 2, count - count // 2]
+        parts.append(density.constrain(mode.draw(widths, generator)))
+        strata += widths
+    assigned = None
     if budget.chains:
         assigned = Assigned.visited(density, chains=budget.chains, seed=seed)
         strata.append(budget.draws - budget.at_mode)
-        drawn = at_mode.aligned(density.values(assigned.draw(strata[-1], generator)))
-        values = {name: torch.cat([value, drawn[name]]) for name, value in values.items()}
-        share = math.log(strata[-1] / budget.draws)
-        log_q = share + _in_sites(density, assigned, values)
-    share = math.log(budget.at_mode / budget.draws)
-    log_q = torch.logaddexp(log_q, share + at_mode.log_density(values, log_q - share))
+        parts.append(density.values(assigned.draw(strata[-1], generator)))
+    values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
+    log_q = values["weights"].new_full((sum(strata),), -math.inf)
+    if assigned is not None:
+        log_q = math.log(strata[-1] / len(log_q)) + _in_sites(density, assigned, values)
+    log_q, home, values = _about_modes(modes, strata, values, log_q)
     log_p = numberings.log_prior(density, values) - math.lgamma(density.model.n_components + 1)
     one_chain = {name: value[None] for name, value in values.items()}
     log_weights = log_p + log_likelihoods(density, one_chain)[0] - log_q
     nothing = -math.inf
     log_weights = log_weights.nan_to_num(nan=nothing, posinf=nothing, neginf=nothing)
-    return Evidence.of(log_weights, strata)
+    return Sampled(density, values, log_weights, strata, home)
+
+
+def _in_shares(total: int, shares: list[float]) -> list[int]:
+    """Parts of a number, of at least two each where it is large enough."""
+    ends = [round(total * sum(shares[: i + 1]) / sum(shares)) for i in range(len(shares))]
+    return [max(2, end - start) for start, end in zip([0, *ends], ends, strict=False)]
+
+
+def _about_modes(
+    modes: list[AtMode],
+    strata: list[int],
+    values: Mapping[str, Tensor],
+    log_q: Float[Tensor, "s"],
+) -> tuple[Float[Tensor, "s"], Int[Tensor, "s"], dict[str, Tensor]]:
+    """The log density of the whole proposal, the mode that draws are near, and them so numbered.
+
+    Args:
+        modes: the modes.
+        strata: numbers of draws, the first of them two for each mode.
+        values: of the sites.
+        log_q: the log density of what else is in the proposal, times its share.
+    """
+    home, nearest = torch.zeros_like(log_q, dtype=torch.int64), torch.full_like(log_q, -math.inf)
+    placed = dict(values)
+    for i, mode in enumerate(modes):
+        alike, share = mode.aligned(values), math.log(sum(strata[2 * i : 2 * i + 2]) / len(log_q))
+        found = mode.log_density(alike, log_q - share)
+        nearer = (found > nearest) | (i == 0)
+        placed = {name: _where(nearer, alike[name], placed[name]) for name in placed}
+        home, nearest = torch.where(nearer, i, home), torch.where(nearer, found, nearest)
+        log_q = torch.logaddexp(log_q, share + found)
+    return log_q, home, placed
+
+
+def _where(rows: Tensor, these: Tensor, those: Tensor) -> Tensor:
+    """Entries of the one in some rows, and of the other elsewhere."""
+    return torch.where(rows.view(-1, *[1] * (these.ndim - 1)), these, those)
 
 
 @dataclass(frozen=True)
@@ -131,11 +208,11 @@ class Budget:
     chains: int
 
     @classmethod
-    def of(cls, density: LogDensity, numberings: int, mode: Parameters) -> Budget:
+    def of(cls, density: LogDensity, numberings: int, mode: Parameters, most: int) -> Budget:
         """As many as take a second or so; no assignments where their moments would cancel."""
         n, k = density.observations.n, density.model.n_components
         orders = max(numberings, k * (k - 1) // 2)
-        draws = int(min(MOST, max(FEWEST, min(POINTWISE / (n * k), PRIORS / orders))))
+        draws = int(min(most, max(FEWEST, min(POINTWISE / (n * k), PRIORS / orders))))
         sums = draws * KEPT * k * 2.0 ** (k - 1)
         chains = int(min(CHAINS, POINTWISE / (120 * n * k), PRODUCTS / sums))
         cancels = theta_of(density.model.family, mode, density.observations).centred
@@ -167,90 +244,3 @@ def _in_sites(
     log_q = log_q + (0.0 if model.family.is_matrix else doubled * math.log(2))
     log_q = log_q + assigned.density.log_jacobian(assigned.density.unconstrain(twin), twin)
     return log_q - plain.log_jacobian(plain.unconstrain(values), dict(values))
-
-
-@dataclass(frozen=True, eq=False)
-class AtMode:
-    """Student's t distributions about a mode, over all numberings of the components.
-
-    Attributes:
-        density: the log density.
-        mode: where it is highest.
-        root: Cholesky factor of the covariance of the normal distribution there.
-    """
-
-    density: LogDensity
-    mode: Float[Tensor, "m"]
-    root: Float[Tensor, "m m"]
-
-    def draw(self, counts: list[int], generator: torch.Generator) -> Float[Tensor, "s m"]:
-        """As many vectors of each width."""
-        shape = sum(counts), len(self.mode)
-        noise = self.root.new_empty(shape).normal_(generator=generator)
-        half = self.root.new_full((len(noise), 1), 0.5 * FREEDOM)
-        square = torch._standard_gamma(half, generator=generator) / half
-        width = self.root.new_tensor(WIDTHS).repeat_interleave(torch.tensor(counts))
-        return self.mode + width[:, None] * square.rsqrt() * noise @ self.root.T
-
-    def aligned(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
-        """The same sets, each in the numbering in which it is closest to the mode."""
-        density, unit = self.density, self.density.observations.scale
-        sets = [density.parameters(values), density.parameters(density.constrain(self.mode[None]))]
-        theirs, ours = (self._described(p, unit) for p in sets)
-        cost = torch.cdist(theirs, ours.expand_as(theirs)).square().nan_to_num(0.0).cpu()
-        stay = torch.arange(cost.shape[1]).expand(cost.shape[:2])
-        apart = torch.zeros(cost.shape[1:], dtype=torch.bool)
-        return permuted_values(density.model.family, values, cheapest(cost, stay, 0.0, apart))
-
-    def _described(self, p: Parameters, unit: Float[Tensor, "d"]) -> Float[Tensor, "s k q"]:
-        """Means and log standard deviations, in the data's units."""
-        scale = (self.density.model.family.deviations(p.factor, len(unit)) / unit).log()
-        return torch.cat([p.means / unit, scale.expand_as(p.means)], -1)
-
-    def log_density(
-        self, values: Mapping[str, Tensor], beside: Float[Tensor, "s"]
-    ) -> Float[Tensor, "s"]:
-        """Of the sites of s sets, averaged over all numberings.
-
-        Args:
-            values: the sets, aligned.
-            beside: another log density, beside which numberings of less are left out. They are
-                reached by exchanges of components through such as count.
-        """
-        k = self.density.model.n_components
-        moves = exchanges(k, [(i, j) for i in range(k) for j in range(i)])
-        waiting, seen = torch.arange(k)[None], set()
-        total = torch.full_like(beside, -math.inf)
-        while len(waiting):
-            seen |= set(map(tuple, waiting.tolist()))
-            found = self._in_orders(values, waiting)
-            total = torch.logaddexp(total, found.logsumexp(1))
-            margin = (found - torch.logaddexp(total, beside)[:, None]).amax(0)
-            counting = waiting[(margin > -NEGLIGIBLE).cpu()]
-            following = {tuple(order[move].tolist()) for order in counting for move in moves} - seen
-            room = MOST_OVERLAPPING - len(seen)
-            waiting = torch.tensor(sorted(following)[: max(0, room)], dtype=torch.int64)
-        return total - math.lgamma(k + 1)
-
-    def _in_orders(
-        self, values: Mapping[str, Tensor], orders: Int[Tensor, "o k"]
-    ) -> Float[Tensor, "s o"]:
-        s, o = len(values["weights"]), len(orders)
-        found = []
-        for rows in torch.arange(s * o).split(max(1, NUMBERS_AT_ONCE // self.density.dimension)):
-            sets = {name: value[rows // o] for name, value in values.items()}
-            sets = permuted_values(self.density.model.family, sets, orders[rows % o])
-            vector = self.density.unconstrain(sets)
-            log_q = self._log_student(vector) - self.density.log_jacobian(vector, sets)
-            found.append(log_q.nan_to_num(nan=-math.inf))
-        return torch.cat(found).view(s, o)
-
-    def _log_student(self, vector: Float[Tensor, "s m"]) -> Float[Tensor, "s"]:
-        m = len(self.mode)
-        z = torch.linalg.solve_triangular(self.root, (vector - self.mode).T, upper=False)
-        width = z.new_tensor(WIDTHS)
-        distance = z.square().sum(0)[:, None] / (FREEDOM * width.square())
-        peak = math.lgamma(0.5 * (FREEDOM + m)) - math.lgamma(0.5 * FREEDOM)
-        peak -= 0.5 * m * math.log(FREEDOM * math.pi) + float(self.root.diagonal().log().sum())
-        each = peak - m * width.log() - 0.5 * (FREEDOM + m) * distance.log1p()
-        return each.logsumexp(1) - math.log(len(WIDTHS))
