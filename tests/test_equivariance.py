@@ -64,6 +64,8 @@ PRECISION = {
 # Random numbers belong to rows and columns, so that draws in another order are other draws: 80 of
 # them have a Monte Carlo error of about .01 in these units, and components in another order.
 REORDERED = {**PRECISION, "gibbs": 0.1}
+# In float32 a logit is rounded otherwise in other units, and one point of thousands goes elsewhere.
+ROUNDED = {**PRECISION, "gibbs": 0.3}
 
 
 @cache
@@ -128,7 +130,9 @@ def test_units_at_the_ends_of_what_is_allowed(method: str, dtype: torch.dtype, p
     assert there.status is here.status
     wanted = moved(in_float64(here.mixture), unit, 0.0)
     found = GaussianMixture.from_parameters(there.mixture.family, there.mixture.parameters)
-    agree(found, wanted, max(1e-2 if dtype is torch.float32 else 1e-4, PRECISION[method]))
+    least = 1e-2 if dtype is torch.float32 else 1e-4
+    precision = ROUNDED if dtype is torch.float32 else PRECISION
+    agree(found, wanted, max(least, precision[method]))
 
 
 @every_moved

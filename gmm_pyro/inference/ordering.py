@@ -12,12 +12,13 @@ from typing import TypeVar
 import torch
 
 from ..metrics import match_components
+from ..mixture.value import GaussianMixture
 from ..model.numbering import exchangeable_classes
 from ..posterior.relabelling import permuted
 from .diagnosis import diagnose
 from .result import Result
-from .starts.starting import is_given
-from .task import Task
+from .starts.starting import is_given, starting_parameters
+from .task import Options, Task
 
 Fitted = TypeVar("Fitted", bound=Result)
 
@@ -25,18 +26,38 @@ Fitted = TypeVar("Fitted", bound=Result)
 def in_stable_order(fit: Fitted) -> Fitted:
     """The fit with its components in rising order of their means, of the first feature first.
 
-    A start that is given numbers the components itself, and so does a prior that tells them apart:
-    only those that it does not are put in order.
+    A start that is given numbers the components itself, also of chains that exchange them, and so
+    does a prior that tells them apart: only those that it does not are put in order.
     """
+    classes = _classes(fit)
     if is_given(fit.options.start):
-        return fit
-    rows, classes = fit.mixture.means.tolist(), _classes(fit)
+        drawn = fit.posterior is not None and not fit.posterior.independent
+        if not drawn or len(set(classes)) > 1:
+            return fit
+        return renumbered(fit, match_components(fit.mixture, _start_of(fit)))
+    rows = fit.mixture.means.tolist()
     places = [[j for j, c in enumerate(classes) if c == number] for number in set(classes)]
     order = [0] * len(classes)
     for alike in places:
         for place, i in zip(alike, sorted(alike, key=lambda i: rows[i]), strict=True):
             order[place] = i
     return renumbered(fit, order)
+
+
+def _start_of(fit: Result) -> GaussianMixture:
+    """The start that a fit was given."""
+    family, task = fit.model.family, _task_of(fit)
+    start = starting_parameters(
+        *(fit.options.start, fit.observations, family, fit.model.n_components),
+        n_starts=1,
+        floor=task.floor,
+        generator=task.generator(),
+    )
+    return GaussianMixture.from_parameters(family, start)
+
+
+def _task_of(fit: Result) -> Task[Options]:
+    return Task(fit.method, fit.model, fit.observations, fit.options)
 
 
 def numbered_alike(fits: Mapping[str, Fitted]) -> dict[str, Fitted]:
@@ -68,8 +89,7 @@ def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
         posterior = permuted(posterior, torch.tensor(order).expand(shape))
     if own is not None:
         own = torch.tensor(order, device=own.device).argsort()[own]
-    floor = Task(fit.method, fit.model, fit.observations, fit.options).floor
-    family, surplus = fit.model.family, fit.surplus
+    family, surplus, floor = fit.model.family, fit.surplus, _task_of(fit).floor
     diagnosis = diagnose(fit.observations, family, mixture.parameters, floor, surplus)
     diagnostics = {**fit.diagnostics, **vars(diagnosis)}
     return replace(
