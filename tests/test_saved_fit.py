@@ -194,6 +194,7 @@ class TestPrediction:
         )
         assert found.labels.tolist() == shares.argmax(1).tolist()
 
+    @pytest.mark.filterwarnings("ignore:laplace describes one of")  # of one feature
     @pytest.mark.parametrize(
         ("family", "d"), [*((family, 2) for family in gp.FAMILIES), ("full", 1)]
     )
