@@ -25,7 +25,7 @@ from gmm_pyro.calibration.joint import draw_prior, gibbs_sampler
 from gmm_pyro.covariance import FAMILIES, Parameters
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.sweep import Sampler
-from gmm_pyro.inference.gibbs import GibbsChains, GibbsOptions, Step, run_chains
+from gmm_pyro.inference.chains.sweeping import GibbsChains, GibbsOptions, Step, run_chains
 from gmm_pyro.inference.task import FitWarning, Status
 from oracles import FAILURE_RATE, normal
 

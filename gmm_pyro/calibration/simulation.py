@@ -23,8 +23,8 @@ from tqdm import tqdm
 from ..covariance import Parameters
 from ..data.checks import check_count, check_mapping, check_seed, shown
 from ..data.observations import observe
+from ..inference.chains.sweeping import GibbsOptions, run_chains
 from ..inference.fit import fit, held_fixed
-from ..inference.gibbs import GibbsOptions, run_chains
 from ..inference.methods import method_named
 from ..inference.starts.starting import starting_parameters
 from ..inference.task import FitWarning, Status

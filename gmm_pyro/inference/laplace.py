@@ -108,13 +108,18 @@ def _at_all(
     )
     found = FoundModes.of([*described.modes, *others])
     mixed = Mixed([Around(mode.centre, mode.root) for mode in modes], described.shares)
-    peaks = all(mode.is_peak for mode in modes)
-    total = float(torch.tensor([places.laplace[i] for i in kept]).double().logsumexp(0))
-    laplace = total if peaks else math.nan
     status = worst([mode.run.status for mode in modes])
     status = status if sample is not None else Status.INTERRUPTED
+    laplace = _laplace_of(places, kept)
     run = replace(modes[0].run, status=status, search=first.search)
     return _outcome(task, density, run, mixed, sample, laplace, found)
+
+
+def _laplace_of(places: Places, kept: list[int]) -> float:
+    """Laplace's approximation of what is about some places, in nats; NaN if one is no peak."""
+    if not all(places.places[i].mode.is_peak for i in kept):
+        return math.nan
+    return float(torch.tensor([places.laplace[i] for i in kept]).double().logsumexp(0))
 
 
 @dataclass(frozen=True)

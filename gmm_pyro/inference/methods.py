@@ -12,9 +12,10 @@ from typing import Any
 from ..data.checks import check_choice, meant, shown
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
+from .chains.sweeping import GibbsOptions
 from .chains.walk import NUTSOptions
 from .em import EMOptions, fit_em
-from .gibbs import GibbsOptions, fit_gibbs
+from .gibbs import fit_gibbs
 from .gradient import GradientOptions, fit_gradient
 from .kmeans import KMeansOptions, fit_kmeans
 from .laplace import LaplaceOptions, fit_laplace

@@ -138,16 +138,8 @@ def look(
     Raises:
         ValueError: if all modes of too many numbers are asked for.
     """
-    if is_given(task.options.start) or first.status is Status.INTERRUPTED:
-        return Looked(first)
     everywhere = modes == "all"
-    if everywhere and density.dimension > LARGEST:
-        raise ValueError(
-            f"modes='all' takes at most {LARGEST} unconstrained numbers, the model has "
-            f"{density.dimension}"
-        )
-    is_unclear = first.status is not Status.CONVERGED and not everywhere
-    if is_unclear or density.dimension > LARGEST or not math.isfinite(first.history[-1]):
+    if not _can_look(task, density, first, everywhere=everywhere):
         return Looked(first)
     looking = THOROUGHLY if everywhere else replace(BRIEFLY, anew=search.is_small)
     runs = climbs_beside(task, density, search, first, bar, looking)
@@ -164,6 +156,23 @@ def look(
     if not everywhere:
         return Looked(first, found=_known(density, solutions, numberings))
     return Looked(first, _places(task, density, solutions, numberings, bar))
+
+
+def _can_look(
+    task: Task[Options], density: LogDensity, first: Run[Tensor], *, everywhere: bool
+) -> bool:
+    """Whether other modes are looked for at all."""
+    if is_given(task.options.start) or first.status is Status.INTERRUPTED:
+        return False
+    if density.dimension > LARGEST:
+        if everywhere:
+            raise ValueError(
+                f"modes='all' takes at most {LARGEST} unconstrained numbers, the model has "
+                f"{density.dimension}"
+            )
+        return False
+    clear = first.status is Status.CONVERGED or everywhere
+    return clear and math.isfinite(first.history[-1])
 
 
 def _known(
@@ -206,20 +215,9 @@ def _places(
     A numbering may have no mode of its own, and then its mass is about that of another one.
     """
     classes = torch.tensor(exchangeable_classes(density))
-    pairs = enumerate(zip(solutions, numberings, strict=True))
-    masses = {
-        (i, j): mass
-        for i, (mode, some) in pairs
-        for j, mass in enumerate(numbered_evidence(density, mode, some).tolist())
-    }
-    tops = [max(masses[i, j] for j in range(len(n.orders))) for i, n in enumerate(numberings)]
-    near = [
-        (i, j)
-        for (i, j), mass in masses.items()
-        if tops[i] >= max(tops) - REACH - SHORT and mass >= tops[i] - REACH
-    ]
+    masses = _claims(density, solutions, numberings)
+    near = sorted(masses, key=lambda claim: masses[claim], reverse=True)
     places: list[Place] = []
-    near.sort(key=lambda claim: masses[claim], reverse=True)
     for i, j in near[:MOST_NUMBERED]:
         mode = _in_numbering(task, density, solutions[i], numberings[i].orders[j], bar)
         same = [at for at in places if is_known(density, mode.run.state, [at.mode], classes)]
@@ -231,6 +229,23 @@ def _places(
             break
     left_out = {claim: masses[claim] for claim in near[MOST_NUMBERED:]}
     return Places(solutions, numberings, places, left_out)
+
+
+def _claims(
+    density: LogDensity, solutions: list[Mode], numberings: list[Numberings]
+) -> dict[tuple[int, int], float]:
+    """Solutions and numberings of them that matter, by their numbers, with their masses in nats."""
+    masses = [
+        numbered_evidence(density, mode, some).tolist()
+        for mode, some in zip(solutions, numberings, strict=True)
+    ]
+    tops = [max(some) for some in masses]
+    return {
+        (i, j): mass
+        for i, some in enumerate(masses)
+        for j, mass in enumerate(some)
+        if tops[i] >= max(tops) - REACH - SHORT and mass >= tops[i] - REACH
+    }
 
 
 def _in_numbering(

@@ -1,0 +1,186 @@
+"""Chains of Gibbs sampling: their options, what takes them on, and what they have drawn."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+
+from ...covariance import Parameters, Statistics
+from ...data.checks import check_choice
+from ...reduction.assignments import softmax
+from .jumps import Jumps
+from .population import Population
+from .sampling import SamplingOptions
+from .sweep import Sampler
+
+JUMPS = ("auto", "always", "never")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GibbsOptions(SamplingOptions):
+    """Options of Gibbs sampling.
+
+    Attributes:
+        n_starts: restarts of EM: each chain starts at a solution of its own, of those that are
+            not far below the best; with 1, each at a restart of its own that is not run on.
+        exchange: whether components are exchanged at random.
+        jumps: whether chains jump between modes after every sweep: "auto" where sweeps alone are
+            slow, "always" or "never".
+        keep_allocations: how many draws of each chain keep the component of every point, evenly
+            spaced; 0 keeps none.
+    """
+
+    n_warmup: int = 200
+    exchange: bool = True
+    jumps: str = "auto"
+    keep_allocations: int = 0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._count(keep_allocations=0)
+        self._flag("exchange")
+        check_choice("jumps", self.jumps, JUMPS)
+
+    def jumps_by(self, found: Population, sampler: Sampler) -> Jumps | None:
+        """Jumps of chains that begin in a population, if they are to have any."""
+        if self.jumps == "never" or (self.jumps == "auto" and found.sweeps_are_enough):
+            return None
+        return Jumps.by(found.proposal, sampler, found.acceptance)
+
+    def allocates(self, draw: int) -> bool:
+        """Whether the components of all points are kept with this draw."""
+        if not self.keep_allocations:
+            return False
+        return draw % math.ceil(self.n_draws / self.keep_allocations) == 0
+
+
+@dataclass(eq=False)
+class GibbsChains:
+    """What a batch of s chains has drawn: one entry a draw that is kept.
+
+    Attributes:
+        last: where the chains are, s sets.
+    """
+
+    last: Parameters
+    parameters: list[Parameters] = field(default_factory=list)
+    log_likelihood: list[Float[Tensor, "s"]] = field(default_factory=list)
+    allocations: list[Int[Tensor, "s n"]] = field(default_factory=list)
+    kept: list[int] = field(default_factory=list)
+    interrupted: bool = False
+
+    @property
+    def n_draws(self) -> int:
+        """Number of draws so far."""
+        return len(self.parameters)
+
+    def add(self, p: Parameters, statistics: Statistics, labels: Tensor | None) -> None:
+        """Keep a draw, with the log-likelihood and the assignments that a sweep found at it."""
+        if labels is not None:
+            self.kept.append(self.n_draws)
+            self.allocations.append(labels)
+        self.parameters.append(p)
+        self.log_likelihood.append(statistics.log_norm)
+
+    def halved(self, options: GibbsOptions) -> GibbsChains:
+        """The same with every second draw only."""
+        held = dict(zip(self.kept, self.allocations, strict=True))
+        kept = [i for i in range((self.n_draws + 1) // 2) if options.allocates(i) and 2 * i in held]
+        return GibbsChains(
+            self.last,
+            self.parameters[::2],
+            self.log_likelihood[::2],
+            [held[2 * i] for i in kept],
+            kept,
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Step:
+    """What takes chains from one state to the next: a sweep, or jumps.
+
+    Attributes:
+        sampler: what a sweep does.
+        generator: source of randomness.
+        bar: counts the steps.
+        jumps: between modes.
+    """
+
+    sampler: Sampler
+    generator: torch.Generator
+    bar: tqdm[Any]
+    jumps: Jumps | None = None
+
+    def __call__(
+        self, p: Parameters, labels: Int[Tensor, "s n"] | None = None
+    ) -> tuple[Parameters, Statistics, Parameters]:
+        """Where chains are, what a sweep finds there, and where it leads.
+
+        Where labels are wanted a sweep follows the jumps, whose own assignments have none.
+        """
+        self.bar.update()
+        if self.jumps is not None:
+            p, statistics, following = self.jumps(p, self.generator)
+            if labels is None:
+                return p, statistics, following
+            self.jumps.here = None
+        following, statistics = self.sampler.sweep(p, self.generator, labels)
+        return p, statistics, following
+
+
+def run_chains(
+    sampler: Sampler,
+    start: Parameters,
+    options: GibbsOptions,
+    generator: torch.Generator,
+    bar: tqdm[Any],
+    n_points: int = 0,
+) -> GibbsChains:
+    """Sweeps of s chains from s sets of parameters, as the options say."""
+    chains, step = GibbsChains(start), Step(sampler, generator, bar)
+    lengthen(chains, step, options, n_points, thin=options.thin, to_first=options.n_warmup)
+    return chains
+
+
+def lengthen(
+    chains: GibbsChains,
+    step: Step,
+    options: GibbsOptions,
+    n_points: int,
+    *,
+    thin: int,
+    to_first: int,
+) -> None:
+    """Go on until there are as many draws as wanted; an interrupt ends it with what there is.
+
+    Args:
+        chains: where draws are added.
+        step: takes all of them on.
+        options: how many draws there are to be, and which of them keep the points' components.
+        n_points: number of points, where their components are to be kept.
+        thin: steps from one draw to the next.
+        to_first: steps before the first one.
+    """
+    try:
+        while chains.n_draws < options.n_draws and not chains.interrupted:
+            for _ in range(to_first):
+                _, _, chains.last = step(chains.last)
+            keeps = options.allocates(chains.n_draws)
+            labels = _no_labels(chains.last, n_points) if keeps else None
+            here, statistics, chains.last = step(chains.last, labels)
+            chains.add(here, statistics, labels)
+            to_first = thin - 1
+    except KeyboardInterrupt:
+        chains.interrupted = True
+    if not chains.parameters:
+        chains.add(chains.last, step.sampler.allocate(chains.last, softmax), None)
+
+
+def _no_labels(p: Parameters, n_points: int) -> Int[Tensor, "s n"]:
+    return torch.zeros(len(p.means), n_points, dtype=torch.int64, device=p.means.device)
