@@ -28,6 +28,7 @@ ALIKE = 1e-4  # nats a point: solutions that are closer are told as one
 MANY = 50_000  # points times components, from which on moves begin at the best start alone
 PATIENCE = 3  # moves in a row that gain nothing; one that is far from it counts twice
 AGREED, LAST = 2, 20  # the same where all starts have come to one solution, and at last
+GAINED = 4  # the same, at least, once a move has gained
 MOST_MOVES = 200  # from one start
 FINALISTS = 4  # ends of ten starts on a sample that are compared on all of the data
 THOROUGH = 10  # times as many starts, and then moves from the best until many have failed
@@ -129,18 +130,23 @@ class Search:
         for first in range(numbers.start, numbers.stop, LEAGUE):
             league, found = range(first, min(first + LEAGUE, numbers.stop)), len(self.ends)
             starts = started(self.task, self.sample, generator, league)
-            self._screen(starts)
-            begun = self.ends[found:]
+            young = self._screen(starts)
             if self.task.options.search != "starts" and self.starts > 1:
-                agreed = begun[0].times == len(starts.means)
-                best = max(begun, key=lambda end: end.rank)
+                old = self.ends[found:]
+                agreed = old[0].times == len(starts.means)
+                best = max(old, key=lambda end: end.rank)
                 self._move(best, self._mover(2 * first, AGREED if agreed else PATIENCE))
-                if self.sample.n * self.task.model.n_components <= MANY:
-                    self._move(begun[0], self._mover(2 * first + 1, PATIENCE))
+                other = self._mover(2 * first + 1, PATIENCE)
+                few = self.sample.n * self.task.model.n_components <= MANY
+                if few and not self._has_failed(old[0], other):
+                    self._move(young, other)
             self._compare(self.ends[found:])
 
-    def _screen(self, starts: Parameters) -> None:
-        """Screen starts, and run the best on."""
+    def _screen(self, starts: Parameters) -> End:
+        """Screen starts, and run the best on; returns where the first is before that.
+
+        Moves that begin on the way up lead to other solutions than those from its end.
+        """
         rounds = PATIENT if self.is_small else SCREENING
         self.starts += len(starts.means)
         left = screened(
@@ -148,9 +154,11 @@ class Search:
         )
         none = [0] * len(left.times)
         ends = ends_of(left.climb, self.rule, self.sample, left.times, none)
+        first = ends[0]
         if self.finals.finish is not None and self.is_small and len(ends) > 1:
             self._run_on(left.climb, ends)
         self._note(ends)
+        return first
 
     def _note(self, ends: list[End]) -> None:
         """Keep ends, and run the best of them on if they are by all of the data."""
@@ -196,7 +204,7 @@ class Search:
                 patience -= move.cost
                 settled = None if move.climb is None else self._settled(move.climb, end, mover)
                 if settled is not None and settled.rank > end.rank:
-                    end, patience = settled, mover.patience
+                    end, patience = settled, max(mover.patience, GAINED)
             if not patience > 0:
                 self.spent.append((end.log_likelihood, mover.patience))
         except KeyboardInterrupt:
@@ -212,10 +220,14 @@ class Search:
         return ends_of(settled, self.rule, self.sample, [1], [end.moves + 1])[0]
 
     def _is_done(self, end: End, begun: End, mover: Mover) -> bool:
-        """Whether no more moves follow, or some from there have failed with as much effort."""
+        """Whether no more moves follow."""
+        enough = end.moves - begun.moves == MOST_MOVES or not mover.steps_left(end.climb)
+        return enough or self._has_failed(end, mover)
+
+    def _has_failed(self, end: End, mover: Mover) -> bool:
+        """Whether moves from there have failed before, with as much effort."""
         value, patience = end.log_likelihood, mover.patience
-        failed = any(abs(value - v) <= self.gap and p >= patience for v, p in self.spent)
-        return failed or end.moves - begun.moves == MOST_MOVES or not mover.steps_left(end.climb)
+        return any(abs(value - v) <= self.gap and p >= patience for v, p in self.spent)
 
     def _compare(self, ends: list[End]) -> None:
         """Of ends on a sample, have those go on on all of the data that may be the likeliest."""
