@@ -12,8 +12,7 @@ data = gp.datasets.make_mixture(n=500, d=2, k=4, separation=3.0, imbalance=0.2, 
 model = gp.MixtureModel(n_components=4)
 
 # %% One fit for each method, all with one prior, and what is known about it
-options = {"gibbs": {"n_draws": 400, "thin": 8}}  # clusters that overlap are left slowly
-comparison = gp.compare(model, data, seed=0, options=options)
+comparison = gp.compare(model, data, seed=0)
 columns = ["status", "seconds", "held_out_log_density", "ari", "kl_to_truth", "r_hat", "ess_bulk"]
 print(comparison.table[columns].round(3).to_string())
 

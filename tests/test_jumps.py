@@ -154,7 +154,7 @@ def test_jumps_leave_the_posterior_as_it_is(family: str, changes: dict[str, Any]
 def test_chains_that_jump_have_the_exact_posterior(family: str, k: int) -> None:
     model = model_of(k, family, concentration=1.0)
     exact = exact_posterior(model, SIX_POINTS)
-    options = {"jumps": "always", "n_draws": 800, "keep_allocations": 400, "seed": k}
+    options = {"jumps": "always", "n_draws": 500, "keep_allocations": 500, "seed": k}
     with quietly():
         fit = gp.fit(model, SIX_POINTS, "gibbs", max_doublings=0, **options)
     assert 0.05 < fit.diagnostics["jumps"] <= 1
