@@ -14,16 +14,16 @@ import gmm_pyro as gp
 
 data = gp.datasets.old_faithful().frame()
 
-# %% A posterior for each number. Components that the data do not ask for come and go, slowly: draws
-# are thinned, and chains that still disagree on where such components are say so; a mean's prior is
-# worth a fifth of a point, so that those without points stay near
+# %% A posterior for each number. Components that the data do not ask for come and go, and chains
+# that disagree on where such components are say so; a mean's prior is worth a fifth of a point, so
+# that those without points stay near
 priors = gp.ConjugatePriors(concentration=1.0, mean_strength=0.2)
 fits = {}
 with warnings.catch_warnings(record=True) as doubts:
     warnings.simplefilter("always", gp.FitWarning)
     for k in range(1, 7):
         model = gp.MixtureModel(k, covariance="tied", priors=priors)
-        fits[k] = gp.fit(model, data, method="gibbs", n_draws=250, thin=4, max_doublings=1)
+        fits[k] = gp.fit(model, data, method="gibbs", n_draws=250, max_doublings=1)
         print(f"{k} components: R-hat {fits[k].diagnostics['r_hat']:.3f}")
 print("\n".join(str(doubt.message) for doubt in doubts) or "no fit warns")
 
