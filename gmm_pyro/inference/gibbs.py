@@ -106,7 +106,8 @@ def _warmed_up(
             return Way(GibbsChains(start[: options.n_chains], interrupted=True))
         if found.is_like_the_posterior:
             count = len(found.parameters.means)
-            chosen = torch.randperm(max(count, options.n_chains), generator=generator) % count
+            most, device = max(count, options.n_chains), generator.device
+            chosen = torch.randperm(most, generator=generator, device=device) % count
             chains = GibbsChains(found.parameters[chosen[: options.n_chains]])
             return Way(chains, found, options.jumps_by(found, sampler))
     return Way(_from_solutions(task, density, alone, generator, bar))

@@ -111,8 +111,10 @@ class Jumps:
             here = Places(p, statistics, self.proposal.log_weight(p, statistics.log_norm))
         for _ in range(self.tries):
             there = self._next(len(here), generator)
-            uniform = torch.rand(len(here), generator=generator, dtype=torch.float64)
-            taken = uniform.log().to(here.log_weights) < there.log_weights - here.log_weights
+            uniform = torch.rand(
+                len(here), generator=generator, device=generator.device, dtype=torch.float64
+            )
+            taken = uniform.log() < there.log_weights - here.log_weights
             self.tried, self.taken = self.tried + len(here), self.taken + int(taken.sum())
             here = here.where(taken, there)
         self.count += 1

@@ -209,18 +209,17 @@ class Growth:
         drawn = proposal.draw(self.numbers.drawn, self.generator)
         log_weights = proposal.log_weight(drawn)
         power = _power(log_weights, USEFUL * len(log_weights))
-        chosen = torch.multinomial(
-            (power * log_weights).softmax(0),
-            self.numbers.resampled,
-            replacement=True,
-            generator=self.generator,
-        )
+        tempered = (power * log_weights).nan_to_num(nan=-math.inf)
+        shares = tempered.softmax(0).nan_to_num(nan=1.0)  # where nothing is possible, all are alike
+        count, generator = self.numbers.resampled, self.generator
+        chosen = torch.multinomial(shares, count, replacement=True, generator=generator)
         swept = self.swept(drawn[chosen], AFTERWARDS)
         return Round(*swept, log_weights, power)
 
     def elsewhere(self, now: Round, count: int) -> tuple[Statistics, float]:
         """Assignments of shuffled particles, and the share of those that are as good as before."""
-        chosen = torch.randint(len(now.parameters.means), (count,), generator=self.generator)
+        size, device = len(now.parameters.means), self.generator.device
+        chosen = torch.randint(size, (count,), generator=self.generator, device=device)
         away = self.shuffled(now.parameters[chosen], count // 16)
         away, visited = self.swept(away, SHORT)
         promising = self._log_mass(away, visited).topk(count // 2).indices
@@ -246,13 +245,13 @@ class Growth:
         """
         s, k = p.log_weights.shape
         family, half = self.density.model.family, s // 2
-        pair = torch.rand(s, k, generator=self.generator).argsort(1)[:, :2].to(p.means.device)
+        device = self.generator.device
+        pair = torch.rand(s, k, generator=self.generator, device=device).argsort(1)[:, :2]
         fewer = Parameters.joined(
             [merged(family, p[:half], *pair[:half].T), without(family, p[half:], pair[half:, 0])]
         )
-        means, factor = self._newcomers(
-            p, torch.randperm(s, generator=self.generator)[:without_points]
-        )
+        places = torch.randperm(s, generator=self.generator, device=device)
+        means, factor = self._newcomers(p, places[:without_points])
         log_weight = p.log_weights.new_full((s, 1), -math.log(2 * k))
         return Parameters(
             torch.cat([fewer.log_weights, log_weight], 1).log_softmax(1),
@@ -265,11 +264,12 @@ class Growth:
     ) -> tuple[Float[Tensor, "s 1 d"], Tensor]:
         """A component for each set: at a point and like the point's own, or from the prior."""
         family, observations = self.density.model.family, self.density.observations
-        sets = torch.arange(len(p.means), device=p.means.device)
-        point = torch.randint(observations.n, sets.shape, generator=self.generator).to(sets)
+        device, s = self.generator.device, len(p.means)
+        sets = torch.arange(s, device=device)
+        point = torch.randint(observations.n, (s,), generator=self.generator, device=device)
         own = family.of_component(labels(observations, theta_of(family, p, observations)))
-        uniform = torch.rand(len(sets), generator=self.generator, dtype=torch.float64).to(p.means)
-        width = NARROWEST * (WIDEST / NARROWEST) ** uniform
+        uniform = torch.rand(s, generator=self.generator, device=device, dtype=torch.float64)
+        width = NARROWEST * (WIDEST / NARROWEST) ** uniform.to(p.means)
         factor = times(width, p.factor[sets, own[sets, point]])[:, None]
         means = observations.x[point].to(p.means)[:, None]
         counts, origin = torch.zeros_like(p.log_weights), observations.origin

@@ -55,16 +55,18 @@ class Proposal:
     def draw(self, count: int, generator: torch.Generator) -> Parameters:
         """Independent parameters, their components numbered as the prior holds likely."""
         z = len(self.assigned.statistics.counts)
-        p = self.assigned.draw_given(torch.randint(z, (count,), generator=generator), generator)
+        chosen = torch.randint(z, (count,), generator=generator, device=generator.device)
+        p = self.assigned.draw_given(chosen, generator)
         named = self._named(p)
         if self._is_symmetric:
-            order = torch.rand(named.shape[:2], generator=generator).argsort(1)
+            uniform = torch.rand(named.shape[:2], generator=generator, device=generator.device)
+            order = uniform.argsort(1)
         else:
-            orders = torch.tensor(list(permutations(range(named.shape[1]))))
-            places = torch.arange(named.shape[1])
+            orders = torch.tensor(list(permutations(range(named.shape[1]))), device=named.device)
+            places = torch.arange(named.shape[1], device=named.device)
             log_prior = named[:, orders, places].sum(2)
             order = orders[torch.multinomial(log_prior.softmax(1), 1, generator=generator)[:, 0]]
-        return self.density.model.family.permuted(p, order.to(p.means.device))
+        return self.density.model.family.permuted(p, order)
 
     def log_likelihood(self, p: Parameters) -> Float[Tensor, "s"]:
         """Of s sets, in nats."""
