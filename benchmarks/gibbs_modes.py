@@ -53,7 +53,7 @@ def points(data: str) -> np.ndarray:
     own = {"iris": load_iris, "wine": load_wine}
     if data in own:
         return own[data]().data
-    return np.asarray(gp.datasets.dataset(data).x)
+    return np.asarray(getattr(gp.datasets, data)().x)
 
 
 def summary(log_density: np.ndarray, weights: np.ndarray) -> dict[str, list[float]]:
