@@ -76,7 +76,10 @@ class Way:
         """The outcome, with the evidence, and in doubt where the search for modes was cut short."""
         if self.found is None or outcome.posterior is None:
             return outcome
-        evidence = vars(bridged(self.found.proposal, outcome.posterior, generator))
+        try:
+            evidence = vars(bridged(self.found.proposal, outcome.posterior, generator))
+        except KeyboardInterrupt:  # the draws are there, and stay
+            return replace(outcome, status=Status.INTERRUPTED, message="")
         jumped = {} if self.jumps is None else {"jumps": self.jumps.rate}
         outcome = replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **evidence})
         if self.found.settled or outcome.status is not Status.CONVERGED:

@@ -27,8 +27,9 @@ class GibbsOptions(SamplingOptions):
     """Options of Gibbs sampling.
 
     Attributes:
-        n_starts: restarts of EM: each chain starts at a solution of its own, of those that are
-            not far below the best; with 1, each at a restart of its own that is not run on.
+        n_starts: restarts of EM, where chains set out from solutions and not from a population:
+            each chain starts at a solution of its own, of those that are not far below the best;
+            with 1, each at a restart of its own that is not run on.
         exchange: whether components are exchanged at random.
         jumps: whether chains jump between modes after every sweep: "auto" where sweeps alone are
             slow, "always" or "never".
