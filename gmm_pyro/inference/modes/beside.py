@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 from tqdm import tqdm
 
 from ...covariance import Parameters
 from ...data.points import Observations
+from ...metrics import accuracy
 from ...model.log_density import LogDensity
 from ...model.numbering import exchangeable_classes, permuted_values
 from ...posterior.alignment import cheapest, costs, memberships
@@ -146,17 +146,9 @@ class _Partitions:
     def add(self, one: Parameters) -> bool:
         """Note a solution, and whether its partition is another than those before."""
         hard = labels(self.sample, theta_of(self.family, one, self.sample))[0].cpu()
-        k = one.means.shape[1]
-        is_new = all(_agreement(hard, other, k) < ALIKE for other in self.seen)
+        is_new = all(accuracy(hard, other) < ALIKE for other in self.seen)
         self.seen.append(hard)
         return is_new
-
-
-def _agreement(labels: Int[Tensor, "n"], others: Int[Tensor, "n"], k: int) -> float:
-    """Share of the points that have the same label, once the labels are matched."""
-    table = torch.bincount(labels * k + others, minlength=k * k).view(k, k)
-    rows, columns = linear_sum_assignment(table.numpy(), maximize=True)
-    return float(table[rows, columns].sum()) / len(labels)
 
 
 # ---------------------------------------------------------------------- the same or another
