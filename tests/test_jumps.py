@@ -19,9 +19,10 @@ from gmm_pyro.calibration import exact_posterior, geweke
 from gmm_pyro.calibration.joint import gibbs_sampler
 from gmm_pyro.covariance import FAMILIES, Parameters, Statistics
 from gmm_pyro.data.observations import observe
-from gmm_pyro.inference.chains.jumps import Jumps
+from gmm_pyro.inference.chains.jumps import SweptJumps
 from gmm_pyro.inference.chains.population import Growth, Numbers, effective, populated
 from gmm_pyro.inference.chains.sweep import Sampler
+from gmm_pyro.inference.chains.sweeping import GibbsOptions
 from gmm_pyro.inference.weighing.bridge import bridge
 from gmm_pyro.inference.weighing.proposal import Proposal
 from gmm_pyro.model.declaration import require_conjugate
@@ -140,7 +141,8 @@ def test_jumps_leave_the_posterior_as_it_is(family: str, changes: dict[str, Any]
         found = []
         for i, points in enumerate(x):
             proposal = proposal_of(model, points, labels)
-            jumps = Jumps(proposal, Sampler.of(prior, observe(points), exchange=False))
+            sampler = Sampler.of(prior, observe(points), exchange=False)
+            jumps = SweptJumps(proposal, sampler=sampler)
             found.append(jumps(alone[[i]], generator)[0])
         return Parameters.joined(found)
 
@@ -228,7 +230,7 @@ def test_a_population_finds_the_shares_of_modes_from_starts_in_one() -> None:
     found = populated(growth, start[[0] * 128])
     assert found.settled
     assert found.is_like_the_posterior
-    assert not found.sweeps_are_enough
+    assert GibbsOptions().are_to_jump(found.persistence)
     alike = (found.parameters.log_weights.amin(1) > math.log(0.2)).double().mean()
     assert 0.3 < float(alike) < 0.7
 

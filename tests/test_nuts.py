@@ -365,7 +365,7 @@ def gaussian_walk(target: float) -> Walk:
     density: Any = GaussianDensity()
     step = StepSize.started(3, target).step
     sampler = NoUTurn(metric.seen_by(density), step, 8, torch.Generator().manual_seed(0))
-    return Walk(density, metric, sampler, sampler.at(normal(20, 3)), torch.zeros(20).long())
+    return Walk(density, metric, sampler, sampler.at(normal(20, 3)))
 
 
 @pytest.mark.parametrize("target", [0.7, 0.9])

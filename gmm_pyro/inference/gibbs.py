@@ -23,21 +23,15 @@ from ..model.declaration import require_conjugate
 from ..model.log_density import LogDensity
 from ..posterior import Posterior
 from ..running.seeds import Stream
-from .chains.jumps import Jumps
-from .chains.population import Growth, Numbers, Population, populated
+from .chains.jumps import SweptJumps
+from .chains.population import Population
 from .chains.sampling import drawn, to_next
+from .chains.setting_out import chosen, concluded, particles, population_of
 from .chains.sweep import Sampler
 from .chains.sweeping import GibbsChains, GibbsOptions, Step, lengthen, run_chains
 from .starts.solutions import distinct_solutions, log_mass, most_unlike, within_reach
-from .starts.starting import SEVERAL, is_given, starting_parameters
-from .task import Outcome, Status, Task, progress_bar
-from .weighing.bridge import bridged
-
-UNSETTLED = (
-    "found new modes until its search for them had to end, so that there may be more: look whether "
-    "other seeds agree, or choose by priors or n_components which mode is meant"
-)
-PLACES = ("k-means++", "random points", "random")  # kinds of starts that lead to different modes
+from .starts.starting import is_given, starting_parameters
+from .task import Outcome, Task, progress_bar
 
 
 def fit_gibbs(task: Task[GibbsOptions]) -> Outcome:
@@ -55,7 +49,7 @@ def fit_gibbs(task: Task[GibbsOptions]) -> Outcome:
         walk(way.chains, options.thin, options.n_warmup - options.n_warmup // 2)
         sample = GibbsSample(density, options, walk, way.chains, options.thin)
         outcome = drawn(density, sample, options)
-    return way.concluded(outcome, generator)
+    return concluded(outcome, way.found, way.jumps, generator)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,21 +64,7 @@ class Way:
 
     chains: GibbsChains
     found: Population | None = None
-    jumps: Jumps | None = None
-
-    def concluded(self, outcome: Outcome, generator: torch.Generator) -> Outcome:
-        """The outcome, with the evidence, and in doubt where the search for modes was cut short."""
-        if self.found is None or outcome.posterior is None:
-            return outcome
-        try:
-            evidence = vars(bridged(self.found.proposal, outcome.posterior, generator))
-        except KeyboardInterrupt:  # the draws are there, and stay
-            return replace(outcome, status=Status.INTERRUPTED, message="")
-        jumped = {} if self.jumps is None else {"jumps": self.jumps.rate}
-        outcome = replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **evidence})
-        if self.found.settled or outcome.status is not Status.CONVERGED:
-            return outcome
-        return replace(outcome, status=Status.UNMIXED, message=UNSETTLED)
+    jumps: SweptJumps | None = None
 
 
 def _warmed_up(
@@ -99,38 +79,18 @@ def _warmed_up(
     They set out from a population that is like the posterior, where there can be one; else from
     solutions.
     """
-    options, alone = task.options, replace(sampler, exchange=False)
-    numbers = Numbers.of(density) if options.n_warmup else None
-    if numbers is not None:
-        start = _particles(task, numbers.started)
-        try:
-            found = populated(Growth(density, alone, numbers, generator), start)
-        except KeyboardInterrupt:
-            return Way(GibbsChains(start[: options.n_chains], interrupted=True))
-        if found.is_like_the_posterior:
-            count = len(found.parameters.means)
-            most, device = max(count, options.n_chains), generator.device
-            chosen = torch.randperm(most, generator=generator, device=device) % count
-            chains = GibbsChains(found.parameters[chosen[: options.n_chains]])
-            return Way(chains, found, options.jumps_by(found, sampler))
+    try:
+        found = population_of(task, density, generator)
+    except KeyboardInterrupt:
+        start = particles(task, task.options.n_chains)
+        return Way(GibbsChains(start, interrupted=True))
+    if found is not None:
+        chains = GibbsChains(chosen(found, task.options.n_chains, generator))
+        if not task.options.are_to_jump(found.persistence):
+            return Way(chains, found)
+        return Way(chains, found, SweptJumps.by(found.proposal, found.acceptance, sampler))
+    alone = replace(sampler, exchange=False)
     return Way(_from_solutions(task, density, alone, generator, bar))
-
-
-def _particles(task: Task[GibbsOptions], count: int) -> Parameters:
-    """Starts of several kinds, or the one that is given."""
-    options, observations = task.options, task.observations
-    kinds = PLACES if options.start == SEVERAL else (options.start,)
-    starts = [
-        starting_parameters(
-            *(kind, observations, task.model.family, task.model.n_components),
-            n_starts=-(-count // len(kinds)),
-            floor=task.floor,
-            generator=torch.Generator().manual_seed(options.seed),
-        )
-        for kind in kinds
-    ]
-    together = Parameters.joined(starts)
-    return together[[i % len(together.means) for i in range(count)]]
 
 
 def _from_solutions(

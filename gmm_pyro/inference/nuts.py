@@ -19,14 +19,20 @@ from tqdm import tqdm
 from ..model.log_density import LogDensity
 from ..posterior import Posterior
 from ..posterior.convergence import Convergence
+from ..running.seeds import Stream
+from .chains.jumps import Jumps, tries_for
 from .chains.modes import Modes, climbs_of, highest_spike, modes_of
+from .chains.population import Population
 from .chains.sampling import PosteriorSample, Sample, drawn, figures, to_next
+from .chains.setting_out import concluded, population_of
 from .chains.trajectory import Transition
 from .chains.walk import NUTSOptions, Walk, warm_up
 from .climb.optimise import outcome_at
 from .task import Outcome, Task, progress_bar
 
-By = Callable[[Task[NUTSOptions], LogDensity, Modes, "tqdm[Any]"], Sample]
+MOVING = 0.9  # share of chains that jump after a transition, which takes much longer than jumps
+
+By = Callable[[Task[NUTSOptions], LogDensity, "Outset", "tqdm[Any]"], Sample]
 
 
 def fit_nuts(task: Task[NUTSOptions]) -> Outcome:
@@ -43,8 +49,41 @@ def sampled_by(sample: By, task: Task[NUTSOptions]) -> Outcome:
         if spike is not None:
             unknown = Convergence(math.nan, math.nan, math.nan)
             return outcome_at(density, spike, diagnostics=figures(unknown))
-        modes = modes_of(task, density, sound)
-        return drawn(density, sample(task, density, modes, bar), task.options)
+        outset = Outset.of(task, density, modes_of(task, density, sound))
+        outcome = drawn(density, sample(task, density, outset, bar), task.options)
+        return concluded(outcome, outset.population, outset.jumps, task.generator(Stream.EVIDENCE))
+
+
+@dataclass(frozen=True, eq=False)
+class Outset:
+    """What chains set out with.
+
+    Attributes:
+        walk: where they are.
+        population: what has been found of the posterior, if anything.
+        jumps: of the chains, if they need some.
+        interrupted: whether there was an interrupt on the way.
+    """
+
+    walk: Walk
+    population: Population | None
+    jumps: Jumps | None
+    interrupted: bool
+
+    @classmethod
+    def of(cls, task: Task[NUTSOptions], density: LogDensity, modes: Modes) -> Outset:
+        """Chains in a population, where there can be one, or at modes."""
+        found, interrupted = None, modes.interrupted
+        try:
+            if not interrupted:
+                found = population_of(task, density, task.generator(Stream.POPULATION))
+        except KeyboardInterrupt:
+            interrupted = True
+        walk = Walk.begun(task, density, modes, found)
+        jumps = None
+        if found is not None and walk.domain is not None:
+            jumps = Jumps(found.proposal, tries_for(found.acceptance, MOVING))
+        return cls(walk, found, jumps, interrupted)
 
 
 @dataclass(eq=False)
@@ -57,6 +96,7 @@ class NUTSSample:
         bar: counts the transitions.
         last: where the chains are.
         thin: transitions from one draw to the next.
+        jumps: that follow transitions, if chains need some.
         values: of the sites, one entry a draw that is kept.
         statistics: name -> one entry a draw.
         interrupted: whether there was an interrupt.
@@ -67,6 +107,7 @@ class NUTSSample:
     bar: tqdm[Any]
     last: Walk
     thin: int
+    jumps: Jumps | None = None
     values: list[dict[str, Tensor]] = field(default_factory=list)
     statistics: dict[str, list[Float[Tensor, "c"]]] = field(default_factory=dict)
     interrupted: bool = False
@@ -104,8 +145,10 @@ class NUTSSample:
             self._keep(self._advance())
 
     def _advance(self) -> Transition:
-        """A transition of all chains, which is not kept."""
+        """A transition of all chains, and jumps, which are not kept."""
         self.last, transition = self.last.advanced()
+        if self.jumps is not None:
+            self.last = self.last.jumped(self.jumps)
         return transition
 
     def _keep(self, transition: Transition) -> None:
@@ -124,16 +167,18 @@ class NUTSSample:
 
 
 def in_a_batch(
-    task: Task[NUTSOptions], density: LogDensity, modes: Modes, bar: tqdm[Any]
+    task: Task[NUTSOptions], density: LogDensity, outset: Outset, bar: tqdm[Any]
 ) -> NUTSSample:
     """Draws by the batch of chains; an interrupt, now or on the way here, ends them."""
     options = task.options
     bar.reset(options.n_steps)
-    start = Walk.begun(task, density, modes)
-    sample = NUTSSample(density, options, bar, start, options.thin, interrupted=modes.interrupted)
-    n_warmup = 0 if modes.interrupted else options.n_warmup
+    sample = NUTSSample(
+        *(density, options, bar, outset.walk, options.thin, outset.jumps),
+        interrupted=outset.interrupted,
+    )
+    n_warmup = 0 if outset.interrupted else options.n_warmup
     try:
-        for walk in warm_up(start, n_warmup, options.target_accept):
+        for walk in warm_up(outset.walk, n_warmup, options.target_accept):
             sample.last = walk
             bar.update()
     except KeyboardInterrupt:

@@ -19,6 +19,8 @@ class Stream(IntEnum):
     PRIOR = 6
     PRIOR_PREDICTIVE = 7
     MOVES = 8  # from one solution of EM to another
+    POPULATION = 9  # that chains set out from
+    EVIDENCE = 10
 
     def seed(self, of_user: int) -> int:
         """The seed of this stream."""

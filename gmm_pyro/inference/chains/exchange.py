@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...model.log_density import LogDensity
-from ...model.numbering import exchangeable_classes, permuted_values
+from ...model.numbering import Numberings, exchangeable_classes, permuted_values
 
 Order = Int[Tensor, "c k"]
 
@@ -75,6 +75,16 @@ class Exchange:
             taken = uniform.log() < there - here
             order, here = torch.where(taken[:, None], other, order), torch.where(taken, there, here)
         return order
+
+    def drawn(self, vector: Float[Tensor, "c m"], generator: torch.Generator) -> Order:
+        """Orders by their probability, given home's vectors."""
+        density = self.density
+        if not len(self.pairs):
+            return self.home(len(vector))
+        values = density.constrain(vector)
+        numberings = Numberings.about(density, values)
+        shares = numberings.log_shares(density, values).exp()
+        return numberings.orders[torch.multinomial(shares, 1, generator=generator)[:, 0]]
 
     def numbered(self, values: dict[str, Tensor], order: Order) -> dict[str, Tensor]:
         """Site values of home's components, in these orders."""

@@ -30,85 +30,70 @@ SWEPT = 2  # steps, the last of which has a sweep: jumps alone hardly leave a pl
 
 @dataclass(frozen=True, eq=False)
 class Places:
-    """Parameters of s sets, with what a sweep needs to go on from them.
+    """Parameters of s sets, with what it takes to go on from them.
 
     Attributes:
         parameters: where chains are, or may come to.
-        statistics: of an assignment of all points, given these.
         log_weights: log p(θ, x) - log q(θ) in nats.
+        statistics: of an assignment of all points, given these, where a sweep is to follow.
     """
 
     parameters: Parameters
-    statistics: Statistics
     log_weights: Float[Tensor, "s"]
+    statistics: Statistics | None = None
 
     def __len__(self) -> int:
         return len(self.log_weights)
 
     def __getitem__(self, sets: slice) -> Places:
         """The chosen sets."""
-        return Places(self.parameters[sets], self.statistics[sets], self.log_weights[sets])
+        statistics = None if self.statistics is None else self.statistics[sets]
+        return Places(self.parameters[sets], self.log_weights[sets], statistics)
 
     def where(self, taken: Bool[Tensor, "s"], there: Places) -> Places:
         """The other place of every set that is taken there."""
         if not taken.any():
             return self
         chosen = torch.arange(len(self), device=taken.device) + len(self) * taken
+        assigned = [some.statistics for some in (self, there) if some.statistics is not None]
         return Places(
             Parameters.joined([self.parameters, there.parameters])[chosen],
-            Statistics.joined([self.statistics, there.statistics])[chosen],
             torch.cat([self.log_weights, there.log_weights])[chosen],
+            Statistics.joined(assigned)[chosen] if assigned else None,
         )
 
 
 @dataclass(eq=False)
 class Jumps:
-    """Jumps of a batch of chains, and a sweep now and then.
+    """Jumps of a batch of chains.
 
     Attributes:
         proposal: where they lead.
-        sampler: sweeps.
         tries: of a chain to jump in a step.
-        sweeps: that follow every second step.
-        count: steps so far.
         tried: how many jumps there have been.
         taken: how many of them were accepted.
-        here: where chains have jumped to last, if no sweep has followed.
         waiting: proposals that no chain has had yet.
     """
 
     proposal: Proposal
-    sampler: Sampler
     tries: int = 1
-    sweeps: int = 1
-    count: int = 0
     tried: int = 0
     taken: int = 0
-    here: Places | None = None
     waiting: Places | None = None
-
-    @classmethod
-    def by(cls, proposal: Proposal, sampler: Sampler, acceptance: float) -> Jumps:
-        """Jumps of which about this share is accepted."""
-        wanted = math.log(1 - MOSTLY) / math.log(1 - min(max(acceptance, 0.01), 0.99))
-        tries = min(MOST_TRIES, math.ceil(wanted))
-        z, k = proposal.assigned.statistics.counts.shape
-        sweeps = (SWEPT * tries + 1) * z * k * 2.0 ** (k - 1) / AS_LONG
-        return cls(proposal, sampler, tries, max(1, min(MOST_SWEEPS, round(sweeps))))
 
     @property
     def rate(self) -> float:
         """Share of jumps that were accepted."""
         return self.taken / max(1, self.tried)
 
-    def __call__(
-        self, p: Parameters, generator: torch.Generator
-    ) -> tuple[Parameters, Statistics, Parameters]:
-        """Where each of s chains has jumped to, what is assigned there, and where it goes on."""
-        here = self.here
-        if here is None:
-            statistics = self.sampler.assigned(p, generator)
-            here = Places(p, statistics, self.proposal.log_weight(p, statistics.log_norm))
+    def places(self, p: Parameters, generator: torch.Generator) -> Places:
+        """What parameters weigh."""
+        del generator
+        return Places(p, self.proposal.log_weight(p))
+
+    def jumped(self, here: Places, generator: torch.Generator) -> tuple[Places, Bool[Tensor, "s"]]:
+        """Where each of s chains has come to, and which of them are elsewhere."""
+        moved = torch.zeros(len(here), dtype=torch.bool, device=generator.device)
         for _ in range(self.tries):
             there = self._next(len(here), generator)
             uniform = torch.rand(
@@ -116,7 +101,49 @@ class Jumps:
             )
             taken = uniform.log() < there.log_weights - here.log_weights
             self.tried, self.taken = self.tried + len(here), self.taken + int(taken.sum())
-            here = here.where(taken, there)
+            here, moved = here.where(taken, there), moved | taken
+        return here, moved
+
+    def _next(self, count: int, generator: torch.Generator) -> Places:
+        """So many proposals."""
+        if self.waiting is None or len(self.waiting) < count:
+            drawn = self.proposal.draw(max(count, AT_ONCE), generator)
+            self.waiting = self.places(drawn, generator)
+        found, self.waiting = self.waiting[:count], self.waiting[count:]
+        return found
+
+
+@dataclass(eq=False, kw_only=True)
+class SweptJumps(Jumps):
+    """Jumps, and a sweep now and then.
+
+    Attributes:
+        sampler: sweeps.
+        sweeps: that follow every second step.
+        count: steps so far.
+        here: where chains have jumped to last, if no sweep has followed.
+    """
+
+    sampler: Sampler
+    sweeps: int = 1
+    count: int = 0
+    here: Places | None = None
+
+    @classmethod
+    def by(cls, proposal: Proposal, acceptance: float, sampler: Sampler) -> SweptJumps:
+        """Jumps of which about this share is accepted."""
+        tries = tries_for(acceptance, MOSTLY)
+        z, k = proposal.assigned.statistics.counts.shape
+        sweeps = (SWEPT * tries + 1) * z * k * 2.0 ** (k - 1) / AS_LONG
+        sweeps = max(1, min(MOST_SWEEPS, round(sweeps)))
+        return cls(proposal, tries, sampler=sampler, sweeps=sweeps)
+
+    def __call__(
+        self, p: Parameters, generator: torch.Generator
+    ) -> tuple[Parameters, Statistics, Parameters]:
+        """Where each of s chains has jumped to, what is assigned there, and where it goes on."""
+        here, _ = self.jumped(self.here or self.places(p, generator), generator)
+        assert here.statistics is not None
         self.count += 1
         self.here = here if self.count % SWEPT else None
         following = here.parameters
@@ -126,12 +153,13 @@ class Jumps:
                 following, _ = self.sampler.sweep(following, generator)
         return here.parameters, here.statistics, following
 
-    def _next(self, count: int, generator: torch.Generator) -> Places:
-        """So many proposals."""
-        if self.waiting is None or len(self.waiting) < count:
-            drawn = self.proposal.draw(max(count, AT_ONCE), generator)
-            statistics = self.sampler.assigned(drawn, generator)
-            log_weights = self.proposal.log_weight(drawn, statistics.log_norm)
-            self.waiting = Places(drawn, statistics, log_weights)
-        found, self.waiting = self.waiting[:count], self.waiting[count:]
-        return found
+    def places(self, p: Parameters, generator: torch.Generator) -> Places:
+        """What parameters weigh, with an assignment given them."""
+        statistics = self.sampler.assigned(p, generator)
+        return Places(p, self.proposal.log_weight(p, statistics.log_norm), statistics)
+
+
+def tries_for(acceptance: float, moving: float) -> int:
+    """Tries of which this share is accepted, so that this share of chains moves in a step."""
+    wanted = math.log(1 - moving) / math.log(1 - min(max(acceptance, 0.01), 0.99))
+    return min(MOST_TRIES, math.ceil(wanted))

@@ -39,6 +39,14 @@ class Modes:
     metrics: list[Metric]
     interrupted: bool
 
+    def draws(self, count: int, generator: torch.Generator) -> Float[Tensor, "s m"]:
+        """Draws from the Gaussians at the modes, which take turns."""
+        like = self.vectors[0]
+        shape = count, like.shape[1]
+        noise = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
+        turns = [self.metrics[i % len(self.metrics)] for i in range(count)]
+        return torch.stack([metric.vector(z) for metric, z in zip(turns, noise, strict=True)])
+
 
 def climbs_of(
     task: Task[Options], density: LogDensity, bar: tqdm[Any]

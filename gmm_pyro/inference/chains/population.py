@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -26,10 +27,12 @@ from torch import Tensor
 from ...covariance import Parameters, Statistics
 from ...covariance.records import times
 from ...model.log_density import LogDensity
+from ...model.numbering import exchangeable_classes
 from ...reduction.pointwise import labels, responsibilities
 from ...reduction.theta import theta_of
 from ..search.removal import merged, without
 from ..weighing.evidence import MOST_COMPONENTS
+from ..weighing.parts import Parts, parts_of
 from ..weighing.proposal import MOST_NAMED, Proposal
 from .sweep import Sampler
 
@@ -39,9 +42,10 @@ MOMENTS = 2**20  # numbers in those of its assignments
 PRODUCTS = 4e7  # in a round's sums over the numberings of assignments
 SWEEPS = 30  # that particles take to come into a mode
 SHORT, SETTLING = 5, 10  # sweeps of all that are shuffled, and then of the better half
+PARTS = 32  # that are like a prior which is not conjugate
 KEPT = 3  # assignments of each particle that are kept
 AFTERWARDS = 2  # sweeps of draws that go on
-MOST_ROUNDS = 20
+MOST_ROUNDS, MOST_TEMPERED = 20, 8  # of the latter one after the other
 EASY = 0.25  # share of shuffled particles that come back, above which an eighth of them will do
 RISE = 0.3  # nats of the evidence, from which there is something new
 USEFUL = 0.1  # share of draws that are effective, below which weights are tempered
@@ -50,7 +54,6 @@ NARROWEST, WIDEST = 0.1, 5.0  # standard deviations of what is shuffled in, in t
 ACCEPTED = 0.01  # share of jumps, of which fewer are of no use
 PAIRS, FAR_APART = 100, (1, 17, 43)  # points, and how far on those are that they may belong with
 NOTABLE = 0.02  # variance of the probability that two points belong together
-PERSISTENT = 0.5  # correlation from sweep to sweep, below which chains need no jumps
 
 
 @dataclass(frozen=True, eq=False)
@@ -63,6 +66,7 @@ class Population:
         acceptance: share of jumps that would be accepted.
         persistence: the largest correlation from a sweep to the next one, of some quantities that
             no numbering changes.
+        weighed: whether draws from the proposal weigh so much alike that they are of use.
         settled: whether nothing new was found for long enough.
     """
 
@@ -70,17 +74,13 @@ class Population:
     proposal: Proposal
     acceptance: float
     persistence: float
+    weighed: bool
     settled: bool
 
     @property
     def is_like_the_posterior(self) -> bool:
         """Whether its proposal comes near enough to the posterior to jump by."""
-        return self.acceptance >= ACCEPTED
-
-    @property
-    def sweeps_are_enough(self) -> bool:
-        """Whether chains mix without jumps."""
-        return self.persistence < PERSISTENT
+        return self.weighed and self.acceptance >= ACCEPTED
 
 
 @dataclass(frozen=True)
@@ -110,9 +110,7 @@ class Numbers:
         """
         observations, family = density.observations, density.model.family
         k, d = density.model.n_components, observations.d
-        prior = density.model.conjugate(observations.origin)
-        told_apart = prior is not None and not prior.mixing.is_symmetric
-        most = MOST_NAMED if told_apart else MOST_COMPONENTS
+        most = MOST_NAMED if max(exchangeable_classes(density)) else MOST_COMPONENTS
         if k == 1 or k > most or observations.n * k > MANY:
             return None
         features = 1 + d + math.prod(family.event_shape(d))
@@ -129,14 +127,15 @@ class Numbers:
 def populated(growth: Growth, start: Parameters) -> Population:
     """The population that comes of some particles."""
     before = growth.resampled([growth.kept(start, SWEEPS, growth.numbers.kept)[0]])
-    now, highest, returned, back = before, before.evidence, 0.0, 1.0
+    now, highest, returned, back, tempered = before, before.evidence, 0.0, 1.0, 0
     for _ in range(MOST_ROUNDS):
         found, back = growth.elsewhere(now, growth.numbers.shuffled // (8 if back > EASY else 1))
         before, now = now, growth.resampled([before.visited, now.visited, found])
         rises = now.evidence > highest + RISE or now.power < 1.0
         returned = 0.0 if rises else returned + back
         highest = max(highest, now.evidence)
-        if returned >= 1.0:
+        tempered = tempered + 1 if now.power < 1.0 else 0
+        if returned >= 1.0 or tempered == MOST_TEMPERED:
             break
     after = growth.swept(now.parameters, 1)[0]
     persistence = growth.correlation(now.parameters, after)
@@ -150,6 +149,7 @@ def populated(growth: Growth, start: Parameters) -> Population:
         growth.proposal(Statistics.joined(visited)),
         now.acceptance,
         persistence,
+        weighed=now.power == 1.0,
         settled=returned >= 1.0,
     )
 
@@ -201,7 +201,11 @@ class Growth:
 
     def proposal(self, statistics: Statistics) -> Proposal:
         """The one of these assignments."""
-        return Proposal.of(self.density, self.sampler.prior, statistics)
+        return Proposal.of(self.density, self.sampler.prior, statistics, self._parts)
+
+    @cached_property
+    def _parts(self) -> Parts:
+        return parts_of(self.density, 0, PARTS)
 
     def resampled(self, visited: list[Statistics]) -> Round:
         """Draws from the proposal of some assignments, as many of each as it weighs."""

@@ -11,6 +11,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...data.checks import check_choice
 from ...model.log_density import LogDensity
 from ...model.numbering import exchangeable_classes
 from ...posterior import Posterior
@@ -20,6 +21,8 @@ from ..task import Options, Outcome, Status
 from .mixing import FEWEST_EFFECTIVE, Mixing, judged
 
 DRAWS_AT_ONCE = 64  # parameter sets in one batch of log densities
+JUMPS = ("auto", "always", "never")
+PERSISTENT = 0.5  # correlation from sweep to sweep, below which chains need no jumps
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,6 +38,8 @@ class SamplingOptions(Options):
             size says that the draws are too few, and at their rate that many doublings would be
             enough. `n_draws` of them stay, at twice the distance. Fewer than 400 draws in all are
             never enough, and stay as they are.
+        jumps: whether chains jump between modes: "auto" where sweeps of assignments and parameters
+            would be slow to lead from one to another, "always" or "never".
         max_steps: most steps to the start.
         tolerance: of the start.
     """
@@ -45,10 +50,17 @@ class SamplingOptions(Options):
     n_warmup: int = 300
     thin: int = 1
     max_doublings: int = 3
+    jumps: str = "auto"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._count(n_chains=1, n_draws=1, n_warmup=0, thin=1, max_doublings=0)
+        check_choice("jumps", self.jumps, JUMPS)
+
+    def are_to_jump(self, persistence: float) -> bool:
+        """Whether chains jump whose quantities have this correlation from sweep to sweep."""
+        slow = persistence >= PERSISTENT
+        return self.jumps == "always" or (self.jumps == "auto" and slow)
 
     @property
     def n_steps(self) -> int:

@@ -12,14 +12,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...covariance import Parameters, Statistics
-from ...data.checks import check_choice
 from ...reduction.assignments import softmax
-from .jumps import Jumps
-from .population import Population
+from .jumps import SweptJumps
 from .sampling import SamplingOptions
 from .sweep import Sampler
-
-JUMPS = ("auto", "always", "never")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,28 +27,18 @@ class GibbsOptions(SamplingOptions):
             each chain starts at a solution of its own, of those that are not far below the best;
             with 1, each at a restart of its own that is not run on.
         exchange: whether components are exchanged at random.
-        jumps: whether chains jump between modes after every sweep: "auto" where sweeps alone are
-            slow, "always" or "never".
         keep_allocations: how many draws of each chain keep the component of every point, evenly
             spaced; 0 keeps none.
     """
 
     n_warmup: int = 200
     exchange: bool = True
-    jumps: str = "auto"
     keep_allocations: int = 0
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._count(keep_allocations=0)
         self._flag("exchange")
-        check_choice("jumps", self.jumps, JUMPS)
-
-    def jumps_by(self, found: Population, sampler: Sampler) -> Jumps | None:
-        """Jumps of chains that begin in a population, if they are to have any."""
-        if self.jumps == "never" or (self.jumps == "auto" and found.sweeps_are_enough):
-            return None
-        return Jumps.by(found.proposal, sampler, found.acceptance)
 
     def allocates(self, draw: int) -> bool:
         """Whether the components of all points are kept with this draw."""
@@ -116,7 +102,7 @@ class Step:
     sampler: Sampler
     generator: torch.Generator
     bar: tqdm[Any]
-    jumps: Jumps | None = None
+    jumps: SweptJumps | None = None
 
     def __call__(
         self, p: Parameters, labels: Int[Tensor, "s n"] | None = None

@@ -7,17 +7,23 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ...model.log_density import LogDensity
 from ...running.seeds import Stream
+from ..climb.optimise import away_from_edges
 from ..task import Task
+from ..weighing.nearest import Nearest
 from .exchange import Exchange
+from .jumps import Jumps
 from .modes import Metric, Modes
+from .population import Population
 from .sampling import SamplingOptions
+from .setting_out import chosen
 from .trajectory import NoUTurn, Point, Transition
 
+JUMPING_DEPTH = 5  # doublings of trajectories that jumps follow, which lead further at less cost
 FIRST_EXCHANGES = 20  # that chains start with
 SHRINKAGE, DELAY, FORGETTING = 0.05, 10, 0.75  # γ, t₀ and κ of dual averaging
 
@@ -56,29 +62,39 @@ class Walk:
         metric: coordinates of the vector.
         sampler: makes transitions in these coordinates.
         point: where the chains are.
-        home: which of the modes each chain started at.
+        domain: where chains stay, if they jump: so their components keep the numbers in which
+            the coordinates are those of the vector, and a trajectory that ends beyond is refused.
     """
 
     density: Exchange
     metric: Metric
     sampler: NoUTurn
     point: Point
-    home: Int[Tensor, "c"]
+    domain: Nearest | None = None
 
     @classmethod
-    def begun(cls, task: Task[NUTSOptions], density: LogDensity, modes: Modes) -> Walk:
-        """Chains that start at draws from Gaussians at the modes, which they take in turn."""
+    def begun(
+        cls,
+        task: Task[NUTSOptions],
+        density: LogDensity,
+        modes: Modes,
+        found: Population | None = None,
+    ) -> Walk:
+        """Chains that start in a population; else at draws from Gaussians at the modes, in turn."""
         options, generator, metric = task.options, task.generator(Stream.CHAINS), modes.metrics[0]
-        shape, like = (options.n_chains, density.dimension), metric.basis
-        jitter = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-        home = torch.arange(options.n_chains) % len(modes.metrics)
-        starts = [modes.metrics[i].vector(z) for i, z in zip(home.tolist(), jitter, strict=True)]
         step = StepSize.started(density.dimension, options.target_accept).step
         exchange = Exchange.of(density)
-        sampler = NoUTurn(metric.seen_by(exchange), step, options.max_tree_depth, generator)
-        position = metric.position(torch.stack(starts))
-        point = sampler.at(position, exchange.home(options.n_chains))
-        walk = cls(exchange, metric, sampler, point, home)
+        jump = found is not None and options.are_to_jump(found.persistence)
+        depth = min(options.max_tree_depth, JUMPING_DEPTH if jump else math.inf)
+        sampler = NoUTurn(metric.seen_by(exchange), step, int(depth), generator)
+        domain = Nearest.to(density, modes.vectors[0][0])
+        if found is None:
+            vectors = modes.draws(options.n_chains, generator)
+        else:
+            some = chosen(found, options.n_chains, generator)
+            vectors = domain.numbered_vectors(away_from_edges(task, density, some)[0])
+        point = sampler.at(metric.position(vectors), exchange.home(options.n_chains))
+        walk = cls(exchange, metric, sampler, point, domain if jump else None)
         for _ in range(FIRST_EXCHANGES):
             walk = walk.exchanged()
         return walk
@@ -96,7 +112,26 @@ class Walk:
     def advanced(self) -> tuple[Walk, Transition]:
         """One draw on for each chain."""
         transition = self.sampler.transition(self.point)
-        return replace(self, point=transition.point).exchanged(), transition
+        point = transition.point
+        if self.domain is not None:
+            inside = self.domain.holds(self.metric.vector(point.position))
+            point = point.where(inside, self.point)
+        return replace(self, point=point).exchanged(), transition
+
+    def jumped(self, jumps: Jumps) -> Walk:
+        """The same after jumps, to where the order of the components is drawn anew."""
+        assert self.domain is not None
+        density, generator = self.density.density, self.sampler.generator
+        values = density.constrain(self.vector)
+        here = jumps.places(density.parameters(values), generator)
+        there, moved = jumps.jumped(here, generator)
+        if not moved.any():
+            return self
+        vector, order = self.vector.clone(), self.point.order.clone()
+        vectors = density.unconstrain(density.values(there.parameters[moved]))
+        vector[moved] = self.domain.numbered_vectors(vectors)
+        order[moved] = self.density.drawn(vector[moved], generator)
+        return replace(self, point=self.sampler.at(self.metric.position(vector), order))
 
     def exchanged(self) -> Walk:
         """The same after an exchange of components."""
@@ -114,18 +149,6 @@ class Walk:
         sampler = replace(self.sampler, function=metric.seen_by(self.density))
         point = sampler.at(metric.position(self.vector), self.point.order)
         return replace(self, metric=metric, sampler=sampler, point=point)
-
-    def about_homes(self, vectors: Float[Tensor, "t c m"]) -> Float[Tensor, "s m"]:
-        """Vectors moved so that those of all homes have one mean: that of the first.
-
-        Chains in different modes would else take the way between these for the width of each.
-        """
-        moved = vectors.clone()
-        first = vectors[:, self.home == 0].flatten(0, 1).mean(0)
-        for mode in self.home.unique():
-            there = self.home == mode
-            moved[:, there] += first - vectors[:, there].flatten(0, 1).mean(0)
-        return moved.flatten(0, 1)
 
 
 @dataclass(frozen=True)
@@ -193,6 +216,14 @@ def warm_up(walk: Walk, steps: int, target: float) -> Iterator[Walk]:
             seen.append(walk.vector)
             yield walk
         if renew and seen:
-            walk = walk.in_metric(walk.metric.learned(walk.about_homes(torch.stack(seen))))
+            walk = walk.in_metric(walk.metric.learned(about_one_mean(torch.stack(seen))))
         walk = walk.with_step(rate.average)
     yield walk
+
+
+def about_one_mean(vectors: Float[Tensor, "t c m"]) -> Float[Tensor, "s m"]:
+    """Vectors of chains, moved so that all chains have one mean.
+
+    Chains in different modes would else take the way between these for the width of each.
+    """
+    return (vectors - vectors.mean(0) + vectors.mean((0, 1))).flatten(0, 1)

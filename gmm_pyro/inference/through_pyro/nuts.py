@@ -11,10 +11,9 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...model.log_density import LogDensity
-from ..chains.modes import Modes
 from ..chains.sampling import PosteriorSample
-from ..chains.walk import NUTSOptions, Walk
-from ..nuts import NUTSSample, in_a_batch, sampled_by
+from ..chains.walk import NUTSOptions
+from ..nuts import NUTSSample, Outset, in_a_batch, sampled_by
 from ..task import Outcome, Task
 from .program import Program, isolated, weights_of
 
@@ -32,6 +31,7 @@ class EnumeratedNUTSOptions(NUTSOptions):
     Attributes:
         n_chains: number of chains.
         max_doublings: has no effect.
+        jumps: has no effect.
     """
 
     n_chains: int = 4
@@ -44,16 +44,16 @@ def fit_enumerated_nuts(task: Task[EnumeratedNUTSOptions]) -> Outcome:
 
 
 def _by_pyro(
-    task: Task[NUTSOptions], density: LogDensity, modes: Modes, bar: tqdm[Any]
+    task: Task[NUTSOptions], density: LogDensity, outset: Outset, bar: tqdm[Any]
 ) -> PosteriorSample | NUTSSample:
     """Draws that do not go on; an interrupt before them has one draw ready.
 
     A later one leaves out the chain that it ends, unless that is the first.
     """
-    if modes.interrupted:
-        return in_a_batch(task, density, modes, bar)
+    if outset.interrupted:
+        return in_a_batch(task, density, outset, bar)
     bar.reset(task.options.n_steps * task.options.n_chains)
-    starts = density.unconstrain(Walk.begun(task, density, modes).values)
+    starts = density.unconstrain(outset.walk.values)
     chains: list[list[Draw]] = []
     interrupted = False
     with isolated(task.options.seed, task.observations.x.device):

@@ -15,6 +15,7 @@ Source: Lee & Robert (2016), "dual importance sampling".
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from itertools import combinations
@@ -29,6 +30,7 @@ from ...model.declaration import require_conjugate
 from ...model.log_density import LogDensity
 from ...model.mixing import Mixing
 from ...model.normal_wishart import Conjugate
+from ...model.priors import Priors
 from ...reduction.sums import reduce_given
 from ..chains.sweep import Sampler
 from ..starts.starting import starting_parameters
@@ -100,6 +102,28 @@ class Assigned:
     def log_density(self, p: Parameters) -> Float[Tensor, "s"]:
         """Of weights, means and precisions, averaged over all numberings of the components."""
         return self.density.log_prior(self.density.values(p)) + self.log_gain(p)
+
+    def log_density_of(
+        self, density: LogDensity, values: Mapping[str, Tensor]
+    ) -> Float[Tensor, "s"]:
+        """The same as one of the sites of a model, averaged over all numberings.
+
+        It is over precisions, which the model may have scales and correlations in place of. Both
+        are functions of the same unconstrained numbers, but for the logarithms of precisions that
+        are numbers: those are -2 times the logarithms of scales.
+        """
+        model, observations = density.model, density.observations
+        parameters = density.parameters(values)
+        log_q = self.log_density(parameters)
+        if "precisions" in values:
+            return log_q
+        plain = LogDensity(replace(model, priors=Priors().scaled_to(observations)), observations)
+        twin = self.density.values(parameters)
+        shape = model.family.event_shape(observations.d)
+        doubled = math.prod(shape) * model.family.n_covariances(model.n_components)
+        log_q = log_q + (0.0 if model.family.is_matrix else doubled * math.log(2))
+        log_q = log_q + self.density.log_jacobian(self.density.unconstrain(twin), twin)
+        return log_q - plain.log_jacobian(plain.unconstrain(values), dict(values))
 
     def log_gain(self, p: Parameters) -> Float[Tensor, "s"]:
         """The log density less that of the prior, which is what the points make of it."""

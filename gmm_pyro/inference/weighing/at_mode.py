@@ -10,10 +10,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...covariance import Parameters
 from ...model.log_density import LogDensity
 from ...model.numbering import exchanges, permuted_values
-from ...posterior.alignment import cheapest
+from .nearest import Nearest
 
 FREEDOM = 5.0  # degrees of freedom of Student's t
 WIDTHS = (1.0, 2.0)  # in equal shares, of the normal distribution at the mode
@@ -47,18 +46,7 @@ class AtMode:
 
     def aligned(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The same sets, each in the numbering in which it is closest to the mode."""
-        density, unit = self.density, self.density.observations.scale
-        sets = [density.parameters(values), density.parameters(density.constrain(self.mode[None]))]
-        theirs, ours = (self._described(p, unit) for p in sets)
-        cost = torch.cdist(theirs, ours.expand_as(theirs)).square().nan_to_num(0.0).cpu()
-        stay = torch.arange(cost.shape[1]).expand(cost.shape[:2])
-        apart = torch.zeros(cost.shape[1:], dtype=torch.bool)
-        return permuted_values(density.model.family, values, cheapest(cost, stay, 0.0, apart))
-
-    def _described(self, p: Parameters, unit: Float[Tensor, "d"]) -> Float[Tensor, "s k q"]:
-        """Means and log standard deviations, in the data's units."""
-        scale = (self.density.model.family.deviations(p.factor, len(unit)) / unit).log()
-        return torch.cat([p.means / unit, scale.expand_as(p.means)], -1)
+        return Nearest.to(self.density, self.mode).numbered(values)
 
     def log_density(
         self, values: Mapping[str, Tensor], beside: Float[Tensor, "s"]

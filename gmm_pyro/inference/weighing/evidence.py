@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float, Int
@@ -26,7 +26,6 @@ from torch import Tensor
 from ...covariance import ConjugateFamily, Parameters
 from ...model.log_density import LogDensity
 from ...model.numbering import Numberings
-from ...model.priors import Priors
 from ...reduction.theta import theta_of
 from ..chains.sampling import log_likelihoods
 from .assigned import KEPT, Assigned
@@ -152,7 +151,7 @@ def sampled(density: LogDensity, modes: list[AtMode], shares: list[float], *, se
     values = {name: torch.cat([part[name] for part in parts]) for name in parts[0]}
     log_q = values["weights"].new_full((sum(strata),), -math.inf)
     if assigned is not None:
-        log_q = math.log(strata[-1] / len(log_q)) + _in_sites(density, assigned, values)
+        log_q = math.log(strata[-1] / len(log_q)) + assigned.log_density_of(density, values)
     log_q, home, values = _about_modes(modes, strata, values, log_q)
     log_p = numberings.log_prior(density, values) - math.lgamma(density.model.n_components + 1)
     one_chain = {name: value[None] for name, value in values.items()}
@@ -221,26 +220,3 @@ class Budget:
             return cls(draws, draws, 0)
         share = min(0.8, max(0.2, n / (n + HALF)))
         return cls(draws, round(share * draws), chains)
-
-
-def _in_sites(
-    density: LogDensity, assigned: Assigned, values: Mapping[str, Tensor]
-) -> Float[Tensor, "s"]:
-    """The log density of assignments' posteriors, as one of the sites of the model.
-
-    They are over precisions, which the model may have scales and correlations in place of. Both are
-    functions of the same unconstrained numbers, but for the logarithms of precisions that are
-    numbers: those are -2 times the logarithms of scales.
-    """
-    model, observations = density.model, density.observations
-    parameters = density.parameters(values)
-    log_q = assigned.log_density(parameters)
-    if "precisions" in values:
-        return log_q
-    plain = LogDensity(replace(model, priors=Priors().scaled_to(observations)), observations)
-    twin = assigned.density.values(parameters)
-    shape = model.family.event_shape(observations.d)
-    doubled = math.prod(shape) * model.family.n_covariances(model.n_components)
-    log_q = log_q + (0.0 if model.family.is_matrix else doubled * math.log(2))
-    log_q = log_q + assigned.density.log_jacobian(assigned.density.unconstrain(twin), twin)
-    return log_q - plain.log_jacobian(plain.unconstrain(values), dict(values))

@@ -83,7 +83,7 @@ class Parts:
         return self.each[part].given(units).draw(generator)
 
 
-def parts_of(density: LogDensity, seed: int) -> Parts:
+def parts_of(density: LogDensity, seed: int, draws: int = DRAWS) -> Parts:
     """The prior of the components itself, where it is conjugate; else parts that are like it.
 
     Those are some that are wide in the data's units, and one about each of some draws.
@@ -93,7 +93,7 @@ def parts_of(density: LogDensity, seed: int) -> Parts:
     if prior is not None and isinstance(prior.components, NormalWishart):
         found = replace(prior.components, mean=prior.components.mean - origin)
     else:
-        numbers = zip(_wide(density), *_about_draws(density, seed), strict=True)
+        numbers = zip(_wide(density), *_about_draws(density, seed, draws), strict=True)
         mean, strength, dof, scale = (torch.cat(part)[:, None] for part in numbers)
         found = NormalWishart(conjugate(model.family), mean, strength, dof, scale)
     return Parts(found.alike(k // model.family.n_covariances(k)))
@@ -109,21 +109,21 @@ def _wide(density: LogDensity) -> Numbers:
     return scale.new_zeros(h, d), scale.new_full((h,), STRENGTH), dof, scale
 
 
-def _about_draws(density: LogDensity, seed: int) -> list[Numbers]:
+def _about_draws(density: LogDensity, seed: int, draws: int) -> list[Numbers]:
     """Parts about the mean and the covariance of a component in each of some draws, if any."""
     observations, family = density.observations, conjugate(density.model.family)
     try:
-        values = density.model.sites(like=observations.origin.cpu()).draw(DRAWS, seed)
+        values = density.model.sites(like=observations.origin.cpu()).draw(draws, seed)
     except NotImplementedError:  # a prior that nothing can be drawn from
         return []
     values = {name: value.to(observations.origin) for name, value in values.items()}
     p, d, k = density.parameters(values), observations.d, density.model.n_components
-    draw = torch.arange(DRAWS)
+    draw = torch.arange(draws)
     means = p.means[draw, draw % k] - observations.origin  # components may differ
     covariance = family.dense(p.factor, d).expand(-1, k, -1, -1)[draw, draw % k]
     low, high = means.quantile(means.new_tensor([0.16, 0.84]), 0)
     spread = 0.5 * WIDTH * (high - low)
-    dof = means.new_full((DRAWS,), family.proper_dof(d) + STIFFNESS)
+    dof = means.new_full((draws,), family.proper_dof(d) + STIFFNESS)
     strength = (covariance.diagonal(dim1=-2, dim2=-1) / spread.square()).mean(-1)
     scale = family.compress(dof[:, None, None] * covariance)
     normal = torch.stack([family.log_normaliser(dof, scale), strength.log(), *means.T])

@@ -25,17 +25,18 @@ from torch import Tensor
 from ...covariance import Parameters, Statistics
 from ...model.log_density import LogDensity
 from ...model.normal_wishart import Conjugate
+from ...model.numbering import Numberings
 from ...reduction.sums import about, reduce
 from ...reduction.theta import theta_of
 from .assigned import Assigned, log_permanent, twin_of
-from .parts import parts_of
+from .parts import Parts, parts_of
 
 MOST_NAMED = 6  # components that weights' priors tell apart: their numberings are counted out
 
 
 @dataclass(frozen=True, eq=False)
 class Proposal:
-    """The average over assignments, and what parameters weigh under a conjugate prior.
+    """The average over assignments, and what parameters weigh under a prior.
 
     Attributes:
         density: the log density of the chains.
@@ -46,11 +47,24 @@ class Proposal:
     assigned: Assigned
 
     @classmethod
-    def of(cls, density: LogDensity, prior: Conjugate, statistics: Statistics) -> Proposal:
-        """The one of assignments with these statistics."""
-        twin, parts = twin_of(density), parts_of(density, 0)
+    def of(
+        cls,
+        density: LogDensity,
+        prior: Conjugate,
+        statistics: Statistics,
+        parts: Parts | None = None,
+    ) -> Proposal:
+        """The one of assignments with these statistics.
+
+        Args:
+            density: the log density of the chains.
+            prior: the prior of sweeps.
+            statistics: of the assignments.
+            parts: what is like the prior of the components, or is it.
+        """
+        parts = parts or parts_of(density, 0)
         statistics = about(density.model.family, statistics, density.observations.origin)
-        return cls(density, Assigned.of(twin, prior.mixing, parts, statistics))
+        return cls(density, Assigned.of(twin_of(density), prior.mixing, parts, statistics))
 
     def draw(self, count: int, generator: torch.Generator) -> Parameters:
         """Independent parameters, their components numbered as the prior holds likely."""
@@ -79,15 +93,36 @@ class Proposal:
         """log p(θ, x) - log q(θ) of s sets in nats, both averaged over all numberings."""
         if log_likelihood is None:
             log_likelihood = self.log_likelihood(p)
-        log_weight = log_likelihood - self.assigned.log_gain(p)
+        numberings = self._numberings
+        over = self._precisions_over(p) if numberings is None else self._sites_over(p, numberings)
+        return (log_likelihood + over).nan_to_num(nan=-math.inf)
+
+    def _precisions_over(self, p: Parameters) -> Float[Tensor, "s"]:
+        """log p(θ) - log q(θ) of a prior over weights, means and precisions."""
+        found = -self.assigned.log_gain(p)
         if not self._is_symmetric:
             named = self._named(p)
             own = named.diagonal(dim1=1, dim2=2).sum(1)
-            log_weight = log_weight + log_permanent(named) - own - math.lgamma(len(named[0]) + 1)
+            found = found + log_permanent(named) - own - math.lgamma(len(named[0]) + 1)
         if len(self.assigned.parts) > 1:  # the prior is like them, but none of them
             values, twin = self.density.values(p), self.assigned.density
-            log_weight = log_weight + self.density.log_prior(values) - twin.log_prior(values)
-        return log_weight.nan_to_num(nan=-math.inf)
+            found = found + self.density.log_prior(values) - twin.log_prior(values)
+        return found
+
+    def _sites_over(self, p: Parameters, numberings: Numberings) -> Float[Tensor, "s"]:
+        """The same of any prior: over all numberings that it tells apart."""
+        values, k = self.density.values(p), p.log_weights.shape[1]
+        log_prior = numberings.log_prior(self.density, values) - math.lgamma(k + 1)
+        return log_prior - self.assigned.log_density_of(self.density, values)
+
+    @cached_property
+    def _numberings(self) -> Numberings | None:
+        """Those of a prior that is not over precisions."""
+        density = self.density
+        if "precisions" in density.prior:
+            return None
+        some = density.constrain(density.observations.origin.new_zeros(1, density.dimension))
+        return Numberings.about(density, some)
 
     @cached_property
     def _is_symmetric(self) -> bool:

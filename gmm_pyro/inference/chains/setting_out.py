@@ -1,0 +1,84 @@
+"""Chains that set out from a population, and what is said of it in the end."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+
+from ...covariance import ConjugateFamily, Parameters
+from ...model.declaration import require_conjugate
+from ...model.log_density import LogDensity
+from ..starts.starting import SEVERAL, starting_parameters
+from ..task import Outcome, Status, Task
+from ..weighing.assigned import twin_of
+from ..weighing.bridge import bridged
+from .jumps import Jumps
+from .population import Growth, Numbers, Population, populated
+from .sampling import SamplingOptions
+from .sweep import Sampler
+
+UNSETTLED = (
+    "found new modes until its search for them had to end, so that there may be more: look whether "
+    "other seeds agree, or choose by priors or n_components which mode is meant"
+)
+PLACES = ("k-means++", "random points", "random")  # kinds of starts that lead to different modes
+
+
+def population_of(
+    task: Task[SamplingOptions], density: LogDensity, generator: torch.Generator
+) -> Population | None:
+    """A population that is like the posterior; None where there can be none, or no warm-up."""
+    family, observations = task.model.family, task.observations
+    if not task.options.n_warmup or not isinstance(family, ConjugateFamily):
+        return None
+    numbers = Numbers.of(density)
+    if numbers is None:
+        return None
+    own = task.model.conjugate(observations.origin)
+    prior = own or require_conjugate(twin_of(density).model, "a sweep", observations.origin)
+    sampler = Sampler.of(prior, observations, exchange=False)
+    growth = Growth(density, sampler, numbers, generator)
+    found = populated(growth, particles(task, numbers.started))
+    return found if found.is_like_the_posterior else None
+
+
+def particles(task: Task[SamplingOptions], count: int) -> Parameters:
+    """Starts of several kinds, or the one that is given."""
+    options, observations = task.options, task.observations
+    kinds = PLACES if options.start == SEVERAL else (options.start,)
+    starts = [
+        starting_parameters(
+            *(kind, observations, task.model.family, task.model.n_components),
+            n_starts=-(-count // len(kinds)),
+            floor=task.floor,
+            generator=torch.Generator().manual_seed(options.seed),
+        )
+        for kind in kinds
+    ]
+    together = Parameters.joined(starts)
+    return together[[i % len(together.means) for i in range(count)]]
+
+
+def chosen(found: Population, count: int, generator: torch.Generator) -> Parameters:
+    """Some of a population, each as often as any other."""
+    size, device = len(found.parameters.means), generator.device
+    rows = torch.randperm(max(size, count), generator=generator, device=device) % size
+    return found.parameters[rows[:count]]
+
+
+def concluded(
+    outcome: Outcome, found: Population | None, jumps: Jumps | None, generator: torch.Generator
+) -> Outcome:
+    """The outcome, with the evidence, and in doubt where the search for modes was cut short."""
+    if found is None or outcome.posterior is None:
+        return outcome
+    try:
+        evidence = vars(bridged(found.proposal, outcome.posterior, generator))
+    except KeyboardInterrupt:  # the draws are there, and stay
+        return replace(outcome, status=Status.INTERRUPTED, message="")
+    jumped = {} if jumps is None else {"jumps": jumps.rate}
+    outcome = replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **evidence})
+    if found.settled or outcome.status is not Status.CONVERGED:
+        return outcome
+    return replace(outcome, status=Status.UNMIXED, message=UNSETTLED)
