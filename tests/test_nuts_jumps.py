@@ -23,7 +23,13 @@ from runs import quietly
 from test_evidence import points, quadrature_sum
 
 SIX_POINTS = torch.tensor([[-2.1], [-1.9], [-0.4], [0.3], [1.8], [2.2]]).double()
-BRIEF = {"n_chains": 8, "n_draws": 120, "n_warmup": 60, "max_tree_depth": 3, "max_doublings": 0}
+BRIEF: dict[str, Any] = {
+    "n_chains": 8,
+    "n_draws": 120,
+    "n_warmup": 60,
+    "max_tree_depth": 3,
+    "max_doublings": 0,
+}
 
 
 def drawn(model: MixtureModel, x: Tensor, seed: int, **options: Any) -> gp.Fit:
