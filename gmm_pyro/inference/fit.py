@@ -67,7 +67,7 @@ class Fit(Result):
         if "log_evidence" not in self.diagnostics:
             raise ValueError(
                 f"this fit by {self.method} has no estimate of the evidence: laplace has, and "
-                "gibbs where a proposal comes near enough to the posterior"
+                "gibbs and nuts where a proposal comes near enough to the posterior"
             )
         return float(self.diagnostics["log_evidence"])
 

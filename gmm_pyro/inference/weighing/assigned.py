@@ -17,8 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
-from itertools import combinations
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -36,7 +35,7 @@ from ..chains.sweep import Sampler
 from ..starts.starting import starting_parameters
 from .parts import NUMBERS_AT_ONCE, Parts, parts_of
 
-AT_ONCE = 4096  # permanents
+AT_ONCE = 8192  # permanents
 WARM_UP, KEPT, THIN = 15, 3, 5  # sweeps of a chain, what it keeps, and sweeps between those
 
 
@@ -127,15 +126,18 @@ class Assigned:
 
     def log_gain(self, p: Parameters) -> Float[Tensor, "s"]:
         """The log density less that of the prior, which is what the points make of it."""
-        k, mixing = p.means.shape[1], self.mixing
-        named = p.log_weights[:, :, None] * (mixing.concentration - 1)  # component i in place of j
-        prior = self._of_parts(p) - named.diagonal(dim1=1, dim2=2).sum(1)
+        named = self.named(p)
+        prior = self._of_parts(p) - named.diagonal().sum(1)
         log_joint = self.log_joint.nan_to_num(nan=math.inf, neginf=math.inf)  # none, that is
         found = [
-            (self._log_joint_given(p[rows], named[rows]) - log_joint).logsumexp(1)
-            for rows in torch.arange(len(named)).split(self._rows)
+            (self._log_joint_given(p[rows], named[..., rows]) - log_joint).logsumexp(1)
+            for rows in torch.arange(named.shape[2]).split(self._rows)
         ]
-        return prior + torch.cat(found) - math.log(len(log_joint)) - math.lgamma(k + 1)
+        return prior + torch.cat(found) - math.log(len(log_joint)) - math.lgamma(len(named) + 1)
+
+    def named(self, p: Parameters) -> Float[Tensor, "k k s"]:
+        """What the weights' log prior has of component i in place j."""
+        return p.log_weights.T[:, None] * (self.mixing.concentration - 1)[..., None]
 
     @cached_property
     def log_joint(self) -> Float[Tensor, "z"]:
@@ -161,15 +163,15 @@ class Assigned:
         )
 
     @cached_property
-    def _totals(self) -> tuple[Float[Tensor, "f zk"], Float[Tensor, "g z"] | None]:
+    def _totals(self) -> tuple[Float[Tensor, "k f z"], Float[Tensor, "g z"] | None]:
         """The sums of all assignments, those of what components share apart."""
         totals = [value.reshape(*value.shape[:2], -1) for value in self.statistics.sums]
         own = bool(self.density.model.family.n_own_features(self.density.observations.d))
         shared = None if own else totals.pop()[:, 0].T
-        return torch.cat(totals, 2).flatten(0, 1).T, shared
+        return torch.cat(totals, 2).permute(1, 2, 0).contiguous(), shared
 
     def _log_joint_given(
-        self, p: Parameters, named: Float[Tensor, "s k k"]
+        self, p: Parameters, named: Float[Tensor, "k k s"]
     ) -> Float[Tensor, "s z"]:
         """log Σ_σ p(x, z | σθ) with what the prior of the weights makes of each numbering."""
         family = self.density.model.family
@@ -179,10 +181,8 @@ class Assigned:
         own_totals, shared_totals = self._totals
         if shared_totals is not None:
             shared = numbers.pop()[:, 0] @ shared_totals
-        joint = torch.cat(numbers, 2).flatten(0, 1) @ own_totals
-        s, k = named.shape[:2]
-        joint = joint.view(s, k, -1, k).transpose(1, 2) + named[:, None]
-        return shared + log_permanent(joint)
+        joint = torch.cat(numbers, 2).transpose(0, 1)[:, None] @ own_totals
+        return shared + log_permanent(joint.add_(named[..., None]))
 
 
 def twin_of(density: LogDensity) -> LogDensity:
@@ -245,42 +245,31 @@ def _per_set(density: LogDensity, units: Float[Tensor, "u"]) -> Float[Tensor, "s
     return units.view(-1, density.model.family.n_covariances(density.model.n_components)).sum(1)
 
 
-def log_permanent(log_matrix: Float[Tensor, "*b k k"]) -> Float[Tensor, "*b"]:
+def log_permanent(log_matrix: Float[Tensor, "k k *b"]) -> Float[Tensor, "*b"]:
     """log Σ_σ Π_i exp(matrix[i, σ(i)]) over all permutations: k 2^(k-1) products instead of k!.
 
     The sums of the first i rows over every set of i columns give those of i + 1; all terms are
     positive, so nothing cancels.
     """
-    best = log_matrix.amax(-2, keepdim=True)  # columns differ in size: they hold different points
-    top = (log_matrix - best).amax(-1, keepdim=True)
-    matrix = (log_matrix - best - top).exp().flatten(0, -3).permute(1, 2, 0).contiguous()
-    sums = torch.cat([_permanent(some) for some in matrix.split(AT_ONCE, 2)])
-    return sums.log().view(log_matrix.shape[:-2]) + (best.squeeze(-2) + top.squeeze(-1)).sum(-1)
+    parts = [_log_permanent(some) for some in log_matrix.flatten(2).split(AT_ONCE, 2)]
+    return torch.cat(parts).view(log_matrix.shape[2:])
 
 
-def _permanent(matrix: Float[Tensor, "k k b"]) -> Float[Tensor, "b"]:
-    sums = matrix[0]
-    for row, joined in enumerate(_larger_sets(len(matrix)), 1):
-        larger = torch.zeros_like(sums[:1])
-        for less, column in joined:
-            larger = torch.addcmul(larger, sums[less], matrix[row, column])
+def _log_permanent(log_matrix: Float[Tensor, "k k b"]) -> Float[Tensor, "b"]:
+    best = log_matrix.amax(0)  # columns differ in size: they hold different points
+    matrix = log_matrix - best
+    top = matrix.amax(1, keepdim=True)
+    first, *rows = (row.unbind() for row in matrix.sub_(top).exp_())
+    sums = {1 << column: value for column, value in enumerate(first)}  # a set of columns is bits
+    for row in rows:
+        larger: dict[int, Tensor] = {}
+        for columns, total in sums.items():
+            for column, value in enumerate(row):
+                one_more = columns | 1 << column
+                if one_more in larger and one_more != columns:
+                    larger[one_more].addcmul_(total, value)
+                elif one_more != columns:
+                    larger[one_more] = total * value
         sums = larger
-    return sums[0]
-
-
-@cache
-def _larger_sets(k: int) -> list[list[tuple[Tensor, Tensor]]]:
-    """How the sets of i + 1 of k columns come from those of i, for every i from 1.
-
-    There are i + 1 ways, one a column of theirs: the number of the set without it, and the column.
-    """
-    found = []
-    for size in range(2, k + 1):
-        number = {columns: i for i, columns in enumerate(combinations(range(k), size - 1))}
-        larger = list(combinations(range(k), size))
-        ways = [
-            ([number[c[:i] + c[i + 1 :]] for c in larger], [c[i] for c in larger])
-            for i in range(size)
-        ]
-        found.append([(torch.tensor(less), torch.tensor(column)) for less, column in ways])
-    return found
+    (total,) = sums.values()
+    return total.log() + best.sum(0) + top.sum((0, 1))

@@ -71,14 +71,14 @@ class Proposal:
         z = len(self.assigned.statistics.counts)
         chosen = torch.randint(z, (count,), generator=generator, device=generator.device)
         p = self.assigned.draw_given(chosen, generator)
-        named = self._named(p)
+        named, k = self.assigned.named(p), p.log_weights.shape[1]
         if self._is_symmetric:
-            uniform = torch.rand(named.shape[:2], generator=generator, device=generator.device)
+            uniform = torch.rand(count, k, generator=generator, device=generator.device)
             order = uniform.argsort(1)
         else:
-            orders = torch.tensor(list(permutations(range(named.shape[1]))), device=named.device)
-            places = torch.arange(named.shape[1], device=named.device)
-            log_prior = named[:, orders, places].sum(2)
+            orders = torch.tensor(list(permutations(range(k))), device=named.device)
+            places = torch.arange(k, device=named.device)
+            log_prior = named[orders, places].sum(1).T
             order = orders[torch.multinomial(log_prior.softmax(1), 1, generator=generator)[:, 0]]
         return self.density.model.family.permuted(p, order)
 
@@ -101,9 +101,9 @@ class Proposal:
         """log p(θ) - log q(θ) of a prior over weights, means and precisions."""
         found = -self.assigned.log_gain(p)
         if not self._is_symmetric:
-            named = self._named(p)
-            own = named.diagonal(dim1=1, dim2=2).sum(1)
-            found = found + log_permanent(named) - own - math.lgamma(len(named[0]) + 1)
+            named = self.assigned.named(p)
+            own = named.diagonal().sum(1)
+            found = found + log_permanent(named) - own - math.lgamma(len(named) + 1)
         if len(self.assigned.parts) > 1:  # the prior is like them, but none of them
             values, twin = self.density.values(p), self.assigned.density
             found = found + self.density.log_prior(values) - twin.log_prior(values)
@@ -127,7 +127,3 @@ class Proposal:
     @cached_property
     def _is_symmetric(self) -> bool:
         return self.assigned.mixing.is_symmetric
-
-    def _named(self, p: Parameters) -> Float[Tensor, "s k k"]:
-        """What the weights' log prior has of component i in place j."""
-        return p.log_weights[:, :, None] * (self.assigned.mixing.concentration - 1)
