@@ -28,12 +28,13 @@ from ...covariance import Parameters, Statistics
 from ...covariance.records import times
 from ...model.log_density import LogDensity
 from ...model.numbering import exchangeable_classes
-from ...reduction.pointwise import labels, responsibilities
+from ...reduction.pointwise import labels
 from ...reduction.theta import theta_of
 from ..search.removal import merged, without
 from ..weighing.evidence import MOST_COMPONENTS
 from ..weighing.parts import Parts, parts_of
 from ..weighing.proposal import MOST_NAMED, Proposal
+from .persistence import correlation
 from .sweep import Sampler
 
 FEW = 3_000  # points times components, up to which a population is as large as it gets
@@ -44,16 +45,16 @@ SWEEPS = 30  # that particles take to come into a mode
 SHORT, SETTLING = 5, 10  # sweeps of all that are shuffled, and then of the better half
 PARTS = 32  # that are like a prior which is not conjugate
 KEPT = 3  # assignments of each particle that are kept
+STRAYING = 6  # sweeps of all, now and then, to see where they lead
 AFTERWARDS = 2  # sweeps of draws that go on
 MOST_ROUNDS, MOST_TEMPERED = 20, 8  # of the latter one after the other
+RETURNED = 1.5  # how often a particle is to have come back, with nothing new
 EASY = 0.25  # share of shuffled particles that come back, above which an eighth of them will do
 RISE = 0.3  # nats of the evidence, from which there is something new
 USEFUL = 0.1  # share of draws that are effective, below which weights are tempered
 BELOW = (0.05, 2.0)  # this quantile of all masses less so many nats is as good as any
 NARROWEST, WIDEST = 0.1, 5.0  # standard deviations of what is shuffled in, in those of a component
 ACCEPTED = 0.01  # share of jumps, of which fewer are of no use
-PAIRS, FAR_APART = 100, (1, 17, 43)  # points, and how far on those are that they may belong with
-NOTABLE = 0.02  # variance of the probability that two points belong together
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,7 +81,7 @@ class Population:
     @property
     def is_like_the_posterior(self) -> bool:
         """Whether its proposal comes near enough to the posterior to jump by."""
-        return self.weighed and self.acceptance >= ACCEPTED
+        return self.acceptance >= ACCEPTED
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,7 @@ class Numbers:
         kept: how many of either stay, those of the largest mass.
         drawn: draws from a proposal.
         resampled: how many of those go on.
+        strays: how many stay of those that sweeps have led to.
     """
 
     started: int = 128
@@ -100,6 +102,7 @@ class Numbers:
     kept: int = 48
     drawn: int = 256
     resampled: int = 192
+    strays: int = 16
 
     @classmethod
     def of(cls, density: LogDensity) -> Numbers | None:
@@ -130,18 +133,21 @@ def populated(growth: Growth, start: Parameters) -> Population:
     now, highest, returned, back, tempered = before, before.evidence, 0.0, 1.0, 0
     for _ in range(MOST_ROUNDS):
         found, back = growth.elsewhere(now, growth.numbers.shuffled // (8 if back > EASY else 1))
-        before, now = now, growth.resampled([before.visited, now.visited, found])
+        last = returned + back >= RETURNED  # if it has nothing new
+        strays = [growth.strays(now)] if last or back <= EASY else []
+        before, now = now, growth.resampled([before.visited, now.visited, found, *strays])
         rises = now.evidence > highest + RISE or now.power < 1.0
         returned = 0.0 if rises else returned + back
         highest = max(highest, now.evidence)
         tempered = tempered + 1 if now.power < 1.0 else 0
-        if returned >= 1.0 or tempered == MOST_TEMPERED:
+        if returned >= RETURNED or tempered == MOST_TEMPERED:
             break
     after = growth.swept(now.parameters, 1)[0]
-    persistence = growth.correlation(now.parameters, after)
+    persistence = correlation(growth.density, now.parameters, after)
     visited = [
         before.visited,
         now.visited,
+        growth.strays(now),
         growth.swept(growth.shuffled(after[::2], len(after.means) // 4), 1)[1],
     ]
     return Population(
@@ -150,7 +156,7 @@ def populated(growth: Growth, start: Parameters) -> Population:
         now.acceptance,
         persistence,
         weighed=now.power == 1.0,
-        settled=returned >= 1.0,
+        settled=returned >= RETURNED,
     )
 
 
@@ -161,12 +167,14 @@ class Round:
     Attributes:
         parameters: those that go on, after some sweeps.
         visited: the assignments that the last of these was given.
+        proposal: that they were drawn from.
         log_weights: of the draws that they are from, in nats.
         power: of the weights that they were chosen by.
     """
 
     parameters: Parameters
     visited: Statistics
+    proposal: Proposal
     log_weights: Float[Tensor, "s"]
     power: float
 
@@ -218,7 +226,7 @@ class Growth:
         count, generator = self.numbers.resampled, self.generator
         chosen = torch.multinomial(shares, count, replacement=True, generator=generator)
         swept = self.swept(drawn[chosen], AFTERWARDS)
-        return Round(*swept, log_weights, power)
+        return Round(*swept, proposal, log_weights, power)
 
     def elsewhere(self, now: Round, count: int) -> tuple[Statistics, float]:
         """Assignments of shuffled particles, and the share of those that are as good as before."""
@@ -231,6 +239,17 @@ class Growth:
         quantile, nats = BELOW
         good = self._log_mass(now.parameters, now.visited).quantile(quantile) - nats
         return found, float((mass >= good).sum()) / count
+
+    def strays(self, now: Round) -> Statistics:
+        """Assignments that sweeps lead to, and that the proposal foresees least."""
+        p, seen = now.parameters[::2], []
+        for _ in range(KEPT):
+            p = self.swept(p, STRAYING - 1)[0]
+            log_weights = now.proposal.log_weight(p)
+            p, statistics = self.swept(p, 1)
+            least = log_weights.topk(min(self.numbers.strays, len(log_weights))).indices
+            seen.append(statistics[least])
+        return Statistics.joined(seen)
 
     def kept(self, p: Parameters, sweeps: int, count: int) -> tuple[Statistics, Float[Tensor, "s"]]:
         """Assignments of those of the largest mass after some sweeps, and the masses of all."""
@@ -290,30 +309,6 @@ class Growth:
             p, statistics = self.sampler.sweep(p, self.generator)
         return p, statistics
 
-    def correlation(self, one: Parameters, other: Parameters) -> float:
-        """The largest correlation between sets and what has become of them.
-
-        It is that of what no numbering changes: of sums over the components, and of whether two
-        points belong together, where that differs.
-        """
-        sums = _correlations(self._sums(one), self._sums(other), 0.0)
-        together = _correlations(self._together(one), self._together(other), NOTABLE)
-        return float(torch.cat([sums, together]).max())
-
-    def _sums(self, p: Parameters) -> Float[Tensor, "s q"]:
-        """Of the components, and their weights in falling order."""
-        squared = (2 * p.log_weights).exp()[..., None]
-        deviations = self.density.model.family.deviations(p.factor, p.means.shape[-1])
-        sums = [(squared * value).sum(1) for value in (p.means, deviations)]
-        return torch.cat([p.log_weights.sort(1).values, *sums], 1)
-
-    def _together(self, p: Parameters) -> Float[Tensor, "s q"]:
-        """Probabilities that some pairs of points belong together."""
-        observations = self.density.observations
-        some = observations.subset(slice(None, None, -(-observations.n // PAIRS)))
-        shares = responsibilities(some, theta_of(self.density.model.family, p, observations))
-        return torch.cat([(shares * shares.roll(far, -1)).sum(1) for far in FAR_APART], 1)
-
     def _log_mass(self, p: Parameters, statistics: Statistics) -> Float[Tensor, "s"]:
         """How much of the posterior is about assignments, in nats: what draws given them weigh.
 
@@ -340,12 +335,3 @@ def _power(log_weights: Float[Tensor, "s"], least: float) -> float:
 def effective(log_weights: Float[Tensor, "s"]) -> float:
     """The effective number of draws of these weights (Kish 1965)."""
     return float((2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp())
-
-
-def _correlations(
-    one: Float[Tensor, "s q"], other: Float[Tensor, "s q"], least: float
-) -> Float[Tensor, "q"]:
-    """Correlations of quantities, next to none of those with a variance below the least."""
-    one, other = (value - value.mean(0) for value in (one, other))
-    scale = (one.square().mean(0) * other.square().mean(0)).sqrt()
-    return ((one * other).mean(0) / (scale + least)).nan_to_num()

@@ -40,7 +40,8 @@ def population_of(
     sampler = Sampler.of(prior, observations, exchange=False)
     growth = Growth(density, sampler, numbers, generator)
     found = populated(growth, particles(task, numbers.started))
-    return found if found.is_like_the_posterior else None
+    near = found.weighed or own is not None  # else the prior may be too unlike a conjugate one
+    return found if near and found.is_like_the_posterior else None
 
 
 def particles(task: Task[SamplingOptions], count: int) -> Parameters:
