@@ -135,23 +135,16 @@ def _accidents(
     )
     wide = [i for i in filled if i not in singular]
     close = f"close to covariance_floor, within {CLOSE:g} times"
-    problems += _thin(rule, parameters, wide, rule.close, close)
-    rounding = "no wider than the rounding of the data"
-    return problems + _thin(rule, parameters, wide, rule.rounding, rounding)
+    factor, rounding = parameters.factor[0], "no wider than the rounding of the data"
+    problems += _thin(rule, rule.above_floor(factor).expand(len(counts)), wide, close)
+    return problems + _thin(rule, rule.above_rounding(factor).expand(len(counts)), wide, rounding)
 
 
 def _thin(
-    rule: Soundness,
-    parameters: Parameters,
-    components: Sequence[int],
-    variance: Float[Tensor, "d"],
-    named: str,
+    rule: Soundness, ratios: Float[Tensor, "k"], components: Sequence[int], named: str
 ) -> list[str]:
-    """A sentence about those of the components that are no wider than these variances."""
-    lowest = as_fitted(rule.family, variance.clamp_min(TINY))
-    smallest = rule.family.smallest_ratio(parameters.factor[0], lowest)
-    ratio = smallest.expand(parameters.means.shape[1]).tolist()
-    thin = [i for i in components if not ratio[i] > 1]
+    """A sentence about those of the components whose ratio is not above one."""
+    thin = [i for i in components if not ratios[i] > 1]
     if rule.family.shares("covariances"):
         return [f"the shared covariance is {named}"] if thin else []
     one, many = "the covariance of component {} is", "the covariances of components {} are"

@@ -7,14 +7,14 @@ says nothing. A component is an accident of few points, and the solution is not 
   covariances of their own, which need d + 1 points to be regular at all, and 2 where they share
   one, but never more than half of an even share of the points;
 - an eigenvalue of its covariance is within ten times the floor, in units of the data's variance; or
-- it is thinner than the rounding of the data: a number that is rounded to a multiple of h is off by
-  h / √12 as a standard deviation, so that points which share a value are a spike and no cluster.
+- in some feature it is no wider than the rounding of the data: a number that is rounded to a
+  multiple of h is off by h / √12 as a standard deviation, so that points which share a value are a
+  spike and no cluster.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
@@ -63,18 +63,24 @@ class Soundness:
         rounding = OF_ROUNDING * task.observations.rounding.square()
         return cls(family, least, weight, CLOSE * task.floor, rounding)
 
-    @cached_property
-    def thinnest(self) -> Float[Tensor, "d"]:
-        """Variances of the features that no eigenvalue lies below."""
-        return as_fitted(self.family, torch.maximum(self.close, self.rounding).clamp_min(TINY))
+    def above_floor(self, factor: Tensor) -> Float[Tensor, "*k1"]:
+        """Smallest eigenvalue of each covariance, in units of what is close to the floor."""
+        lowest = as_fitted(self.family, self.close.clamp_min(TINY))
+        return self.family.smallest_ratio(factor, lowest)
+
+    def above_rounding(self, factor: Tensor) -> Float[Tensor, "*k1"]:
+        """Variance of the feature in which each is narrowest, in units of that by rounding."""
+        lowest = as_fitted(self.family, self.rounding.clamp_min(TINY))
+        variance = self.family.deviations(factor, len(lowest)).square()
+        return (variance / lowest).amin(-1)
 
     def of(self, theta: Theta, points: Observations) -> Bool[Tensor, "s"]:
         """Whether sets are sound."""
         factor = theta.parameters.factor
         finite = factor.flatten(1).isfinite().all(1)
         factor = torch.where(finite.view(-1, *(1,) * (factor.ndim - 1)), factor, 0.0)
-        thick = (self.family.smallest_ratio(factor, self.thinnest) > 1).all(1)
-        return finite & thick & (reduce(points, theta, argmax).counts >= self.least).all(1)
+        wide = torch.minimum(self.above_floor(factor), self.above_rounding(factor)) > 1
+        return finite & wide.all(1) & (reduce(points, theta, argmax).counts >= self.least).all(1)
 
 
 def as_fitted(family: CovarianceFamily, variance: Float[Tensor, "d"]) -> Float[Tensor, "d"]:
