@@ -58,18 +58,24 @@ class Assigned:
     log_evidence: Float[Tensor, "z"]
 
     @classmethod
-    def visited(cls, density: LogDensity, *, chains: int, seed: int) -> Assigned:
+    def visited(
+        cls, density: LogDensity, *, chains: int, seed: int, warm_up: int = WARM_UP
+    ) -> Assigned:
         """Assignments that chains of Gibbs sampling visit, each from a start of its own.
 
         Args:
             density: the log density whose posterior they are to be like.
             chains: number of chains, each of which keeps three.
             seed: of all that is drawn.
+            warm_up: sweeps before those that are kept.
         """
         twin, parts = twin_of(density), parts_of(density, seed)
         prior = require_conjugate(twin.model, "an assignment", density.observations.origin)
         return cls.of(
-            twin, prior.mixing, parts, _statistics(twin, _assignments(twin, prior, chains, seed))
+            twin,
+            prior.mixing,
+            parts,
+            _statistics(twin, _assignments(twin, prior, chains, seed, warm_up)),
         )
 
     @classmethod
@@ -199,7 +205,7 @@ def twin_of(density: LogDensity) -> LogDensity:
 
 
 def _assignments(
-    density: LogDensity, prior: Conjugate, chains: int, seed: int
+    density: LogDensity, prior: Conjugate, chains: int, seed: int, warm_up: int
 ) -> Int[Tensor, "z n"]:
     """Assignments that Gibbs sampling visits."""
     observations = density.observations
@@ -215,10 +221,10 @@ def _assignments(
         generator=generator,
     )
     kept = []
-    for sweep in range(WARM_UP + KEPT * THIN):
+    for sweep in range(warm_up + KEPT * THIN):
         labels = torch.zeros(chains, observations.n, dtype=torch.int64, device=generator.device)
         p, _ = sampler.sweep(p, generator, labels)
-        if sweep >= WARM_UP and sweep % THIN == 0:
+        if sweep >= warm_up and sweep % THIN == 0:
             kept.append(labels)
     return torch.cat(kept)
 
