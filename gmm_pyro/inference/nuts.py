@@ -30,8 +30,6 @@ from .chains.walk import NUTSOptions, Walk, warm_up
 from .climb.optimise import outcome_at
 from .task import Outcome, Task, progress_bar
 
-MOVING = 0.9  # share of chains that jump after a transition, which takes much longer than jumps
-
 By = Callable[[Task[NUTSOptions], LogDensity, "Outset", "tqdm[Any]"], Sample]
 
 
@@ -82,7 +80,7 @@ class Outset:
         walk = Walk.begun(task, density, modes, found)
         jumps = None
         if found is not None and walk.domain is not None:
-            jumps = Jumps(found.proposal, tries_for(found.acceptance, MOVING))
+            jumps = Jumps(found.proposal, tries_for(found.acceptance))
         return cls(walk, found, jumps, interrupted)
 
 

@@ -18,6 +18,7 @@ from runs import quietly
 DRAWS = 31
 
 
+@pytest.mark.timeout(3000)
 @pytest.mark.parametrize(("family", "k"), [("full", 2), ("tied", 3), ("diag", 3)])
 def test_ranks_among_draws_of_chains_that_jump_are_uniform(
     family: str, k: int, record: Callable

@@ -21,9 +21,9 @@ from ..weighing.proposal import Proposal
 from .sweep import Sampler
 
 AT_ONCE = 256  # proposals that are drawn and weighed in one batch
-MOSTLY = 0.3  # how often a chain leaves where it is in a step, by as many tries as that takes
+MOSTLY = 0.8  # how often a chain leaves where it is in a step, by as many tries as that takes
 MOST_TRIES = 10
-AS_LONG = 4e4  # products in sums over numberings, which take as long as a sweep of few points
+AS_LONG = 1.6e5  # products in sums over numberings, which take as long as a sweep of few points
 MOST_SWEEPS = 20
 SWEPT = 2  # steps, the last of which has a sweep: jumps alone hardly leave a place they seldom find
 
@@ -132,7 +132,7 @@ class SweptJumps(Jumps):
     @classmethod
     def by(cls, proposal: Proposal, acceptance: float, sampler: Sampler) -> SweptJumps:
         """Jumps of which about this share is accepted."""
-        tries = tries_for(acceptance, MOSTLY)
+        tries = tries_for(acceptance)
         z, k = proposal.assigned.statistics.counts.shape
         sweeps = (SWEPT * tries + 1) * z * k * 2.0 ** (k - 1) / AS_LONG
         sweeps = max(1, min(MOST_SWEEPS, round(sweeps)))
@@ -159,7 +159,7 @@ class SweptJumps(Jumps):
         return Places(p, self.proposal.log_weight(p, statistics.log_norm), statistics)
 
 
-def tries_for(acceptance: float, moving: float) -> int:
-    """Tries of which this share is accepted, so that this share of chains moves in a step."""
-    wanted = math.log(1 - moving) / math.log(1 - min(max(acceptance, 0.01), 0.99))
+def tries_for(acceptance: float) -> int:
+    """Tries of which this share is accepted, so that a chain mostly moves in a step."""
+    wanted = math.log(1 - MOSTLY) / math.log(1 - min(max(acceptance, 0.01), 0.99))
     return min(MOST_TRIES, math.ceil(wanted))

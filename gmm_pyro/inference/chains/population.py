@@ -136,10 +136,10 @@ def populated(growth: Growth, start: Parameters) -> Population:
         last = returned + back >= RETURNED  # if it has nothing new
         strays = [growth.strays(now)] if last or back <= EASY else []
         before, now = now, growth.resampled([before.visited, now.visited, found, *strays])
-        rises = now.evidence > highest + RISE or now.power < 1.0
-        returned = 0.0 if rises else returned + back
+        found_more, weighed = now.evidence > highest + RISE, now.power == 1.0
+        returned = 0.0 if found_more else returned + back * weighed
         highest = max(highest, now.evidence)
-        tempered = tempered + 1 if now.power < 1.0 else 0
+        tempered = 0 if weighed else tempered + 1
         if returned >= RETURNED or tempered == MOST_TEMPERED:
             break
     after = growth.swept(now.parameters, 1)[0]
