@@ -52,8 +52,6 @@ PROBLEMS: dict[str, tuple[np.ndarray, int]] = {
     "heaped ages": (5 * np.round((40 + 12 * numbers(500)) / 5), 5),
 }
 
-SOUND = "a dummy beside numbers"  # where there is a sound solution beside, far less likely
-
 
 @pytest.fixture
 def evaluations(monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
@@ -144,10 +142,6 @@ def test_climbs_up_a_spike_end_soon_and_say_so(
 ) -> None:
     x, k = PROBLEMS[problem]
     found, said = told(MixtureModel(k), x, method)
-    if (method, problem) == ("map", SOUND):  # it climbs from the likeliest that is sound
-        assert found.status is Status.CONVERGED
-        assert found.diagnostics["problems"] == ()
-        return
     assert found.status is Status.COLLAPSED
     assert f"{method} is on a spike" in said
     assert any("singular" in sentence for sentence in found.diagnostics["problems"])
@@ -177,8 +171,7 @@ def test_methods_with_a_floor_or_a_bounded_density_converge(problem: str, method
     assert np.isfinite(found.objective)
     assert found.mixture.log_prob(x).isfinite().all()
     if method == "em":
-        held_up = "held up by covariance_floor" in str(found.diagnostics["problems"])
-        assert held_up == (problem != SOUND)
+        assert "held up by covariance_floor" in str(found.diagnostics["problems"])
 
 
 @every_family

@@ -135,9 +135,9 @@ def _accidents(
     )
     wide = [i for i in filled if i not in singular]
     close = f"close to covariance_floor, within {CLOSE:g} times"
-    factor, rounding = parameters.factor[0], "no wider than the rounding of the data"
-    problems += _thin(rule, rule.above_floor(factor).expand(len(counts)), wide, close)
-    return problems + _thin(rule, rule.above_rounding(factor).expand(len(counts)), wide, rounding)
+    rounding, k = "no wider than the rounding of the data", len(counts)
+    problems += _thin(rule, rule.above_floor(parameters)[0].expand(k), wide, close)
+    return problems + _thin(rule, rule.above_rounding(parameters)[0].expand(k), wide, rounding)
 
 
 def _thin(

@@ -7,20 +7,21 @@ says nothing. A component is an accident of few points, and the solution is not 
   covariances of their own, which need d + 1 points to be regular at all, and 2 where they share
   one, but never more than half of an even share of the points;
 - an eigenvalue of its covariance is within ten times the floor, in units of the data's variance; or
-- in some feature it is no wider than the rounding of the data: a number that is rounded to a
-  multiple of h is off by h / √12 as a standard deviation, so that points which share a value are a
-  spike and no cluster.
+- it is thinner than the rounding of the data: a number that is rounded to a multiple of h is off by
+  h / √12 as a standard deviation, so that points which share a value are a spike and no cluster.
+  Variances are compared as estimates without bias: maximum likelihood has the smallest eigenvalue
+  of n points too small by (n - d) / n.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from ..covariance import CovarianceFamily
+from ..covariance import CovarianceFamily, Parameters
 from ..covariance.records import TINY
 from ..data.points import Observations
 from ..reduction.assignments import argmax
@@ -43,6 +44,7 @@ class Soundness:
         least: the same as a sum of sample weights.
         close: smallest variance of each feature that is not close to the floor.
         rounding: variance of each feature by rounding alone.
+        n_points: number of points.
     """
 
     family: CovarianceFamily
@@ -50,6 +52,7 @@ class Soundness:
     least: float
     close: Float[Tensor, "d"]
     rounding: Float[Tensor, "d"]
+    n_points: int
 
     @classmethod
     def for_task(cls, task: Task[Options], points: Observations | None = None) -> Soundness:
@@ -61,25 +64,29 @@ class Soundness:
             least = min(own, max(1.0, n / (2 * task.model.n_components)))
         weight = least * min(1.0, points.total_weight / n)
         rounding = OF_ROUNDING * task.observations.rounding.square()
-        return cls(family, least, weight, CLOSE * task.floor, rounding)
+        return cls(family, least, weight, CLOSE * task.floor, rounding, n)
 
-    def above_floor(self, factor: Tensor) -> Float[Tensor, "*k1"]:
+    def above_floor(self, p: Parameters) -> Float[Tensor, "*k1"]:
         """Smallest eigenvalue of each covariance, in units of what is close to the floor."""
         lowest = as_fitted(self.family, self.close.clamp_min(TINY))
-        return self.family.smallest_ratio(factor, lowest)
+        return self.family.smallest_ratio(p.factor, lowest)
 
-    def above_rounding(self, factor: Tensor) -> Float[Tensor, "*k1"]:
-        """Variance of the feature in which each is narrowest, in units of that by rounding."""
-        lowest = as_fitted(self.family, self.rounding.clamp_min(TINY))
-        variance = self.family.deviations(factor, len(lowest)).square()
-        return (variance / lowest).amin(-1)
+    def above_rounding(self, p: Parameters) -> Float[Tensor, "*k1"]:
+        """The same without bias, in units of the variance by rounding."""
+        family, counts = self.family, self.n_points * p.log_weights.exp()
+        lowest = as_fitted(family, self.rounding.clamp_min(TINY))
+        lost = len(lowest) if family.is_matrix else 1
+        held = counts.sum(-1, keepdim=True) if family.shares("covariances") else counts
+        return family.smallest_ratio(p.factor, lowest) * held / (held - lost).clamp_min(1.0)
 
     def of(self, theta: Theta, points: Observations) -> Bool[Tensor, "s"]:
         """Whether sets are sound."""
-        factor = theta.parameters.factor
-        finite = factor.flatten(1).isfinite().all(1)
-        factor = torch.where(finite.view(-1, *(1,) * (factor.ndim - 1)), factor, 0.0)
-        wide = torch.minimum(self.above_floor(factor), self.above_rounding(factor)) > 1
+        p = theta.parameters
+        finite = p.factor.flatten(1).isfinite().all(1)
+        p = replace(
+            p, factor=torch.where(finite.view(-1, *(1,) * (p.factor.ndim - 1)), p.factor, 0.0)
+        )
+        wide = torch.minimum(self.above_floor(p), self.above_rounding(p)) > 1
         return finite & wide.all(1) & (reduce(points, theta, argmax).counts >= self.least).all(1)
 
 
