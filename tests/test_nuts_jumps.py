@@ -20,7 +20,7 @@ from gmm_pyro.model.numbering import permuted_values
 from gmm_pyro.posterior.convergence import ess_mean
 from oracles import STANDARD_ERRORS, normal
 from runs import quietly
-from test_evidence import points, quadrature_sum
+from sums import points, quadrature_sum
 
 SIX_POINTS = torch.tensor([[-2.1], [-1.9], [-0.4], [0.3], [1.8], [2.2]]).double()
 BRIEF: dict[str, Any] = {

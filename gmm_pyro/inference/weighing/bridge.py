@@ -21,7 +21,7 @@ from torch import Tensor
 
 from ...posterior import Posterior
 from ...posterior.convergence import FEWEST, ess_mean
-from .evidence import Evidence, pareto_k
+from .evidence import UNKNOWN, Evidence, pareto_k
 from .proposal import Proposal
 
 PROPOSED, DRAWN = 256, 256  # draws of either kind, about
@@ -33,11 +33,15 @@ SETTLED = 1e-10  # nats
 def bridged(proposal: Proposal, posterior: Posterior, generator: torch.Generator) -> Evidence:
     """The evidence of the points, from the draws of chains and fresh ones of a proposal.
 
+    It is unknown where there is one draw only.
+
     Args:
         proposal: one that does not depend on the draws.
         posterior: the draws.
         generator: source of randomness.
     """
+    if posterior.n_chains * posterior.n_draws < 2:
+        return UNKNOWN
     thin = -(-posterior.n_chains * posterior.n_draws // DRAWN)
     sites = {name: value[:, ::thin] for name, value in posterior.draws.items()}
     shape = sites["weights"].shape[:2]
