@@ -180,8 +180,9 @@ def main() -> None:
         for name in sides
         for label, some in (("all", rows), ("without few points a parameter", many))
     ]
-    common.report("search", "Best sound solutions: share found, and processor seconds", rows)
-    common.report("search_total", "The same over all problems", totals)
+    common.report("search", "Best sound solutions, problem by problem", rows)
+    title = "The best sound solution: share found, and processor seconds"
+    common.report("search_total", title, totals)
     BEST.write_text(json.dumps(known, indent=1) + "\n")
 
 
