@@ -16,7 +16,7 @@ LONG_RESULTS := tests/long/results
 NUMERICAL := agreement assignments calibration classifier collapse conjugate convergence \
   covariance diagnosis em endings equivariance estimator evidence far fit fit_data gibbs gradient \
   jumps labels laplace learned_priors map mclust methods metrics mixing mixing_of_weights mixture \
-  mixture_file model modes normal_wishart numbering numbers nuts observations optimise partition points \
+  mixture_file model modes normal_wishart numbering numbers nuts nuts_jumps observations optimise partition points \
   posterior priors reduction relabelling search sites spikes start svi weighting
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
