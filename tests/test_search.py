@@ -192,7 +192,9 @@ def test_the_smallest_eigenvalue_is_compared_without_its_bias() -> None:
     x = (10 * normal(100, 2)).round()
     task: Any = Task("em", MixtureModel(2), observe(x), choice("em", {}).options)
     rule = Soundness.for_task(task)
-    narrow = numbers([0.8 / 12, 9.0]).sqrt().diag()
+    across, along = numbers([0.8 / 12, 9.0])
+    covariance = numbers([[1, 1], [1, 1]]) * across / 2 + numbers([[1, -1], [-1, 1]]) * along / 2
+    narrow = torch.linalg.cholesky(covariance)
     factor = torch.stack([10 * torch.eye(2).double(), narrow])[None]
     weights = numbers([[0.9, 0.1]]).log()
     ratios = rule.above_rounding(Parameters(weights, torch.zeros(1, 2, 2).double(), factor))

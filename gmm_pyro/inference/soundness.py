@@ -9,8 +9,8 @@ says nothing. A component is an accident of few points, and the solution is not 
 - an eigenvalue of its covariance is within ten times the floor, in units of the data's variance; or
 - it is thinner than the rounding of the data: a number that is rounded to a multiple of h is off by
   h / √12 as a standard deviation, so that points which share a value are a spike and no cluster.
-  Variances are compared as estimates without bias: maximum likelihood has the smallest eigenvalue
-  of n points too small by (n - d) / n.
+  So it is in a feature; an eigenvalue is compared as an estimate without bias, since maximum
+  likelihood has the smallest one of n points too small by (n - d) / n.
 """
 
 from __future__ import annotations
@@ -72,12 +72,14 @@ class Soundness:
         return self.family.smallest_ratio(p.factor, lowest)
 
     def above_rounding(self, p: Parameters) -> Float[Tensor, "*k1"]:
-        """The same without bias, in units of the variance by rounding."""
+        """The same without bias, or a feature's variance, in units of the variance by rounding."""
         family, counts = self.family, self.n_points * p.log_weights.exp()
         lowest = as_fitted(family, self.rounding.clamp_min(TINY))
         lost = len(lowest) if family.is_matrix else 1
         held = counts.sum(-1, keepdim=True) if family.shares("covariances") else counts
-        return family.smallest_ratio(p.factor, lowest) * held / (held - lost).clamp_min(1.0)
+        oblique = family.smallest_ratio(p.factor, lowest) * held / (held - lost).clamp_min(1.0)
+        straight = family.deviations(p.factor, len(lowest)).square() / lowest
+        return torch.minimum(oblique, straight.amin(-1))
 
     def of(self, theta: Theta, points: Observations) -> Bool[Tensor, "s"]:
         """Whether sets are sound."""
