@@ -7,8 +7,10 @@ what they weigh. So modes have the shares of the posterior, not those of the sta
 proposal is one that chains can jump by. While weights differ too much to be of use, they are
 tempered: a power of them is taken.
 
-It goes on until the evidence has not risen for as many rounds as it takes for one particle in one
-to come back from where it was shuffled to: on rugged ground few do, and more are sent.
+It goes on until the evidence has not risen for as many rounds as it takes for particles to come back
+from where they were shuffled to, one and a half times as many as were sent in one: on rugged ground
+few do, and more are sent. Sweeps of those that go on lead to places that no proposal foresees, where
+chains would be stuck: assignments from there join the next one.
 
 Source: Cappé, Guillin, Marin & Robert (2004), "Population Monte Carlo"; Koblents & Míguez (2015),
 for tempered weights.
@@ -48,7 +50,7 @@ KEPT = 3  # assignments of each particle that are kept
 STRAYING = 6  # sweeps of all, now and then, to see where they lead
 AFTERWARDS = 2  # sweeps of draws that go on
 MOST_ROUNDS, MOST_TEMPERED = 20, 8  # of the latter one after the other
-RETURNED = 1.5  # how often a particle is to have come back, with nothing new
+RETURNED = 1.5  # shares of particles that came back, as a sum over rounds with nothing new
 EASY = 0.25  # share of shuffled particles that come back, above which an eighth of them will do
 RISE = 0.3  # nats of the evidence, from which there is something new
 USEFUL = 0.1  # share of draws that are effective, below which weights are tempered
