@@ -7,10 +7,10 @@ what they weigh. So modes have the shares of the posterior, not those of the sta
 proposal is one that chains can jump by. While weights differ too much to be of use, they are
 tempered: a power of them is taken.
 
-It goes on until the evidence has not risen for as many rounds as it takes for particles to come back
-from where they were shuffled to, one and a half times as many as were sent in one: on rugged ground
-few do, and more are sent. Sweeps of those that go on lead to places that no proposal foresees, where
-chains would be stuck: assignments from there join the next one.
+It goes on until the evidence has not risen for as many rounds as it takes for particles to come
+back from where they were shuffled to, one and a half times as many as were sent in one: on rugged
+ground few do, and more are sent. Sweeps of those that go on lead to places that no proposal
+foresees, where chains would be stuck: assignments from there join the next one.
 
 Source: Cappé, Guillin, Marin & Robert (2004), "Population Monte Carlo"; Koblents & Míguez (2015),
 for tempered weights.
