@@ -24,6 +24,7 @@ AT_ONCE = 256  # proposals that are drawn and weighed in one batch
 MOSTLY = 0.8  # how often a chain leaves where it is in a step, by as many tries as that takes
 MOST_TRIES = 10
 AS_LONG = 1.6e5  # products in sums over numberings, which take as long as a sweep of few points
+FEWEST_SWEEPS = 4  # or chains stay for long where the proposal seldom leads
 MOST_SWEEPS = 20
 SWEPT = 2  # steps, the last of which has a sweep: jumps alone hardly leave a place they seldom find
 
@@ -135,7 +136,7 @@ class SweptJumps(Jumps):
         tries = tries_for(acceptance)
         z, k = proposal.assigned.statistics.counts.shape
         sweeps = (SWEPT * tries + 1) * z * k * 2.0 ** (k - 1) / AS_LONG
-        sweeps = max(1, min(MOST_SWEEPS, round(sweeps)))
+        sweeps = max(FEWEST_SWEEPS, min(MOST_SWEEPS, round(sweeps)))
         return cls(proposal, tries, sampler=sampler, sweeps=sweeps)
 
     def __call__(

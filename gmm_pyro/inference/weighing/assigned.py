@@ -36,6 +36,7 @@ from ..starts.starting import starting_parameters
 from .parts import NUMBERS_AT_ONCE, Parts, parts_of
 
 AT_ONCE = 8192  # permanents
+NEGLIGIBLE = -700.0  # a term this far below the largest of its row and column counts as none
 WARM_UP, KEPT, THIN = 15, 3, 5  # sweeps of a chain, what it keeps, and sweeps between those
 
 
@@ -265,7 +266,9 @@ def _log_permanent(log_matrix: Float[Tensor, "k k b"]) -> Float[Tensor, "b"]:
     best = log_matrix.amax(0)  # columns differ in size: they hold different points
     matrix = log_matrix - best
     top = matrix.amax(1, keepdim=True)
-    first, *rows = (row.unbind() for row in matrix.sub_(top).exp_())
+    matrix.sub_(top).clamp_(min=NEGLIGIBLE - 1).exp_()  # underflow takes five times as long
+    torch.threshold_(matrix, math.exp(NEGLIGIBLE), 0.0)
+    first, *rows = (row.unbind() for row in matrix)
     sums = {1 << column: value for column, value in enumerate(first)}  # a set of columns is bits
     for row in rows:
         larger: dict[int, Tensor] = {}
