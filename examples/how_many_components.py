@@ -1,4 +1,4 @@
-"""How many components? Mixtures of one to six, compared by leave-one-out cross-validation.
+"""How many components? Mixtures of one to five, compared by leave-one-out cross-validation.
 
 Prints ArviZ's comparison, and what it warns of; draws how_many_components.png.
 """
@@ -21,7 +21,7 @@ priors = gp.ConjugatePriors(concentration=1.0, mean_strength=0.2)
 fits = {}
 with warnings.catch_warnings(record=True) as doubts:
     warnings.simplefilter("always", gp.FitWarning)
-    for k in range(1, 7):
+    for k in range(1, 6):
         model = gp.MixtureModel(k, covariance="tied", priors=priors)
         fits[k] = gp.fit(model, data, method="gibbs", n_draws=250, max_doublings=1)
         print(f"{k} components: R-hat {fits[k].diagnostics['r_hat']:.3f}")
@@ -59,7 +59,7 @@ left.annotate(
     arrowprops={"arrowstyle": "->"},
 )
 left.legend(loc="lower right", frameon=False)
-left.set(xlim=(0.2, 6.4), ylim=(-20, 2))
+left.set(xlim=(0.2, 5.4), ylim=(-20, 2))
 left.set(
     title="leave-one-out: distance from the best",
     xlabel="components",

@@ -48,12 +48,13 @@ for name, draws in found.items():
 
 # %% Six components for what looks like two clusters: how many hold a point is up to the Dirichlet.
 # A fit warns of components that hold none, which are what is counted here, and of chains that
-# disagree on where these are, which is no matter here: its words are printed
+# disagree on where these are, which is no matter here: its words are printed, and chains need not
+# jump between such places
 used = {}
 for concentration in (0.2, 1.0, 5.0):
     prior = gp.ConjugatePriors(concentration=concentration, mean_strength=0.2)
     model = gp.MixtureModel(6, covariance="tied", priors=prior)
-    options = {"n_draws": 250, "thin": 2, "keep_allocations": 250, "max_doublings": 1}
+    options = {"n_draws": 250, "keep_allocations": 250, "jumps": "never", "max_doublings": 0}
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", gp.FitWarning)
         fit = gp.fit(model, waiting, method="gibbs", **options)

@@ -180,7 +180,7 @@ def test_a_posterior_with_one_mode_is_called_converged() -> None:
 def test_longer_chains_keep_as_many_draws_at_twice_the_distance() -> None:
     """With overlapping clusters 200 draws of each of four chains are not enough at first."""
     x = clusters(1, 80, separation=3, seed=0).x
-    options: dict[str, Any] = {"n_draws": 200, "keep_allocations": 50, "seed": 1}
+    options: dict[str, Any] = {"n_draws": 200, "keep_allocations": 50, "seed": 1, "jumps": "never"}
     with quietly():
         short, long = (
             gp.fit(MixtureModel(2), x, "gibbs", max_doublings=most, **options) for most in (0, 6)
