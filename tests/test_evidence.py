@@ -239,6 +239,14 @@ def test_the_log_permanent_is_the_sum_over_permutations(k: int) -> None:
     )
 
 
+def test_terms_of_the_log_permanent_may_all_be_too_small_for_a_float() -> None:
+    """Two columns are largest in one row: four products are e⁻⁷²⁰, and two are e⁻¹⁴⁴⁰."""
+    conflict = torch.tensor([[0.0, 0.0, 0.0], [0.0, -720.0, -720.0], [0.0, -720.0, -720.0]])
+    expected = math.log(4) - 720
+    found = log_permanent(conflict.double()[..., None])
+    torch.testing.assert_close(found, torch.tensor([expected]).double())
+
+
 @pytest.mark.parametrize("family", ["full", "diag", "spherical", "tied"])
 def test_the_posterior_of_one_component_is_exact(family: str) -> None:
     """There is one assignment, so likelihood times prior over posterior is the same anywhere."""

@@ -33,7 +33,6 @@ from ...model.numbering import exchangeable_classes
 from ...reduction.pointwise import labels
 from ...reduction.theta import theta_of
 from ..search.removal import merged, without
-from ..weighing.evidence import MOST_COMPONENTS
 from ..weighing.parts import Parts, parts_of
 from ..weighing.proposal import MOST_NAMED, Proposal
 from .persistence import correlation
@@ -48,6 +47,7 @@ SHORT, SETTLING = 5, 10  # sweeps of all that are shuffled, and then of the bett
 PARTS = 32  # that are like a prior which is not conjugate
 KEPT = 3  # assignments of each particle that are kept
 STRAYING = 25  # sweeps of all, now and then: where few lead, chains would stay for long
+LONG = 4000  # draws, of which fewer hardly show such places: so there are fewer of these sweeps
 AFTERWARDS = 2  # sweeps of draws that go on
 MOST_ROUNDS, MOST_TEMPERED = 20, 8  # of the latter one after the other
 RETURNED = 1.5  # shares of particles that came back, as a sum over rounds with nothing new
@@ -115,8 +115,8 @@ class Numbers:
         """
         observations, family = density.observations, density.model.family
         k, d = density.model.n_components, observations.d
-        most = MOST_NAMED if max(exchangeable_classes(density)) else MOST_COMPONENTS
-        if k == 1 or k > most or observations.n * k > MANY:
+        too_many = k > MOST_NAMED and max(exchangeable_classes(density)) > 0
+        if k == 1 or too_many or observations.n * k > MANY:
             return None
         features = 1 + d + math.prod(family.event_shape(d))
         sets = 2 * cls.resampled + KEPT * cls.kept
@@ -202,12 +202,14 @@ class Growth:
         sampler: sweeps, without exchanges.
         numbers: how many go on.
         generator: source of randomness.
+        n_draws: that chains are to make.
     """
 
     density: LogDensity
     sampler: Sampler
     numbers: Numbers
     generator: torch.Generator
+    n_draws: int = LONG
 
     def proposal(self, statistics: Statistics) -> Proposal:
         """The one of these assignments."""
@@ -245,8 +247,9 @@ class Growth:
     def strays(self, now: Round) -> Statistics:
         """Assignments that sweeps lead to, and that the proposal foresees least."""
         p, seen = now.parameters[::2], []
+        sweeps = max(2, STRAYING * min(self.n_draws, LONG) // LONG)
         for _ in range(KEPT):
-            p = self.swept(p, STRAYING - 1)[0]
+            p = self.swept(p, sweeps - 1)[0]
             log_weights = now.proposal.log_weight(p)
             p, statistics = self.swept(p, 1)
             least = log_weights.topk(min(self.numbers.strays, len(log_weights))).indices

@@ -38,8 +38,9 @@ class SamplingOptions(Options):
             size says that the draws are too few, and at their rate that many doublings would be
             enough. `n_draws` of them stay, at twice the distance. Fewer than 400 draws in all are
             never enough, and stay as they are.
-        jumps: whether chains jump between modes: "auto" where sweeps of assignments and parameters
-            would be slow to lead from one to another, "always" or "never".
+        jumps: whether chains jump between modes, if a proposal comes near enough to the posterior:
+            "auto" where sweeps of assignments and parameters would be slow to lead from one to
+            another, "always" or "never". `diagnostics["jumps"]` is there if they did.
         max_steps: most steps to the start.
         tolerance: of the start.
     """

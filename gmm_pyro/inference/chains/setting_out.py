@@ -13,6 +13,7 @@ from ..starts.starting import SEVERAL, starting_parameters
 from ..task import Outcome, Status, Task
 from ..weighing.assigned import twin_of
 from ..weighing.bridge import bridged
+from ..weighing.evidence import UNKNOWN
 from .jumps import Jumps
 from .population import Growth, Numbers, Population, populated
 from .sampling import SamplingOptions
@@ -38,7 +39,8 @@ def population_of(
     own = task.model.conjugate(observations.origin)
     prior = own or require_conjugate(twin_of(density).model, "a sweep", observations.origin)
     sampler = Sampler.of(prior, observations, exchange=False)
-    growth = Growth(density, sampler, numbers, generator)
+    n_draws = task.options.n_chains * task.options.n_draws
+    growth = Growth(density, sampler, numbers, generator, n_draws)
     found = populated(growth, particles(task, numbers.started))
     near = found.weighed or own is not None  # else the prior may be too unlike a conjugate one
     return found if near and found.is_like_the_posterior else None
@@ -75,11 +77,12 @@ def concluded(
     if found is None or outcome.posterior is None:
         return outcome
     try:
-        evidence = vars(bridged(found.proposal, outcome.posterior, generator))
+        evidence = bridged(found.proposal, outcome.posterior, generator)
     except KeyboardInterrupt:  # the draws are there, and stay
         return replace(outcome, status=Status.INTERRUPTED, message="")
     jumped = {} if jumps is None else {"jumps": jumps.rate}
-    outcome = replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **evidence})
+    known = {} if evidence is UNKNOWN else vars(evidence)
+    outcome = replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **known})
     if found.settled or outcome.status is not Status.CONVERGED:
         return outcome
     return replace(outcome, status=Status.UNMIXED, message=UNSETTLED)

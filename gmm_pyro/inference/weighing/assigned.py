@@ -15,7 +15,7 @@ Source: Lee & Robert (2016), "dual importance sampling".
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -36,7 +36,8 @@ from ..starts.starting import starting_parameters
 from .parts import NUMBERS_AT_ONCE, Parts, parts_of
 
 AT_ONCE = 8192  # permanents
-NEGLIGIBLE = -700.0  # a term this far below the largest of its row and column counts as none
+NEGLIGIBLE = -700.0  # a term this far below the largest of its row and column counts as none,
+MARGIN = 50.0  # nats, if the sum is further above
 WARM_UP, KEPT, THIN = 15, 3, 5  # sweeps of a chain, what it keeps, and sweeps between those
 
 
@@ -256,18 +257,34 @@ def log_permanent(log_matrix: Float[Tensor, "k k *b"]) -> Float[Tensor, "*b"]:
     """log Σ_σ Π_i exp(matrix[i, σ(i)]) over all permutations: k 2^(k-1) products instead of k!.
 
     The sums of the first i rows over every set of i columns give those of i + 1; all terms are
-    positive, so nothing cancels.
+    positive, so nothing cancels. Where they may be too small for a float, they are logarithms.
     """
-    parts = [_log_permanent(some) for some in log_matrix.flatten(2).split(AT_ONCE, 2)]
-    return torch.cat(parts).view(log_matrix.shape[2:])
+    matrices = log_matrix.flatten(2)
+    found = torch.cat([_log_permanent(some) for some in matrices.split(AT_ONCE, 2)])
+    lost = found.isnan()
+    if lost.any():
+        found[lost] = _expanded(matrices[..., lost], torch.add, _log_add_product)
+    return found.view(log_matrix.shape[2:])
 
 
 def _log_permanent(log_matrix: Float[Tensor, "k k b"]) -> Float[Tensor, "b"]:
+    """The same, but NaN where products that were lost may count."""
     best = log_matrix.amax(0)  # columns differ in size: they hold different points
     matrix = log_matrix - best
     top = matrix.amax(1, keepdim=True)
     matrix.sub_(top).clamp_(min=NEGLIGIBLE - 1).exp_()  # underflow takes five times as long
     torch.threshold_(matrix, math.exp(NEGLIGIBLE), 0.0)
+    total = _expanded(matrix, torch.mul, Tensor.addcmul_).log()
+    found = total + best.sum(0) + top.sum((0, 1))
+    return found.where(total > NEGLIGIBLE + MARGIN, math.nan)
+
+
+def _expanded(
+    matrix: Float[Tensor, "k k b"],
+    product: Callable[[Tensor, Tensor], Tensor],
+    add_product: Callable[[Tensor, Tensor, Tensor], Tensor],
+) -> Float[Tensor, "b"]:
+    """The permanent, by the sums of the first rows over every set of so many columns."""
     first, *rows = (row.unbind() for row in matrix)
     sums = {1 << column: value for column, value in enumerate(first)}  # a set of columns is bits
     for row in rows:
@@ -276,9 +293,13 @@ def _log_permanent(log_matrix: Float[Tensor, "k k b"]) -> Float[Tensor, "b"]:
             for column, value in enumerate(row):
                 one_more = columns | 1 << column
                 if one_more in larger and one_more != columns:
-                    larger[one_more].addcmul_(total, value)
+                    larger[one_more] = add_product(larger[one_more], total, value)
                 elif one_more != columns:
-                    larger[one_more] = total * value
+                    larger[one_more] = product(total, value)
         sums = larger
     (total,) = sums.values()
-    return total.log() + best.sum(0) + top.sum((0, 1))
+    return total
+
+
+def _log_add_product(log_sum: Tensor, log_total: Tensor, log_value: Tensor) -> Tensor:
+    return torch.logaddexp(log_sum, log_total + log_value)

@@ -33,7 +33,7 @@ SETTLED = 1e-10  # nats
 def bridged(proposal: Proposal, posterior: Posterior, generator: torch.Generator) -> Evidence:
     """The evidence of the points, from the draws of chains and fresh ones of a proposal.
 
-    It is unknown where there is one draw only.
+    It is unknown where there is one draw only, or weights are not finite.
 
     Args:
         proposal: one that does not depend on the draws.
@@ -66,6 +66,8 @@ def bridge(of_chains: Float[Tensor, "c t"], of_proposal: Float[Tensor, "m"]) -> 
     above = (theirs - torch.logaddexp(math.log(effective) + theirs, math.log(m) + log_z)).exp()
     below = _terms(ours, log_z, effective, m)
     variance = _relative(above) / m + _relative(below) / effective
+    if not math.isfinite(variance):
+        return UNKNOWN
     weights = (theirs - theirs.logsumexp(0)).exp()
     return Evidence(float(centre + log_z), math.sqrt(variance), pareto_k(weights))
 

@@ -95,7 +95,7 @@ class Proposal:
             log_likelihood = self.log_likelihood(p)
         numberings = self._numberings
         over = self._precisions_over(p) if numberings is None else self._sites_over(p, numberings)
-        return (log_likelihood + over).nan_to_num(nan=-math.inf)
+        return (log_likelihood + over).nan_to_num(nan=-math.inf, neginf=-math.inf)
 
     def _precisions_over(self, p: Parameters) -> Float[Tensor, "s"]:
         """log p(θ) - log q(θ) of a prior over weights, means and precisions."""
