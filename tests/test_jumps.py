@@ -20,10 +20,11 @@ from gmm_pyro.calibration.joint import gibbs_sampler
 from gmm_pyro.covariance import FAMILIES, Parameters, Statistics
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.jumps import SweptJumps
-from gmm_pyro.inference.chains.population import Growth, Numbers, effective, populated
+from gmm_pyro.inference.chains.population import Growth, Numbers, populated
 from gmm_pyro.inference.chains.sweep import Sampler
 from gmm_pyro.inference.chains.sweeping import GibbsOptions
 from gmm_pyro.inference.weighing.bridge import bridge
+from gmm_pyro.inference.weighing.evidence import effective
 from gmm_pyro.inference.weighing.proposal import Proposal
 from gmm_pyro.model.declaration import require_conjugate
 from gmm_pyro.posterior.convergence import ess_mean

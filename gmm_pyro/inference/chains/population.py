@@ -33,9 +33,10 @@ from ...model.numbering import exchangeable_classes
 from ...reduction.pointwise import labels
 from ...reduction.theta import theta_of
 from ..search.removal import merged, without
+from ..weighing.evidence import power_with
 from ..weighing.parts import Parts, parts_of
 from ..weighing.proposal import MOST_NAMED, Proposal
-from .persistence import correlation
+from .persistence import PERSISTENT, correlation
 from .sweep import Sampler
 
 FEW = 3_000  # points times components, up to which a population is as large as it gets
@@ -136,7 +137,7 @@ def populated(growth: Growth, start: Parameters) -> Population:
     for _ in range(MOST_ROUNDS):
         found, back = growth.elsewhere(now, growth.numbers.shuffled // (8 if back > EASY else 1))
         last = returned + back >= RETURNED  # if it has nothing new
-        strays = [growth.strays(now)] if last or back <= EASY else []
+        strays = growth.strays(now) if last or back <= EASY else []
         before, now = now, growth.resampled([before.visited, now.visited, found, *strays])
         found_more, weighed = now.evidence > highest + RISE, now.power == 1.0
         returned = 0.0 if found_more else returned + back * weighed
@@ -144,12 +145,11 @@ def populated(growth: Growth, start: Parameters) -> Population:
         tempered = 0 if weighed else tempered + 1
         if returned >= RETURNED or tempered == MOST_TEMPERED:
             break
-    after = growth.swept(now.parameters, 1)[0]
-    persistence = correlation(growth.density, now.parameters, after)
+    after, persistence = growth.persistence(now.parameters)
     visited = [
         before.visited,
         now.visited,
-        growth.strays(now),
+        *growth.strays(now),
         growth.swept(growth.shuffled(after[::2], len(after.means) // 4), 1)[1],
     ]
     return Population(
@@ -224,7 +224,7 @@ class Growth:
         proposal = self.proposal(Statistics.joined(visited))
         drawn = proposal.draw(self.numbers.drawn, self.generator)
         log_weights = proposal.log_weight(drawn)
-        power = _power(log_weights, USEFUL * len(log_weights))
+        power = power_with(log_weights, USEFUL * len(log_weights))
         tempered = (power * log_weights).nan_to_num(nan=-math.inf)
         shares = tempered.softmax(0).nan_to_num(nan=1.0)  # where nothing is possible, all are alike
         count, generator = self.numbers.resampled, self.generator
@@ -233,38 +233,58 @@ class Growth:
         return Round(*swept, proposal, log_weights, power)
 
     def elsewhere(self, now: Round, count: int) -> tuple[Statistics, float]:
-        """Assignments of shuffled particles, and the share of those that are as good as before."""
+        """Assignments of shuffled particles, and the share of those that are as good as before.
+
+        They are those of the largest mass, and those that are foreseen least: a mode of little mass
+        is among the latter.
+        """
         size, device = len(now.parameters.means), self.generator.device
         chosen = torch.randint(size, (count,), generator=self.generator, device=device)
         away = self.shuffled(now.parameters[chosen], count // 16)
         away, visited = self.swept(away, SHORT)
         promising = self._log_mass(away, visited).topk(count // 2).indices
-        found, mass = self.kept(away[promising], SETTLING, self.numbers.kept)
+        found, mass, away = self.kept(away[promising], SETTLING, self.numbers.kept)
+        found = Statistics.joined([found, self.swept(self._strangest(now, away), 1)[1]])
         quantile, nats = BELOW
         good = self._log_mass(now.parameters, now.visited).quantile(quantile) - nats
         return found, float((mass >= good).sum()) / count
 
-    def strays(self, now: Round) -> Statistics:
-        """Assignments that sweeps lead to, and that the proposal foresees least."""
-        p, seen = now.parameters[::2], []
+    def persistence(self, p: Parameters) -> tuple[Parameters, float]:
+        """Sets after a sweep, and the largest correlation of what they were with these."""
+        after = self.swept(p, 1)[0]
+        return after, correlation(self.density, p, after)
+
+    def strays(self, now: Round) -> list[Statistics]:
+        """Assignments that sweeps lead to, and that the proposal foresees least.
+
+        Where sweeps lead anywhere soon, there is nothing to foresee.
+        """
+        p, persistence = self.persistence(now.parameters[::2])
+        if persistence < PERSISTENT:
+            return []
+        seen = []
         sweeps = max(2, STRAYING * min(self.n_draws, LONG) // LONG)
         for _ in range(KEPT):
             p = self.swept(p, sweeps - 1)[0]
-            log_weights = now.proposal.log_weight(p)
-            p, statistics = self.swept(p, 1)
-            least = log_weights.topk(min(self.numbers.strays, len(log_weights))).indices
-            seen.append(statistics[least])
-        return Statistics.joined(seen)
+            seen.append(self.swept(self._strangest(now, p), 1)[1])
+        return seen
 
-    def kept(self, p: Parameters, sweeps: int, count: int) -> tuple[Statistics, Float[Tensor, "s"]]:
-        """Assignments of those of the largest mass after some sweeps, and the masses of all."""
+    def _strangest(self, now: Round, p: Parameters) -> Parameters:
+        """Those that the proposal foresees least."""
+        log_weights = now.proposal.log_weight(p)
+        return p[log_weights.topk(min(self.numbers.strays, len(log_weights))).indices]
+
+    def kept(
+        self, p: Parameters, sweeps: int, count: int
+    ) -> tuple[Statistics, Float[Tensor, "s"], Parameters]:
+        """Assignments of those of the largest mass after some sweeps; the masses and sets of all."""
         seen = []
         for _ in range(KEPT):
             p, statistics = self.swept(p, max(1, sweeps // KEPT))
             seen.append((p, statistics))
         mass = torch.stack([self._log_mass(*pair) for pair in seen]).logsumexp(0) - math.log(KEPT)
         best = mass.topk(min(count, len(mass))).indices
-        return Statistics.joined([statistics[best] for _, statistics in seen]), mass
+        return Statistics.joined([statistics[best] for _, statistics in seen]), mass, p
 
     def shuffled(self, p: Parameters, without_points: int) -> Parameters:
         """Each set with two of its components as one, or one taken away, and a new one instead.
@@ -324,19 +344,3 @@ class Growth:
         sums = zip(vars(natural).values(), proposal.assigned.statistics.sums, strict=True)
         given = torch.stack([(a * b).flatten(1).sum(1) for a, b in sums]).sum(0)
         return proposal.log_likelihood(p) + proposal.assigned.log_joint - given
-
-
-def _power(log_weights: Float[Tensor, "s"], least: float) -> float:
-    """The power up to 1 of weights at which so many of them are effective."""
-    low, high = 0.0, 1.0
-    if effective(log_weights) >= least:
-        return high
-    for _ in range(20):
-        middle = 0.5 * (low + high)
-        low, high = (low, middle) if effective(middle * log_weights) < least else (middle, high)
-    return low
-
-
-def effective(log_weights: Float[Tensor, "s"]) -> float:
-    """The effective number of draws of these weights (Kish 1965)."""
-    return float((2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp())

@@ -19,10 +19,10 @@ from ...posterior.convergence import Convergence
 from ...posterior.predictive import mean_parameters
 from ..task import Options, Outcome, Status
 from .mixing import FEWEST_EFFECTIVE, Mixing, judged
+from .persistence import PERSISTENT
 
 DRAWS_AT_ONCE = 64  # parameter sets in one batch of log densities
 JUMPS = ("auto", "always", "never")
-PERSISTENT = 0.5  # correlation from sweep to sweep, below which chains need no jumps
 
 
 @dataclass(frozen=True, kw_only=True)

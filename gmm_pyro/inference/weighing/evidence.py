@@ -81,6 +81,22 @@ def pareto_k(weights: Float[Tensor, "s"]) -> float:
     return float((largest[:-1] / largest[-1]).log().mean())
 
 
+def effective(log_weights: Float[Tensor, "s"]) -> float:
+    """The effective number of draws of these weights (Kish 1965)."""
+    return float((2 * log_weights.logsumexp(0) - (2 * log_weights).logsumexp(0)).exp())
+
+
+def power_with(log_weights: Float[Tensor, "s"], least: float) -> float:
+    """The power up to 1 of weights at which so many of them are effective."""
+    low, high = 0.0, 1.0
+    if effective(log_weights) >= least:
+        return high
+    for _ in range(20):
+        middle = 0.5 * (low + high)
+        low, high = (low, middle) if effective(middle * log_weights) < least else (middle, high)
+    return low
+
+
 @dataclass(frozen=True, eq=False)
 class Sampled:
     """What the draws of importance sampling weigh, and which of the modes each is near.
