@@ -277,7 +277,7 @@ class Growth:
     def kept(
         self, p: Parameters, sweeps: int, count: int
     ) -> tuple[Statistics, Float[Tensor, "s"], Parameters]:
-        """Assignments of those of the largest mass after some sweeps; the masses and sets of all."""
+        """Assignments of those of the largest mass after some sweeps; masses and sets of all."""
         seen = []
         for _ in range(KEPT):
             p, statistics = self.swept(p, max(1, sweeps // KEPT))
