@@ -8,7 +8,7 @@ cache-sized chunk at a time.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -19,10 +19,12 @@ from torch import Tensor
 
 from .devices import device_of, precision_of
 from .features import default_names, places
+from .measured import Measured
 from .points import Observations, Points
 from .spread import (
     location_and_scale,
     passes,
+    reach,
     refuse_extreme,
     refuse_lost,
 )
@@ -40,6 +42,7 @@ def observe(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     constant_columns: bool = False,
+    missing: str = "integrate",
 ) -> Observations:
     """Validated observations of data to be fitted.
 
@@ -55,6 +58,8 @@ def observe(
         device: torch device; where the data are, if None.
         constant_columns: whether a column may be constant: its scale is then the largest of the
             others', or one.
+        missing: what to do where a value is NaN: "integrate" over all that it may be, which
+            supposes that it does not depend on the value itself whether it is missing, or "refuse".
 
     Raises:
         ValueError: if the data are not numeric, not finite, not of this shape, constant in a
@@ -66,7 +71,9 @@ def observe(
         >>> observations.n, observations.d, observations.origin.tolist()
         (3, 2, [2.0, 2.5])
     """
-    points = as_points(x, feature_names=feature_names, dtype=dtype, device=device)
+    points = as_points(
+        x, feature_names=feature_names, dtype=dtype, device=device, missing=missing
+    )
     own = x.sample_weight if isinstance(x, Observations) else None
     given = own if sample_weight is None else sample_weight
     weight = None if given is None else as_weights(given, points.n).to(points.x)
@@ -74,7 +81,9 @@ def observe(
     _refuse_too_few(len(used), n_components, weighted=weight is not None)
     if isinstance(points, Observations) and given is own:
         return points
-    constant = used.amin(0) == used.amax(0)
+    lowest, highest = reach(used)
+    _refuse_unseen(highest < lowest, points.feature_names)
+    constant = lowest == highest
     if constant.any() and not constant_columns:
         if points.dtype is torch.float32:
             wide = as_points(x, feature_names=feature_names, device=device)
@@ -84,7 +93,9 @@ def observe(
     scale = scale.masked_fill(constant, 0.0)
     scale = scale.masked_fill(constant, float(scale.max()) or 1.0)
     refuse_extreme(points.x, origin, scale, points.feature_names)
-    return Observations(points.x, points.feature_names, origin, scale, weight)
+    return Observations(
+        points.x, points.feature_names, origin, scale, weight, measured=points.measured
+    )
 
 
 def observed(x: Any, feature_names: Sequence[str] | None = None) -> Observations:
@@ -100,6 +111,7 @@ def as_points(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     what: str = "x",
+    missing: str = "integrate",
 ) -> Points:
     """Finite points of shape (n, d) and their column names; no copy where none is needed.
 
@@ -118,6 +130,7 @@ def as_points(
             None.
         device: torch device; where the data are, if None.
         what: what messages call x.
+        missing: whether values that are NaN are to "integrate" over, or to "refuse".
 
     Raises:
         ValueError: if x is not numeric, not finite or not of this shape, or lacks a feature.
@@ -131,8 +144,9 @@ def as_points(
     points = given.to(device=place, dtype=kind)
     _check_shape(what, x, points, n_features if feature_names is None else len(feature_names))
     names = names or tuple(feature_names or default_names(points.shape[1]))
-    _refuse_non_finite(points, given, names, what)
-    return Points(points, names, points.new_zeros(points.shape[1], dtype=torch.float64))
+    holes = _refuse_non_finite(points, given, names, what, missing)
+    origin = points.new_zeros(points.shape[1], dtype=torch.float64)
+    return Points(points, names, origin, measured=Measured.with_holes(points) if holes else None)
 
 
 def _converted(
@@ -147,8 +161,10 @@ def _converted(
     if found.dtype is dtype and device in (None, found.device):
         return found
     x = found.x.to(device=device, dtype=dtype)
-    _refuse_non_finite(x, found.x, found.feature_names, what)
-    return Points(x, found.feature_names, found.origin.to(device=device))
+    holes = _refuse_non_finite(x, found.x, found.feature_names, what)
+    origin = found.origin.to(device=device)
+    measured = Measured.with_holes(x) if holes else None
+    return Points(x, found.feature_names, origin, measured=measured)
 
 
 def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points:
@@ -160,7 +176,9 @@ def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points
         order = list(range(points.d))
     if order == list(range(points.d)) and names == tuple(feature_names):
         return points
-    return Points(points.x[:, order], tuple(feature_names), points.origin[order])
+    x, origin = points.x[:, order], points.origin[order]
+    measured = None if points.measured is None else Measured.with_holes(x)
+    return Points(x, tuple(feature_names), origin, measured=measured)
 
 
 def _alias(array: np.ndarray) -> Tensor:
@@ -190,27 +208,48 @@ def _check_shape(what: str, x: Any, points: Tensor, n_features: int | None) -> N
         )
 
 
-def _refuse_non_finite(points: Tensor, given: Tensor, names: tuple[str, ...], what: str) -> None:
+def _refuse_non_finite(
+    points: Tensor, given: Tensor, names: tuple[str, ...], what: str, missing: str = "integrate"
+) -> bool:
+    """Whether values are missing; refuse infinite ones, and missing ones where they are to be."""
     if torch.isfinite(points.sum()):  # one cheap pass; a sum hides no NaN and no infinity
-        return
-    for word, is_bad in (("NaN", torch.isnan), ("infinite", torch.isinf)):
-        count, first = 0, None
-        for rows in passes(points):
-            bad = is_bad(points[rows])
-            if first is None and bad.any():
-                row, column = bad.nonzero()[0].tolist()
-                first = rows.start + row, column
-            count += int(bad.sum())
-        if first is None:
-            continue
+        return False
+    verb = "have" if what.endswith("s") else "has"
+    count, first = _counted(points, torch.isinf)
+    if first is not None:
         place = f"the first at row {first[0]}, column {names[first[1]]!r}"
-        verb = "have" if what.endswith("s") else "has"
         if bool(given[first].isfinite()):
             raise ValueError(
                 f"{what} {verb} {counted(count, 'value')} beyond the range of float32, {place} "
                 f"({float(given[first]):g}): choose other units, or dtype='float64'"
             )
-        raise ValueError(f"{what} {verb} {counted(count, f'{word} value')}, {place}")
+        raise ValueError(f"{what} {verb} {counted(count, 'infinite value')}, {place}")
+    count, first = _counted(points, torch.isnan)
+    if first is not None and missing == "refuse":
+        place = f"the first at row {first[0]}, column {names[first[1]]!r}"
+        raise ValueError(f"{what} {verb} {counted(count, 'missing value')}, {place}")
+    return first is not None
+
+
+def _counted(
+    points: Tensor, is_bad: Callable[[Tensor], Tensor]
+) -> tuple[int, tuple[int, int] | None]:
+    """How many values are bad, and the row and column of the first one."""
+    count, first = 0, None
+    for rows in passes(points):
+        bad = is_bad(points[rows])
+        if first is None and bad.any():
+            row, column = bad.nonzero()[0].tolist()
+            first = rows.start + row, column
+        count += int(bad.sum())
+    return count, first
+
+
+def _refuse_unseen(unseen: Bool[Tensor, "d"], names: tuple[str, ...]) -> None:
+    """Refuse columns without a value."""
+    if unseen.any():
+        listed = ", ".join(repr(names[i]) for i in unseen.nonzero()[:, 0].tolist())
+        raise ValueError(f"x must have values in every column; all are missing in {listed}")
 
 
 def _of_positive_weight(x: Tensor, weight: Tensor | None) -> Tensor:
@@ -229,6 +268,6 @@ def _refuse_constant_columns(
     points: Tensor, names: tuple[str, ...], constant: Bool[Tensor, "d"]
 ) -> None:
     listed = ", ".join(
-        f"{names[i]!r} (always {float(points[0, i]):g})" for i in constant.nonzero()[:, 0].tolist()
+        f"{names[i]!r} (always {float(points[:, i].nan_to_num(-torch.inf).max()):g})" for i in constant.nonzero()[:, 0].tolist()
     )
     raise ValueError(f"x must vary in every column; constant over its {len(points)} rows: {listed}")

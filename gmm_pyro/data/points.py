@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .measured import Measured
 from .spread import ROWS, chunks, middle_range
 from .weighting import total_of
 from .words import counted
@@ -40,14 +41,16 @@ class Points:
     """n points in d dimensions, checked: what predictions need to know.
 
     Attributes:
-        x: the points as the user gave them, shape (n, d).
+        x: the points as the user gave them, shape (n, d): NaN where a value is missing.
         feature_names: d column names.
         origin: what their features are formed about in float64, shape (d,); best in their midst.
+        measured: what is known of points that are not known as they are, or None.
     """
 
     x: Float[Tensor, "n d"]
     feature_names: tuple[str, ...]
     origin: Float[Tensor, "d"]
+    measured: Measured | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
@@ -80,23 +83,33 @@ class Points:
         count = math.ceil(self.n / rows)
         size = rows * (1 if most is None else math.ceil(count / most))
         if 0 < self.n <= size:
-            return [Block(0, self.x, self._weight(slice(self.n)))]
+            return [Block(0, self.x, self.weight_of(slice(self.n)))]
         return [
-            Block(some.start, self.x[some], self._weight(some)) for some in chunks(self.n, size)
+            Block(some.start, self.x[some], self.weight_of(some)) for some in chunks(self.n, size)
         ]
 
-    def _weight(self, rows: slice) -> Float[Tensor, "m"] | None:
+    def weight_of(self, rows: Int[Tensor, "m"] | slice) -> Float[Tensor, "m"] | None:
         """Sample weights of some rows, where there are any."""
         del rows
         return None
 
+    @property
+    def filled(self) -> Float[Tensor, "n d"]:
+        """The points, with the origin in place of what is missing: where a guess is enough."""
+        if self.measured is None:
+            return self.x
+        return torch.where(self.x.isnan(), self.origin.to(self.x), self.x)
+
     def subset(self, index: Int[Tensor, "m"] | slice) -> Points:
         """The points at `index`, with the origin of all."""
-        return replace(self, x=self.x[index])
+        return replace(self, x=self.x[index], measured=self._measured_at(index))
+
+    def _measured_at(self, index: Int[Tensor, "m"] | slice) -> Measured | None:
+        return None if self.measured is None else self.measured.subset(index)
 
     def about(self, origin: Float[Tensor, "d"]) -> Points:
         """The points alone, with another origin."""
-        return Points(self.x, self.feature_names, origin)
+        return Points(self.x, self.feature_names, origin, measured=self.measured)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -148,7 +161,7 @@ class Observations(Points):
 
         Next to nothing, if they are not rounded; of very many points, that of a random part.
         """
-        gaps = self._some.x.double().sort(0).values.diff(dim=0)
+        gaps = self._some.x.double().sort(0).values.diff(dim=0)  # missing values come last, as NaN
         smallest = torch.where(gaps > 0, gaps, torch.inf).amin(0)
         return torch.where(smallest.isinf(), 0.0, smallest)
 
@@ -157,13 +170,15 @@ class Observations(Points):
         """A random part of very many points, else all."""
         return self.part(max(SAMPLE, ROWS // self.d), torch.Generator().manual_seed(0))
 
-    def _weight(self, rows: slice) -> Float[Tensor, "m"] | None:
+    def weight_of(self, rows: Int[Tensor, "m"] | slice) -> Float[Tensor, "m"] | None:
+        """See `Points`."""
         return None if self.sample_weight is None else self.sample_weight[rows]
 
     def subset(self, index: Int[Tensor, "m"] | slice) -> Observations:
         """The points at `index`, with the whole data's origin and scale."""
-        weight = None if self.sample_weight is None else self.sample_weight[index]
-        return replace(self, x=self.x[index], sample_weight=weight, cache={})
+        weight = self.weight_of(index)
+        measured = self._measured_at(index)
+        return replace(self, x=self.x[index], sample_weight=weight, measured=measured, cache={})
 
     def part(self, most: int, generator: torch.Generator) -> Observations:
         """The observations, or a random part of so many where they are more."""
@@ -174,7 +189,7 @@ class Observations(Points):
 
     def standardised(self, unit: Float[Tensor, "d"]) -> Float[np.ndarray, "n d"]:
         """(x - origin) / unit as a NumPy array: unit-free input for a clustering library."""
-        z = (self.x - self.origin.to(self.x)) / unit.to(self.x)
+        z = (self.filled - self.origin.to(self.x)) / unit.to(self.x)
         return np.asarray(z.cpu().numpy())
 
 

@@ -26,23 +26,41 @@ def passes(points: Float[Tensor, "n d"]) -> Iterator[slice]:
     return chunks(len(points), max(1, ROWS // points.shape[1]))
 
 
+def reach(points: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
+    """The lowest and highest value of each column, infinite the other way where it has none."""
+    lowest, highest = points.amin(0), points.amax(0)
+    if not lowest.isnan().any():
+        return lowest, highest
+    return points.nan_to_num(torch.inf).amin(0), points.nan_to_num(-torch.inf).amax(0)
+
+
 def location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weighted means and standard deviations of the columns, in float64, in two passes.
 
-    The second pass is about the mean that the first has rounded, and finds by how much that is off.
+    They are those of the values that are not missing. The second pass is about the mean that the
+    first has rounded, and finds by how much that is off.
 
     Source: Chan, Golub & LeVeque (1983), the corrected two-pass algorithm.
     """
     weight = points.new_ones(1).expand(len(points)) if weight is None else weight
-    count, unit, blocks = weight.double().sum(), _unit(points), list(passes(points))
+    unit, blocks = _unit(points), list(passes(points))
+    holes = bool(points.amin(0).isnan().any())
+
+    def counted(rows: slice) -> Sums:
+        return (weight[rows].double() @ (~points[rows].isnan()).double(),)
+
+    def there(z: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+        return z.nan_to_num_(0.0) if holes else z
+
+    count = total(lambda: counted, blocks)[0] if holes else weight.double().sum()
 
     def first(rows: slice) -> Sums:
-        return (weight[rows].double() @ (points[rows].double() / unit) / count,)
+        return (weight[rows].double() @ there(points[rows].double() / unit) / count,)
 
     (mean,) = total(lambda: first, blocks)
 
     def second(rows: slice) -> Sums:
-        z = points[rows].double() / unit - mean
+        z = there(points[rows].double() / unit - mean)
         return weight[rows].double() @ z / count, weight[rows].double() @ z.square_() / count
 
     off, square = total(lambda: second, blocks)
@@ -52,16 +70,17 @@ def location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, T
 
 def _unit(points: Tensor) -> Float[Tensor, "d"]:
     """One for each column, or how far it reaches where that has no square."""
-    reach = points.amax(0).double() / 2 - points.amin(0).double() / 2
-    moderate = (reach > 1e-150) & (reach < 1e150) | (reach == 0)
-    return torch.where(moderate, 1.0, reach)
+    lowest, highest = reach(points)
+    half = highest.double() / 2 - lowest.double() / 2
+    moderate = (half > 1e-150) & (half < 1e150) | (half == 0)
+    return torch.where(moderate, 1.0, half)
 
 
 def middle_range(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None) -> Float[Tensor, "d"]:
     """Range of most of each column without its tails, of the first tails that leave one."""
     weight = x.new_ones(len(x)) if weight is None else weight
-    values, order = x.double().sort(0)
-    below = weight.double()[order].cumsum(0)
+    values, order = x.double().sort(0)  # missing values come last, as NaN
+    below = (weight.double()[order] * ~values.isnan()).cumsum(0)
     result = torch.full_like(values[0], torch.inf)
     for tail in TAILS:
         share = tail * below[-1]
@@ -92,15 +111,16 @@ def refuse_extreme(
     Those of float32 are squared; in float64, second derivatives take fourth powers.
     """
     most = SPREADS[points.dtype]
-    farthest = torch.maximum(points.amax(0) - origin, origin - points.amin(0))
-    for name, spread, reach in zip(names, scale.tolist(), farthest.tolist(), strict=True):
-        if 1 / most < spread < most and reach < REACH * most:
+    lowest, highest = reach(points)
+    farthest = torch.maximum(highest - origin, origin - lowest)
+    for name, spread, far in zip(names, scale.tolist(), farthest.tolist(), strict=True):
+        if 1 / most < spread < most and far < REACH * most:
             continue
         kind = str(points.dtype).removeprefix("torch.")
         found = (
             f"is {spread:g}"
-            if reach < REACH * most or not spread < most
-            else (f"is {spread:g}, and a point of little weight is {reach:g} away")
+            if far < REACH * most or not spread < most
+            else (f"is {spread:g}, and a point of little weight is {far:g} away")
         )
         raise ValueError(
             f"x must have columns of moderate size; the standard deviation of {name!r} {found}, "

@@ -193,7 +193,7 @@ def _of_copies(
     label = labels(observations, theta_of(family, parameters, observations))[0]
     if observations.sample_weight is not None:
         label = label.masked_fill(observations.sample_weight == 0, -1)
-    points = {i: observations.x[label == i] for i in components}
+    points = {i: observations.filled[label == i] for i in components}
     return [i for i, rows in points.items() if bool((rows == rows[:1]).all())]
 
 

@@ -1,9 +1,9 @@
 """Assignments of points to components: each turns logits into responsibilities.
 
 A kernel works on a block of rows and one of these: functions, or where they need to know more, the
-frozen classes. They are called with the logits of consecutive rows, shape
-(s, k, n), which they overwrite, and with the numbers of these rows in the whole data; they return
-each point's share of `log_norm`, shape (s, n).
+frozen classes. They are called with the logits of some rows, shape (s, k, n), which they overwrite,
+and with the numbers of these rows in the whole data, a slice where they are consecutive; they
+return each point's share of `log_norm`, shape (s, n).
 
 Whose component is drawn, draws by a hash of (seed, chain, row): how rows are cut into blocks does
 not matter.
@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 NEGLIGIBLE = -80.0  # logits this far below the largest give no responsibility: denormals are slow
+Rows = slice | Tensor  # numbers of rows
 BITS = {torch.float32: 24, torch.float64: 53}  # of a uniform number
 GAMMA, FIRST, SECOND = (  # of SplitMix64, as signed numbers of 64 bits
     constant - 2**64 for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
@@ -31,12 +32,12 @@ GAMMA, FIRST, SECOND = (  # of SplitMix64, as signed numbers of 64 bits
 class Assignment(Protocol):
     """Turns the logits of some rows into responsibilities in place."""
 
-    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: Rows) -> Float[Tensor, "s n"]:
         """Each point's share of `log_norm`, in nats."""
         ...
 
 
-def softmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+def softmax(logits: Float[Tensor, "s k n"], rows: Rows) -> Float[Tensor, "s n"]:
     """Responsibilities in proportion; the share is log p(x).
 
     A point that no component reaches, with logits of -inf, is left to none of them.
@@ -50,7 +51,7 @@ def softmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]
     return (total.log_().add_(largest)).squeeze(1)
 
 
-def argmax(logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+def argmax(logits: Float[Tensor, "s k n"], rows: Rows) -> Float[Tensor, "s n"]:
     """All of a point to its most probable component; the share is the largest logit."""
     largest, label = logits.max(1, keepdim=True)
     logits.zero_().scatter_(1, label, 1.0)
@@ -69,7 +70,7 @@ class Drawn:
     seed: int
     labels: Int[Tensor, "s n"] | None = None
 
-    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: Rows) -> Float[Tensor, "s n"]:
         """See `Assignment`."""
         s, k, _ = logits.shape
         largest = logits.amax(1, keepdim=True)
@@ -96,7 +97,7 @@ class Given:
 
     responsibilities: Float[Tensor, "s k n"]
 
-    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: Rows) -> Float[Tensor, "s n"]:
         """See `Assignment`."""
         logits.copy_(self.responsibilities[..., rows])
         return logits.new_zeros(logits.shape[0], logits.shape[2])
@@ -112,7 +113,7 @@ class GivenLabels:
 
     labels: Int[Tensor, "s n"]
 
-    def __call__(self, logits: Float[Tensor, "s k n"], rows: slice) -> Float[Tensor, "s n"]:
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: Rows) -> Float[Tensor, "s n"]:
         """See `Assignment`."""
         logits.zero_().scatter_(1, self.labels[:, None, rows].to(logits.device), 1.0)
         return logits.new_zeros(logits.shape[0], logits.shape[2])
@@ -130,7 +131,7 @@ class Beside:
     log_rest: Float[Tensor, "n"]
     log_share: Float[Tensor, "s"]
 
-    def __call__(self, logits: Float[Tensor, "s 1 n"], rows: slice) -> Float[Tensor, "s n"]:
+    def __call__(self, logits: Float[Tensor, "s 1 n"], rows: Rows) -> Float[Tensor, "s n"]:
         """See `Assignment`."""
         rest = (self.log_share[:, None] + self.log_rest[rows]).to(logits)
         log_p = torch.logaddexp(rest, logits[:, 0])
@@ -146,7 +147,7 @@ def _finite(largest: Tensor) -> Tensor:
 # ---------------------------------------------------------------------- draws by a counter
 
 
-def uniforms(seed: int, chains: range, rows: slice, like: Tensor) -> Float[Tensor, "s n"]:
+def uniforms(seed: int, chains: range, rows: Rows, like: Tensor) -> Float[Tensor, "s n"]:
     """A number from [0, 1) for every chain and row, whichever others are asked for with it.
 
     Every chain has a SplitMix64 generator of its own, seeded by that of the seed, and a row the
@@ -155,13 +156,15 @@ def uniforms(seed: int, chains: range, rows: slice, like: Tensor) -> Float[Tenso
     Args:
         seed: of all of them.
         chains: consecutive chains, by their numbers.
-        rows: consecutive rows, by their numbers in the whole data.
+        rows: of the whole data.
         like: a tensor of the type and place of the numbers.
     """
     chain = (
         torch.arange(chains.start + 1, chains.stop + 1, device=like.device).mul_(GAMMA).add_(seed)
     )
-    place = torch.arange(rows.start + 1, rows.stop + 1, device=like.device).mul_(GAMMA)
+    if isinstance(rows, slice):
+        rows = torch.arange(rows.start, rows.stop, device=like.device)
+    place = (rows + 1).mul_(GAMMA)
     mixed, bits = split_mix(split_mix(chain)[:, None] + place), BITS[like.dtype]
     _shift(mixed, 64 - bits, out=mixed)
     return mixed.to(like.dtype).mul_(2.0**-bits)

@@ -1,9 +1,9 @@
-"""The two kernels of the reduction: logits of a chunk of points, and the moments they give.
+"""The kernels of the reduction: logits of some points, and the moments they give.
 
 `Features` is two matrix products a chunk, Θ Φ and R Φᵀ, with moments about the data's centre.
 `Centred` forms z = x - μ for every component; it is used where moments about the data's centre
 would cancel (`theta.py`), and for wide data, whose features would not fit in cache. Both give the
-same numbers.
+same numbers. Points that are not known as they are have a kernel of their own (`incomplete.py`).
 """
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ import copy
 import math
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -24,8 +24,11 @@ from ..covariance import CovarianceFamily, Statistics
 from ..data.points import Block, Observations, Points
 from ..data.spread import ROWS, chunks
 from ..running.threads import Sums, total
-from .assignments import Assignment
+from .assignments import Assignment, Rows
 from .theta import Theta
+
+Some = TypeVar("Some")  # rows that a thread takes at a time
+BLOCKS = 32  # units of work handed to threads; sums are added in their order
 
 CHUNK_BYTES = 5 << 20  # features and logits of a chunk: more calls on shorter ones take longer
 SHORTEST_CHUNK = 264  # points; shorter products are slower than a larger chunk's cache misses
@@ -34,8 +37,25 @@ FEW_FEATURES = 16  # up to which the moments are summed as (components, features
 _held = threading.local()  # the buffers of a thread's last features, and their shape
 
 
-class Kernel(ABC):
-    """Logits of a chunk of points, and the sums that a block of rows gives under an assignment.
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """Rows whose logits are at hand.
+
+    Attributes:
+        rows: their numbers among all.
+        x: what was measured of them.
+        logits: log weight plus log density of every component at every point, in nats.
+        weight: their sample weights, or None.
+    """
+
+    rows: Rows
+    x: Float[Tensor, "*s n d"]
+    logits: Float[Tensor, "s k n"]
+    weight: Float[Tensor, "n"] | None
+
+
+class Kernel(ABC, Generic[Some]):
+    """Logits of a piece of points, and the sums that a block of rows gives under an assignment.
 
     Attributes:
         theta: s sets of k components.
@@ -56,33 +76,56 @@ class Kernel(ABC):
         """Begin new moments; the old ones stay with whoever has them."""
 
     @abstractmethod
-    def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
-        """Log weight plus log density of every component at every point, in nats."""
+    def blocks(self) -> list[Some]:
+        """All points, in units of work for threads."""
+
+    @abstractmethod
+    def pieces(self, block: Some) -> Iterator[Piece]:
+        """The rows of a block, piece by piece; the next one is written where the last one was."""
 
     @abstractmethod
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
-        """Add the moments of the chunk that `logits` saw last."""
+        """Add the moments of the piece that came last."""
 
     @abstractmethod
-    def statistics(
-        self, log_norm: Float[Tensor, "s"], sums: Sums, data: Observations | None
-    ) -> Statistics:
+    def statistics(self, log_norm: Float[Tensor, "s"], sums: Sums) -> Statistics:
         """The statistics that sums over all blocks of the data stand for."""
 
     @torch.no_grad()  # a thread has a gradient mode of its own
-    def sums(self, block: Block, assign: Assignment) -> Sums:
-        """`log_norm` and the moments of a block of rows under an assignment, chunk by chunk."""
+    def sums(self, block: Some, assign: Assignment) -> Sums:
+        """`log_norm` and the moments of a block of rows under an assignment, piece by piece."""
         self.restart()
         log_norm = self.theta.reference.new_zeros(1)  # not a scalar: it must stay in float64
-        for some in chunks(block.x.shape[-2], self.rows):
-            logits = self.logits(block.x[..., some, :])
-            log_p = assign(logits, slice(block.first + some.start, block.first + some.stop))
-            if block.weight is not None:
-                weight = block.weight[some]
-                log_p, logits = log_p * weight, logits.mul_(weight)
+        for piece in self.pieces(block):
+            logits = piece.logits
+            log_p = assign(logits, piece.rows)
+            if piece.weight is not None:
+                log_p, logits = log_p * piece.weight, logits.mul_(piece.weight)
             self.add_moments(logits)
             log_norm = log_norm + log_p.sum(1)
         return log_norm, *self.moments
+
+
+class Whole(Kernel[Block]):
+    """A kernel of points that are known as they are, which takes them in chunks."""
+
+    points: Points
+
+    @abstractmethod
+    def logits(self, x: Float[Tensor, "n d"]) -> Float[Tensor, "s k n"]:
+        """Log weight plus log density of every component at every point, in nats."""
+
+    def blocks(self) -> list[Block]:
+        """See `Kernel`."""
+        return self.points.blocks(self.rows, BLOCKS)
+
+    def pieces(self, block: Block) -> Iterator[Piece]:
+        """See `Kernel`."""
+        for some in chunks(block.x.shape[-2], self.rows):
+            x = block.x[..., some, :]
+            weight = None if block.weight is None else block.weight[some]
+            rows = slice(block.first + some.start, block.first + some.stop)
+            yield Piece(rows, x, self.logits(x), weight)
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,20 +145,20 @@ class Buffers:
     logits: Float[Tensor, "sk n"]
 
 
-class Features(Kernel):
+class Features(Whole):
     """logits = Θ Φ, moments = R Φᵀ, with features Φ (f, n) of a chunk about the data's centre."""
 
     buffers: Buffers  # of the chunk at hand
     whole: Buffers  # of a chunk of `rows` points; slicing anew would take as long as the work
 
     def __init__(self, theta: Theta, points: Points, like: Tensor) -> None:
-        self.theta = theta
+        self.theta, self.points = theta, points
         family = theta.family
         self.shape = theta.parameters.log_weights.shape
         self.d = points.d
         self.quadratic = family.n_own_features(self.d)
         width = 1 + self.d + self.quadratic
-        self.rows = _chunk_rows(width + self.shape.numel(), points.n, like)
+        self.rows = chunk_rows(width + self.shape.numel(), points.n, like)
         self.coefficients = theta.coefficients().flatten(0, 1).to(like)
         self.origin = theta.reference.to(like)[:, None]
         self.tall = width > FEW_FEATURES
@@ -173,13 +216,13 @@ class Features(Kernel):
         else:
             total += left @ right.T
 
-    def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
+    def statistics(self, log_norm: Tensor, sums: Sums) -> Statistics:
         """See `Kernel`."""
         moments = (sums[0].T if self.tall else sums[0]).reshape(*self.shape, -1)
         counts, first = moments[..., 0], moments[..., 1 : 1 + self.d]
         if not self.quadratic:
-            assert data is not None
-            second = _second_moment(self.theta.family, data)
+            assert isinstance(self.points, Observations)
+            second = _second_moment(self.theta.family, self.points)
             second = second.expand(self.shape[0], 1, *second.shape)
             log_norm = log_norm + (self.theta.natural.quadratic * second).flatten(1).sum(1)
         else:
@@ -187,16 +230,16 @@ class Features(Kernel):
         return Statistics(log_norm, counts, first, second, self.theta.reference)
 
 
-class Centred(Kernel):
+class Centred(Whole):
     """logits = log peak - ‖L⁻¹ (x - μ)‖² / 2, with moments about a reference a component."""
 
     z: Tensor
 
-    def __init__(self, theta: Theta, n: int, like: Tensor) -> None:
-        self.theta = theta
+    def __init__(self, theta: Theta, points: Points, like: Tensor) -> None:
+        self.theta, self.points = theta, points
         family, p = theta.family, theta.parameters
         self.shape, self.d = p.log_weights.shape, p.means.shape[-1]
-        self.rows = _chunk_rows(3 * self.shape.numel() * self.d, n, like)
+        self.rows = chunk_rows(3 * self.shape.numel() * self.d, points.n, like)
         self.log_peak = family.log_peak(p)[..., None].to(like)
         self.factor = p.factor.to(like)
         self.means = p.means.to(like)[:, :, None]
@@ -223,24 +266,13 @@ class Centred(Kernel):
         first += (responsibilities[..., None, :] @ self.z)[..., 0, :]
         second += family.pooled(family.weighted_square(self.z, responsibilities))
 
-    def statistics(self, log_norm: Tensor, sums: Sums, data: Observations | None) -> Statistics:
+    def statistics(self, log_norm: Tensor, sums: Sums) -> Statistics:
         """See `Kernel`."""
         counts, first, second = sums
         return Statistics(log_norm, counts, first, second, self.theta.reference)
 
 
-def kernel_for(theta: Theta, points: Points, like: Tensor | None = None) -> Kernel:
-    """The kernel that evaluates these parameters exactly; `fresh` makes it ready for chunks.
-
-    It works in the type of the points, or in that of another tensor.
-    """
-    like = points.x if like is None else like
-    if theta.centred:
-        return Centred(theta, points.n, like)
-    return Features(theta, points, like)
-
-
-def _chunk_rows(numbers_a_point: int, n: int, like: Tensor) -> int:
+def chunk_rows(numbers_a_point: int, n: int, like: Tensor) -> int:
     """Points in a chunk: an odd multiple of 8, as rows a power of two apart share cache lines."""
     size = CHUNK_BYTES if like.device.type == "cpu" else 16 * CHUNK_BYTES
     most = max(SHORTEST_CHUNK, size // (numbers_a_point * like.element_size()))

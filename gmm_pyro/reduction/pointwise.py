@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..data.points import Block, Points
+from ..data.points import Points
 from ..running.threads import map_in_threads, one_thread_a_product
 from .assignments import softmax
+from .choice import kernel_for
 from .far import Far
-from .kernels import Kernel, kernel_for
+from .kernels import Kernel, Piece
 from .theta import Theta
-
-BLOCKS = 32  # units of work handed to threads; sums are added in their order
 
 
 def log_density(
@@ -59,23 +59,24 @@ def at_points(
     kernel = kernel_for(theta, points, like=theta.parameters.means)
     far = Far.of(theta)
 
-    def of_chunk(own: Kernel, x: Float[Tensor, "n d"]) -> Tensor:
-        share = own.logits(x)
-        log_p = softmax(share, slice(None))
+    def picked(own: Kernel[Any], piece: Piece) -> Tensor:
+        share = piece.logits
+        log_p = softmax(share, piece.rows)
         apart = far.points(own, log_p)
         if apart is not None:
-            largest, above = far.logits(x[apart].double())
+            largest, above = far.logits(piece.x[apart].double())
             log_p[:, apart] = largest + softmax(above, slice(None))
             share[..., apart] = above
         return pick(log_p, share)
 
-    def make_worker() -> Callable[[Block], Tensor]:
+    def make_worker() -> Callable[[Any], Tensor]:
         own = kernel.fresh()
 
         @torch.no_grad()  # a thread has a gradient mode of its own
-        def work(block: Block) -> Tensor:
-            return torch.cat([of_chunk(own, piece) for piece in block.x.split(own.rows)], -1)
+        def work(block: Any) -> Tensor:
+            return torch.cat([picked(own, piece) for piece in own.pieces(block)], -1)
 
         return work
 
-    return torch.cat(map_in_threads(make_worker, points.blocks(kernel.rows, BLOCKS)), -1)
+    found = torch.cat(map_in_threads(make_worker, kernel.blocks()), -1)
+    return found if points.measured is None else found[..., points.measured.order.argsort()]

@@ -30,11 +30,12 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.records import TINY, times
-from ..data.points import Block, Observations
+from ..data.points import Block, Observations, Points
 from ..running.threads import Sums, one_thread_a_product, total
 from .assignments import Assignment, softmax
-from .kernels import Centred, kernel_for
-from .pointwise import BLOCKS, responsibilities
+from .choice import kernel_for
+from .kernels import Centred
+from .pointwise import responsibilities
 from .theta import Theta, theta_of
 
 HESSIAN_NUMBERS = 2_000_000  # features of all components that a second derivative has at once
@@ -57,12 +58,12 @@ def reduce(observations: Observations, theta: Theta, assign: Assignment = softma
     """
     kernel = kernel_for(theta, observations)
 
-    def make_worker() -> Callable[[Block], Sums]:
+    def make_worker() -> Callable[[Any], Sums]:
         own = kernel.fresh()
         return lambda block: own.sums(block, assign)
 
-    log_norm, *sums = total(make_worker, observations.blocks(kernel.rows, BLOCKS))
-    return kernel.statistics(log_norm, tuple(sums), observations)
+    log_norm, *sums = total(make_worker, kernel.blocks())
+    return kernel.statistics(log_norm, tuple(sums))
 
 
 @one_thread_a_product()
@@ -74,9 +75,10 @@ def reduce_each(
     assign: Assignment = softmax,
 ) -> Statistics:
     """The reduction of s sets, each over n points of its own: many small data sets at once."""
-    kernel = Centred(Theta.about_means(family, parameters), x.shape[1], x)
+    theta = Theta.about_means(family, parameters)
+    kernel = Centred(theta, Points(x[0], (), theta.reference), x)
     log_norm, *sums = kernel.sums(Block(0, x[:, None], None), assign)
-    return kernel.statistics(log_norm, tuple(sums), None)
+    return kernel.statistics(log_norm, tuple(sums))
 
 
 def reduce_given(

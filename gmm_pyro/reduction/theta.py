@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, NaturalParameters, Parameters
 from ..covariance.records import Sets
-from ..data.points import Points
+from ..data.points import Observations, Points
 
 IMPRECISE = 1e-9  # error of a logit, in nats, from which the centred kernel takes over
 WIDE = 100  # features, from which the centred kernel takes over
@@ -82,9 +82,10 @@ def theta_of(family: CovarianceFamily, parameters: Parameters, points: Points) -
 
 
 def anywhere(points: Points, family: CovarianceFamily, sets: tuple[int, int]) -> Theta:
-    """s sets of k unit components at the origin, for an assignment that asks for none."""
+    """s sets of k components as wide as the data, for an assignment that asks for none."""
     (s, k), like = sets, points.origin
-    unit = family.fit(family.compress(torch.eye(points.d)).to(like), torch.zeros_like(like))
+    spread = points.scale if isinstance(points, Observations) else torch.ones_like(like)
+    unit = family.fit(family.compress(spread.square().diag()), torch.zeros_like(like))
     factor = unit.expand(s, *family.factor_shape(k, points.d))
     parameters = Parameters(like.new_zeros(s, k), like.expand(s, k, -1), factor)
     return theta_of(family, parameters, points)

@@ -319,7 +319,7 @@ class Growth:
         uniform = torch.rand(s, generator=self.generator, device=device, dtype=torch.float64)
         width = NARROWEST * (WIDEST / NARROWEST) ** uniform.to(p.means)
         factor = times(width, p.factor[sets, own[sets, point]])[:, None]
-        means = observations.x[point].to(p.means)[:, None]
+        means = observations.filled[point].to(p.means)[:, None]
         counts, origin = torch.zeros_like(p.log_weights), observations.origin
         sums = counts[:, 0], counts, torch.zeros_like(p.means), torch.zeros_like(p.factor)
         drawn = self.sampler.prior.components.draw_given(

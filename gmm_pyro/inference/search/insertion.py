@@ -86,7 +86,7 @@ def _seeds(
         reach = _reach(family, factor, sample, chosen, held)
         width = (reach / (d + 2)).clamp_min(TINY).sqrt()
         factor = factor * width.view(-1, *(1,) * (factor.ndim - 1))
-    return weights, sample.x[chosen].to(p.means)[:, None], factor, rule.least
+    return weights, sample.filled[chosen].to(p.means)[:, None], factor, rule.least
 
 
 def _reach(
@@ -97,7 +97,7 @@ def _reach(
     held: Int[Tensor, "c"],
 ) -> Float[Tensor, "c"]:
     """Squared Mahalanobis distance from each chosen point to the neighbour of this number."""
-    x, most, found = sample.x.to(factor), int(held.max()) + 1, []
+    x, most, found = sample.filled.to(factor), int(held.max()) + 1, []
     for some in torch.arange(len(chosen), device=x.device).split(max(1, NUMBERS // x.numel())):
         z = x - x[chosen[some], None]
         distance = family.whiten(factor[some], z[:, None]).square().sum(-1)[:, 0]

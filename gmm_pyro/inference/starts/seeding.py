@@ -66,7 +66,7 @@ def invariant_coordinates(sample: Observations) -> Float[Tensor, "n p"]:
     Source: Tyler, Critchley, Dümbgen & Oja (2009), "Invariant co-ordinate selection".
     """
     share = (sample.weights / sample.weights.sum())[:, None]
-    z = (sample.x.to(share) - sample.origin) / sample.scale
+    z = (sample.filled.to(share) - sample.origin) / sample.scale
     z = z - (share * z).sum(0)
     values, vectors = torch.linalg.eigh(z.T @ (share * z))
     wide = values > FLAT * values[-1]

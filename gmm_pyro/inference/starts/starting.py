@@ -155,8 +155,9 @@ def sample_of(
 def n_places(observations: Observations, enough: int) -> int:
     """Number of different points; counting stops at `enough`."""
     places: set[tuple[float, ...]] = set()
-    for rows in passes(observations.x):
-        places |= set(map(tuple, observations.x[rows].unique(dim=0)[:enough].tolist()))
+    x = observations.filled
+    for rows in passes(x):
+        places |= set(map(tuple, x[rows].unique(dim=0)[:enough].tolist()))
         if len(places) >= enough:
             break
     return min(len(places), enough)
@@ -288,4 +289,4 @@ def _numpy_weight(sample: Observations) -> Float[np.ndarray, "n"] | None:
 
 
 def _standardised(sample: Observations, unit: Float[Tensor, "d"]) -> Float[Tensor, "n d"]:
-    return (sample.x.to(unit) - sample.origin) / unit
+    return (sample.filled.to(unit) - sample.origin) / unit

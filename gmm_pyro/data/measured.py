@@ -1,0 +1,144 @@
+"""What is known of points of which not all was measured, or not exactly.
+
+Row n says x_n = R_n v_n + e_n of a point v_n of the mixture, with noise e_n ~ N(0, E_n). Where an
+entry is missing, its row of R is zero and says nothing, so that missing values and noise are one
+case. Rows with the same R and E are of one kind: what a kind costs does not grow with its rows.
+
+Source: Bovy, Hogg & Roweis (2011); Ghahramani & Jordan (1994) for missing values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+CODED = 62  # entries whose pattern is coded as one integer
+
+
+@dataclass(frozen=True)
+class Run:
+    """Consecutive rows in the order of their kinds, as many of each.
+
+    Attributes:
+        rows: places of the rows among all in that order.
+        kinds: places of their kinds.
+    """
+
+    rows: slice
+    kinds: slice
+
+    @property
+    def n_kinds(self) -> int:
+        """How many kinds there are."""
+        return self.kinds.stop - self.kinds.start
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """The measurements of n points, in m numbers of which some may be missing.
+
+    Attributes:
+        values: what was measured, zero where it is missing, shape (n, m).
+        kind: of every row, from 0 to g - 1.
+        observed: which entries rows of a kind have, shape (g, m).
+        noise: covariances of the noise, shape (g, m, m), or None where there is none.
+    """
+
+    values: Float[Tensor, "n m"]
+    kind: Int[Tensor, "n"]
+    observed: Bool[Tensor, "g m"]
+    noise: Float[Tensor, "g m m"] | None = None
+    _cuts: dict[tuple[int, int], list[list[Run]]] = field(default_factory=dict)
+
+    @classmethod
+    def with_holes(cls, x: Float[Tensor, "n d"]) -> Measured | None:
+        """Points whose missing values are NaN; None where there are none."""
+        missing = x.isnan()
+        if not missing.any():
+            return None
+        observed, kind = distinct(~missing)
+        return cls(x.masked_fill(missing, 0.0), kind, observed)
+
+    def subset(self, index: Int[Tensor, "m"] | slice) -> Measured:
+        """Some of the rows."""
+        return replace(self, values=self.values[index], kind=self.kind[index], _cuts={})
+
+    @property
+    def n_observed(self) -> Int[Tensor, "n"]:
+        """How many entries each row has."""
+        return self.observed.sum(1)[self.kind]
+
+    # ------------------------------------------------------------------ in the order of kinds
+
+    @cached_property
+    def _counts(self) -> Int[Tensor, "g"]:
+        return self.kind.bincount(minlength=len(self.observed))
+
+    @cached_property
+    def kinds(self) -> Int[Tensor, "h"]:
+        """The kinds that there are rows of, those of most rows first."""
+        order = self._counts.argsort(descending=True, stable=True)
+        return order[: int((self._counts > 0).sum())]
+
+    @cached_property
+    def order(self) -> Int[Tensor, "n"]:
+        """The rows by their kinds."""
+        place = torch.empty_like(self._counts)
+        place[self.kinds] = torch.arange(len(self.kinds), device=place.device)
+        return place[self.kind].argsort(stable=True)
+
+    @cached_property
+    def in_order(self) -> Float[Tensor, "n m"]:
+        """The values in that order."""
+        return self.values[self.order]
+
+    def pieces(self, rows: int, kinds: int) -> list[list[Run]]:
+        """All rows in pieces of at most so many rows and kinds, each a list of runs."""
+        if (rows, kinds) not in self._cuts:
+            self._cuts[rows, kinds] = list(_gathered(self._runs(rows, kinds), rows, kinds))
+        return self._cuts[rows, kinds]
+
+    def _runs(self, rows: int, kinds: int) -> Iterator[Run]:
+        """Runs of equally many rows, none of them longer than a piece."""
+        sizes, counts = self._counts[self.kinds].unique_consecutive(return_counts=True)
+        row = kind = 0
+        for size, count in zip(sizes.tolist(), counts.tolist(), strict=True):
+            last = kind + count
+            together = max(1, min(kinds, rows // size))
+            while kind < last:
+                some = min(together, last - kind)
+                for first in range(0, size * some, rows):
+                    length = min(rows, size * some - first)
+                    yield Run(slice(row, row + length), slice(kind, kind + some))
+                    row += length
+                kind += some
+
+
+def _gathered(runs: Iterator[Run], rows: int, kinds: int) -> Iterator[list[Run]]:
+    """Runs that fit into one piece, together."""
+    piece: list[Run] = []
+    for run in runs:
+        first = piece[0] if piece else run
+        full = run.rows.stop - first.rows.start > rows
+        if piece and (full or run.kinds.stop - first.kinds.start > kinds):
+            yield piece
+            piece = []
+        piece.append(run)
+    if piece:
+        yield piece
+
+
+def distinct(patterns: Bool[Tensor, "n m"]) -> tuple[Bool[Tensor, "g m"], Int[Tensor, "n"]]:
+    """The patterns that differ, and which of them each row has."""
+    n, m = patterns.shape
+    if m > CODED:
+        found, kind = patterns.unique(dim=0, return_inverse=True)
+        return found, kind
+    bits = 2 ** torch.arange(m, device=patterns.device)
+    codes, kind = (patterns * bits).sum(1).unique(return_inverse=True)
+    return (codes[:, None] & bits) != 0, kind
