@@ -73,6 +73,11 @@ class Measured:
         """How many entries each row has."""
         return self.observed.sum(1)[self.kind]
 
+    @property
+    def known(self) -> Bool[Tensor, "g d"]:
+        """Entries of points that rows of a kind leave no doubt of."""
+        return self.observed if self.noise is None else torch.zeros_like(self.observed)
+
     # ------------------------------------------------------------------ in the order of kinds
 
     @cached_property

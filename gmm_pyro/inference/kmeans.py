@@ -29,6 +29,11 @@ def fit_kmeans(task: Task[KMeansOptions]) -> Outcome:
     squares.
     """
     options, observations = task.options, task.observations
+    if observations.measured is not None:
+        raise ValueError(
+            "kmeans measures distances between whole points, and x has missing values: take "
+            "another method, or give it points that are filled in, as GaussianMixture.impute does"
+        )
     k = task.model.n_components
     init, n_init = _initial_centres(task)
     places = n_places(observations, k)  # fewer than k would make scikit-learn warn

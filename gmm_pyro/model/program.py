@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..data.checks import MOST_HELD, check_count
@@ -54,7 +54,8 @@ class MixtureModel(Declaration):
         """Run the model as a Pyro program.
 
         Args:
-            x: data of shape (n, d), observed at site "x"; None samples them.
+            x: data of shape (n, d), observed at site "x"; None samples them. Values that are NaN
+                are missing, and integrated out.
             n: number of points where x is None.
             subsample_size: rows that the data plate takes at a time, as in `pyro.plate`.
             sample_weight: weights of the points. Pyro takes one scale for all points that it
@@ -81,10 +82,12 @@ class MixtureModel(Declaration):
             values[name] = pyro.sample(name, sites.given(name, values))
         with pyro.plate("points", size, subsample_size=subsample_size) as rows:
             observed = None if points is None else points[rows]
+            holes = observed is not None and bool(observed.isnan().any())
+            seen = ~observed.isnan() if holes else None
             if weight is None:
-                return pyro.sample("x", self._emission(values), obs=observed)
+                return pyro.sample("x", self._emission(values, seen), obs=observed)
             with pyro.poutine.scale(scale=weight[rows]):
-                return pyro.sample("x", self._marginal(values), obs=observed)
+                return pyro.sample("x", self._marginal(values, seen), obs=observed)
 
     def _points(self, x: Any, n: int | None) -> tuple[Tensor | None, int]:
         """The data, if there are any, and how many points there are or are to be."""
@@ -96,7 +99,7 @@ class MixtureModel(Declaration):
         points = as_points(x, feature_names=self.feature_names, dtype=dtype)
         return points.x, points.n
 
-    def _emission(self, values: dict[str, Tensor]) -> Any:
+    def _emission(self, values: dict[str, Tensor], seen: Bool[Tensor, "n d"] | None) -> Any:
         """Distribution of the points given their components, which are a site of their own."""
         import pyro
         import pyro.distributions as dist
@@ -108,16 +111,27 @@ class MixtureModel(Declaration):
         )
         event = (slice(None),) * (factor.ndim - means.ndim + 1)
         chosen = Vindex(factor)[(..., self.family.of_component(component), *event)]
-        return self.family.emission(Vindex(means)[..., component, :], chosen)
+        return self._of_component(Vindex(means)[..., component, :], chosen, seen)
 
-    def _marginal(self, values: dict[str, Tensor]) -> Any:
+    def _marginal(self, values: dict[str, Tensor], seen: Bool[Tensor, "n d"] | None) -> Any:
         """Distribution of the points with their components summed out."""
         import pyro.distributions as dist
 
         factor = self.family.factor(values)
-        return dist.MixtureSameFamily(
-            dist.Categorical(values["weights"]), self.family.emission(values["means"], factor)
-        )
+        each = None if seen is None else seen[:, None]
+        emission = self._of_component(values["means"], factor, each)
+        weights = values["weights"].expand(emission.batch_shape)
+        return dist.MixtureSameFamily(dist.Categorical(weights), emission)
+
+    def _of_component(
+        self, means: Tensor, factor: Tensor, seen: Bool[Tensor, "*n d"] | None
+    ) -> Any:
+        """Distribution of points of these means and covariance factors, seen wholly or in part."""
+        if seen is None:
+            return self.family.emission(means, factor)
+        from .partly_seen import PartlySeen
+
+        return PartlySeen(means, self.family.scale_tril(factor, means.shape[-1]), seen)
 
     def log_density(self, x: Any) -> LogDensity:
         """The model as a log density over one flat vector, given data or observations."""

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..covariance import Full, Statistics
@@ -27,10 +27,12 @@ from ..covariance.records import LOG_2PI, times
 from ..data.measured import Measured, Run
 from ..data.points import Points
 from ..running.threads import Sums
+from .assignments import Assignment, Drawn
 from .kernels import Kernel, Piece, chunk_rows
 from .theta import Theta
 
 MATRICES = 1 << 21  # numbers in those of all kinds and components in a piece, at most
+SEEDS_APART = 0x9E3779B97F4A7C15  # of the draws of blocks that begin at consecutive rows
 FULL = Full()  # the family of what kinds of rows see
 
 
@@ -46,6 +48,7 @@ class Seen:
         gain: A, shape (g, s, k|1, d, m).
         offset: c, where points and measurements are about the reference, shape (g, s, k, d).
         rest: B, shape (g, s, k|1, d, d).
+        known: entries of points that their measurements leave no doubt of, shape (g, d).
     """
 
     log_peak: Float[Tensor, "g s k"]
@@ -54,6 +57,7 @@ class Seen:
     gain: Float[Tensor, "g s k1 d m"]
     offset: Float[Tensor, "g s k d"]
     rest: Float[Tensor, "g s k1 d d"]
+    known: Bool[Tensor, "g d"]
 
     @classmethod
     def by(cls, theta: Theta, measured: Measured, kinds: Tensor) -> Seen:
@@ -79,6 +83,7 @@ class Seen:
             gain=gain,
             offset=away - (gain @ shift[..., None])[..., 0],
             rest=covariance - gain @ across.mT,
+            known=measured.known[kinds],
         )
 
     def coefficients(self) -> Float[Tensor, "g s k f"]:
@@ -97,11 +102,52 @@ class Seen:
         second: Float[Tensor, "g s k m m"],
     ) -> tuple[Float[Tensor, "s k"], Float[Tensor, "s k d"], Float[Tensor, "s k d d"]]:
         """Expected sums over the points of all kinds, from those over their measurements."""
+        sums, squares = self._means(counts, first, second)
+        squares = squares + times(counts, self.rest)
+        return counts.sum(0), sums.sum(0), squares.sum(0)
+
+    def of_drawn_points(
+        self,
+        counts: Float[Tensor, "g s k"],
+        first: Float[Tensor, "g s k m"],
+        second: Float[Tensor, "g s k m m"],
+        noise: Float[Tensor, "g s k a d"],
+    ) -> tuple[Float[Tensor, "s k"], Float[Tensor, "s k d"], Float[Tensor, "s k d d"]]:
+        """Sums over points that are drawn given their measurements.
+
+        Args:
+            counts: of the measurements.
+            first: of the measurements.
+            second: of the measurements.
+            noise: sums of a εᵀ with standard normal ε, over a = 1, the measurement, and ε.
+        """
+        m = first.shape[-1]
+        sums, squares = self._means(counts, first, second)
+        root = self._root_of_rest
+        once, along, twice = noise[..., 0, :], noise[..., 1 : 1 + m, :], noise[..., 1 + m :, :]
+        cross = (self.gain @ along + self.offset[..., None] * once[..., None, :]) @ root.mT
+        squares = squares + cross + cross.mT + root @ twice @ root.mT
+        return counts.sum(0), (sums + (root @ once[..., None])[..., 0]).sum(0), squares.sum(0)
+
+    def _means(
+        self,
+        counts: Float[Tensor, "g s k"],
+        first: Float[Tensor, "g s k m"],
+        second: Float[Tensor, "g s k m m"],
+    ) -> tuple[Float[Tensor, "g s k d"], Float[Tensor, "g s k d d"]]:
+        """Sums over A x + c, and over its squares."""
         along = (self.gain @ first[..., None])[..., 0]
         offset = times(counts, self.offset)
         cross = (along + 0.5 * offset)[..., None] * self.offset[..., None, :]
-        squares = self.gain @ second @ self.gain.mT + cross + cross.mT + times(counts, self.rest)
-        return counts.sum(0), (along + offset).sum(0), squares.sum(0)
+        return along + offset, self.gain @ second @ self.gain.mT + cross + cross.mT
+
+    @property
+    def _root_of_rest(self) -> Float[Tensor, "g s k1 d d"]:
+        """A root of B, zero for what is known."""
+        known = self.known[:, None, None].to(self.rest)
+        doubtful = self.rest * (1 - known)[..., None] * (1 - known)[..., None, :]
+        root, failed = torch.linalg.cholesky_ex(doubtful + known.diag_embed())
+        return root.masked_fill((failed != 0)[..., None, None], torch.nan) - known.diag_embed()
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,6 +165,30 @@ class Work:
     seen: Seen
     x: Float[Tensor, "n m"]
     runs: list[Run]
+
+    def noise(
+        self, responsibilities: Float[Tensor, "s k n"], generator: torch.Generator
+    ) -> Float[Tensor, "g s k a d"]:
+        """Sums of a εᵀ with standard normal ε, over a = 1, the measurement, and ε itself."""
+        (g, s, k, m), d = self.seen.shift.shape, self.seen.offset.shape[-1]
+        reference = self.theta.reference.expand(s, k, -1).to(self.x)[:, :, None]
+        sums = self.seen.offset.new_zeros(g, s, k, 1 + m + d, d)
+        for run in self.runs:
+            if self.seen.known[run.kinds].all():
+                continue
+            share = _by_kind(responsibilities, run).double()
+            x = self.x[run.rows].unflatten(0, (run.n_kinds, -1))[:, None, None]
+            draws = torch.randn(
+                *(run.n_kinds, s, x.shape[-2], d),
+                generator=generator,
+                dtype=torch.float64,
+                device=x.device,
+            )[:, :, None]
+            z = (x - reference).double()
+            ones, noise = torch.ones_like(z[..., :1]), draws.expand(*z.shape[:-1], -1)
+            both = torch.cat([ones, z, noise], -1)
+            sums[run.kinds] = (share[..., None] * both).mT @ draws
+        return sums
 
 
 class Products(Work):
@@ -193,8 +263,7 @@ class Whitened(Work):
         counts = self.seen.log_peak.new_empty(shape[:-1])
         first, second = counts.new_empty(shape), counts.new_empty(*shape, shape[-1])
         for run in self.runs:
-            share = responsibilities[..., run.rows].unflatten(2, (run.n_kinds, -1))
-            share = share.permute(2, 0, 1, 3)[..., None]
+            share = _by_kind(responsibilities, run)[..., None]
             z = self._rows(run) - reference
             counts[run.kinds], first[run.kinds] = share.sum((-2, -1)), (share * z).sum(-2)
             second[run.kinds] = ((share * z).mT @ z).double()
@@ -205,6 +274,11 @@ class Whitened(Work):
         return self.x[run.rows].unflatten(0, (run.n_kinds, -1))[:, None, None]
 
 
+def _by_kind(responsibilities: Float[Tensor, "s k n"], run: Run) -> Float[Tensor, "g s k p"]:
+    """Responsibilities at the rows of each kind."""
+    return responsibilities[..., run.rows].unflatten(2, (run.n_kinds, -1)).permute(2, 0, 1, 3)
+
+
 def _split(values: Float[Tensor, "v n"], run: Run) -> Float[Tensor, "g v p"]:
     """What belongs to rows of each kind."""
     return values[:, run.rows].unflatten(1, (run.n_kinds, -1)).transpose(0, 1)
@@ -212,6 +286,8 @@ def _split(values: Float[Tensor, "v n"], run: Run) -> Float[Tensor, "g v p"]:
 
 class Incomplete(Kernel[list[Run]]):
     """Logits and moments of measurements, kind by kind, and what they say of points."""
+
+    drawn: torch.Generator | None = None  # of what is not known of points, where that is drawn
 
     def __init__(self, theta: Theta, points: Points, like: Tensor) -> None:
         assert points.measured is not None
@@ -233,6 +309,15 @@ class Incomplete(Kernel[list[Run]]):
         second = means.new_zeros(self.shape[0], *family.factor_shape(self.shape[1], means.shape[2]))
         self.moments = means.new_zeros(self.shape), torch.zeros_like(means), second
 
+    @torch.no_grad()
+    def sums(self, block: list[Run], assign: Assignment) -> Sums:
+        """See `Kernel`; where components are drawn, so is what is not known of the points."""
+        self.drawn = None
+        if isinstance(assign, Drawn):
+            seed = (assign.seed + SEEDS_APART * block[0].rows.start) % 2**63
+            self.drawn = torch.Generator(self.like.device).manual_seed(seed)
+        return super().sums(block, assign)
+
     def pieces(self, block: list[Run]) -> Iterator[Piece]:
         """See `Kernel`."""
         rows = slice(block[0].rows.start, block[-1].rows.stop)
@@ -248,8 +333,12 @@ class Incomplete(Kernel[list[Run]]):
 
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
         """See `Kernel`."""
-        family = self.theta.family
-        counts, first, squares = self.work.seen.of_points(*self.work.moments(responsibilities))
+        family, seen, sums = self.theta.family, self.work.seen, self.work.moments(responsibilities)
+        if self.drawn is None:
+            counts, first, squares = seen.of_points(*sums)
+        else:
+            noise = self.work.noise(responsibilities, self.drawn)
+            counts, first, squares = seen.of_drawn_points(*sums, noise)
         second = family.pooled(family.compress(squares))
         for total, part in zip(self.moments, (counts, first, second), strict=True):
             total += part

@@ -6,6 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...data.points import Observations
 from ...model.log_density import LogDensity
 from ..starts.starting import sample_of
 from .climb import value_and_gradient
@@ -45,12 +46,19 @@ def curvature(
     It is a start for other things, so it is taken on a sample of the data; and where it would be
     too large, an information of n / k points a number stands in for its diagonal.
     """
-    m, unit, observations = density.dimension, units(density), density.observations
-    k = density.model.n_components
-    if m > LARGEST:
+    unit, observations, k = units(density), density.observations, density.model.n_components
+    if density.dimension > LARGEST:
         return torch.diag(observations.total_weight / k / unit.square())
     rows = sample_of(observations, k, torch.Generator().manual_seed(seed))
-    steps = torch.diag(STEP * _within_components(density, vector, unit))
+    return by_differences(density, vector, rows, jacobian=jacobian)
+
+
+def by_differences(
+    density: LogDensity, vector: Float[Tensor, "1 m"], rows: Observations, *, jacobian: bool = True
+) -> Float[Tensor, "m m"]:
+    """Minus the Hessian at a vector, of some rows, by differences of exact gradients."""
+    m = density.dimension
+    steps = torch.diag(STEP * _within_components(density, vector, units(density)))
 
     def function(vectors: Float[Tensor, "s m"]) -> Float[Tensor, "s"]:
         return density(vectors, jacobian=jacobian, rows=rows)

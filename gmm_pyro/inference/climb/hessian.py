@@ -5,7 +5,8 @@ With Θ(v) the natural parameters of the vector v,
     ∂² log p(x | v) / ∂v² = Jᵀ (∂² log p / ∂Θ²) J + Σ (∂ log p / ∂Θ) ∂²Θ / ∂v²,  J = ∂Θ / ∂v
 
 Both derivatives by Θ are reductions over the data (Louis 1982 for the second); what is left is
-autograd on small tensors.
+autograd on small tensors. Where points are measured in part, what is not known of them adds to the
+second: the derivative of the exact gradient is taken by differences there.
 """
 
 from __future__ import annotations
@@ -21,12 +22,16 @@ from ...model.log_density import LogDensity
 from ...reduction.sums import information, reduce
 from ...reduction.theta import Theta, theta_of
 from .climb import value_and_gradient
+from .curvature import by_differences
 
 
 def hessian(density: LogDensity, vector: Float[Tensor, "m"]) -> Float[Tensor, "m m"]:
     """Second derivatives of the log density of an unconstrained vector, Jacobian included."""
     family, observations = density.model.family, density.observations
     vector = vector.detach()
+    if observations.measured is not None:
+        found = -by_differences(density, vector[None], observations)
+        return 0.5 * (found + found.T)
     with torch.no_grad():
         parameters = density.parameters(density.constrain(vector[None]))
         here = theta_of(family, parameters, observations)

@@ -30,7 +30,7 @@ from ...model.log_density import LogDensity
 from ...model.mixing import Mixing
 from ...model.normal_wishart import Conjugate
 from ...model.priors import Priors
-from ...reduction.sums import reduce_given
+from ...reduction.sums import about
 from ..chains.sweep import Sampler
 from ..starts.starting import starting_parameters
 from .parts import NUMBERS_AT_ONCE, Parts, parts_of
@@ -74,10 +74,7 @@ class Assigned:
         twin, parts = twin_of(density), parts_of(density, seed)
         prior = require_conjugate(twin.model, "an assignment", density.observations.origin)
         return cls.of(
-            twin,
-            prior.mixing,
-            parts,
-            _statistics(twin, _assignments(twin, prior, chains, seed, warm_up)),
+            twin, prior.mixing, parts, _visited(twin, prior, chains, seed, warm_up)
         )
 
     @classmethod
@@ -206,17 +203,17 @@ def twin_of(density: LogDensity) -> LogDensity:
     return LogDensity(replace(model, priors=twin), observations)
 
 
-def _assignments(
+def _visited(
     density: LogDensity, prior: Conjugate, chains: int, seed: int, warm_up: int
-) -> Int[Tensor, "z n"]:
-    """Assignments that Gibbs sampling visits."""
-    observations = density.observations
-    generator = torch.Generator(observations.x.device).manual_seed(seed)
+) -> Statistics:
+    """Counts and moments, about the data's centre, of assignments that Gibbs sampling visits."""
+    observations, family = density.observations, density.model.family
+    generator = torch.Generator(observations.device).manual_seed(seed)
     sampler = Sampler.of(prior, observations, exchange=False)
     p = starting_parameters(
         "random",
         observations,
-        density.model.family,
+        family,
         density.model.n_components,
         n_starts=chains,
         floor=1e-6 * observations.scale.square(),
@@ -224,21 +221,10 @@ def _assignments(
     )
     kept = []
     for sweep in range(warm_up + KEPT * THIN):
-        labels = torch.zeros(chains, observations.n, dtype=torch.int64, device=generator.device)
-        p, _ = sampler.sweep(p, generator, labels)
+        p, statistics = sampler.sweep(p, generator)
         if sweep >= warm_up and sweep % THIN == 0:
-            kept.append(labels)
-    return torch.cat(kept)
-
-
-def _statistics(density: LogDensity, labels: Int[Tensor, "z n"]) -> Statistics:
-    """Counts and moments about the data's centre."""
-    observations = density.observations
-    assigned = torch.nn.functional.one_hot(labels, density.model.n_components).mT.double()
-    if observations.sample_weight is not None:
-        assigned = assigned * observations.sample_weight.double()
-    z = observations.x.double() - observations.origin
-    return reduce_given(density.model.family, z, assigned, observations.origin)
+            kept.append(about(family, statistics, observations.origin))
+    return Statistics.joined(kept)
 
 
 def _units(density: LogDensity, statistics: Statistics) -> Statistics:
