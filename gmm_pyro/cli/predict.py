@@ -78,7 +78,7 @@ def predict(told: PredictArguments) -> None:
     source = saved.posterior() if told.posterior else saved.mixture
     points = _points(told, saved)
     with content_named(told.data, ValueError):
-        as_points(points, feature_names=saved.mixture.feature_names)
+        as_points(points, feature_names=saved.mixture.feature_names, missing="integrate")
     if not told.posterior:
         _remark(saved)
     table = run(source, points).frame()

@@ -193,7 +193,7 @@ def _with_one_prior(model: MixtureModel, entries: list[Entry]) -> MixtureModel:
 def _dataset(data: Any, names: tuple[str, ...] | None, sample_weight: Any) -> Dataset:
     """The data and their weights, with the features that the model's priors are for, if named."""
     if not isinstance(data, Dataset):
-        points = as_points(data, feature_names=names)
+        points = as_points(data, feature_names=names, missing="integrate")
         if sample_weight is None and isinstance(data, Observations):
             sample_weight = data.sample_weight
         data = Dataset(points.x.cpu(), None, None, "data", points.feature_names)

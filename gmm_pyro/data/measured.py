@@ -43,7 +43,7 @@ class Measured:
     """The measurements of n points, in m numbers of which some may be missing.
 
     Attributes:
-        values: what was measured, zero where it is missing, shape (n, m).
+        values: what was measured, NaN where it is missing, shape (n, m).
         kind: of every row, from 0 to g - 1.
         observed: which entries rows of a kind have, shape (g, m).
         noise: covariances of the noise, shape (g, m, m), or None where there is none.
@@ -62,7 +62,7 @@ class Measured:
         if not missing.any():
             return None
         observed, kind = distinct(~missing)
-        return cls(x.masked_fill(missing, 0.0), kind, observed)
+        return cls(x, kind, observed)
 
     def subset(self, index: Int[Tensor, "m"] | slice) -> Measured:
         """Some of the rows."""

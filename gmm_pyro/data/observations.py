@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from .checks import check_choice
 from .devices import device_of, precision_of
 from .features import default_names, places
 from .measured import Measured
@@ -31,6 +32,8 @@ from .spread import (
 from .tables import to_numeric
 from .weighting import as_weights
 from .words import counted
+
+MISSING = ("integrate", "refuse")
 
 
 def observe(
@@ -71,9 +74,7 @@ def observe(
         >>> observations.n, observations.d, observations.origin.tolist()
         (3, 2, [2.0, 2.5])
     """
-    points = as_points(
-        x, feature_names=feature_names, dtype=dtype, device=device, missing=missing
-    )
+    points = as_points(x, feature_names=feature_names, dtype=dtype, device=device, missing=missing)
     own = x.sample_weight if isinstance(x, Observations) else None
     given = own if sample_weight is None else sample_weight
     weight = None if given is None else as_weights(given, points.n).to(points.x)
@@ -86,7 +87,7 @@ def observe(
     constant = lowest == highest
     if constant.any() and not constant_columns:
         if points.dtype is torch.float32:
-            wide = as_points(x, feature_names=feature_names, device=device)
+            wide = as_points(x, feature_names=feature_names, device=device, missing=missing)
             refuse_lost(wide.x, points.feature_names, constant)
         _refuse_constant_columns(used, points.feature_names, constant)
     origin, scale = location_and_scale(points.x, weight)
@@ -111,9 +112,9 @@ def as_points(
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     what: str = "x",
-    missing: str = "integrate",
+    missing: str = "refuse",
 ) -> Points:
-    """Finite points of shape (n, d) and their column names; no copy where none is needed.
+    """Points of shape (n, d) and their column names; no copy where none is needed.
 
     After a fit there is one rule, which `feature_names` asks for. A frame's columns are those of
     the fitted names, in whatever order they are; others are ignored, and a missing one is an error.
@@ -130,13 +131,18 @@ def as_points(
             None.
         device: torch device; where the data are, if None.
         what: what messages call x.
-        missing: whether values that are NaN are to "integrate" over, or to "refuse".
+        missing: what to do where a value is NaN: "integrate" keeps it so, for who can do that, or
+            "refuse".
 
     Raises:
-        ValueError: if x is not numeric, not finite or not of this shape, or lacks a feature.
+        ValueError: if x is not numeric, not finite or not of this shape, or lacks a feature; if
+            `missing` is another word.
     """
+    check_choice("missing", missing, MISSING)
     kind, place = precision_of(dtype), device_of(device)
     if isinstance(x, Points):
+        if missing == "refuse" and x.measured is not None:
+            _refuse_non_finite(x.x, x.x, x.feature_names, what, missing)
         return _converted(x, feature_names, x.dtype if dtype is None else kind, place, what)
     array, names = to_numeric(x, what, feature_names)
     points = array if isinstance(array, Tensor) else _alias(array)
@@ -267,7 +273,8 @@ def _refuse_too_few(count: int, n_components: int, *, weighted: bool) -> None:
 def _refuse_constant_columns(
     points: Tensor, names: tuple[str, ...], constant: Bool[Tensor, "d"]
 ) -> None:
+    _, values = reach(points)
     listed = ", ".join(
-        f"{names[i]!r} (always {float(points[:, i].nan_to_num(-torch.inf).max()):g})" for i in constant.nonzero()[:, 0].tolist()
+        f"{names[i]!r} (always {float(values[i]):g})" for i in constant.nonzero()[:, 0].tolist()
     )
     raise ValueError(f"x must vary in every column; constant over its {len(points)} rows: {listed}")

@@ -95,7 +95,7 @@ class Dataset:
         Raises:
             ValueError: if they are not finite.
         """
-        return as_points(self.x, feature_names=self.feature_names)
+        return as_points(self.x, feature_names=self.feature_names, missing="integrate")
 
     def held_out(self, n: int, seed: int) -> Dataset:
         """Draw n other points, independently, from the same truth.

@@ -74,7 +74,7 @@ def read_dataset(
         columns = _features(table, {label_column, weights_column, *left_out})
         notes += _counting(table.frame, columns)
     with content_named(table.source, ValueError):
-        points = as_points(table.frame[[*columns]])
+        points = as_points(table.frame[[*columns]], missing="integrate")
         labels = None if label_column is None else _classes(table.frame[label_column])
         weights = None if weights_column is None else _weights(table.frame[weights_column])
         dataset = Dataset(points.x, labels, None, table.name, points.feature_names, weights)

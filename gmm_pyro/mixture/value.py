@@ -21,6 +21,7 @@ from ..data.tables import one_row
 from ..data.weighting import as_weights, total_of, weighted_sum
 from ..disk.untrusted import content_named
 from ..reduction import pointwise
+from ..reduction.imputation import imputed
 from ..reduction.theta import Theta, theta_of
 from .criteria import Criteria
 from .file import read_mixture, write_mixture
@@ -72,11 +73,43 @@ class GaussianMixture(MixtureRecord):
         """The most probable component of each point, shape (n,)."""
         return pointwise.labels(*self._at(x))[0]
 
+    def impute(self, x: Any, n_draws: int | None = None, seed: int = 0) -> Float[Tensor, "*m n d"]:
+        """Points with what is missing of them filled in, by what is there.
+
+        Args:
+            x: points, array-like of shape (n, d), NaN where a value is missing.
+            n_draws: how often to draw what is missing (multiple imputation); None for its mean.
+            seed: of the draws.
+
+        Returns:
+            The means given what is there, shape (n, d), or draws, shape (n_draws, n, d). What is
+            there stays as it is.
+
+        Example:
+            >>> mixture = GaussianMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.5, 1.0]]])
+            >>> mixture.impute([[2.0, float("nan")]]).tolist()
+            [[2.0, 1.0]]
+        """
+        points, theta, kind = self._at(x)
+        count = None if n_draws is None else check_count("n_draws", n_draws, 1, MOST_HELD)
+        if points.measured is None:
+            found = points.x.to(kind)
+            return found if count is None else found.expand(count, -1, -1).clone()
+        generator = torch.Generator(self.means.device).manual_seed(check_seed(seed))
+        filled = imputed(points, theta, count, generator).to(kind)
+        return filled[0] if count is None else filled
+
     def _at(self, x: Any) -> tuple[Points, Theta, torch.dtype]:
         """The points in their own precision, and the type of what is said of them."""
         single = str(getattr(x, "dtype", "")).endswith("float32")
         kind = self.means.dtype if single else torch.float64
-        found = as_points(x, feature_names=self.feature_names, dtype=kind, device=self.means.device)
+        found = as_points(
+            x,
+            feature_names=self.feature_names,
+            dtype=kind,
+            device=self.means.device,
+            missing="integrate",
+        )
         points = found.about(self.mean().double())
         return points, theta_of(self.family, self.parameters, points), self.means.dtype
 
@@ -97,6 +130,9 @@ class GaussianMixture(MixtureRecord):
             lambda log_p, share: torch.stack([log_p[0], share[0].amax(0).log()]),
         )
         weight = None if sample_weight is None else as_weights(sample_weight, points.n)
+        if points.measured is not None:  # rows without a value say nothing, and do not count
+            says = (points.measured.n_observed > 0).double()
+            weight = says if weight is None else weight.to(says) * says
         return Criteria(
             weighted_sum(log_p, weight),
             weighted_sum(sureness, weight),

@@ -58,7 +58,7 @@ class Declaration:
         """
         known = None if self.priors is None else self.priors.n_features
         if known is not None:
-            d = as_points(x, feature_names=self.feature_names).d
+            d = as_points(x, feature_names=self.feature_names, missing="integrate").d
             if known != d:
                 raise ValueError(f"x must have {known} features, got {d}")
             return self

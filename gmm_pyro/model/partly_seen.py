@@ -34,9 +34,7 @@ class PartlySeen(TorchDistribution):
         scale_tril: Float[Tensor, "*b d d"],
         observed: Bool[Tensor, "*b d"],
     ) -> None:
-        batch = torch.broadcast_shapes(
-            means.shape[:-1], scale_tril.shape[:-2], observed.shape[:-1]
-        )
+        batch = torch.broadcast_shapes(means.shape[:-1], scale_tril.shape[:-2], observed.shape[:-1])
         self.means = means.expand(*batch, -1)
         self.scale_tril = scale_tril.expand(*batch, -1, -1)
         self.observed = observed.expand(*batch, -1)

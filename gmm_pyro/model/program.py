@@ -82,8 +82,7 @@ class MixtureModel(Declaration):
             values[name] = pyro.sample(name, sites.given(name, values))
         with pyro.plate("points", size, subsample_size=subsample_size) as rows:
             observed = None if points is None else points[rows]
-            holes = observed is not None and bool(observed.isnan().any())
-            seen = ~observed.isnan() if holes else None
+            seen = _seen(observed)
             if weight is None:
                 return pyro.sample("x", self._emission(values, seen), obs=observed)
             with pyro.poutine.scale(scale=weight[rows]):
@@ -96,7 +95,7 @@ class MixtureModel(Declaration):
                 raise ValueError("n must be given where x is None: model(n=100)")
             return None, check_count("n", n, 1, MOST_HELD)
         dtype = x.dtype if isinstance(x, Tensor) and x.dtype in PRECISIONS.values() else None
-        points = as_points(x, feature_names=self.feature_names, dtype=dtype)
+        points = as_points(x, feature_names=self.feature_names, dtype=dtype, missing="integrate")
         return points.x, points.n
 
     def _emission(self, values: dict[str, Tensor], seen: Bool[Tensor, "n d"] | None) -> Any:
@@ -137,6 +136,12 @@ class MixtureModel(Declaration):
         """The model as a log density over one flat vector, given data or observations."""
         observations = observed(x, self.feature_names)
         return LogDensity(self.specialise(observations), observations)
+
+
+def _seen(points: Tensor | None) -> Bool[Tensor, "n d"] | None:
+    """Which entries are not missing; None where all are there."""
+    missing = None if points is None else points.isnan()
+    return None if missing is None or not missing.any() else ~missing
 
 
 def check_model(model: Any) -> MixtureModel:

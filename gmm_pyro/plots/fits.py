@@ -59,7 +59,7 @@ def comparison_figure(
         ValueError: if x or labels do not have these shapes.
     """
     fits = check_mapping("fits", fits, "fits or mixtures by name")
-    found = as_points(x, feature_names=mixtures.names_of(fits.values()))
+    found = as_points(x, feature_names=mixtures.names_of(fits.values()), missing="integrate")
     points, names = found.x, found.feature_names
     new = parts.new_figure("compressed") if figure is None else figure
     figure = parts.checked("figure", new, Figure)

@@ -44,7 +44,7 @@ def scatter(
     Raises:
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
-    found = as_points(x)
+    found = as_points(x, missing="integrate")
     points, names = found.x, found.feature_names
     names = names if feature_names is None else check_names(feature_names, len(names))
     view = view_of_points(points, names, features)

@@ -47,7 +47,7 @@ def cluster_figures(
     Returns:
         One figure more than there are fits.
     """
-    found = as_points(x, feature_names=mixtures.names_of(fits.values()))
+    found = as_points(x, feature_names=mixtures.names_of(fits.values()), missing="integrate")
     points, shown = found.x, feature_names or found.feature_names
     data = _axes(SQUARE)
     mixtures.scatter(points, labels, data, shown, sample_weight=sample_weight)

@@ -81,7 +81,13 @@ def assignments(posterior: Draws, x: Any, seed: int) -> Assignments:
 
 def placed(data: Observations, x: Any) -> Points:
     """Other points in the place of the data."""
-    points = as_points(x, feature_names=data.feature_names, dtype=data.dtype, device=data.device)
+    points = as_points(
+        x,
+        feature_names=data.feature_names,
+        dtype=data.dtype,
+        device=data.device,
+        missing="integrate",
+    )
     return points.about(data.origin)
 
 

@@ -14,6 +14,7 @@ with precisions P, evaluated at z / max |z|, so that nothing but the difference 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily
 from ..covariance.records import TINY
-from .kernels import Features, Kernel
+from .kernels import Kernel
 from .theta import Theta
 
 FAR = 1e7  # nats below its peak, from which rounding changes a logit by more than about 1e-9
@@ -47,8 +48,10 @@ class Far:
         precision = theta.family.diagonal(-2 * theta.natural.quadratic, d)
         return cls(theta, precision.clamp_min(0.0).sqrt().flatten(0, -2).amax(0))
 
-    def points(self, kernel: Kernel, log_density: Float[Tensor, "s n"]) -> Bool[Tensor, "n"] | None:
-        """Those of the kernel's last chunk whose logits are rounded too far, or are no numbers.
+    def points(
+        self, kernel: Kernel[Any], log_density: Float[Tensor, "s n"]
+    ) -> Bool[Tensor, "n"] | None:
+        """Those of the kernel's last piece whose logits are rounded too far, or are no numbers.
 
         Args:
             kernel: what has evaluated theta.
@@ -57,19 +60,18 @@ class Far:
         Returns:
             Which points they are; None if there are none, as almost always.
         """
-        if isinstance(kernel, Features):
-            near = self.slope @ kernel.buffers.z.abs() < FAR**0.5
-        else:
-            near = (log_density > -FAR).all(0)
+        z = kernel.about_reference
+        near = (log_density > -FAR).all(0) if z is None else self.slope @ z.abs() < FAR**0.5
         return None if near.all() else ~near
 
-    def logits(
-        self, x: Float[Tensor, "m d"]
-    ) -> tuple[Float[Tensor, "s m"], Float[Tensor, "s k m"]]:
-        """The largest logit of every point, and all logits above it."""
-        sets = range(len(self.theta.parameters.means))
-        largest, above = zip(*(_Pairs.of(self.theta, i).logits(x) for i in sets), strict=True)
-        return torch.stack(largest), torch.stack(above)
+
+def far_logits(
+    theta: Theta, x: Float[Tensor, "m d"]
+) -> tuple[Float[Tensor, "s m"], Float[Tensor, "s k m"]]:
+    """The largest logit of every far point, and all logits above it."""
+    sets = range(len(theta.parameters.means))
+    largest, above = zip(*(_Pairs.of(theta, i).logits(x) for i in sets), strict=True)
+    return torch.stack(largest), torch.stack(above)
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,15 +1,9 @@
 """The kernel of points that were measured in part, or with noise.
 
-Rows of one kind, x = R v + e with e ~ N(0, E), see a mixture of Gaussians of their own: component k
-is N(R μ, T) there, with T = R Σ Rᵀ + E. So their logits and moments are two products, as those of
-whole points are. What the moments of x say of those of the point v itself is affine in a component:
-
-    v | x, k  ~  N(A x + c, B),    A = Σ Rᵀ T⁻¹,    c = μ - A R μ,    B = Σ - A R Σ
-
-so that sums over rows become sums over points by a few products a kind. The derivative of log p(x)
-by the natural parameters is the expected Σ r φ(v), as ever.
-
-Source: Bovy, Hogg & Roweis (2011), equations 7 to 12; Ghahramani & Jordan (1994).
+Rows of one kind see a mixture of their own (`seen.py`). So their logits and moments are two
+products, as those of whole points are, and the moments become expected ones of the points: the
+derivative of log p(x) by the natural parameters, as ever. Where components are drawn, what is not
+known of the points is drawn too.
 """
 
 from __future__ import annotations
@@ -19,135 +13,20 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..covariance import Full, Statistics
-from ..covariance.records import LOG_2PI, times
-from ..data.measured import Measured, Run
+from ..covariance import Statistics
+from ..data.measured import Run
 from ..data.points import Points
 from ..running.threads import Sums
 from .assignments import Assignment, Drawn
 from .kernels import Kernel, Piece, chunk_rows
+from .seen import FULL, Seen, marginal_theta
 from .theta import Theta
 
 MATRICES = 1 << 21  # numbers in those of all kinds and components in a piece, at most
 SEEDS_APART = 0x9E3779B97F4A7C15  # of the draws of blocks that begin at consecutive rows
-FULL = Full()  # the family of what kinds of rows see
-
-
-@dataclass(frozen=True, eq=False)
-class Seen:
-    """The mixtures that g kinds of rows see, and what these say of points.
-
-    Attributes:
-        log_peak: log weight plus log density at the mean, shape (g, s, k).
-        shift: R (μ - reference), shape (g, s, k, m).
-        inverse: U = L⁻¹ of the Cholesky factors L of T, zero where nothing is measured, shape
-            (g, s, k|1, m, m); T⁻¹ = Uᵀ U.
-        gain: A, shape (g, s, k|1, d, m).
-        offset: c, where points and measurements are about the reference, shape (g, s, k, d).
-        rest: B, shape (g, s, k|1, d, d).
-        known: entries of points that their measurements leave no doubt of, shape (g, d).
-    """
-
-    log_peak: Float[Tensor, "g s k"]
-    shift: Float[Tensor, "g s k m"]
-    inverse: Float[Tensor, "g s k1 m m"]
-    gain: Float[Tensor, "g s k1 d m"]
-    offset: Float[Tensor, "g s k d"]
-    rest: Float[Tensor, "g s k1 d d"]
-    known: Bool[Tensor, "g d"]
-
-    @classmethod
-    def by(cls, theta: Theta, measured: Measured, kinds: Tensor) -> Seen:
-        """What rows of these kinds see."""
-        p, d = theta.parameters, theta.parameters.means.shape[-1]
-        covariance = theta.family.dense(p.factor, d)
-        observed = measured.observed[kinds].to(covariance)[:, None, None]
-        across = covariance * observed[..., None, :]  # Σ Rᵀ
-        total = across * observed[..., None] + (1 - observed).diag_embed()
-        if measured.noise is not None:
-            total = total + measured.noise[kinds][:, None, None]
-        root, failed = torch.linalg.cholesky_ex(total)
-        root = root.masked_fill((failed != 0)[..., None, None], torch.nan)
-        inverse = torch.linalg.solve_triangular(root, observed.diag_embed(), upper=False)
-        gain = across @ inverse.mT @ inverse
-        away = p.means - theta.reference
-        shift = away * observed
-        log_determinant = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return cls(
-            log_peak=p.log_weights - log_determinant - 0.5 * LOG_2PI * observed.sum(-1),
-            shift=shift,
-            inverse=inverse,
-            gain=gain,
-            offset=away - (gain @ shift[..., None])[..., 0],
-            rest=covariance - gain @ across.mT,
-            known=measured.known[kinds],
-        )
-
-    def coefficients(self) -> Float[Tensor, "g s k f"]:
-        """Natural parameters by feature, as those of `Theta`."""
-        m = self.shift.shape[-1]
-        precision = self.inverse.mT @ self.inverse
-        linear = (precision @ self.shift[..., None])[..., 0]
-        constant = self.log_peak - 0.5 * (self.shift * linear).sum(-1)
-        quadratic = FULL.pack(-0.5 * precision, m).expand(*constant.shape, -1)
-        return torch.cat([constant[..., None], linear, quadratic], -1)
-
-    def of_points(
-        self,
-        counts: Float[Tensor, "g s k"],
-        first: Float[Tensor, "g s k m"],
-        second: Float[Tensor, "g s k m m"],
-    ) -> tuple[Float[Tensor, "s k"], Float[Tensor, "s k d"], Float[Tensor, "s k d d"]]:
-        """Expected sums over the points of all kinds, from those over their measurements."""
-        sums, squares = self._means(counts, first, second)
-        squares = squares + times(counts, self.rest)
-        return counts.sum(0), sums.sum(0), squares.sum(0)
-
-    def of_drawn_points(
-        self,
-        counts: Float[Tensor, "g s k"],
-        first: Float[Tensor, "g s k m"],
-        second: Float[Tensor, "g s k m m"],
-        noise: Float[Tensor, "g s k a d"],
-    ) -> tuple[Float[Tensor, "s k"], Float[Tensor, "s k d"], Float[Tensor, "s k d d"]]:
-        """Sums over points that are drawn given their measurements.
-
-        Args:
-            counts: of the measurements.
-            first: of the measurements.
-            second: of the measurements.
-            noise: sums of a εᵀ with standard normal ε, over a = 1, the measurement, and ε.
-        """
-        m = first.shape[-1]
-        sums, squares = self._means(counts, first, second)
-        root = self._root_of_rest
-        once, along, twice = noise[..., 0, :], noise[..., 1 : 1 + m, :], noise[..., 1 + m :, :]
-        cross = (self.gain @ along + self.offset[..., None] * once[..., None, :]) @ root.mT
-        squares = squares + cross + cross.mT + root @ twice @ root.mT
-        return counts.sum(0), (sums + (root @ once[..., None])[..., 0]).sum(0), squares.sum(0)
-
-    def _means(
-        self,
-        counts: Float[Tensor, "g s k"],
-        first: Float[Tensor, "g s k m"],
-        second: Float[Tensor, "g s k m m"],
-    ) -> tuple[Float[Tensor, "g s k d"], Float[Tensor, "g s k d d"]]:
-        """Sums over A x + c, and over its squares."""
-        along = (self.gain @ first[..., None])[..., 0]
-        offset = times(counts, self.offset)
-        cross = (along + 0.5 * offset)[..., None] * self.offset[..., None, :]
-        return along + offset, self.gain @ second @ self.gain.mT + cross + cross.mT
-
-    @property
-    def _root_of_rest(self) -> Float[Tensor, "g s k1 d d"]:
-        """A root of B, zero for what is known."""
-        known = self.known[:, None, None].to(self.rest)
-        doubtful = self.rest * (1 - known)[..., None] * (1 - known)[..., None, :]
-        root, failed = torch.linalg.cholesky_ex(doubtful + known.diag_embed())
-        return root.masked_fill((failed != 0)[..., None, None], torch.nan) - known.diag_embed()
 
 
 @dataclass(frozen=True, eq=False)
@@ -184,7 +63,7 @@ class Work:
                 dtype=torch.float64,
                 device=x.device,
             )[:, :, None]
-            z = (x - reference).double()
+            z = (x - reference).double().nan_to_num_(0.0)
             ones, noise = torch.ones_like(z[..., :1]), draws.expand(*z.shape[:-1], -1)
             both = torch.cat([ones, z, noise], -1)
             sums[run.kinds] = (share[..., None] * both).mT @ draws
@@ -232,8 +111,10 @@ class Products(Work):
         """Φ = [1, z, quadratic features], about the reference."""
         n, m = self.x.shape
         features = self.x.new_ones(1 + m + FULL.n_features(m), n)
-        torch.sub(self.x.T, self.theta.reference.to(self.x)[:, None], out=features[1 : 1 + m])
-        FULL.quadratic_features(features[1 : 1 + m], features[1 + m :])()
+        z = features[1 : 1 + m]
+        torch.sub(self.x.T, self.theta.reference.to(self.x)[:, None], out=z)
+        z.nan_to_num_(0.0)  # which is nothing, times a precision of zero
+        FULL.quadratic_features(z, features[1 + m :])()
         return features
 
     @staticmethod
@@ -250,7 +131,7 @@ class Whitened(Work):
         means = self.theta.parameters.means.to(self.x)[:, :, None]
         logits = self.x.new_empty(*log_peak.shape[1:], len(self.x))
         for run in self.runs:
-            z = self._rows(run) - means
+            z = (self._rows(run) - means).nan_to_num_(0.0)
             squares = (z @ inverse[run.kinds].mT).square_().sum(-1)
             there = log_peak[run.kinds, ..., None] - 0.5 * squares
             logits[..., run.rows] = there.permute(1, 2, 0, 3).flatten(2)
@@ -264,7 +145,7 @@ class Whitened(Work):
         first, second = counts.new_empty(shape), counts.new_empty(*shape, shape[-1])
         for run in self.runs:
             share = _by_kind(responsibilities, run)[..., None]
-            z = self._rows(run) - reference
+            z = (self._rows(run) - reference).nan_to_num_(0.0)
             counts[run.kinds], first[run.kinds] = share.sum((-2, -1)), (share * z).sum(-2)
             second[run.kinds] = ((share * z).mT @ z).double()
         return counts, first, second
@@ -322,14 +203,29 @@ class Incomplete(Kernel[list[Run]]):
         """See `Kernel`."""
         rows = slice(block[0].rows.start, block[-1].rows.stop)
         kinds = slice(block[0].kinds.start, block[-1].kinds.stop)
-        runs = [
-            Run(_since(run.rows, rows.start), _since(run.kinds, kinds.start)) for run in block
-        ]
+        runs = [Run(_since(run.rows, rows.start), _since(run.kinds, kinds.start)) for run in block]
         seen = Seen.by(self.theta, self.measured, self.measured.kinds[kinds])
         x = self.measured.in_order[rows].to(self.like)
         self.work = (Whitened if self.theta.centred else Products)(self.theta, seen, x, runs)
         index = self.measured.order[rows]
         yield Piece(index, x, self.work.logits(), self.points.weight_of(index))
+
+    @property
+    def about_reference(self) -> Float[Tensor, "d n"] | None:
+        """See `Kernel`."""
+        return self.work.features[1 : 1 + self.m] if isinstance(self.work, Products) else None
+
+    def mixtures_at(
+        self, piece: Piece, rows: Bool[Tensor, "n"]
+    ) -> Iterator[tuple[Int[Tensor, "m"], Theta, Float[Tensor, "m d"]]]:
+        """See `Kernel`."""
+        of_kind = torch.where(rows, self.measured.kind[piece.rows], -1)
+        for kind in of_kind[rows].unique():
+            some = (of_kind == kind).nonzero()[:, 0]
+            there = self.measured.observed[kind].nonzero()[:, 0]
+            if len(there):
+                seen = marginal_theta(self.theta, self.measured, kind, there)
+                yield some, seen, piece.x[some][:, there]
 
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
         """See `Kernel`."""
@@ -343,9 +239,10 @@ class Incomplete(Kernel[list[Run]]):
         for total, part in zip(self.moments, (counts, first, second), strict=True):
             total += part
 
-    def statistics(self, log_norm: Tensor, sums: Sums) -> Statistics:
+    def statistics(self, log_norm: Float[Tensor, "s"], sums: Sums) -> Statistics:
         """See `Kernel`."""
-        return Statistics(log_norm, *sums, self.theta.reference)
+        counts, first, second = sums
+        return Statistics(log_norm, counts, first, second, self.theta.reference)
 
 
 def _since(some: slice, start: int) -> slice:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, Self, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Statistics
@@ -86,6 +86,17 @@ class Kernel(ABC, Generic[Some]):
     @abstractmethod
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
         """Add the moments of the piece that came last."""
+
+    @property
+    def about_reference(self) -> Float[Tensor, "d n"] | None:
+        """The points of the last piece, about the reference, if their features are; else None."""
+        return None
+
+    def mixtures_at(
+        self, piece: Piece, rows: Bool[Tensor, "n"]
+    ) -> Iterator[tuple[Int[Tensor, "m"], Theta, Float[Tensor, "m d"]]]:
+        """Some rows of a piece, with the mixture that they see and their values there."""
+        yield rows.nonzero()[:, 0], self.theta, piece.x[rows]
 
     @abstractmethod
     def statistics(self, log_norm: Float[Tensor, "s"], sums: Sums) -> Statistics:
@@ -168,6 +179,11 @@ class Features(Whole):
         kernel = super().fresh()
         kernel.whole = self._held_buffers()
         return kernel
+
+    @property
+    def about_reference(self) -> Float[Tensor, "d n"]:
+        """See `Kernel`."""
+        return self.buffers.z
 
     def _held_buffers(self) -> Buffers:
         """Buffers of the last kernel of this shape in this thread: making them takes a while."""

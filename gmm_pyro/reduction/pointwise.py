@@ -13,7 +13,7 @@ from ..data.points import Points
 from ..running.threads import map_in_threads, one_thread_a_product
 from .assignments import softmax
 from .choice import kernel_for
-from .far import Far
+from .far import Far, far_logits
 from .kernels import Kernel, Piece
 from .theta import Theta
 
@@ -64,9 +64,10 @@ def at_points(
         log_p = softmax(share, piece.rows)
         apart = far.points(own, log_p)
         if apart is not None:
-            largest, above = far.logits(piece.x[apart].double())
-            log_p[:, apart] = largest + softmax(above, slice(None))
-            share[..., apart] = above
+            for rows, seen, x in own.mixtures_at(piece, apart):
+                largest, above = far_logits(seen, x.double())
+                log_p[:, rows] = largest + softmax(above, rows)
+                share[..., rows] = above
         return pick(log_p, share)
 
     def make_worker() -> Callable[[Any], Tensor]:

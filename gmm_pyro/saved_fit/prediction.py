@@ -72,7 +72,7 @@ def predict(source: GaussianMixture | Posterior, x: Any) -> Prediction:
     if isinstance(source, Posterior):
         return _averaged(source, x)
     check_mixture("source", source)
-    points = as_points(x, feature_names=source.feature_names)
+    points = as_points(x, feature_names=source.feature_names, missing="integrate")
     return Prediction(
         source.predict(points), source.responsibilities(points), source.log_prob(points)
     )

@@ -73,9 +73,7 @@ class Assigned:
         """
         twin, parts = twin_of(density), parts_of(density, seed)
         prior = require_conjugate(twin.model, "an assignment", density.observations.origin)
-        return cls.of(
-            twin, prior.mixing, parts, _visited(twin, prior, chains, seed, warm_up)
-        )
+        return cls.of(twin, prior.mixing, parts, _visited(twin, prior, chains, seed, warm_up))
 
     @classmethod
     def of(
