@@ -17,7 +17,7 @@ from ..data.observations import as_points, observe
 from ..data.points import Observations
 from ..data.weighting import as_weights
 from ..datasets import Dataset
-from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed
+from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed, integrated_out
 from ..inference.methods import choice, in_full, method_named
 from ..inference.ordering import numbered_alike
 from ..inference.task import FitWarning, Status
@@ -28,7 +28,7 @@ from .record import Request
 from .result import Comparison
 from .scores import scores_of, table_of
 
-OF_DATA = ("sample_weight", "dtype", "device")  # what all methods are told alike
+OF_DATA = ("sample_weight", "missing", "dtype", "device")  # what all methods are told alike
 
 
 def compare(
@@ -37,6 +37,7 @@ def compare(
     methods: Sequence[str] = ("kmeans", "em", "map", "svi", "gibbs"),
     *,
     sample_weight: Any = None,
+    missing: str | None = None,
     seed: int = 0,
     test_size: float | None = None,
     progress: bool = False,
@@ -59,6 +60,7 @@ def compare(
         sample_weight: how often each point counts, shape (n,), in every fit and in every number of
             the table; None takes those of the `Dataset`, if it has some. Held-out points keep
             theirs; points that are drawn from a known truth count once.
+        missing: what to do where values of the data are missing, as `fit` has it.
         seed: seed of every fit and of the held-out data.
         test_size: how many points are held out, as a share of n or as a number. Of data with a
             known truth, that many others are drawn from it (n, if None); of other data, they are
@@ -90,7 +92,10 @@ def compare(
         sample_weight=train.sample_weight,
         dtype=dtype,
         device=device,
+        missing=missing or "integrate",
     )
+    if missing is None and observations.measured is not None:
+        warnings.warn(integrated_out(observations.measured), FitWarning, stacklevel=2)
     attempts = _attempts(entries, model, observations)
     fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
     rows = {e.name: {"method": e.method, "status": attempts[e.name].status} for e in entries}

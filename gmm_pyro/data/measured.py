@@ -17,6 +17,8 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from .words import counted
+
 CODED = 62  # entries whose pattern is coded as one integer
 
 
@@ -72,6 +74,18 @@ class Measured:
     def n_observed(self) -> Int[Tensor, "n"]:
         """How many entries each row has."""
         return self.observed.sum(1)[self.kind]
+
+    def in_words(self, what: str = "x") -> str:
+        """How many values are missing, and in how many rows.
+
+        Example:
+            >>> nan = float("nan")
+            >>> Measured.with_holes(torch.tensor([[1.0, nan], [nan, nan], [2.0, 3.0]])).in_words()
+            'x has 3 missing values in 2 of its 3 rows'
+        """
+        missing = self.observed.shape[1] - self.n_observed
+        rows = f"{int((missing > 0).sum())} of its {len(missing)} rows"
+        return f"{what} has {counted(int(missing.sum()), 'missing value')} in {rows}"
 
     @property
     def known(self) -> Bool[Tensor, "g d"]:

@@ -233,7 +233,7 @@ def _refuse_non_finite(
     count, first = _counted(points, torch.isnan)
     if first is not None and missing == "refuse":
         place = f"the first at row {first[0]}, column {names[first[1]]!r}"
-        raise ValueError(f"{what} {verb} {counted(count, 'missing value')}, {place}")
+        raise ValueError(f"{what} {verb} {counted(count, 'NaN value')}, {place}")
     return first is not None
 
 

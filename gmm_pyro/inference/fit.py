@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..data.measured import Measured
 from ..data.observations import observe
 from ..data.points import Observations
 from ..data.words import counted
@@ -142,6 +143,7 @@ def fit(
     method: str = "em",
     *,
     sample_weight: Any = None,
+    missing: str | None = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     **options: Any,
@@ -155,6 +157,9 @@ def fit(
             polars frame, an array of xarray; a one-dimensional array is univariate data.
         method: a name in `METHODS`.
         sample_weight: how often each point counts, shape (n,), or None where all count once.
+        missing: what to do where values of x are missing (NaN): "integrate" them out, exactly, which
+            supposes that it does not depend on a value whether it is missing (missing at random),
+            or "refuse" them. None integrates, and warns of how many there are.
         dtype: floating-point type of the work on points, by torch's object or its name; float64 if
             None.
         device: torch device, one that is there and holds float64; where the data are, if None.
@@ -186,11 +191,22 @@ def fit(
             feature_names=model.feature_names,
             dtype=dtype,
             device=device,
+            missing=missing or "integrate",
         )
+    if missing is None and observations.measured is not None:
+        warnings.warn(integrated_out(observations.measured), FitWarning, stacklevel=2)
     result = fit_quietly(model, observations, chosen, started)
     for message in complaints(result):
         warnings.warn(message, FitWarning, stacklevel=2)
     return result
+
+
+def integrated_out(measured: Measured) -> str:
+    """What becomes of missing values, where nobody has asked for it."""
+    return (
+        f"{measured.in_words()}, which are integrated out: right if it does not depend on a value "
+        "whether it is missing; missing='integrate' says so, and missing='refuse' refuses them"
+    )
 
 
 @one_thread_a_product()

@@ -120,7 +120,8 @@ class MixtureModel(Declaration):
         each = None if seen is None else seen[:, None]
         emission = self._of_component(values["means"], factor, each)
         weights = values["weights"].expand(emission.batch_shape)
-        return dist.MixtureSameFamily(dist.Categorical(weights), emission)
+        validate = None if seen is None else False  # NaN is no value of a point
+        return dist.MixtureSameFamily(dist.Categorical(weights), emission, validate_args=validate)
 
     def _of_component(
         self, means: Tensor, factor: Tensor, seen: Bool[Tensor, "*n d"] | None

@@ -16,7 +16,14 @@ from ..data.weighting import as_weights
 from ..inference.result import Result
 from ..mixture.value import GaussianMixture
 from . import outlines, parts
-from .views import colours_of_components, mixtures_drawn, ranks, view_of_mixture, view_of_points
+from .views import (
+    colours_of_components,
+    filled,
+    mixtures_drawn,
+    ranks,
+    view_of_mixture,
+    view_of_points,
+)
 
 DRAWS = 40  # posterior draws that are shown
 
@@ -33,7 +40,7 @@ def scatter(
     """Draw points, coloured by class; of univariate data, a stacked histogram.
 
     Args:
-        x: points, array-like of shape (n, d).
+        x: points, array-like of shape (n, d). What is missing is drawn at the mean of its column.
         labels: class of each point, shape (n,), with -1 for outliers, drawn as crosses; or None.
         ax: where to draw.
         feature_names: d names to show in place of x's own.
@@ -45,7 +52,7 @@ def scatter(
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
     found = as_points(x, missing="integrate")
-    points, names = found.x, found.feature_names
+    points, names = filled(found.x), found.feature_names
     names = names if feature_names is None else check_names(feature_names, len(names))
     view = view_of_points(points, names, features)
     ax = parts.prepared(ax, view)
@@ -73,7 +80,8 @@ def clusters(
 
     Args:
         fit: a fit, a mixture, or an estimator that is fitted.
-        x: points, array-like of shape (n, d).
+        x: points, array-like of shape (n, d). What is missing is drawn where the mixture has its
+            mean.
         ax: where to draw.
         labels: true class of each point, shape (n,), or None. Components then have the colours of
             the classes that they hold most of, and points in a cluster of another class are ringed.
@@ -84,9 +92,10 @@ def clusters(
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
     mixture = mixture_of(fit)
-    points = as_points(x, feature_names=mixture.feature_names).x
-    view = view_of_points(points, mixture.feature_names, features)
-    ax, shown = parts.prepared(ax, view), view.points(points)
+    points = as_points(x, feature_names=mixture.feature_names, missing="integrate").x
+    filled = mixture.impute(points)
+    view = view_of_points(filled, mixture.feature_names, features)
+    ax, shown = parts.prepared(ax, view), view.points(filled)
     predicted = mixture.predict(points).cpu()
     classes = None if labels is None else ranks(labels, len(points))
     numbers = colours_of_components(predicted, mixture.n_components, classes)
@@ -119,7 +128,7 @@ def responsibilities(
 
     Args:
         fit: a fit, a mixture, or an estimator that is fitted.
-        x: points, array-like of shape (n, d).
+        x: points, array-like of shape (n, d), as in `clusters`.
         ax: where to draw.
         labels: true class of each point, for the colours, as in `clusters`.
         features: as in `scatter`.
@@ -128,9 +137,10 @@ def responsibilities(
         ValueError: if x or labels do not have these shapes, or a feature does not exist.
     """
     mixture = mixture_of(fit)
-    points = as_points(x, feature_names=mixture.feature_names).x
-    view = view_of_points(points, mixture.feature_names, features)
-    ax, shown = parts.prepared(ax, view), view.points(points)
+    points = as_points(x, feature_names=mixture.feature_names, missing="integrate").x
+    filled = mixture.impute(points)
+    view = view_of_points(filled, mixture.feature_names, features)
+    ax, shown = parts.prepared(ax, view), view.points(filled)
     share = mixture.responsibilities(points).cpu().double()
     classes = None if labels is None else ranks(labels, len(points))
     numbers = colours_of_components(share.argmax(1), mixture.n_components, classes)
@@ -167,7 +177,7 @@ def density(
     view = view_of_mixture(mixture, features)
     ax = parts.prepared(ax, view)
     if x is not None:
-        points = as_points(x, feature_names=mixture.feature_names).x
+        points = mixture.impute(x)
         weight = weights_of(sample_weight, len(points))
         parts.draw_points(ax, view.points(points), None, weight)
     if view.is_plane:

@@ -184,11 +184,11 @@ def _scale_alike(ax: Axes, points: Float[np.ndarray, "n 2"]) -> None:
 
 
 def draw_histogram(ax: Axes, values: Float[Tensor, "n"], weight: Float[Tensor, "n"] | None) -> None:
-    """A histogram of one feature, as a density."""
-    weights = None if weight is None else weight.cpu().numpy()
-    ax.hist(
-        values.numpy(), BINS, weights=weights, density=True, color=GREY, alpha=0.45, label="data"
-    )
+    """A histogram of one feature, as a density, of the values that are not missing."""
+    there = ~values.isnan()
+    weights = None if weight is None else weight.cpu()[there].numpy()
+    shown = values[there].numpy()
+    ax.hist(shown, BINS, weights=weights, density=True, color=GREY, alpha=0.45, label="data")
 
 
 def draw_rings(ax: Axes, shown: Float[Tensor, "n 2"], chosen: Bool[Tensor, "n"]) -> None:

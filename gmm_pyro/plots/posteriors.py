@@ -65,7 +65,8 @@ def density_band(
 
 def places(values: Float[Tensor, "n"]) -> Float[Tensor, "g"]:
     """Where a density is evaluated to be drawn over these values: a little beyond them."""
-    low, high = float(values.min()), float(values.max())
+    there = values[~values.isnan()]
+    low, high = float(there.min()), float(there.max())
     margin = MARGIN * (high - low)
     return torch.linspace(low - margin, high + margin, PLACES, dtype=torch.float64)
 

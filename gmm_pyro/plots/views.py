@@ -79,9 +79,14 @@ def view_of_points(
         >>> view_of_points(torch.eye(3), ["a", "b", "c"], features=["c", 0]).names
         ('c', 'a')
     """
-    x = x.detach().cpu().double()
+    x = filled(x.detach().cpu().double())
     covariance = torch.cov(x.T, correction=min(1, len(x) - 1)).reshape(x.shape[1], x.shape[1])
     return _view(x.mean(0), covariance, names, features)
+
+
+def filled(x: Float[Tensor, "n d"]) -> Float[Tensor, "n d"]:
+    """The points, with the mean of its column in place of what is missing."""
+    return torch.where(x.isnan(), x.nanmean(0), x)
 
 
 def view_of_mixture(mixture: GaussianMixture, features: Sequence[int | str] | None = None) -> View:
