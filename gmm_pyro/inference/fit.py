@@ -157,9 +157,9 @@ def fit(
             polars frame, an array of xarray; a one-dimensional array is univariate data.
         method: a name in `METHODS`.
         sample_weight: how often each point counts, shape (n,), or None where all count once.
-        missing: what to do where values of x are missing (NaN): "integrate" them out, exactly, which
-            supposes that it does not depend on a value whether it is missing (missing at random),
-            or "refuse" them. None integrates, and warns of how many there are.
+        missing: what to do where values of x are missing (NaN): "integrate" them out, exactly,
+            which supposes that it does not depend on a value whether it is missing (missing at
+            random), or "refuse" them. None integrates, and warns of how many there are.
         dtype: floating-point type of the work on points, by torch's object or its name; float64 if
             None.
         device: torch device, one that is there and holds float64; where the data are, if None.
