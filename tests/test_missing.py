@@ -12,16 +12,27 @@ from torch import Tensor
 from torch.distributions import MultivariateNormal
 
 import gmm_pyro as gp
+from gmm_pyro.calibration import exact_posterior
 from gmm_pyro.covariance import CovarianceFamily, Parameters
 from gmm_pyro.data.measured import Measured
 from gmm_pyro.data.observations import as_points, observe
 from gmm_pyro.data.points import Observations
 from gmm_pyro.inference.climb.hessian import hessian
+from gmm_pyro.posterior.convergence import ess_mean
 from gmm_pyro.reduction import pointwise
 from gmm_pyro.reduction.assignments import Drawn
 from gmm_pyro.reduction.sums import log_likelihood, maximise, reduce
 from gmm_pyro.reduction.theta import Theta, theta_of
-from oracles import EPSILON, FAILURE_RATE, close, every_class, normal, numbers
+from oracles import (
+    EPSILON,
+    FAILURE_RATE,
+    ROUNDING,
+    STANDARD_ERRORS,
+    close,
+    every_class,
+    normal,
+    numbers,
+)
 from runs import OURS
 
 NAN = math.nan
@@ -329,6 +340,38 @@ class TestFits:
         x = with_holes(MIXTURE.sample(50, seed=2))
         with pytest.raises(ValueError, match="kmeans measures distances between whole points"):
             gp.fit(gp.MixtureModel(2), x, "kmeans", missing="integrate")
+
+
+class TestPosterior:
+    """Gibbs sampling of six points against all partitions, the missing value by quadrature."""
+
+    @pytest.mark.parametrize(("family", "jumps"), [("full", "never"), ("diag", "always")])
+    def test_is_the_exact_one(self, family: str, jumps: str) -> None:
+        x = numbers([[0.0, 0.2], [0.3, 0.9], [-0.4, -0.5], [1.9, 2.2], [2.4, NAN], [1.5, 1.2]])
+        model = gp.MixtureModel(2, family, priors=gp.ConjugatePriors()).specialise(x)
+        edges = torch.linspace(-6, 6, 121, dtype=torch.float64)
+        values, widths = 1.0 + edges.sinh() / 10, edges.cosh() / 10 * (edges[1] - edges[0])
+        exact = []
+        for value in values:
+            exact.append(exact_posterior(model, torch.where(x.isnan(), value, x)))
+        joint = numbers([one.log_evidence for one in exact]) + widths.log()
+        together = torch.stack([one.co_clustering for one in exact])
+        together = (joint.softmax(0)[:, None, None] * together).sum(0)
+        fit = gp.fit(
+            *(model, x, "gibbs"), missing="integrate", jumps=jumps, n_chains=4, n_draws=1000
+        )
+        assert fit.posterior is not None
+        drawn = fit.posterior.assignments().draws.unflatten(0, (4, -1))
+        same = (drawn[..., None] == drawn[..., None, :]).double()
+        error = same.std((0, 1)) / torch.as_tensor(ess_mean(same.flatten(2).numpy())).sqrt().view(
+            6, 6
+        )
+        off = (same.mean((0, 1)) - together).abs().triu(1)
+        limit = -float(torch.special.ndtri(numbers(FAILURE_RATE / 2 / 15)))
+        assert bool((off <= limit * error.nan_to_num() + ROUNDING).all())
+        evidence = fit.diagnostics
+        away = evidence["log_evidence"] - float(joint.logsumexp(0))
+        assert abs(away) <= STANDARD_ERRORS * evidence["log_evidence_se"] + 1e-6
 
 
 class TestModel:

@@ -113,7 +113,8 @@ def exact_posterior(model: MixtureModel, x: Any) -> ExactPosterior:
         >>> len(posterior.partitions), bool(posterior.co_clustering[0, 1] > 0.9)
         (8, True)
     """
-    observations = observe(x, feature_names=check_model(model).feature_names)
+    names = check_model(model).feature_names
+    observations = observe(x, feature_names=names, missing="refuse")
     if observations.n > MOST_POINTS:
         raise ValueError(
             f"x must have at most {MOST_POINTS} points, whose partitions can be listed, "
