@@ -62,6 +62,7 @@ def of_mixtures() -> dict[str, Asked]:
         "GaussianMixture.log_prob": asked(mixture.log_prob, x=X),
         "GaussianMixture.responsibilities": asked(mixture.responsibilities, x=X),
         "GaussianMixture.predict": asked(mixture.predict, x=X),
+        "GaussianMixture.impute": asked(mixture.impute, x=X),
         "GaussianMixture.criteria": asked(mixture.criteria, **weighted),
         "GaussianMixture.bic": asked(mixture.bic, **weighted),
         "GaussianMixture.aic": asked(mixture.aic, **weighted),

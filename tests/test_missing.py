@@ -291,7 +291,7 @@ class TestData:
     @pytest.mark.parametrize("d", [3, 70], ids=["few columns", "many columns"])
     def test_kinds_are_the_patterns(self, d: int) -> None:
         x = with_holes(normal(50, d), share=0.02)
-        found = Measured.with_holes(x)
+        found = Measured.of(x)
         assert found is not None
         assert found.observed[found.kind].equal(~x.isnan())
         assert len(found.observed.unique(dim=0)) == len(found.observed)

@@ -94,8 +94,8 @@ def compare(
         device=device,
         missing=missing or "integrate",
     )
-    if missing is None and observations.measured is not None:
-        warnings.warn(integrated_out(observations.measured), FitWarning, stacklevel=2)
+    if missing is None and observations.has_holes:
+        warnings.warn(integrated_out(observations), FitWarning, stacklevel=2)
     attempts = _attempts(entries, model, observations)
     fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
     rows = {e.name: {"method": e.method, "status": attempts[e.name].status} for e in entries}

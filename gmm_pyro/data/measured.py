@@ -48,7 +48,8 @@ class Measured:
         values: what was measured, NaN where it is missing, shape (n, m).
         kind: of every row, from 0 to g - 1.
         observed: which entries rows of a kind have, shape (g, m).
-        noise: covariances of the noise, shape (g, m, m), or None where there is none.
+        noise: covariances of the noise in float64, zero in rows and columns of what is missing,
+            shape (g, m, m); or None where there is none.
     """
 
     values: Float[Tensor, "n m"]
@@ -58,13 +59,37 @@ class Measured:
     _cuts: dict[tuple[int, int], list[list[Run]]] = field(default_factory=dict)
 
     @classmethod
-    def with_holes(cls, x: Float[Tensor, "n d"]) -> Measured | None:
-        """Points whose missing values are NaN; None where there are none."""
-        missing = x.isnan()
-        if not missing.any():
+    def of(
+        cls, x: Float[Tensor, "n d"], noise: Float[Tensor, "r d d"] | None = None
+    ) -> Measured | None:
+        """Points whose missing values are NaN, with noise of each or of all; None of whole ones."""
+        there = ~x.isnan()
+        if noise is None and there.all():
             return None
-        observed, kind = distinct(~missing)
-        return cls(x, kind, observed)
+        observed, kind = distinct(there)
+        if noise is None:
+            return cls(x, kind, observed)
+        noise = noise.to(x.device)
+        if len(noise) > 1:  # rows of one kind have the same noise, too
+            rows, which = noise.flatten(1).unique(dim=0, return_inverse=True)
+            patterns = len(observed)
+            pairs, kind = (which * patterns + kind).unique(return_inverse=True)
+            observed = observed[pairs % patterns]
+            noise = rows[pairs // patterns].unflatten(1, noise.shape[1:])
+        seen = observed.to(noise)
+        return cls(x, kind, observed, noise * seen[:, None] * seen[..., None])
+
+    @property
+    def noise_of_rows(self) -> Float[Tensor, "n m m"] | None:
+        """The noise of every row."""
+        return None if self.noise is None else self.noise[self.kind]
+
+    def taken(self, x: Float[Tensor, "n d"], columns: list[int] | None = None) -> Measured | None:
+        """The same of other values: in another type or place, or of some columns."""
+        noise = self.noise_of_rows
+        if noise is not None and columns is not None:
+            noise = noise[:, columns][..., columns]
+        return Measured.of(x, noise)
 
     def subset(self, index: Int[Tensor, "m"] | slice) -> Measured:
         """Some of the rows."""
@@ -80,7 +105,7 @@ class Measured:
 
         Example:
             >>> nan = float("nan")
-            >>> Measured.with_holes(torch.tensor([[1.0, nan], [nan, nan], [2.0, 3.0]])).in_words()
+            >>> Measured.of(torch.tensor([[1.0, nan], [nan, nan], [2.0, 3.0]])).in_words()
             'x has 3 missing values in 2 of its 3 rows'
         """
         missing = self.observed.shape[1] - self.n_observed
@@ -90,7 +115,9 @@ class Measured:
     @property
     def known(self) -> Bool[Tensor, "g d"]:
         """Entries of points that rows of a kind leave no doubt of."""
-        return self.observed if self.noise is None else torch.zeros_like(self.observed)
+        if self.noise is None:
+            return self.observed
+        return self.observed & (self.noise.diagonal(dim1=1, dim2=2) == 0)
 
     # ------------------------------------------------------------------ in the order of kinds
 

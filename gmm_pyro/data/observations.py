@@ -21,6 +21,7 @@ from .checks import check_choice
 from .devices import device_of, precision_of
 from .features import default_names, places
 from .measured import Measured
+from .noise import as_noise
 from .points import Observations, Points
 from .spread import (
     location_and_scale,
@@ -46,6 +47,7 @@ def observe(
     device: torch.device | str | None = None,
     constant_columns: bool = False,
     missing: str = "integrate",
+    noise: Any = None,
 ) -> Observations:
     """Validated observations of data to be fitted.
 
@@ -63,6 +65,8 @@ def observe(
             others', or one.
         missing: what to do where a value is NaN: "integrate" over all that it may be, which
             supposes that it does not depend on the value itself whether it is missing, or "refuse".
+        noise: of the measurements: standard deviations (n, d) or covariances (n, d, d), or those
+            of all points, without the n; None where x is exact. Observations keep theirs.
 
     Raises:
         ValueError: if the data are not numeric, not finite, not of this shape, constant in a
@@ -74,7 +78,14 @@ def observe(
         >>> observations.n, observations.d, observations.origin.tolist()
         (3, 2, [2.0, 2.5])
     """
-    points = as_points(x, feature_names=feature_names, dtype=dtype, device=device, missing=missing)
+    points = as_points(
+        x,
+        feature_names=feature_names,
+        dtype=dtype,
+        device=device,
+        missing=missing,
+        noise=noise,
+    )
     own = x.sample_weight if isinstance(x, Observations) else None
     given = own if sample_weight is None else sample_weight
     weight = None if given is None else as_weights(given, points.n).to(points.x)
@@ -87,7 +98,7 @@ def observe(
     constant = lowest == highest
     if constant.any() and not constant_columns:
         if points.dtype is torch.float32:
-            wide = as_points(x, feature_names=feature_names, device=device, missing=missing)
+            wide = as_points(x, feature_names=feature_names, device=device, missing="integrate")
             refuse_lost(wide.x, points.feature_names, constant)
         _refuse_constant_columns(used, points.feature_names, constant)
     origin, scale = location_and_scale(points.x, weight)
@@ -113,6 +124,7 @@ def as_points(
     device: torch.device | str | None = None,
     what: str = "x",
     missing: str = "refuse",
+    noise: Any = None,
 ) -> Points:
     """Points of shape (n, d) and their column names; no copy where none is needed.
 
@@ -133,17 +145,19 @@ def as_points(
         what: what messages call x.
         missing: what to do where a value is NaN: "integrate" keeps it so, for who can do that, or
             "refuse".
+        noise: of the measurements, as `observe` has it.
 
     Raises:
         ValueError: if x is not numeric, not finite or not of this shape, or lacks a feature; if
-            `missing` is another word.
+            `missing` is another word, or the noise does not fit.
     """
     check_choice("missing", missing, MISSING)
     kind, place = precision_of(dtype), device_of(device)
     if isinstance(x, Points):
         if missing == "refuse" and x.measured is not None:
             _refuse_non_finite(x.x, x.x, x.feature_names, what, missing)
-        return _converted(x, feature_names, x.dtype if dtype is None else kind, place, what)
+        found = _converted(x, feature_names, x.dtype if dtype is None else kind, place, what)
+        return found if noise is None else _with_noise(found, noise)
     array, names = to_numeric(x, what, feature_names)
     points = array if isinstance(array, Tensor) else _alias(array)
     given = points.detach()[:, None] if points.ndim == 1 else points.detach()
@@ -152,7 +166,15 @@ def as_points(
     names = names or tuple(feature_names or default_names(points.shape[1]))
     holes = _refuse_non_finite(points, given, names, what, missing)
     origin = points.new_zeros(points.shape[1], dtype=torch.float64)
-    return Points(points, names, origin, measured=Measured.with_holes(points) if holes else None)
+    found = Points(points, names, origin, measured=Measured.of(points) if holes else None)
+    return found if noise is None else _with_noise(found, noise)
+
+
+def _with_noise(points: Points, noise: Any) -> Points:
+    """The points alone, measured with noise."""
+    covariances = as_noise(noise, points.n, points.d)
+    measured = Measured.of(points.x, covariances)
+    return Points(points.x, points.feature_names, points.origin, measured=measured)
 
 
 def _converted(
@@ -167,9 +189,9 @@ def _converted(
     if found.dtype is dtype and device in (None, found.device):
         return found
     x = found.x.to(device=device, dtype=dtype)
-    holes = _refuse_non_finite(x, found.x, found.feature_names, what)
+    _refuse_non_finite(x, found.x, found.feature_names, what, "integrate")
     origin = found.origin.to(device=device)
-    measured = Measured.with_holes(x) if holes else None
+    measured = None if found.measured is None else found.measured.taken(x)
     return Points(x, found.feature_names, origin, measured=measured)
 
 
@@ -183,7 +205,7 @@ def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points
     if order == list(range(points.d)) and names == tuple(feature_names):
         return points
     x, origin = points.x[:, order], points.origin[order]
-    measured = None if points.measured is None else Measured.with_holes(x)
+    measured = None if points.measured is None else points.measured.taken(x, order)
     return Points(x, tuple(feature_names), origin, measured=measured)
 
 
@@ -215,7 +237,7 @@ def _check_shape(what: str, x: Any, points: Tensor, n_features: int | None) -> N
 
 
 def _refuse_non_finite(
-    points: Tensor, given: Tensor, names: tuple[str, ...], what: str, missing: str = "integrate"
+    points: Tensor, given: Tensor, names: tuple[str, ...], what: str, missing: str
 ) -> bool:
     """Whether values are missing; refuse infinite ones, and missing ones where they are to be."""
     if torch.isfinite(points.sum()):  # one cheap pass; a sum hides no NaN and no infinity

@@ -94,6 +94,11 @@ class Points:
         return None
 
     @property
+    def has_holes(self) -> bool:
+        """Whether values are missing."""
+        return self.measured is not None and not bool(self.measured.observed.all())
+
+    @property
     def filled(self) -> Float[Tensor, "n d"]:
         """The points, with the origin in place of what is missing: where a guess is enough."""
         if self.measured is None:

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..data.measured import Measured
 from ..data.observations import observe
 from ..data.points import Observations
 from ..data.words import counted
@@ -144,6 +143,7 @@ def fit(
     *,
     sample_weight: Any = None,
     missing: str | None = None,
+    noise: Any = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     **options: Any,
@@ -160,6 +160,9 @@ def fit(
         missing: what to do where values of x are missing (NaN): "integrate" them out, exactly,
             which supposes that it does not depend on a value whether it is missing (missing at
             random), or "refuse" them. None integrates, and warns of how many there are.
+        noise: by how much values of x may be off, of which the mixture is to be free (extreme
+            deconvolution): standard deviations of shape (n, d), covariances (n, d, d), or those of
+            all points, (d,) or (d, d); None where x is exact.
         dtype: floating-point type of the work on points, by torch's object or its name; float64 if
             None.
         device: torch device, one that is there and holds float64; where the data are, if None.
@@ -192,20 +195,23 @@ def fit(
             dtype=dtype,
             device=device,
             missing=missing or "integrate",
+            noise=noise,
         )
-    if missing is None and observations.measured is not None:
-        warnings.warn(integrated_out(observations.measured), FitWarning, stacklevel=2)
+    if missing is None and observations.has_holes:
+        warnings.warn(integrated_out(observations), FitWarning, stacklevel=2)
     result = fit_quietly(model, observations, chosen, started)
     for message in complaints(result):
         warnings.warn(message, FitWarning, stacklevel=2)
     return result
 
 
-def integrated_out(measured: Measured) -> str:
+def integrated_out(observations: Observations) -> str:
     """What becomes of missing values, where nobody has asked for it."""
+    assert observations.measured is not None
     return (
-        f"{measured.in_words()}, which are integrated out: right if it does not depend on a value "
-        "whether it is missing; missing='integrate' says so, and missing='refuse' refuses them"
+        f"{observations.measured.in_words()}, which are integrated out: right if it does not "
+        "depend on a value whether it is missing; missing='integrate' says so, and "
+        "missing='refuse' refuses them"
     )
 
 

@@ -43,7 +43,8 @@ class GaussianMixture(MixtureRecord):
     Where points are asked for, the columns of a frame are taken by the mixture's feature names, in
     any order and beside others; one that lacks a feature is refused. Arrays go by position, and so
     do all frames where the mixture's names only count its features (x0, x1, …), and frames whose
-    own names only count their columns.
+    own names only count their columns. A value that is NaN is missing, and integrated out; `noise`
+    of the values is as `gmm_pyro.fit` has it, and densities are those of what was measured.
 
     Attributes:
         weights: probabilities of the components, shape (k,).
@@ -61,36 +62,39 @@ class GaussianMixture(MixtureRecord):
 
     # ------------------------------------------------------------------ at points
 
-    def log_prob(self, x: Any) -> Float[Tensor, "n"]:
+    def log_prob(self, x: Any, noise: Any = None) -> Float[Tensor, "n"]:
         """Log density of each point in nats, shape (n,); -inf where it is out of range."""
-        return pointwise.log_density(*self._at(x))[0]
+        return pointwise.log_density(*self._at(x, noise))[0]
 
-    def responsibilities(self, x: Any) -> Float[Tensor, "n k"]:
+    def responsibilities(self, x: Any, noise: Any = None) -> Float[Tensor, "n k"]:
         """Posterior probability of each component at each point, shape (n, k)."""
-        return pointwise.responsibilities(*self._at(x))[0].T.contiguous()
+        return pointwise.responsibilities(*self._at(x, noise))[0].T.contiguous()
 
-    def predict(self, x: Any) -> Int[Tensor, "n"]:
+    def predict(self, x: Any, noise: Any = None) -> Int[Tensor, "n"]:
         """The most probable component of each point, shape (n,)."""
-        return pointwise.labels(*self._at(x))[0]
+        return pointwise.labels(*self._at(x, noise))[0]
 
-    def impute(self, x: Any, n_draws: int | None = None, seed: int = 0) -> Float[Tensor, "*m n d"]:
-        """Points with what is missing of them filled in, by what is there.
+    def impute(
+        self, x: Any, noise: Any = None, *, n_draws: int | None = None, seed: int = 0
+    ) -> Float[Tensor, "*m n d"]:
+        """Points with what is missing of them filled in by what is there, and rid of noise.
 
         Args:
             x: points, array-like of shape (n, d), NaN where a value is missing.
+            noise: of the measurements, as `gmm_pyro.fit` has it.
             n_draws: how often to draw what is missing (multiple imputation); None for its mean.
             seed: of the draws.
 
         Returns:
             The means given what is there, shape (n, d), or draws, shape (n_draws, n, d). What is
-            there stays as it is.
+            there without noise stays as it is.
 
         Example:
             >>> mixture = GaussianMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.5, 1.0]]])
             >>> mixture.impute([[2.0, float("nan")]]).tolist()
             [[2.0, 1.0]]
         """
-        points, theta, kind = self._at(x)
+        points, theta, kind = self._at(x, noise)
         count = None if n_draws is None else check_count("n_draws", n_draws, 1, MOST_HELD)
         if points.measured is None:
             found = points.x.to(kind)
@@ -99,7 +103,7 @@ class GaussianMixture(MixtureRecord):
         filled = imputed(points, theta, count, generator).to(kind)
         return filled[0] if count is None else filled
 
-    def _at(self, x: Any) -> tuple[Points, Theta, torch.dtype]:
+    def _at(self, x: Any, noise: Any = None) -> tuple[Points, Theta, torch.dtype]:
         """The points in their own precision, and the type of what is said of them."""
         single = str(getattr(x, "dtype", "")).endswith("float32")
         kind = self.means.dtype if single else torch.float64
@@ -109,6 +113,7 @@ class GaussianMixture(MixtureRecord):
             dtype=kind,
             device=self.means.device,
             missing="integrate",
+            noise=noise,
         )
         points = found.about(self.mean().double())
         return points, theta_of(self.family, self.parameters, points), self.means.dtype

@@ -1,4 +1,4 @@
-"""A normal distribution of points of which some entries are missing, for the Pyro program."""
+"""A normal distribution of points that are measured in part, for the Pyro program."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from ..covariance.records import LOG_2PI
 class PartlySeen(TorchDistribution):
     """Points of which some entries are seen: the others are integrated out, NaN or whatever.
 
-    Draws are whole points.
+    Draws are whole measurements.
 
     Attributes:
         means: shape (*b, d).
-        scale_tril: lower Cholesky factors of the covariances, shape (*b, d, d).
+        scale_tril: lower Cholesky factors of the covariances, noise included, shape (*b, d, d).
         observed: which entries are seen, shape (*b, d).
     """
 
@@ -61,7 +61,7 @@ class PartlySeen(TorchDistribution):
         return log_p + 0.5 * LOG_2PI * (1 - seen).sum(-1)
 
     def rsample(self, sample_shape: Any = ()) -> Float[Tensor, "*n d"]:
-        """Whole points."""
+        """Whole measurements."""
         whole = MultivariateNormal(self.means, scale_tril=self.scale_tril, validate_args=False)
         drawn: Tensor = whole.rsample(torch.Size(sample_shape))
         return drawn

@@ -10,12 +10,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from jaxtyping import Bool, Float
+import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..data.checks import MOST_HELD, check_count
 from ..data.devices import PRECISIONS
 from ..data.observations import as_points, observed
+from ..data.points import Points
 from ..data.weighting import as_weights
 from .declaration import Declaration
 from .log_density import LogDensity
@@ -50,6 +52,7 @@ class MixtureModel(Declaration):
         n: int | None = None,
         subsample_size: int | None = None,
         sample_weight: Float[Tensor, "n"] | None = None,
+        noise: Any = None,
     ) -> Tensor:
         """Run the model as a Pyro program.
 
@@ -61,6 +64,7 @@ class MixtureModel(Declaration):
             sample_weight: weights of the points. Pyro takes one scale for all points that it
                 enumerates, so a weighted program has no site "assignment": "x" is then drawn from
                 the mixture, with the assignment summed out.
+            noise: of the measurements, as `gmm_pyro.fit` has it: "x" is what was measured.
 
         Returns:
             The value of site "x".
@@ -71,34 +75,37 @@ class MixtureModel(Declaration):
         """
         import pyro
 
-        points, size = self._points(x, n)
+        points, size = self._points(x, n, noise)
         if subsample_size is not None:
             subsample_size = check_count("subsample_size", subsample_size, 1, size)
         weight = None if sample_weight is None else as_weights(sample_weight, size)
         model = self if points is None else self.specialise(points)
+        like = None if points is None else points.x
         values: dict[str, Tensor] = {}
-        sites = model.sites(like=points)
+        sites = model.sites(like=like)
         for name in sites:
             values[name] = pyro.sample(name, sites.given(name, values))
         with pyro.plate("points", size, subsample_size=subsample_size) as rows:
-            observed = None if points is None else points[rows]
-            seen = _seen(observed)
+            observed = None if like is None else like[rows]
+            seen = None if points is None or rows is None else Sight.of(points, rows)
             if weight is None:
                 return pyro.sample("x", self._emission(values, seen), obs=observed)
             with pyro.poutine.scale(scale=weight[rows]):
                 return pyro.sample("x", self._marginal(values, seen), obs=observed)
 
-    def _points(self, x: Any, n: int | None) -> tuple[Tensor | None, int]:
+    def _points(self, x: Any, n: int | None, noise: Any) -> tuple[Points | None, int]:
         """The data, if there are any, and how many points there are or are to be."""
         if x is None:
             if n is None:
                 raise ValueError("n must be given where x is None: model(n=100)")
             return None, check_count("n", n, 1, MOST_HELD)
         dtype = x.dtype if isinstance(x, Tensor) and x.dtype in PRECISIONS.values() else None
-        points = as_points(x, feature_names=self.feature_names, dtype=dtype, missing="integrate")
-        return points.x, points.n
+        points = as_points(
+            x, feature_names=self.feature_names, dtype=dtype, missing="integrate", noise=noise
+        )
+        return points, points.n
 
-    def _emission(self, values: dict[str, Tensor], seen: Bool[Tensor, "n d"] | None) -> Any:
+    def _emission(self, values: dict[str, Tensor], seen: Sight | None) -> Any:
         """Distribution of the points given their components, which are a site of their own."""
         import pyro
         import pyro.distributions as dist
@@ -112,26 +119,27 @@ class MixtureModel(Declaration):
         chosen = Vindex(factor)[(..., self.family.of_component(component), *event)]
         return self._of_component(Vindex(means)[..., component, :], chosen, seen)
 
-    def _marginal(self, values: dict[str, Tensor], seen: Bool[Tensor, "n d"] | None) -> Any:
+    def _marginal(self, values: dict[str, Tensor], seen: Sight | None) -> Any:
         """Distribution of the points with their components summed out."""
         import pyro.distributions as dist
 
         factor = self.family.factor(values)
-        each = None if seen is None else seen[:, None]
+        each = None if seen is None else seen.of_each_component
         emission = self._of_component(values["means"], factor, each)
         weights = values["weights"].expand(emission.batch_shape)
         validate = None if seen is None else False  # NaN is no value of a point
         return dist.MixtureSameFamily(dist.Categorical(weights), emission, validate_args=validate)
 
-    def _of_component(
-        self, means: Tensor, factor: Tensor, seen: Bool[Tensor, "*n d"] | None
-    ) -> Any:
+    def _of_component(self, means: Tensor, factor: Tensor, seen: Sight | None) -> Any:
         """Distribution of points of these means and covariance factors, seen wholly or in part."""
         if seen is None:
             return self.family.emission(means, factor)
         from .partly_seen import PartlySeen
 
-        return PartlySeen(means, self.family.scale_tril(factor, means.shape[-1]), seen)
+        tril = self.family.scale_tril(factor, means.shape[-1])
+        if seen.noise is not None:
+            tril = torch.linalg.cholesky(tril @ tril.mT + seen.noise.to(tril))
+        return PartlySeen(means, tril, seen.observed)
 
     def log_density(self, x: Any) -> LogDensity:
         """The model as a log density over one flat vector, given data or observations."""
@@ -139,10 +147,31 @@ class MixtureModel(Declaration):
         return LogDensity(self.specialise(observations), observations)
 
 
-def _seen(points: Tensor | None) -> Bool[Tensor, "n d"] | None:
-    """Which entries are not missing; None where all are there."""
-    missing = None if points is None else points.isnan()
-    return None if missing is None or not missing.any() else ~missing
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What is measured of some points.
+
+    Attributes:
+        observed: which entries are, shape (*n, d).
+        noise: covariances of the noise, shape (*n, d, d), or None.
+    """
+
+    observed: Bool[Tensor, "*n d"]
+    noise: Float[Tensor, "*n d d"] | None
+
+    @classmethod
+    def of(cls, points: Points, rows: Int[Tensor, "m"]) -> Sight | None:
+        """Of some rows; None where all of their values are as they are."""
+        if points.measured is None:
+            return None
+        measured = points.measured.subset(rows)
+        return cls(measured.observed[measured.kind], measured.noise_of_rows)
+
+    @property
+    def of_each_component(self) -> Sight:
+        """The same for every component, which have an axis after that of the points."""
+        noise = None if self.noise is None else self.noise[:, None]
+        return Sight(self.observed[:, None], noise)
 
 
 def check_model(model: Any) -> MixtureModel:

@@ -41,8 +41,8 @@ def imputed(
             else:
                 values = _drawn(kernel.work, run, share, each, count, generator)
             found[:, rows[run.rows]] = values
-    known = points.x.to(found)
-    return torch.where(known.isnan(), found, known)
+    known = kernel.measured.known[kernel.measured.kind]
+    return torch.where(known, points.x.to(found), found)
 
 
 def _given_component(work: Work, run: Run) -> Float[Tensor, "g k p d"]:

@@ -15,7 +15,7 @@ from ..chains.sampling import PosteriorSample
 from ..chains.walk import NUTSOptions
 from ..nuts import NUTSSample, Outset, in_a_batch, sampled_by
 from ..task import Outcome, Task
-from .program import Program, isolated, weights_of
+from .program import Program, isolated, told_of
 
 STATISTICS = ("energy", "step_size", "diverging")
 
@@ -83,7 +83,7 @@ def _run(
     """Add the draws of one chain; whether it was interrupted."""
     options = task.options
     kernel = _kernel(task, program, start)
-    kernel.setup(options.n_warmup, task.observations.x, **weights_of(task))
+    kernel.setup(options.n_warmup, task.observations.x, **told_of(task))
     place = kernel.initial_params
     try:
         for step in range(-options.n_warmup, options.n_steps - options.n_warmup):

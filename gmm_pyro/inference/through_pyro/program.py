@@ -129,7 +129,9 @@ class Program:
         return restored
 
 
-def weights_of(task: Task[Options]) -> dict[str, Any]:
+def told_of(task: Task[Options]) -> dict[str, Any]:
     """Keyword arguments that the program is called with beside the data."""
-    weight = task.observations.sample_weight
-    return {} if weight is None else {"sample_weight": weight}
+    weight, measured = task.observations.sample_weight, task.observations.measured
+    noise = None if measured is None else measured.noise_of_rows
+    known = {"sample_weight": weight, "noise": noise}
+    return {name: value for name, value in known.items() if value is not None}

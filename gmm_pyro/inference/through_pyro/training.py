@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from ..climb.adam import batch_size
 from ..task import Options, Run, Task, iterate
-from .program import Program, weights_of
+from .program import Program, told_of
 
 State = dict[str, Tensor]  # all of a guide's parameters
 
@@ -66,7 +66,7 @@ def train(
 
     x, noisy = task.observations.x, steps.noisy
     size = batch_size(task.observations, steps.batch_size)
-    arguments = weights_of(task) | ({} if size is None else {"subsample_size": size})
+    arguments = told_of(task) | ({} if size is None else {"subsample_size": size})
     max_steps, tolerance = task.options.max_steps, task.options.tolerance
     rate = {"lr": steps.rate, "lrd": SLOWEST ** (1 / max_steps), "clip_norm": 1e6}
     loss = loss_by(steps.n_particles)
