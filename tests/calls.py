@@ -63,6 +63,7 @@ def of_mixtures() -> dict[str, Asked]:
         "GaussianMixture.responsibilities": asked(mixture.responsibilities, x=X),
         "GaussianMixture.predict": asked(mixture.predict, x=X),
         "GaussianMixture.impute": asked(mixture.impute, x=X),
+        "GaussianMixture.conditionals": asked(mixture.conditionals, x=X, features=["x1"]),
         "GaussianMixture.criteria": asked(mixture.criteria, **weighted),
         "GaussianMixture.bic": asked(mixture.bic, **weighted),
         "GaussianMixture.aic": asked(mixture.aic, **weighted),

@@ -6,6 +6,7 @@ import math
 import warnings
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -17,6 +18,7 @@ from gmm_pyro.covariance import CovarianceFamily, Parameters
 from gmm_pyro.data.measured import Measured
 from gmm_pyro.data.observations import as_points, observe
 from gmm_pyro.data.points import Observations
+from gmm_pyro.estimator import PyroGaussianMixture
 from gmm_pyro.inference.climb.hessian import hessian
 from gmm_pyro.posterior.convergence import ess_mean
 from gmm_pyro.reduction import pointwise
@@ -408,3 +410,14 @@ class TestModel:
             + value(vector - step[i] - step[j])
         ) / (4e-6)
         close(hessian(density, vector)[i, j], mixed, 1e-4 * max(1.0, abs(float(mixed))))
+
+
+class TestEstimator:
+    @pytest.mark.parametrize("search", [None, "moves"])
+    def test_takes_them_as_fit_does(self, search: str | None) -> None:
+        x = with_holes(MIXTURE.sample(200, seed=1), share=0.15).numpy()
+        found = PyroGaussianMixture(2, tol=1e-7, max_iter=500, search=search, random_state=0).fit(x)
+        fit = gp.fit(gp.MixtureModel(2), x, missing="integrate")
+        assert abs(found.score(x) - float(fit.mixture.log_prob(x).mean())) < 1e-4
+        assert gp.metrics.adjusted_rand(found.predict(x), fit.labels) == 1.0
+        assert np.isfinite(found.predict_proba(x)).all()

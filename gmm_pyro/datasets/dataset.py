@@ -16,7 +16,8 @@ from ..data.observations import as_points
 from ..data.points import Points
 from ..data.weighting import as_weights
 from ..data.words import counted
-from ..mixture.value import GaussianMixture, check_mixture
+from ..mixture.checks import check_mixture
+from ..mixture.value import GaussianMixture
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -1,4 +1,4 @@
-"""scikit-learn estimators: a drop-in for its `GaussianMixture`, and a classifier of mixtures.
+"""scikit-learn estimators: a drop-in for its `GaussianMixture`, a classifier and a regressor.
 
 `recipe.py` takes the steps that scikit-learn's EM takes, on this package's reduction;
 `starts.py` makes its starting values; `arguments.py` says what a method makes of the arguments.
@@ -6,5 +6,6 @@
 
 from .classifier import GaussianMixtureClassifier
 from .mixture import PyroGaussianMixture
+from .regressor import GMMRegressor
 
-__all__ = ["GaussianMixtureClassifier", "PyroGaussianMixture"]
+__all__ = ["GMMRegressor", "GaussianMixtureClassifier", "PyroGaussianMixture"]

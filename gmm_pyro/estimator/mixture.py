@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import check_random_state
+from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 from torch import Tensor
@@ -43,6 +43,10 @@ NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
     "max_iter, tol, or check for degenerate data."
 )
+CHECKED: dict[str, Any] = {
+    "dtype": [np.float64, np.float32],
+    "ensure_all_finite": "allow-nan",
+}
 
 
 class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -162,6 +166,12 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.verbose = verbose
         self.verbose_interval = verbose_interval
 
+    def __sklearn_tags__(self) -> Tags:
+        """See scikit-learn."""
+        tags: Tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags
+
     # ------------------------------------------------------------------ fitting
 
     @_fit_context(prefer_skip_nested_validation=True)  # type: ignore[untyped-decorator]
@@ -169,7 +179,8 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """Fit the mixture.
 
         Args:
-            X: array-like of shape (n, d).
+            X: array-like of shape (n, d). Values that are NaN are missing, and integrated out; the
+                start by scikit-learn's recipe has the means of their columns in their place.
             y: ignored.
             sample_weight: n non-negative weights, or None.
 
@@ -178,7 +189,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
                 not positive definite.
             KeyboardInterrupt: after an interrupt; the attributes hold the best state so far.
         """
-        x = validate_data(self, X, dtype=[np.float64, np.float32], ensure_min_samples=2)
+        x = validate_data(self, X, **CHECKED, ensure_min_samples=2)
         return self._fit(x, sample_weight)
 
     def _fit(self, x: Array, sample_weight: Any) -> Self:
@@ -311,7 +322,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def _at(self, points: Any) -> tuple[GaussianMixture, Array]:
         """The mixture, in the type that points and attributes have in common, and the points."""
         check_is_fitted(self)
-        x: Array = validate_data(self, points, dtype=[np.float64, np.float32], reset=False)
+        x: Array = validate_data(self, points, **CHECKED, reset=False)
         kind = np.result_type(x, self.means_)
         return in_type(self._mixture, kind), x
 

@@ -159,7 +159,7 @@ def _start(
         return Parameters(**given)
     weight = None if observations.sample_weight is None else np.asarray(observations.sample_weight)
     draw = STARTS[estimator.init_params]
-    assign = draw(np.asarray(observations.x), estimator.n_components, weight, random)
+    assign = draw(np.asarray(observations.filled), estimator.n_components, weight, random)
     start = replace(_first_m_step(estimator, assign, observations), **given)
     refuse_ill_defined(start)
     return start

@@ -15,7 +15,8 @@ from torch.distributions import transform_to
 from ..covariance import Parameters
 from ..data.arrays import dense_tensor
 from ..data.checks import shown
-from ..mixture.value import GaussianMixture, check_mixture
+from ..mixture.checks import check_mixture
+from ..mixture.value import GaussianMixture
 from ..reduction.sums import maximise, reduce
 from ..reduction.theta import theta_of
 from .climb.adam import BLOCK, Ascent, ascend, batch, batch_size

@@ -109,5 +109,5 @@ def _has_a_meaning(fit: Result) -> bool:
 
 
 def _mean_log_density(fit: Result) -> float:
-    value = float(fit.mixture.log_prob(fit.observations.x).mean())
+    value = float(fit.mixture.log_prob(fit.observations).mean())
     return value if value == value else -torch.inf

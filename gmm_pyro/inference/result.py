@@ -85,4 +85,4 @@ class Result:
     def labels(self) -> torch.Tensor:
         """The component of every point: k-means' own clusters, else the most probable component."""
         own = self.own_labels
-        return self.mixture.predict(self.observations.x) if own is None else own
+        return self.mixture.predict(self.observations) if own is None else own

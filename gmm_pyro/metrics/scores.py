@@ -14,7 +14,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data.checks import MOST_HELD, check_count
-from ..mixture.value import GaussianMixture, check_mixture
+from ..mixture.checks import check_mixture
+from ..mixture.value import GaussianMixture
 
 
 @dataclass(frozen=True)

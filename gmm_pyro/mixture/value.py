@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +15,16 @@ from ..covariance import Parameters
 from ..data.arrays import whole_numbers
 from ..data.checks import MOST_HELD, check_count, check_path, check_seed, shown
 from ..data.features import check_names, columns_of
+from ..data.measured import Measured
 from ..data.observations import as_points
 from ..data.points import Points
 from ..data.tables import one_row
 from ..data.weighting import as_weights, total_of, weighted_sum
 from ..disk.untrusted import content_named
 from ..reduction import pointwise
-from ..reduction.imputation import imputed
+from ..reduction.imputation import given_the_rest, imputed
 from ..reduction.theta import Theta, theta_of
+from .conditionals import Conditionals
 from .criteria import Criteria
 from .file import read_mixture, write_mixture
 from .record import MixtureRecord
@@ -102,6 +104,28 @@ class GaussianMixture(MixtureRecord):
         generator = torch.Generator(self.means.device).manual_seed(check_seed(seed))
         filled = imputed(points, theta, count, generator).to(kind)
         return filled[0] if count is None else filled
+
+    def conditionals(self, x: Any, features: Sequence[int | str]) -> Conditionals:
+        """The mixtures of some features of every point, given what is there of its others.
+
+        Args:
+            x: points, array-like of shape (n, d), NaN where a value is missing; values of these
+                features do not matter.
+            features: names or numbers of the features that are described, in this order.
+
+        Example:
+            >>> mixture = GaussianMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.5, 1.0]]])
+            >>> found = mixture.conditionals([[2.0, float("nan")]], [1])
+            >>> found.mean().tolist(), found.covariance().tolist()
+            ([[1.0]], [[[0.75]]])
+        """
+        columns = columns_of(features, self.feature_names)
+        points, theta, _ = self._at(x)
+        values = points.x.clone()
+        values[:, columns] = torch.nan
+        holes = Measured.of(values)
+        unseen = replace(points, x=values, measured=holes)
+        return Conditionals(*given_the_rest(unseen, theta, columns))
 
     def _at(self, x: Any, noise: Any = None) -> tuple[Points, Theta, torch.dtype]:
         """The points in their own precision, and the type of what is said of them."""
@@ -303,33 +327,3 @@ class GaussianMixture(MixtureRecord):
         path = check_path("path", path)
         with content_named(f"{path} does not hold a mixture saved by gmm_pyro"):
             return read_mixture(cls, path)
-
-
-def check_mixture(name: str, value: Any) -> GaussianMixture:
-    """The mixture.
-
-    Raises:
-        TypeError: if the value is none, with where its own one is to be found.
-
-    Example:
-        >>> check_mixture("truth", [0.5, 0.5])
-        Traceback (most recent call last):
-        TypeError: truth must be a gmm_pyro.GaussianMixture, got list
-    """
-    if isinstance(value, GaussianMixture):
-        return value
-    raise TypeError(
-        f"{name} must be a gmm_pyro.GaussianMixture, got {type(value).__name__}"
-        f"{mixture_within(value)}"
-    )
-
-
-def mixture_within(value: Any) -> str:
-    """Where the mixture of a fit, a posterior or an estimator is, as the end of a message."""
-    for place in ("mixture", "fit_.mixture"):
-        found = value
-        for attribute in place.split("."):
-            found = getattr(found, attribute, None)
-        if isinstance(found, GaussianMixture):
-            return f": pass its .{place}"
-    return ": pass its mixture()" if callable(getattr(value, "mixture", None)) else ""

@@ -45,6 +45,29 @@ def imputed(
     return torch.where(known, points.x.to(found), found)
 
 
+@one_thread_a_product()
+@torch.no_grad()
+def given_the_rest(
+    points: Points, theta: Theta, entries: list[int]
+) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k e"], Float[Tensor, "n k e e"]]:
+    """Weights, means and covariances of some entries of every point, which are missing there."""
+    kernel = Incomplete(theta, points, like=theta.parameters.means).fresh()
+    k, e, like = theta.parameters.means.shape[1], len(entries), theta.parameters.means
+    share, means = like.new_empty(points.n, k), like.new_empty(points.n, k, e)
+    covariances = like.new_empty(points.n, k, e, e)
+    for piece in (piece for block in kernel.blocks() for piece in kernel.pieces(block)):
+        rows = torch.as_tensor(piece.rows)
+        softmax(piece.logits, rows)
+        share[rows] = piece.logits[0].T
+        for run in kernel.work.runs:
+            each = _given_component(kernel.work, run)[..., entries]
+            means[rows[run.rows]] = each.transpose(1, 2).flatten(0, 1)
+            rest = kernel.work.seen.rest[run.kinds, 0][..., entries, :][..., entries]
+            times = each.shape[2]
+            covariances[rows[run.rows]] = rest.expand(-1, k, -1, -1).repeat_interleave(times, 0)
+    return share, means, covariances
+
+
 def _given_component(work: Work, run: Run) -> Float[Tensor, "g k p d"]:
     """Means of the points, given their measurements and components."""
     reference = work.theta.reference.expand(*work.seen.offset.shape[1:])[0, :, None]

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from ..data.observations import as_points
 from ..data.spread import chunks
-from ..mixture.value import GaussianMixture, check_mixture
+from ..mixture.checks import check_mixture
+from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 from ..posterior.draws import DRAWS_AT_ONCE, over_draws
 from ..posterior.predictive import placed

@@ -95,7 +95,7 @@ def _write_arrays(fit: Fit, folder: Path, table_format: str) -> None:
 
     fit.mixture.save(folder / "mixture.json")
     rows = pd.RangeIndex(fit.observations.n, name="row")
-    shares = responsibilities_frame(fit.mixture.responsibilities(fit.observations.x))
+    shares = responsibilities_frame(fit.mixture.responsibilities(fit.observations))
     frames = {
         "labels": pd.DataFrame({"row": rows, "label": fit.labels.cpu().numpy()}),
         "responsibilities": shares.assign(row=rows)[["row", *shares]],

@@ -26,7 +26,8 @@ from ...data.checks import check_choice
 from ...data.features import places
 from ...data.points import Observations
 from ...data.spread import passes
-from ...mixture.value import GaussianMixture, mixture_within
+from ...mixture.checks import mixture_within
+from ...mixture.value import GaussianMixture
 from ...reduction.assignments import Assignment, Given, GivenLabels, uniforms
 from ...reduction.sums import maximise, reduce
 from ...reduction.theta import anywhere
