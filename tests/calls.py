@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 import gmm_pyro as gp
 from arguments import X
 from gmm_pyro import plots
-from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
+from gmm_pyro.estimator import GaussianMixtureClassifier, GMMRegressor, PyroGaussianMixture
 from runs import quietly
 
 Asked = tuple[Callable[..., Any], Mapping[str, Any]]
@@ -328,6 +328,7 @@ def of_estimators() -> dict[str, Asked]:
     """scikit-learn's interface."""
     estimator = PyroGaussianMixture(2, random_state=0).fit(X)
     classifier = GaussianMixtureClassifier(random_state=0).fit(X, KNOWN)
+    regressor = GMMRegressor(random_state=0).fit(X, KNOWN)
     return {
         "estimator.PyroGaussianMixture": asked(
             lambda **given: PyroGaussianMixture(**given).fit(X), **constructor_of(estimator)
@@ -377,6 +378,21 @@ def of_estimators() -> dict[str, Asked]:
         "estimator.GaussianMixtureClassifier.bic": asked(classifier.bic, X=X, y=KNOWN, **WEIGHTS),
         "estimator.GaussianMixtureClassifier.aic": asked(classifier.aic, X=X, y=KNOWN, **WEIGHTS),
         "estimator.GaussianMixtureClassifier.sample": asked(classifier.sample, n_samples=3),
+        "estimator.GMMRegressor": asked(
+            lambda **given: GMMRegressor(**given).fit(X, KNOWN), **constructor_of(regressor)
+        ),
+        "estimator.GMMRegressor.fit": asked(
+            GMMRegressor().fit, X=X, y=KNOWN, sample_weight=np.ones(len(X))
+        ),
+        "estimator.GMMRegressor.conditionals": asked(regressor.conditionals, X=X),
+        "estimator.GMMRegressor.predict": asked(regressor.predict, X=X),
+        "estimator.GMMRegressor.predict_quantile": asked(
+            regressor.predict_quantile, X=X, quantiles=[0.5]
+        ),
+        "estimator.GMMRegressor.predict_log_density": asked(
+            regressor.predict_log_density, X=X, y=KNOWN
+        ),
+        "estimator.GMMRegressor.sample_y": asked(regressor.sample_y, X=X, n_samples=3),
     }
 
 
