@@ -59,10 +59,10 @@ def of_mixtures() -> dict[str, Asked]:
     module = gp.MixtureModule(mixture)
     return {
         "GaussianMixture": asked(gp.GaussianMixture, **parameters_of(mixture)),
-        "GaussianMixture.log_prob": asked(mixture.log_prob, x=X),
-        "GaussianMixture.responsibilities": asked(mixture.responsibilities, x=X),
-        "GaussianMixture.predict": asked(mixture.predict, x=X),
-        "GaussianMixture.impute": asked(mixture.impute, x=X),
+        "GaussianMixture.log_prob": asked(mixture.log_prob, x=X, noise=0.5),
+        "GaussianMixture.responsibilities": asked(mixture.responsibilities, x=X, noise=0.5),
+        "GaussianMixture.predict": asked(mixture.predict, x=X, noise=0.5),
+        "GaussianMixture.impute": asked(mixture.impute, x=X, noise=0.5, n_draws=2, seed=0),
         "GaussianMixture.conditionals": asked(mixture.conditionals, x=X, features=["x1"]),
         "GaussianMixture.criteria": asked(mixture.criteria, **weighted),
         "GaussianMixture.bic": asked(mixture.bic, **weighted),
@@ -91,7 +91,9 @@ def of_models() -> dict[str, Asked]:
         "MixtureModel.specialise": asked(model.specialise, x=X),
         "MixtureModel.log_density": asked(model.log_density, x=X),
         "MixtureModel.sites": asked(concrete.sites, like=None),
-        "MixtureModel.__call__": asked(model, x=X, subsample_size=5, sample_weight=np.ones(len(X))),
+        "MixtureModel.__call__": asked(
+            model, x=X, subsample_size=5, sample_weight=np.ones(len(X)), noise=0.5
+        ),
         "MixtureModel.__call__ without data": asked(concrete, n=5),
         "Priors": asked(gp.Priors, **dict.fromkeys(f.name for f in fields(gp.Priors))),
         "Priors.weakly_informative": asked(gp.Priors.weakly_informative, x=X),
@@ -161,6 +163,8 @@ def of_fits() -> dict[str, Asked]:
             model=model,
             x=X,
             method="em",
+            missing="integrate",
+            noise=0.5,
             **WEIGHTS,
             **PLACE,
         ),
@@ -169,6 +173,7 @@ def of_fits() -> dict[str, Asked]:
             model=gp.MixtureModel(1),
             data=X,
             methods=["em"],
+            missing="integrate",
             seed=0,
             test_size=0.5,
             progress=False,

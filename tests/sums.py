@@ -12,6 +12,10 @@ from scipy import stats
 from scipy.special import gammaln, logsumexp
 from torch import Tensor
 
+from gmm_pyro import MixtureModel
+from gmm_pyro.covariance import Statistics
+from gmm_pyro.data.observations import observe
+from gmm_pyro.reduction.sums import reduce_given
 from oracles import normal
 
 
@@ -20,6 +24,13 @@ def points(n: int, d: int, k: int, separation: float, seed: int) -> Tensor:
     x = normal(n, d, seed=seed)
     x[:, 0] += separation * (torch.arange(n) % k - (k - 1) / 2)
     return x
+
+
+def statistics_of(model: MixtureModel, x: Tensor, labels: Tensor) -> Statistics:
+    """Of assignments (z, n)."""
+    origin = observe(x).origin
+    assigned = torch.nn.functional.one_hot(labels, model.n_components).mT.double()
+    return reduce_given(model.family, x.double() - origin, assigned, origin)
 
 
 def log_sum(concentration: Any, n: int, log_parts: list[dict[frozenset[int], float]]) -> float:

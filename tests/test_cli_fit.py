@@ -261,7 +261,7 @@ class TestPredict:
                 {"heigth": [1.0], "width": [1.0]},
                 "no column 'height': it has heigth, width; did you",
             ),
-            ({"height": [1.0], "width": [None]}, "x has 1 NaN value, the first at row 0, column"),
+            ({"height": [1.0], "width": [np.inf]}, "x has 1 infinite value, the first at row 0"),
             (
                 {"height": [1.0], "width": ["a"]},
                 "column 'width' must hold real numbers, got strings",

@@ -355,7 +355,7 @@ class TestBadInput:
     @pytest.mark.parametrize(
         ("x", "message"),
         [
-            ([[1.0, np.nan], [2.0, 3.0], [0.0, 1.0]], "1 NaN value, the first at row 0"),
+            ([[1.0, np.inf], [2.0, 3.0], [0.0, 1.0]], "1 infinite value, the first at row 0"),
             ([[1.0, 2.0]], "1 points, fewer than the 3 components"),
         ],
     )

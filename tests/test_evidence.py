@@ -27,7 +27,7 @@ from gmm_pyro.inference.weighing.evidence import Evidence, pareto_k
 from gmm_pyro.inference.weighing.parts import parts_of
 from gmm_pyro.model.mixing import Mixing
 from oracles import FAILURE_RATE, clusters, normal, numbers
-from sums import log_sum, points, quadrature_sum, subsets
+from sums import log_sum, points, quadrature_sum, statistics_of, subsets
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:laplace found a degenerate solution"),  # of few points
@@ -272,7 +272,7 @@ def test_the_density_of_posteriors_given_assignments_is_one(family: str, priors:
     labels = (torch.arange(10) % 2)[None]
     one = MixtureModel(2, family, ConjugatePriors(concentration=1.0)).log_density(x)
     parts = parts_of(one, 0)
-    statistics = assigned_posteriors._statistics(one, labels)
+    statistics = statistics_of(one.model, x, labels)
     narrow = Assigned.of(one, Mixing(torch.ones(2).double()), parts, statistics)
     q = Assigned.visited(wide, chains=32, seed=0)
     p = q.draw(4000, torch.Generator().manual_seed(1))
@@ -293,7 +293,7 @@ def test_one_part_has_the_evidence_of_the_conjugate_prior() -> None:
     x = points(8, 2, 1, 0.0, seed=1)
     model = MixtureModel(1, "full", ConjugatePriors()).specialise(x)
     density = model.log_density(observe(x))
-    statistics = assigned_posteriors._statistics(density, torch.zeros(1, 8, dtype=torch.int64))
+    statistics = statistics_of(model, x, torch.zeros(1, 8, dtype=torch.int64))
     found = parts_of(density, 0).log_evidence(assigned_posteriors._units(density, statistics))
     assert float(found) == pytest.approx(conjugate_sum(model, x), rel=1e-12)
 
@@ -307,7 +307,7 @@ def test_every_part_has_its_own_evidence_of_every_component(
     x = points(9, 2, 2, 3.0, seed=1)
     density = MixtureModel(2, "full").log_density(x)
     labels = torch.stack([torch.arange(9) % 2, torch.arange(9) // 7])
-    units = assigned_posteriors._units(density, assigned_posteriors._statistics(density, labels))
+    units = assigned_posteriors._units(density, statistics_of(density.model, x, labels))
     parts = parts_of(density, 0)
     found, y = parts.log_evidence(units), (x - observe(x).origin).numpy()
     assert found.shape == (4, len(parts))

@@ -98,14 +98,14 @@ def test_float32(method: str) -> None:
     ("x", "message"),
     [
         (
-            torch.tensor([[0.0, 1.0], [math.nan, 2.0], [3.0, 4.0]]),
-            "1 NaN value, the first at row 1",
+            torch.tensor([[0.0, 1.0], [math.inf, 2.0], [3.0, 4.0]]),
+            "1 infinite value, the first at row 1",
         ),
         (torch.tensor([[1.0, 2.0]]), "fewer than the 2 components"),
         (torch.tensor([[1.0, 2.0], [1.0, 3.0], [1.0, 5.0]]), "constant over its 3 rows: 'x0'"),
         (np.array([["a", "b"], ["c", "d"]]), "must hold real numbers, got strings"),
     ],
-    ids=["NaN", "too few points", "constant column", "strings"],
+    ids=["infinite", "too few points", "constant column", "strings"],
 )
 def test_bad_data_are_refused(method: str, x: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message):

@@ -31,6 +31,7 @@ from gmm_pyro.posterior.convergence import ess_mean
 from gmm_pyro.reduction.sums import about, reduce_given
 from oracles import FAILURE_RATE, STANDARD_ERRORS, clusters, every_family, normal
 from runs import quietly
+from sums import statistics_of
 
 SIX_POINTS = torch.tensor([[-2.1], [-1.9], [-0.4], [0.3], [1.8], [2.2]]).double()
 UNLIKE = {
@@ -43,13 +44,6 @@ def model_of(k: int, family: str = "full", d: int = 1, **changes: Any) -> Mixtur
     """A model with a concrete prior."""
     chosen = {"mean": 0.3, "mean_strength": 0.2, "scale": 1.5, "spread": torch.ones(d)}
     return MixtureModel(k, family, ConjugatePriors(**{**chosen, **changes}))
-
-
-def statistics_of(model: MixtureModel, x: Tensor, labels: Tensor) -> Statistics:
-    """Of assignments (z, n)."""
-    origin = observe(x).origin
-    assigned = torch.nn.functional.one_hot(labels, model.n_components).mT.double()
-    return reduce_given(model.family, x.double() - origin, assigned, origin)
 
 
 def proposal_of(model: MixtureModel, x: Tensor, labels: Tensor) -> Proposal:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -421,3 +425,19 @@ class TestEstimator:
         assert abs(found.score(x) - float(fit.mixture.log_prob(x).mean())) < 1e-4
         assert gp.metrics.adjusted_rand(found.predict(x), fit.labels) == 1.0
         assert np.isfinite(found.predict_proba(x)).all()
+
+
+def test_a_file_with_gaps_is_fitted_and_its_rows_are_labelled(
+    run: Callable[..., Any], tmp_path: Path
+) -> None:
+    x = with_holes(MIXTURE.sample(80, seed=1), share=0.15)
+    frame = pd.DataFrame(x.numpy(), columns=["a", "b", "c"])
+    frame.to_csv(tmp_path / "points.csv", index=False)
+    done = run("fit", "points.csv", "--components", 2, "--out", "fit")
+    assert done.code == 0
+    assert f"x has {int(x.isnan().sum())} missing values" in " ".join(done.err.split())
+    assert run("predict", "fit", "points.csv", "--out", "labels.csv").code == 0
+    mixture = gp.GaussianMixture.load(tmp_path / "fit/mixture.json")
+    found = pd.read_csv(tmp_path / "labels.csv")
+    assert found["label"].tolist() == mixture.predict(x).tolist()
+    close(found["log_density"].to_numpy(), mixture.log_prob(x))

@@ -182,10 +182,10 @@ def test_points_come_in_any_form(mixture: GaussianMixture, make: Callable) -> No
     [
         (points(5, 2), "x must have 3 features, got 2: shape (5, 2)"),
         (points(5, 1)[:, 0], "x must have 3 features, got 1: shape (5,)"),
-        ([[0.0, np.nan, 1.0]], "x has 1 NaN value, the first at row 0, column 'width'"),
+        ([[0.0, np.inf, 1.0]], "x has 1 infinite value, the first at row 0, column 'width'"),
         (np.empty((0, 3)), "x must have at least one row"),
     ],
-    ids=["two", "one", "NaN", "no rows"],
+    ids=["two", "one", "infinite", "no rows"],
 )
 @pytest.mark.parametrize("ask", ["log_prob", "responsibilities", "predict", "bic", "aic", "icl"])
 @pytest.mark.parametrize("family", [FAMILIES["diag"]], ids=["diag"])

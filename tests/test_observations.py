@@ -455,7 +455,7 @@ REFUSED: dict[str, tuple[Any, str]] = {
 @pytest.mark.parametrize(("x", "message"), REFUSED.values(), ids=REFUSED)
 def test_bad_data_are_refused_with_what_and_where(x: Any, message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
-        observe(x)
+        observe(x, missing="refuse")
 
 
 def test_bad_values_are_counted_over_all_chunks() -> None:
@@ -463,7 +463,7 @@ def test_bad_values_are_counted_over_all_chunks() -> None:
     x[ROWS + 4, 1] = x[ROWS + 7, 0] = np.nan
     message = f"x has 2 NaN values, the first at row {ROWS + 4}, column 'x1'"
     with pytest.raises(ValueError, match=re.escape(message)):
-        observe(x)
+        observe(x, missing="refuse")
 
 
 def test_numbers_whose_sum_overflows_are_finite() -> None:

@@ -97,7 +97,7 @@ class TestDensity:
             (lambda p: p.predictive_density([[0.0, 0.0]], prob=1.0), "below 1, got 1.0"),
             (lambda p: p.predictive_density([[0.0, 0.0]], prob=0), "above 0 and below 1, got 0"),
             (lambda p: p.predictive_density([[0.0]]), "x must have 2 features, got 1"),
-            (lambda p: p.predictive_density([[0.0, np.nan]]), "1 NaN value"),
+            (lambda p: p.predictive_density([[0.0, np.inf]]), "1 infinite value"),
             (lambda p: p.density_band([0.0]), "one of x0, x1, or its number; got None"),
             (lambda p: p.density_band([0.0], feature="y"), "no feature 'y': there are x0, x1"),
             (lambda p: p.density_band([0.0], feature=2), "no feature 2: there are x0, x1"),

@@ -116,7 +116,7 @@ class GaussianMixture(MixtureRecord):
         Example:
             >>> mixture = GaussianMixture([1.0], [[0.0, 0.0]], [[[1.0, 0.5], [0.5, 1.0]]])
             >>> found = mixture.conditionals([[2.0, float("nan")]], [1])
-            >>> found.mean().tolist(), found.covariance().tolist()
+            >>> found.mean().tolist(), found.covariance().round(decimals=2).tolist()
             ([[1.0]], [[[0.75]]])
         """
         columns = columns_of(features, self.feature_names)
