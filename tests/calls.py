@@ -64,10 +64,10 @@ def of_mixtures() -> dict[str, Asked]:
         "GaussianMixture.predict": asked(mixture.predict, x=X, noise=0.5),
         "GaussianMixture.impute": asked(mixture.impute, x=X, noise=0.5, n_draws=2, seed=0),
         "GaussianMixture.conditionals": asked(mixture.conditionals, x=X, features=["x1"]),
-        "GaussianMixture.criteria": asked(mixture.criteria, **weighted),
-        "GaussianMixture.bic": asked(mixture.bic, **weighted),
-        "GaussianMixture.aic": asked(mixture.aic, **weighted),
-        "GaussianMixture.icl": asked(mixture.icl, **weighted),
+        "GaussianMixture.criteria": asked(mixture.criteria, noise=0.5, **weighted),
+        "GaussianMixture.bic": asked(mixture.bic, noise=0.5, **weighted),
+        "GaussianMixture.aic": asked(mixture.aic, noise=0.5, **weighted),
+        "GaussianMixture.icl": asked(mixture.icl, noise=0.5, **weighted),
         "GaussianMixture.sample": asked(mixture.sample, **DRAWN),
         "GaussianMixture.sample_labelled": asked(mixture.sample_labelled, **DRAWN),
         "GaussianMixture.marginal": asked(mixture.marginal, features=["x1"]),
@@ -390,7 +390,7 @@ def of_estimators() -> dict[str, Asked]:
             GMMRegressor().fit, X=X, y=KNOWN, sample_weight=np.ones(len(X))
         ),
         "estimator.GMMRegressor.conditionals": asked(regressor.conditionals, X=X),
-        "estimator.GMMRegressor.predict": asked(regressor.predict, X=X),
+        "estimator.GMMRegressor.predict": asked(regressor.predict, X=X, return_std=True),
         "estimator.GMMRegressor.predict_quantile": asked(
             regressor.predict_quantile, X=X, quantiles=[0.5]
         ),

@@ -24,6 +24,7 @@ from gmm_pyro.data.observations import as_points, observe
 from gmm_pyro.data.points import Observations
 from gmm_pyro.estimator import PyroGaussianMixture
 from gmm_pyro.inference.climb.hessian import hessian
+from gmm_pyro.inference.climb.spikes import THIN_AT_A_HALT, on_spike
 from gmm_pyro.posterior.convergence import ess_mean
 from gmm_pyro.reduction import pointwise
 from gmm_pyro.reduction.assignments import Drawn
@@ -239,7 +240,9 @@ class TestImputation:
 
     def test_of_whole_points_is_themselves(self) -> None:
         whole = normal(5, 3)
-        assert MIXTURE.impute(whole).equal(whole)
+        found = MIXTURE.impute(whole)
+        assert found.equal(whole)
+        assert found.data_ptr() != whole.data_ptr()
         assert MIXTURE.impute(whole, n_draws=2).equal(whole.expand(2, -1, -1))
 
 
@@ -302,8 +305,28 @@ class TestData:
         assert found.observed[found.kind].equal(~x.isnan())
         assert len(found.observed.unique(dim=0)) == len(found.observed)
 
+    def test_a_column_that_is_seldom_there_has_a_scale(self) -> None:
+        x = normal(12_000, 30)
+        x[torch.arange(12_000) % 2000 != 1, -1] = NAN
+        found = observe(x)
+        assert bool(found.bulk.isfinite().all())
+        assert float(found.bulk[-1]) > 0
+
+    def test_in_float32_a_constant_column_is_one(self) -> None:
+        with pytest.raises(ValueError, match=r"'x1' \(always 2\)"):
+            observe([[0.0, 2.0], [1.0, NAN], [3.0, 2.0]], dtype="float32")
+
 
 class TestFits:
+    def test_a_hole_makes_no_spike(self) -> None:
+        """A thin component is no spike because a point elsewhere lacks a value."""
+        x = torch.cat([normal(300, 2), 5 + 3e-4 * normal(200, 2, seed=1)])
+        x[0, 1] = NAN
+        data = observe(x)
+        start = torch.where(torch.arange(500) >= 300, 1, 0)
+        fit = gp.fit(gp.MixtureModel(2), data, start=start, covariance_floor=0, missing="integrate")
+        assert not on_spike(data, fit.model.family, fit.mixture.parameters, THIN_AT_A_HALT)
+
     @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
     def test_em_never_falls(self, family: str) -> None:
         x = with_holes(MIXTURE.sample(150, seed=1))
@@ -344,7 +367,7 @@ class TestFits:
 
     def test_k_means_needs_whole_points(self) -> None:
         x = with_holes(MIXTURE.sample(50, seed=2))
-        with pytest.raises(ValueError, match="kmeans measures distances between whole points"):
+        with pytest.raises(ValueError, match="kmeans measures distances .* x has missing values"):
             gp.fit(gp.MixtureModel(2), x, "kmeans", missing="integrate")
 
 
@@ -422,7 +445,9 @@ class TestEstimator:
         x = with_holes(MIXTURE.sample(200, seed=1), share=0.15).numpy()
         found = PyroGaussianMixture(2, tol=1e-7, max_iter=500, search=search, random_state=0).fit(x)
         fit = gp.fit(gp.MixtureModel(2), x, missing="integrate")
-        assert abs(found.score(x) - float(fit.mixture.log_prob(x).mean())) < 1e-4
+        known = fit.mixture.criteria(x).mean_log_density
+        assert abs(found.score(x) - known) < 1e-4
+        assert abs(found.score(x, sample_weight=np.ones(len(x))) - known) < 1e-4
         assert gp.metrics.adjusted_rand(found.predict(x), fit.labels) == 1.0
         assert np.isfinite(found.predict_proba(x)).all()
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+import pandas as pd
 import pytest
 import torch
 from torch import Tensor
@@ -112,14 +114,36 @@ class TestMixture:
         assert abs(float(draws.var()) - 0.5) < 4 * 0.5 * math.sqrt(2 / 4000)
 
     def test_columns_take_their_noise_along(self) -> None:
-        import pandas as pd
-
         named = gp.GaussianMixture(
             TRUTH.weights, TRUTH.means, TRUTH.covariances, "full", ["a", "b"]
         )
         frame = pd.DataFrame({"b": [0.5, 2.0], "a": [1.0, 3.0]})
-        data = observe(frame, noise=[0.1, 0.9])
-        close(named.log_prob(data), named.log_prob(frame[["a", "b"]], noise=[0.9, 0.1]))
+        wanted = named.log_prob(frame[["a", "b"]], noise=[0.9, 0.1])
+        close(named.log_prob(frame, noise=[0.1, 0.9]), wanted)
+        close(named.log_prob(observe(frame, noise=[0.1, 0.9])), wanted)
+        deviations = pd.DataFrame({"b": [0.1] * 2, "a": [0.9] * 2})
+        close(named.log_prob(frame, noise=deviations), wanted)
+        close(named.log_prob(frame[["a", "b"]], noise=deviations), wanted)
+        beside = frame.assign(word="x")
+        close(named.log_prob(beside, noise=deviations), wanted)
+
+    def test_noise_along_one_line_leaves_a_point_on_it(self) -> None:
+        line = numbers([[1.0, 0.5], [0.5, 0.25]])
+        draws = TRUTH.impute([[1.0, 0.5], [2.0, 2.0], [3.0, 1.0]], noise=line, n_draws=50)
+        away = draws - numbers([[1.0, 0.5], [2.0, 2.0], [3.0, 1.0]])
+        assert bool((away[..., 0] - 2 * away[..., 1]).abs().max() < 1e-6)
+        assert bool(away.abs().max() > 0.1)
+
+    def test_next_to_no_noise_leaves_points_where_they_are(self) -> None:
+        points = TRUTH.sample(20, seed=1)
+        draws = TRUTH.impute(points, noise=1e-8, n_draws=3)
+        assert bool((draws - points).abs().max() < 1e-6)
+
+    def test_conditionals_and_criteria_know_it(self) -> None:
+        data = observe(TRUTH.sample(30, seed=1), noise=0.8)
+        noisy = TRUTH.conditionals(data, [1]).means
+        assert not noisy.allclose(TRUTH.conditionals(data.x, [1]).means)
+        assert TRUTH.bic(data) == TRUTH.bic(data.x, noise=0.8) != TRUTH.bic(data.x)
 
 
 class TestFit:
@@ -151,6 +175,17 @@ class TestFit:
         widths = [fit.mixture.covariance_matrices().diagonal(dim1=1, dim2=2) for fit in fits]
         excess = widths[1].mean(0) - widths[0].mean(0)
         assert bool(((excess > 0.3) & (excess < 1.0)).all())  # .64, but for the prior
+
+    def test_predictions_of_measurements_have_their_noise(self) -> None:
+        noisy = TRUTH.sample(200, seed=1) + 2.0 * normal(200, 2, seed=4)
+        fit = gp.fit(gp.MixtureModel(1), noisy, "laplace", noise=2.0, n_draws=200)
+        predicted = fit.to_arviz()["posterior_predictive"]["x"].to_numpy().reshape(-1, 2)
+        assert np.abs(predicted.std(0) / noisy.numpy().std(0) - 1).max() < 0.1
+
+    def test_compare_refuses_it(self) -> None:
+        data = observe(TRUTH.sample(50, seed=1), noise=0.5)
+        with pytest.raises(ValueError, match="compare takes no noise"):
+            gp.compare(gp.MixtureModel(2), data, ["em"])
 
     def test_the_program_and_the_log_density_agree(self, x: Tensor) -> None:
         import pyro
@@ -192,9 +227,22 @@ class TestArguments:
             gp.fit(gp.MixtureModel(1), [[0.0, 1.0], [1.0, 3.0], [2.0, 0.0]], noise=noise)
 
     def test_shapes(self) -> None:
-        one, each = as_noise(0.5, 4, 2), as_noise(torch.full((4, 2), 0.5), 4, 2)
+        x = torch.zeros(4, 2)
+        one, each = (as_noise(noise, x, "ab") for noise in (0.5, torch.full((4, 2), 0.5)))
         assert one.shape == (1, 2, 2)
         assert each.shape == (4, 2, 2)
         close(each, one.expand(4, -1, -1))
-        close(as_noise(one[0], 4, 2), one)
-        close(as_noise(each, 4, 2), each)
+        close(as_noise(one[0], x, "ab"), one)
+        close(as_noise(each, x, "ab"), each)
+        close(as_noise([0.5] * 4, x[:, :1], "a"), each[:, :1, :1])
+
+    def test_a_square_matrix_that_may_be_either_is_refused(self) -> None:
+        square = [[1.0, 0.5], [0.5, 1.0]]
+        with pytest.raises(ValueError, match="may be standard deviations of 2 points or a cov"):
+            as_noise(square, torch.zeros(2, 2), "ab")
+        close(as_noise([square], torch.zeros(2, 2), "ab"), [square])
+
+    def test_what_is_missing_needs_no_noise(self) -> None:
+        x = numbers([[0.0, NAN], [1.0, 2.0]])
+        found = as_noise([[0.5, NAN], [1.0, 2.0]], x, "ab")
+        close(found, numbers([[[0.25, 0.0], [0.0, 0.0]], [[1.0, 0.0], [0.0, 4.0]]]))

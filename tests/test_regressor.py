@@ -130,6 +130,14 @@ class TestRegression:
         with pytest.raises(ValueError, match="quantiles must be"):
             model.predict_quantile(X, q)
 
+    @pytest.mark.parametrize(
+        ("y", "told"), [(np.zeros((3, 1)), "inconsistent numbers"), (np.zeros((2, 2)), "1 outputs")]
+    )
+    def test_densities_are_of_as_many_outputs(self, y: np.ndarray, told: str) -> None:
+        model = GMMRegressor(**EXACT).fit(X, Y)
+        with pytest.raises(ValueError, match=told):
+            model.predict_log_density(X[:2], y)
+
     def test_outputs_are_needed(self) -> None:
         with pytest.raises(ValueError, match="requires y to be passed"):
             GMMRegressor().fit(X, None)

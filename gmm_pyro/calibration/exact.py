@@ -115,6 +115,8 @@ def exact_posterior(model: MixtureModel, x: Any) -> ExactPosterior:
     """
     names = check_model(model).feature_names
     observations = observe(x, feature_names=names, missing="refuse")
+    if observations.measured is not None:
+        raise ValueError("an exact posterior is of points that are known as they are, got noise")
     if observations.n > MOST_POINTS:
         raise ValueError(
             f"x must have at most {MOST_POINTS} points, whose partitions can be listed, "

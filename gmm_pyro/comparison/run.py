@@ -199,6 +199,8 @@ def _dataset(data: Any, names: tuple[str, ...] | None, sample_weight: Any) -> Da
     """The data and their weights, with the features that the model's priors are for, if named."""
     if not isinstance(data, Dataset):
         points = as_points(data, feature_names=names, missing="integrate")
+        if points.measured is not None and points.measured.noise is not None:
+            raise ValueError("compare takes no noise: fit the methods one by one, with noise=")
         if sample_weight is None and isinstance(data, Observations):
             sample_weight = data.sample_weight
         data = Dataset(points.x.cpu(), None, None, "data", points.feature_names)

@@ -84,6 +84,14 @@ class Measured:
         """The noise of every row."""
         return None if self.noise is None else self.noise[self.kind]
 
+    def drawn_noise(self, count: int, generator: torch.Generator) -> Float[Tensor, "c n m"]:
+        """Noise of all rows, so many times."""
+        assert self.noise is not None
+        values, vectors = torch.linalg.eigh(self.noise)
+        root = (vectors * values.clamp_min(0.0).sqrt()[:, None, :])[self.kind]
+        drawn = root.new_empty(count, *root.shape[:2], 1).normal_(generator=generator)
+        return (root @ drawn)[..., 0]
+
     def taken(self, x: Float[Tensor, "n d"], columns: list[int] | None = None) -> Measured | None:
         """The same of other values: in another type or place, or of some columns."""
         noise = self.noise_of_rows

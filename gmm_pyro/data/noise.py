@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .tables import to_numeric
+from .features import places
+from .tables import is_a, to_numeric
 
 SYMMETRIC = 1e-8  # relative to the largest entry
 
 
-def as_noise(noise: Any, n: int, d: int) -> Float[Tensor, "r d d"]:
+def as_noise(
+    noise: Any, x: Float[Tensor, "n d"], names: Sequence[str], order: list[int] | None = None
+) -> Float[Tensor, "r d d"]:
     """Covariances of the noise in float64, on their own device: of each row, or one for all.
 
     Args:
         noise: standard deviations of shape (n, d), covariances of shape (n, d, d); or what is the
-            same for all points: a number, d standard deviations, or a covariance (d, d). Where n
-            is d, a matrix holds standard deviations.
-        n: number of points.
-        d: number of features.
+            same for all points: a number, d standard deviations, or a covariance (d, d), which
+            must be (1, d, d) where n is d: else it may be standard deviations of n points. Of a
+            frame, columns are taken by the names of the features. What is missing in x needs none.
+        x: the points, NaN where a value is missing.
+        names: of their features.
+        order: which columns of what was given they are, if it is not as it was.
 
     Returns:
         Of shape (n, d, d), or (1, d, d).
@@ -30,29 +36,60 @@ def as_noise(noise: Any, n: int, d: int) -> Float[Tensor, "r d d"]:
         ValueError: if it has another shape, is not finite, negative, or no covariance.
 
     Example:
-        >>> as_noise([0.1, 0.5], 3, 2).tolist()
-        [[[0.010000000000000002, 0.0], [0.0, 0.25]]]
+        >>> as_noise([1.0, 0.5], torch.zeros(3, 2), ["a", "b"]).tolist()
+        [[[1.0, 0.0], [0.0, 0.25]]]
     """
-    array, _ = to_numeric(noise, "noise")
+    array, named = to_numeric(noise, "noise", names)
     given = array.detach() if isinstance(array, Tensor) else torch.from_numpy(array.astype(float))
-    given, wanted = given.double(), f"({n}, {d}) or ({n}, {d}, {d}), or ({d},) or ({d}, {d})"
-    bad = ~torch.isfinite(given)
-    if bad.any():
-        place = tuple(bad.nonzero()[0].tolist())
-        raise ValueError(f"noise must be finite, got {float(given[place]):g} at {list(place)}")
-    if given.ndim == 0 or given.shape in ((d,), (n, d)):
-        if (given < 0).any():
-            raise ValueError("noise must hold standard deviations, which are not negative")
-        return (
-            given.expand(d).square().diag_embed().reshape(-1, d, d)
-            if given.ndim < 2
-            else (given.square().diag_embed())
-        )
-    if given.shape not in ((d, d), (n, d, d)):
+    given, (n, d) = given.double(), x.shape
+    columns = d if order is None or named else len(order)
+    if d == 1 and given.shape == (n,):
+        given = given[:, None]
+    if given.shape == (d, d) and n == d > 1 and given.equal(given.T):
         raise ValueError(
-            f"noise must have shape {wanted} for all points alike, got {tuple(given.shape)}"
+            f"noise of shape ({d}, {d}) may be standard deviations of {n} points or a covariance: "
+            f"give covariances, of shape (1, {d}, {d}) or ({n}, {d}, {d})"
         )
-    covariance = given.reshape(-1, d, d)
+    if given.ndim and given.shape[-1] == columns and order is not None and not named:
+        given = given[..., order] if given.ndim < 3 else given[..., order, :][..., order]
+    if given.ndim == 0 or given.shape in ((d,), (n, d)):
+        return _of_deviations(given, x)
+    if given.shape not in ((d, d), (1, d, d), (n, d, d)):
+        raise ValueError(
+            f"noise must have shape ({n}, {d}) or ({n}, {d}, {d}), or ({d},) or ({d}, {d}) for all "
+            f"points alike, got {tuple(array.shape)}"
+        )
+    return _checked(given.reshape(-1, d, d), x)
+
+
+def order_of(x: Any, names: Sequence[str] | None) -> list[int] | None:
+    """Which columns of a table the features of these names are; None for those of an array."""
+    if names is None:
+        return None
+    if hasattr(type(x), "columns"):
+        return places(names, [str(name) for name in x.columns])
+    if is_a(x, "xarray", "DataArray"):
+        found = to_numeric(x)[1]
+        return None if found is None else places(names, found)
+    return None
+
+
+def _of_deviations(given: Tensor, x: Float[Tensor, "n d"]) -> Float[Tensor, "r d d"]:
+    each = given.expand(x.shape[1]) if given.ndim == 0 else given
+    if each.ndim == 2:
+        each = each.masked_fill(x.isnan().to(each.device), 0.0)
+    _refuse_non_finite(each)
+    if (each < 0).any():
+        raise ValueError("noise must hold standard deviations, which are not negative")
+    return each.square().diag_embed().reshape(-1, x.shape[1], x.shape[1])
+
+
+def _checked(covariance: Float[Tensor, "r d d"], x: Float[Tensor, "n d"]) -> Tensor:
+    """Covariances, zero where a row of x has no value."""
+    if len(covariance) == len(x):
+        missing = x.isnan().to(covariance.device)
+        covariance = covariance.masked_fill(missing[:, None] | missing[..., None], 0.0)
+    _refuse_non_finite(covariance)
     largest = covariance.abs().amax((1, 2)).clamp_min(torch.finfo(torch.float64).tiny)
     scaled = covariance / largest[:, None, None]
     odd = (scaled - scaled.mT).abs().amax((1, 2)) > SYMMETRIC
@@ -60,7 +97,14 @@ def as_noise(noise: Any, n: int, d: int) -> Float[Tensor, "r d d"]:
     if odd.any():
         row = int(odd.nonzero()[0])
         raise ValueError(
-            f"noise must hold covariances, symmetric and without negative eigenvalues; not so at "
+            "noise must hold covariances, symmetric and without negative eigenvalues; not so at "
             f"row {row}"
         )
     return covariance
+
+
+def _refuse_non_finite(values: Tensor) -> None:
+    bad = ~torch.isfinite(values)
+    if bad.any():
+        place = tuple(bad.nonzero()[0].tolist())
+        raise ValueError(f"noise must be finite, got {float(values[place]):g} at {list(place)}")

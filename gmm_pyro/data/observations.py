@@ -21,7 +21,7 @@ from .checks import check_choice
 from .devices import device_of, precision_of
 from .features import default_names, places
 from .measured import Measured
-from .noise import as_noise
+from .noise import as_noise, order_of
 from .points import Observations, Points
 from .spread import (
     location_and_scale,
@@ -167,12 +167,12 @@ def as_points(
     holes = _refuse_non_finite(points, given, names, what, missing)
     origin = points.new_zeros(points.shape[1], dtype=torch.float64)
     found = Points(points, names, origin, measured=Measured.of(points) if holes else None)
-    return found if noise is None else _with_noise(found, noise)
+    return found if noise is None else _with_noise(found, noise, order_of(x, feature_names))
 
 
-def _with_noise(points: Points, noise: Any) -> Points:
-    """The points alone, measured with noise."""
-    covariances = as_noise(noise, points.n, points.d)
+def _with_noise(points: Points, noise: Any, order: list[int] | None = None) -> Points:
+    """The points alone, measured with noise, of which columns are in another order perhaps."""
+    covariances = as_noise(noise, points.x, points.feature_names, order)
     measured = Measured.of(points.x, covariances)
     return Points(points.x, points.feature_names, points.origin, measured=measured)
 

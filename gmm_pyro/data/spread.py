@@ -84,8 +84,10 @@ def middle_range(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None) -> 
     result = torch.full_like(values[0], torch.inf)
     for tail in TAILS:
         share = tail * below[-1]
-        low = values.gather(0, (below < share).sum(0, keepdim=True))
-        high = values.gather(0, (below <= below[-1] - share).sum(0, keepdim=True))
+        last = len(values) - 1  # where a column has no value, every row is below
+        low = values.gather(0, (below < share).sum(0, keepdim=True).clamp_max(last))
+        above = (below <= below[-1] - share).sum(0, keepdim=True).clamp_max(last)
+        high = values.gather(0, above)
         width = (high - low)[0]
         result = torch.where(result.isinf() & (width > 0), width, result)
     return result
@@ -94,8 +96,9 @@ def middle_range(x: Float[Tensor, "n d"], weight: Float[Tensor, "n"] | None) -> 
 def refuse_lost(wide: Tensor, names: tuple[str, ...], constant: Bool[Tensor, "d"]) -> None:
     """Refuse columns that vary, but not in float32."""
     origin, scale = location_and_scale(wide, None)
+    lowest, highest = reach(wide)
     for i in constant.nonzero()[:, 0].tolist():
-        if bool((wide[:, i] != wide[0, i]).any()):
+        if bool(lowest[i] < highest[i]):
             raise ValueError(
                 f"x must vary in every column; in float32 {names[i]!r} does not: its mean is "
                 f"{float(origin[i]):g} and its standard deviation {float(scale[i]):g}. Choose "

@@ -260,9 +260,9 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
         """Mean log density of the points in nats, weighted if they have weights; y is ignored."""
-        if sample_weight is None:
-            return float(self.score_samples(X).mean())  # to scikit-learn's last bit
         mixture, x = self._at(X)
+        if sample_weight is None and not np.isnan(x).any():
+            return float(numpy_of(mixture.log_prob(x)).mean())  # to scikit-learn's last bit
         return mean_log_density(mixture, x, sample_weight)
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:  # noqa: N803

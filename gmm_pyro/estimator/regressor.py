@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 from torch import Tensor
 
 from ..data.arrays import finite
+from ..data.checks import check_flag
 from ..mixture.conditionals import Conditionals
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
@@ -128,6 +129,7 @@ class GMMRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ig
 
     def predict(self, X: Any, *, return_std: bool = False) -> Any:  # noqa: N803
         """Mean of the outputs at every input, shape (n,) or (n, m); and standard deviations."""
+        return_std = check_flag("return_std", return_std)
         found = self.conditionals(X)
         mean = self._shaped(found.mean())
         if not return_std:
@@ -151,7 +153,11 @@ class GMMRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ig
         """log p(y | x) of outputs at their inputs in nats, shape (n,)."""
         check_is_fitted(self)
         x = validate_data(self, X, **CHECKED, reset=False)
-        outputs = finite(y, "y").reshape(len(x), -1)
+        outputs = check_array(y, dtype=np.float64, ensure_2d=False, input_name="y")
+        check_consistent_length(x, outputs)
+        outputs = outputs.reshape(len(x), -1)
+        if outputs.shape[1] != self.n_outputs_:
+            raise ValueError(f"y must have {self.n_outputs_} outputs, got {outputs.shape[1]}")
         nothing = np.full_like(outputs, np.nan)
         mixture = self.mixture_._mixture
         joint, inputs = (mixture.log_prob(np.column_stack([x, z])) for z in (outputs, nothing))

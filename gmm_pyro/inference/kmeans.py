@@ -30,8 +30,9 @@ def fit_kmeans(task: Task[KMeansOptions]) -> Outcome:
     """
     options, observations = task.options, task.observations
     if observations.measured is not None:
+        found = "missing values" if observations.has_holes else "noise"
         raise ValueError(
-            "kmeans measures distances between whole points, and x has missing values: take "
+            f"kmeans measures distances between points as they are, and x has {found}: take "
             "another method, or give it points that are filled in, as GaussianMixture.impute does"
         )
     k = task.model.n_components

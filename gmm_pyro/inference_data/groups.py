@@ -210,6 +210,8 @@ def _predicted(fit: Result, parameters: Parameters, stream: Stream) -> np.ndarra
     generator = torch.Generator(device).manual_seed(stream.seed(fit.seed))
     observations = fit.observations
     drawn = data_sets(fit.model.family, parameters, observations.n, generator)
+    if observations.measured is not None and observations.measured.noise is not None:
+        drawn = drawn + observations.measured.drawn_noise(len(drawn), generator).to(drawn)
     return _univariate(drawn.to(observations.x.dtype).cpu().numpy())
 
 

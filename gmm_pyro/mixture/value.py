@@ -99,7 +99,7 @@ class GaussianMixture(MixtureRecord):
         points, theta, kind = self._at(x, noise)
         count = None if n_draws is None else check_count("n_draws", n_draws, 1, MOST_HELD)
         if points.measured is None:
-            found = points.x.to(kind)
+            found = points.x.to(kind, copy=True)  # not the caller's own memory
             return found if count is None else found.expand(count, -1, -1).clone()
         generator = torch.Generator(self.means.device).manual_seed(check_seed(seed))
         filled = imputed(points, theta, count, generator).to(kind)
@@ -123,8 +123,8 @@ class GaussianMixture(MixtureRecord):
         points, theta, _ = self._at(x)
         values = points.x.clone()
         values[:, columns] = torch.nan
-        holes = Measured.of(values)
-        unseen = replace(points, x=values, measured=holes)
+        noise = None if points.measured is None else points.measured.noise_of_rows
+        unseen = replace(points, x=values, measured=Measured.of(values, noise))
         return Conditionals(*given_the_rest(unseen, theta, columns))
 
     def _at(self, x: Any, noise: Any = None) -> tuple[Points, Theta, torch.dtype]:
@@ -144,15 +144,16 @@ class GaussianMixture(MixtureRecord):
 
     # ------------------------------------------------------------------ criteria
 
-    def criteria(self, x: Any, sample_weight: Any = None) -> Criteria:
+    def criteria(self, x: Any, sample_weight: Any = None, noise: Any = None) -> Criteria:
         """Log-likelihood, BIC, AIC and ICL, in one pass over the points.
 
         Args:
             x: points, array-like of shape (n, d).
             sample_weight: how often each point counts, shape (n,), or None; n of the criteria is
                 then the sum of the weights.
+            noise: of the measurements.
         """
-        points, theta, _ = self._at(x)
+        points, theta, _ = self._at(x, noise)
         log_p, sureness = pointwise.at_points(
             points,
             theta.with_shared_term(),
@@ -169,17 +170,17 @@ class GaussianMixture(MixtureRecord):
             self.n_parameters,
         )
 
-    def bic(self, x: Any, sample_weight: Any = None) -> float:
+    def bic(self, x: Any, sample_weight: Any = None, noise: Any = None) -> float:
         """Bayesian information criterion; see `criteria`."""
-        return self.criteria(x, sample_weight).bic
+        return self.criteria(x, sample_weight, noise).bic
 
-    def aic(self, x: Any, sample_weight: Any = None) -> float:
+    def aic(self, x: Any, sample_weight: Any = None, noise: Any = None) -> float:
         """Akaike information criterion; see `criteria`."""
-        return self.criteria(x, sample_weight).aic
+        return self.criteria(x, sample_weight, noise).aic
 
-    def icl(self, x: Any, sample_weight: Any = None) -> float:
+    def icl(self, x: Any, sample_weight: Any = None, noise: Any = None) -> float:
         """Integrated completed likelihood; see `criteria`."""
-        return self.criteria(x, sample_weight).icl
+        return self.criteria(x, sample_weight, noise).icl
 
     # ------------------------------------------------------------------ as a distribution
 

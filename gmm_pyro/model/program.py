@@ -98,6 +98,8 @@ class MixtureModel(Declaration):
         if x is None:
             if n is None:
                 raise ValueError("n must be given where x is None: model(n=100)")
+            if noise is not None:
+                raise ValueError("noise is that of data: give x, or add it to what is drawn")
             return None, check_count("n", n, 1, MOST_HELD)
         dtype = x.dtype if isinstance(x, Tensor) and x.dtype in PRECISIONS.values() else None
         points = as_points(

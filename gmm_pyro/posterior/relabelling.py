@@ -119,7 +119,7 @@ def _target(posterior: Draws, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor
             )
         places(data.feature_names, like.feature_names, "like", "feature")  # refuses others
         like = like.in_order_of(data.feature_names)
-        return like.responsibilities(data.x[rows]).T.cpu()
+        return like.responsibilities(data.subset(rows.to(data.device))).T.cpu()
     wanted = f"a GaussianMixture or {data.n} integer labels"
     labels = torch.from_numpy(whole_numbers(like, "like", wanted))
     if len(labels) != data.n:

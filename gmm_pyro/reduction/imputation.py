@@ -88,9 +88,10 @@ def _drawn(
     g, k, p, d = each.shape
     root = work.seen.root_of_rest[run.kinds, 0].expand(-1, k, -1, -1)
     chances = share.transpose(1, 2).flatten(0, 1)
-    component = torch.multinomial(chances, count, replacement=True, generator=generator).T
-    kind = torch.arange(g, device=each.device).repeat_interleave(p)
-    row = torch.arange(p, device=each.device).repeat(g)
-    shape = count, g * p, d, 1
-    noise = torch.randn(shape, generator=generator, dtype=each.dtype, device=each.device)
-    return each[kind, component, row] + (root[kind, component] @ noise)[..., 0]
+    chosen = torch.multinomial(chances, count, replacement=True, generator=generator)
+    chosen = chosen.T.view(count, g, p, 1)
+    noise = each.new_empty(count, g, p, d).normal_(generator=generator)
+    drawn = torch.zeros_like(noise)
+    for j in range(k):
+        drawn = torch.where(chosen == j, each[:, j] + noise @ root[:, j].mT, drawn)
+    return drawn.flatten(1, 2)

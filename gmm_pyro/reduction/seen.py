@@ -58,8 +58,9 @@ class Seen:
         observed = measured.observed[kinds].to(covariance)[:, None, None]
         across = covariance * observed[..., None, :]  # Σ Rᵀ
         total = across * observed[..., None] + (1 - observed).diag_embed()
-        if measured.noise is not None:
-            total = total + measured.noise[kinds][:, None, None]
+        noise = None if measured.noise is None else measured.noise[kinds][:, None, None]
+        if noise is not None:
+            total = total + noise
         root, failed = torch.linalg.cholesky_ex(total)
         root = root.masked_fill((failed != 0)[..., None, None], torch.nan)
         inverse = torch.linalg.solve_triangular(root, observed.diag_embed(), upper=False)
@@ -73,7 +74,7 @@ class Seen:
             inverse=inverse,
             gain=gain,
             offset=away - (gain @ shift[..., None])[..., 0],
-            rest=covariance - gain @ across.mT,
+            rest=_rest(covariance, gain, across, observed, noise),
             known=measured.known[kinds],
         )
 
@@ -138,7 +139,24 @@ class Seen:
         known = self.known[:, None, None].to(self.rest)
         doubtful = self.rest * (1 - known)[..., None] * (1 - known)[..., None, :]
         root, failed = torch.linalg.cholesky_ex(doubtful + known.diag_embed())
-        return root.masked_fill((failed != 0)[..., None, None], torch.nan) - known.diag_embed()
+        if not failed.any():
+            return root - known.diag_embed()
+        values, vectors = torch.linalg.eigh(doubtful.nan_to_num())  # some direction is known, too
+        return vectors * values.clamp_min(0.0).sqrt()[..., None, :]
+
+
+def _rest(
+    covariance: Float[Tensor, "s k1 d d"],
+    gain: Float[Tensor, "g s k1 d m"],
+    across: Float[Tensor, "g s k1 d m"],
+    observed: Float[Tensor, "g 1 1 m"],
+    noise: Float[Tensor, "g 1 1 m m"] | None,
+) -> Float[Tensor, "g s k1 d d"]:
+    """Σ - A R Σ; with noise as the sum of two squares, in which little of it does not cancel."""
+    if noise is None:
+        return covariance - gain @ across.mT
+    left = torch.eye(covariance.shape[-1]).to(covariance) - gain * observed[..., None, :]
+    return left @ covariance @ left.mT + gain @ noise @ gain.mT
 
 
 def marginal_theta(

@@ -83,11 +83,14 @@ def _spread(
         weight = responsibilities(part, theta)[0].to(means)
         if part.sample_weight is not None:
             weight = weight * part.sample_weight.to(means)
-        z = family.whiten(factor, part.x.to(means) - means[:, None])
+        if part.has_holes:  # whole rows alone say how far points are apart
+            weight = weight * ~part.x.isnan().any(1)
+        z = family.whiten(factor, part.filled.to(means) - means[:, None])
         second = second + family.weighted_square(z, weight)
         first += (weight[:, None] @ z)[:, 0]
         count += weight.sum(1)
     sums = Statistics(count[None], count[None], first[None], family.pooled(second[None]), means)
     own = family.empirical(sums, sums.first / sums.counts.clamp_min(TINY)[..., None])[0]
     least = family.fit(own.nan_to_num(posinf=1.0), means.new_full((d,), FLAT))
-    return torch.where(wanted, family.smallest_ratio(least, means.new_ones(d)), torch.inf)
+    seen = wanted & family.pooled(count[None])[0].gt(0)
+    return torch.where(seen, family.smallest_ratio(least, means.new_ones(d)), torch.inf)
