@@ -26,8 +26,8 @@ from pyro.optim import Adam
 from torch import Tensor
 
 import gmm_pyro as gp
+from gmm_pyro.inference.guides.bound import elbo, matched_noise
 from gmm_pyro.inference.guides.gaussian import NormalGuide
-from gmm_pyro.inference.svi import _matched_noise, elbo
 from gmm_pyro.model.log_density import LogDensity
 from gmm_pyro.running.threads import one_thread_a_product
 
@@ -57,7 +57,7 @@ def log_joint(values: dict[str, Tensor], density: LogDensity) -> float:
 def bound(loc: Tensor, scale: Tensor, density: LogDensity) -> float:
     """Objective of SVI: the ELBO of independent normals over the unconstrained vector."""
     normal = NormalGuide(loc, scale)
-    noise = _matched_noise(torch.Generator().manual_seed(0), normal, JUDGES)
+    noise = matched_noise(torch.Generator().manual_seed(0), normal, JUDGES)
     with torch.no_grad():
         return float(elbo(density, normal, torch.zeros(normal.n_parameters).double(), noise))
 

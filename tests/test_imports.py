@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -167,3 +168,16 @@ def test_no_test_file_is_imported() -> None:
     imports = re.compile(r"^\s*(?:from|import) (test_\w+)", re.MULTILINE)
     found = {file.name: imports.findall(file.read_text(encoding="utf-8")) for file in files}
     assert {name: others for name, others in found.items() if others} == {}
+
+
+BENCHMARKS = sorted((ROOT.parent / "benchmarks").glob("*.py"))
+
+
+@pytest.mark.parametrize("script", BENCHMARKS, ids=[script.stem for script in BENCHMARKS])
+def test_what_benchmarks_take_from_the_package_is_there(script: Path) -> None:
+    """They run now and then, and need peers that tests do without."""
+    for node in ast.walk(ast.parse(script.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("gmm_pyro"):
+            module = importlib.import_module(str(node.module))
+            for name in node.names:
+                assert hasattr(module, name.name) or f"{node.module}.{name.name}" in sys.modules

@@ -11,7 +11,7 @@ from ...model.log_density import LogDensity
 from ...reduction.pointwise import responsibilities
 from ...reduction.theta import theta_of
 
-PERSISTENT = 0.4  # correlation from sweep to sweep, below which chains need no jumps
+PERSISTENT = 0.3  # correlation from sweep to sweep, below which chains need no jumps
 PAIRS, FAR_APART = 100, (1, 17, 43)  # points, and how far on those are that they may belong with
 NOTABLE = 0.02  # variance of the probability that two points belong together
 
