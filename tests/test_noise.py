@@ -19,6 +19,7 @@ from gmm_pyro.reduction import pointwise
 from gmm_pyro.reduction.sums import log_likelihood
 from gmm_pyro.reduction.theta import Theta, theta_of
 from oracles import close, every_class, normal, numbers
+from runs import quietly
 
 NAN = math.nan
 N, D, K = 60, 3, 2
@@ -168,10 +169,12 @@ class TestFit:
 
     @pytest.mark.parametrize("method", ["map", "gibbs"])
     def test_posteriors_are_free_of_noise(self, method: str) -> None:
-        noisy = TRUTH.sample(300, seed=1) + 0.8 * normal(300, 2, seed=4)
+        n = 100 if method == "gibbs" else 300
+        noisy = TRUTH.sample(n, seed=1) + 0.8 * normal(n, 2, seed=4)
         model = gp.MixtureModel(2, priors=gp.ConjugatePriors())
-        few = {"n_draws": 300, "n_warmup": 100} if method == "gibbs" else {}
-        fits = [gp.fit(model, noisy, method, noise=noise, **few) for noise in (0.8, None)]
+        few = {"n_draws": 200, "n_warmup": 50, "max_doublings": 0} if method == "gibbs" else {}
+        with quietly():  # chains of so few draws may say so
+            fits = [gp.fit(model, noisy, method, noise=noise, **few) for noise in (0.8, None)]
         widths = [fit.mixture.covariance_matrices().diagonal(dim1=1, dim2=2) for fit in fits]
         excess = widths[1].mean(0) - widths[0].mean(0)
         assert bool(((excess > 0.3) & (excess < 1.0)).all())  # .64, but for the prior
