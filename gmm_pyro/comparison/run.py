@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from ..data.checks import MOST, check_flag, check_list, check_mapping, check_seed, plain, shown
 from ..data.features import places
 from ..data.observations import as_points, observe
-from ..data.points import Observations
+from ..data.points import Observations, Points
 from ..data.weighting import as_weights
 from ..datasets import Dataset
 from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed, integrated_out
@@ -100,10 +100,8 @@ def compare(
     fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
     rows = {e.name: {"method": e.method, "status": attempts[e.name].status} for e in entries}
     reference = reference_of(fits)
-    for name, found in fits.items():
-        exact = None if reference is None else fits[reference]
-        rows[name] |= scores_of(found, train, held_out)
-        rows[name] |= posterior_scores(found, exact, train.truth)
+    for name, scores in _scored(fits, reference, train, held_out):
+        rows[name] |= scores
     return Comparison(
         table=table_of(rows),
         fits=fits,
@@ -114,6 +112,16 @@ def compare(
         interrupted=any(attempt.interrupted for attempt in attempts.values()),
         request=request,
     )
+
+
+def _scored(
+    fits: Mapping[str, Fit], reference: str | None, train: Dataset, held_out: Dataset | None
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """How good each fit is, and its posterior beside that of the reference."""
+    exact = None if reference is None else fits[reference]
+    for name, found in fits.items():
+        scores = scores_of(found, train, held_out)
+        yield name, {**scores, **posterior_scores(found, exact, train.truth)}
 
 
 # ---------------------------------------------------------------------- methods
@@ -198,12 +206,9 @@ def _with_one_prior(model: MixtureModel, entries: list[Entry]) -> MixtureModel:
 def _dataset(data: Any, names: tuple[str, ...] | None, sample_weight: Any) -> Dataset:
     """The data and their weights, with the features that the model's priors are for, if named."""
     if not isinstance(data, Dataset):
-        points = as_points(data, feature_names=names, missing="integrate")
-        if points.measured is not None and points.measured.noise is not None:
-            raise ValueError("compare takes no noise: fit the methods one by one, with noise=")
         if sample_weight is None and isinstance(data, Observations):
             sample_weight = data.sample_weight
-        data = Dataset(points.x.cpu(), None, None, "data", points.feature_names)
+        data = _of_points(as_points(data, feature_names=names, missing="integrate"))
     if sample_weight is not None:
         weight = as_weights(sample_weight, data.n).cpu()
         data = replace(data, sample_weight=weight)
@@ -213,6 +218,12 @@ def _dataset(data: Any, names: tuple[str, ...] | None, sample_weight: Any) -> Da
     truth = None if data.truth is None else data.truth.marginal(order)
     found = tuple(data.feature_names[i] for i in order)
     return replace(data, x=data.x[:, order], truth=truth, feature_names=found)
+
+
+def _of_points(points: Points) -> Dataset:
+    if points.measured is not None and points.measured.noise is not None:
+        raise ValueError("compare takes no noise: fit the methods one by one, with noise=")
+    return Dataset(points.x.cpu(), None, None, "data", points.feature_names)
 
 
 def _split(data: Dataset, test_size: float | None, seed: int) -> tuple[Dataset, Dataset | None]:

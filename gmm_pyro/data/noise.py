@@ -39,27 +39,36 @@ def as_noise(
         >>> as_noise([1.0, 0.5], torch.zeros(3, 2), ["a", "b"]).tolist()
         [[[1.0, 0.0], [0.0, 0.25]]]
     """
-    array, named = to_numeric(noise, "noise", names)
-    given = array.detach() if isinstance(array, Tensor) else torch.from_numpy(array.astype(float))
-    given, (n, d) = given.double(), x.shape
-    columns = d if order is None or named else len(order)
+    given, (n, d) = _in_order(noise, names, order), x.shape
     if d == 1 and given.shape == (n,):
         given = given[:, None]
-    if given.shape == (d, d) and n == d > 1 and given.equal(given.T):
-        raise ValueError(
-            f"noise of shape ({d}, {d}) may be standard deviations of {n} points or a covariance: "
-            f"give covariances, of shape (1, {d}, {d}) or ({n}, {d}, {d})"
-        )
-    if given.ndim and given.shape[-1] == columns and order is not None and not named:
-        given = given[..., order] if given.ndim < 3 else given[..., order, :][..., order]
-    if given.ndim == 0 or given.shape in ((d,), (n, d)):
-        return _of_deviations(given, x)
-    if given.shape not in ((d, d), (1, d, d), (n, d, d)):
+    if given.ndim == 0 or given.shape == (d,):
+        return _of_deviations(given.expand(1, d), x)
+    if given.shape not in ((n, d), (d, d), (1, d, d), (n, d, d)):
         raise ValueError(
             f"noise must have shape ({n}, {d}) or ({n}, {d}, {d}), or ({d},) or ({d}, {d}) for all "
-            f"points alike, got {tuple(array.shape)}"
+            f"points alike, got {tuple(given.shape)}"
         )
+    if given.shape == (n, d):
+        if n == d > 1 and given.equal(given.T):
+            raise ValueError(
+                f"noise of shape ({d}, {d}) may be standard deviations of {n} points or a "
+                f"covariance: give covariances, of shape (1, {d}, {d}) or ({n}, {d}, {d})"
+            )
+        return _of_deviations(given, x)
     return _checked(given.reshape(-1, d, d), x)
+
+
+def _in_order(noise: Any, names: Sequence[str], order: list[int] | None) -> Tensor:
+    """The numbers in float64, with the columns that the points have."""
+    array, named = to_numeric(noise, "noise", names)
+    given = array.detach() if isinstance(array, Tensor) else torch.from_numpy(array.astype(float))
+    given = given.double()
+    if order is None or named or not given.ndim or given.shape[-1] != len(order):
+        return given
+    if given.ndim == 2 and given.shape[0] == given.shape[1] and given.equal(given.T):
+        return given[order][:, order]  # a covariance
+    return given[..., order] if given.ndim < 3 else given[..., order, :][..., order]
 
 
 def order_of(x: Any, names: Sequence[str] | None) -> list[int] | None:
@@ -74,14 +83,13 @@ def order_of(x: Any, names: Sequence[str] | None) -> list[int] | None:
     return None
 
 
-def _of_deviations(given: Tensor, x: Float[Tensor, "n d"]) -> Float[Tensor, "r d d"]:
-    each = given.expand(x.shape[1]) if given.ndim == 0 else given
-    if each.ndim == 2:
-        each = each.masked_fill(x.isnan().to(each.device), 0.0)
+def _of_deviations(given: Float[Tensor, "r d"], x: Float[Tensor, "n d"]) -> Float[Tensor, "r d d"]:
+    """Covariances of independent errors, zero where a row of x has no value."""
+    each = given.masked_fill(x.isnan().to(given.device), 0.0) if len(given) == len(x) else given
     _refuse_non_finite(each)
     if (each < 0).any():
         raise ValueError("noise must hold standard deviations, which are not negative")
-    return each.square().diag_embed().reshape(-1, x.shape[1], x.shape[1])
+    return each.square().diag_embed()
 
 
 def _checked(covariance: Float[Tensor, "r d d"], x: Float[Tensor, "n d"]) -> Tensor:

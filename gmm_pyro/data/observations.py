@@ -157,17 +157,31 @@ def as_points(
         if missing == "refuse" and x.measured is not None:
             _refuse_non_finite(x.x, x.x, x.feature_names, what, missing)
         found = _converted(x, feature_names, x.dtype if dtype is None else kind, place, what)
-        return found if noise is None else _with_noise(found, noise)
+    else:
+        wanted = n_features if feature_names is None else len(feature_names)
+        found = _coerced(x, feature_names, wanted, kind, place, what, missing)
+    return found if noise is None else _with_noise(found, noise, order_of(x, feature_names))
+
+
+def _coerced(
+    x: Any,
+    feature_names: Sequence[str] | None,
+    n_features: int | None,
+    dtype: torch.dtype,
+    device: torch.device | None,
+    what: str,
+    missing: str,
+) -> Points:
+    """Points of anything else, checked."""
     array, names = to_numeric(x, what, feature_names)
     points = array if isinstance(array, Tensor) else _alias(array)
     given = points.detach()[:, None] if points.ndim == 1 else points.detach()
-    points = given.to(device=place, dtype=kind)
-    _check_shape(what, x, points, n_features if feature_names is None else len(feature_names))
+    points = given.to(device=device, dtype=dtype)
+    _check_shape(what, x, points, n_features)
     names = names or tuple(feature_names or default_names(points.shape[1]))
     holes = _refuse_non_finite(points, given, names, what, missing)
     origin = points.new_zeros(points.shape[1], dtype=torch.float64)
-    found = Points(points, names, origin, measured=Measured.of(points) if holes else None)
-    return found if noise is None else _with_noise(found, noise, order_of(x, feature_names))
+    return Points(points, names, origin, measured=Measured.of(points) if holes else None)
 
 
 def _with_noise(points: Points, noise: Any, order: list[int] | None = None) -> Points:

@@ -43,10 +43,7 @@ NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
     "max_iter, tol, or check for degenerate data."
 )
-CHECKED: dict[str, Any] = {
-    "dtype": [np.float64, np.float32],
-    "ensure_all_finite": "allow-nan",
-}
+CHECKED: dict[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_finite": "allow-nan"}
 
 
 class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
@@ -169,7 +166,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def __sklearn_tags__(self) -> Tags:
         """See scikit-learn."""
         tags: Tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = True
+        tags.input_tags.allow_nan = True  # which is missing
         return tags
 
     # ------------------------------------------------------------------ fitting
@@ -179,8 +176,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """Fit the mixture.
 
         Args:
-            X: array-like of shape (n, d). Values that are NaN are missing, and integrated out; the
-                start by scikit-learn's recipe has the means of their columns in their place.
+            X: array-like of shape (n, d). Values that are NaN are integrated out.
             y: ignored.
             sample_weight: n non-negative weights, or None.
 
@@ -212,7 +208,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:  # noqa: N803
-        """The most probable component of each point of the data that are fitted, shape (n,)."""
+        """The most probable component of each point of the data, shape (n,)."""
         return self.fit(X, y, sample_weight).predict(X)
 
     def _fitted(self, x: Array, sample_weight: Any, given: Mapping[str, Tensor]) -> Fit:
