@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import warnings
 from collections.abc import Callable
@@ -459,9 +460,20 @@ def test_a_file_with_gaps_is_fitted_and_its_rows_are_labelled(
     x = with_holes(MIXTURE.sample(80, seed=1), share=0.15)
     frame = pd.DataFrame(x.numpy(), columns=["a", "b", "c"])
     frame.to_csv(tmp_path / "points.csv", index=False)
-    done = run("fit", "points.csv", "--components", 2, "--out", "fit")
+    count, asked = int(x.isnan().sum()), ("points.csv", "--components", 2)
+    done = run("fit", *asked, "--out", "fit")
     assert done.code == 0
-    assert f"x has {int(x.isnan().sum())} missing values" in " ".join(done.err.split())
+    assert f"warning: x has {count} missing values" in " ".join(done.err.split())
+    assert json.loads((tmp_path / "fit/fit.json").read_text())["missing_values"] == count
+    quiet = run("fit", *asked, "--missing", "integrate", "--out", "quiet")
+    assert quiet.code == 0
+    assert "missing" not in quiet.err
+    refused = run("fit", *asked, "--missing", "refuse", "--out", "none")
+    assert refused.code == 2
+    assert f"x has {count} NaN values" in refused.err
+    compared = run("compare", "--data", *asked, "--methods", "em, map", "--out", "both")
+    assert compared.code == 0
+    assert "warning: x has" in compared.err
     assert run("predict", "fit", "points.csv", "--out", "labels.csv").code == 0
     mixture = gp.GaussianMixture.load(tmp_path / "fit/mixture.json")
     found = pd.read_csv(tmp_path / "labels.csv")

@@ -51,6 +51,14 @@ WeightsColumn = Annotated[
     str | None,
     typer.Option(help="Column of a file with sample weights, which is no feature."),
 ]
+Missing = Annotated[
+    str | None,
+    typer.Option(
+        help="What to do where values are missing: integrate over all that they may be, or refuse.",
+        show_default="integrate, with a warning",
+        autocompletion=completing("integrate", "refuse"),
+    ),
+]
 Covariance = Annotated[
     str,
     typer.Option(
@@ -75,6 +83,7 @@ class DataArguments:
     columns: Columns
     label_column: LabelColumn = None
     weights_column: WeightsColumn = None
+    missing: Missing = None
 
 
 def command_of(command: Callable[[Any], None]) -> Callable[..., None]:

@@ -12,7 +12,7 @@ from ..data.words import counted
 from .arguments import Covariance, DataArguments, Force, Json, command_line
 from .data import checked, headline, load, n_components
 from .names import COMPARED, DATASETS, complete_methods, completing, listed
-from .output import FAILED, INTERRUPTED, print_json, say
+from .output import FAILED, INTERRUPTED, fit_warnings_said, print_json, say
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
@@ -74,9 +74,18 @@ def compare(told: CompareArguments) -> None:
     refuse_unwritable(told.out)
     dataset = load(told.data, told).dataset
     model = MixtureModel(n_components(dataset, told), told.covariance)
-    checked(told.data, dataset, model)
+    checked(told.data, dataset, model, told.missing)
     names = [name.strip() for name in told.methods.split(",") if name.strip()]
-    comparison = run(model, dataset, names, seed=told.seed, test_size=told.test_size, progress=True)
+    with fit_warnings_said():
+        comparison = run(
+            model,
+            dataset,
+            names,
+            missing=told.missing,
+            seed=told.seed,
+            test_size=told.test_size,
+            progress=True,
+        )
     _print_remarks(comparison)
     if not told.json:
         _print_table(comparison, model)

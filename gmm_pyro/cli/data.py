@@ -49,7 +49,12 @@ def load(source: str, told: DataArguments) -> FileContent:
 
 
 def checked(
-    source: str, dataset: Dataset, model: MixtureModel, dtype: Any = None, device: Any = None
+    source: str,
+    dataset: Dataset,
+    model: MixtureModel,
+    missing: str | None,
+    dtype: Any = None,
+    device: Any = None,
 ) -> Observations:
     """The data as observations; what the model cannot be fitted to is refused by its source.
 
@@ -57,6 +62,7 @@ def checked(
         source: the file, or the name of the data set.
         dataset: what it holds.
         model: the model.
+        missing: what to do where values are missing, or None.
         dtype: floating-point type of the fit, or None.
         device: torch device of the fit, or None.
 
@@ -75,6 +81,7 @@ def checked(
             sample_weight=dataset.sample_weight,
             dtype=kind,
             device=place,
+            missing=missing or "integrate",
         )
 
 

@@ -106,9 +106,11 @@ def fit(told: FitArguments) -> None:
     content = load(told.data, told)
     model = MixtureModel(n_components(content.dataset, told), told.covariance)
     place = {name: options.pop(name, None) for name in ("dtype", "device")}
-    observations = checked(told.data, content.dataset, model, **place)
+    observations = checked(told.data, content.dataset, model, told.missing, **place)
     with fit_warnings_said():
-        result = run(model, observations, told.method, progress=True, **options)
+        result = run(
+            model, observations, told.method, missing=told.missing, progress=True, **options
+        )
     with warnings.catch_warnings():
         # of ArviZ, after an interrupt that came early
         warnings.filterwarnings("ignore", "More chains", UserWarning)

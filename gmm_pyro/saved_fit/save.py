@@ -138,6 +138,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
     """
     mixture, weight = fit.mixture, fit.observations.sample_weight
     criteria = mixture.criteria(fit.observations, weight)
+    measured = fit.observations.measured
     facts = {
         "format": FORMAT,
         "method": fit.method,
@@ -151,6 +152,8 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "n": fit.observations.n,
         "total_weight": fit.observations.total_weight,
         "sample_weight": weight is not None,
+        "missing_values": 0 if measured is None else int(fit.observations.x.isnan().sum()),
+        "noise": measured is not None and measured.noise is not None,
         "dtype": str(fit.observations.dtype).removeprefix("torch."),
         "device": str(fit.observations.device),
         "objective": fit.objective,
