@@ -125,6 +125,11 @@ class TestMixture:
         deviations = pd.DataFrame({"b": [0.1] * 2, "a": [0.9] * 2})
         close(named.log_prob(frame, noise=deviations), wanted)
         close(named.log_prob(frame[["a", "b"]], noise=deviations), wanted)
+        covariance = numbers([[0.01, 0.02], [0.02 + 1e-12, 0.81]])  # as rounded as others are
+        three = pd.DataFrame({"b": [0.5, 2.0, 1.0], "a": [1.0, 3.0, 0.0]})
+        turned = covariance.flip(0, 1)
+        wanted_of_three = named.log_prob(three[["a", "b"]], noise=turned)
+        close(named.log_prob(three, noise=covariance), wanted_of_three)
         beside = frame.assign(word="x")
         close(named.log_prob(beside, noise=deviations), wanted)
 

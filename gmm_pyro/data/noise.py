@@ -39,7 +39,8 @@ def as_noise(
         >>> as_noise([1.0, 0.5], torch.zeros(3, 2), ["a", "b"]).tolist()
         [[[1.0, 0.0], [0.0, 0.25]]]
     """
-    given, (n, d) = _in_order(noise, names, order), x.shape
+    n, d = x.shape
+    given = _in_order(noise, names, order, n)
     if d == 1 and given.shape == (n,):
         given = given[:, None]
     if given.ndim == 0 or given.shape == (d,):
@@ -59,14 +60,15 @@ def as_noise(
     return _checked(given.reshape(-1, d, d), x)
 
 
-def _in_order(noise: Any, names: Sequence[str], order: list[int] | None) -> Tensor:
+def _in_order(noise: Any, names: Sequence[str], order: list[int] | None, n: int) -> Tensor:
     """The numbers in float64, with the columns that the points have."""
     array, named = to_numeric(noise, "noise", names)
     given = array.detach() if isinstance(array, Tensor) else torch.from_numpy(array.astype(float))
     given = given.double()
     if order is None or named or not given.ndim or given.shape[-1] != len(order):
         return given
-    if given.ndim == 2 and given.shape[0] == given.shape[1] and given.equal(given.T):
+    square = given.ndim == 2 and given.shape[0] == given.shape[1]
+    if square and (len(given) != n or given.equal(given.T)):
         return given[order][:, order]  # a covariance
     return given[..., order] if given.ndim < 3 else given[..., order, :][..., order]
 
