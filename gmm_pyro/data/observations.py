@@ -48,6 +48,7 @@ def observe(
     constant_columns: bool = False,
     missing: str = "integrate",
     noise: Any = None,
+    labels: Any = None,
 ) -> Observations:
     """Validated observations of data to be fitted.
 
@@ -67,6 +68,8 @@ def observe(
             supposes that it does not depend on the value itself whether it is missing, or "refuse".
         noise: of the measurements: standard deviations (n, d) or covariances (n, d, d), or those
             of all points, without the n; None where x is exact. Observations keep theirs.
+        labels: the components of points, as far as they are known, as `gmm_pyro.fit` has them.
+            Observations keep theirs.
 
     Raises:
         ValueError: if the data are not numeric, not finite, not of this shape, constant in a
@@ -86,6 +89,8 @@ def observe(
         missing=missing,
         noise=noise,
     )
+    if labels is not None:
+        points = points.labelled(labels, n_components)
     own = x.sample_weight if isinstance(x, Observations) else None
     given = own if sample_weight is None else sample_weight
     weight = None if given is None else as_weights(given, points.n).to(points.x)
@@ -106,7 +111,13 @@ def observe(
     scale = scale.masked_fill(constant, float(scale.max()) or 1.0)
     refuse_extreme(points.x, origin, scale, points.feature_names)
     return Observations(
-        points.x, points.feature_names, origin, scale, weight, measured=points.measured
+        points.x,
+        points.feature_names,
+        origin,
+        scale,
+        weight,
+        measured=points.measured,
+        allowed=points.allowed,
     )
 
 
@@ -187,8 +198,10 @@ def _coerced(
 def _with_noise(points: Points, noise: Any, order: list[int] | None = None) -> Points:
     """The points alone, measured with noise, of which columns are in another order perhaps."""
     covariances = as_noise(noise, points.x, points.feature_names, order)
-    measured = Measured.of(points.x, covariances)
-    return Points(points.x, points.feature_names, points.origin, measured=measured)
+    measured, allowed = Measured.of(points.x, covariances), points.allowed
+    return Points(
+        points.x, points.feature_names, points.origin, measured=measured, allowed=allowed
+    )
 
 
 def _converted(
@@ -206,7 +219,8 @@ def _converted(
     _refuse_non_finite(x, found.x, found.feature_names, what, "integrate")
     origin = found.origin.to(device=device)
     measured = None if found.measured is None else found.measured.taken(x)
-    return Points(x, found.feature_names, origin, measured=measured)
+    allowed = None if found.allowed is None else found.allowed.to(x.device)
+    return Points(x, found.feature_names, origin, measured=measured, allowed=allowed)
 
 
 def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points:
@@ -220,7 +234,9 @@ def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points
         return points
     x, origin = points.x[:, order], points.origin[order]
     measured = None if points.measured is None else points.measured.taken(x, order)
-    return Points(x, tuple(feature_names), origin, measured=measured)
+    return Points(
+        x, tuple(feature_names), origin, measured=measured, allowed=points.allowed
+    )
 
 
 def _alias(array: np.ndarray) -> Tensor:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import NoReturn
+from typing import Any, NoReturn, Self
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .allowed import Allowed
 from .measured import Measured
 from .spread import ROWS, chunks, middle_range
 from .weighting import total_of
@@ -45,12 +46,14 @@ class Points:
         feature_names: d column names.
         origin: what their features are formed about in float64, shape (d,); best in their midst.
         measured: what is known of points that are not known as they are, or None.
+        allowed: which components they may come from, or None where nothing is known of that.
     """
 
     x: Float[Tensor, "n d"]
     feature_names: tuple[str, ...]
     origin: Float[Tensor, "d"]
     measured: Measured | None = field(default=None, kw_only=True)
+    allowed: Allowed | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
@@ -107,14 +110,33 @@ class Points:
 
     def subset(self, index: Int[Tensor, "m"] | slice) -> Points:
         """The points at `index`, with the origin of all."""
-        return replace(self, x=self.x[index], measured=self._measured_at(index))
+        return replace(self, x=self.x[index], **self._known_at(index))
 
-    def _measured_at(self, index: Int[Tensor, "m"] | slice) -> Measured | None:
-        return None if self.measured is None else self.measured.subset(index)
+    def _known_at(self, index: Int[Tensor, "m"] | slice) -> dict[str, Any]:
+        """What is known of some rows beside their values."""
+        known = {"measured": self.measured, "allowed": self.allowed}
+        return {name: value and value.subset(index) for name, value in known.items()}
 
     def about(self, origin: Float[Tensor, "d"]) -> Points:
         """The points alone, with another origin."""
-        return Points(self.x, self.feature_names, origin, measured=self.measured)
+        return Points(
+            self.x, self.feature_names, origin, measured=self.measured, allowed=self.allowed
+        )
+
+    def labelled(self, labels: Any, n_components: int) -> Self:
+        """The points, of some of which it is known which components they may come from.
+
+        Args:
+            labels: as `gmm_pyro.fit` has them.
+            n_components: the number of components.
+        """
+        allowed = Allowed.of(labels, self.n, n_components, self.device)
+        return replace(self, allowed=allowed)
+
+    @property
+    def unlabelled(self) -> Self:
+        """The points, as if nothing were known of their components."""
+        return self if self.allowed is None else replace(self, allowed=None)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -182,15 +204,30 @@ class Observations(Points):
     def subset(self, index: Int[Tensor, "m"] | slice) -> Observations:
         """The points at `index`, with the whole data's origin and scale."""
         weight = self.weight_of(index)
-        measured = self._measured_at(index)
-        return replace(self, x=self.x[index], sample_weight=weight, measured=measured, cache={})
+        known = self._known_at(index)
+        return replace(self, x=self.x[index], sample_weight=weight, cache={}, **known)
 
     def part(self, most: int, generator: torch.Generator) -> Observations:
-        """The observations, or a random part of so many where they are more."""
+        """The observations, or a random part of so many where they are more.
+
+        Where components are known of some, these are up to half of it, and weigh so much less.
+        """
         if self.n <= most:
             return self
-        chosen = torch.randperm(self.n, generator=generator)[:most].sort().values
-        return self.subset(chosen.to(self.x.device))
+        order = torch.randperm(self.n, generator=generator)
+        if self.allowed is None:
+            return self.subset(order[:most].sort().values.to(self.x.device))
+        known = self.allowed.known.cpu()[order]
+        kinds = order[known], order[~known]
+        held = min(len(kinds[0]), max(most // 2, most - len(kinds[1])))
+        parts = [kinds[0][:held], kinds[1][: most - held]]
+        weights = [
+            self.weights.cpu()[part] * (len(kind) / max(1, len(part)) * most / self.n)
+            for kind, part in zip(kinds, parts, strict=True)
+        ]
+        chosen, place = torch.cat(parts).sort()
+        some = self.subset(chosen.to(self.x.device))
+        return replace(some, sample_weight=torch.cat(weights)[place].to(self.x))
 
     def standardised(self, unit: Float[Tensor, "d"]) -> Float[np.ndarray, "n d"]:
         """(x - origin) / unit as a NumPy array: unit-free input for a clustering library."""

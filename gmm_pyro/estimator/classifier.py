@@ -1,4 +1,4 @@
-"""`GaussianMixtureClassifier`: one mixture a class, and Bayes' rule."""
+"""`GaussianMixtureClassifier`: one mixture a class, and Bayes' rule, also with few labels."""
 
 from __future__ import annotations
 
@@ -22,6 +22,7 @@ from ..reduction.far import FAR
 from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples
 from .attributes import in_type, sampled
 from .mixture import PyroGaussianMixture
+from .semi_supervised import fitted_together
 from .starts import Array
 
 SHARED = [name for name in OF_METHODS if name not in ("n_components", "random_state")]
@@ -30,11 +31,15 @@ SHARED = [name for name in OF_METHODS if name not in ("n_components", "random_st
 class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
     """Mixture discriminant analysis: one Gaussian mixture a class, and Bayes' rule.
 
-    With one component a class and full covariances this is quadratic discriminant analysis.
+    With one component a class and full covariances this is quadratic discriminant analysis. Points
+    without a class (`unlabelled`) are learned from, too: all mixtures are then one, in which such a
+    point may come from any component, fitted from what the others say (semi-supervised learning).
 
     Args:
         n_components: number of components of every class, or a mapping from class to number.
         class_prior: probabilities of the classes in sorted order, or None for their shares.
+        unlabelled: what y has where the class is not known, or None where all are known. Beside a
+            single other value it is a class as any other, as in classes -1 and 1.
 
     The other arguments are those of `PyroGaussianMixture`, for each class.
 
@@ -44,11 +49,12 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         mixtures_: the fitted `PyroGaussianMixture` of each class, in the order of `classes_`.
         converged_: whether all of them have converged.
         n_iter_: the largest number of steps.
+        fit_: the fit of all mixtures as one, where points had no class.
         n_features_in_: number of features d.
         feature_names_in_: their names, if X had any.
 
     Source: Hastie & Tibshirani (1996), Journal of the Royal Statistical Society B 58, 155-176;
-    Fraley & Raftery (2002).
+    Fraley & Raftery (2002); Nigam, McCallum, Thrun & Mitchell (2000) for points without a class.
 
     Example:
         >>> from sklearn.datasets import load_iris
@@ -61,6 +67,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         **OF_METHODS,
         "n_components": [*COUNT, Mapping],
         "class_prior": ["array-like", None],
+        "unlabelled": "no_validation",
     }
 
     def __init__(
@@ -72,6 +79,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         priors: Priors | ConjugatePriors | None = None,
         method_options: Mapping[str, Any] | None = None,
         class_prior: Any = None,
+        unlabelled: Any = -1,
         tol: float = TOLERANCE,
         reg_covar: float = 1e-6,
         max_iter: int = MAX_ITER,
@@ -86,6 +94,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         self.priors = priors
         self.method_options = method_options
         self.class_prior = class_prior
+        self.unlabelled = unlabelled
         self.tol = tol
         self.reg_covar = reg_covar
         self.max_iter = max_iter
@@ -102,7 +111,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
         Args:
             X: array-like of shape (n, d).
-            y: their classes, shape (n,).
+            y: their classes, shape (n,), and `unlabelled` where they are not known.
             sample_weight: n non-negative weights, or None; points of weight zero are left out.
 
         Raises:
@@ -113,18 +122,36 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         check_classification_targets(y)
         weight = _weight(sample_weight, len(x))
         x, y, weight = x[weight > 0], y[weight > 0], weight[weight > 0]
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        self.class_prior_ = self._class_prior(np.bincount(codes, weight))
+        unknown = self._unknown(y)
+        self.classes_, codes = np.unique(y[~unknown], return_inverse=True)
+        shares = np.bincount(codes, weight[~unknown])
+        self.class_prior_ = self._class_prior(shares)
         random = check_random_state(self.random_state)
         self.mixtures_ = []
         for code, name in enumerate(self.classes_.tolist()):
-            rows = codes == code
+            rows = (~unknown).nonzero()[0][codes == code]
             own = None if sample_weight is None else weight[rows]
             mixture = self._mixture_of(name, int(random.randint(2**31 - 1)))
             self.mixtures_.append(self._fitted(mixture, name, x[rows], own))
+        vars(self).pop("fit_", None)
+        if unknown.any():
+            every = np.full(len(y), -1)
+            every[~unknown] = codes
+            own, seed = None if sample_weight is None else weight, int(random.randint(2**31 - 1))
+            self.fit_, shares = fitted_together(
+                self, self.mixtures_, shares / shares.sum(), x, every, own, seed
+            )
+            self.class_prior_ = self._class_prior(shares)
         self.converged_ = all(mixture.converged_ for mixture in self.mixtures_)
         self.n_iter_ = max(mixture.n_iter_ for mixture in self.mixtures_)
         return self
+
+    def _unknown(self, y: Array) -> Array:
+        """Which points have no class."""
+        if self.unlabelled is None:
+            return np.zeros(len(y), dtype=bool)
+        unknown = np.asarray([label == self.unlabelled for label in y.tolist()], dtype=bool)
+        return unknown if len(np.unique(y[~unknown])) > 1 else np.zeros_like(unknown)
 
     def _mixture_of(self, name: Any, seed: int) -> PyroGaussianMixture:
         count = self.n_components
@@ -246,9 +273,12 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         """The posterior of each class, by class, as ArviZ InferenceData (0.x) or DataTree (1.x).
 
         Raises:
-            ValueError: if the method has no draws, or the estimator was pickled.
+            ValueError: if the method has no draws, or the estimator was pickled, or points had no
+                class: all classes are then one fit, `fit_`.
         """
         check_is_fitted(self)
+        if hasattr(self, "fit_"):
+            raise ValueError("points without a class make all classes one fit: fit_.to_arviz()")
         pairs = zip(self.classes_.tolist(), self.mixtures_, strict=True)
         return {name: mixture.to_arviz(**options) for name, mixture in pairs}
 

@@ -144,6 +144,7 @@ def fit(
     sample_weight: Any = None,
     missing: str | None = None,
     noise: Any = None,
+    labels: Any = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     **options: Any,
@@ -163,6 +164,9 @@ def fit(
         noise: by how much values of x may be off, of which the mixture is to be free (extreme
             deconvolution): standard deviations of shape (n, d), covariances (n, d, d), or those of
             all points, (d,) or (d, d); None where x is exact.
+        labels: the components that points are known to come from: numbers from 0 to k - 1, shape
+            (n,), with -1, NaN or None where it is not known, or which components are possible,
+            shape (n, k). They number the components; the likelihood is that of points and labels.
         dtype: floating-point type of the work on points, by torch's object or its name; float64 if
             None.
         device: torch device, one that is there and holds float64; where the data are, if None.
@@ -196,6 +200,7 @@ def fit(
             device=device,
             missing=missing or "integrate",
             noise=noise,
+            labels=labels,
         )
     if missing is None and observations.has_holes:
         warnings.warn(integrated_out(observations), FitWarning, stacklevel=2)

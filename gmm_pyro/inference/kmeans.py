@@ -7,7 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from torch.nn.functional import one_hot
 
+from ..covariance.records import TINY
 from .starts.starting import SEVERAL, fitted_k_means, from_labels, n_places, starting_parameters
 from .task import Options, Outcome, Status, Task, progress_bar
 
@@ -35,6 +39,8 @@ def fit_kmeans(task: Task[KMeansOptions]) -> Outcome:
             f"kmeans measures distances between points as they are, and x has {found}: take "
             "another method, or give it points that are filled in, as GaussianMixture.impute does"
         )
+    if observations.allowed is not None:
+        return _fit_labelled(task)
     k = task.model.n_components
     init, n_init = _initial_centres(task)
     places = n_places(observations, k)  # fewer than k would make scikit-learn warn
@@ -51,17 +57,73 @@ def fit_kmeans(task: Task[KMeansOptions]) -> Outcome:
         )
         bar.update(clusters.n_iter_)
     labels = torch.as_tensor(clusters.labels_, dtype=torch.int64)
-    parameters = from_labels(labels, observations, task.model.family, k, task.floor)
-    converged = clusters.n_iter_ < options.max_steps
+    return _outcome(task, labels, float(clusters.inertia_), int(clusters.n_iter_))
+
+
+def _outcome(
+    task: Task[KMeansOptions], labels: Int[Tensor, "n"], inertia: float, steps: int
+) -> Outcome:
+    family, k = task.model.family, task.model.n_components
+    converged = steps < task.options.max_steps
     return Outcome(
-        parameters=parameters,
-        objective=-float(clusters.inertia_),
-        history=[-float(clusters.inertia_)],
+        parameters=from_labels(labels, task.observations, family, k, task.floor),
+        objective=-inertia,
+        history=[-inertia],
         status=Status.CONVERGED if converged else Status.STEP_LIMIT,
-        steps=int(clusters.n_iter_),
+        steps=steps,
         own_labels=labels,
-        diagnostics={"inertia": float(clusters.inertia_)},
+        diagnostics={"inertia": inertia},
     )
+
+
+def _fit_labelled(task: Task[KMeansOptions]) -> Outcome:
+    """The same where points stay in clusters that are possible for them: the best of all starts.
+
+    scikit-learn's k-means knows no labels. Source: Wagstaff, Cardie, Rogers & Schroedl (2001).
+    """
+    observations, options = task.observations, task.options
+    starts = starting_parameters(
+        options.start,
+        observations,
+        task.model.family,
+        task.model.n_components,
+        n_starts=options.n_starts,
+        floor=task.floor,
+        generator=task.generator(),
+    )
+    x, weight = observations.x.double(), observations.weights
+    assert observations.allowed is not None
+    barred = ~observations.allowed.table[observations.allowed.kind]
+    least = options.tolerance * float(observations.scale.square().sum())
+    best = None
+    with progress_bar(task) as bar:
+        for centres in starts.means:
+            found = _lloyd(x, weight, barred, centres, least, options.max_steps)
+            bar.update(found[2])
+            best = found if best is None or found[1] < best[1] else best
+    assert best is not None
+    return _outcome(task, *best)
+
+
+def _lloyd(
+    x: Float[Tensor, "n d"],
+    weight: Float[Tensor, "n"],
+    barred: Bool[Tensor, "n k"],
+    centres: Float[Tensor, "k d"],
+    least: float,
+    max_steps: int,
+) -> tuple[Int[Tensor, "n"], float, int]:
+    """Labels, weighted sum of squares and steps, until centres move by no more than `least`."""
+    for step in range(1, max_steps + 1):
+        squares = torch.cdist(x, centres).square().masked_fill(barred, torch.inf)
+        nearest, labels = squares.min(1)
+        share = weight * one_hot(labels, len(centres)).T
+        held = share.sum(1, keepdim=True)
+        following = torch.where(held > 0, share @ x / held.clamp_min(TINY), centres)
+        moved, centres = float((following - centres).square().sum()), following
+        if moved <= least:
+            break
+    return labels, float(weight @ nearest), step
 
 
 def _initial_centres(task: Task[KMeansOptions]) -> tuple[Any, int]:
@@ -87,5 +149,5 @@ def _initial_centres(task: Task[KMeansOptions]) -> tuple[Any, int]:
     return np.asarray(parameters.means[0].cpu()), 1
 
 
-def _as_numpy(tensor: torch.Tensor | None) -> Any:
+def _as_numpy(tensor: Tensor | None) -> Any:
     return None if tensor is None else tensor.cpu().numpy()

@@ -13,7 +13,7 @@ import torch
 
 from ..metrics import match_components
 from ..mixture.value import GaussianMixture
-from ..model.numbering import exchangeable_classes
+from ..model.numbering import exchangeable_classes, labelled_classes
 from ..posterior.relabelling import permuted
 from .diagnosis import diagnose
 from .result import Result
@@ -27,7 +27,7 @@ def in_stable_order(fit: Fitted) -> Fitted:
     """The fit with its components in rising order of their means, of the first feature first.
 
     A start that is given numbers the components itself, also of chains that exchange them, and so
-    does a prior that tells them apart: only those that it does not are put in order.
+    do a prior and labels that tell them apart: only those that these do not are put in order.
     """
     classes = _classes(fit)
     if is_given(fit.options.start):
@@ -100,7 +100,7 @@ def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
 def _classes(fit: Result) -> tuple[int, ...]:
     """Classes of components that nothing tells apart."""
     if not fit.uses_priors:
-        return (0,) * fit.model.n_components
+        return labelled_classes(fit.observations, fit.model.n_components)
     return exchangeable_classes(fit.model.log_density(fit.observations))
 
 

@@ -46,7 +46,8 @@ class GaussianMixture(MixtureRecord):
     any order and beside others; one that lacks a feature is refused. Arrays go by position, and so
     do all frames where the mixture's names only count its features (x0, x1, …), and frames whose
     own names only count their columns. A value that is NaN is missing, and integrated out; `noise`
-    of the values is as `gmm_pyro.fit` has it, and densities are those of what was measured.
+    of the values is as `gmm_pyro.fit` has it, and densities are those of what was measured. So are
+    `labels` that are known of some points, and densities are then those of points and labels.
 
     Attributes:
         weights: probabilities of the components, shape (k,).
@@ -64,17 +65,17 @@ class GaussianMixture(MixtureRecord):
 
     # ------------------------------------------------------------------ at points
 
-    def log_prob(self, x: Any, noise: Any = None) -> Float[Tensor, "n"]:
+    def log_prob(self, x: Any, noise: Any = None, *, labels: Any = None) -> Float[Tensor, "n"]:
         """Log density of each point in nats, shape (n,); -inf where it is out of range."""
-        return pointwise.log_density(*self._at(x, noise))[0]
+        return pointwise.log_density(*self._at(x, noise, labels))[0]
 
-    def responsibilities(self, x: Any, noise: Any = None) -> Float[Tensor, "n k"]:
+    def responsibilities(self, x: Any, noise: Any = None, *, labels: Any = None) -> Float[Tensor, "n k"]:
         """Posterior probability of each component at each point, shape (n, k)."""
-        return pointwise.responsibilities(*self._at(x, noise))[0].T.contiguous()
+        return pointwise.responsibilities(*self._at(x, noise, labels))[0].T.contiguous()
 
-    def predict(self, x: Any, noise: Any = None) -> Int[Tensor, "n"]:
+    def predict(self, x: Any, noise: Any = None, *, labels: Any = None) -> Int[Tensor, "n"]:
         """The most probable component of each point, shape (n,)."""
-        return pointwise.labels(*self._at(x, noise))[0]
+        return pointwise.labels(*self._at(x, noise, labels))[0]
 
     def impute(
         self, x: Any, noise: Any = None, *, n_draws: int | None = None, seed: int = 0
@@ -127,7 +128,9 @@ class GaussianMixture(MixtureRecord):
         unseen = replace(points, x=values, measured=Measured.of(values, noise))
         return Conditionals(*given_the_rest(unseen, theta, columns))
 
-    def _at(self, x: Any, noise: Any = None) -> tuple[Points, Theta, torch.dtype]:
+    def _at(
+        self, x: Any, noise: Any = None, labels: Any = None
+    ) -> tuple[Points, Theta, torch.dtype]:
         """The points in their own precision, and the type of what is said of them."""
         single = str(getattr(x, "dtype", "")).endswith("float32")
         kind = self.means.dtype if single else torch.float64
@@ -140,11 +143,15 @@ class GaussianMixture(MixtureRecord):
             noise=noise,
         )
         points = found.about(self.mean().double())
+        if labels is not None:
+            points = points.labelled(labels, self.n_components)
         return points, theta_of(self.family, self.parameters, points), self.means.dtype
 
     # ------------------------------------------------------------------ criteria
 
-    def criteria(self, x: Any, sample_weight: Any = None, noise: Any = None) -> Criteria:
+    def criteria(
+        self, x: Any, sample_weight: Any = None, noise: Any = None, *, labels: Any = None
+    ) -> Criteria:
         """Log-likelihood, BIC, AIC and ICL, in one pass over the points.
 
         Args:
@@ -152,8 +159,9 @@ class GaussianMixture(MixtureRecord):
             sample_weight: how often each point counts, shape (n,), or None; n of the criteria is
                 then the sum of the weights.
             noise: of the measurements.
+            labels: of the points, as far as they are known.
         """
-        points, theta, _ = self._at(x, noise)
+        points, theta, _ = self._at(x, noise, labels)
         log_p, sureness = pointwise.at_points(
             points,
             theta.with_shared_term(),
@@ -170,17 +178,23 @@ class GaussianMixture(MixtureRecord):
             self.n_parameters,
         )
 
-    def bic(self, x: Any, sample_weight: Any = None, noise: Any = None) -> float:
+    def bic(
+        self, x: Any, sample_weight: Any = None, noise: Any = None, *, labels: Any = None
+    ) -> float:
         """Bayesian information criterion; see `criteria`."""
-        return self.criteria(x, sample_weight, noise).bic
+        return self.criteria(x, sample_weight, noise, labels=labels).bic
 
-    def aic(self, x: Any, sample_weight: Any = None, noise: Any = None) -> float:
+    def aic(
+        self, x: Any, sample_weight: Any = None, noise: Any = None, *, labels: Any = None
+    ) -> float:
         """Akaike information criterion; see `criteria`."""
-        return self.criteria(x, sample_weight, noise).aic
+        return self.criteria(x, sample_weight, noise, labels=labels).aic
 
-    def icl(self, x: Any, sample_weight: Any = None, noise: Any = None) -> float:
+    def icl(
+        self, x: Any, sample_weight: Any = None, noise: Any = None, *, labels: Any = None
+    ) -> float:
         """Integrated completed likelihood; see `criteria`."""
-        return self.criteria(x, sample_weight, noise).icl
+        return self.criteria(x, sample_weight, noise, labels=labels).icl
 
     # ------------------------------------------------------------------ as a distribution
 

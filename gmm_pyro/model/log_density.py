@@ -84,6 +84,12 @@ class LogDensity:
     observations: Observations
 
     @property
+    def unlabelled(self) -> LogDensity:
+        """The same where nothing is known of the points' components."""
+        data = self.observations
+        return self if data.allowed is None else LogDensity(self.model, data.unlabelled)
+
+    @property
     def prior(self) -> Sites:
         """The priors of the sites, in the data's dtype and on their device."""
         return self._new_prior() if self._is_learned else self._fixed_prior

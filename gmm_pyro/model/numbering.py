@@ -1,7 +1,8 @@
 """Numberings of the components: which of them a prior tells apart, and which it holds likeliest.
 
-A likelihood does not depend on how components are numbered; a prior may. An order (s, k) says for
-every set of site values which of its components takes place j.
+A likelihood does not depend on how components are numbered; a prior may, and so do labels that are
+known of points. What is said of the prior here is said of it times the probability of such labels.
+An order (s, k) says for every set of site values which of its components takes place j.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily
 from ..covariance.records import in_order
+from ..reduction.naming import log_probability_of_labels
+from ..reduction.theta import theta_of
+from ..data.points import Observations
 from .log_density import LogDensity
 
 Order = Int[Tensor, "s k"]
@@ -51,17 +55,24 @@ def exchangeable_classes(density: LogDensity) -> tuple[int, ...]:
     """The class of every component, from 0: the prior does not tell those of one class apart.
 
     Components are of one class where exchanging them leaves the log prior as it is, at a few sets
-    of site values that have no symmetry of their own.
+    of site values that have no symmetry of their own; and where they are possible for the same
+    points.
     """
     k, values = density.model.n_components, _generic_values(density)
-    classes = [-1] * k
+    classes, labelled = [-1] * k, labelled_classes(density.observations, k)
     for first in range(k):
         if classes[first] >= 0:
             continue
-        number, others = max(classes) + 1, [i for i in range(first + 1, k) if classes[i] < 0]
+        others = [i for i in range(first + 1, k) if (classes[i], labelled[i]) == (-1, labelled[first])]
+        number = max(classes) + 1
         for i in (first, *_alike(density, values, first, others)):
             classes[i] = number
     return tuple(classes)
+
+
+def labelled_classes(observations: Observations, k: int) -> tuple[int, ...]:
+    """The class of every component, from 0: known labels do not tell those of one class apart."""
+    return (0,) * k if observations.allowed is None else observations.allowed.classes
 
 
 def _alike(
@@ -125,6 +136,20 @@ def _log_priors(
     return log_priors.view(s, o)[:, :1], log_priors.view(s, o)[:, 1:]
 
 
+def _log_weights(
+    density: LogDensity, values: Mapping[str, Tensor], orders: Int[Tensor, "o k"]
+) -> tuple[Float[Tensor, "s 1"], Float[Tensor, "s o"]]:
+    """Log priors as `_log_priors`, plus the log probability of labels that are known of points."""
+    here, there = _log_priors(density, values, orders)
+    observations = density.observations
+    if observations.allowed is None:
+        return here, there
+    theta = theta_of(density.model.family, density.parameters(values), observations)
+    stay = torch.arange(orders.shape[1])[None]
+    found = log_probability_of_labels(observations, theta, torch.cat([stay, orders.to(stay)]))
+    return here + found[:, :1], there + found[:, 1:]
+
+
 def _rounding(values: Mapping[str, Tensor], log_prior: Tensor) -> Tensor:
     """What log priors, sums over so many numbers, may differ by for rounding alone."""
     count = sum(value[0].numel() for value in values.values())
@@ -148,7 +173,7 @@ def best_numbering(density: LogDensity, values: Mapping[str, Tensor]) -> Order:
         return stay
     if n_numberings(classes) <= MOST:
         orders = torch.tensor(list(_arrangements(classes)))
-        here, there = _log_priors(density, values, orders)
+        here, there = _log_weights(density, values, orders)
         best = there.max(1, keepdim=True)
         gains = best.values > here + _rounding(values, here)
         return torch.where(gains.cpu(), orders[best.indices[:, 0].cpu()], stay)
@@ -183,12 +208,17 @@ class Numberings:
 
     def log_prior(self, density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """Logarithm of the prior density of s sets, summed over all k! numberings."""
-        there = _log_priors(density, values, self.orders)[1]
+        there = _log_weights(density, values, self.orders)[1]
         return self.log_count + there.logsumexp(1)
+
+    def log_gain(self, density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
+        """By how much that is more than the prior density in the numbering at hand."""
+        here, there = _log_weights(density, values, self.orders)
+        return self.log_count + there.logsumexp(1) - here[:, 0]
 
     def log_shares(self, density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s o"]:
         """Logarithms of the shares in that sum of each order, with all that it stands for."""
-        return _log_priors(density, values, self.orders)[1].log_softmax(1)
+        return _log_weights(density, values, self.orders)[1].log_softmax(1)
 
 
 @torch.no_grad()
@@ -197,7 +227,7 @@ def _expanded(
 ) -> Int[Tensor, "o k"]:
     """The best order of one set, and those near it in density and in exchanges, best first."""
     best = tuple(best_numbering(density, values)[0].tolist())
-    found = {best: float(_log_priors(density, values, torch.tensor([best]))[1])}
+    found = {best: float(_log_weights(density, values, torch.tensor([best]))[1])}
     least, moves = found[best] - NEGLIGIBLE, _different_exchanges(classes)
     waiting = [best]
     for _ in range(MOST_EXPANDED):
@@ -206,7 +236,7 @@ def _expanded(
         order = torch.tensor(max(waiting, key=found.__getitem__))
         waiting.remove(tuple(order.tolist()))
         orders = torch.stack([_rising(order[move], classes) for move in moves])
-        there = _log_priors(density, values, orders)[1][0].tolist()
+        there = _log_weights(density, values, orders)[1][0].tolist()
         for other, value in zip(map(tuple, orders.tolist()), there, strict=True):
             if value > least and other not in found:
                 found[other] = value
@@ -245,7 +275,7 @@ def _improved(
     moves = _assignment(density, values)[None]
     while True:  # each round is better than the one before by more than rounding
         ordered = permuted_values(density.model.family, values, order[None])
-        here, there = _log_priors(density, ordered, moves)
+        here, there = _log_weights(density, ordered, moves)
         best = int(there[0].argmax())
         if there[0, best] > here + _rounding(values, here):
             order = order[moves[best]]

@@ -7,7 +7,7 @@ flat vector of unconstrained numbers, without effect handlers.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -53,6 +53,7 @@ class MixtureModel(Declaration):
         subsample_size: int | None = None,
         sample_weight: Float[Tensor, "n"] | None = None,
         noise: Any = None,
+        labels: Any = None,
     ) -> Tensor:
         """Run the model as a Pyro program.
 
@@ -65,6 +66,8 @@ class MixtureModel(Declaration):
                 enumerates, so a weighted program has no site "assignment": "x" is then drawn from
                 the mixture, with the assignment summed out.
             noise: of the measurements, as `gmm_pyro.fit` has it: "x" is what was measured.
+            labels: the components of points, as far as they are known, as `gmm_pyro.fit` has them:
+                "assignment" is then one of those that are possible.
 
         Returns:
             The value of site "x".
@@ -75,7 +78,7 @@ class MixtureModel(Declaration):
         """
         import pyro
 
-        points, size = self._points(x, n, noise)
+        points, size = self._points(x, n, noise, labels)
         if subsample_size is not None:
             subsample_size = check_count("subsample_size", subsample_size, 1, size)
         weight = None if sample_weight is None else as_weights(sample_weight, size)
@@ -93,18 +96,24 @@ class MixtureModel(Declaration):
             with pyro.poutine.scale(scale=weight[rows]):
                 return pyro.sample("x", self._marginal(values, seen), obs=observed)
 
-    def _points(self, x: Any, n: int | None, noise: Any) -> tuple[Points | None, int]:
+    def _points(
+        self, x: Any, n: int | None, noise: Any, labels: Any
+    ) -> tuple[Points | None, int]:
         """The data, if there are any, and how many points there are or are to be."""
         if x is None:
             if n is None:
                 raise ValueError("n must be given where x is None: model(n=100)")
             if noise is not None:
                 raise ValueError("noise is that of data: give x, or add it to what is drawn")
+            if labels is not None:
+                raise ValueError("labels are those of data: give x, or condition 'assignment'")
             return None, check_count("n", n, 1, MOST_HELD)
         dtype = x.dtype if isinstance(x, Tensor) and x.dtype in PRECISIONS.values() else None
         points = as_points(
             x, feature_names=self.feature_names, dtype=dtype, missing="integrate", noise=noise
         )
+        if labels is not None:
+            points = points.labelled(labels, self.n_components)
         return points, points.n
 
     def _emission(self, values: dict[str, Tensor], seen: Sight | None) -> Any:
@@ -119,6 +128,7 @@ class MixtureModel(Declaration):
         )
         event = (slice(None),) * (factor.ndim - means.ndim + 1)
         chosen = Vindex(factor)[(..., self.family.of_component(component), *event)]
+        seen = None if seen is None else seen.of_component(component)
         return self._of_component(Vindex(means)[..., component, :], chosen, seen)
 
     def _marginal(self, values: dict[str, Tensor], seen: Sight | None) -> Any:
@@ -136,12 +146,19 @@ class MixtureModel(Declaration):
         """Distribution of points of these means and covariance factors, seen wholly or in part."""
         if seen is None:
             return self.family.emission(means, factor)
+        from .partly_labelled import PartlyLabelled
         from .partly_seen import PartlySeen
 
-        tril = self.family.scale_tril(factor, means.shape[-1])
-        if seen.noise is not None:
-            tril = torch.linalg.cholesky(tril @ tril.mT + seen.noise.to(tril))
-        return PartlySeen(means, tril, seen.observed)
+        if seen.observed is None:
+            emission = self.family.emission(means, factor)
+        else:
+            tril = self.family.scale_tril(factor, means.shape[-1])
+            if seen.noise is not None:
+                tril = torch.linalg.cholesky(tril @ tril.mT + seen.noise.to(tril))
+            emission = PartlySeen(means, tril, seen.observed)
+        if seen.log_allowed is None:
+            return emission
+        return PartlyLabelled(emission, seen.log_allowed.to(means))
 
     def log_density(self, x: Any) -> LogDensity:
         """The model as a log density over one flat vector, given data or observations."""
@@ -151,29 +168,46 @@ class MixtureModel(Declaration):
 
 @dataclass(frozen=True, eq=False)
 class Sight:
-    """What is measured of some points.
+    """What is known of some points.
 
     Attributes:
-        observed: which entries are, shape (*n, d).
+        observed: which entries are measured, shape (*n, d); None of points known as they are.
         noise: covariances of the noise, shape (*n, d, d), or None.
+        log_allowed: 0 where a component is possible, else -inf, shape (n, k), or (*n,) of a given
+            component; None where nothing is known of that.
     """
 
-    observed: Bool[Tensor, "*n d"]
+    observed: Bool[Tensor, "*n d"] | None
     noise: Float[Tensor, "*n d d"] | None
+    log_allowed: Float[Tensor, "*n"] | None
 
     @classmethod
     def of(cls, points: Points, rows: Int[Tensor, "m"]) -> Sight | None:
-        """Of some rows; None where all of their values are as they are."""
-        if points.measured is None:
+        """Of some rows; None where all of their values are as they are, and any component is."""
+        measured, allowed = points.measured, points.allowed
+        if measured is None and allowed is None:
             return None
-        measured = points.measured.subset(rows)
-        return cls(measured.observed[measured.kind], measured.noise_of_rows)
+        observed = noise = log_allowed = None
+        if measured is not None:
+            some = measured.subset(rows)
+            observed, noise = some.observed[some.kind], some.noise_of_rows
+        if allowed is not None:
+            log_allowed = allowed.log_allowed(points.origin).T[allowed.kind[rows]]
+        return cls(observed, noise, log_allowed)
+
+    def of_component(self, component: Int[Tensor, "*n"]) -> Sight:
+        """The same of points of these components."""
+        if self.log_allowed is None:
+            return self
+        rows = torch.arange(len(self.log_allowed), device=component.device)
+        return replace(self, log_allowed=self.log_allowed[rows, component])
 
     @property
     def of_each_component(self) -> Sight:
         """The same for every component, which have an axis after that of the points."""
+        observed = None if self.observed is None else self.observed[:, None]
         noise = None if self.noise is None else self.noise[:, None]
-        return Sight(self.observed[:, None], noise)
+        return Sight(observed, noise, self.log_allowed)
 
 
 def check_model(model: Any) -> MixtureModel:

@@ -22,6 +22,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 NEGLIGIBLE = -80.0  # logits this far below the largest give no responsibility: denormals are slow
+SMALLEST = 1e-30  # in place of a uniform number of 0, by which what is impossible might be drawn
 Rows = slice | Tensor  # numbers of rows
 BITS = {torch.float32: 24, torch.float64: 53}  # of a uniform number
 GAMMA, FIRST, SECOND = (  # of SplitMix64, as signed numbers of 64 bits
@@ -77,7 +78,7 @@ class Drawn:
         logits.sub_(_finite(largest)).clamp_(min=NEGLIGIBLE).exp_()
         cumulative = torch.cumsum(logits, 1, out=logits)
         total = cumulative[:, -1:].clone()
-        uniform = uniforms(self.seed, range(s), rows, logits)[:, None]
+        uniform = uniforms(self.seed, range(s), rows, logits)[:, None].clamp_(min=SMALLEST)
         drawn = cumulative.lt(uniform.mul_(total)).sum(1, keepdim=True)
         drawn.clamp_(max=k - 1)  # rounding may take a product up to the sum itself
         log_p = total.log_().add_(largest).squeeze(1)

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ..data.points import Points
 from .incomplete import Incomplete
-from .kernels import Centred, Features, Kernel
+from .kernels import Barred, Centred, Features, Kernel
 from .theta import Theta
 
 
@@ -18,6 +18,7 @@ def kernel_for(theta: Theta, points: Points, like: Tensor | None = None) -> Kern
     It works in the type of the points, or in that of another tensor.
     """
     like = points.x if like is None else like
-    if points.measured is not None:
-        return Incomplete(theta, points, like)
-    return (Centred if theta.centred else Features)(theta, points, like)
+    whole = Centred if theta.centred else Features
+    kernel = (whole if points.measured is None else Incomplete)(theta, points, like)
+    kernel.barred = Barred.of(points, theta.parameters.log_weights.shape[1], like)
+    return kernel

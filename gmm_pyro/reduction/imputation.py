@@ -10,6 +10,7 @@ from ..data.measured import Run
 from ..data.points import Points
 from ..running.threads import one_thread_a_product
 from .assignments import softmax
+from .choice import kernel_for
 from .incomplete import Incomplete, Work
 from .theta import Theta
 
@@ -27,7 +28,8 @@ def imputed(
         count: of draws; None for the mean, which is one.
         generator: source of randomness of the draws.
     """
-    kernel = Incomplete(theta, points, like=theta.parameters.means).fresh()
+    kernel = kernel_for(theta, points, like=theta.parameters.means).fresh()
+    assert isinstance(kernel, Incomplete)
     size = 1 if count is None else count, points.n, theta.parameters.means.shape[2]
     found = theta.parameters.means.new_empty(size)
     for piece in (piece for block in kernel.blocks() for piece in kernel.pieces(block)):
@@ -51,7 +53,8 @@ def given_the_rest(
     points: Points, theta: Theta, entries: list[int]
 ) -> tuple[Float[Tensor, "n k"], Float[Tensor, "n k e"], Float[Tensor, "n k e e"]]:
     """Weights, means and covariances of some entries of every point, which are missing there."""
-    kernel = Incomplete(theta, points, like=theta.parameters.means).fresh()
+    kernel = kernel_for(theta, points, like=theta.parameters.means).fresh()
+    assert isinstance(kernel, Incomplete)
     k, e, like = theta.parameters.means.shape[1], len(entries), theta.parameters.means
     share, means = like.new_empty(points.n, k), like.new_empty(points.n, k, e)
     covariances = like.new_empty(points.n, k, e, e)

@@ -199,7 +199,7 @@ class Incomplete(Kernel[list[Run]]):
             self.drawn = torch.Generator(self.like.device).manual_seed(seed)
         return super().sums(block, assign)
 
-    def pieces(self, block: list[Run]) -> Iterator[Piece]:
+    def all_pieces(self, block: list[Run]) -> Iterator[Piece]:
         """See `Kernel`."""
         rows = slice(block[0].rows.start, block[-1].rows.stop)
         kinds = slice(block[0].kinds.start, block[-1].kinds.stop)

@@ -53,6 +53,44 @@ class Piece:
     logits: Float[Tensor, "s k n"]
     weight: Float[Tensor, "n"] | None
 
+    def numbers_of(self, some: Int[Tensor, "m"]) -> Int[Tensor, "m"]:
+        """The numbers among all of some of its rows."""
+        return some + self.rows.start if isinstance(self.rows, slice) else self.rows[some]
+
+
+@dataclass(frozen=True, eq=False)
+class Barred:
+    """Which components points cannot come from, where something is known of that.
+
+    Attributes:
+        kind: of every point, from 0 to g - 1.
+        log_allowed: 0 where a component is possible for points of a kind, and else -inf.
+    """
+
+    kind: Int[Tensor, "n"]
+    log_allowed: Float[Tensor, "k g"]
+
+    @classmethod
+    def of(cls, points: Points, k: int, like: Tensor) -> Barred | None:
+        """What is known of points of a mixture of k components, in the type of a tensor.
+
+        Raises:
+            ValueError: if it is known of another number of components.
+        """
+        allowed = points.allowed
+        if allowed is None:
+            return None
+        if allowed.n_components != k:
+            raise ValueError(
+                f"the points have labels of {allowed.n_components} components, and the mixture has "
+                f"{k}: give it their x, or labels of its own"
+            )
+        return cls(allowed.kind, allowed.log_allowed(like))
+
+    def bar(self, logits: Float[Tensor, "s k n"], rows: Rows) -> None:
+        """Take the impossible from logits of some rows, in place."""
+        logits.add_(self.log_allowed[:, self.kind[rows]])
+
 
 class Kernel(ABC, Generic[Some]):
     """Logits of a piece of points, and the sums that a block of rows gives under an assignment.
@@ -61,11 +99,13 @@ class Kernel(ABC, Generic[Some]):
         theta: s sets of k components.
         rows: points in a chunk.
         moments: what has been added up since `restart`.
+        barred: which components points cannot come from, if that is known of some.
     """
 
     theta: Theta
     rows: int
     moments: Sums
+    barred: Barred | None = None
 
     def fresh(self) -> Self:
         """The same kernel with state of its own, for one thread to work with."""
@@ -80,8 +120,15 @@ class Kernel(ABC, Generic[Some]):
         """All points, in units of work for threads."""
 
     @abstractmethod
+    def all_pieces(self, block: Some) -> Iterator[Piece]:
+        """As `pieces`, whatever is known of the points' components."""
+
     def pieces(self, block: Some) -> Iterator[Piece]:
         """The rows of a block, piece by piece; the next one is written where the last one was."""
+        for piece in self.all_pieces(block):
+            if self.barred is not None:
+                self.barred.bar(piece.logits, piece.rows)
+            yield piece
 
     @abstractmethod
     def add_moments(self, responsibilities: Float[Tensor, "s k n"]) -> None:
@@ -130,7 +177,7 @@ class Whole(Kernel[Block]):
         """See `Kernel`."""
         return self.points.blocks(self.rows, BLOCKS)
 
-    def pieces(self, block: Block) -> Iterator[Piece]:
+    def all_pieces(self, block: Block) -> Iterator[Piece]:
         """See `Kernel`."""
         for some in chunks(block.x.shape[-2], self.rows):
             x = block.x[..., some, :]

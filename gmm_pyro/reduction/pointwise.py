@@ -66,6 +66,8 @@ def at_points(
         if apart is not None:
             for rows, seen, x in own.mixtures_at(piece, apart):
                 largest, above = far_logits(seen, x.double())
+                if own.barred is not None:
+                    own.barred.bar(above, piece.numbers_of(rows))
                 log_p[:, rows] = largest + softmax(above, rows)
                 share[..., rows] = above
         return pick(log_p, share)

@@ -1,4 +1,4 @@
-"""Exchanges of components, where the prior tells them apart: a move between numberings.
+"""Exchanges of components, where the prior or labels tell them apart: a move between numberings.
 
 Chains go on in the numbering that they began in, which is home to them: coordinates and step sizes
 are those of one mode. What they are asked for is the density of home's components under the numbers
@@ -16,6 +16,8 @@ from torch import Tensor
 
 from ...model.log_density import LogDensity
 from ...model.numbering import Numberings, exchangeable_classes, permuted_values
+from ...reduction.naming import log_probability_of_labels
+from ...reduction.theta import theta_of
 
 Order = Int[Tensor, "c k"]
 
@@ -56,8 +58,9 @@ class Exchange:
         if not order.shape[1]:
             return density(vector)
         values = density.constrain(vector)
-        likelihood = density.log_likelihood(values) + density.log_jacobian(vector, values)
-        return likelihood + self._log_prior(values, order)
+        numbered = self.numbered(values, order)
+        likelihood = density.log_likelihood(numbered) + density.log_jacobian(vector, values)
+        return likelihood + density.log_prior(numbered)
 
     @torch.no_grad()
     def moved(
@@ -65,12 +68,12 @@ class Exchange:
     ) -> Order:
         """The orders after k pairs were exchanged, by the rule of Metropolis & Hastings."""
         values, chain = self.density.constrain(vector), torch.arange(len(order))
-        here = self._log_prior(values, order) if order.shape[1] else vector.new_zeros(len(order))
+        here = self._log_weight(values, order) if order.shape[1] else vector.new_zeros(len(order))
         for _ in range(order.shape[1]):
             drawn = torch.randint(len(self.pairs), (len(order),), generator=generator)
             pair, other = self.pairs[drawn], order.clone()
             other[chain[:, None], pair] = order[chain[:, None], pair.flip(1)]
-            there = self._log_prior(values, other)
+            there = self._log_weight(values, other)
             uniform = torch.rand(len(order), generator=generator).to(here)
             taken = uniform.log() < there - here
             order, here = torch.where(taken[:, None], other, order), torch.where(taken, there, here)
@@ -92,5 +95,12 @@ class Exchange:
             return values
         return permuted_values(self.density.model.family, values, order)
 
-    def _log_prior(self, values: dict[str, Tensor], order: Order) -> Float[Tensor, "c"]:
-        return self.density.log_prior(self.numbered(values, order))
+    def _log_weight(self, values: dict[str, Tensor], order: Order) -> Float[Tensor, "c"]:
+        """What depends on the numbering: the log prior, and the log probability of labels."""
+        density, numbered = self.density, self.numbered(values, order)
+        log_prior = density.log_prior(numbered)
+        if density.observations.allowed is None:
+            return log_prior
+        theta = theta_of(density.model.family, density.parameters(numbered), density.observations)
+        stay = torch.arange(density.model.n_components)[None]
+        return log_prior + log_probability_of_labels(density.observations, theta, stay)[:, 0]

@@ -29,9 +29,13 @@ PLACES = ("k-means++", "random points", "random")  # kinds of starts that lead t
 def population_of(
     task: Task[SamplingOptions], density: LogDensity, generator: torch.Generator
 ) -> Population | None:
-    """A population that is like the posterior; None where there can be none, or no warm-up."""
+    """A population that is like the posterior; None where there can be none, or no warm-up.
+
+    Where labels are known there is none: its proposal is the same in all numberings.
+    """
     family, observations = task.model.family, task.observations
-    if not task.options.n_warmup or not isinstance(family, ConjugateFamily):
+    named = observations.allowed is not None
+    if named or not task.options.n_warmup or not isinstance(family, ConjugateFamily):
         return None
     numbers = Numbers.of(density)
     if numbers is None:

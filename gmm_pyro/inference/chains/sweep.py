@@ -14,6 +14,7 @@ from ...covariance import Parameters, Statistics
 from ...data.points import Observations
 from ...model.normal_wishart import Conjugate
 from ...reduction.assignments import Assignment, Drawn
+from ...reduction.naming import log_probability_of_labels
 from ...reduction.sums import reduce
 from ...reduction.theta import theta_of
 
@@ -28,11 +29,13 @@ class Sampler:
         prior: the conjugate prior.
         allocate: statistics of an assignment of all points, given parameters of s chains.
         exchange: whether components are exchanged after a sweep.
+        labelled: the data, where components are known of some points.
     """
 
     prior: Conjugate
     allocate: Callable[[Parameters, Assignment], Statistics]
     exchange: bool = True
+    labelled: Observations | None = None
 
     @classmethod
     def of(cls, prior: Conjugate, observations: Observations, *, exchange: bool) -> Sampler:
@@ -42,7 +45,8 @@ class Sampler:
             theta = theta_of(prior.components.family, parameters, observations)
             return reduce(observations, theta, assign)
 
-        return cls(prior, allocate, exchange)
+        labelled = None if observations.allowed is None else observations
+        return cls(prior, allocate, exchange, labelled)
 
     def sweep(
         self,
@@ -77,11 +81,14 @@ class Sampler:
     def _exchanged(self, p: Parameters, generator: torch.Generator) -> Parameters:
         """The components exchanged at random, by the rule of Metropolis & Hastings.
 
-        Only their weights can tell components apart; where they do not, all permutations are
-        accepted. Else pairs are exchanged, k times, since few permutations of many would be.
+        Only their weights and known labels can tell components apart; where they do not, all
+        permutations are accepted. Else pairs are exchanged, since few permutations of many would
+        be: k times, or once where it takes another pass over the points with labels.
         """
         s, k = p.log_weights.shape
-        if self.prior.mixing.is_symmetric:
+        if self.labelled is not None:
+            order = self._exchanged_by_labels(p, self.labelled, generator)
+        elif self.prior.mixing.is_symmetric:
             order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
         else:
             order = torch.arange(k, device=generator.device).expand(s, k)
@@ -89,6 +96,25 @@ class Sampler:
             for _ in range(k):
                 order = _pair_exchanged(prior, weights, order, generator)
         return self.prior.components.family.permuted(p, order)
+
+    def _exchanged_by_labels(
+        self, p: Parameters, labelled: Observations, generator: torch.Generator
+    ) -> Int[Tensor, "s k"]:
+        """The order after one pair of components was exchanged in the sets that accept it."""
+        s, k = p.log_weights.shape
+        stay = torch.arange(k, device=generator.device)
+        if k == 1:
+            return stay.expand(s, k)
+        first, second = torch.randperm(k, generator=generator, device=generator.device)[:2]
+        other = stay.clone()
+        other[first], other[second] = second, first
+        orders = torch.stack([stay, other])
+        theta = theta_of(self.prior.components.family, p, labelled)
+        known = log_probability_of_labels(labelled, theta, orders)
+        prior, weights = self.prior.mixing.prior, p.log_weights.exp()
+        log_p = torch.stack([prior.log_prob(weights[:, order]) for order in orders], 1) + known
+        uniform = torch.rand(s, generator=generator, dtype=log_p.dtype, device=log_p.device)
+        return orders[(uniform.log() < log_p[:, 1] - log_p[:, 0]).long()]
 
 
 def _pair_exchanged(

@@ -77,5 +77,4 @@ def laplace_evidence(density: LogDensity, mode: Mode) -> float:
     """
     values = density.constrain(mode.run.state)
     numberings = Numberings.about(density, values)
-    of_numberings = float(numberings.log_prior(density, values) - density.log_prior(values))
-    return mode.log_evidence + of_numberings
+    return mode.log_evidence + float(numberings.log_gain(density, values))

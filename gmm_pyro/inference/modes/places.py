@@ -199,7 +199,7 @@ def numbered_evidence(
     The prior density at the mode tells them apart.
     """
     values = density.constrain(mode.run.state)
-    of_all = numberings.log_prior(density, values) - density.log_prior(values)
+    of_all = numberings.log_gain(density, values)
     return mode.log_evidence + of_all + numberings.log_shares(density, values)[0]
 
 

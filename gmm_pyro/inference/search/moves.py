@@ -13,8 +13,11 @@ from dataclasses import dataclass, replace
 
 import torch
 
+from ...covariance import Parameters
 from ...data.points import Observations
-from ..expectation import Climb, climbed, expect_at
+from ...reduction.naming import fitting_numbers
+from ...reduction.theta import theta_of
+from ..expectation import Climb, Expectation, climbed, expect_at
 from ..soundness import Soundness
 from ..task import Options, Task
 from .insertion import insertions
@@ -115,15 +118,9 @@ class Mover:
 
     def moved(self, climb: Climb, present: Rank) -> Move:
         """Where one move leads, if that is sound, or as the present is, and higher."""
-        grown = insertions(
-            self.task, climb.state, self.sample, self.rule, self.generator, self.effort.newcomers
-        )
-        if grown is None:
+        fewer = self._otherwise(climb.state)
+        if fewer is None:
             return Move(None)
-        big = Climb.begun(expect_at(self.task, grown, self.sample))
-        big = climbed(self.task, big, self.sample, GROWN, 0.0)
-        effort, family = self.effort, self.task.model.family
-        fewer = shrunk(family, big.state, self.sample, effort.mergers, effort.removals)
         candidates = Climb.begun(expect_at(self.task, fewer, self.sample))
         for steps, keep in ROUNDS:
             candidates = climbed(self.task, candidates, self.sample, steps, self.small)
@@ -132,6 +129,25 @@ class Mover:
                 return Move(None)
             candidates, sound = candidates[list(best)], list(best.values())
         return self._chased(candidates, climb, present, sound=sound[0])
+
+    def _otherwise(self, state: Expectation) -> Parameters | None:
+        """Sets with one component elsewhere, or None if nothing adds.
+
+        Known labels are of no help with one component too many, but number those that are left.
+        """
+        sample, effort, family = self.sample.unlabelled, self.effort, self.task.model.family
+        if sample is not self.sample:
+            state = expect_at(self.task, state.parameters, sample)
+        grown = insertions(self.task, state, sample, self.rule, self.generator, effort.newcomers)
+        if grown is None:
+            return None
+        big = Climb.begun(expect_at(self.task, grown, sample))
+        big = climbed(self.task, big, sample, GROWN, 0.0)
+        fewer = shrunk(family, big.state, sample, effort.mergers, effort.removals)
+        if sample is self.sample:
+            return fewer
+        theta = theta_of(family, fewer, self.sample)
+        return family.permuted(fewer, fitting_numbers(self.sample, theta))
 
     def _leading(self, candidates: Climb, present: Rank, keep: int) -> dict[int, bool]:
         """The candidates that may lead on, best first, and whether they are sound.

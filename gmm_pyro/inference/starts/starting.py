@@ -17,10 +17,13 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
+from scipy.optimize import linear_sum_assignment
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from ...covariance import CovarianceFamily, Parameters
+from ...covariance.records import TINY
 from ...data.arrays import array_of, classes
 from ...data.checks import check_choice
 from ...data.features import places
@@ -38,7 +41,7 @@ SAMPLE_A_MEAN = 50  # points for each entry of the means, at least
 FEW = 20_000  # points that k-means is not faster for on several threads
 THINNEST = 1e-12  # share of a feature's variance that a starting covariance has at least
 
-Start = Callable[[Observations, Float[Tensor, "d"], int, range, int], Assignment]
+Start = Callable[[Observations, Float[Tensor, "d"], int, range, int], Given | GivenLabels]
 
 
 def clustering() -> ModuleType:
@@ -82,7 +85,7 @@ def _own_threads() -> ThreadpoolController:
 
 def k_means_plus_plus(
     sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
-) -> Assignment:
+) -> GivenLabels:
     """Nearest of k centres, drawn by greedy k-means++ on data in these units."""
     return GivenLabels(
         greedy_k_means_plus_plus(_standardised(sample, unit), sample.weights, k, starts, seed)
@@ -91,7 +94,7 @@ def k_means_plus_plus(
 
 def k_means(
     sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
-) -> Assignment:
+) -> GivenLabels:
     """Clusters of scikit-learn's k-means on data in these units."""
     x, weight = sample.standardised(unit), _numpy_weight(sample)
     if n_places(sample, k) < k:  # k-means would warn of what the fit's diagnosis says
@@ -103,7 +106,7 @@ def k_means(
 
 def random_responsibilities(
     sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
-) -> Assignment:
+) -> Given:
     """Uniform numbers, normalised over the components."""
     del unit
     drawn = uniforms(seed, starts, slice(0, k * sample.n), sample.origin).view(-1, k, sample.n)
@@ -112,7 +115,7 @@ def random_responsibilities(
 
 def random_points(
     sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
-) -> Assignment:
+) -> GivenLabels:
     """Nearest of k different points drawn at random, in proportion to their weights."""
     x = _standardised(sample, unit)
     waits = -uniforms(seed, starts, slice(0, sample.n), x).log() / sample.weights
@@ -121,7 +124,7 @@ def random_points(
 
 def invariant(
     sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
-) -> Assignment:
+) -> GivenLabels:
     """Nearest of k centres in invariant coordinates: at their low end, their high one, and both."""
     del unit
     coordinates = invariant_coordinates(sample)
@@ -135,12 +138,60 @@ def invariant(
     return GivenLabels(torch.cat(labels))
 
 
+def labelled(
+    sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
+) -> GivenLabels:
+    """Nearest of k centres: of points that are known to be a component's, where there are some.
+
+    Else they are those of k-means++: seeded k-means (Basu, Banerjee & Mooney 2002).
+    """
+    if sample.allowed is None:
+        raise ValueError("start='labelled' needs labels of some points")
+    x, possible = _standardised(sample, unit), sample.allowed.table[sample.allowed.kind].to(unit)
+    own = sample.weights * (possible.sum(1) == 1) * possible.T
+    begun = as_known(k_means_plus_plus(sample, unit, k, starts, seed), sample, k)
+    share = begun.responsibilities.to(unit) * sample.weights
+    share = torch.where((own.sum(1) > 0)[:, None], own, share)
+    return GivenLabels(_nearest(x, share @ x / share.sum(2, keepdim=True).clamp_min(TINY)))
+
+
+def labelled_first(
+    sample: Observations, unit: Float[Tensor, "d"], k: int, starts: range, seed: int
+) -> GivenLabels:
+    """k-means++; of points with labels, the first start is from these."""
+    found = k_means_plus_plus(sample, unit, k, starts, seed)
+    if sample.allowed is not None and 0 in starts:
+        found.labels[starts.index(0)] = labelled(sample, unit, k, range(1), seed).labels[0]
+    return found
+
+
+def as_known(assign: Given | GivenLabels, sample: Observations, k: int) -> Given:
+    """Responsibilities that agree with what is known of the points' components.
+
+    Clusters are numbered as the points with labels have it, and these go to where they belong.
+    """
+    assert sample.allowed is not None
+    possible = sample.allowed.table[sample.allowed.kind].T.to(sample.origin)
+    even = possible / possible.sum(0)
+    if isinstance(assign, Given):
+        share = assign.responsibilities.to(even)
+    else:
+        share = one_hot(assign.labels, k).to(even).transpose(1, 2)
+    gain = (share * sample.weights * sample.allowed.known) @ even.T
+    orders = [linear_sum_assignment(one.T, maximize=True)[1] for one in gain.cpu().numpy()]
+    order = torch.as_tensor(np.stack(orders), device=share.device)
+    share = share.gather(1, order[..., None].expand(share.shape)) * possible
+    total = share.sum(1, keepdim=True)
+    return Given(torch.where(total > 0, share / total.clamp_min(TINY), even).to(sample.x))
+
+
 STARTS: dict[str, Start] = {
     "k-means++": k_means_plus_plus,
     "k-means": k_means,
     "random": random_responsibilities,
     "random points": random_points,
     "invariant": invariant,
+    "labelled": labelled,
 }
 SEVERAL = "several"  # kinds of starts side by side, of which a single start is the first
 
@@ -207,11 +258,13 @@ def starting_parameters(
     if isinstance(start, GaussianMixture):
         return _from_mixture(start, observations, family, n_components)
     if isinstance(start, str):
-        kinds = {SEVERAL: k_means_plus_plus, **STARTS}
+        kinds = {SEVERAL: labelled_first, **STARTS}
         make = kinds[check_choice("start", start, kinds)]
         unit = family.pool(observations.bulk.log()).exp().expand_as(observations.bulk)
         seed = int(torch.randint(2**62, (1,), generator=generator, device=generator.device))
         assign = make(observations, unit, n_components, range(first, first + n_starts), seed)
+        if observations.allowed is not None:
+            assign = as_known(assign, observations, n_components)
     else:
         n_starts = 1
         assign = GivenLabels(_labels(start, observations, n_components))

@@ -131,7 +131,8 @@ class Program:
 
 def told_of(task: Task[Options]) -> dict[str, Any]:
     """Keyword arguments that the program is called with beside the data."""
-    weight, measured = task.observations.sample_weight, task.observations.measured
-    noise = None if measured is None else measured.noise_of_rows
-    known = {"sample_weight": weight, "noise": noise}
+    data = task.observations
+    noise = None if data.measured is None else data.measured.noise_of_rows
+    labels = None if data.allowed is None else data.allowed.table[data.allowed.kind]
+    known = {"sample_weight": data.sample_weight, "noise": noise, "labels": labels}
     return {name: value for name, value in known.items() if value is not None}

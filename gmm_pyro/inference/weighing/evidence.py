@@ -171,7 +171,7 @@ def sampled(density: LogDensity, modes: list[AtMode], shares: list[float], *, se
     log_q, home, values = _about_modes(modes, strata, values, log_q)
     log_p = numberings.log_prior(density, values) - math.lgamma(density.model.n_components + 1)
     one_chain = {name: value[None] for name, value in values.items()}
-    log_weights = log_p + log_likelihoods(density, one_chain)[0] - log_q
+    log_weights = log_p + log_likelihoods(density.unlabelled, one_chain)[0] - log_q
     nothing = -math.inf
     log_weights = log_weights.nan_to_num(nan=nothing, posinf=nothing, neginf=nothing)
     return Sampled(density, values, log_weights, strata, home)
