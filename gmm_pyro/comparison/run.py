@@ -10,6 +10,8 @@ from numbers import Real
 from typing import Any
 
 import torch
+from jaxtyping import Int
+from torch import Tensor
 
 from ..data.checks import MOST, check_flag, check_list, check_mapping, check_seed, plain, shown
 from ..data.features import places
@@ -28,7 +30,7 @@ from .record import Request
 from .result import Comparison
 from .scores import scores_of, table_of
 
-OF_DATA = ("sample_weight", "missing", "dtype", "device")  # what all methods are told alike
+OF_DATA = ("sample_weight", "missing", "labels", "dtype", "device")  # what all methods are told alike
 
 
 def compare(
@@ -38,6 +40,7 @@ def compare(
     *,
     sample_weight: Any = None,
     missing: str | None = None,
+    labels: Any = None,
     seed: int = 0,
     test_size: float | None = None,
     progress: bool = False,
@@ -61,6 +64,9 @@ def compare(
             the table; None takes those of the `Dataset`, if it has some. Held-out points keep
             theirs; points that are drawn from a known truth count once.
         missing: what to do where values of the data are missing, as `fit` has it.
+        labels: components that points are known to come from, as `fit` has them, which all methods
+            are told; the labels of a `Dataset` are told to none. Points that are held out, or drawn
+            from a known truth, have none.
         seed: seed of every fit and of the held-out data.
         test_size: how many points are held out, as a share of n or as a number. Of data with a
             known truth, that many others are drawn from it (n, if None); of other data, they are
@@ -85,9 +91,10 @@ def compare(
     request = Request(model, tuple(e.name for e in entries), seed, test_size, _options(options))
     model = _with_one_prior(held_fixed(model), entries)
     dataset = _dataset(data, model.feature_names, sample_weight)
-    train, held_out = _split(dataset, test_size, seed)
+    train, held_out, rows_fitted = _split(dataset, test_size, seed)
+    points = _labelled(dataset.points, data, labels, model.n_components).subset(rows_fitted)
     observations = observe(  # bad data are no method's failure
-        train.points,
+        points,
         n_components=model.n_components,
         sample_weight=train.sample_weight,
         dtype=dtype,
@@ -226,17 +233,29 @@ def _of_points(points: Points) -> Dataset:
     return Dataset(points.x.cpu(), None, None, "data", points.feature_names)
 
 
-def _split(data: Dataset, test_size: float | None, seed: int) -> tuple[Dataset, Dataset | None]:
-    """The data to be fitted, and held-out data of the same kind."""
+def _labelled(points: Points, data: Any, labels: Any, n_components: int) -> Points:
+    """The points with the labels that are known, if there are any, or those that they came with."""
+    if labels is not None:
+        return points.labelled(labels, n_components)
+    return replace(points, allowed=data.allowed if isinstance(data, Points) else None)
+
+
+def _split(
+    data: Dataset, test_size: float | None, seed: int
+) -> tuple[Dataset, Dataset | None, slice | Int[Tensor, "m"]]:
+    """The data to be fitted, held-out data of the same kind, and which rows the former are."""
+    every = slice(data.n)
     if data.truth is not None:
-        return data, data.held_out(data.n if test_size is None else _count(test_size, data.n), seed)
+        count = data.n if test_size is None else _count(test_size, data.n)
+        return data, data.held_out(count, seed), every
     if test_size is None:
-        return data, None
+        return data, None, every
     count = _count(test_size, data.n)
     if count >= data.n:
         raise ValueError(f"test_size must leave points to fit, got {count} of {data.n}")
     order = torch.randperm(data.n, generator=torch.Generator().manual_seed(seed))
-    return data.subset(order[count:].sort().values), data.subset(order[:count].sort().values)
+    fitted = order[count:].sort().values
+    return data.subset(fitted), data.subset(order[:count].sort().values), fitted
 
 
 def _count(test_size: float, n: int) -> int:

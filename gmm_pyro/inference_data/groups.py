@@ -64,7 +64,9 @@ def to_arviz(
     - `prior`, `prior_predictive`: the model's sites and data sets of independent draws from the
       priors, as far as these can be drawn from.
     - `constant_data`: sample_weight, shape (obs_id,), if there are weights. ArviZ's `loo` knows
-      nothing of them and counts every row once; this package's `elpd_loo` counts them.
+      nothing of them and counts every row once; this package's `elpd_loo` counts them. possible,
+      which components a point may come from, shape (obs_id, component), if labels are known: the
+      log-likelihood is then that of points and labels.
     - `observed_data`: x. Univariate data have no dimension `feature` here nor in what is
       predicted, as the PIT of ArviZ's leave-one-out needs them.
 
@@ -170,9 +172,13 @@ def _log_priors(fit: Result, posterior: Posterior) -> dict[str, Float[Tensor, "s
 
 
 def _constant(observations: Observations) -> dict[str, Values]:
-    """The group of the sample weights, if there are some."""
-    weight = observations.sample_weight
-    return {} if weight is None else {"constant_data": {"sample_weight": weight.cpu().numpy()}}
+    """The group of the sample weights and of what is known of components, if there is any."""
+    weight, allowed, found = observations.sample_weight, observations.allowed, {}
+    if weight is not None:
+        found["sample_weight"] = weight.cpu().numpy()
+    if allowed is not None:
+        found["possible"] = allowed.table[allowed.kind].cpu().numpy().astype("int8")
+    return {"constant_data": found} if found else {}
 
 
 def _posterior_predictive(fit: Result, posterior: Posterior) -> tuple[Int[Tensor, "m"], np.ndarray]:

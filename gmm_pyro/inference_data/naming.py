@@ -51,7 +51,10 @@ def _dimensions(family: CovarianceFamily, values: Values, group: str) -> dict[st
         return {}
     if group in OF_POINTS:
         sampled = 0 if group in OF_DATA else 2
-        return {n: ["obs_id", "feature"][: x.ndim - sampled] for n, x in values.items()}
+        second = {"possible": "component"}
+        return {
+            n: ["obs_id", second.get(n, "feature")][: x.ndim - sampled] for n, x in values.items()
+        }
     return site_dimensions(family, values)
 
 

@@ -138,7 +138,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
     """
     mixture, weight = fit.mixture, fit.observations.sample_weight
     criteria = mixture.criteria(fit.observations, weight)
-    measured = fit.observations.measured
+    measured, allowed = fit.observations.measured, fit.observations.allowed
     facts = {
         "format": FORMAT,
         "method": fit.method,
@@ -154,6 +154,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "sample_weight": weight is not None,
         "missing_values": 0 if measured is None else int(fit.observations.x.isnan().sum()),
         "noise": measured is not None and measured.noise is not None,
+        "labelled": 0 if allowed is None else int(allowed.known.sum()),
         "dtype": str(fit.observations.dtype).removeprefix("torch."),
         "device": str(fit.observations.device),
         "objective": fit.objective,
