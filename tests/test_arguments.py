@@ -49,7 +49,13 @@ INNER = {  # which fits call over and over, with what other methods returned
 }
 ELSEWHERE = {  # arguments that other rows are about, or inner loops
     "MixtureModel.__call__": {"n"},
-    "MixtureModel.__call__ without data": {"x", "subsample_size", "sample_weight", "noise"},
+    "MixtureModel.__call__ without data": {
+        "x",
+        "subsample_size",
+        "sample_weight",
+        "noise",
+        "labels",
+    },
     "LogDensity.__call__": {"jacobian", "rows"},
     "Posterior.relabel": {"by"},
 }

@@ -30,7 +30,7 @@ from .record import Request
 from .result import Comparison
 from .scores import scores_of, table_of
 
-OF_DATA = ("sample_weight", "missing", "labels", "dtype", "device")  # what all methods are told alike
+OF_DATA = ("sample_weight", "missing", "labels", "dtype", "device")  # that all are told alike
 
 
 def compare(

@@ -138,7 +138,7 @@ def _of_matrix(given: np.ndarray) -> np.ndarray:
             "labels of shape (n, k) say which components are possible, by True and False; got "
             f"{given[row, column]:g} at row {row}, component {column}"
         )
-    none = ~given.any(1)
+    none = np.asarray(~given.any(1))
     if none.any():
         raise ValueError(f"labels leave no component to row {int(none.nonzero()[0][0])}")
     return given.astype(bool)

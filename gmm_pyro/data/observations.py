@@ -199,9 +199,7 @@ def _with_noise(points: Points, noise: Any, order: list[int] | None = None) -> P
     """The points alone, measured with noise, of which columns are in another order perhaps."""
     covariances = as_noise(noise, points.x, points.feature_names, order)
     measured, allowed = Measured.of(points.x, covariances), points.allowed
-    return Points(
-        points.x, points.feature_names, points.origin, measured=measured, allowed=allowed
-    )
+    return Points(points.x, points.feature_names, points.origin, measured=measured, allowed=allowed)
 
 
 def _converted(
@@ -234,9 +232,7 @@ def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points
         return points
     x, origin = points.x[:, order], points.origin[order]
     measured = None if points.measured is None else points.measured.taken(x, order)
-    return Points(
-        x, tuple(feature_names), origin, measured=measured, allowed=points.allowed
-    )
+    return Points(x, tuple(feature_names), origin, measured=measured, allowed=points.allowed)
 
 
 def _alias(array: np.ndarray) -> Tensor:

@@ -67,7 +67,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         **OF_METHODS,
         "n_components": [*COUNT, Mapping],
         "class_prior": ["array-like", None],
-        "unlabelled": "no_validation",
+        "unlabelled": [object],
     }
 
     def __init__(
@@ -122,26 +122,20 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         check_classification_targets(y)
         weight = _weight(sample_weight, len(x))
         x, y, weight = x[weight > 0], y[weight > 0], weight[weight > 0]
-        unknown = self._unknown(y)
-        self.classes_, codes = np.unique(y[~unknown], return_inverse=True)
-        shares = np.bincount(codes, weight[~unknown])
+        known, codes = ~self._unknown(y), np.full(len(y), -1)
+        self.classes_, codes[known] = np.unique(y[known], return_inverse=True)
+        random, names = check_random_state(self.random_state), self.classes_.tolist()
+        self.mixtures_ = [self._mixture_of(name, int(random.randint(2**31 - 1))) for name in names]
+        own = None if sample_weight is None else weight
+        shares = np.bincount(codes[known], weight[known])
+        self.__dict__.pop("fit_", None)
+        if not known.all():
+            self.fit_, shares = fitted_together(self.mixtures_, x, codes, own)
+        else:
+            for code, mixture in enumerate(self.mixtures_):
+                rows = codes == code
+                self._fit_class(mixture, names[code], x[rows], None if own is None else own[rows])
         self.class_prior_ = self._class_prior(shares)
-        random = check_random_state(self.random_state)
-        self.mixtures_ = []
-        for code, name in enumerate(self.classes_.tolist()):
-            rows = (~unknown).nonzero()[0][codes == code]
-            own = None if sample_weight is None else weight[rows]
-            mixture = self._mixture_of(name, int(random.randint(2**31 - 1)))
-            self.mixtures_.append(self._fitted(mixture, name, x[rows], own))
-        vars(self).pop("fit_", None)
-        if unknown.any():
-            every = np.full(len(y), -1)
-            every[~unknown] = codes
-            own, seed = None if sample_weight is None else weight, int(random.randint(2**31 - 1))
-            self.fit_, shares = fitted_together(
-                self, self.mixtures_, shares / shares.sum(), x, every, own, seed
-            )
-            self.class_prior_ = self._class_prior(shares)
         self.converged_ = all(mixture.converged_ for mixture in self.mixtures_)
         self.n_iter_ = max(mixture.n_iter_ for mixture in self.mixtures_)
         return self
@@ -160,16 +154,17 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
                 raise ValueError(f"n_components has no number for class {name!r}: it has {count}")
             count = count[name]
         parameters = {shared: getattr(self, shared) for shared in SHARED}
-        return PyroGaussianMixture(count, random_state=seed, **parameters)
-
-    def _fitted(
-        self, mixture: PyroGaussianMixture, name: Any, x: Array, weight: Array | None
-    ) -> PyroGaussianMixture:
+        mixture = PyroGaussianMixture(count, random_state=seed, **parameters)
         mixture.n_features_in_ = self.n_features_in_
         if hasattr(self, "feature_names_in_"):
             mixture.feature_names_in_ = self.feature_names_in_
+        return mixture
+
+    def _fit_class(
+        self, mixture: PyroGaussianMixture, name: Any, x: Array, weight: Array | None
+    ) -> None:
         try:
-            return mixture._fit(x, weight)
+            mixture._fit(x, weight)
         except ValueError as error:
             raise ValueError(f"class {name!r}: {error}") from error
 

@@ -188,8 +188,8 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         x = validate_data(self, X, **CHECKED, ensure_min_samples=2)
         return self._fit(x, sample_weight)
 
-    def _fit(self, x: Array, sample_weight: Any) -> Self:
-        """`fit` on a checked array."""
+    def _fit(self, x: Array, sample_weight: Any, labels: Any = None) -> Self:
+        """`fit` on a checked array; labels are those of `gmm_pyro.fit`."""
         if len(x) < self.n_components:
             raise ValueError(
                 "Expected n_samples >= n_components but got n_components = "
@@ -197,7 +197,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             )
         given = check_given(self, x.shape[1])
         with one_thread_a_product():
-            result = self._fitted(x, sample_weight, given)
+            result = self._fitted(x, sample_weight, labels, given)
         self._keep(result)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
@@ -211,26 +211,27 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """The most probable component of each point of the data, shape (n,)."""
         return self.fit(X, y, sample_weight).predict(X)
 
-    def _fitted(self, x: Array, sample_weight: Any, given: Mapping[str, Tensor]) -> Fit:
+    def _fitted(
+        self, x: Array, sample_weight: Any, labels: Any, given: Mapping[str, Tensor]
+    ) -> Fit:
         started = time.perf_counter()
         model = held_fixed(MixtureModel(self.n_components, self.covariance_type, self.priors))
         observations = observe(
             x,
             n_components=self.n_components,
             sample_weight=sample_weight,
+            labels=labels,
             dtype=str(x.dtype),
             constant_columns=by_recipe(self),
         )
         names = getattr(self, "feature_names_in_", observations.feature_names)
         observations = replace(observations, feature_names=tuple(map(str, names)))
-        random = check_random_state(self.random_state)
-        chosen = choice_of(self, observations, given, random)
+        chosen = choice_of(self, observations, given, check_random_state(self.random_state))
         return fit_observations(model, observations, chosen, started)
 
     def _keep(self, result: Fit) -> None:
         """The attributes, from the result."""
-        total = result.observations.total_weight
-        self.fit_ = result
+        self.fit_, total = result, result.observations.total_weight
         self.__dict__.update(attributes_of(result.mixture))
         self.converged_ = result.converged
         self.n_iter_ = result.steps
@@ -281,8 +282,8 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: if `n_samples` is less than one.
         """
         check_is_fitted(self)
-        n_samples = check_n_samples(n_samples)
-        return sampled(self, self._mixture.family, n_samples, check_random_state(self.random_state))
+        count, random = check_n_samples(n_samples), check_random_state(self.random_state)
+        return sampled(self, self._mixture.family, count, random)
 
     def to_arviz(self, **options: Any) -> Any:
         """The posterior as ArviZ InferenceData (0.x) or DataTree (1.x), as `gmm_pyro.Fit` gives it.
@@ -337,8 +338,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         return GaussianMixture(
             self.weights_,
             torch.as_tensor(np.asarray(self.means_, dtype=float)),
-            covariances_by_hand(self),
-            self.covariance_type,
+            *(covariances_by_hand(self), self.covariance_type),
             getattr(self, "feature_names_in_", None),
         )
 

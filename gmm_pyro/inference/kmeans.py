@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -114,15 +115,15 @@ def _lloyd(
     max_steps: int,
 ) -> tuple[Int[Tensor, "n"], float, int]:
     """Labels, weighted sum of squares and steps, until centres move by no more than `least`."""
-    for step in range(1, max_steps + 1):
+    step, moved = 0, math.inf
+    while step < max_steps and moved > least:
         squares = torch.cdist(x, centres).square().masked_fill(barred, torch.inf)
         nearest, labels = squares.min(1)
         share = weight * one_hot(labels, len(centres)).T
         held = share.sum(1, keepdim=True)
         following = torch.where(held > 0, share @ x / held.clamp_min(TINY), centres)
         moved, centres = float((following - centres).square().sum()), following
-        if moved <= least:
-            break
+        step += 1
     return labels, float(weight @ nearest), step
 
 

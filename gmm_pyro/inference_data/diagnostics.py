@@ -127,8 +127,9 @@ def elpd_loo(source: Result | Any) -> Elpd:
         warnings.filterwarnings("ignore", "Estimated shape parameter of Pareto", UserWarning)
         elpd, k = generation.leave_one_out(data, 1.0 if independent else None)
     known = getattr(data, "constant_data", None)
-    weighted = known is not None and "sample_weight" in known
-    weight = known["sample_weight"].values if weighted else np.ones(len(elpd))
+    weight = np.ones(len(elpd))
+    if known is not None and "sample_weight" in known:
+        weight = known["sample_weight"].values
     there, n = weight > 0, weight.sum()
     elpd, k, weight = elpd[there], k[there], weight[there]
     total = elpd @ weight

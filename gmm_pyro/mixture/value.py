@@ -69,7 +69,9 @@ class GaussianMixture(MixtureRecord):
         """Log density of each point in nats, shape (n,); -inf where it is out of range."""
         return pointwise.log_density(*self._at(x, noise, labels))[0]
 
-    def responsibilities(self, x: Any, noise: Any = None, *, labels: Any = None) -> Float[Tensor, "n k"]:
+    def responsibilities(
+        self, x: Any, noise: Any = None, *, labels: Any = None
+    ) -> Float[Tensor, "n k"]:
         """Posterior probability of each component at each point, shape (n, k)."""
         return pointwise.responsibilities(*self._at(x, noise, labels))[0].T.contiguous()
 

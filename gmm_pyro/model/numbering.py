@@ -20,9 +20,9 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily
 from ..covariance.records import in_order
+from ..data.points import Observations
 from ..reduction.naming import log_probability_of_labels
 from ..reduction.theta import theta_of
-from ..data.points import Observations
 from .log_density import LogDensity
 
 Order = Int[Tensor, "s k"]
@@ -63,7 +63,8 @@ def exchangeable_classes(density: LogDensity) -> tuple[int, ...]:
     for first in range(k):
         if classes[first] >= 0:
             continue
-        others = [i for i in range(first + 1, k) if (classes[i], labelled[i]) == (-1, labelled[first])]
+        rest = [i for i in range(first + 1, k) if classes[i] < 0]
+        others = [i for i in rest if labelled[i] == labelled[first]]
         number = max(classes) + 1
         for i in (first, *_alike(density, values, first, others)):
             classes[i] = number

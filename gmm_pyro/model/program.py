@@ -96,9 +96,7 @@ class MixtureModel(Declaration):
             with pyro.poutine.scale(scale=weight[rows]):
                 return pyro.sample("x", self._marginal(values, seen), obs=observed)
 
-    def _points(
-        self, x: Any, n: int | None, noise: Any, labels: Any
-    ) -> tuple[Points | None, int]:
+    def _points(self, x: Any, n: int | None, noise: Any, labels: Any) -> tuple[Points | None, int]:
         """The data, if there are any, and how many points there are or are to be."""
         if x is None:
             if n is None:

@@ -41,8 +41,8 @@ def log_probability_of_labels(
     places = orders.to(total.device).argsort(1)  # of the components
     for kind in allowed.kind.unique().tolist():
         if not allowed.table[kind].all():
-            images, which = allowed.table[kind].to(total.device)[places].unique(
-                dim=0, return_inverse=True
+            images, which = (
+                allowed.table[kind].to(total.device)[places].unique(dim=0, return_inverse=True)
             )
             total += log_shares(observations, theta, kind, images)[:, which]
     return total
@@ -57,7 +57,9 @@ def log_shares(
     rows = (observations.allowed.kind == kind).nonzero()[:, 0]
     among = sets.to(theta.reference)
     total = among.new_zeros(len(theta.parameters.means), len(sets))
-    for some in rows.split(max(1, NUMBERS // (total.numel() + theta.parameters.log_weights.numel()))):
+    for some in rows.split(
+        max(1, NUMBERS // (total.numel() + theta.parameters.log_weights.numel()))
+    ):
         part = observations.subset(some).unlabelled
 
         def pick(_: Tensor, share: Float[Tensor, "s k n"]) -> Float[Tensor, "s t n"]:
