@@ -173,6 +173,7 @@ def of_fits() -> dict[str, Asked]:
             missing="integrate",
             noise=0.5,
             labels=KNOWN,
+            fixed={"weights": [0.5, 0.5]},
             **WEIGHTS,
             **PLACE,
         ),

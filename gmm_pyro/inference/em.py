@@ -126,7 +126,7 @@ def _leaps(
     """
     observations, family = task.observations, task.model.family
     shape = tuple(state.theta.parameters.means.shape[1:])
-    coordinates = Coordinates(family, observations, shape)
+    coordinates = Coordinates(family, observations, shape, task.model.fixed)
     history = [float(state.log_likelihood[0])]
 
     def leap(state: Expectation) -> Expectation:

@@ -51,7 +51,8 @@ def expect_at(
 
 def step(task: Task[Options], state: Expectation, observations: Observations) -> Expectation:
     """One M-step and the E-step that follows it."""
-    theta = maximise(observations, state.theta, state.statistics, task.floor)
+    fixed = task.model.fixed
+    theta = maximise(observations, state.theta, state.statistics, task.floor, fixed=fixed)
     return expect(theta, observations)
 
 

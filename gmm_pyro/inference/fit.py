@@ -4,21 +4,23 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..data.checks import check_mapping
 from ..data.observations import observe
 from ..data.points import Observations
 from ..data.words import counted
 from ..mixture.value import GaussianMixture
-from ..model.program import MixtureModel, check_model
+from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
 from .chains.sampling import log_ratios
 from .diagnosis import diagnose
+from .fixing import conditioned, holding, mixture_holding, posterior_holding
 from .methods import Choice, choice
 from .ordering import in_stable_order
 from .result import Result
@@ -145,6 +147,7 @@ def fit(
     missing: str | None = None,
     noise: Any = None,
     labels: Any = None,
+    fixed: Mapping[str, Any] | None = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     **options: Any,
@@ -167,6 +170,10 @@ def fit(
         labels: the components that points are known to come from: numbers from 0 to k - 1, shape
             (n,), with -1, NaN or None where it is not known, or which components are possible,
             shape (n, k). They number the components; the likelihood is that of points and labels.
+        fixed: what stays as it is, by name: weights, means and covariances in the shapes of a
+            mixture's, NaN where they are free (a covariance is held as a whole), or sites of the
+            model. Free weights share what the others leave. `pyro.condition(model, ...)` as the
+            model means the same.
         dtype: floating-point type of the work on points, by torch's object or its name; float64 if
             None.
         device: torch device, one that is there and holds float64; where the data are, if None.
@@ -186,7 +193,7 @@ def fit(
         >>> result.status.name, result.mixture.n_components
         ('CONVERGED', 2)
     """
-    check_model(model)
+    model, conditions = conditioned(model)
     model = held_fixed(model)
     chosen = choice(method, options)  # mistakes in words come before those in data
     started = time.perf_counter()
@@ -202,6 +209,11 @@ def fit(
             noise=noise,
             labels=labels,
         )
+    model = holding(
+        model, {**conditions, **check_mapping("fixed", fixed or {}, "values")}, observations
+    )
+    if model.fixed is not None and chosen.method.through_pyro:
+        raise ValueError(f"{chosen.name} holds no parameters: {chosen.name.split(':')[0]} does")
     if missing is None and observations.has_holes:
         warnings.warn(integrated_out(observations), FitWarning, stacklevel=2)
     result = fit_quietly(model, observations, chosen, started)
@@ -277,13 +289,17 @@ def _result(
         dtype=observations.x.dtype,
         feature_names=observations.feature_names,
     )
+    fixed, posterior = task.model.fixed, outcome.posterior
+    if fixed is not None:
+        mixture = mixture_holding(fixed, mixture)
+        posterior = None if posterior is None else posterior_holding(fixed, posterior)
     diagnosis = diagnose(observations, family, outcome.parameters, task.floor, surplus or (), rule)
     modes = {} if outcome.modes is None else outcome.modes.figures()
     return Fit(
         model=task.model,
         method=task.name,
         mixture=mixture,
-        posterior=outcome.posterior,
+        posterior=posterior,
         history=torch.tensor(outcome.history, dtype=torch.float64),
         objective=outcome.objective,
         status=outcome.status,

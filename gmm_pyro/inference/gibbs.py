@@ -174,7 +174,9 @@ def _sampler(task: Task[GibbsOptions]) -> Sampler:
         raise ValueError(
             "gibbs takes no sample_weight: an assignment that is drawn cannot be a fraction"
         )
-    return Sampler.of(prior, observations, exchange=task.options.exchange)
+    fixed = task.model.fixed
+    exchange = task.options.exchange and fixed is None
+    return replace(Sampler.of(prior, observations, exchange=exchange), fixed=fixed)
 
 
 def _start(task: Task[GibbsOptions], density: LogDensity) -> Parameters:

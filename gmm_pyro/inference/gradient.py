@@ -55,7 +55,8 @@ class GradientOptions(Options):
 def fit_gradient(task: Task[GradientOptions]) -> Outcome:
     """Maximum-likelihood parameters by Adam, on the whole data or on minibatches."""
     start = likeliest_start(task)
-    coordinates = Coordinates(task.model.family, task.observations, tuple(start.means.shape[1:]))
+    shape = tuple(start.means.shape[1:])
+    coordinates = Coordinates(task.model.family, task.observations, shape, task.model.fixed)
     generator, size = task.generator(), task.options.batch_size
 
     def leads_nowhere(vector: Tensor, thinner_than: float = THIN) -> bool:
@@ -87,7 +88,8 @@ def _left_to_em(task: Task[GradientOptions], parameters: Parameters) -> float:
     family, observations = task.model.family, task.observations
     here = theta_of(family, parameters, observations)
     statistics = reduce(observations, here)
-    there = maximise(observations, here, statistics, torch.zeros_like(observations.scale))
+    floor, fixed = torch.zeros_like(observations.scale), task.model.fixed
+    there = maximise(observations, here, statistics, floor, fixed=fixed)
     return float(reduce(observations, there).log_norm - statistics.log_norm)
 
 

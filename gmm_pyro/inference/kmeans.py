@@ -34,6 +34,8 @@ def fit_kmeans(task: Task[KMeansOptions]) -> Outcome:
     squares.
     """
     options, observations = task.options, task.observations
+    if task.model.fixed is not None:
+        raise ValueError("kmeans has no parameters to hold: fixed is for the other methods")
     if observations.measured is not None:
         found = "missing values" if observations.has_holes else "noise"
         raise ValueError(

@@ -13,7 +13,7 @@ import torch
 
 from ..metrics import match_components
 from ..mixture.value import GaussianMixture
-from ..model.numbering import exchangeable_classes, labelled_classes
+from ..model.numbering import exchangeable_classes, told_apart
 from ..posterior.relabelling import permuted
 from .diagnosis import diagnose
 from .result import Result
@@ -100,7 +100,7 @@ def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
 def _classes(fit: Result) -> tuple[int, ...]:
     """Classes of components that nothing tells apart."""
     if not fit.uses_priors:
-        return labelled_classes(fit.observations, fit.model.n_components)
+        return told_apart(fit.model, fit.observations)
     return exchangeable_classes(fit.model.log_density(fit.observations))
 
 

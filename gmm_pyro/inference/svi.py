@@ -111,6 +111,8 @@ class SVIOptions(GuideOptions):
 def fit_svi(task: Task[SVIOptions]) -> Outcome:
     """The best guide, draws from it, and the mixture at its centre."""
     density = task.model.log_density(task.observations)
+    if task.model.fixed is not None and task.options.guide == "structured":
+        raise ValueError("guide='structured' has no room for fixed parameters: take another guide")
     with progress_bar(task) as bar:
         search = em_search(task, bar)
         start = em_start(task, density, bar, search)

@@ -37,6 +37,7 @@ def write_mixture(path: str | Path, mixture: MixtureRecord) -> Path:
         "covariance": mixture.family.name,
         "feature_names": list(mixture.feature_names),
         "precision": str(mixture.means.dtype).removeprefix("torch."),
+        **({"n_held": mixture.n_held} if mixture.n_held else {}),
     }
     numbers = {name: array.cpu().double().numpy() for name, array in arrays.items()}
     return write_record(path, FORMAT, numbers, words)
@@ -61,7 +62,8 @@ def read_mixture(kind: type[Mixture], path: str | Path) -> Mixture:
     check_means(means)
     check_weights(weights, len(means))
     parameters = Parameters(weights.log()[None], means[None], factor[None])
-    return kind._assembled(family, (weights, means, covariances), parameters, dtype, names)
+    visible, n_held = (weights, means, covariances), int(record.get("n_held", 0))
+    return kind._assembled(family, visible, parameters, dtype, names, n_held)
 
 
 def _check_factor(

@@ -30,6 +30,7 @@ class MixtureRecord:
     family: CovarianceFamily
     feature_names: tuple[str, ...]
     parameters: Parameters = field(repr=False)
+    n_held: int = field(repr=False)
 
     def __init__(
         self,
@@ -87,11 +88,12 @@ class MixtureRecord:
         parameters: Parameters,
         dtype: torch.dtype,
         feature_names: Sequence[str] | None,
+        n_held: int = 0,
     ) -> Self:
         """From weights, means and covariances as the user sees them, and the same in float64."""
         mixture = cls.__new__(cls)
         weights, means, covariances = (part.detach().to(dtype) for part in visible)
-        mixture._keep(family, (weights, means, covariances), parameters, feature_names)
+        mixture._keep(family, (weights, means, covariances), parameters, feature_names, n_held)
         return mixture
 
     def _keep(
@@ -100,6 +102,7 @@ class MixtureRecord:
         visible: tuple[Tensor, Tensor, Tensor],
         parameters: Parameters,
         feature_names: Sequence[str] | None,
+        n_held: int = 0,
     ) -> None:
         weights, means, covariances = visible
         vars(self).update(  # as a frozen class's
@@ -109,6 +112,7 @@ class MixtureRecord:
             family=family,
             feature_names=check_names(feature_names, means.shape[-1]),
             parameters=parameters,
+            n_held=n_held,
         )
 
     # ------------------------------------------------------------------ shape
@@ -125,8 +129,8 @@ class MixtureRecord:
 
     @property
     def n_parameters(self) -> int:
-        """Number of free parameters, as BIC and AIC count them."""
-        return self.family.n_parameters(*self.means.shape)
+        """Number of free parameters, as BIC and AIC count them; of a fit, those not held fixed."""
+        return self.family.n_parameters(*self.means.shape) - self.n_held
 
 
 # ---------------------------------------------------------------------- checks

@@ -300,6 +300,7 @@ class GaussianMixture(MixtureRecord):
             self.family.permuted(self.parameters, torch.tensor([index])),
             self.means.dtype,
             self.feature_names,
+            self.n_held,
         )
 
     def in_order_of(self, names: Sequence[str]) -> GaussianMixture:

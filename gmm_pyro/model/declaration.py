@@ -8,6 +8,7 @@ from typing import Any, Self
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, family_named
+from ..covariance.fixed import Fixed
 from ..data.arrays import dense_tensor
 from ..data.checks import check_count, shown
 from ..data.observations import as_points
@@ -29,6 +30,7 @@ class Declaration:
     n_components: int
     covariance: str = "full"
     priors: Priors | ConjugatePriors | None = None
+    fixed: Fixed | None = field(default=None, kw_only=True, repr=False)
     _sites: dict[tuple[Any, ...], Sites] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:

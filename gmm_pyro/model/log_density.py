@@ -22,6 +22,7 @@ from ..data.checks import shown
 from ..data.points import Observations
 from ..reduction.sums import log_likelihood
 from .declaration import Declaration
+from .fixed_sites import FreePart, free_part, values_holding
 from .priors import Priors
 from .sites import Sites
 
@@ -42,7 +43,7 @@ class Site:
 
     name: str
     support: Any
-    transform: Transform
+    transform: Transform | FreePart
     shape: torch.Size
     entries: slice
 
@@ -53,6 +54,12 @@ class Site:
         while hasattr(support, "base_constraint"):
             support = support.base_constraint
         return support is constraints.real
+
+    def each(self, value: Float[Tensor, "*k1 d"]) -> Float[Tensor, "m"]:
+        """A value of each feature, for all components or each, at the entries of free means."""
+        if isinstance(self.transform, FreePart):
+            return value.expand(self.transform.values.shape)[self.transform.free]
+        return value.expand(self.shape).flatten()
 
     def constrain(self, vector: Float[Tensor, "s m"]) -> Tensor:
         """Values of the site, shape (s, *event)."""
@@ -117,13 +124,22 @@ class LogDensity:
     def _new_sites(self) -> tuple[Site, ...]:
         sites, first = [], 0
         for name, prior in self.prior.items():
-            transform = _to_support(name, prior)
+            transform = self._of_free(name, _to_support(name, prior))
             # transform.inverse_shape says the same, and imports sympy, which takes half a second
-            shape = transform.inv(self.observations.origin.new_ones(prior.event_shape)).shape
+            ones = self.observations.origin.new_ones(1, *prior.event_shape)
+            shape = transform.inv(ones).shape[1:]
             last = first + math.prod(shape)
             sites.append(Site(name, prior.support, transform, shape, slice(first, last)))
             first = last
         return tuple(sites)
+
+    def _of_free(self, name: str, transform: Any) -> Any:
+        """The map to a site's values, of those alone that are not fixed."""
+        fixed = self.model.fixed
+        if fixed is None:
+            return transform
+        values = values_holding(self.model, name)
+        return free_part(fixed, name, transform, values) or transform
 
     @property
     def dimension(self) -> int:
@@ -145,7 +161,7 @@ class LogDensity:
     def unconstrain(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s m"]:
         """The vector of given site values: the inverse of `constrain`."""
         parts = [site.transform.inv(values[site.name]) for site in self.sites]
-        return torch.cat([part.reshape(len(part), -1) for part in parts], 1)
+        return torch.cat([part.flatten(1) for part in parts], 1)
 
     def parameters(self, values: Mapping[str, Tensor]) -> Parameters:
         """Mixture parameters of s sets of site values."""
@@ -157,7 +173,7 @@ class LogDensity:
         covariance = priors.covariance_sites(self.model.family, parameters.factor)
         weights = parameters.log_weights.softmax(-1)
         values = {"weights": weights, "means": parameters.means, **covariance}
-        return {site.name: values[site.name] for site in self.sites}
+        return {name: values[name] for name in self.prior}
 
     def log_prior(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """Log prior density of s sets of site values in nats."""

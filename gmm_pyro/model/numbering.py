@@ -23,6 +23,7 @@ from ..covariance.records import in_order
 from ..data.points import Observations
 from ..reduction.naming import log_probability_of_labels
 from ..reduction.theta import theta_of
+from .declaration import Declaration
 from .log_density import LogDensity
 
 Order = Int[Tensor, "s k"]
@@ -59,7 +60,7 @@ def exchangeable_classes(density: LogDensity) -> tuple[int, ...]:
     points.
     """
     k, values = density.model.n_components, _generic_values(density)
-    classes, labelled = [-1] * k, labelled_classes(density.observations, k)
+    classes, labelled = [-1] * k, told_apart(density.model, density.observations)
     for first in range(k):
         if classes[first] >= 0:
             continue
@@ -71,9 +72,22 @@ def exchangeable_classes(density: LogDensity) -> tuple[int, ...]:
     return tuple(classes)
 
 
-def labelled_classes(observations: Observations, k: int) -> tuple[int, ...]:
-    """The class of every component, from 0: known labels do not tell those of one class apart."""
-    return (0,) * k if observations.allowed is None else observations.allowed.classes
+def told_apart(model: Declaration, observations: Observations) -> tuple[int, ...]:
+    """The class of every component, from 0: labels and what is fixed take one's for alike."""
+    allowed, none = observations.allowed, (0,) * model.n_components
+    pairs = list(zip(none if allowed is None else allowed.classes, movable(model), strict=True))
+    return tuple(pairs.index(pair) for pair in pairs)
+
+
+def movable(model: Declaration) -> tuple[int, ...]:
+    """The class of every component, from 0: what is fixed allows those of one to change places."""
+    return (0,) * model.n_components if model.fixed is None else model.fixed.classes
+
+
+def log_movable(model: Declaration) -> float:
+    """Logarithm of how many numberings what is fixed allows."""
+    classes = movable(model)
+    return sum(math.lgamma(classes.count(number) + 1) for number in set(classes))
 
 
 def _alike(
@@ -98,8 +112,8 @@ def _generic_values(density: LogDensity) -> dict[str, Tensor]:
     vector = vector.to(observations.origin)
     for site in density.sites:
         if site.name == "means" and site.unbounded:
-            z = vector[:, site.entries].view(-1, *site.shape)
-            vector[:, site.entries] = (observations.origin + observations.scale * z).flatten(1)
+            z, entries = vector[:, site.entries], site.entries
+            vector[:, entries] = site.each(observations.origin) + site.each(observations.scale) * z
     return density.constrain(vector)
 
 
@@ -142,7 +156,9 @@ def _log_weights(
 ) -> tuple[Float[Tensor, "s 1"], Float[Tensor, "s o"]]:
     """Log priors as `_log_priors`, plus the log probability of labels that are known of points."""
     here, there = _log_priors(density, values, orders)
-    observations = density.observations
+    observations, fixed = density.observations, density.model.fixed
+    if fixed is not None:
+        there = there.masked_fill(~fixed.keeps(orders).to(there.device), -math.inf)
     if observations.allowed is None:
         return here, there
     theta = theta_of(density.model.family, density.parameters(values), observations)

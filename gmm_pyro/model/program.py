@@ -20,6 +20,7 @@ from ..data.observations import as_points, observed
 from ..data.points import Points
 from ..data.weighting import as_weights
 from .declaration import Declaration
+from .fixed_sites import free_values, values_holding
 from .log_density import LogDensity
 
 
@@ -87,7 +88,8 @@ class MixtureModel(Declaration):
         values: dict[str, Tensor] = {}
         sites = model.sites(like=like)
         for name in sites:
-            values[name] = pyro.sample(name, sites.given(name, values))
+            held = model._held(name, like)
+            values[name] = pyro.sample(name, sites.given(name, values), obs=held)
         with pyro.plate("points", size, subsample_size=subsample_size) as rows:
             observed = None if like is None else like[rows]
             seen = None if points is None or rows is None else Sight.of(points, rows)
@@ -157,6 +159,23 @@ class MixtureModel(Declaration):
         if seen.log_allowed is None:
             return emission
         return PartlyLabelled(emission, seen.log_allowed.to(means))
+
+    def _held(self, name: str, like: Tensor | None) -> Tensor | None:
+        """The values of a site that is fixed; None of one that is free.
+
+        Raises:
+            ValueError: if some of its values are fixed, and some are free.
+        """
+        free = None if self.fixed is None else free_values(self.fixed, name)
+        if free is None or free.all():
+            return None
+        if free.any():
+            raise ValueError(
+                f"the Pyro program samples a site or not: {name} is fixed in part, which takes "
+                "the methods of gmm_pyro.fit that are not by Pyro"
+            )
+        values = values_holding(self, name)
+        return values if like is None else values.to(like)
 
     def log_density(self, x: Any) -> LogDensity:
         """The model as a log density over one flat vector, given data or observations."""

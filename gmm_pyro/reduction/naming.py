@@ -18,6 +18,7 @@ from jaxtyping import Bool, Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
+from ..covariance.fixed import Fixed
 from ..data.points import Observations
 from .assignments import NEGLIGIBLE
 from .pointwise import at_points
@@ -72,14 +73,18 @@ def log_shares(
 
 
 @torch.no_grad()
-def fitting_numbers(observations: Observations, theta: Theta) -> Int[Tensor, "s k"]:
-    """For each set the order whose component order[j] fits place j, as labelled points have it."""
+def fitting_numbers(
+    observations: Observations, theta: Theta, fixed: Fixed | None = None
+) -> Int[Tensor, "s k"]:
+    """For each set the order whose component order[j] fits place j, by labels and what is fixed."""
     s, k = theta.parameters.log_weights.shape
     allowed = observations.allowed
-    assert allowed is not None
     gain = theta.reference.new_zeros(s, k, k)  # component, place
+    if fixed is not None:
+        gain += observations.total_weight * fixed.gains(theta.parameters)
     alone = torch.eye(k, dtype=torch.bool)
-    for kind in allowed.kind.unique().tolist():
+    for kind in [] if allowed is None else allowed.kind.unique().tolist():
+        assert allowed is not None
         places = allowed.table[kind].to(gain)
         if not places.all():
             gain += log_shares(observations, theta, kind, alone)[..., None] * places / places.sum()

@@ -29,6 +29,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..covariance.fixed import Fixed
 from ..covariance.records import TINY, times
 from ..data.points import Block, Observations, Points
 from ..running.threads import Sums, one_thread_a_product, total
@@ -127,18 +128,25 @@ def maximise(
     floor: Float[Tensor, "d"],
     assign: Assignment = softmax,
     ridge: float = 0.0,
+    fixed: Fixed | None = None,
 ) -> Theta:
     """The M-step, from the statistics that `reduce` gave for this theta and assignment.
 
-    The floor and the ridge are those of `CovarianceFamily.m_step`. Where a new component is so
-    tight that the moments about the data's centre have cancelled, the moments are taken once more,
-    about its mean.
+    The floor and the ridge are those of `CovarianceFamily.m_step`; what is fixed stays. Where a new
+    component is so tight that the moments about the data's centre have cancelled, the moments are
+    taken once more, about its mean.
     """
-    found = theta_of(theta.family, theta.family.m_step(statistics, floor, ridge), observations)
+
+    def m_step(statistics: Statistics) -> Parameters:
+        if fixed is None:
+            return theta.family.m_step(statistics, floor, ridge)
+        return fixed.m_step(statistics, theta.parameters, floor, ridge)
+
+    found = theta_of(theta.family, m_step(statistics), observations)
     if theta.centred or not found.centred:
         return found
     about_means = Theta.about_means(theta.family, theta.parameters, found.parameters.means)
-    parameters = theta.family.m_step(reduce(observations, about_means, assign), floor, ridge)
+    parameters = m_step(reduce(observations, about_means, assign))
     return theta_of(theta.family, parameters, observations)
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...model.log_density import LogDensity
-from ...model.numbering import Numberings, exchangeable_classes, permuted_values
+from ...model.numbering import Numberings, exchangeable_classes, movable, permuted_values
 from ...reduction.naming import log_probability_of_labels
 from ...reduction.theta import theta_of
 
@@ -31,7 +31,7 @@ class Exchange:
 
     Attributes:
         density: the log density.
-        pairs: places whose components the prior tells apart, shape (p, 2).
+        pairs: places whose components the prior tells apart, and may change, shape (p, 2).
     """
 
     density: LogDensity
@@ -40,9 +40,11 @@ class Exchange:
     @classmethod
     def of(cls, density: LogDensity) -> Exchange:
         """For a prior as it is."""
-        classes = exchangeable_classes(density)
+        classes, free = exchangeable_classes(density), movable(density.model)
         pairs = [
-            (i, j) for i, j in combinations(range(len(classes)), 2) if classes[i] != classes[j]
+            (i, j)
+            for i, j in combinations(range(len(classes)), 2)
+            if classes[i] != classes[j] and free[i] == free[j]
         ]
         device = density.observations.origin.device
         return cls(density, torch.tensor(pairs, dtype=torch.int64, device=device).view(-1, 2))

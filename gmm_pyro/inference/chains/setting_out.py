@@ -31,10 +31,11 @@ def population_of(
 ) -> Population | None:
     """A population that is like the posterior; None where there can be none, or no warm-up.
 
-    Where labels are known there is none: its proposal is the same in all numberings.
+    Where labels are known there is none, nor where parameters are fixed: its proposal is the same
+    in all numberings.
     """
     family, observations = task.model.family, task.observations
-    named = observations.allowed is not None
+    named = observations.allowed is not None or task.model.fixed is not None
     if named or not task.options.n_warmup or not isinstance(family, ConjugateFamily):
         return None
     numbers = Numbers.of(density)
@@ -60,6 +61,7 @@ def particles(task: Task[SamplingOptions], count: int) -> Parameters:
             n_starts=-(-count // len(kinds)),
             floor=task.floor,
             generator=torch.Generator().manual_seed(options.seed),
+            fixed=task.model.fixed,
         )
         for kind in kinds
     ]

@@ -11,7 +11,9 @@ from torch import Tensor
 from torch.distributions import Distribution
 
 from ...covariance import Parameters, Statistics
+from ...covariance.fixed import Fixed
 from ...data.points import Observations
+from ...model.beside_fixed import drawn_beside
 from ...model.normal_wishart import Conjugate
 from ...reduction.assignments import Assignment, Drawn
 from ...reduction.naming import log_probability_of_labels
@@ -30,12 +32,14 @@ class Sampler:
         allocate: statistics of an assignment of all points, given parameters of s chains.
         exchange: whether components are exchanged after a sweep.
         labelled: the data, where components are known of some points.
+        fixed: what is held of the parameters, if anything is.
     """
 
     prior: Conjugate
     allocate: Callable[[Parameters, Assignment], Statistics]
     exchange: bool = True
     labelled: Observations | None = None
+    fixed: Fixed | None = None
 
     @classmethod
     def of(cls, prior: Conjugate, observations: Observations, *, exchange: bool) -> Sampler:
@@ -75,6 +79,8 @@ class Sampler:
         self, parameters: Parameters, statistics: Statistics, generator: torch.Generator
     ) -> Parameters:
         """The second half: new parameters, given the points' components and the old ones."""
+        if self.fixed is not None:
+            return drawn_beside(self.fixed, self.prior, statistics, parameters, generator)
         drawn = self.prior.draw(statistics, parameters, generator)
         return self._exchanged(drawn, generator) if self.exchange else drawn
 

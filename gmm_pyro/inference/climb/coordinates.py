@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.distributions import transform_to
 
 from ...covariance import CovarianceFamily, Parameters
+from ...covariance.fixed import Fixed
 from ...data.points import Observations
 from ...reduction.sums import log_likelihood
 from .climb import value_and_gradient
@@ -27,11 +28,13 @@ class Coordinates:
         family: the covariance family.
         observations: the data, which give the units.
         shape: (k, d).
+        fixed: what is held of the parameters, whose entries do nothing.
     """
 
     family: CovarianceFamily
     observations: Observations
     shape: tuple[int, ...]
+    fixed: Fixed | None = None
 
     def vector(self, parameters: Parameters) -> Float[Tensor, "m"]:
         """The vector of a batch of one parameter set."""
@@ -48,11 +51,12 @@ class Coordinates:
         logits, means, raw = vector.split([k, k * d, len(vector) - k - k * d])
         spread = self.observations.bulk
         factor = transform_to(self.family.factor_support)(raw.view(1, *event))
-        return Parameters(
+        found = Parameters(
             logits.log_softmax(-1)[None],
             self.observations.origin + spread * means.view(1, k, d),
             self.family.rescaled(factor, spread),
         )
+        return found if self.fixed is None else self.fixed.imposed(found)
 
     def log_likelihood(self, vector: Float[Tensor, "m"], rows: Observations) -> Float[Tensor, ""]:
         """Log-likelihood of the rows in nats, scaled up to the whole data."""

@@ -34,7 +34,7 @@ def _of_means(
     result = value.new_full((density.dimension,), elsewhere)
     for site in density.sites:
         if site.name == "means" and site.unbounded:
-            result[site.entries] = value.expand(site.shape).flatten()
+            result[site.entries] = site.each(value)
     return result
 
 

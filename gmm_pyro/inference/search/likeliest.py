@@ -281,6 +281,7 @@ def likeliest_start(task: Task[Options]) -> Parameters:
         n_starts=task.options.n_starts,
         floor=task.floor,
         generator=generator,
+        fixed=task.model.fixed,
     )
     values = expect_at(task, starts, observations).log_likelihood.nan_to_num(nan=-torch.inf)
     return starts[[int(values.argmax())]]

@@ -133,21 +133,24 @@ class Mover:
     def _otherwise(self, state: Expectation) -> Parameters | None:
         """Sets with one component elsewhere, or None if nothing adds.
 
-        Known labels are of no help with one component too many, but number those that are left.
+        Known labels are of no help with one component too many, nor is what is fixed; but they
+        number those that are left.
         """
-        sample, effort, family = self.sample.unlabelled, self.effort, self.task.model.family
+        sample, effort, fixed = self.sample.unlabelled, self.effort, self.task.model.fixed
+        family = self.task.model.family
+        free = replace(self.task, model=replace(self.task.model, fixed=None))
         if sample is not self.sample:
-            state = expect_at(self.task, state.parameters, sample)
-        grown = insertions(self.task, state, sample, self.rule, self.generator, effort.newcomers)
+            state = expect_at(free, state.parameters, sample)
+        grown = insertions(free, state, sample, self.rule, self.generator, effort.newcomers)
         if grown is None:
             return None
-        big = Climb.begun(expect_at(self.task, grown, sample))
-        big = climbed(self.task, big, sample, GROWN, 0.0)
+        big = climbed(free, Climb.begun(expect_at(free, grown, sample)), sample, GROWN, 0.0)
         fewer = shrunk(family, big.state, sample, effort.mergers, effort.removals)
-        if sample is self.sample:
+        if sample is self.sample and fixed is None:
             return fewer
         theta = theta_of(family, fewer, self.sample)
-        return family.permuted(fewer, fitting_numbers(self.sample, theta))
+        fewer = family.permuted(fewer, fitting_numbers(self.sample, theta, fixed))
+        return fewer if fixed is None else fixed.imposed(fewer)
 
     def _leading(self, candidates: Climb, present: Rank, keep: int) -> dict[int, bool]:
         """The candidates that may lead on, best first, and whether they are sound.

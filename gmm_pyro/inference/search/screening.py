@@ -59,6 +59,7 @@ def started(
                 first=numbers.start,
                 floor=floor,
                 generator=generator,
+                fixed=task.model.fixed,
             )
         )
     return Parameters.joined(batches)

@@ -78,6 +78,7 @@ def restarts(task: Task[Options]) -> Iterator[Parameters]:
             n_starts=options.n_starts,
             floor=task.floor,
             generator=generator,
+            fixed=task.model.fixed,
         )
         climb = Climb.begun(expect_at(task, starts, sample))
         climb = climbed(task, climb, sample, STEPS, options.tolerance * sample.total_weight)
@@ -120,7 +121,8 @@ def log_mass(
         return total
     vectors = vectors.view(t, s, -1).transpose(0, 1)
     for site in density.sites:
-        alone = site.name != "weights" and not density.model.family.shares(site.name)
+        shared = site.name == "weights" or density.model.family.shares(site.name)
+        alone = not shared and density.model.fixed is None
         groups = site.shape[0] if alone else 1
         block = vectors[..., site.entries].unflatten(-1, (groups, -1)).transpose(1, 2)
         total = total + _entropies(block).sum(1)

@@ -23,6 +23,7 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 
 from ...covariance import CovarianceFamily, Parameters
+from ...covariance.fixed import Fixed
 from ...covariance.records import TINY
 from ...data.arrays import array_of, classes
 from ...data.checks import check_choice
@@ -32,8 +33,9 @@ from ...data.spread import passes
 from ...mixture.checks import mixture_within
 from ...mixture.value import GaussianMixture
 from ...reduction.assignments import Assignment, Given, GivenLabels, uniforms
+from ...reduction.naming import fitting_numbers
 from ...reduction.sums import maximise, reduce
-from ...reduction.theta import anywhere
+from ...reduction.theta import anywhere, theta_of
 from .seeding import greedy_k_means_plus_plus, invariant_coordinates
 
 SAMPLE = 5_000  # points that starting values are computed from, at least
@@ -237,6 +239,7 @@ def starting_parameters(
     floor: Float[Tensor, "d"],
     generator: torch.Generator,
     first: int = 0,
+    fixed: Fixed | None = None,
 ) -> Parameters:
     """A batch of starting parameters, shape (s, …): one set if the start is given, else n_starts.
 
@@ -251,12 +254,15 @@ def starting_parameters(
         floor: smallest variance of each feature.
         generator: source of randomness.
         first: number of the first start.
+        fixed: what is held of the parameters, if anything is; components of a start that is not
+            given go where they fit it.
 
     Raises:
         ValueError: if the start does not exist or does not fit the data or the model.
     """
     if isinstance(start, GaussianMixture):
-        return _from_mixture(start, observations, family, n_components)
+        found = _from_mixture(start, observations, family, n_components)
+        return found if fixed is None else fixed.imposed(found)
     if isinstance(start, str):
         kinds = {SEVERAL: labelled_first, **STARTS}
         make = kinds[check_choice("start", start, kinds)]
@@ -268,7 +274,13 @@ def starting_parameters(
     else:
         n_starts = 1
         assign = GivenLabels(_labels(start, observations, n_components))
-    return _from_assignment(assign, observations, family, (n_starts, n_components), floor)
+    found = _from_assignment(assign, observations, family, (n_starts, n_components), floor)
+    if fixed is None:
+        return found
+    if not is_given(start) and observations.allowed is None:
+        theta = theta_of(family, found, observations)
+        found = family.permuted(found, fitting_numbers(observations, theta, fixed))
+    return fixed.imposed(found)
 
 
 def is_given(start: Any) -> bool:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...model.log_density import LogDensity
-from ...model.numbering import exchanges, permuted_values
+from ...model.numbering import exchanges, log_movable, movable, permuted_values
 from .nearest import Nearest
 
 FREEDOM = 5.0  # degrees of freedom of Student's t
@@ -58,8 +58,9 @@ class AtMode:
             beside: another log density, beside which numberings of less are left out. They are
                 reached by exchanges of components through such as count.
         """
-        k = self.density.model.n_components
-        moves = exchanges(k, [(i, j) for i in range(k) for j in range(i)])
+        k, classes = self.density.model.n_components, movable(self.density.model)
+        pairs = [(i, j) for i in range(k) for j in range(i) if classes[i] == classes[j]]
+        moves = exchanges(k, pairs)
         waiting, seen = torch.arange(k)[None], set()
         total = torch.full_like(beside, -math.inf)
         while len(waiting):
@@ -71,7 +72,7 @@ class AtMode:
             following = {tuple(order[move].tolist()) for order in counting for move in moves} - seen
             room = MOST_OVERLAPPING - len(seen)
             waiting = torch.tensor(sorted(following)[: max(0, room)], dtype=torch.int64)
-        return total - math.lgamma(k + 1)
+        return total - log_movable(self.density.model)
 
     def _in_orders(
         self, values: Mapping[str, Tensor], orders: Int[Tensor, "o k"]

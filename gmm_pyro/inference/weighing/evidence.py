@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ...covariance import ConjugateFamily, Parameters
 from ...model.log_density import LogDensity
-from ...model.numbering import Numberings
+from ...model.numbering import Numberings, log_movable
 from ...reduction.theta import theta_of
 from ..chains.sampling import log_likelihoods
 from .assigned import KEPT, Assigned
@@ -169,7 +169,7 @@ def sampled(density: LogDensity, modes: list[AtMode], shares: list[float], *, se
     if assigned is not None:
         log_q = math.log(strata[-1] / len(log_q)) + assigned.log_density_of(density, values)
     log_q, home, values = _about_modes(modes, strata, values, log_q)
-    log_p = numberings.log_prior(density, values) - math.lgamma(density.model.n_components + 1)
+    log_p = numberings.log_prior(density, values) - log_movable(density.model)
     one_chain = {name: value[None] for name, value in values.items()}
     log_weights = log_p + log_likelihoods(density.unlabelled, one_chain)[0] - log_q
     nothing = -math.inf
@@ -231,7 +231,7 @@ class Budget:
         sums = draws * KEPT * k * 2.0 ** (k - 1)
         chains = int(min(CHAINS, POINTWISE / (120 * n * k), PRODUCTS / sums))
         cancels = theta_of(density.model.family, mode, density.observations).centred
-        conjugate = isinstance(density.model.family, ConjugateFamily)
+        conjugate = isinstance(density.model.family, ConjugateFamily) and not density.model.fixed
         if chains < FEWEST_CHAINS or k > MOST_COMPONENTS or cancels or not conjugate:
             return cls(draws, draws, 0)
         share = min(0.8, max(0.2, n / (n + HALF)))

@@ -11,8 +11,10 @@ from torch import Tensor
 
 from ...covariance import Parameters
 from ...model.log_density import LogDensity
-from ...model.numbering import permuted_values
+from ...model.numbering import movable, permuted_values
 from ...posterior.alignment import cheapest
+
+FORBIDDEN = 1e12  # cost of a numbering that what is fixed does not allow
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,8 @@ class Nearest:
         """Which component of every set takes place j."""
         described = _described(self.density, values)
         cost = torch.cdist(described, self.one.expand_as(described)).square().nan_to_num(0.0).cpu()
+        classes = torch.tensor(movable(self.density.model))
+        cost = cost.masked_fill(classes[:, None] != classes, FORBIDDEN)
         stay = torch.arange(cost.shape[1]).expand(cost.shape[:2])
         return cheapest(cost, stay, 0.0, torch.zeros(cost.shape[1:], dtype=torch.bool))
 

@@ -1,0 +1,347 @@
+"""Fixed parameters: the same to the last bit, and the others as exact sums and searches have them."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from scipy import optimize, stats
+from scipy.special import logsumexp
+from torch import Tensor
+
+import gmm_pyro as gp
+from gmm_pyro.covariance import CovarianceFamily
+from gmm_pyro.data.observations import observe
+from gmm_pyro.inference.fixing import holding
+from gmm_pyro.model.declaration import require_conjugate
+from gmm_pyro.posterior.convergence import ess_mean
+from oracles import (
+    FAILURE_RATE,
+    ROUNDING,
+    STANDARD_ERRORS,
+    close,
+    every_class,
+    normal,
+    numbers,
+)
+from runs import OURS, brief, fit, quietly
+from sums import statistics_of
+
+NAN = math.nan
+X = torch.cat([normal(60, 2, seed=1), 0.7 * normal(40, 2, seed=2) + numbers([3.0, 1.0])])
+HOLDS = [name for name in OURS if name != "kmeans"]
+FREE = [[NAN, NAN], [NAN, NAN]]
+CASES: dict[str, dict[str, Any]] = {
+    "a mean": {"means": [[NAN, NAN], [3.1234567891, 0.9]]},
+    "an entry": {"means": [[NAN, NAN], [NAN, 1.1]]},
+    "a weight": {"weights": [0.3, NAN, NAN]},
+    "two weights": {"weights": [0.7, 0.3]},
+    "a covariance": {"covariances": [FREE, [[0.5, 0.1], [0.1, 0.4]]]},
+    "all covariances": {"covariances": [[[1.0, 0.0], [0.0, 1.0]], [[0.5, 0.1], [0.1, 0.4]]]},
+    "means and weights": {"means": [[0.0, 0.1], [3.0, 1.0]], "weights": [0.61, NAN]},
+}
+
+
+def held(value: Any) -> tuple[Tensor, Tensor]:
+    values = numbers(value)
+    return ~values.isnan(), values
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("method", HOLDS)
+def test_they_are_the_same_to_the_last_bit(method: str, case: str) -> None:
+    fixed = CASES[case]
+    k = len(next(iter(fixed.values())))
+    with quietly():
+        found = brief(method, X, gp.MixtureModel(k), fixed=fixed)
+    for name, value in fixed.items():
+        where, values = held(value)
+        assert getattr(found.mixture, name)[where].equal(values[where])
+        if found.posterior is not None and name != "covariances":
+            draws = found.posterior.draws[name][..., where]
+            assert draws.equal(values[where].expand(draws.shape))
+    assert abs(float(found.mixture.weights.sum()) - 1) < 1e-12
+    assert found.mixture.n_parameters < gp.fit(gp.MixtureModel(k), X).mixture.n_parameters
+
+
+@pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
+@pytest.mark.parametrize("case", ["a mean", "an entry", "two weights"])
+class TestMaximumLikelihood:
+    def test_em_never_falls(self, family: str, case: str) -> None:
+        found = fit("em", X, family, fixed=CASES[case], search="starts")
+        assert (found.history.diff() > -1e-9 * found.history.abs().max()).all()
+
+    def test_no_free_number_gains(self, family: str, case: str) -> None:
+        """A direct search from where EM has ended finds nothing better."""
+        fixed = CASES[case]
+        found = fit("em", X, family, fixed=fixed, tolerance=1e-12)
+        climbed = fit("gradient", X, family, fixed=fixed, start=found.mixture)
+        assert climbed.objective <= found.objective + 1e-5 * len(X) ** 0.5
+        model = gp.MixtureModel(2, family)
+        data = observe(X)
+        density = holding(model, fixed, data).specialise(X).log_density(data)
+        vector = density.unconstrain(density.values(found.mixture.parameters))[0]
+
+        def loss(at: np.ndarray) -> float:
+            values = density.constrain(torch.as_tensor(at)[None])
+            return -float(density.log_likelihood(values))
+
+        away = optimize.minimize(loss, vector.numpy(), method="L-BFGS-B", options={"maxiter": 30})
+        assert -away.fun <= found.objective + 1e-4
+
+
+@every_class
+def test_a_single_component_is_closed_form(family: CovarianceFamily) -> None:
+    """About a mean that is held, the scatter is that about it."""
+    centre = numbers([0.5, -0.25])
+    found = gp.fit(gp.MixtureModel(1, family.name), X, fixed={"means": centre[None]})
+    z = X - centre
+    scatter = family.pooled(family.compress(z.T @ z)[None, None]) / len(X)
+    expected = family.fit(scatter, torch.zeros(2, dtype=torch.float64))
+    close(found.mixture.parameters.factor, expected)
+
+
+def test_a_mean_held_in_part_follows_the_regression() -> None:
+    """Of one normal the free entry is moved along the regression on the entry that is held."""
+    found = gp.fit(gp.MixtureModel(1), X, fixed={"means": [[1.0, NAN]]}, tolerance=1e-14)
+    centre, covariance = X.mean(0), torch.cov(X.T, correction=0)
+    slope = covariance[0, 1] / covariance[0, 0]
+    close(found.mixture.means[0, 1], centre[1] + slope * (1.0 - centre[0]), 1e-6)
+    spread = covariance[0, 0] + (centre[0] - 1.0).square()
+    rest = covariance[1, 1] - slope * covariance[0, 1]
+    close(found.mixture.covariances[0, 0, 0], spread, 1e-6)
+    close(found.mixture.covariances[0, 1, 1], rest + slope.square() * spread, 1e-6)
+
+
+def test_components_go_where_they_fit() -> None:
+    """Means that are held are found by their clusters, whatever number these have."""
+    means = numbers([[NAN, NAN], [0.0, 0.0]])
+    found = gp.fit(gp.MixtureModel(2), X, fixed={"means": means})
+    assert (found.mixture.means[0] - numbers([3.0, 1.0])).norm() < 0.5
+
+
+def test_free_weights_share_what_is_left() -> None:
+    found = gp.fit(gp.MixtureModel(3), X, fixed={"weights": [0.25, NAN, NAN]}, search="starts")
+    share = found.mixture.responsibilities(X).mean(0)
+    close(found.mixture.weights[1:], 0.75 * share[1:] / share[1:].sum(), 1e-4)
+
+
+# ---------------------------------------------------------------------- exact posteriors
+
+SIX = numbers([[-1.0], [-0.7], [0.1], [0.4], [1.1], [1.6]])
+CENTRE, WIDTH = 0.9, 0.5
+
+
+class Exact:
+    """Six points of two components, of which the second has a mean or a covariance that is held."""
+
+    def __init__(self, what: str) -> None:
+        self.model = gp.MixtureModel(2, priors=gp.ConjugatePriors()).specialise(SIX)
+        prior = require_conjugate(self.model, "a sum")
+        self.assignments = torch.tensor(list(itertools.product([0, 1], repeat=6)))
+        statistics = statistics_of(self.model, SIX, self.assignments)
+        c = prior.components
+        m, kappa = float(c.mean.flatten()[0]), float(c.mean_strength.flatten()[0])
+        nu, psi = float(c.dof.flatten()[0]), float(c.scale.flatten()[0])
+        log_p = []
+        for z in self.assignments:
+            first, second = SIX[z == 0, 0].numpy(), SIX[z == 1, 0].numpy()
+            mixing = float(prior.mixing.log_probability(numbers([[len(first), len(second)]])))
+            own = float(_normal_gamma(first, m, kappa, nu, psi))
+            given = _mean_held if what == "means" else _variance_held
+            log_p.append(mixing + own + given(second, m, kappa, nu, psi))
+        assert statistics.counts.shape == (64, 2)
+        self.log_evidence = float(logsumexp(log_p))
+        self.probabilities = numbers(log_p).softmax(0)
+        value = {"means": [[NAN], [CENTRE]], "covariances": [[[NAN]], [[WIDTH**2]]]}[what]
+        self.fixed = {what: value}
+
+    def share(self) -> Tensor:
+        return self.probabilities @ (self.assignments == 0).double()
+
+
+def _normal_gamma(x: np.ndarray, m: float, kappa: float, nu: float, psi: float) -> float:
+    """log p(x), with the mean integrated out in closed form and the precision by quadrature."""
+
+    def log_p(precision: np.ndarray) -> np.ndarray:
+        n, variance = len(x), 1 / precision
+        total = np.zeros_like(precision)
+        if n:
+            spread = variance * n + n**2 * variance / kappa
+            mean = x.mean()
+            inner = -0.5 * ((x - mean) ** 2).sum() / variance
+            total = inner - 0.5 * (n - 1) * np.log(2 * np.pi * variance) - 0.5 * np.log(n)
+            total = total + stats.norm.logpdf(n * mean, n * m, np.sqrt(spread)) + np.log(n)
+        return total
+
+    return _over_precisions(log_p, nu, psi)
+
+
+def _over_precisions(log_p: Any, nu: float, psi: float) -> float:
+    """log ∫ p(precision) exp(log_p(precision)) over a gamma distribution, by the trapezium rule."""
+    u = np.linspace(-14, 10, 6001)
+    precision = np.exp(u)
+    log_prior = stats.gamma.logpdf(precision, nu / 2, scale=2 / psi) + u
+    return float(logsumexp(log_prior + log_p(precision)) + np.log(u[1] - u[0]))
+
+
+def _mean_held(x: np.ndarray, m: float, kappa: float, nu: float, psi: float) -> float:
+    """log p(x, mean = its value)."""
+
+    def log_p(precision: np.ndarray) -> np.ndarray:
+        scale = precision**-0.5
+        return stats.norm.logpdf(CENTRE, m, scale / kappa**0.5) + sum(
+            stats.norm.logpdf(value, CENTRE, scale) for value in x
+        )
+
+    return _over_precisions(log_p, nu, psi)
+
+
+def _variance_held(x: np.ndarray, m: float, kappa: float, nu: float, psi: float) -> float:
+    """log p(x, precision = its value), but for the prior density of that, which is constant."""
+    covariance = WIDTH**2 * (np.eye(len(x)) + np.ones((len(x), len(x))) / kappa)
+    log_prior = stats.gamma.logpdf(WIDTH**-2, nu / 2, scale=2 / psi)
+    inner = stats.multivariate_normal.logpdf(x, np.full(len(x), m), covariance) if len(x) else 0.0
+    return float(log_prior + inner)
+
+
+@pytest.mark.parametrize("what", ["means", "covariances"])
+class TestExactPosterior:
+    @pytest.mark.parametrize("method", ["gibbs", "nuts"])
+    def test_samplers_have_it(self, method: str, what: str) -> None:
+        exact = Exact(what)
+        options = {
+            "gibbs": {"n_draws": 2000, "keep_allocations": 2000},
+            "nuts": {"n_draws": 100, "n_warmup": 150, "max_doublings": 0},
+        }
+        with quietly():
+            found = gp.fit(exact.model, SIX, method, fixed=exact.fixed, **options[method])
+        assert found.posterior is not None
+        if method == "gibbs":
+            assert found.posterior.allocations is not None
+            own = (found.posterior.allocations == 0).double()
+        else:
+            own = _shares(found)
+        error = own.std((0, 1)) / torch.as_tensor(ess_mean(own.numpy())).sqrt()
+        limit = -float(torch.special.ndtri(numbers(FAILURE_RATE / 2 / 6)))
+        off = (own.mean((0, 1)) - exact.share()).abs()
+        assert (off <= limit * error.nan_to_num() + ROUNDING).all()
+
+    def test_laplace_weighs_the_evidence(self, what: str) -> None:
+        exact = Exact(what)
+        with quietly():
+            found = gp.fit(
+                *(exact.model, SIX, "laplace"), fixed=exact.fixed, modes="all", n_draws=4000
+            )
+        error = found.diagnostics["log_evidence_se"]
+        assert abs(found.log_evidence - exact.log_evidence) < STANDARD_ERRORS * error
+        assert error < 0.2
+
+
+def _shares(found: gp.Fit) -> Tensor:
+    """Probability of component 0 at every point, in every draw."""
+    draws = found.posterior.draws
+    density = found.model.log_density(found.observations)
+    flat = {name: value.flatten(0, 1) for name, value in draws.items()}
+    p = density.parameters(flat)
+    parts = torch.distributions.Normal(p.means[..., 0], p.factor.flatten(2)[..., 0])
+    terms = torch.stack([parts.log_prob(x) for x in SIX[:, 0]], 1)
+    logits = p.log_weights[:, None] + terms
+    return logits.softmax(-1)[..., 0].unflatten(0, draws["weights"].shape[:2])
+
+
+# ---------------------------------------------------------------------- what users give
+
+
+class TestInput:
+    def test_a_conditioned_model_means_the_same(self) -> None:
+        import pyro
+
+        means = numbers([[0.0, 0.0], [3.0, 1.0]])
+        model = gp.MixtureModel(2)
+        one = gp.fit(model, X, "map", fixed={"means": means})
+        other = gp.fit(pyro.condition(model, {"means": means}), X, "map")
+        assert one.mixture.covariances.equal(other.mixture.covariances)
+        twice = pyro.condition(pyro.condition(model, {"means": means}), {"weights": [0.5, 0.5]})
+        both = gp.fit(twice, X, "map").mixture
+        assert both.weights.tolist() == [0.5, 0.5]
+        assert both.means.equal(means)
+
+    def test_the_program_observes_what_is_fixed(self) -> None:
+        import pyro
+        from pyro.infer import TraceEnum_ELBO
+
+        means, data = numbers([[0.0, 0.0], [3.0, 1.0]]), observe(X)
+        model = gp.MixtureModel(2).specialise(X)
+        fixed = holding(model, {"means": means}, data)
+        density = fixed.log_density(data)
+        vector = 0.3 * normal(1, density.dimension)
+        values = {name: value[0] for name, value in density.constrain(vector).items()}
+        free = {name: value for name, value in values.items() if name != "means"}
+        loss = TraceEnum_ELBO(max_plate_nesting=1).loss(
+            pyro.condition(fixed, free), lambda *_, **__: None, X
+        )
+        close(-loss, density(vector, jacobian=False)[0])
+        with pytest.raises(ValueError, match="means is fixed in part"):
+            holding(model, {"means": [[0.0, NAN], [NAN, NAN]]}, data)(X)
+
+    def test_masked_arrays_are_free_where_they_are_masked(self) -> None:
+        masked = np.ma.masked_array([[9.0, 9.0], [3.0, 1.0]], [[1, 1], [0, 0]])
+        found = gp.fit(gp.MixtureModel(2), X, fixed={"means": masked})
+        assert found.mixture.means[1].tolist() == [3.0, 1.0]
+        assert found.mixture.means[0, 0] != 9.0
+
+    def test_sites_of_covariances_are_held_together(self) -> None:
+        scales, root = [[1.0, 1.0], [0.5, 0.5]], [[[1.0, 0.0], [0.0, 1.0]]] * 2
+        fixed = {"scales": scales, "correlations": root}
+        found = gp.fit(gp.MixtureModel(2), X, "map", fixed=fixed)
+        close(found.mixture.covariances[1], 0.25 * torch.eye(2).double())
+        with pytest.raises(ValueError, match="held as a whole: give covariances, or"):
+            gp.fit(gp.MixtureModel(2), X, "map", fixed={"scales": scales})
+
+    def test_nothing_fixed_is_a_usual_fit(self) -> None:
+        one, other = fit("em", X), fit("em", X, fixed={"means": FREE[:2], "weights": [NAN, NAN]})
+        assert one.mixture.means.equal(other.mixture.means)
+
+    def test_criteria_count_what_is_free(self) -> None:
+        means = numbers([[0.0, 0.0], [3.0, 1.0]])
+        found = fit("em", X, fixed={"means": means})
+        assert found.mixture.n_parameters == 11 - 4
+        close(found.mixture.bic(X), -2 * found.objective + 7 * math.log(len(X)))
+
+    def test_it_is_kept_in_a_file(self, tmp_path: Any) -> None:
+        found = fit("em", X, fixed={"weights": [0.6, 0.4]}).mixture
+        again = gp.GaussianMixture.load(found.save(tmp_path / "mixture.json"))
+        assert again.weights.tolist() == [0.6, 0.4]
+        assert again.n_parameters == found.n_parameters
+
+    @pytest.mark.parametrize(
+        ("fixed", "message"),
+        [
+            ({"mean": [[0.0, 0.0]] * 2}, "fixed must be one of weights, means, covariances"),
+            ({"x": X}, "x is no parameter to hold"),
+            ({"means": [[0.0, 0.0]]}, r"fixed means must have shape \(2, 2\), got \(1, 2\)"),
+            ({"means": [[0.0, math.inf], [0.0, 0.0]]}, "fixed means must be finite, or NaN"),
+            ({"weights": [0.6, 0.6]}, "must sum to 1 where all are held, got 1.2"),
+            ({"weights": [1.0, NAN]}, "must leave something to the others, got a sum of 1"),
+            ({"weights": [0.0, NAN]}, "fixed weights must be positive"),
+            ({"covariances": [FREE, [[1.0, NAN], [NAN, 1.0]]]}, "that of component 1 is NaN in"),
+            ({"covariances": [FREE, [[1.0, 2.0], [2.0, 1.0]]]}, "positive definite"),
+            (
+                {"means": X[:2], "weights": [0.5, 0.5], "covariances": [torch.eye(2).tolist()] * 2},
+                "leaves nothing to fit",
+            ),
+        ],
+    )
+    def test_what_does_not_fit_is_refused(self, fixed: dict[str, Any], message: str) -> None:
+        with pytest.raises(ValueError, match=message):
+            gp.fit(gp.MixtureModel(2), X, fixed=fixed)
+
+    @pytest.mark.parametrize("method", ["kmeans", "map:enumerated"])
+    def test_methods_that_cannot_say_so(self, method: str) -> None:
+        with pytest.raises(ValueError, match="hold"):
+            gp.fit(gp.MixtureModel(2), X, method, fixed={"weights": [0.5, 0.5]})
