@@ -48,6 +48,7 @@ INNER = {  # which fits call over and over, with what other methods returned
     *(f"ConjugatePriors.{name}" for name in ("covariance_sites", "sites", "conjugate")),
 }
 ELSEWHERE = {  # arguments that other rows are about, or inner loops
+    "MixtureModel": {"fixed"},  # which `fit` makes
     "MixtureModel.__call__": {"n"},
     "MixtureModel.__call__ without data": {
         "x",

@@ -44,8 +44,10 @@ class FreePart:
 
     def inv(self, values: Float[Tensor, "s *event"]) -> Float[Tensor, "s *m"]:
         """The unconstrained numbers of values of the site."""
-        found = self._free_of(values)
-        return found if not self.free.any() else self.base.inv(found)
+        if not self.free.any():
+            return values.new_zeros(len(values), 0)
+        found: Tensor = self.base.inv(self._free_of(values))
+        return found
 
     def log_abs_det_jacobian(
         self, unconstrained: Float[Tensor, "s *m"], values: Float[Tensor, "s *event"]

@@ -161,7 +161,7 @@ class LogDensity:
     def unconstrain(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s m"]:
         """The vector of given site values: the inverse of `constrain`."""
         parts = [site.transform.inv(values[site.name]) for site in self.sites]
-        return torch.cat([part.flatten(1) for part in parts], 1)
+        return torch.cat([p.flatten(1) if p.ndim > 1 else p[:, None] for p in parts], 1)
 
     def parameters(self, values: Mapping[str, Tensor]) -> Parameters:
         """Mixture parameters of s sets of site values."""
