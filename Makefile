@@ -17,7 +17,7 @@ NUMERICAL := agreement assignments calibration classifier collapse conjugate con
   covariance diagnosis em endings equivariance estimator evidence far fit fit_data fixed gibbs gradient \
   jumps known_labels labels laplace learned_priors map mclust methods metrics missing mixing mixing_of_weights \
   mixture mixture_file model modes noise normal_wishart numbering numbers nuts nuts_jumps observations optimise partition points \
-  posterior priors reduction regressor relabelling search sites spikes start svi weighting
+  posterior priors projection reduction regressor relabelling search sites spikes start svi weighting
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
 

@@ -21,6 +21,7 @@ from runs import quietly
 Asked = tuple[Callable[..., Any], Mapping[str, Any]]
 
 KNOWN = X[:, 0] > 2  # classes
+EYE = np.eye(X.shape[1])
 WEIGHTS = {"sample_weight": np.ones(len(X))}
 PLACE = {"dtype": "float64", "device": "cpu"}
 DRAWN = {"n": 5, "seed": 0}
@@ -59,17 +60,31 @@ def of_mixtures() -> dict[str, Asked]:
     module = gp.MixtureModule(mixture)
     return {
         "GaussianMixture": asked(gp.GaussianMixture, **parameters_of(mixture)),
-        "GaussianMixture.log_prob": asked(mixture.log_prob, x=X, noise=0.5, labels=KNOWN),
-        "GaussianMixture.responsibilities": asked(
-            mixture.responsibilities, x=X, noise=0.5, labels=KNOWN
+        "GaussianMixture.log_prob": asked(
+            mixture.log_prob, x=X, noise=0.5, projection=EYE, labels=KNOWN
         ),
-        "GaussianMixture.predict": asked(mixture.predict, x=X, noise=0.5, labels=KNOWN),
-        "GaussianMixture.impute": asked(mixture.impute, x=X, noise=0.5, n_draws=2, seed=0),
+        "GaussianMixture.responsibilities": asked(
+            mixture.responsibilities, x=X, noise=0.5, projection=EYE, labels=KNOWN
+        ),
+        "GaussianMixture.predict": asked(
+            mixture.predict, x=X, noise=0.5, projection=EYE, labels=KNOWN
+        ),
+        "GaussianMixture.impute": asked(
+            mixture.impute, x=X, noise=0.5, projection=EYE, n_draws=2, seed=0
+        ),
         "GaussianMixture.conditionals": asked(mixture.conditionals, x=X, features=["x1"]),
-        "GaussianMixture.criteria": asked(mixture.criteria, noise=0.5, labels=KNOWN, **weighted),
-        "GaussianMixture.bic": asked(mixture.bic, noise=0.5, labels=KNOWN, **weighted),
-        "GaussianMixture.aic": asked(mixture.aic, noise=0.5, labels=KNOWN, **weighted),
-        "GaussianMixture.icl": asked(mixture.icl, noise=0.5, labels=KNOWN, **weighted),
+        "GaussianMixture.criteria": asked(
+            mixture.criteria, noise=0.5, projection=EYE, labels=KNOWN, **weighted
+        ),
+        "GaussianMixture.bic": asked(
+            mixture.bic, noise=0.5, projection=EYE, labels=KNOWN, **weighted
+        ),
+        "GaussianMixture.aic": asked(
+            mixture.aic, noise=0.5, projection=EYE, labels=KNOWN, **weighted
+        ),
+        "GaussianMixture.icl": asked(
+            mixture.icl, noise=0.5, projection=EYE, labels=KNOWN, **weighted
+        ),
         "GaussianMixture.sample": asked(mixture.sample, **DRAWN),
         "GaussianMixture.sample_labelled": asked(mixture.sample_labelled, **DRAWN),
         "GaussianMixture.marginal": asked(mixture.marginal, features=["x1"]),
@@ -99,6 +114,7 @@ def of_models() -> dict[str, Asked]:
             subsample_size=5,
             sample_weight=np.ones(len(X)),
             noise=0.5,
+            projection=EYE,
             labels=KNOWN,
         ),
         "MixtureModel.__call__ without data": asked(concrete, n=5),
@@ -172,6 +188,7 @@ def of_fits() -> dict[str, Asked]:
             method="em",
             missing="integrate",
             noise=0.5,
+            projection=EYE,
             labels=KNOWN,
             fixed={"weights": [0.5, 0.5]},
             **WEIGHTS,

@@ -55,6 +55,7 @@ ELSEWHERE = {  # arguments that other rows are about, or inner loops
         "subsample_size",
         "sample_weight",
         "noise",
+        "projection",
         "labels",
     },
     "LogDensity.__call__": {"jacobian", "rows"},

@@ -20,6 +20,7 @@ from torch import Tensor
 from .words import counted
 
 CODED = 62  # entries whose pattern is coded as one integer
+FLAT = 1e-12  # of the squares of projections along the best direction, which are none
 
 
 @dataclass(frozen=True)
@@ -50,39 +51,86 @@ class Measured:
         observed: which entries rows of a kind have, shape (g, m).
         noise: covariances of the noise in float64, zero in rows and columns of what is missing,
             shape (g, m, m); or None where there is none.
+        projection: R, zero in rows of what is missing, shape (g, m, d); None where measurements
+            are of the features themselves.
     """
 
     values: Float[Tensor, "n m"]
     kind: Int[Tensor, "n"]
     observed: Bool[Tensor, "g m"]
     noise: Float[Tensor, "g m m"] | None = None
+    projection: Float[Tensor, "g m d"] | None = None
     _cuts: dict[tuple[int, int], list[list[Run]]] = field(default_factory=dict)
 
     @classmethod
     def of(
-        cls, x: Float[Tensor, "n d"], noise: Float[Tensor, "r d d"] | None = None
+        cls,
+        x: Float[Tensor, "n m"],
+        noise: Float[Tensor, "r m m"] | None = None,
+        projection: Float[Tensor, "r m d"] | None = None,
     ) -> Measured | None:
-        """Points whose missing values are NaN, with noise of each or of all; None of whole ones."""
+        """Measurements whose missing values are NaN; None of whole points as they are.
+
+        Args:
+            x: the measurements.
+            noise: of each or of all, r = n or 1; None where there is none.
+            projection: of each or of all; None where the features themselves are measured.
+        """
         there = ~x.isnan()
-        if noise is None and there.all():
+        if noise is None and projection is None and there.all():
             return None
         observed, kind = distinct(there)
-        if noise is None:
+        if noise is None and projection is None:
             return cls(x, kind, observed)
-        noise = noise.to(x.device)
-        if len(noise) > 1:  # rows of one kind have the same noise, too
-            rows, which = noise.flatten(1).unique(dim=0, return_inverse=True)
-            patterns = len(observed)
-            pairs, kind = (which * patterns + kind).unique(return_inverse=True)
-            observed = observed[pairs % patterns]
-            noise = rows[pairs // patterns].unflatten(1, noise.shape[1:])
-        seen = observed.to(noise)
-        return cls(x, kind, observed, noise * seen[:, None] * seen[..., None])
+        given = {"noise": noise, "projection": projection}
+        parts = {"observed": (observed, kind)} | {
+            name: _distinct_rows(value.to(x.device), len(x))
+            for name, value in given.items()
+            if value is not None
+        }
+        pairs, kind = torch.stack([which for _, which in parts.values()], 1).unique(
+            dim=0, return_inverse=True
+        )
+        found = {name: rows[pairs[:, i]] for i, (name, (rows, _)) in enumerate(parts.items())}
+        seen = found["observed"]
+        if noise is not None:
+            found["noise"] = found["noise"] * seen[:, None] * seen[..., None]
+        if projection is not None:
+            found["projection"] = found["projection"] * seen[..., None]
+        return cls(x, kind, seen, found.get("noise"), found.get("projection"))
 
     @property
     def noise_of_rows(self) -> Float[Tensor, "n m m"] | None:
         """The noise of every row."""
         return None if self.noise is None else self.noise[self.kind]
+
+    @property
+    def projection_of_rows(self) -> Float[Tensor, "n m d"] | None:
+        """The projection of every row."""
+        return None if self.projection is None else self.projection[self.kind]
+
+    def estimated(self) -> Float[Tensor, "n d"]:
+        """Points as the projected measurements have it, by least squares about their centre."""
+        projection = self.projection_of_rows
+        assert projection is not None
+        values = self.values.to(projection).nan_to_num(0.0)[..., None]
+        squares = (projection.mT @ projection).sum(0)
+        centre = torch.linalg.pinv(squares, hermitian=True) @ (projection.mT @ values).sum(0)
+        inverse = torch.linalg.pinv(self.projection)[self.kind]
+        found = centre + inverse @ (values - projection @ centre)
+        return found[..., 0].to(self.values)
+
+    def refuse_unseen(self) -> None:
+        """Refuse projections of which none depends on some direction: it could not be fitted."""
+        projection = self.projection_of_rows
+        if projection is None:
+            return
+        lengths = torch.linalg.eigvalsh((projection.mT @ projection).sum(0))
+        if not lengths[0] > FLAT * lengths[-1]:
+            raise ValueError(
+                "projection must show every feature to some of the points: there is a direction "
+                "that no measurement depends on"
+            )
 
     def drawn_noise(self, count: int, generator: torch.Generator) -> Float[Tensor, "c n m"]:
         """Noise of all rows, so many times."""
@@ -94,7 +142,10 @@ class Measured:
 
     def taken(self, x: Float[Tensor, "n d"], columns: list[int] | None = None) -> Measured | None:
         """The same of other values: in another type or place, or of some columns."""
-        noise = self.noise_of_rows
+        noise, projection = self.noise_of_rows, self.projection_of_rows
+        if projection is not None:
+            features = slice(None) if columns is None else columns
+            return Measured.of(self.values.to(x), noise, projection[..., features])
         if noise is not None and columns is not None:
             noise = noise[:, columns][..., columns]
         return Measured.of(x, noise)
@@ -102,6 +153,11 @@ class Measured:
     def subset(self, index: Int[Tensor, "m"] | slice) -> Measured:
         """Some of the rows."""
         return replace(self, values=self.values[index], kind=self.kind[index], _cuts={})
+
+    @property
+    def m(self) -> int:
+        """How many numbers a whole measurement has."""
+        return self.values.shape[1]
 
     @property
     def n_observed(self) -> Int[Tensor, "n"]:
@@ -123,6 +179,8 @@ class Measured:
     @property
     def known(self) -> Bool[Tensor, "g d"]:
         """Entries of points that rows of a kind leave no doubt of."""
+        if self.projection is not None:
+            return torch.zeros_like(self.projection[:, 0], dtype=torch.bool)
         if self.noise is None:
             return self.observed
         return self.observed & (self.noise.diagonal(dim1=1, dim2=2) == 0)
@@ -185,6 +243,16 @@ def _gathered(runs: Iterator[Run], rows: int, kinds: int) -> Iterator[list[Run]]
         piece.append(run)
     if piece:
         yield piece
+
+
+def _distinct_rows(
+    values: Float[Tensor, "r *m"], n: int
+) -> tuple[Float[Tensor, "g *m"], Int[Tensor, "n"]]:
+    """What differs among values of n rows, or one for all, and which of it each row has."""
+    if len(values) == 1:
+        return values, torch.zeros(n, dtype=torch.int64, device=values.device)
+    rows, which = values.flatten(1).unique(dim=0, return_inverse=True)
+    return rows.unflatten(1, values.shape[1:]), which
 
 
 def distinct(patterns: Bool[Tensor, "n m"]) -> tuple[Bool[Tensor, "g m"], Int[Tensor, "n"]]:

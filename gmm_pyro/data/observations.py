@@ -23,6 +23,7 @@ from .features import default_names, places
 from .measured import Measured
 from .noise import as_noise, order_of
 from .points import Observations, Points
+from .projection import projected
 from .spread import (
     location_and_scale,
     passes,
@@ -48,6 +49,7 @@ def observe(
     constant_columns: bool = False,
     missing: str = "integrate",
     noise: Any = None,
+    projection: Any = None,
     labels: Any = None,
 ) -> Observations:
     """Validated observations of data to be fitted.
@@ -68,6 +70,8 @@ def observe(
             supposes that it does not depend on the value itself whether it is missing, or "refuse".
         noise: of the measurements: standard deviations (n, d) or covariances (n, d, d), or those
             of all points, without the n; None where x is exact. Observations keep theirs.
+        projection: what was measured of the features, as `gmm_pyro.fit` has it. Observations keep
+            theirs.
         labels: the components of points, as far as they are known, as `gmm_pyro.fit` has them.
             Observations keep theirs.
 
@@ -88,7 +92,10 @@ def observe(
         device=device,
         missing=missing,
         noise=noise,
+        projection=projection,
     )
+    if points.measured is not None:
+        points.measured.refuse_unseen()
     if labels is not None:
         points = points.labelled(labels, n_components)
     own = x.sample_weight if isinstance(x, Observations) else None
@@ -136,6 +143,7 @@ def as_points(
     what: str = "x",
     missing: str = "refuse",
     noise: Any = None,
+    projection: Any = None,
 ) -> Points:
     """Points of shape (n, d) and their column names; no copy where none is needed.
 
@@ -157,6 +165,7 @@ def as_points(
         missing: what to do where a value is NaN: "integrate" keeps it so, for who can do that, or
             "refuse".
         noise: of the measurements, as `observe` has it.
+        projection: of the features, as `observe` has it; names are then of these, and not of x.
 
     Raises:
         ValueError: if x is not numeric, not finite or not of this shape, or lacks a feature; if
@@ -164,6 +173,9 @@ def as_points(
     """
     check_choice("missing", missing, MISSING)
     kind, place = precision_of(dtype), device_of(device)
+    if projection is not None:
+        found = as_points(x, dtype=dtype, device=device, what=what, missing=missing, noise=noise)
+        return projected(found, projection, feature_names, n_features)
     if isinstance(x, Points):
         if missing == "refuse" and x.measured is not None:
             _refuse_non_finite(x.x, x.x, x.feature_names, what, missing)

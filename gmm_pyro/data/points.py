@@ -42,7 +42,8 @@ class Points:
     """n points in d dimensions, checked: what predictions need to know.
 
     Attributes:
-        x: the points as the user gave them, shape (n, d): NaN where a value is missing.
+        x: the points as the user gave them, shape (n, d): NaN where a value is missing; of
+            projected ones, estimates.
         feature_names: d column names.
         origin: what their features are formed about in float64, shape (d,); best in their midst.
         measured: what is known of points that are not known as they are, or None.
@@ -100,6 +101,11 @@ class Points:
     def has_holes(self) -> bool:
         """Whether values are missing."""
         return self.measured is not None and not bool(self.measured.observed.all())
+
+    @property
+    def measurements(self) -> Float[Tensor, "n m"]:
+        """What was measured: the points, unless they are projected."""
+        return self.x if self.measured is None else self.measured.values
 
     @property
     def filled(self) -> Float[Tensor, "n d"]:

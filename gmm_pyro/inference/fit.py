@@ -146,6 +146,7 @@ def fit(
     sample_weight: Any = None,
     missing: str | None = None,
     noise: Any = None,
+    projection: Any = None,
     labels: Any = None,
     fixed: Mapping[str, Any] | None = None,
     dtype: torch.dtype | str | None = None,
@@ -167,6 +168,9 @@ def fit(
         noise: by how much values of x may be off, of which the mixture is to be free (extreme
             deconvolution): standard deviations of shape (n, d), covariances (n, d, d), or those of
             all points, (d,) or (d, d); None where x is exact.
+        projection: what x shows of the features of the mixture, where it is not these themselves:
+            matrices of shape (n, m, d), or (m, d) for all points alike, so that row n of x has the
+            m numbers R v + noise of a point v of d features.
         labels: the components that points are known to come from: numbers from 0 to k - 1, shape
             (n,), with -1, NaN or None where it is not known, or which components are possible,
             shape (n, k). They number the components; the likelihood is that of points and labels.
@@ -207,6 +211,7 @@ def fit(
             device=device,
             missing=missing or "integrate",
             noise=noise,
+            projection=projection,
             labels=labels,
         )
     model = holding(

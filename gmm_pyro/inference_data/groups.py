@@ -99,7 +99,7 @@ def to_arviz(
             parts["prior"] = _readable(posterior, prior, constants=constants)
             parts["prior_predictive"] = {"x": _prior_predictive(fit, prior)}
     parts |= _constant(observations)
-    parts["observed_data"] = {"x": _univariate(observations.x.cpu().numpy())}
+    parts["observed_data"] = {"x": _univariate(observations.measurements.cpu().numpy())}
     if by_feature:
         parts = split_by_feature(parts, observations.feature_names)
     return assembled(fit, parts, {"posterior_predictive": {"draw": kept.numpy()}})
@@ -216,8 +216,11 @@ def _predicted(fit: Result, parameters: Parameters, stream: Stream) -> np.ndarra
     generator = torch.Generator(device).manual_seed(stream.seed(fit.seed))
     observations = fit.observations
     drawn = data_sets(fit.model.family, parameters, observations.n, generator)
-    if observations.measured is not None and observations.measured.noise is not None:
-        drawn = drawn + observations.measured.drawn_noise(len(drawn), generator).to(drawn)
+    measured = observations.measured
+    if measured is not None and measured.projection_of_rows is not None:
+        drawn = (measured.projection_of_rows.to(drawn) @ drawn[..., None])[..., 0]
+    if measured is not None and measured.noise is not None:
+        drawn = drawn + measured.drawn_noise(len(drawn), generator).to(drawn)
     return _univariate(drawn.to(observations.x.dtype).cpu().numpy())
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Float, Int
@@ -27,15 +27,8 @@ from ..reduction.theta import Theta, theta_of
 from .conditionals import Conditionals
 from .criteria import Criteria
 from .file import read_mixture, write_mixture
+from .points import Known, Sample
 from .record import MixtureRecord
-
-
-@dataclass(frozen=True, eq=False)
-class Sample:
-    """Points drawn from a mixture, with the component that each came from."""
-
-    x: Float[Tensor, "n d"]
-    labels: Int[Tensor, "n"]
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -46,8 +39,8 @@ class GaussianMixture(MixtureRecord):
     any order and beside others; one that lacks a feature is refused. Arrays go by position, and so
     do all frames where the mixture's names only count its features (x0, x1, …), and frames whose
     own names only count their columns. A value that is NaN is missing, and integrated out; `noise`
-    of the values is as `gmm_pyro.fit` has it, and densities are those of what was measured. So are
-    `labels` that are known of some points, and densities are then those of points and labels.
+    of the values and `projection` are as `gmm_pyro.fit` has them, and densities are those of what
+    was measured; `labels` that are known of some points, too, and densities then are of both.
 
     Attributes:
         weights: probabilities of the components, shape (k,).
@@ -65,28 +58,39 @@ class GaussianMixture(MixtureRecord):
 
     # ------------------------------------------------------------------ at points
 
-    def log_prob(self, x: Any, noise: Any = None, *, labels: Any = None) -> Float[Tensor, "n"]:
+    def log_prob(
+        self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
+    ) -> Float[Tensor, "n"]:
         """Log density of each point in nats, shape (n,); -inf where it is out of range."""
-        return pointwise.log_density(*self._at(x, noise, labels))[0]
+        return pointwise.log_density(*self._at(x, noise, projection, labels))[0]
 
     def responsibilities(
-        self, x: Any, noise: Any = None, *, labels: Any = None
+        self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
     ) -> Float[Tensor, "n k"]:
         """Posterior probability of each component at each point, shape (n, k)."""
-        return pointwise.responsibilities(*self._at(x, noise, labels))[0].T.contiguous()
+        return pointwise.responsibilities(*self._at(x, noise, projection, labels))[0].T.contiguous()
 
-    def predict(self, x: Any, noise: Any = None, *, labels: Any = None) -> Int[Tensor, "n"]:
+    def predict(
+        self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
+    ) -> Int[Tensor, "n"]:
         """The most probable component of each point, shape (n,)."""
-        return pointwise.labels(*self._at(x, noise, labels))[0]
+        return pointwise.labels(*self._at(x, noise, projection, labels))[0]
 
     def impute(
-        self, x: Any, noise: Any = None, *, n_draws: int | None = None, seed: int = 0
+        self,
+        x: Any,
+        noise: Any = None,
+        *,
+        projection: Any = None,
+        n_draws: int | None = None,
+        seed: int = 0,
     ) -> Float[Tensor, "*m n d"]:
         """Points with what is missing of them filled in by what is there, and rid of noise.
 
         Args:
             x: points, array-like of shape (n, d), NaN where a value is missing.
             noise: of the measurements, as `gmm_pyro.fit` has it.
+            projection: of the features, if it is not these that are measured.
             n_draws: how often to draw what is missing (multiple imputation); None for its mean.
             seed: of the draws.
 
@@ -99,7 +103,7 @@ class GaussianMixture(MixtureRecord):
             >>> mixture.impute([[2.0, float("nan")]]).tolist()
             [[2.0, 1.0]]
         """
-        points, theta, kind = self._at(x, noise)
+        points, theta, kind = self._at(x, noise, projection)
         count = None if n_draws is None else check_count("n_draws", n_draws, 1, MOST_HELD)
         if points.measured is None:
             found = points.x.to(kind, copy=True)  # not the caller's own memory
@@ -131,7 +135,7 @@ class GaussianMixture(MixtureRecord):
         return Conditionals(*given_the_rest(unseen, theta, columns))
 
     def _at(
-        self, x: Any, noise: Any = None, labels: Any = None
+        self, x: Any, noise: Any = None, projection: Any = None, labels: Any = None
     ) -> tuple[Points, Theta, torch.dtype]:
         """The points in their own precision, and the type of what is said of them."""
         single = str(getattr(x, "dtype", "")).endswith("float32")
@@ -143,6 +147,7 @@ class GaussianMixture(MixtureRecord):
             device=self.means.device,
             missing="integrate",
             noise=noise,
+            projection=projection,
         )
         points = found.about(self.mean().double())
         if labels is not None:
@@ -152,7 +157,7 @@ class GaussianMixture(MixtureRecord):
     # ------------------------------------------------------------------ criteria
 
     def criteria(
-        self, x: Any, sample_weight: Any = None, noise: Any = None, *, labels: Any = None
+        self, x: Any, sample_weight: Any = None, noise: Any = None, **known: Unpack[Known]
     ) -> Criteria:
         """Log-likelihood, BIC, AIC and ICL, in one pass over the points.
 
@@ -161,9 +166,9 @@ class GaussianMixture(MixtureRecord):
             sample_weight: how often each point counts, shape (n,), or None; n of the criteria is
                 then the sum of the weights.
             noise: of the measurements.
-            labels: of the points, as far as they are known.
+            **known: `projection` and `labels` of the points.
         """
-        points, theta, _ = self._at(x, noise, labels)
+        points, theta, _ = self._at(x, noise, **known)
         log_p, sureness = pointwise.at_points(
             points,
             theta.with_shared_term(),
@@ -180,23 +185,17 @@ class GaussianMixture(MixtureRecord):
             self.n_parameters,
         )
 
-    def bic(
-        self, x: Any, sample_weight: Any = None, noise: Any = None, *, labels: Any = None
-    ) -> float:
+    def bic(self, x: Any, sample_weight: Any = None, **known: Any) -> float:
         """Bayesian information criterion; see `criteria`."""
-        return self.criteria(x, sample_weight, noise, labels=labels).bic
+        return self.criteria(x, sample_weight, **known).bic
 
-    def aic(
-        self, x: Any, sample_weight: Any = None, noise: Any = None, *, labels: Any = None
-    ) -> float:
+    def aic(self, x: Any, sample_weight: Any = None, **known: Any) -> float:
         """Akaike information criterion; see `criteria`."""
-        return self.criteria(x, sample_weight, noise, labels=labels).aic
+        return self.criteria(x, sample_weight, **known).aic
 
-    def icl(
-        self, x: Any, sample_weight: Any = None, noise: Any = None, *, labels: Any = None
-    ) -> float:
+    def icl(self, x: Any, sample_weight: Any = None, **known: Any) -> float:
         """Integrated completed likelihood; see `criteria`."""
-        return self.criteria(x, sample_weight, noise, labels=labels).icl
+        return self.criteria(x, sample_weight, **known).icl
 
     # ------------------------------------------------------------------ as a distribution
 

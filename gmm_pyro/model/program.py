@@ -7,6 +7,7 @@ flat vector of unconstrained numbers, without effect handlers.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +15,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from ..covariance import CovarianceFamily
 from ..data.checks import MOST_HELD, check_count
 from ..data.devices import PRECISIONS
 from ..data.observations import as_points, observed
@@ -54,6 +56,7 @@ class MixtureModel(Declaration):
         subsample_size: int | None = None,
         sample_weight: Float[Tensor, "n"] | None = None,
         noise: Any = None,
+        projection: Any = None,
         labels: Any = None,
     ) -> Tensor:
         """Run the model as a Pyro program.
@@ -67,6 +70,7 @@ class MixtureModel(Declaration):
                 enumerates, so a weighted program has no site "assignment": "x" is then drawn from
                 the mixture, with the assignment summed out.
             noise: of the measurements, as `gmm_pyro.fit` has it: "x" is what was measured.
+            projection: of the features, as `gmm_pyro.fit` has it: "x" is what it shows of them.
             labels: the components of points, as far as they are known, as `gmm_pyro.fit` has them:
                 "assignment" is then one of those that are possible.
 
@@ -79,12 +83,13 @@ class MixtureModel(Declaration):
         """
         import pyro
 
-        points, size = self._points(x, n, noise, labels)
+        known = {"noise": noise, "projection": projection, "labels": labels}
+        points, size = self._points(x, n, known)
         if subsample_size is not None:
             subsample_size = check_count("subsample_size", subsample_size, 1, size)
         weight = None if sample_weight is None else as_weights(sample_weight, size)
         model = self if points is None else self.specialise(points)
-        like = None if points is None else points.x
+        like = None if points is None else points.measurements
         values: dict[str, Tensor] = {}
         sites = model.sites(like=like)
         for name in sites:
@@ -98,22 +103,26 @@ class MixtureModel(Declaration):
             with pyro.poutine.scale(scale=weight[rows]):
                 return pyro.sample("x", self._marginal(values, seen), obs=observed)
 
-    def _points(self, x: Any, n: int | None, noise: Any, labels: Any) -> tuple[Points | None, int]:
+    def _points(self, x: Any, n: int | None, known: Mapping[str, Any]) -> tuple[Points | None, int]:
         """The data, if there are any, and how many points there are or are to be."""
         if x is None:
             if n is None:
                 raise ValueError("n must be given where x is None: model(n=100)")
-            if noise is not None:
-                raise ValueError("noise is that of data: give x, or add it to what is drawn")
-            if labels is not None:
-                raise ValueError("labels are those of data: give x, or condition 'assignment'")
+            for name, value in known.items():
+                if value is not None:
+                    raise ValueError(f"{name} is of data: give x, or have the points alone drawn")
             return None, check_count("n", n, 1, MOST_HELD)
         dtype = x.dtype if isinstance(x, Tensor) and x.dtype in PRECISIONS.values() else None
         points = as_points(
-            x, feature_names=self.feature_names, dtype=dtype, missing="integrate", noise=noise
+            x,
+            feature_names=self.feature_names,
+            dtype=dtype,
+            missing="integrate",
+            noise=known["noise"],
+            projection=known["projection"],
         )
-        if labels is not None:
-            points = points.labelled(labels, self.n_components)
+        if known["labels"] is not None:
+            points = points.labelled(known["labels"], self.n_components)
         return points, points.n
 
     def _emission(self, values: dict[str, Tensor], seen: Sight | None) -> Any:
@@ -152,10 +161,7 @@ class MixtureModel(Declaration):
         if seen.observed is None:
             emission = self.family.emission(means, factor)
         else:
-            tril = self.family.scale_tril(factor, means.shape[-1])
-            if seen.noise is not None:
-                tril = torch.linalg.cholesky(tril @ tril.mT + seen.noise.to(tril))
-            emission = PartlySeen(means, tril, seen.observed)
+            emission = PartlySeen(*seen.projected(self.family, means, factor), seen.observed)
         if seen.log_allowed is None:
             return emission
         return PartlyLabelled(emission, seen.log_allowed.to(means))
@@ -189,13 +195,15 @@ class Sight:
 
     Attributes:
         observed: which entries are measured, shape (*n, d); None of points known as they are.
-        noise: covariances of the noise, shape (*n, d, d), or None.
+        noise: covariances of the noise, shape (*n, m, m), or None.
+        projection: of the features, shape (*n, m, d), or None.
         log_allowed: 0 where a component is possible, else -inf, shape (n, k), or (*n,) of a given
             component; None where nothing is known of that.
     """
 
     observed: Bool[Tensor, "*n d"] | None
-    noise: Float[Tensor, "*n d d"] | None
+    noise: Float[Tensor, "*n m m"] | None
+    projection: Float[Tensor, "*n m d"] | None
     log_allowed: Float[Tensor, "*n"] | None
 
     @classmethod
@@ -204,13 +212,28 @@ class Sight:
         measured, allowed = points.measured, points.allowed
         if measured is None and allowed is None:
             return None
-        observed = noise = log_allowed = None
+        observed = noise = projection = log_allowed = None
         if measured is not None:
             some = measured.subset(rows)
             observed, noise = some.observed[some.kind], some.noise_of_rows
+            projection = some.projection_of_rows
         if allowed is not None:
             log_allowed = allowed.log_allowed(points.origin).T[allowed.kind[rows]]
-        return cls(observed, noise, log_allowed)
+        return cls(observed, noise, projection, log_allowed)
+
+    def projected(
+        self, family: CovarianceFamily, means: Tensor, factor: Tensor
+    ) -> tuple[Float[Tensor, "*n m"], Float[Tensor, "*n m m"]]:
+        """Means of measurements, and Cholesky factors of their covariances."""
+        tril = family.scale_tril(factor, means.shape[-1])
+        if self.noise is None and self.projection is None:
+            return means, tril
+        if self.projection is not None:
+            across = self.projection.to(tril)
+            means, tril = (across @ means[..., None])[..., 0], across @ tril
+        total = tril @ tril.mT
+        total = total if self.noise is None else total + self.noise.to(total)
+        return means, torch.linalg.cholesky(total)
 
     def of_component(self, component: Int[Tensor, "*n"]) -> Sight:
         """The same of points of these components."""
@@ -224,7 +247,8 @@ class Sight:
         """The same for every component, which have an axis after that of the points."""
         observed = None if self.observed is None else self.observed[:, None]
         noise = None if self.noise is None else self.noise[:, None]
-        return Sight(observed, noise, self.log_allowed)
+        projection = None if self.projection is None else self.projection[:, None]
+        return Sight(observed, noise, projection, self.log_allowed)
 
 
 def check_model(model: Any) -> MixtureModel:

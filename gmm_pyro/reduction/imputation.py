@@ -74,7 +74,8 @@ def given_the_rest(
 def _given_component(work: Work, run: Run) -> Float[Tensor, "g k p d"]:
     """Means of the points, given their measurements and components."""
     reference = work.theta.reference.expand(*work.seen.offset.shape[1:])[0, :, None]
-    z = (work.x[run.rows].unflatten(0, (run.n_kinds, -1))[:, None] - reference).nan_to_num_(0.0)
+    seen = work.seen.reference[run.kinds, 0][:, :, None]
+    z = (work.x[run.rows].unflatten(0, (run.n_kinds, -1))[:, None] - seen).nan_to_num_(0.0)
     gain, offset = work.seen.gain[run.kinds, 0], work.seen.offset[run.kinds, 0]
     return reference + z @ gain.mT + offset[:, :, None]
 

@@ -50,7 +50,6 @@ class Work:
     ) -> Float[Tensor, "g s k a d"]:
         """Sums of a εᵀ with standard normal ε, over a = 1, the measurement, and ε itself."""
         (g, s, k, m), d = self.seen.shift.shape, self.seen.offset.shape[-1]
-        reference = self.theta.reference.expand(s, k, -1).to(self.x)[:, :, None]
         sums = self.seen.offset.new_zeros(g, s, k, 1 + m + d, d)
         for run in self.runs:
             if self.seen.known[run.kinds].all():
@@ -63,11 +62,15 @@ class Work:
                 dtype=torch.float64,
                 device=x.device,
             )[:, :, None]
-            z = (x - reference).double().nan_to_num_(0.0)
+            z = (x - self._reference(run)).double().nan_to_num_(0.0).expand(-1, s, k, -1, -1)
             ones, noise = torch.ones_like(z[..., :1]), draws.expand(*z.shape[:-1], -1)
             both = torch.cat([ones, z, noise], -1)
             sums[run.kinds] = (share[..., None] * both).mT @ draws
         return sums
+
+    def _reference(self, run: Run) -> Float[Tensor, "g s1 k1 1 m"]:
+        """What moments of measurements of each kind are about."""
+        return self.seen.reference[run.kinds].to(self.x)[..., None, :]
 
 
 class Products(Work):
@@ -112,7 +115,11 @@ class Products(Work):
         n, m = self.x.shape
         features = self.x.new_ones(1 + m + FULL.n_features(m), n)
         z = features[1 : 1 + m]
-        torch.sub(self.x.T, self.theta.reference.to(self.x)[:, None], out=z)
+        for run in self.runs:
+            reference = self._reference(run)[:, 0, 0].expand(
+                -1, len(self.x[run.rows]) // run.n_kinds, m
+            )
+            torch.sub(self.x[run.rows].T, reference.flatten(0, 1).T, out=z[:, run.rows])
         z.nan_to_num_(0.0)  # which is nothing, times a precision of zero
         FULL.quadratic_features(z, features[1 + m :])()
         return features
@@ -128,10 +135,10 @@ class Whitened(Work):
     def logits(self) -> Float[Tensor, "s k n"]:
         """Log weight plus log density of every component at every row, in nats."""
         log_peak, inverse = self.seen.log_peak.to(self.x), self.seen.inverse.to(self.x)
-        means = self.theta.parameters.means.to(self.x)[:, :, None]
+        means = (self.seen.reference + self.seen.shift).to(self.x)[..., None, :]
         logits = self.x.new_empty(*log_peak.shape[1:], len(self.x))
         for run in self.runs:
-            z = (self._rows(run) - means).nan_to_num_(0.0)
+            z = (self._rows(run) - means[run.kinds]).nan_to_num_(0.0)
             squares = (z @ inverse[run.kinds].mT).square_().sum(-1)
             there = log_peak[run.kinds, ..., None] - 0.5 * squares
             logits[..., run.rows] = there.permute(1, 2, 0, 3).flatten(2)
@@ -139,13 +146,12 @@ class Whitened(Work):
 
     def moments(self, responsibilities: Float[Tensor, "s k n"]) -> tuple[Tensor, Tensor, Tensor]:
         """Counts, and first and second moments of the measurements of every kind."""
-        reference, shape = self.theta.reference.to(self.x), self.seen.shift.shape
-        reference = reference.expand(shape[1:])[:, :, None]
+        shape = self.seen.shift.shape
         counts = self.seen.log_peak.new_empty(shape[:-1])
         first, second = counts.new_empty(shape), counts.new_empty(*shape, shape[-1])
         for run in self.runs:
             share = _by_kind(responsibilities, run)[..., None]
-            z = (self._rows(run) - reference).nan_to_num_(0.0)
+            z = (self._rows(run) - self._reference(run)).nan_to_num_(0.0)
             counts[run.kinds], first[run.kinds] = share.sum((-2, -1)), (share * z).sum(-2)
             second[run.kinds] = ((share * z).mT @ z).double()
         return counts, first, second
@@ -173,7 +179,7 @@ class Incomplete(Kernel[list[Run]]):
     def __init__(self, theta: Theta, points: Points, like: Tensor) -> None:
         assert points.measured is not None
         self.theta, self.points, self.measured = theta, points, points.measured
-        self.shape, (m, d) = theta.parameters.log_weights.shape, (points.d, points.d)
+        self.shape, (m, d) = theta.parameters.log_weights.shape, (points.measured.m, points.d)
         self.m, self.like = m, like
         wide = 3 * m * self.shape.numel() if theta.centred else 0
         width = 1 + m + FULL.n_features(m) + self.shape.numel()
@@ -213,7 +219,9 @@ class Incomplete(Kernel[list[Run]]):
     @property
     def about_reference(self) -> Float[Tensor, "d n"] | None:
         """See `Kernel`."""
-        return self.work.features[1 : 1 + self.m] if isinstance(self.work, Products) else None
+        if not isinstance(self.work, Products) or self.measured.projection is not None:
+            return None
+        return self.work.features[1 : 1 + self.m]
 
     def mixtures_at(
         self, piece: Piece, rows: Bool[Tensor, "n"]

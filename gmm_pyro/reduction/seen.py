@@ -28,11 +28,50 @@ FULL = Full()  # the family of what kinds of rows see
 
 
 @dataclass(frozen=True, eq=False)
+class View:
+    """R of g kinds of rows: which features they show, or how these are projected.
+
+    Attributes:
+        observed: which of m entries there are, shape (g, 1, 1, m).
+        projection: R, shape (g, 1, 1, m, d); None where it is the identity but for what is missing.
+    """
+
+    observed: Bool[Tensor, "g 1 1 m"]
+    projection: Float[Tensor, "g 1 1 m d"] | None
+
+    @classmethod
+    def of(cls, measured: Measured, kinds: Tensor) -> View:
+        """That of some kinds."""
+        own = measured.projection
+        projection = None if own is None else own[kinds][:, None, None]
+        return cls(measured.observed[kinds][:, None, None], projection)
+
+    def project(self, matrix: Float[Tensor, "*b d c"]) -> Float[Tensor, "g s k m c"]:
+        """R M."""
+        if self.projection is None:
+            return matrix * self.observed[..., None]
+        return self.projection.to(matrix) @ matrix
+
+    def across(self, matrix: Float[Tensor, "*b d d"]) -> Float[Tensor, "g s k d m"]:
+        """M Rᵀ."""
+        if self.projection is None:
+            return matrix * self.observed[..., None, :]
+        return matrix @ self.projection.to(matrix).mT
+
+    def behind(self, gain: Float[Tensor, "g s k d m"]) -> Float[Tensor, "g s k d d"]:
+        """A R."""
+        if self.projection is None:
+            return gain * self.observed[..., None, :]
+        return gain @ self.projection.to(gain)
+
+
+@dataclass(frozen=True, eq=False)
 class Seen:
     """The mixtures that g kinds of rows see, and what these say of points.
 
     Attributes:
         log_peak: log weight plus log density at the mean, shape (g, s, k).
+        reference: R times that of the moments, shape (g, s|1, k|1, m).
         shift: R (μ - reference), shape (g, s, k, m).
         inverse: U = L⁻¹ of the Cholesky factors L of T, zero where nothing is measured, shape
             (g, s, k|1, m, m); T⁻¹ = Uᵀ U.
@@ -43,6 +82,7 @@ class Seen:
     """
 
     log_peak: Float[Tensor, "g s k"]
+    reference: Float[Tensor, "g s1 k1 m"]
     shift: Float[Tensor, "g s k m"]
     inverse: Float[Tensor, "g s k1 m m"]
     gain: Float[Tensor, "g s k1 d m"]
@@ -54,10 +94,10 @@ class Seen:
     def by(cls, theta: Theta, measured: Measured, kinds: Tensor) -> Seen:
         """What rows of these kinds see."""
         p, d = theta.parameters, theta.parameters.means.shape[-1]
-        covariance = theta.family.dense(p.factor, d)
-        observed = measured.observed[kinds].to(covariance)[:, None, None]
-        across = covariance * observed[..., None, :]  # Σ Rᵀ
-        total = across * observed[..., None] + (1 - observed).diag_embed()
+        covariance, view = theta.family.dense(p.factor, d), View.of(measured, kinds)
+        observed = view.observed.to(covariance)
+        across = view.across(covariance)
+        total = view.project(across) + (1 - observed).diag_embed()
         noise = None if measured.noise is None else measured.noise[kinds][:, None, None]
         if noise is not None:
             total = total + noise
@@ -66,15 +106,17 @@ class Seen:
         inverse = torch.linalg.solve_triangular(root, observed.diag_embed(), upper=False)
         gain = across @ inverse.mT @ inverse
         away = p.means - theta.reference
-        shift = away * observed
+        shift = view.project(away[..., None])[..., 0]
         log_determinant = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        reference = theta.reference.expand(away.shape if theta.centred else (1, 1, d))
         return cls(
             log_peak=p.log_weights - log_determinant - 0.5 * LOG_2PI * observed.sum(-1),
+            reference=view.project(reference[..., None])[..., 0],
             shift=shift,
             inverse=inverse,
             gain=gain,
             offset=away - (gain @ shift[..., None])[..., 0],
-            rest=_rest(covariance, gain, across, observed, noise),
+            rest=_rest(covariance, gain, across, view, noise),
             known=measured.known[kinds],
         )
 
@@ -149,13 +191,13 @@ def _rest(
     covariance: Float[Tensor, "s k1 d d"],
     gain: Float[Tensor, "g s k1 d m"],
     across: Float[Tensor, "g s k1 d m"],
-    observed: Float[Tensor, "g 1 1 m"],
+    view: View,
     noise: Float[Tensor, "g 1 1 m m"] | None,
 ) -> Float[Tensor, "g s k1 d d"]:
     """Σ - A R Σ; with noise as the sum of two squares, in which little of it does not cancel."""
     if noise is None:
         return covariance - gain @ across.mT
-    left = torch.eye(covariance.shape[-1]).to(covariance) - gain * observed[..., None, :]
+    left = torch.eye(covariance.shape[-1]).to(covariance) - view.behind(gain)
     return left @ covariance @ left.mT + gain @ noise @ gain.mT
 
 
@@ -164,9 +206,11 @@ def marginal_theta(
 ) -> Theta:
     """The mixture of some entries of the measurements of a kind."""
     p, d = theta.parameters, theta.parameters.means.shape[-1]
-    total = theta.family.dense(p.factor, d)
+    view = View.of(measured, kind[None])
+    total = view.project(view.across(theta.family.dense(p.factor, d)))[0]
     if measured.noise is not None:
         total = total + measured.noise[kind]
     root = torch.linalg.cholesky(total[..., entries, :][..., entries])
     root = root.expand(*p.means.shape[:2], -1, -1)
-    return Theta.about_means(FULL, Parameters(p.log_weights, p.means[..., entries], root))
+    means = view.project(p.means[..., None])[0, ..., 0]
+    return Theta.about_means(FULL, Parameters(p.log_weights, means[..., entries], root))

@@ -152,8 +152,11 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "n": fit.observations.n,
         "total_weight": fit.observations.total_weight,
         "sample_weight": weight is not None,
-        "missing_values": 0 if measured is None else int(fit.observations.x.isnan().sum()),
+        "missing_values": 0
+        if measured is None
+        else int(fit.observations.measurements.isnan().sum()),
         "noise": measured is not None and measured.noise is not None,
+        "projection": measured is not None and measured.projection is not None,
         "labelled": 0 if allowed is None else int(allowed.known.sum()),
         "dtype": str(fit.observations.dtype).removeprefix("torch."),
         "device": str(fit.observations.device),

@@ -41,6 +41,7 @@ from .sweep import Sampler
 
 FEW = 3_000  # points times components, up to which a population is as large as it gets
 MANY = 60_000  # the same, from which there is none: modes differ by so much that one is all
+OF_A_KIND = 50  # points, which rows with holes or noise of their own take as long as
 MOMENTS = 2**20  # numbers in those of its assignments
 PRODUCTS = 4e7  # in a round's sums over the numberings of assignments
 SWEEPS = 30  # that particles take to come into a mode
@@ -117,13 +118,15 @@ class Numbers:
         observations, family = density.observations, density.model.family
         k, d = density.model.n_components, observations.d
         too_many = k > MOST_NAMED and max(exchangeable_classes(density)) > 0
-        if k == 1 or too_many or observations.n * k > MANY:
+        kinds = 0 if observations.measured is None else len(observations.measured.observed)
+        points = observations.n + OF_A_KIND * kinds
+        if k == 1 or too_many or points * k > MANY:
             return None
         features = 1 + d + math.prod(family.event_shape(d))
         sets = 2 * cls.resampled + KEPT * cls.kept
         sums = cls.drawn * sets * k * 2.0 ** (k - 1)
         share = min(1.0, MOMENTS / (sets * k * features), math.sqrt(PRODUCTS / sums))
-        few = min(1.0, FEW / (observations.n * k))
+        few = min(1.0, FEW / (points * k))
         particles = [max(16, round(few * n)) for n in (cls.started, cls.shuffled, cls.kept)]
         draws = [round(share * n) for n in (cls.drawn, cls.resampled)]
         return cls(*particles, *draws) if share >= 0.25 else None

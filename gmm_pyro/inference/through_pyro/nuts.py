@@ -83,7 +83,7 @@ def _run(
     """Add the draws of one chain; whether it was interrupted."""
     options = task.options
     kernel = _kernel(task, program, start)
-    kernel.setup(options.n_warmup, task.observations.x, **told_of(task))
+    kernel.setup(options.n_warmup, task.observations.measurements, **told_of(task))
     place = kernel.initial_params
     try:
         for step in range(-options.n_warmup, options.n_steps - options.n_warmup):

@@ -133,6 +133,12 @@ def told_of(task: Task[Options]) -> dict[str, Any]:
     """Keyword arguments that the program is called with beside the data."""
     data = task.observations
     noise = None if data.measured is None else data.measured.noise_of_rows
+    projection = None if data.measured is None else data.measured.projection_of_rows
     labels = None if data.allowed is None else data.allowed.table[data.allowed.kind]
-    known = {"sample_weight": data.sample_weight, "noise": noise, "labels": labels}
+    known = {
+        "sample_weight": data.sample_weight,
+        "noise": noise,
+        "projection": projection,
+        "labels": labels,
+    }
     return {name: value for name, value in known.items() if value is not None}

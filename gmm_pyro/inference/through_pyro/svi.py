@@ -72,7 +72,9 @@ def _trained(
         leg = train(task, program, guide, steps, start, bar)
         run, ours = start.then(leg), isinstance(options.guide, str)
         loss = loss_by(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
-        elbo = -float(loss.loss(program.run, guide, task.observations.x, **told_of(task)))
+        elbo = -float(
+            loss.loss(program.run, guide, task.observations.measurements, **told_of(task))
+        )
         with torch.no_grad():
             if ours:
                 centre, draws, log_q = _centre_and_draws(task, program, guide)
@@ -127,7 +129,7 @@ def _draws(
 
     draws: dict[str, list[Tensor]] = {name: [] for name in program.site_names}
     for _ in range(task.options.n_draws):
-        trace = pyro.poutine.trace(guide).get_trace(task.observations.x, **told_of(task))
+        trace = pyro.poutine.trace(guide).get_trace(task.observations.measurements, **told_of(task))
         for name, values in draws.items():
             values.append(cast(Tensor, trace.nodes[name]["value"]))
     return program.restore({name: torch.stack(values) for name, values in draws.items()})

@@ -64,7 +64,7 @@ def train(
     from pyro.infer import SVI
     from pyro.optim import ClippedAdam
 
-    x, noisy = task.observations.x, steps.noisy
+    x, noisy = task.observations.measurements, steps.noisy
     size = batch_size(task.observations, steps.batch_size)
     arguments = told_of(task) | ({} if size is None else {"subsample_size": size})
     max_steps, tolerance = task.options.max_steps, task.options.tolerance
