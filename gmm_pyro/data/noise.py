@@ -91,7 +91,9 @@ def _of_deviations(given: Float[Tensor, "r d"], x: Float[Tensor, "n d"]) -> Floa
     _refuse_non_finite(each)
     if (each < 0).any():
         raise ValueError("noise must hold standard deviations, which are not negative")
-    return each.square().diag_embed()
+    variance = each.square()
+    _refuse_non_finite(variance)
+    return variance.diag_embed()
 
 
 def _checked(covariance: Float[Tensor, "r d d"], x: Float[Tensor, "n d"]) -> Tensor:
