@@ -329,16 +329,15 @@ class TestExactPosterior:
         model = gp.MixtureModel(k, priors=gp.ConjugatePriors(concentration=alpha))
         return model, Exact(SIX, FEW[known], model)
 
-    @pytest.mark.parametrize("exchange", [True, False])
-    def test_gibbs_samples_it(self, known: str, concentration: Any, exchange: bool) -> None:  # noqa: FBT001
+    def test_gibbs_samples_it(self, known: str, concentration: Any) -> None:
         model, exact = self.model(known, concentration)
         with quietly():
             found = gp.fit(
                 *(model, SIX, "gibbs"),
                 labels=FEW[known],
-                n_draws=2000,
-                keep_allocations=2000,
-                exchange=exchange,
+                n_draws=1000,
+                keep_allocations=1000,
+                exchange=known != "two",  # which are enough for sweeps alone
             )
         assert found.posterior is not None
         assert found.posterior.allocations is not None
