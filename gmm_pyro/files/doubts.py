@@ -11,6 +11,7 @@ import pandas as pd
 from .notation import Notation, Parsed, parse
 from .reading import DECIMALS, THOUSANDS
 
+TRIED = 1000  # rows that tell how numbers are written
 SHOWN = 3  # words that a message has, and markers of missing values that it proposes
 
 
@@ -40,12 +41,8 @@ def doubt(name: str, column: pd.Series[Any], parsed: Parsed, notation: Notation)
         parsed: what they are as they have been read.
         notation: how they have been read.
     """
-    best, found = notation, parsed
-    if parsed.n_words:
-        for other in _others(notation):
-            tried = parse(column, other, parsed.marked)
-            if tried.n_words < found.n_words:
-                best, found = other, tried
+    best = _best(column.dropna()[:TRIED], notation, parsed)
+    found = parsed if best == notation else parse(column, best, parsed.marked)
     if 2 * found.n_words > found.present or not parsed.n_words:
         return None
     words = [word for word, _ in parsed.words.most_common()]
@@ -55,9 +52,18 @@ def doubt(name: str, column: pd.Series[Any], parsed: Parsed, notation: Notation)
     return Doubt(name, complaint, best, tuple(left if len(left) <= SHOWN else ()))
 
 
+def _best(column: pd.Series[Any], notation: Notation, parsed: Parsed) -> Notation:
+    """The way to write numbers that leaves the fewest words in the first rows."""
+    tried = [notation, *_others(notation)] if parsed.n_words else [notation]
+    left = [parse(column, other, parsed.marked).n_words for other in tried]
+    return tried[left.index(min(left))]
+
+
 def _others(notation: Notation) -> Iterator[Notation]:
     """Other ways to write numbers, those that need the fewest words to ask for first."""
-    marks = [(notation.decimal, mark) for mark in THOUSANDS if mark not in DECIMALS]
+    marks: list[tuple[str, str | None]] = [
+        (notation.decimal, mark) for mark in THOUSANDS if mark not in DECIMALS
+    ]
     marks += [(",", "."), (".", ",")]
     marks += [(mark, None) for mark in DECIMALS if mark != notation.decimal]
     plain = [(notation.decimal, notation.thousands)]

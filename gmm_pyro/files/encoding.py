@@ -32,10 +32,10 @@ def in_utf8(stream: BinaryIO, encodings: Sequence[str]) -> Iterator[tuple[Binary
 
 
 def what_else(content: bytes) -> str:
-    """Why a text is not UTF-8: the place, and in what encoding there would be a word.
+    r"""Why a text is not UTF-8: the place, and in what encoding there would be a word.
 
     Example:
-        >>> what_else("name\\nMüller,5\\n".encode("latin-1"))
+        >>> what_else("name\nMüller,5\n".encode("latin-1"))
         "line 2 has the byte 0xfc; with --encoding latin-1, it reads 'Müller'"
     """
     try:
@@ -48,8 +48,9 @@ def what_else(content: bytes) -> str:
     name = _likely(content)
     before = content[max(0, place - AROUND) : place].decode(name, errors="replace")
     after = content[place : place + AROUND].decode(name, errors="replace")
-    word = re.search(r"[^\s;,|\"]*$", before)[0] + re.match(r"[^\s;,|\"]*", after)[0]  # type: ignore[index]
-    return f"line {line} has the byte 0x{content[place]:02x}; with --encoding {name}, it reads {word!r}"
+    word = re.split(r"[\s;,|\"]", before)[-1] + re.split(r"[\s;,|\"]", after)[0]
+    byte = f"line {line} has the byte 0x{content[place]:02x}"
+    return f"{byte}; with --encoding {name}, it reads {word!r}"
 
 
 def _likely(content: bytes) -> str:

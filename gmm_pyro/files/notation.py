@@ -119,7 +119,7 @@ def parse(column: pd.Series[Any], notation: Notation, na: Collection[str] = ()) 
         notation: how numbers are written.
         na: words that stand for missing values, beside `EMPTY`.
     """
-    codes, distinct = pd.factorize(column)
+    codes, distinct = _distinct(column)
     counts = np.bincount(codes[codes >= 0], minlength=len(distinct))
     values = np.full(len(distinct) + 1, np.nan)  # the last one is for code -1, where none is
     words: Counter[str] = Counter()
@@ -139,6 +139,14 @@ def parse(column: pd.Series[Any], notation: Notation, na: Collection[str] = ()) 
             signs |= {found[1]} - {""}
     present = int(counts.sum()) - empty - marked.total()
     return Parsed(values[codes], present, words, marked, frozenset(signs))
+
+
+def _distinct(column: pd.Series[Any]) -> tuple[Any, Any]:
+    """Numbers of the distinct values, -1 where there is none, and these values."""
+    try:
+        return pd.factorize(column)
+    except TypeError:  # lists and the like, which no number is
+        return pd.factorize(column.astype(str))
 
 
 def _number(cell: Any, word: str, notation: Notation) -> tuple[float, str] | None:

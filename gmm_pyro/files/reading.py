@@ -79,7 +79,10 @@ class Reading:
         known = {field.name for field in fields(cls)} - {"verbatim"}
         if not isinstance(facts, dict) or not facts.keys() <= known:
             raise ValueError(f"the reading must hold some of {', '.join(sorted(known))}")
-        values = {k: tuple(v) if isinstance(v, list) else v for k, v in facts.items()}
+        values: dict[str, Any] = {
+            name: tuple(map(str, value)) if isinstance(value, list) else value
+            for name, value in facts.items()
+        }
         return cls(**values)
 
 
