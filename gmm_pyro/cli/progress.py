@@ -14,10 +14,15 @@ EVERY = 30.0  # seconds from one line to the next, where there is no terminal
 BAR = re.compile(r"(?P<name>.+?): +(?:\d+%\|.*\| )?(?P<done>\d+)(?:/(?P<most>\d+)|step)")
 
 
+def is_terminal() -> bool:
+    """Whether somebody sees what is written to standard error."""
+    return sys.stderr.isatty()
+
+
 @contextmanager
 def progress_said() -> Iterator[None]:
     """Bars on standard error as they are in a terminal; elsewhere a line every 30 seconds."""
-    if sys.stderr.isatty():
+    if is_terminal():
         yield
         return
     lines = Lines(sys.stderr)

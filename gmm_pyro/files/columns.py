@@ -240,7 +240,8 @@ def _repeated(frame: pd.DataFrame) -> list[str]:
     """A remark on rows that are there more than once."""
     if not frame.shape[1]:
         return []
-    objects = frame.select_dtypes("object").columns  # which need not be hashable
+    is_object = pd.api.types.is_object_dtype  # whose values need not be hashable
+    objects = [name for name, column in frame.items() if is_object(column)]
     again = frame.astype(dict.fromkeys(objects, str)).duplicated().to_numpy()
     first, count = int(again.argmax()), int(again.sum())
     if count < 2:
