@@ -90,11 +90,15 @@ def refuse_without_priors(methods: Sequence[str], file: PriorFile | None) -> Non
     """
     from ..inference.methods import METHODS
 
-    if file is None or any(METHODS[m].priors is not None for m in methods if m in METHODS):
+    rows = [METHODS[name] for name in methods if name in METHODS]
+    if file is None or not rows:  # unknown names are refused elsewhere
         return
-    having = ", ".join(name for name, row in METHODS.items() if row.priors is not None)
     names = " and ".join(methods)
-    raise ValueError(f"--priors is for methods with priors, {having}; got {names}")
+    if all(row.priors is None for row in rows):
+        having = ", ".join(name for name, row in METHODS.items() if row.priors is not None)
+        raise ValueError(f"--priors is for methods with priors, {having}; got {names}")
+    if CONJUGATE not in file.content and all(row.conjugate for row in rows):
+        raise ValueError(f"{file.path}: {names} needs a table [{CONJUGATE}], and no other")
 
 
 def with_priors(
@@ -151,11 +155,12 @@ def _distribution(site: str, table: Mapping[str, Any], names: Sequence[str], k: 
         arguments["concentration"] = concentration.expand(k)
     if "dim" in _arguments(kind):
         arguments["dim"] = int(arguments.get("dim", len(names)))
+    parameters = inspect.signature(kind).parameters
+    for name in _arguments(kind):
+        if name not in arguments and parameters[name].default is inspect.Parameter.empty:
+            raise ValueError(f"[{site}] must have {name}, which {kind.__name__} takes")
     try:
         return kind(**arguments, validate_args=True)
-    except TypeError as error:
-        takes = ", ".join(_arguments(kind))
-        raise ValueError(f"[{site}] {kind.__name__} takes {takes}: {error}") from error
     except ValueError as error:
         raise ValueError(f"[{site}] {error}") from error
 

@@ -101,7 +101,7 @@ def read_dataset(
         chosen = _features(table, {label_column, weights_column, *left_out})
     _refuse_doubts(table, [d for d in doubts if d.column in (*chosen, weights_column)])
     with content_named(table.source, ValueError):
-        points = as_points(table.frame[chosen], missing="integrate")
+        points = as_points(table.frame[chosen], feature_names=chosen, missing="integrate")
         labels = None if label_column is None else _classes(table.frame[label_column])
         weights = None if weights_column is None else _weights(table.frame[weights_column])
         dataset = Dataset(points.x, labels, None, table.name, points.feature_names, weights)
