@@ -22,6 +22,7 @@ from gmm_pyro.files import features_named, read_dataset, read_table, write_datas
 from gmm_pyro.files.text import dialect_of
 
 WRITTEN = ["p.csv", "p.tsv", "P.CSV.GZ", "p.parquet", "new/p.pq", "p.npz", "p.nc"]
+WRITTEN += ["p.csv.bz2", "p.tsv.xz", "p.csv.zip", "p.feather", "p.arrow"]
 
 
 @pytest.mark.parametrize("name", WRITTEN)
@@ -40,7 +41,9 @@ def test_an_array_alone_has_no_labels(tmp_path) -> None:
     assert content.label_column is None
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.tsv", "t.parquet", "t.npz", "t.nc"])
+@pytest.mark.parametrize(
+    "name", ["t.csv", "t.tsv", "t.parquet", "t.npz", "t.nc", "t.arrow", "t.xlsx", "t.csv.zip"]
+)
 def test_a_table_keeps_its_columns(name: str, tmp_path) -> None:
     table = pd.DataFrame({"row": [0, 1], "share": [0.1 + 0.2, 1e-300]})
     pd.testing.assert_frame_equal(read_table(write_table(table, tmp_path / name)).frame, table)

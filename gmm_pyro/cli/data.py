@@ -102,7 +102,10 @@ def reading_of(told: ReadingArguments, keep: Sequence[str] = (), as_before: Any 
     if "encodings" in known:
         known["encodings"] = ["utf-8", *known["encodings"]]  # if the file is in that, after all
     before = Reading.from_facts(known)
-    chosen: dict[str, Any] = {name: value or getattr(before, name) for name, value in given.items()}
+    chosen: dict[str, Any] = {
+        name: getattr(before, name) if value in (None, (), False) else value
+        for name, value in given.items()
+    }
     return Reading(verbatim=tuple(keep), **chosen)
 
 

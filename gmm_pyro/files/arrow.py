@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..disk.placing import write_bytes
 from ..disk.untrusted import refuse_expansion
 from .table import DataTable
 
-FILE, FEATHER_1 = b"ARROW1", b"FEA1"  # with which Arrow's files begin
+FILE = b"ARROW1"  # with which files begin, and streams do not
 
 
 def read_parquet_table(path: Path, member: str | None) -> DataTable:
@@ -26,16 +27,14 @@ def read_parquet_table(path: Path, member: str | None) -> DataTable:
 
 
 def read_arrow_table(path: Path, member: str | None) -> DataTable:
-    """The table in a Feather file, or in a file or stream of Arrow's own format."""
+    """The table in a Feather file of version 2, which is Arrow's own format, or in a stream."""
     import pyarrow as pa
-    from pyarrow import feather, ipc
+    from pyarrow import ipc
 
     del member
     with path.open("rb") as stream:
-        start = stream.read(len(FILE))
-    if start.startswith(FEATHER_1):
-        table = feather.read_table(path, memory_map=False)
-    elif start == FILE:
+        is_file = stream.read(len(FILE)) == FILE
+    if is_file:
         with ipc.open_file(path) as reader:
             batches = (reader.get_batch(i) for i in range(reader.num_record_batches))
             table = pa.Table.from_batches(_checked(batches, path), reader.schema)
@@ -63,8 +62,6 @@ def write_parquet_table(frame: pd.DataFrame, path: Path) -> None:
 
 def write_arrow_table(frame: pd.DataFrame, path: Path) -> None:
     """Write a frame as a Feather file of version 2, which is Arrow's file format."""
-    import io
-
     file = io.BytesIO()
     frame.to_feather(file)
     write_bytes(path, file.getvalue())

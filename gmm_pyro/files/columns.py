@@ -186,7 +186,8 @@ def _left_out(table: DataTable, set_aside: set[str | None]) -> dict[str, str]:
         for name, reason in reasons.items()
         if not reason and _all_differ(table.frame[name], counting=not table.named)
     }
-    return found | differing if found | differing != reasons.keys() else found
+    every = found | differing
+    return every if every.keys() != reasons.keys() else found
 
 
 def _features(table: DataTable, others: set[str | None]) -> list[str]:

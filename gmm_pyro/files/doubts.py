@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from .notation import Notation, Parsed, parse
-from .reading import DECIMALS, THOUSANDS
+from .reading import DECIMALS, THOUSANDS, Reading
 
 TRIED = 1000  # rows that tell how numbers are written
 SHOWN = 3  # words that a message has, and markers of missing values that it proposes
@@ -60,15 +60,13 @@ def _best(column: pd.Series[Any], notation: Notation, parsed: Parsed) -> Notatio
 
 
 def _others(notation: Notation) -> Iterator[Notation]:
-    """Other ways to write numbers, those that need the fewest words to ask for first."""
-    marks: list[tuple[str, str | None]] = [
-        (notation.decimal, mark) for mark in THOUSANDS if mark not in DECIMALS
-    ]
-    marks += [(",", "."), (".", ",")]
-    marks += [(mark, None) for mark in DECIMALS if mark != notation.decimal]
-    plain = [(notation.decimal, notation.thousands)]
+    """Other ways to write numbers, those that differ less first."""
+    marks: list[tuple[str, str | None]] = [(notation.decimal, notation.thousands)]
+    for decimal in sorted(DECIMALS, key=lambda mark: mark != notation.decimal):
+        marks += [(decimal, None)]
+        marks += [(decimal, thousands) for thousands in THOUSANDS if thousands != decimal]
     for currency in (notation.currency, True):
-        for decimal, thousands in [*plain, *marks]:
+        for decimal, thousands in marks:
             yield replace(notation, decimal=decimal, thousands=thousands, currency=currency)
 
 
@@ -101,7 +99,8 @@ def asked_for(notation: Notation, doubts: Sequence[Doubt]) -> Mapping[str, str]:
             options["currency"] = "--currency"
         if other.thousands not in (None, notation.thousands):
             options.setdefault("thousands", f"--thousands {quoted(str(other.thousands))}")
-        elif other.decimal != notation.decimal:
+        implied = Reading(thousands=other.thousands).decimal_mark(notation.decimal)
+        if other.decimal != implied:
             options.setdefault("decimal", f"--decimal {quoted(other.decimal)}")
     return options
 

@@ -161,7 +161,7 @@ def _text(stream: Any, source: str, name: str, reading: Reading) -> DataTable:
         frame,
         source,
         name,
-        named=dialect.header,
+        named=dialect.named,
         notes=dialect.notes,
         reading=reading,
         decimal=dialect.decimal,

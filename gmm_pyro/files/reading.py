@@ -67,7 +67,9 @@ class Reading:
 
     def facts(self) -> dict[str, Any]:
         """What was told, as far as it is not the default, for a file of settings."""
-        return {name: value for name, value in asdict(self).items() if value and name != "verbatim"}
+        told = {name: value for name, value in asdict(self).items() if value}
+        told.pop("verbatim", None)
+        return {k: list(value) if isinstance(value, tuple) else value for k, value in told.items()}
 
     @classmethod
     def from_facts(cls, facts: Any) -> Self:
@@ -76,9 +78,13 @@ class Reading:
         Raises:
             ValueError: if they are not of this kind.
         """
-        known = {field.name for field in fields(cls)} - {"verbatim"}
-        if not isinstance(facts, dict) or not facts.keys() <= known:
-            raise ValueError(f"the reading must hold some of {', '.join(sorted(known))}")
+        known = {field.name: field.default for field in fields(cls) if field.name != "verbatim"}
+        if not isinstance(facts, dict) or not facts.keys() <= known.keys():
+            raise ValueError(f"it must hold some of {', '.join(known)}")
+        for name, value in facts.items():
+            kind = {tuple: list, bool: bool}.get(type(known[name]), str)
+            if not isinstance(value, kind):
+                raise ValueError(f"{name} must be a {kind.__name__}, got {value!r}")  # noqa: TRY004
         values: dict[str, Any] = {
             name: tuple(map(str, value)) if isinstance(value, list) else value
             for name, value in facts.items()

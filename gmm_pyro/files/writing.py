@@ -22,8 +22,9 @@ from .sheets import write_workbook
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write a frame in the format that the name of the file ends in.
 
-    The file appears only when it is whole. Numbers are kept to the last bit. An npy file has the
-    columns side by side; npz and NetCDF files have an array of one dimension for each.
+    The file appears only when it is whole. Numbers are kept to the last bit, in a workbook to
+    16 digits. An npy file has the columns side by side; npz and NetCDF files have an array of one
+    dimension for each.
 
     Raises:
         ValueError: if the name does not end as `FORMATS` has it.
