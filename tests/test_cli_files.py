@@ -63,8 +63,8 @@ class TestTheMessyFile:
             "messy.csv: numbers have currencies: R$ in income",
             "messy.csv: 2 of 410 rows repeat earlier ones, the first is row 408",
             "warning: x has 11 missing values in 11 of its 410 rows, which are integrated out: "
-            "right if it does not depend on a value whether it is missing; missing='integrate' "
-            "says so, and missing='refuse' refuses them",
+            "right if it does not depend on a value whether it is missing; --missing integrate "
+            "says so, and --missing refuse refuses them",
         ]
         assert "messy: 410 points, 3 features; 3 components, full covariances" in done.out
 

@@ -12,7 +12,7 @@ from ..data.words import counted
 from .arguments import FILES, Covariance, DataArguments, Force, Json, Priors, command_line
 from .data import checked, headline, load, n_components, refuse_no_source
 from .names import COMPARED, DATASETS, complete_methods, completing, listed
-from .output import FAILED, INTERRUPTED, fit_warnings_said, print_json, say
+from .output import FAILED, INTERRUPTED, as_typed, fit_warnings_said, print_json, say
 from .priors import read_priors, refuse_without_priors, with_priors
 from .progress import progress_said
 
@@ -146,7 +146,7 @@ def _print_remarks(comparison: Comparison) -> None:
         if name not in comparison.fits:
             say(f"{name} {status}")
         for note in comparison.notes.get(str(name), ()):
-            say(f"{name} warns: {note}")
+            say(f"{name} warns: {as_typed(note)}")
 
 
 def _print_written(files: list[Path], out: Path) -> None:

@@ -117,13 +117,14 @@ def _points(told: PredictArguments, saved: SavedFit) -> tuple[pd.DataFrame, pd.D
 def _reading(told: PredictArguments, saved: SavedFit, keep: Sequence[str]) -> Reading:
     """As the data of the fit were read, where no option says otherwise."""
     from ..disk.untrusted import content_named
+    from ..files import is_data_file
 
     data = saved.facts.get("data")
     before = data.get("reading") if isinstance(data, dict) else None
     with content_named(f"{saved.path} does not say how its data were read", ValueError):
         known = reading_of(told, keep, before or {})
     taken = known.facts().keys() - reading_of(told, keep).facts().keys() - {"encodings"}
-    if taken:
+    if taken and is_data_file(told.data):
         options = ", ".join(f"--{name}" for name in sorted(taken))
         say(f"{told.data}: {options} as for the data of the fit")
     return known

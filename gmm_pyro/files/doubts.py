@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -41,7 +41,7 @@ def doubt(name: str, column: pd.Series[Any], parsed: Parsed, notation: Notation)
         parsed: what they are as they have been read.
         notation: how they have been read.
     """
-    best = _best(column.dropna()[:TRIED], notation, parsed)
+    best = _best(column.dropna()[:TRIED], notation, parsed.marked)
     found = parsed if best == notation else parse(column, best, parsed.marked)
     if 2 * found.n_words > found.present or not parsed.n_words:
         return None
@@ -52,11 +52,26 @@ def doubt(name: str, column: pd.Series[Any], parsed: Parsed, notation: Notation)
     return Doubt(name, complaint, best, tuple(left if len(left) <= SHOWN else ()))
 
 
-def _best(column: pd.Series[Any], notation: Notation, parsed: Parsed) -> Notation:
-    """The way to write numbers that leaves the fewest words in the first rows."""
-    tried = [notation, *_others(notation)] if parsed.n_words else [notation]
-    left = [parse(column, other, parsed.marked).n_words for other in tried]
-    return tried[left.index(min(left))]
+def are_words(column: pd.Series[Any], notation: Notation, na: Collection[str]) -> bool:
+    """Whether most of the first values of a long column are words, however it is read."""
+    first = column.dropna()[:TRIED]
+    if len(column) <= TRIED:
+        return False
+    found = parse(first, _best(first, notation, na), na)
+    return 2 * found.n_words > found.present
+
+
+def _best(column: pd.Series[Any], notation: Notation, na: Collection[str]) -> Notation:
+    """The way to write numbers that leaves the fewest words in a column."""
+    tried = [notation, *_others(notation)]
+    left = (parse(column, other, na).n_words for other in tried)
+    best, fewest = notation, len(column) + 1
+    for other, number in zip(tried, left, strict=True):
+        if number < fewest:
+            best, fewest = other, number
+        if not number:
+            break
+    return best
 
 
 def _others(notation: Notation) -> Iterator[Notation]:

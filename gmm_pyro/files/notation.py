@@ -26,7 +26,7 @@ CODES = (
     "AUD|BRL|CAD|CHF|CNY|CZK|DKK|EUR|GBP|HKD|HUF|IDR|ILS|INR|JPY|KRW|MXN|MYR|NOK|NZD|PHP|PLN|RON"
     "|RUB|SAR|SEK|SGD|THB|TRY|TWD|UAH|USD|VND|ZAR"
 )
-GAPS = {" ": "[ \u00a0\u202f]", "'": "['’]"}  # what also stands for a character between thousands
+GAPS = {" ": " \u00a0\u202f", "'": "'’"}  # what also stands for a character between thousands
 
 
 @dataclass(frozen=True)
@@ -52,27 +52,35 @@ class Notation:
     def _pattern(self) -> re.Pattern[str]:
         whole, decimal = r"\d+", re.escape(self.decimal)
         if self.thousands is not None:
-            gap = GAPS.get(self.thousands, re.escape(self.thousands))
+            gap = f"[{re.escape(GAPS.get(self.thousands, self.thousands))}]"
             whole = rf"(?:[1-9]\d{{0,2}}(?:{gap}\d{{2,3}})*{gap}\d{{3}}|\d+)"  # 12,34,567 in India
-        number = rf"(?P<number>(?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d+)?|inf)"
+        number = rf"((?:{whole}(?:{decimal}\d*)?|{decimal}\d+)(?:[eE][+-]?\d+)?|inf)"
         sign = rf"(?:{SIGNS}|{CODES})" if self.currency else "(?!)"
         return re.compile(
-            rf"(?P<outer>[+-]?)(?P<before>{sign})?\s*(?P<inner>[+-]?){number}\s*(?P<behind>{sign})?",
+            rf"([+-]?)({sign})?\s*([+-]?){number}\s*({sign})?",
             re.IGNORECASE if not self.currency else 0,
         )
 
     def number(self, word: str) -> tuple[float, str] | None:
         """The number that a word is, and its currency; None if it is no number."""
         found = self._pattern.fullmatch(word)
-        if found is None or (found["before"] and found["behind"]):
+        if found is None:
             return None
-        if found["outer"] and found["inner"]:
+        outer, before, inner, digits, behind = found.groups()
+        if (before and behind) or (outer and inner):
             return None
-        digits = found["number"]
-        if self.thousands is not None:
-            digits = re.sub(GAPS.get(self.thousands, re.escape(self.thousands)), "", digits)
-        value = float(found["outer"] + found["inner"] + digits.replace(self.decimal, "."))
-        return value, found["before"] or found["behind"] or ""
+        value = float(outer + inner + digits.translate(self._plain))
+        return value, before or behind or ""
+
+    @cached_property
+    def _plain(self) -> dict[int, str]:
+        """What makes Python's digits of these."""
+        gaps = (
+            {}
+            if self.thousands is None
+            else dict.fromkeys(GAPS.get(self.thousands, self.thousands), "")
+        )
+        return str.maketrans({**gaps, self.decimal: "."})
 
 
 @dataclass(frozen=True, eq=False)
@@ -124,11 +132,11 @@ def parse(column: pd.Series[Any], notation: Notation, na: Collection[str] = ()) 
     values = np.full(len(distinct) + 1, np.nan)  # the last one is for code -1, where none is
     words: Counter[str] = Counter()
     marked: Counter[str] = Counter()
-    signs, empty = set(), 0
+    signs, empty, sentinels = set(), 0, frozenset(markers(na))
     for place, (cell, count) in enumerate(zip(distinct, counts.tolist(), strict=True)):
         word = cell.strip() if isinstance(cell, str) else str(cell)
         found = _number(cell, word, notation)
-        if word in na or _same_number(found, na):
+        if word in na or (found is not None and found[0] in sentinels):
             marked[word] += count
         elif word in EMPTY:
             empty += count
@@ -151,14 +159,9 @@ def _distinct(column: pd.Series[Any]) -> tuple[Any, Any]:
 
 def _number(cell: Any, word: str, notation: Notation) -> tuple[float, str] | None:
     if isinstance(cell, str):
-        return notation.number(word)
+        return notation.number(word) if word else None
     is_number = isinstance(cell, Real) and not isinstance(cell, bool)
     return (float(cell), "") if is_number else None
-
-
-def _same_number(found: tuple[float, str] | None, na: Collection[str]) -> bool:
-    """Whether a number is one that stands for missing values, however it is written."""
-    return found is not None and found[0] in markers(na)
 
 
 def markers(na: Collection[str]) -> list[float]:

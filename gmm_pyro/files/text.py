@@ -124,8 +124,7 @@ def _read(stream: BinaryIO, reading: Reading) -> tuple[pd.DataFrame, Dialect]:
         "encoding": "utf-8-sig",
         "low_memory": False,  # or the type of a column depends on where a chunk ends
     }
-    kind = str if reading.thousands is not None else None  # what pandas takes is too lenient
-    table = pd.read_csv(stream, decimal=decimal, dtype=kind, **options)
+    table = pd.read_csv(stream, decimal=decimal, **options)  # its own thousands: 1,5 would be 15
     _name(table, dialect)
     wanted = [name for name in reading.verbatim if name in table]
     if wanted:

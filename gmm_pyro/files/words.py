@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import pandas as pd
 
-from .doubts import Doubt, doubt
+from .doubts import Doubt, are_words, doubt
 from .notation import markers, parse
 from .table import DataTable
 
@@ -51,6 +51,8 @@ def _change(table: DataTable, name: str, column: pd.Series[Any]) -> Change:
     notation, na = table.notation, table.reading.na
     if not (column.dtype == object or pd.api.types.is_string_dtype(column)):
         return _without(markers(na), column)
+    if are_words(column, notation, na):
+        return _without_words(na, column)
     parsed = parse(column, notation, na)
     if len(parsed.signs) > 1:
         listed = ", ".join(sorted(parsed.signs))
@@ -59,8 +61,19 @@ def _change(table: DataTable, name: str, column: pd.Series[Any]) -> Change:
         )
     if not parsed.words:
         return Change(parsed.column(), parsed.marked, parsed.signs)
-    left = column.mask(column.astype(str).str.strip().isin(na)) if parsed.marked else None
-    return Change(left, parsed.marked, doubt=doubt(name, column, parsed, notation))
+    left = _without_words(na, column)
+    return replace(left, doubt=doubt(name, column, parsed, notation))
+
+
+def _without_words(na: Collection[str], column: pd.Series[Any]) -> Change:
+    """A column of words without those that stand for missing values."""
+    words = column.astype(str).str.strip()
+    gone = words.isin(na) if na else pd.Series(data=False, index=column.index)
+    if not gone.any():
+        return Change()
+    counts = words[gone].value_counts()
+    marked = dict(zip(map(str, counts.index), counts.tolist(), strict=True))
+    return Change(column.mask(gone), marked)
 
 
 def _without(numbers: Sequence[float], column: pd.Series[Any]) -> Change:
