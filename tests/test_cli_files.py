@@ -153,7 +153,7 @@ REFUSED = {
     "fit p.csv --thousands x": "thousands must be one of '.', ',', ",
     "fit p.csv --encoding latinn": "encoding must be one that Python knows",
     "fit p.csv --exclude c": "p.csv has no column 'c': it has a, b, label, row",
-    "fit p.csv --exclude a,b,row": "p.csv has no numeric column with a name",
+    "fit p.csv --exclude a,b,row": "no numeric column to fit: it has a (excluded), b (excl",
     "fit p.csv --columns a --exclude a": "column 'a' is named more than once",
     "fit p.csv --keep c": "p.csv has no column 'c'",
     "fit p.csv --keep label": "column 'label' cannot stand beside predictions, which have one",

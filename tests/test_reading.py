@@ -244,6 +244,13 @@ class TestColumns:
     def test_a_word_that_ends_in_id_is_a_word(self, file, name) -> None:
         assert read_dataset(file(f"{name},b\n1,2\n1,3\n")).dataset.d == 2
 
+    def test_where_nothing_is_left_the_reasons_are_told(self, file) -> None:
+        path = file("id,kind,label\n1,u,0\n2,v,1\n")
+        with pytest.raises(ValueError, match=re.escape(
+            "no numeric column to fit: it has id (only identifies rows), kind (not numeric), label"
+        )):  # fmt: skip
+            read_dataset(path)
+
     def test_whole_numbers_alone_are_data(self, file) -> None:
         path = file("waiting\n" + "".join(f"{i * i}\n" for i in range(30)))
         assert read_dataset(path).dataset.feature_names == ("waiting",)

@@ -14,7 +14,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..data.features import lacks, numbers_in
+from ..data.features import lacks, listed, numbers_in
 from ..data.observations import as_points
 from ..datasets import OUTLIER, Dataset
 from ..disk.untrusted import content_named
@@ -98,7 +98,7 @@ def read_dataset(
         set_aside: set[str | None] = {label_column, weights_column, *exclude}
         _refuse_doubts(table, [d for d in doubts if d.column not in set_aside])
         left_out |= _left_out(table, set_aside)
-        chosen = _features(table, {label_column, weights_column, *left_out})
+        chosen = _features(table, set_aside, left_out)
     _refuse_doubts(table, [d for d in doubts if d.column in (*chosen, weights_column)])
     with content_named(table.source, ValueError):
         points = as_points(table.frame[chosen], feature_names=chosen, missing="integrate")
@@ -130,7 +130,7 @@ def features_named(
             raise ValueError(lacks(table.source, missing, map(str, table.frame)))
         check_columns(table, exclude)
         others: set[str | None] = {LABELS, *exclude}
-        features = _features(table, {*others, *_left_out(table, others)})
+        features = _features(table, others, _left_out(table, others))
     if len(features) != len(names):
         raise ValueError(
             f"{table.source} must have {len(names)} features, as the fit has; it has "
@@ -190,17 +190,17 @@ def _left_out(table: DataTable, set_aside: set[str | None]) -> dict[str, str]:
     return every if every.keys() != reasons.keys() else found
 
 
-def _features(table: DataTable, others: set[str | None]) -> list[str]:
-    """The columns that are not among the others.
+def _features(table: DataTable, others: set[str | None], left_out: Mapping[str, str]) -> list[str]:
+    """The columns that are not among the others, and not left out.
 
     Raises:
         ValueError: if there are none.
     """
     every = list(map(str, table.frame))
-    found = [name for name in every if name not in others]
+    found = [name for name in every if name not in left_out and name not in others]
     if not found:
-        listed = ", ".join(every)
-        raise ValueError(f"{table.source} has no numeric column with a name: it has {listed}")
+        told = [f"{name} ({left_out[name]})" if name in left_out else name for name in every]
+        raise ValueError(f"{table.source} has no numeric column to fit: it has {listed(told)}")
     return found
 
 
