@@ -61,6 +61,12 @@ def run(monkeypatch, capsys, tmp_path) -> Callable[..., Run]:
     return call
 
 
+@pytest.fixture
+def a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Standard error is taken for one."""
+    monkeypatch.setattr("gmm_pyro.cli.progress.is_terminal", lambda: True)
+
+
 @pytest.fixture(scope="session")
 def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with a sound file of every format that the package reads."""

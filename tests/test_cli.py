@@ -228,7 +228,7 @@ BAD_INPUT = {
     "compare --data iris --label-column kind": "--label-column is for files",
     "compare --data iris --columns a": "--columns is for files; iris has its own",
     "compare --data none.csv": "No such file or directory: none.csv",
-    "compare --data words.csv": "words.csv has no numeric column with a name: it has a, b",
+    "compare --data words.csv": "words.csv has no numeric column to fit: it has a (not numeric), ",
     "compare --data ragged.csv": "ragged.csv cannot be read: ",
     "compare --data empty.csv": "empty.csv cannot be read: No columns to parse from file",
     "compare --data constant.csv --components 2": "x must vary in every column",

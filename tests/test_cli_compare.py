@@ -40,11 +40,14 @@ def test_generated_data_need_no_other_option(run, tmp_path) -> None:
 
 @pytest.mark.usefixtures("no_pictures")
 class TestCompare:
-    def test_each_fit_has_a_progress_bar_on_standard_error(self, run) -> None:
+    def test_each_fit_has_a_progress_bar_on_a_terminal(self, run, a_terminal) -> None:
         done = run("compare", "--methods", "kmeans, em")
         assert "kmeans: " in done.err
         assert "em: " in done.err
         assert "step" not in done.out.replace("steps", "")
+
+    def test_elsewhere_a_quick_fit_says_nothing_of_its_steps(self, run) -> None:
+        assert run("compare", "--methods", "kmeans, em").err == ""
 
     def test_a_file_gives_its_numeric_columns_and_its_classes(self, run, flowers, tmp_path) -> None:
         done = run("compare", "--data", flowers, "--label-column", "species", "--methods", "em")

@@ -66,9 +66,10 @@ class TestFit:
         assert found["features"] == ["width", "height"]
         assert found["sample_weight"] is True
         assert found["data"]["left_out"] == {"Unnamed: 0": "no name", "colour": "not numeric"}
-        assert "left out: Unnamed: 0 (no name), colour (not numeric)\n" in done.err
-        assert "column 'label' is taken for the true classes\n" in done.err
-        assert "em: " in done.err  # the progress bar
+        assert done.err == (
+            "left out: Unnamed: 0 (no name), colour (not numeric)\n"
+            "column 'label' is taken for the true classes\n"
+        )
 
     def test_sample_weights_are_those_of_the_column(self, run, points, tmp_path) -> None:
         run("fit", "points.csv", "--weights-column", "weight", "-k", 1)
@@ -108,15 +109,41 @@ class TestFit:
         assert lines[0].startswith("run[b]: 300 points")
         assert lines[3].endswith("mean w [/s]  mean h [cm]")
 
-    def test_a_second_fit_needs_force(self, run, tmp_path) -> None:
-        assert run("fit", "bimodal", *EM).code == 0
+    def test_each_fit_has_a_new_folder(self, run, tmp_path) -> None:
+        (tmp_path / "fit-2").write_text("mine")
+        (tmp_path / "fit-3").mkdir()
+        for k, folder in ((1, "fit"), (2, "fit-3"), (3, "fit-4")):
+            done = run("fit", "bimodal", "--components", k, *EM)
+            assert done.out.endswith(f"fit.json to {folder}\n")
+            assert GaussianMixture.load(tmp_path / folder / "mixture.json").n_components == k
+        assert (tmp_path / "fit-2").read_text() == "mine"
+
+    def test_a_folder_that_another_fit_takes_meanwhile_is_not_touched(
+        self, run, monkeypatch, tmp_path
+    ) -> None:
+        def slow(task: Task) -> Outcome:
+            (tmp_path / "fit").mkdir()
+            (tmp_path / "fit" / "fit.json").write_text("another's")
+            return METHODS["em"].run(task)
+
+        monkeypatch.setitem(METHODS, "own", Method(slow, METHODS["em"].options))
+        done = run("fit", "bimodal", "--method", "own", *EM)
+        assert done.out.endswith("fit.json to fit-2\n")
+        assert (tmp_path / "fit" / "fit.json").read_text() == "another's"
+
+    def test_a_folder_that_is_named_needs_force(self, run, tmp_path) -> None:
+        assert run("fit", "bimodal", "--out", "fit", *EM).code == 0
         before = (tmp_path / "fit" / "fit.json").read_text()
-        done = run("fit", "bimodal", "--components", 1)
+        done = run("fit", "bimodal", "--components", 1, "--out", "fit")
         assert done.code == 2
         assert done.err.startswith("gmm-pyro: the folder is not empty, and is replaced with")
         assert (tmp_path / "fit" / "fit.json").read_text() == before
+
+    def test_by_force_and_without_a_name_the_first_folder_is_replaced(self, run, tmp_path) -> None:
+        run("fit", "bimodal", *EM)
         assert run("fit", "bimodal", "--components", 1, "--force", *EM).code == 0
         assert GaussianMixture.load(tmp_path / "fit" / "mixture.json").n_components == 1
+        assert not (tmp_path / "fit-2").exists()
 
 
 class TestEndings:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime
 import math
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -12,7 +14,9 @@ import polars as pl
 import pytest
 import torch
 
+import gmm_pyro as gp
 from gmm_pyro.data.observations import observe
+from gmm_pyro.data.tables import ColumnWarning
 from gmm_pyro.inference import METHODS
 from gmm_pyro.metrics import adjusted_rand
 from oracles import clusters
@@ -91,6 +95,47 @@ def test_float32(method: str) -> None:
         rounding = 1e-5 * len(x)  # of sums of ten numbers as large as 10, at every point
         said = found.posterior.statistics["lp"].flatten()
         torch.testing.assert_close(said, lp, rtol=0, atol=rounding)
+
+
+class TestColumnsThatHoldNoNumbers:
+    """Of words and dates, which are left out of data and said to be."""
+
+    table = pd.DataFrame(clusters().x.numpy(), columns=["height", "width"]).assign(
+        city="Ulm", born=pd.Timestamp("1990-01-01"), seen=datetime.date(2024, 1, 31)
+    )
+
+    @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
+    def test_they_are_left_out_with_one_warning_where_the_fit_is_asked_for(self, frame) -> None:
+        table = self.table if frame is pd.DataFrame else pl.from_pandas(self.table)
+        with pytest.warns(ColumnWarning) as caught:
+            found = gp.fit(gp.MixtureModel(2), table)
+        (warning,) = caught
+        assert str(warning.message) == (
+            "columns that hold no numbers are left out: city (strings), born (dates), seen "
+            "(dates); nothing is said of data without them"
+        )
+        assert warning.filename == __file__
+        assert found.mixture.feature_names == ("height", "width")
+        assert same(found, gp.fit(gp.MixtureModel(2), self.table[["height", "width"]]))
+        assert len(found.mixture.predict(table)) == len(self.table)  # by name, without a word
+
+    @pytest.mark.parametrize(
+        ("values", "message"),
+        [
+            (["-", "n.a."] + ["3.5"] * 10, "2 of 12 values of column 'age' are no numbers: '-', "
+             "'n.a.'; pandas.to_numeric(x['age'], errors='coerce') takes them for missing"),
+            (["-"] + [3.5] * 11, "1 of 12 values of column 'age' are no numbers: '-'"),
+            (["1", None] * 6, "column 'age' must hold real numbers, got numbers as strings: "
+             "pandas.to_numeric(x['age']) reads them"),
+        ],
+    )  # fmt: skip
+    def test_words_among_numbers_are_refused(self, values, message) -> None:
+        with pytest.raises(ValueError, match=re.escape(message)):
+            gp.fit(gp.MixtureModel(2), self.table[:12].assign(age=values))
+
+    def test_where_there_is_nothing_else_they_are_refused(self) -> None:
+        with pytest.raises(ValueError, match="column 'city' must hold real numbers, got strings"):
+            gp.fit(gp.MixtureModel(2), self.table[["city", "born"]])
 
 
 @every_method

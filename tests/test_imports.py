@@ -144,7 +144,8 @@ def declared() -> set[str]:
     """Names of the distributions that pyproject.toml declares, for all and as extras."""
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    wanted = [*project["dependencies"], *extras["parquet"], *extras["transport"]]
+    ours = ("excel", "parquet", "transport")
+    wanted = [*project["dependencies"], *(line for extra in ours for line in extras[extra])]
     return {canonical(re.split(r"[<>=\[ ]", line)[0]) for line in wanted}
 
 

@@ -405,11 +405,11 @@ REFUSED: dict[str, tuple[Any, str]] = {
     "bytes": (np.array([b"a"]), "x must hold real numbers, got bytes"),
     "dates": (DATES, "x must hold real numbers, got dates (dtype datetime64[D])"),
     "string column": (
-        pd.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]}),
+        pd.DataFrame({"b": ["u", "v"]}),
         "column 'b' must hold real numbers, got strings",
     ),
     "polars string column": (
-        pl.DataFrame({"a": [1.0, 2.0], "b": ["u", "v"]}),
+        pl.DataFrame({"b": ["u", "v"]}),
         "column 'b' must hold real numbers, got strings",
     ),
     "date column": (pd.DataFrame({"day": DATES}), "column 'day' must hold real numbers, got dates"),

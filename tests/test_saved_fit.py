@@ -235,3 +235,25 @@ class TestMistakes:
         (tmp_path / "fit.json").write_text(text)
         with pytest.raises(ValueError, match=r"fit\.json"):
             load_fit(tmp_path)
+
+
+class TestColumnsBeside:
+    def test_they_stand_behind_the_row(self, sampled, frame, tmp_path) -> None:
+        kept = pd.DataFrame({"id": [f"n{i}" for i in range(len(frame))]})
+        save_fit(sampled, tmp_path / "fit", beside=kept)
+        for name in ("labels", "responsibilities"):
+            table = pd.read_csv(tmp_path / "fit" / f"{name}.csv")
+            assert list(table)[:2] == ["row", "id"]
+            assert table["id"].tolist() == kept["id"].tolist()
+
+    @pytest.mark.parametrize(
+        ("columns", "message"),
+        [
+            ({"id": [1, 2]}, "kept columns must have 60 rows, got 2"),
+            ({"component_0": range(60)}, "column 'component_0' cannot stand beside predictions"),
+        ],
+    )
+    def test_those_that_do_not_fit_are_refused(self, sampled, tmp_path, columns, message) -> None:
+        with pytest.raises(ValueError, match=message):
+            save_fit(sampled, tmp_path / "fit", beside=pd.DataFrame(columns))
+        assert list(tmp_path.iterdir()) == []

@@ -66,22 +66,43 @@ MIXTURE = GaussianMixture(
 )
 
 
+def width_of(cells: dict[str, list[str]]) -> int:
+    return sum(max(map(len, [header, *column])) + 2 for header, column in cells.items()) - 2
+
+
 def test_components_are_shown_with_their_means() -> None:
-    assert components_that_fit(MIXTURE, [10, 30], 80) == {
-        "component": ["0", "1"],
-        "weight": ["0.250", "0.750"],
-        "points": ["10", "30"],
-        "mean height": ["1", "1.235e+05"],
-        "mean w": ["2e-07", "3"],
+    assert components_that_fit(MIXTURE, [10, 30], 80) == [
+        {
+            "component": ["0", "1"],
+            "weight": ["0.250", "0.750"],
+            "points": ["10", "30"],
+            "mean height": ["1", "1.235e+05"],
+            "mean w": ["2e-07", "3"],
+        }
+    ]
+
+
+def test_without_room_the_table_is_turned_and_has_all_features() -> None:
+    (whole,) = components_that_fit(MIXTURE, [10, 30], 46)
+    assert width_of(whole) == 46
+    (turned,) = components_that_fit(MIXTURE, [10, 30], 45)
+    assert turned == {
+        "component": ["weight", "points", "mean height", "mean w"],
+        "0": ["0.250", "10", "1", "2e-07"],
+        "1": ["0.750", "30", "1.235e+05", "3"],
     }
 
 
-@pytest.mark.parametrize(("width", "last"), [(48, "mean w"), (47, "…"), (30, "…")])
-def test_features_without_room_are_left_out_and_a_mark_says_so(width: int, last: str) -> None:
-    columns = components_that_fit(MIXTURE, [10, 30], width)
-    assert list(columns)[-1] == last
-    widths = [max(map(len, [header, *cells])) + 2 for header, cells in columns.items()]
-    assert sum(widths) <= width
+@pytest.mark.parametrize("width", [25, 40, 80, 160])
+def test_more_components_than_fit_take_more_tables(width: int) -> None:
+    k = 12
+    names = [f"feature {j}" for j in range(9)]
+    means = torch.arange(9.0 * k).reshape(k, 9)
+    mixture = GaussianMixture([1 / k] * k, means, torch.ones(k, 9), "diag", names)
+    parts = components_that_fit(mixture, range(k), width)
+    assert all(width_of(part) <= width for part in parts)
+    assert all(part["component"][2:] == [f"mean {name}" for name in names] for part in parts)
+    assert [header for part in parts for header in list(part)[1:]] == [str(i) for i in range(k)]
 
 
 def test_names_are_printed_as_they_are_even_if_they_look_like_markup(monkeypatch, capsys) -> None:
@@ -90,7 +111,8 @@ def test_names_are_printed_as_they_are_even_if_they_look_like_markup(monkeypatch
     mixture = GaussianMixture([1.0], [[1.0, 2.0]], torch.ones(1, 2), "diag", names)
     console = plain_console()
     console.print("run[/a] :key:")
-    console.print(ruled(components_that_fit(mixture, [3], 80)))
+    (cells,) = components_that_fit(mixture, [3], 80)
+    console.print(ruled(cells))
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "run[/a] :key:"
     assert lines[1].endswith("mean length [cm]  mean w [/s] :key:")

@@ -16,11 +16,17 @@ import typer
 from .names import CODES, DATASETS, FAMILIES, completing, listed
 from .output import say
 
+FILES = (
+    "CSV, TSV or other text, also compressed, xlsx, Parquet, Feather, npy, npz or NetCDF "
+    "(FILE:NAME is one sheet or array of several)"
+)
+OF_READING = "Reading files"
+
 Source = Annotated[
     str,
     typer.Argument(
-        help="A CSV, TSV, Parquet, npy, npz or NetCDF file (FILE:NAME is one array of several), - "
-        f"for standard input, or a data set: {listed(DATASETS)}. NAME:SEED is another draw.",
+        help=f"A file: {FILES}; - for standard input; or a data set: {listed(DATASETS)}. NAME:SEED "
+        "is another draw.",
         show_default=False,
         autocompletion=completing(*DATASETS),
     ),
@@ -37,7 +43,23 @@ Columns = Annotated[
     typer.Option(
         help="Columns of a file that are features, with commas between them.",
         default_factory=list,
-        show_default="all that are numeric and have a name",
+        show_default="all that are numeric, have a name and do not only identify rows",
+    ),
+]
+Exclude = Annotated[
+    list[str],
+    typer.Option(
+        help="Columns of a file that are no features, with commas between them.",
+        default_factory=list,
+        show_default="none",
+    ),
+]
+Keep = Annotated[
+    list[str],
+    typer.Option(
+        help="Columns of a file to copy into the tables of predictions, with commas between them.",
+        default_factory=list,
+        show_default="none",
     ),
 ]
 LabelColumn = Annotated[
@@ -59,6 +81,62 @@ Missing = Annotated[
         autocompletion=completing("integrate", "refuse"),
     ),
 ]
+Na = Annotated[
+    list[str],
+    typer.Option(
+        help="Words or numbers that stand for missing values, with commas between them.",
+        rich_help_panel=OF_READING,
+        default_factory=list,
+        show_default="empty fields, NA, NaN, null and the like",
+    ),
+]
+Encoding = Annotated[
+    str | None,
+    typer.Option(
+        help="Encoding of a text, as latin-1 or cp1252.",
+        rich_help_panel=OF_READING,
+        show_default="utf-8",
+    ),
+]
+Decimal = Annotated[
+    str | None,
+    typer.Option(
+        help="Character before decimals: '.' or ','.",
+        rich_help_panel=OF_READING,
+        show_default="as the file looks",
+    ),
+]
+Thousands = Annotated[
+    str | None,
+    typer.Option(
+        help="Character between thousands: '.', ',', ' ', or an apostrophe. With '.', decimals "
+        "have a comma.",
+        rich_help_panel=OF_READING,
+        show_default="none",
+    ),
+]
+Currency = Annotated[
+    bool,
+    typer.Option(
+        "--currency",
+        help="Take numbers with the sign or code of a currency, as € 5 or 5 EUR, for numbers.",
+        rich_help_panel=OF_READING,
+    ),
+]
+Comment = Annotated[
+    str | None,
+    typer.Option(
+        help="What lines begin with that are no rows.",
+        rich_help_panel=OF_READING,
+        show_default="'#', before the table only",
+    ),
+]
+Priors = Annotated[
+    Path | None,
+    typer.Option(
+        help="A TOML file with priors, of methods that have some.", show_default="the method's own"
+    ),
+]
 Covariance = Annotated[
     str,
     typer.Option(
@@ -71,16 +149,32 @@ Json = Annotated[
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run has written.")]
 OutFile = Annotated[
-    str, typer.Option(help="A file: .csv, .tsv, .parquet, .npz or .nc; - is standard output.")
+    str,
+    typer.Option(
+        help="A file: .csv, .tsv, .xlsx, .parquet, .feather, .npz or .nc; - is standard output."
+    ),
 ]
 
 
 @dataclass(frozen=True, kw_only=True)
-class DataArguments:
+class ReadingArguments:
+    """What commands that read a file are told of how it is written."""
+
+    na: Na
+    encoding: Encoding = None
+    decimal: Decimal = None
+    thousands: Thousands = None
+    currency: Currency = False
+    comment: Comment = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataArguments(ReadingArguments):
     """What commands that read a data set are told of it."""
 
     components: Components = None
     columns: Columns
+    exclude: Exclude
     label_column: LabelColumn = None
     weights_column: WeightsColumn = None
     missing: Missing = None

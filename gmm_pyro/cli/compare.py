@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..data.words import counted
-from .arguments import Covariance, DataArguments, Force, Json, command_line
-from .data import checked, headline, load, n_components
+from .arguments import FILES, Covariance, DataArguments, Force, Json, Priors, command_line
+from .data import checked, headline, load, n_components, refuse_no_source
 from .names import COMPARED, DATASETS, complete_methods, completing, listed
-from .output import FAILED, INTERRUPTED, fit_warnings_said, print_json, say
+from .output import FAILED, INTERRUPTED, as_typed, fit_warnings_said, print_json, say
+from .priors import read_priors, refuse_without_priors, with_priors
+from .progress import progress_said
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
@@ -28,8 +30,8 @@ class CompareArguments(DataArguments):
     data: Annotated[
         str,
         typer.Option(
-            help="A CSV, TSV, Parquet, npy, npz or NetCDF file, - for standard input, or a data "
-            f"set: {listed(DATASETS)}. NAME:SEED is another draw.",
+            help=f"A file: {FILES}; - for standard input; or a data set: {listed(DATASETS)}. "
+            "NAME:SEED is another draw.",
             autocompletion=completing(*DATASETS),
         ),
     ] = "three-clusters"
@@ -41,6 +43,7 @@ class CompareArguments(DataArguments):
         ),
     ] = COMPARED
     covariance: Covariance = "full"
+    priors: Priors = None
     seed: Annotated[int, typer.Option(help="Seed of the fits and of the held-out data.")] = 0
     test_size: Annotated[
         float | None,
@@ -70,13 +73,17 @@ def compare(told: CompareArguments) -> None:
     from ..disk.placing import refuse_existing, refuse_unwritable
     from ..model.program import MixtureModel
 
+    refuse_no_source(told.data)
+    priors = read_priors(told.priors)
+    names = [name.strip() for name in told.methods.split(",") if name.strip()]
+    refuse_without_priors(names, priors)
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
     dataset = load(told.data, told).dataset
     model = MixtureModel(n_components(dataset, told), told.covariance)
-    checked(told.data, dataset, model, told.missing)
-    names = [name.strip() for name in told.methods.split(",") if name.strip()]
-    with fit_warnings_said():
+    observations = checked(told.data, dataset, model, told.missing)
+    model = with_priors(model, priors, observations)
+    with fit_warnings_said(), progress_said():
         comparison = run(
             model,
             dataset,
@@ -139,7 +146,7 @@ def _print_remarks(comparison: Comparison) -> None:
         if name not in comparison.fits:
             say(f"{name} {status}")
         for note in comparison.notes.get(str(name), ()):
-            say(f"{name} warns: {note}")
+            say(f"{name} warns: {as_typed(note)}")
 
 
 def _print_written(files: list[Path], out: Path) -> None:

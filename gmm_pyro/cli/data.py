@@ -4,23 +4,45 @@ from __future__ import annotations
 
 import csv
 import sys
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.words import counted
-from .arguments import DataArguments
+from .arguments import DataArguments, ReadingArguments
 from .output import say
 
 if TYPE_CHECKING:
     from ..data.points import Observations
     from ..datasets import Dataset
-    from ..files import DataTable, FileContent
+    from ..files import DataTable, FileContent, Reading
     from ..mixture.value import GaussianMixture
     from ..model.program import MixtureModel
 
 
-def load(source: str, told: DataArguments) -> FileContent:
+def refuse_no_source(source: str) -> None:
+    """Refuse a file that is not there, or a data set that does not exist, before all else.
+
+    Raises:
+        OSError: if there is no such file.
+        ValueError: if there is no such data set.
+    """
+    from ..files import is_data_file, refuse_missing
+
+    if is_data_file(source):
+        refuse_missing(source)
+    else:
+        _named(source)
+
+
+def load(source: str, told: DataArguments, keep: Sequence[str] = ()) -> FileContent:
     """The data set that a file holds or a name stands for; what was assumed is said.
+
+    Args:
+        source: the file, or the name of the data set.
+        told: what is known of it.
+        keep: columns to stand beside predictions.
 
     Raises:
         ValueError: if there is no such data set, or the file does not hold one.
@@ -29,23 +51,62 @@ def load(source: str, told: DataArguments) -> FileContent:
     from ..files import FileContent, is_data_file, read_dataset
 
     if not is_data_file(source):
-        _refuse_columns(source, told)
+        _refuse_columns(source, told, keep)
         return FileContent(_named(source), None, {})
-    table = read(source)
+    table = read(source, reading_of(told, keep))
     content = read_dataset(
         table,
         told.label_column,
         columns=names_in(told.columns) or None,
+        exclude=names_in(told.exclude),
         weights_column=told.weights_column,
+        keep=keep,
     )
-    if content.left_out:
-        reasons = ", ".join(f"{name} ({reason})" for name, reason in content.left_out.items())
-        say(f"left out: {reasons}")
+    _say_left_out(content)
     if content.label_column is not None and told.label_column is None:
         say(f"column {content.label_column!r} is taken for the true classes")
     for note in content.notes[len(table.notes) :]:
         say(f"{source}: {note}")
     return content
+
+
+def _say_left_out(content: FileContent) -> None:
+    """Which columns are no features, though nobody has said so, and why."""
+    reasons = {name: why for name, why in content.left_out.items() if why != "excluded"}
+    if reasons:
+        listed = ", ".join(f"{name} ({why})" for name, why in reasons.items())
+        hint = "; --columns chooses others" if "only identifies rows" in reasons.values() else ""
+        say(f"left out: {listed}{hint}")
+
+
+def reading_of(told: ReadingArguments, keep: Sequence[str] = (), as_before: Any = None) -> Reading:
+    """How a file is to be read.
+
+    Args:
+        told: the options.
+        keep: columns that are wanted letter by letter.
+        as_before: how the data of a fit were read, as `Reading.facts` has it, for what options do
+            not say.
+
+    Raises:
+        ValueError: if an option is none of what it can be.
+    """
+    from ..files import Reading
+
+    given = {
+        "na": tuple(names_in(told.na)),
+        "encodings": () if told.encoding is None else (told.encoding,),
+        **{name: getattr(told, name) for name in ("decimal", "thousands", "currency", "comment")},
+    }
+    known = dict(as_before or {})
+    if "encodings" in known:
+        known["encodings"] = ["utf-8", *known["encodings"]]  # if the file is in that, after all
+    before = Reading.from_facts(known)
+    chosen: dict[str, Any] = {
+        name: getattr(before, name) if value in (None, (), False) else value
+        for name, value in given.items()
+    }
+    return Reading(verbatim=tuple(keep), **chosen)
 
 
 def checked(
@@ -85,7 +146,7 @@ def checked(
         )
 
 
-def read(source: str) -> DataTable:
+def read(source: str, reading: Reading | None = None) -> DataTable:
     """The table in a file, on standard input or of a data set; what was assumed is said."""
     from ..files import STDIN, DataTable, is_data_file, read_table
 
@@ -93,7 +154,7 @@ def read(source: str) -> DataTable:
         return DataTable(_named(source).frame(), source, source)
     if source == STDIN and sys.stdin.isatty():
         say("reading CSV or TSV from standard input")
-    table = read_table(source)
+    table = read_table(source, reading)
     for note in table.notes:
         say(f"{source}: {note}")
     return table
@@ -149,12 +210,12 @@ def dataset_by_name(source: str) -> Dataset:
 
 
 def _named(source: str) -> Dataset:
-    from ..files import FORMATS
+    from ..files import known_endings
 
     try:
         return dataset_by_name(source)
     except ValueError as error:
-        known = ", ".join(FORMATS)
+        known = known_endings()
         if Path(source).is_file():
             raise ValueError(
                 f"the name of a file of data must end in {known}; got {source}"
@@ -162,11 +223,14 @@ def _named(source: str) -> Dataset:
         raise ValueError(f"{error} (or a file: {known})") from error
 
 
-def _refuse_columns(source: str, told: DataArguments) -> None:
+def _refuse_columns(source: str, told: DataArguments, keep: Sequence[str]) -> None:
     given = {
         "--label-column": told.label_column,
         "--columns": told.columns,
+        "--exclude": told.exclude,
         "--weights-column": told.weights_column,
+        "--keep": keep,
+        **{f"--{field.name}": getattr(told, field.name) for field in fields(ReadingArguments)},
     }
     for option, value in given.items():
         if value:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,15 +13,26 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..data.words import counted
-from .arguments import Covariance, DataArguments, Force, Json, Source, command_line
-from .data import checked, headline, load, n_components
+from .arguments import Covariance, DataArguments, Force, Json, Keep, Priors, Source, command_line
+from .data import (
+    checked,
+    headline,
+    load,
+    n_components,
+    names_in,
+    reading_of,
+    refuse_no_source,
+)
 from .names import METHOD_NAMES, SEARCHES, TABLE_FORMATS, completing, listed
 from .output import INTERRUPTED, fit_warnings_said, print_json, say
+from .priors import PriorFile, read_priors, refuse_without_priors, with_priors
+from .progress import progress_said
 
 if TYPE_CHECKING:
     from ..files import FileContent
     from ..inference.fit import Fit
 
+FOLDER = Path("fit")  # where none is named
 OF_METHODS = "Options of methods"
 
 
@@ -43,7 +56,15 @@ class FitArguments(DataArguments):
         ),
     ] = "em"  # fmt: skip
     covariance: Covariance = "full"
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the fit.")] = Path("fit")
+    priors: Priors = None
+    keep: Keep
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o",
+            help="Folder for the fit.", show_default="a new one: fit, fit-2, …",
+        ),
+    ] = None  # fmt: skip
     table_format: Annotated[
         str,
         typer.Option(
@@ -93,37 +114,86 @@ def fit(told: FitArguments) -> None:
     and responsibilities by row, pictures, and fit.json with the settings and the outcome.
     An interrupt (Ctrl-C) saves the best so far.
     """
-    from ..data.checks import check_choice
-    from ..disk.placing import refuse_existing, refuse_unwritable
     from ..inference.fit import fit as run
     from ..model.program import MixtureModel
-    from ..saved_fit import save_fit
 
-    options = _options(told)  # mistakes in words come before those in data
-    check_choice("table_format", told.table_format, TABLE_FORMATS)
-    refuse_existing(told.out, force=told.force)
-    refuse_unwritable(told.out)
-    content = load(told.data, told)
+    refuse_no_source(told.data)  # before mistakes in words, and these before those in data
+    priors = read_priors(told.priors)
+    options = _options(told)
+    keep = names_in(told.keep)
+    _check_words(told, priors, keep)
+    content = load(told.data, told, keep)
     model = MixtureModel(n_components(content.dataset, told), told.covariance)
     place = {name: options.pop(name, None) for name in ("dtype", "device")}
     observations = checked(told.data, content.dataset, model, told.missing, **place)
-    with fit_warnings_said():
+    model = with_priors(model, priors, observations)
+    with fit_warnings_said(), progress_said():
         result = run(
             model, observations, told.method, missing=told.missing, progress=True, **options
         )
-    with warnings.catch_warnings():
-        # of ArviZ, after an interrupt that came early
-        warnings.filterwarnings("ignore", "More chains", UserWarning)
-        files = save_fit(
-            *(result, told.out),
-            table_format=told.table_format,
-            force=told.force,
-            labels=content.dataset.labels,
-            facts=_facts(content, told),
-        )
-    _print(result, content, files, told)
+    facts = _facts(content, told, priors)
+    out, files = _save(result, content, told, facts)
+    _print(result, content, files, out, as_json=told.json)
     if result.status.name == "INTERRUPTED":
         raise typer.Exit(INTERRUPTED)
+
+
+def _check_words(told: FitArguments, priors: PriorFile | None, keep: list[str]) -> None:
+    """Refuse what cannot be, before data are read."""
+    from ..data.checks import check_choice
+    from ..disk.placing import refuse_existing, refuse_unwritable
+    from ..saved_fit import refuse_clashes
+
+    check_choice("table_format", told.table_format, TABLE_FORMATS)
+    refuse_without_priors([told.method], priors)
+    refuse_clashes(keep)
+    reading_of(told)
+    out = _folder(told)
+    refuse_existing(out, force=told.force)
+    refuse_unwritable(out)
+
+
+def _folder(told: FitArguments) -> Path:
+    """The folder that was asked for, or the first one of fit, fit-2, … in which there is nothing.
+
+    With --force and no folder, it is the first of all.
+    """
+    from ..disk.placing import refuse_existing
+
+    if told.out is not None or told.force:
+        return told.out or FOLDER
+    for number in itertools.count(1):
+        path = FOLDER if number == 1 else Path(f"{FOLDER}-{number}")
+        with contextlib.suppress(FileExistsError):
+            refuse_existing(path)
+            return path
+    raise AssertionError
+
+
+def _save(
+    result: Fit, content: FileContent, told: FitArguments, facts: Mapping[str, Any]
+) -> tuple[Path, list[Path]]:
+    """The folder and its files; another new folder, if another fit has taken this one."""
+    from ..saved_fit import save_fit
+
+    out = _folder(told)
+    try:
+        with warnings.catch_warnings():
+            # of ArviZ, after an interrupt that came early
+            warnings.filterwarnings("ignore", "More chains", UserWarning)
+            files = save_fit(
+                *(result, out),
+                table_format=told.table_format,
+                force=told.force,
+                labels=content.dataset.labels,
+                facts=facts,
+                beside=content.kept,
+            )
+    except FileExistsError:
+        if _folder(told) == out:
+            raise
+        return _save(result, content, told, facts)
+    return out, files
 
 
 def _options(told: FitArguments) -> dict[str, Any]:
@@ -134,27 +204,31 @@ def _options(told: FitArguments) -> dict[str, Any]:
     return parsed(told.method, told.option, {name: given[flag] for name, flag in FLAGS.items()})
 
 
-def _facts(content: FileContent, told: FitArguments) -> dict[str, Any]:
+def _facts(content: FileContent, told: FitArguments, priors: PriorFile | None) -> dict[str, Any]:
     """What the command line adds to the facts of a fit."""
     return {
+        **({} if priors is None else {"priors_given": priors.facts()}),
         "data": {
             "source": told.data,
             "label_column": content.label_column,
             "weights_column": told.weights_column,
             "left_out": dict(content.left_out),
+            "reading": reading_of(told).facts(),
         },
         "command": command_line(),
     }
 
 
-def _print(result: Fit, content: FileContent, files: list[Path], told: FitArguments) -> None:
+def _print(
+    result: Fit, content: FileContent, files: list[Path], out: Path, *, as_json: bool
+) -> None:
     from ..saved_fit import load_fit
 
-    facts = load_fit(told.out).facts
+    facts = load_fit(out).facts
     if facts.get("posterior_thinning", 1) > 1:
         say(f"posterior.nc has one draw in {facts['posterior_thinning']}: all would be too many")
-    if told.json:
-        print_json({**facts, "out": told.out, "files": [file.as_posix() for file in files]})
+    if as_json:
+        print_json({**facts, "out": out, "files": [file.as_posix() for file in files]})
         return
     from .terminal import components_that_fit, plain_console, ruled
 
@@ -164,10 +238,11 @@ def _print(result: Fit, content: FileContent, files: list[Path], told: FitArgume
     console.print()
     weight = result.observations.sample_weight
     sizes = result.labels.bincount(weight, result.mixture.n_components).tolist()
-    console.print(ruled(components_that_fit(result.mixture, sizes, console.width)))
-    console.print()
-    names = ", ".join(file.relative_to(told.out).as_posix() for file in files)
-    typer.echo(f"wrote {names} to {told.out}")
+    for cells in components_that_fit(result.mixture, sizes, console.width):
+        console.print(ruled(cells))
+        console.print()
+    names = ", ".join(file.relative_to(out).as_posix() for file in files)
+    typer.echo(f"wrote {names} to {out}")
     if result.status.name == "INTERRUPTED":
         say("interrupted; the best so far is saved")
 

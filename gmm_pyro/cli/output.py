@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -43,12 +44,22 @@ def fit_warnings_said() -> Iterator[None]:
     finally:
         fits = [warning for warning in caught if issubclass(warning.category, FitWarning)]
         for warning in fits:
-            say(f"warning: {warning.message}")
+            say(f"warning: {as_typed(str(warning.message))}")
         for warning in caught:
             if warning not in fits:
                 warnings.warn_explicit(
                     warning.message, warning.category, warning.filename, warning.lineno
                 )
+
+
+def as_typed(message: str) -> str:
+    """A message with the options of the command line in the place of Python's arguments.
+
+    Example:
+        >>> as_typed("missing='refuse' refuses them; raise max_steps")
+        '--missing refuse refuses them; raise max_steps'
+    """
+    return re.sub(r"\bmissing='(\w+)'", r"--missing \1", message)
 
 
 def deliver(table: pd.DataFrame, out: str, *, as_json: bool) -> None:

@@ -10,19 +10,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..data.words import counted
-from .arguments import Force, Json, OutFile
-from .data import names_in, read
+from .arguments import Exclude, Force, Json, Keep, OutFile, ReadingArguments
+from .data import names_in, read, reading_of, refuse_no_source
 from .names import DATASETS, completing
 from .output import STDOUT, deliver, print_json, say
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from ..files import Reading
     from ..saved_fit import SavedFit
 
 
 @dataclass(frozen=True, kw_only=True)
-class PredictArguments:
+class PredictArguments(ReadingArguments):
     """What `gmm-pyro predict` is told."""
 
     fit: Annotated[
@@ -35,7 +36,8 @@ class PredictArguments:
     data: Annotated[
         str,
         typer.Argument(
-            help="File of points, - for standard input, or a data set, as for 'gmm-pyro fit'.",
+            help="File of points, - for standard input, or a data set, as for 'gmm-pyro fit'; it "
+            "is read as the data of the fit were, where no option says otherwise.",
             show_default=False,
             autocompletion=completing(*DATASETS),
         ),
@@ -49,6 +51,8 @@ class PredictArguments:
             default_factory=list,
         ),
     ]
+    exclude: Exclude
+    keep: Keep
     posterior: Annotated[
         bool,
         typer.Option(
@@ -69,19 +73,21 @@ def predict(told: PredictArguments) -> None:
     from ..data.observations import as_points
     from ..disk.placing import refuse_existing
     from ..disk.untrusted import content_named
-    from ..saved_fit import load_fit
+    from ..saved_fit import beside, load_fit, refuse_clashes
     from ..saved_fit import predict as run
 
+    saved = load_fit(told.fit)
+    refuse_no_source(told.data)
+    refuse_clashes(names_in(told.keep))
     if told.out != STDOUT:
         refuse_existing(told.out, force=told.force)
-    saved = load_fit(told.fit)
     source = saved.posterior() if told.posterior else saved.mixture
-    points = _points(told, saved)
+    points, kept = _points(told, saved)
     with content_named(told.data, ValueError):
         as_points(points, feature_names=saved.mixture.feature_names, missing="integrate")
     if not told.posterior:
         _remark(saved)
-    table = run(source, points).frame()
+    table = beside(run(source, points).frame(), kept)
     deliver(table, told.out, as_json=told.json)
     if told.out == STDOUT:
         return
@@ -91,19 +97,37 @@ def predict(told: PredictArguments) -> None:
         typer.echo(f"wrote {counted(len(table), 'row')} to {told.out}")
 
 
-def _points(told: PredictArguments, saved: SavedFit) -> pd.DataFrame:
-    """The columns of the file that are the features of the fit, in its order."""
-    from ..files import features_named, read_dataset
+def _points(told: PredictArguments, saved: SavedFit) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The columns of the file that are the features of the fit, in its order, and those kept."""
+    from ..files import columns_kept, features_named, read_dataset
 
-    table, names = read(told.data), saved.mixture.feature_names
+    keep, exclude = names_in(told.keep), names_in(told.exclude)
+    table, names = read(told.data, _reading(told, saved, keep)), saved.mixture.feature_names
+    kept = columns_kept(table, keep) if keep else None
     if told.columns:
-        data = read_dataset(table, columns=names_in(told.columns)).dataset
-        return _called(data.frame()[list(data.feature_names)], names)
-    points = features_named(table, names)
+        data = read_dataset(table, columns=names_in(told.columns), exclude=exclude).dataset
+        return _called(data.frame()[list(data.feature_names)], names), kept
+    points = features_named(table, names, exclude)
     taken = ", ".join(map(str, points))
     if taken != ", ".join(names):
         say(f"{told.data}: the features are, in the order of the fit's, {taken}")
-    return points if table.named else _called(points, names)
+    return (points if table.named else _called(points, names)), kept
+
+
+def _reading(told: PredictArguments, saved: SavedFit, keep: Sequence[str]) -> Reading:
+    """As the data of the fit were read, where no option says otherwise."""
+    from ..disk.untrusted import content_named
+    from ..files import is_data_file
+
+    data = saved.facts.get("data")
+    before = data.get("reading") if isinstance(data, dict) else None
+    with content_named(f"{saved.path} does not say how its data were read", ValueError):
+        known = reading_of(told, keep, before or {})
+    taken = known.facts().keys() - reading_of(told, keep).facts().keys() - {"encodings"}
+    if taken and is_data_file(told.data):
+        options = ", ".join(f"--{name}" for name in sorted(taken))
+        say(f"{told.data}: {options} as for the data of the fit")
+    return known
 
 
 def _called(points: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:

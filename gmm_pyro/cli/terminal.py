@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
@@ -28,30 +28,44 @@ def plain_console() -> Console:
 
 def components_that_fit(
     mixture: GaussianMixture, sizes: Sequence[float], width: int
-) -> dict[str, list[str]]:
-    """Cells by header of a mixture's components: their share, the points in them, and their means.
+) -> list[dict[str, list[str]]]:
+    """Tables of a mixture's components, by header: their share, the points in them, their means.
+
+    One table with a row a component, where there is room for all features; else with a row a
+    feature and a column a component, and as many tables as that takes.
 
     Args:
         mixture: the mixture.
         sizes: number of points that each component is the most probable one of, or their weight.
-        width: how many characters a line has; "…" stands for features without room.
+        width: how many characters a line has.
     """
+    means = dict(zip(mixture.feature_names, mixture.means.T.tolist(), strict=True))
     cells = {
         "component": [str(i) for i in range(mixture.n_components)],
         "weight": [f"{weight:.3f}" for weight in mixture.weights.tolist()],
         "points": [f"{size:.10g}" for size in sizes],
+        **{f"mean {name}": [f"{m:.4g}" for m in column] for name, column in means.items()},
     }
-    room = width - sum(_width(header, column) for header, column in cells.items())
-    names = mixture.feature_names
-    for number, (name, means) in enumerate(zip(names, mixture.means.T.tolist(), strict=True)):
-        column = [f"{mean:.4g}" for mean in means]
-        header = f"mean {name}"
-        room -= _width(header, column)
-        spare = 0 if number == len(names) - 1 else _width("…", [])
-        if room < spare:
-            return cells | {"…": [""] * mixture.n_components}
-        cells[header] = column
-    return cells
+    if sum(_width(header, column) for header, column in cells.items()) - GAP <= width:
+        return [cells]
+    return list(_turned(cells, width))
+
+
+def _turned(cells: Mapping[str, list[str]], width: int) -> Iterator[dict[str, list[str]]]:
+    """The table with its rows as columns, in parts of as many of them as there is room for."""
+    (corner, headers), *rows = cells.items()
+    names = [name for name, _ in rows]
+    columns = dict(zip(headers, zip(*(row for _, row in rows), strict=True), strict=True))
+    begin = _width(corner, names)
+    part, room = {corner: names}, width - begin
+    for header, column in columns.items():
+        taken = _width(header, list(column))
+        if taken - GAP > room and len(part) > 1:
+            yield part
+            part, room = {corner: names}, width - begin
+        part[header] = list(column)
+        room -= taken
+    yield part
 
 
 def ruled(cells: Mapping[str, list[str]]) -> Table:
@@ -65,11 +79,17 @@ def ruled(cells: Mapping[str, list[str]]) -> Table:
     padding = (0, GAP - 1, 0, 0)  # the box puts one more blank between columns
     result = Table(box=box.SIMPLE_HEAD, padding=padding, pad_edge=False, show_edge=False)
     for header in cells:
-        justify: Literal["left", "right"] = "left" if header in WORDS else "right"
-        result.add_column(Text(header), justify=justify, no_wrap=True)
+        is_left = header in WORDS or not _are_numbers(cells[header])
+        justify: Literal["left", "right"] = "left" if is_left else "right"
+        result.add_column(Text(header), justify=justify, no_wrap=not is_left, overflow="fold")
     for row in zip(*cells.values(), strict=True):
         result.add_row(*map(Text, row))
     return result
+
+
+def _are_numbers(cells: Sequence[str]) -> bool:
+    """Whether cells are numbers, as far as there is something in them."""
+    return not any(cell.strip("+-.,%e0123456789infa") for cell in cells)
 
 
 def columns_that_fit(

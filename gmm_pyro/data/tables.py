@@ -8,16 +8,24 @@ of theirs cannot be there unless they are loaded.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Sequence
+from datetime import date, time, timedelta
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
-from .arrays import array_of, dense_tensor, real
+from .arrays import KINDS, array_of, dense_tensor, real
 from .features import OURS, places, refuse_repeated
 
 Names = tuple[str, ...]
+DATA = "x"  # what messages call the data themselves
+PACKAGE = __name__.partition(".")[0]
+
+
+class ColumnWarning(UserWarning):
+    """Columns of a frame that hold no numbers, and so are left out of the data."""
 
 
 def to_numeric(
@@ -94,12 +102,91 @@ def _plainly(name: Any) -> str:
 
 
 def _frame(x: Any, what: str, wanted: Sequence[str] | None) -> tuple[np.ndarray, Names]:
-    """The columns of a frame side by side, in the order that is wanted, and their names."""
+    """The columns of a frame side by side, in the order that is wanted, and their names.
+
+    Where the columns of data are not named, those of words and of dates are no features.
+    """
     keys, names = list(x.columns), tuple(str(name) for name in x.columns)
     chosen = _chosen(names, what, wanted)
+    if wanted is None and what == DATA:
+        chosen = _features(x, [(i, keys[i], names[i]) for i in chosen])
     columns = [_column(x[keys[i]], names[i]) for i in chosen]
     values = np.column_stack(columns) if columns else np.empty((len(x), 0))
     return values, tuple(names[i] for i in chosen)
+
+
+def _features(x: Any, columns: Sequence[tuple[int, Any, str]]) -> list[int]:
+    """The places of columns that hold neither words nor dates; a warning says which others do.
+
+    Where there is nothing else, all of them are left to whoever refuses them.
+
+    Raises:
+        ValueError: if a column holds some words among numbers.
+    """
+    kinds = {place: _kind(x[key], name) for place, key, name in columns}
+    left_out = [f"{name} ({kinds[place]})" for place, _, name in columns if kinds[place]]
+    if not left_out or len(left_out) == len(columns):
+        return list(kinds)
+    warnings.warn(
+        f"columns that hold no numbers are left out: {', '.join(left_out)}; nothing is said of "
+        "data without them",
+        ColumnWarning,
+        stacklevel=_depth(),
+    )
+    return [place for place, kind in kinds.items() if not kind]
+
+
+def _kind(column: Any, name: str) -> str:
+    """What a column holds in the place of numbers, or nothing."""
+    values = np.asarray(column.to_numpy())
+    if values.dtype.kind in "Mm":
+        return KINDS[values.dtype.kind]
+    if values.dtype.kind not in "OUT":  # objects, and NumPy's two kinds of strings
+        return ""
+    there = [value for value in values.tolist() if not _is_missing(value)]
+    strings = [value for value in there if isinstance(value, str)]
+    if strings:
+        _refuse_some(name, strings, there, len(values))
+        return "strings"
+    is_date = [isinstance(value, date | time | timedelta) for value in there]
+    return "dates" if there and all(is_date) else ""
+
+
+def _refuse_some(name: str, strings: Sequence[str], there: Sequence[Any], n: int) -> None:
+    """Refuse a column in which half of the values or more are numbers, and others strings."""
+    words = [word for word in strings if not _is_number(word)]
+    if 2 * len(words) > len(there):
+        return
+    hint = f"pandas.to_numeric(x[{name!r}]"
+    if not words:
+        raise ValueError(
+            f"column {name!r} must hold real numbers, got numbers as strings: {hint}) reads them"
+        )
+    listed = ", ".join(repr(word) for word in list(dict.fromkeys(words))[:3])
+    raise ValueError(
+        f"{len(words)} of {n} values of column {name!r} are no numbers: {listed}; {hint}, "
+        "errors='coerce') takes them for missing"
+    )
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or value != value or type(value).__name__ == "NAType"  # noqa: PLR0124
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
+
+
+def _depth() -> int:
+    """How far above the caller of this function the first one is that is not of this package."""
+    frame, depth = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] == PACKAGE:
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def _chosen(names: Names, what: str, wanted: Sequence[str] | None) -> list[int]:

@@ -10,10 +10,10 @@ import gzip
 import io
 import math
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -65,9 +65,14 @@ def refuse_expansion(declared: int, length: int) -> None:
 
 def read_gzip(path: Path) -> bytes:
     """What a gzip file holds."""
+    return read_compressed(path, gzip.open)
+
+
+def read_compressed(path: Path, opened: Callable[[Path], Any]) -> bytes:
+    """What a compressed file holds, which `opened` makes a stream of."""
     length = path.stat().st_size
-    with gzip.open(path) as stream:
-        content = stream.read(max(SMALL, EXPANSION * length) + 1)
+    with opened(path) as stream:
+        content: bytes = stream.read(max(SMALL, EXPANSION * length) + 1)
     refuse_expansion(len(content), length)
     return content
 

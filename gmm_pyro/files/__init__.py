@@ -1,25 +1,40 @@
 """Data files as tables and data sets, and both as files.
 
-`formats.py` reads any format into a table, `text.py` delimited text with whatever it is separated
-by; `netcdf.py` knows NetCDF both ways; `columns.py` decides which columns are features;
-`writing.py` writes.
+`formats.py` reads any format into a table: `text.py` delimited text with whatever it is separated
+by (`encoding.py`, `compression.py`), `arrays.py` and `netcdf.py` arrays, `arrow.py` Parquet and
+Feather, `sheets.py` workbooks. `reading.py` is what they are told beside; `notation.py` knows how
+numbers are written, and `doubts.py` what would make numbers of words. `columns.py` decides which
+columns are features; `writing.py` writes.
 """
 
-from .columns import FileContent, features_named, read_dataset
-from .formats import FORMATS, STDIN, DataTable, is_data_file, read_table
+from .columns import FileContent, columns_kept, features_named, read_dataset
+from .formats import (
+    FORMATS,
+    STDIN,
+    is_data_file,
+    known_endings,
+    read_table,
+    refuse_missing,
+)
 from .netcdf import read_netcdf, write_netcdf
+from .reading import Reading
+from .table import DataTable
 from .writing import write_dataset, write_table
 
 __all__ = [
     "FORMATS",
     "STDIN",
-    "FileContent",
     "DataTable",
+    "FileContent",
+    "Reading",
+    "columns_kept",
     "features_named",
     "is_data_file",
+    "known_endings",
     "read_dataset",
     "read_netcdf",
     "read_table",
+    "refuse_missing",
     "write_dataset",
     "write_netcdf",
     "write_table",

@@ -5,31 +5,35 @@ from __future__ import annotations
 import io
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ..datasets import Dataset
 from ..disk.placing import whole_file, write_bytes
+from .arrow import write_arrow_table, write_parquet_table
 from .columns import LABELS
-from .formats import format_of, pyarrow_named
+from .formats import format_of, library_named, text_name
 from .netcdf import write_netcdf
+from .sheets import write_workbook
 
 
 def write_table(frame: pd.DataFrame, path: str | Path) -> Path:
     """Write a frame in the format that the name of the file ends in.
 
-    The file appears only when it is whole. Numbers are kept to the last bit. An npy file has the
-    columns side by side; npz and NetCDF files have an array of one dimension for each.
+    The file appears only when it is whole. Numbers are kept to the last bit, in a workbook to
+    16 digits. An npy file has the columns side by side; npz and NetCDF files have an array of one
+    dimension for each.
 
     Raises:
         ValueError: if the name does not end as `FORMATS` has it.
         OSError: if it cannot be written.
-        ImportError: if it is to be a Parquet file and pyarrow is not installed.
+        ImportError: if the library that writes it is not installed.
     """
     path = Path(path)
     write = WRITERS[format_of(path)]
-    with whole_file(path) as partial, pyarrow_named(path):
+    with whole_file(path) as partial, library_named(path):
         write(frame, partial)
     return path
 
@@ -42,7 +46,7 @@ def write_dataset(data: Dataset, path: str | Path) -> Path:
     Raises:
         ValueError: if the name does not end as `FORMATS` has it.
         OSError: if it cannot be written.
-        ImportError: if it is to be a Parquet file and pyarrow is not installed.
+        ImportError: if the library that writes it is not installed.
     """
     path = Path(path)
     if format_of(path) not in ("npy", "npz"):
@@ -55,11 +59,16 @@ def write_dataset(data: Dataset, path: str | Path) -> Path:
 
 
 def _write_text(frame: pd.DataFrame, path: Path) -> None:
-    frame.to_csv(path, index=False, sep="\t" if ".tsv" in path.name.lower()[-7:] else ",")
+    separator = "\t" if text_name(path).suffix.lower() == ".tsv" else ","
+    frame.to_csv(path, index=False, sep=separator, compression=_compression(path))
 
 
-def _write_parquet(frame: pd.DataFrame, path: Path) -> None:
-    write_bytes(path, frame.to_parquet(index=False, write_page_checksum=True))
+def _compression(path: Path) -> Any:
+    """What pandas is told of it: in a zip archive, the text has its own name."""
+    suffix = path.suffix.lower()
+    if suffix == ".zip":
+        return {"method": "zip", "archive_name": text_name(path).name}
+    return {".gz": "gzip", ".bz2": "bz2", ".xz": "xz"}.get(suffix)
 
 
 def _write_numpy(frame: pd.DataFrame, path: Path) -> None:
@@ -87,7 +96,9 @@ def _write_netcdf(frame: pd.DataFrame, path: Path) -> None:
 
 WRITERS: Mapping[str, Callable[[pd.DataFrame, Path], None]] = {
     "text": _write_text,
-    "parquet": _write_parquet,
+    "parquet": write_parquet_table,
+    "arrow": write_arrow_table,
+    "excel": write_workbook,
     "npy": _write_numpy,
     "npz": _write_numpy,
     "netcdf": _write_netcdf,

@@ -6,16 +6,18 @@
 """
 
 from .load import SavedFit, load_fit
-from .prediction import Prediction, predict
+from .prediction import Prediction, beside, predict, refuse_clashes
 from .save import TABLE_FORMATS, fit_facts, plain, save_fit
 
 __all__ = [
     "TABLE_FORMATS",
     "Prediction",
     "SavedFit",
+    "beside",
     "fit_facts",
     "load_fit",
     "plain",
     "predict",
+    "refuse_clashes",
     "save_fit",
 ]

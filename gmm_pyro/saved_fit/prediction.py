@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +50,43 @@ class Prediction:
         shares.insert(1, "label", self.labels.cpu().numpy())
         shares.insert(2, "log_density", self.log_density.cpu().numpy())
         return shares
+
+
+def refuse_clashes(names: Iterable[str]) -> None:
+    """Refuse columns to stand beside predictions that are called as these are.
+
+    Raises:
+        ValueError: if there is one.
+
+    Example:
+        >>> refuse_clashes(["id", "label"])
+        Traceback (most recent call last):
+        ValueError: column 'label' cannot stand beside predictions, which have one of this name
+    """
+    for name in names:
+        if re.fullmatch(r"row|label|log_density|component_\d+", name):
+            raise ValueError(
+                f"column {name!r} cannot stand beside predictions, which have one of this name"
+            )
+
+
+def beside(predicted: pd.DataFrame, kept: pd.DataFrame | None) -> pd.DataFrame:
+    """Predictions with other columns of the same rows behind `row`.
+
+    Args:
+        predicted: a row a point, with the column `row` first.
+        kept: other columns of as many rows, or None.
+
+    Raises:
+        ValueError: if it has other rows, or columns of the same names.
+    """
+    if kept is None:
+        return predicted
+    refuse_clashes(map(str, kept))
+    if len(kept) != len(predicted):
+        raise ValueError(f"kept columns must have {len(predicted)} rows, got {len(kept)}")
+    columns = {str(name): kept[name].to_numpy() for name in kept}
+    return predicted[["row"]].assign(**columns).join(predicted.drop(columns="row"))
 
 
 def responsibilities_frame(shares: Float[Tensor, "n k"]) -> pd.DataFrame:

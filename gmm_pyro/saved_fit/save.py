@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,7 +21,11 @@ from ..inference.fit import Fit
 from ..posterior import Posterior
 from ..running.threads import one_thread_a_product
 from ..running.versions import versions
+from .prediction import beside as with_columns
 from .prediction import responsibilities_frame
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FORMAT = "gmm_pyro.fit"
 TABLE_FORMATS = ("csv", "tsv", "parquet")
@@ -44,6 +48,7 @@ def save_fit(
     force: bool = False,
     labels: Any = None,
     facts: Mapping[str, Any] | None = None,
+    beside: pd.DataFrame | None = None,
 ) -> list[Path]:
     """Write a fit into a folder that appears as a whole, for `load_fit` and for other programs.
 
@@ -63,12 +68,14 @@ def save_fit(
             stay.
         labels: true class of each point, shape (n,), for the pictures and a score, or None.
         facts: more for `fit.json`, by name.
+        beside: a frame of n rows with columns to stand in `labels` and `responsibilities`, or None.
 
     Returns:
         The paths of the files.
 
     Raises:
-        ValueError: if there is no such format, or there are not n labels.
+        ValueError: if there is no such format, there are not n labels, or what is to stand beside
+            them has other rows, or columns of their names.
         OSError: if the folder is not empty, or cannot be written.
         ImportError: if tables are to be Parquet and pyarrow is not installed.
     """
@@ -80,7 +87,7 @@ def save_fit(
     refuse_existing(folder, force=force)
     content = fit_facts(fit, labels) | dict(facts)
     with whole_folder(folder, stale=OURS, force=force) as partial:
-        _write_arrays(fit, partial, table_format)
+        _write_arrays(fit, partial, table_format, beside)
         _write_figures(fit, partial, labels)
         names = [path.relative_to(partial) for path in sorted(partial.rglob("*.*"))]
         content["files"] = [name.as_posix() for name in names]
@@ -90,7 +97,7 @@ def save_fit(
 
 
 @one_thread_a_product()
-def _write_arrays(fit: Fit, folder: Path, table_format: str) -> None:
+def _write_arrays(fit: Fit, folder: Path, table_format: str, kept: pd.DataFrame | None) -> None:
     import pandas as pd
 
     fit.mixture.save(folder / "mixture.json")
@@ -101,7 +108,7 @@ def _write_arrays(fit: Fit, folder: Path, table_format: str) -> None:
         "responsibilities": shares.assign(row=rows)[["row", *shares]],
     }
     for name, frame in frames.items():
-        write_table(frame, folder / f"{name}.{table_format}")
+        write_table(with_columns(frame, kept), folder / f"{name}.{table_format}")
     if fit.posterior is not None:
         thinned = replace(fit, posterior=fit.posterior.thinned(_thinning(fit.posterior)))
         write_netcdf(thinned.to_arviz(), folder / "posterior.nc")
