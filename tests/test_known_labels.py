@@ -40,6 +40,7 @@ from runs import brief, every_method, quietly
 from sums import statistics_of
 
 UNKNOWN = -1
+RARE = 0.03  # probability, up to which the error of a chain cannot be told from its draws
 CPU = torch.device("cpu")
 THREE = gp.GaussianMixture(
     [0.5, 0.3, 0.2],
@@ -335,8 +336,8 @@ class TestExactPosterior:
             found = gp.fit(
                 *(model, SIX, "gibbs"),
                 labels=FEW[known],
-                n_draws=1000,
-                keep_allocations=1000,
+                n_draws=2000,
+                keep_allocations=2000,
                 exchange=known != "two",  # which are enough for sweeps alone
             )
         assert found.posterior is not None
@@ -344,11 +345,10 @@ class TestExactPosterior:
         own = (found.posterior.allocations == 0).double()
         error = own.std((0, 1)) / torch.as_tensor(ess_mean(own.numpy())).sqrt()
         limit = -float(torch.special.ndtri(numbers(FAILURE_RATE / 2 / 6)))
-        off = (own.mean((0, 1)) - exact.share_of(0)).abs()
-        assert (off <= limit * error.nan_to_num() + ROUNDING).all(), (
-            own.mean((0, 1)),
-            exact.share_of(0),
-        )
+        share = exact.share_of(0)
+        off, likely = (own.mean((0, 1)) - share).abs(), (share - 0.5).abs() < 0.5 - RARE
+        assert (off <= limit * error.nan_to_num() + ROUNDING)[likely].all()
+        assert (off < RARE)[~likely].all()
 
     def test_laplace_weighs_the_evidence(self, known: str, concentration: Any) -> None:
         model, exact = self.model(known, concentration)
