@@ -20,7 +20,7 @@ from gmm_pyro.covariance import CovarianceFamily, Parameters
 from gmm_pyro.data.allowed import Allowed
 from gmm_pyro.data.observations import observe
 from gmm_pyro.estimator import GaussianMixtureClassifier
-from gmm_pyro.inference.starts.starting import STARTS, starting_parameters
+from gmm_pyro.inference.starts.starting import SEVERAL, STARTS, starting_parameters
 from gmm_pyro.model.declaration import require_conjugate
 from gmm_pyro.posterior.convergence import ess_mean
 from gmm_pyro.reduction.assignments import Drawn, argmax
@@ -174,7 +174,7 @@ class TestNumberings:
 
 
 class TestStarts:
-    @pytest.mark.parametrize("start", STARTS)
+    @pytest.mark.parametrize("start", [*STARTS, SEVERAL])
     def test_all_kinds_agree_with_the_labels(self, start: str) -> None:
         sample = THREE.sample_labelled(300, seed=1)
         turned = (sample.labels + 1) % 3

@@ -20,7 +20,6 @@ from torch import Tensor
 from .words import counted
 
 CODED = 62  # entries whose pattern is coded as one integer
-FLAT = 1e-12  # of the squares of projections along the best direction, which are none
 
 
 @dataclass(frozen=True)
@@ -119,18 +118,6 @@ class Measured:
         inverse = torch.linalg.pinv(self.projection)[self.kind]
         found = centre + inverse @ (values - projection @ centre)
         return found[..., 0].to(self.values)
-
-    def refuse_unseen(self) -> None:
-        """Refuse projections of which none depends on some direction: it could not be fitted."""
-        projection = self.projection_of_rows
-        if projection is None:
-            return
-        lengths = torch.linalg.eigvalsh((projection.mT @ projection).sum(0))
-        if not lengths[0] > FLAT * lengths[-1]:
-            raise ValueError(
-                "projection must show every feature to some of the points: there is a direction "
-                "that no measurement depends on"
-            )
 
     def drawn_noise(self, count: int, generator: torch.Generator) -> Float[Tensor, "c n m"]:
         """Noise of all rows, so many times."""

@@ -23,7 +23,7 @@ from .features import default_names, places
 from .measured import Measured
 from .noise import as_noise, order_of
 from .points import Observations, Points
-from .projection import projected
+from .projection import projected, refuse_unseen
 from .spread import (
     location_and_scale,
     passes,
@@ -94,20 +94,16 @@ def observe(
         noise=noise,
         projection=projection,
     )
-    if points.measured is not None:
-        points.measured.refuse_unseen()
-    if labels is not None:
-        points = points.labelled(labels, n_components)
+    points = points if labels is None else points.labelled(labels, n_components)
     own = x.sample_weight if isinstance(x, Observations) else None
     given = own if sample_weight is None else sample_weight
     weight = None if given is None else as_weights(given, points.n).to(points.x)
     used = _of_positive_weight(points.x, weight)
     _refuse_too_few(len(used), n_components, weighted=weight is not None)
+    refuse_unseen(points)
     if isinstance(points, Observations) and given is own:
         return points
-    lowest, highest = reach(used)
-    _refuse_unseen(highest < lowest, points.feature_names)
-    constant = lowest == highest
+    constant = _constant(used, points.feature_names)
     if constant.any() and not constant_columns:
         if points.dtype is torch.float32:
             wide = as_points(x, feature_names=feature_names, device=device, missing="integrate")
@@ -117,15 +113,8 @@ def observe(
     scale = scale.masked_fill(constant, 0.0)
     scale = scale.masked_fill(constant, float(scale.max()) or 1.0)
     refuse_extreme(points.x, origin, scale, points.feature_names)
-    return Observations(
-        points.x,
-        points.feature_names,
-        origin,
-        scale,
-        weight,
-        measured=points.measured,
-        allowed=points.allowed,
-    )
+    known: dict[str, Any] = {"measured": points.measured, "allowed": points.allowed}
+    return Observations(points.x, points.feature_names, origin, scale, weight, **known)
 
 
 def observed(x: Any, feature_names: Sequence[str] | None = None) -> Observations:
@@ -311,11 +300,14 @@ def _counted(
     return count, first
 
 
-def _refuse_unseen(unseen: Bool[Tensor, "d"], names: tuple[str, ...]) -> None:
-    """Refuse columns without a value."""
+def _constant(used: Tensor, names: tuple[str, ...]) -> Bool[Tensor, "d"]:
+    """Which columns have one value only; those without a value are refused."""
+    lowest, highest = reach(used)
+    unseen = highest < lowest
     if unseen.any():
         listed = ", ".join(repr(names[i]) for i in unseen.nonzero()[:, 0].tolist())
         raise ValueError(f"x must have values in every column; all are missing in {listed}")
+    return lowest == highest
 
 
 def _of_positive_weight(x: Tensor, weight: Tensor | None) -> Tensor:

@@ -14,6 +14,8 @@ from .features import default_names
 from .measured import Measured
 from .points import Points
 
+FLAT = 1e-12  # of the squares of projections along the best direction, which are none
+
 
 def projected(
     points: Points, projection: Any, names: Sequence[str] | None, n_features: int | None
@@ -70,3 +72,16 @@ def as_projection(projection: Any, x: Float[Tensor, "n m"]) -> Float[Tensor, "r 
             f"{tuple(given.shape)}"
         )
     return found
+
+
+def refuse_unseen(points: Points) -> None:
+    """Refuse projections none of which depends on some direction: that could not be fitted."""
+    projection = None if points.measured is None else points.measured.projection_of_rows
+    if projection is None:
+        return
+    lengths = torch.linalg.eigvalsh((projection.mT @ projection).sum(0))
+    if not lengths[0] > FLAT * lengths[-1]:
+        raise ValueError(
+            "projection must show every feature to some of the points: there is a direction that "
+            "no measurement depends on"
+        )

@@ -43,6 +43,7 @@ NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
     "max_iter, tol, or check for degenerate data."
 )
+Given = Mapping[str, Tensor]
 CHECKED: dict[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_finite": "allow-nan"}
 
 
@@ -201,19 +202,17 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self._keep(result)
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
-        if not by_recipe(self):
-            _warn_of(result)
-        elif self.max_iter > 0 and not result.converged:
+        if by_recipe(self) and self.max_iter > 0 and not result.converged:
             warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
+        elif not by_recipe(self):
+            _warn_of(result)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:  # noqa: N803
         """The most probable component of each point of the data, shape (n,)."""
         return self.fit(X, y, sample_weight).predict(X)
 
-    def _fitted(
-        self, x: Array, sample_weight: Any, labels: Any, given: Mapping[str, Tensor]
-    ) -> Fit:
+    def _fitted(self, x: Array, sample_weight: Any, labels: Any, given: Given) -> Fit:
         started = time.perf_counter()
         model = held_fixed(MixtureModel(self.n_components, self.covariance_type, self.priors))
         observations = observe(

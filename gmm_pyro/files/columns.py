@@ -87,27 +87,36 @@ def read_dataset(
     table = source if isinstance(source, DataTable) else read_table(source, reading)
     named = [*(columns or ()), *filter(None, (label_column, weights_column)), *exclude]
     check_columns(table, named)
-    if label_column is None and LABELS in table.frame and LABELS not in named:
-        label_column = LABELS
+    label_column = label_column or _class_column(table, named)
     kept = columns_kept(table, keep) if keep else None
     table, doubts = in_numbers(table)
-    left_out: dict[str, str] = {}
-    chosen = list(columns or ())
+    set_aside: set[str | None] = {label_column, weights_column, *exclude}
+    left_out, chosen = dict.fromkeys(() if columns else exclude, "excluded"), list(columns or ())
     if not chosen:
-        left_out = dict.fromkeys(exclude, "excluded")
-        set_aside: set[str | None] = {label_column, weights_column, *exclude}
         _refuse_doubts(table, [d for d in doubts if d.column not in set_aside])
         left_out |= _left_out(table, set_aside)
         chosen = _features(table, set_aside, left_out)
     _refuse_doubts(table, [d for d in doubts if d.column in (*chosen, weights_column)])
-    with content_named(table.source, ValueError):
-        points = as_points(table.frame[chosen], feature_names=chosen, missing="integrate")
-        labels = None if label_column is None else _classes(table.frame[label_column])
-        weights = None if weights_column is None else _weights(table.frame[weights_column])
-        dataset = Dataset(points.x, labels, None, table.name, points.feature_names, weights)
+    dataset = _dataset(table, chosen, label_column, weights_column)
     others = [name for name, reason in left_out.items() if reason in NO_DIFFERENCE]
     notes = (*table.notes, *_repeated(table.frame.drop(columns=others)))
     return FileContent(dataset, label_column, left_out, notes, kept)
+
+
+def _dataset(
+    table: DataTable, features: list[str], label_column: str | None, weights_column: str | None
+) -> Dataset:
+    """The data set of some columns of a table."""
+    with content_named(table.source, ValueError):
+        points = as_points(table.frame[features], feature_names=features, missing="integrate")
+        labels = None if label_column is None else _classes(table.frame[label_column])
+        weights = None if weights_column is None else _weights(table.frame[weights_column])
+        return Dataset(points.x, labels, None, table.name, points.feature_names, weights)
+
+
+def _class_column(table: DataTable, named: Sequence[str]) -> str | None:
+    """The column that is called as classes are, unless it is named for something else."""
+    return LABELS if LABELS in table.frame and LABELS not in named else None
 
 
 def features_named(

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily
 from ..covariance.fixed import Fixed
-from ..data.arrays import array_of, real
+from ..data.arrays import array_of, finite, real
 from ..data.checks import check_choice, check_mapping
 from ..data.points import Observations
 from ..mixture.record import check_covariances
@@ -85,22 +85,25 @@ def _in_parts(
         check_choice("fixed", name, (*NAMES, *PARTS))
     values = {name: value for name, value in given.items() if name in NAMES}
     parts = {name: value for name, value in given.items() if name in PARTS}
-    if not parts:
-        return values
-    family, d = model.family, shape[1]
+    if parts:
+        _check_parts(parts, values, model.family, shape[1])
+        sites = {name: torch.as_tensor(finite(v, name))[None] for name, v in parts.items()}
+        values["covariances"] = model.family.covariances(model.family.factor(sites)[0])
+    return values
+
+
+def _check_parts(
+    parts: Mapping[str, Any], values: Mapping[str, Any], family: CovarianceFamily, d: int
+) -> None:
+    """Refuse sites of covariances that do not say all of them."""
     needed = {"precisions"} if "precisions" in parts else {"scales"}
-    if family.is_matrix and d > 1 and "scales" in parts:
+    if "scales" in parts and family.is_matrix and d > 1:
         needed.add("correlations")
     if needed != set(parts) or "covariances" in values:
         raise ValueError(
             "covariances are held as a whole: give covariances, or "
             f"{' and '.join(sorted(needed))}; got {', '.join(sorted(parts))}"
         )
-    sites = {
-        name: torch.as_tensor(np.asarray(value), dtype=torch.float64)[None]
-        for name, value in parts.items()
-    }
-    return {**values, "covariances": family.covariances(family.factor(sites)[0])}
 
 
 def _numbers(value: Any, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:

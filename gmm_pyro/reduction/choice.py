@@ -7,8 +7,9 @@ from typing import Any
 from torch import Tensor
 
 from ..data.points import Points
+from .barred import Barred
 from .incomplete import Incomplete
-from .kernels import Barred, Centred, Features, Kernel
+from .kernels import Centred, Features, Kernel
 from .theta import Theta
 
 

@@ -14,6 +14,7 @@ import torch
 
 from .. import metrics
 from ..data.checks import check_choice, check_flag, check_mapping, check_path
+from ..data.points import Observations
 from ..datasets import OUTLIER
 from ..disk.placing import refuse_existing, whole_folder, write_bytes
 from ..files import write_netcdf, write_table
@@ -145,7 +146,6 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
     """
     mixture, weight = fit.mixture, fit.observations.sample_weight
     criteria = mixture.criteria(fit.observations, weight)
-    measured, allowed = fit.observations.measured, fit.observations.allowed
     facts = {
         "format": FORMAT,
         "method": fit.method,
@@ -159,12 +159,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "n": fit.observations.n,
         "total_weight": fit.observations.total_weight,
         "sample_weight": weight is not None,
-        "missing_values": 0
-        if measured is None
-        else int(fit.observations.measurements.isnan().sum()),
-        "noise": measured is not None and measured.noise is not None,
-        "projection": measured is not None and measured.projection is not None,
-        "labelled": 0 if allowed is None else int(allowed.known.sum()),
+        **_known(fit.observations),
         "dtype": str(fit.observations.dtype).removeprefix("torch."),
         "device": str(fit.observations.device),
         "objective": fit.objective,
@@ -190,6 +185,17 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
     if labels is not None and (torch.as_tensor(labels) != OUTLIER).any():
         facts["adjusted_rand"] = metrics.adjusted_rand(labels, fit.labels.cpu(), weight)
     return facts
+
+
+def _known(observations: Observations) -> dict[str, Any]:
+    """What is known of points beside their values, and what is missing of these."""
+    measured, allowed = observations.measured, observations.allowed
+    return {
+        "missing_values": 0 if measured is None else int(measured.values.isnan().sum()),
+        "noise": measured is not None and measured.noise is not None,
+        "projection": measured is not None and measured.projection is not None,
+        "labelled": 0 if allowed is None else int(allowed.known.sum()),
+    }
 
 
 def _options(fit: Fit) -> dict[str, Any]:

@@ -17,10 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float, Int
-from scipy.optimize import linear_sum_assignment
 from threadpoolctl import ThreadpoolController
 from torch import Tensor
-from torch.nn.functional import one_hot
 
 from ...covariance import CovarianceFamily, Parameters
 from ...covariance.fixed import Fixed
@@ -36,6 +34,7 @@ from ...reduction.assignments import Assignment, Given, GivenLabels, uniforms
 from ...reduction.naming import fitting_numbers
 from ...reduction.sums import maximise, reduce
 from ...reduction.theta import anywhere, theta_of
+from .known import as_known
 from .seeding import greedy_k_means_plus_plus, invariant_coordinates
 
 SAMPLE = 5_000  # points that starting values are computed from, at least
@@ -147,8 +146,7 @@ def labelled(
 
     Else they are those of k-means++: seeded k-means (Basu, Banerjee & Mooney 2002).
     """
-    if sample.allowed is None:
-        raise ValueError("start='labelled' needs labels of some points")
+    assert sample.allowed is not None
     x, possible = _standardised(sample, unit), sample.allowed.table[sample.allowed.kind].to(unit)
     own = sample.weights * (possible.sum(1) == 1) * possible.T
     begun = as_known(k_means_plus_plus(sample, unit, k, starts, seed), sample, k)
@@ -167,33 +165,12 @@ def labelled_first(
     return found
 
 
-def as_known(assign: Given | GivenLabels, sample: Observations, k: int) -> Given:
-    """Responsibilities that agree with what is known of the points' components.
-
-    Clusters are numbered as the points with labels have it, and these go to where they belong.
-    """
-    assert sample.allowed is not None
-    possible = sample.allowed.table[sample.allowed.kind].T.to(sample.origin)
-    even = possible / possible.sum(0)
-    if isinstance(assign, Given):
-        share = assign.responsibilities.to(even)
-    else:
-        share = one_hot(assign.labels, k).to(even).transpose(1, 2)
-    gain = (share * sample.weights * sample.allowed.known) @ even.T
-    orders = [linear_sum_assignment(one.T, maximize=True)[1] for one in gain.cpu().numpy()]
-    order = torch.as_tensor(np.stack(orders), device=share.device)
-    share = share.gather(1, order[..., None].expand(share.shape)) * possible
-    total = share.sum(1, keepdim=True)
-    return Given(torch.where(total > 0, share / total.clamp_min(TINY), even).to(sample.x))
-
-
 STARTS: dict[str, Start] = {
     "k-means++": k_means_plus_plus,
     "k-means": k_means,
     "random": random_responsibilities,
     "random points": random_points,
     "invariant": invariant,
-    "labelled": labelled,
 }
 SEVERAL = "several"  # kinds of starts side by side, of which a single start is the first
 
