@@ -88,6 +88,13 @@ class ConjugatePriors(Prior):
             if value is not None or name in ("concentration", "mean_strength"):
                 _check_numbers(name, value)
 
+    def features_known(self, n_components: int) -> int | None:
+        """See `Prior`: the length of what is given as an array."""
+        del n_components
+        arrays = (self.mean, self.scale, self.mean_scale, self.spread)
+        known = [_numbers("a prior", value).shape[:1] for value in arrays if value is not None]
+        return max((size for shape in known for size in shape), default=None)
+
     def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
         """Precisions."""
         return conjugate(family).precision_sites(factor)

@@ -5,65 +5,21 @@ The reduction stands in the place of the program's sum over assignments, without
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import biject_to, constraints
-from torch.distributions.transforms import Transform
 
 from ..covariance import Parameters
 from ..data.checks import shown
 from ..data.points import Observations
 from ..reduction.sums import log_likelihood
 from .declaration import Declaration
-from .priors import Priors
+from .layout import Site, laid_out, log_jacobian
 from .sites import Sites
-
-
-def _to_support(name: str, prior: Any) -> Any:
-    """The map from unconstrained numbers to the values of a site."""
-    try:
-        return biject_to(prior.support)
-    except NotImplementedError as error:
-        raise ValueError(
-            f"the prior of {name} has a support that torch maps no real numbers to: {prior}"
-        ) from error
-
-
-@dataclass(frozen=True)
-class Site:
-    """One site of the model as a slice of the flat vector."""
-
-    name: str
-    support: Any
-    transform: Transform
-    shape: torch.Size
-    entries: slice
-
-    @property
-    def unbounded(self) -> bool:
-        """Whether values of the site are their own unconstrained form, in the data's units."""
-        support = self.support
-        while hasattr(support, "base_constraint"):
-            support = support.base_constraint
-        return support is constraints.real
-
-    def constrain(self, vector: Float[Tensor, "s m"]) -> Tensor:
-        """Values of the site, shape (s, *event)."""
-        value: Tensor = self.transform(vector[:, self.entries].reshape(len(vector), *self.shape))
-        return value
-
-    def log_jacobian(self, vector: Float[Tensor, "s m"], value: Tensor) -> Float[Tensor, "s"]:
-        """log |det ∂value/∂vector|."""
-        unconstrained = vector[:, self.entries].reshape(len(vector), *self.shape)
-        result: Tensor = self.transform.log_abs_det_jacobian(unconstrained, value)
-        return result.reshape(len(vector), -1).sum(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -109,15 +65,7 @@ class LogDensity:
         return self._new_sites()
 
     def _new_sites(self) -> tuple[Site, ...]:
-        sites, first = [], 0
-        for name, prior in self.prior.items():
-            transform = _to_support(name, prior)
-            # transform.inverse_shape says the same, and imports sympy, which takes half a second
-            shape = transform.inv(self.observations.origin.new_ones(prior.event_shape)).shape
-            last = first + math.prod(shape)
-            sites.append(Site(name, prior.support, transform, shape, slice(first, last)))
-            first = last
-        return tuple(sites)
+        return laid_out(self.prior, self.observations.origin)
 
     @property
     def dimension(self) -> int:
@@ -127,6 +75,8 @@ class LogDensity:
     def constrain(self, vector: Float[Tensor, "s m"]) -> dict[str, Tensor]:
         """Values of the sites, each of shape (s, *event).
 
+        Beside those of a prior program are the mixture's, which follow from them.
+
         Raises:
             ValueError: if the vector does not have the shape (s, m).
         """
@@ -134,24 +84,41 @@ class LogDensity:
         if not isinstance(vector, Tensor) or vector.ndim != 2 or vector.shape[1] != m:
             got = tuple(vector.shape) if isinstance(vector, Tensor) else shown(vector)
             raise ValueError(f"vector must be a tensor of shape (s, {m}), got {got}")
+        return self.prior.completed(self._own(vector))
+
+    def _own(self, vector: Float[Tensor, "s m"]) -> dict[str, Tensor]:
+        """Values of the sites that are in the vector."""
         return {site.name: site.constrain(vector) for site in self.sites}
 
     def unconstrain(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s m"]:
         """The vector of given site values: the inverse of `constrain`."""
-        parts = [site.transform.inv(values[site.name]) for site in self.sites]
-        return torch.cat([part.reshape(len(part), -1) for part in parts], 1)
+        return torch.cat([site.unconstrain(values[site.name]) for site in self.sites], 1)
 
     def parameters(self, values: Mapping[str, Tensor]) -> Parameters:
         """Mixture parameters of s sets of site values."""
         return self.model.family.parameters(values)
 
     def values(self, parameters: Parameters) -> dict[str, Tensor]:
-        """Site values of mixture parameters: the inverse of `parameters`."""
-        priors = self.model.priors or Priors()
-        covariance = priors.covariance_sites(self.model.family, parameters.factor)
+        """Site values of mixture parameters: the inverse of `parameters`.
+
+        Many values of a prior program's sites may make one mixture: these are likely ones, and make
+        about the same.
+        """
+        covariance = self.model.prior.covariance_sites(self.model.family, parameters.factor)
         weights = parameters.log_weights.softmax(-1)
-        values = {"weights": weights, "means": parameters.means, **covariance}
-        return {site.name: values[site.name] for site in self.sites}
+        return self.prior.values_of({"weights": weights, "means": parameters.means, **covariance})
+
+    def component_axis(self, name: str) -> int | None:
+        """Which axis of a site's value, from 0, counts components; None if they share the value."""
+        return self.prior.component_axis(name, self.model.family)
+
+    @property
+    def renumbers(self) -> bool:
+        """Whether site values are known that number the components otherwise, as `permuted` does.
+
+        A prior program may have sites of which that cannot be said: nothing is renumbered then.
+        """
+        return self.prior.renumbers
 
     def log_prior(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """Log prior density of s sets of site values in nats."""
@@ -180,8 +147,8 @@ class LogDensity:
                 inference need it) or of the sites themselves (as the MAP estimate needs it).
             rows: a random subset of the observations, for a minibatch estimate.
         """
-        values = self.constrain(vector)
-        total = self.log_prior(values) + self.log_likelihood(values, rows)
+        values, log_prior = self.prior.evaluated(self._own(vector))
+        total = log_prior + self.log_likelihood(values, rows)
         if jacobian:
             total = total + self.log_jacobian(vector, values)
         return total
@@ -190,5 +157,4 @@ class LogDensity:
         self, vector: Float[Tensor, "s m"], values: Mapping[str, Tensor]
     ) -> Float[Tensor, "s"]:
         """log |det ∂sites/∂vector| of s vectors."""
-        parts = [site.log_jacobian(vector, values[site.name]) for site in self.sites]
-        return torch.stack(parts).sum(0)
+        return log_jacobian(self.sites, vector, values)

@@ -17,9 +17,8 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ..covariance import CovarianceFamily
-from ..covariance.records import in_order
 from .log_density import LogDensity
+from .program_axes import along
 
 Order = Int[Tensor, "s k"]
 
@@ -34,12 +33,11 @@ NEGLIGIBLE = 15.0  # nats below the best numbering that are nothing
 
 
 def permuted_values(
-    family: CovarianceFamily, values: Mapping[str, Tensor], order: Order
+    density: LogDensity, values: Mapping[str, Tensor], order: Order
 ) -> dict[str, Tensor]:
     """Site values (s, …) with component order[s, j] of every set in place j."""
     return {
-        name: value if family.shares(name) else in_order(value, order)
-        for name, value in values.items()
+        name: along(value, order, density.component_axis(name)) for name, value in values.items()
     }
 
 
@@ -51,9 +49,13 @@ def exchangeable_classes(density: LogDensity) -> tuple[int, ...]:
     """The class of every component, from 0: the prior does not tell those of one class apart.
 
     Components are of one class where exchanging them leaves the log prior as it is, at a few sets
-    of site values that have no symmetry of their own.
+    of site values that have no symmetry of their own. Where it is not known how to exchange them,
+    each is a class.
     """
-    k, values = density.model.n_components, _generic_values(density)
+    k = density.model.n_components
+    if not density.renumbers:
+        return tuple(range(k))
+    values = _generic_values(density)
     classes = [-1] * k
     for first in range(k):
         if classes[first] >= 0:
@@ -119,7 +121,7 @@ def _log_priors(
     found = []
     for rows in torch.arange(s * o).split(max(1, NUMBERS_AT_ONCE // count)):
         sets = {name: value[rows // o] for name, value in values.items()}
-        sets = permuted_values(density.model.family, sets, orders[rows % o])
+        sets = permuted_values(density, sets, orders[rows % o])
         found.append(density.log_prior(sets))
     log_priors = torch.cat(found).nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     return log_priors.view(s, o)[:, :1], log_priors.view(s, o)[:, 1:]
@@ -144,7 +146,7 @@ def best_numbering(density: LogDensity, values: Mapping[str, Tensor]) -> Order:
     classes = exchangeable_classes(density)
     k, s = len(classes), len(values["weights"])
     stay = torch.arange(k).expand(s, k)
-    if max(classes) == 0:
+    if max(classes) == 0 or not density.renumbers:
         return stay
     if n_numberings(classes) <= MOST:
         orders = torch.tensor(list(_arrangements(classes)))
@@ -176,6 +178,8 @@ class Numberings:
         through others like that.
         """
         classes = exchangeable_classes(density)
+        if not density.renumbers:
+            return cls(torch.arange(len(classes))[None], 0.0)
         log_count = sum(math.lgamma(classes.count(number) + 1) for number in set(classes))
         if n_numberings(classes) <= MOST:
             return cls(torch.tensor(list(_arrangements(classes))), log_count)
@@ -244,7 +248,7 @@ def _improved(
     pairs, order = _different_exchanges(classes), torch.arange(len(classes))
     moves = _assignment(density, values)[None]
     while True:  # each round is better than the one before by more than rounding
-        ordered = permuted_values(density.model.family, values, order[None])
+        ordered = permuted_values(density, values, order[None])
         here, there = _log_priors(density, ordered, moves)
         best = int(there[0].argmax())
         if there[0, best] > here + _rounding(values, here):
@@ -259,12 +263,13 @@ def _assignment(density: LogDensity, values: Mapping[str, Tensor]) -> Int[Tensor
 
     Each component is put into each place among components that are at home in theirs.
     """
-    family, k = density.model.family, density.model.n_components
+    k = density.model.n_components
     home = {name: value[:1] for name, value in _generic_values(density).items()}
-    both = {
-        name: value if family.shares(name) else torch.cat([home[name], value], 1)
-        for name, value in values.items()
-    }
+    both = dict(values)
+    for name, value in values.items():
+        axis = density.component_axis(name)
+        if axis is not None:
+            both[name] = torch.cat([home[name], value], 1 + axis)
     orders = torch.arange(k).repeat(k, k, 1)  # (component, place, k)
     component, place = torch.arange(k)[:, None], torch.arange(k)
     orders[component, place, place] = k + component

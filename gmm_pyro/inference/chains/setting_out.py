@@ -33,6 +33,8 @@ def population_of(
     family, observations = task.model.family, task.observations
     if not task.options.n_warmup or not isinstance(family, ConjugateFamily):
         return None
+    if not density.prior.are_a_mixtures:  # a sweep says nothing of others
+        return None
     numbers = Numbers.of(density)
     if numbers is None:
         return None

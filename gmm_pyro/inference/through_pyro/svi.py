@@ -71,7 +71,8 @@ def _trained(
         )
         leg = train(task, program, guide, steps, start, bar)
         run, ours = start.then(leg), isinstance(options.guide, str)
-        loss = loss_by(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
+        many = ours and density.prior.vectorises
+        loss = loss_by(program, FINAL_PARTICLES * (16 if many else 1), at_once=many)
         elbo = -float(loss.loss(program.run, guide, task.observations.x, **told_of(task)))
         with torch.no_grad():
             if ours:
