@@ -10,6 +10,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -32,13 +33,19 @@ MOST_EXPANDED = 60  # numberings of more components whose exchanges are looked a
 NEGLIGIBLE = 15.0  # nats below the best numbering that are nothing
 
 
+class KnowsAxes(Protocol):
+    """What knows the sites of components, as a log density, and the family of a mixture's own."""
+
+    def component_axis(self, name: str, /) -> int | None:
+        """Which axis of a site's value counts components; None if they share the value."""
+        ...
+
+
 def permuted_values(
-    density: LogDensity, values: Mapping[str, Tensor], order: Order
+    known: KnowsAxes, values: Mapping[str, Tensor], order: Order
 ) -> dict[str, Tensor]:
     """Site values (s, …) with component order[s, j] of every set in place j."""
-    return {
-        name: along(value, order, density.component_axis(name)) for name, value in values.items()
-    }
+    return {name: along(value, order, known.component_axis(name)) for name, value in values.items()}
 
 
 # ---------------------------------------------------------------------- classes

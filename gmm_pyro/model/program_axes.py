@@ -18,7 +18,7 @@ from torch import Tensor
 from ..covariance import CovarianceFamily
 from ..covariance.records import in_order
 from .layout import Site, laid_out
-from .program_sites import Call, Structure, evaluated
+from .program_runs import Call, Structure, evaluated
 
 MOST_WAYS = 4096  # to choose axes that are all tried
 CLOSE = 1e-8  # relative difference of values that are the same
@@ -115,7 +115,7 @@ class _Exchange:
         """Which sets are those at the base with their components in an order."""
         right: Tensor | bool = True
         for name, value in returned.items():
-            expected = along(base[name], order, None if self.family.shares(name) else 0)
+            expected = along(base[name], order, self.family.component_axis(name))
             right = right & _close(value, expected).flatten(1).all(1)
         assert isinstance(right, Tensor)
         return right

@@ -16,7 +16,8 @@ from ..covariance import CovarianceFamily
 from ..data.checks import shown
 from ..data.features import check_names
 from .priors import Prior, Priors, one_a_feature
-from .program_sites import Call, ProgramSites, Structure
+from .program_runs import Call, Structure
+from .program_sites import ProgramSites
 from .sites import Sites
 
 OFFERED = ("n_components", "n_features", "location", "spread")

@@ -15,7 +15,7 @@ from ..covariance import CovarianceFamily
 from ..data.checks import shown
 from .layout import laid_out, to_support
 from .program_axes import with_axes
-from .program_sites import Call, ProgramSite, Structure, runs_at_once
+from .program_runs import Call, ProgramSite, Structure, runs_at_once
 
 RUNS = 32  # of the program, for the middle and the spread of its sites
 TRIED = 2  # sets at which one run for all is compared with one for each

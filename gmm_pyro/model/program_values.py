@@ -8,7 +8,6 @@ mixture: the fit that begins there goes on by the density itself.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -18,9 +17,7 @@ from torch.distributions import biject_to
 
 from ..covariance.records import TINY
 from .layout import laid_out, log_jacobian
-
-if TYPE_CHECKING:
-    from .program_sites import ProgramSites
+from .program_runs import Call, Structure, evaluated
 
 OFF = 0.05  # how far a mixture may be from the one that is wanted, in logarithms and spreads
 STEPS = 100
@@ -28,9 +25,11 @@ FALL = 1e10  # nats below nothing, of sets at which the density is none
 EDGE = 30.0  # largest number of the unconstrained vector
 
 
-def likely_values(sites: ProgramSites, mixture: Mapping[str, Tensor]) -> dict[str, Tensor]:
+def likely_values(
+    call: Call, structure: Structure, mixture: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
     """Values of a program's sites at which it returns about these s mixtures."""
-    goal = _Goal(sites, mixture)
+    goal = _Goal(call, structure, mixture)
     vectors = goal.climbed() if goal.free.any() else goal.start
     return goal.values(vectors)
 
@@ -38,11 +37,9 @@ def likely_values(sites: ProgramSites, mixture: Mapping[str, Tensor]) -> dict[st
 class _Goal:
     """What values are to be: likely, and such that they make the mixtures."""
 
-    def __init__(self, sites: ProgramSites, mixture: Mapping[str, Tensor]) -> None:
-        structure = sites.structure
-        self.sites, self.mixture = sites, mixture
-        like = sites.call.like
-        self.layout = laid_out(sites, like)
+    def __init__(self, call: Call, structure: Structure, mixture: Mapping[str, Tensor]) -> None:
+        self.call, self.structure, like = call, structure, call.like
+        self.layout = laid_out(structure.sites, like)
         count = len(mixture["weights"])
         self.start = structure.middle.to(like).expand(count, -1).clone()
         held: Bool[Tensor, "s m"] = torch.zeros_like(self.start, dtype=torch.bool)
@@ -64,10 +61,9 @@ class _Goal:
 
     def _coordinates(self, name: str, value: Tensor) -> Tensor:
         """A mixture's values as numbers without bounds, of about the same size."""
-        like = self.sites.call.like
-        value = value.to(like)
+        value = value.to(self.call.like)
         if name == "means":
-            return value / self.sites.call.unit
+            return value / self.call.unit
         if name == "correlations":
             return biject_to(torch.distributions.constraints.corr_cholesky).inv(value)
         return value.clamp_min(TINY).log()
@@ -75,11 +71,13 @@ class _Goal:
     def height(self, vectors: Float[Tensor, "s m"]) -> Float[Tensor, "s"]:
         """Log prior density of vectors, less what their mixtures are off."""
         values = self.values(vectors)
-        completed, log_prior = self.sites.evaluated(values)
-        total = log_prior + log_jacobian(self.layout, vectors, values)
+        returned, log_probs = evaluated(self.call, values, at_once=self.structure.at_once)
+        total = log_jacobian(self.layout, vectors, values)
+        for log_prob in log_probs.values():
+            total = total + log_prob
         for name, wanted in self.wanted.items():
-            if name not in self.sites.structure.sources:
-                away = (self._coordinates(name, completed[name]) - wanted) / OFF
+            if name not in self.structure.sources:
+                away = (self._coordinates(name, returned[name]) - wanted) / OFF
                 total = total - 0.5 * away.square().flatten(1).sum(1)
         return total
 
@@ -87,7 +85,7 @@ class _Goal:
         """The vectors that are highest, of all sets at once: none depends on another."""
         from scipy.optimize import minimize
 
-        spread = self.sites.structure.spread.to(self.start).expand_as(self.start)[self.free]
+        spread = self.structure.spread.to(self.start).expand_as(self.start)[self.free]
 
         def at(u: np.ndarray) -> Tensor:
             vectors = self.start.clone()

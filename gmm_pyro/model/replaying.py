@@ -21,7 +21,7 @@ from pyro.poutine.util import site_is_subsample
 from torch import Tensor
 from torch.distributions import biject_to
 
-from .program_sites import VALIDATION
+from ..running.validation import VALIDATION
 
 ONE_AT_A_TIME = RLock()
 

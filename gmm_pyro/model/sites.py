@@ -75,7 +75,7 @@ class Sites(dict[str, "TorchDistribution | Conditional"]):
 
     def component_axis(self, name: str, family: CovarianceFamily) -> int | None:
         """Which axis of a site's value, from 0, counts components; None if they share the value."""
-        return None if family.shares(name) else 0
+        return family.component_axis(name)
 
     @property
     def renumbers(self) -> bool:

@@ -95,7 +95,7 @@ class Draws:
 
     def component_axis(self, name: str) -> int | None:
         """Which axis of a site's value, from 0, counts components; None if they share the value."""
-        return self.axes[name] if name in self.axes else None if self.family.shares(name) else 0
+        return self.axes[name] if name in self.axes else self.family.component_axis(name)
 
     def parameters(self) -> Parameters:
         """Mixture parameters of all draws, chain after chain, as one batch of sets, in float64."""

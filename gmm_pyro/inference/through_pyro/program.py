@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ...model.log_density import LogDensity
 from ...model.program import MixtureModel
-from ...model.program_sites import VALIDATION
+from ...running.validation import VALIDATION
 from ..climb.curvature import origins, units
 from ..task import Options, Task
 
