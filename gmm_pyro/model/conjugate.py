@@ -23,14 +23,14 @@ from ..data.features import check_names
 from .mixing import Mixing
 from .nested import learned
 from .normal_wishart import Conjugate, IndependentMeans, NormalWishart
-from .priors import Prior, one_a_feature
+from .priors import DefaultPrior, one_a_feature
 from .sites import Sites
 
 NUMBERS = ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale", "spread")
 
 
 @dataclass(frozen=True, eq=False)
-class ConjugatePriors(Prior):
+class ConjugatePriors(DefaultPrior):
     """Dirichlet weights, (inverse-)Wishart covariances, and Normal means given the covariances.
 
         weights       ~ Dirichlet(concentration)

@@ -11,7 +11,7 @@ from torch.distributions import Distribution
 
 from ..covariance import CovarianceFamily, family_named
 from ..data.arrays import dense_tensor
-from ..data.checks import check_count, shown
+from ..data.checks import MOST_HELD, check_count, shown
 from ..data.observations import as_points
 from .mixing import Mixing
 from .nested import held, learned
@@ -37,7 +37,9 @@ class Declaration:
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_components", check_count("n_components", self.n_components))
         if not isinstance(self.priors, Prior | None):
-            if not callable(self.priors) or isinstance(self.priors, type | Distribution):
+            if not callable(self.priors) or isinstance(
+                self.priors, type | Distribution | Declaration
+            ):
                 raise ValueError(  # noqa: TRY004 - as for the other arguments
                     "priors must be gmm_pyro.Priors, gmm_pyro.ConjugatePriors, a Pyro program or "
                     f"None, got {shown(self.priors)}"
@@ -93,6 +95,8 @@ class Declaration:
         Raises:
             ValueError: if the priors are for another number of features.
         """
+        if n_features is not None:
+            n_features = check_count("n_features", n_features, 1, MOST_HELD)
         d = self.n_features
         if d is None:
             return replace(self, priors=self.prior.standardised(n_features, self.n_components))

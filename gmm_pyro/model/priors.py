@@ -37,11 +37,6 @@ class Prior(ABC):
 
     CENTRE: ClassVar[str]
 
-    @classmethod
-    def weakly_informative(cls, x: Any) -> Self:
-        """The default prior for these data: array-like of shape (n, d), or observations."""
-        return cls().scaled_to(x)
-
     @property
     def n_features(self) -> int | None:
         """Number of features d, or None as long as the data's units are not known."""
@@ -111,7 +106,17 @@ class Prior(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Priors(Prior):
+class DefaultPrior(Prior):
+    """A prior that is complete without arguments, but for the data's units."""
+
+    @classmethod
+    def weakly_informative(cls, x: Any) -> Self:
+        """The default prior for these data: array-like of shape (n, d), or observations."""
+        return cls().scaled_to(x)
+
+
+@dataclass(frozen=True, eq=False)
+class Priors(DefaultPrior):
     """A prior for every site of a mixture model; a site left out takes its default.
 
     Any Pyro distribution of the right support will do; batch shapes broadcast to the site's shape.

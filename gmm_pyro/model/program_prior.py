@@ -23,7 +23,7 @@ from .sites import Sites
 OFFERED = ("n_components", "n_features", "location", "spread")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class PriorProgram(Prior):
     """A Pyro program that samples what it likes and returns values of the mixture's sites.
 
@@ -85,6 +85,9 @@ class PriorProgram(Prior):
     def name(self) -> str:
         """What the program is called."""
         return str(getattr(self.program, "__qualname__", type(self.program).__name__))
+
+    def __repr__(self) -> str:
+        return f"PriorProgram({self.name})"
 
     def _asked(self) -> list[str]:
         """Which of the arguments that are offered it takes.
