@@ -29,7 +29,8 @@ QUICK = "--quick" in sys.argv
 DATA = gp.datasets.three_clusters(seed=42)
 K, D = 3, 2
 HYPERPARAMETERS = ("centre", "spread")
-DRAWS, WARM_UP = (50, 50) if QUICK else (1000, 500)  # of each peer's chain
+DRAWS, WARM_UP = (50, 50) if QUICK else (1000, 500)  # of NumPyro's chain
+FEW, FEW_WARM_UP = (10, 10) if QUICK else (300, 150)  # of Pyro's, which takes long
 
 Draws = dict[str, np.ndarray]  # of the hyperparameters, each (chain, draw, ...)
 
@@ -73,8 +74,8 @@ def pyros() -> tuple[Draws, float, float]:
     pyro.set_rng_seed(0)
     mcmc = MCMC(
         NUTS(MODEL, max_plate_nesting=1, init_strategy=start),
-        num_samples=DRAWS,
-        warmup_steps=WARM_UP,
+        num_samples=FEW,
+        warmup_steps=FEW_WARM_UP,
         disable_progbar=True,
     )
     started = time.perf_counter()
@@ -130,6 +131,7 @@ def row(name: str, run: Callable[[], tuple[Draws, float, float]]) -> dict[str, A
     import arviz
 
     draws, seconds, compiling = run()
+    print(f"{name}: {seconds:.0f} s", file=sys.stderr, flush=True)
     data = dataset(draws, {}, {})
     effective = arviz.ess(data, method="bulk")
     fewest = min(float(effective[name].values.min()) for name in HYPERPARAMETERS)

@@ -106,7 +106,8 @@ def test_many_sets_are_as_each_alone(program: str) -> None:
     assert density.prior.structure.at_once
     vectors = normal(5, density.dimension)
     close(density(vectors), torch.cat([density(vector[None]) for vector in vectors]))
-    assert density(vectors[:0]).shape == (0,)
+    none = {name: value[:0] for name, value in density.constrain(vectors).items()}
+    assert density.log_prior(none).shape == (0,)
 
 
 def test_a_program_that_looks_at_its_values_runs_once_for_each_set() -> None:
@@ -134,7 +135,7 @@ def test_numbers_of_single_precision_do_not_matter() -> None:
     theirs = MixtureModel(K, priors=Priors(weights=dist.Dirichlet(2 * outside))).log_density(X)
     vectors = normal(3, theirs.dimension)
     values = theirs.constrain(vectors)
-    close(ours.log_prior(values), theirs.log_prior(values))
+    oracles.close(ours.log_prior(values), theirs.log_prior(values), rounding=1e-7)
     assert ours.constrain(vectors)["weights"].dtype is torch.float64
 
 
@@ -237,7 +238,7 @@ def test_nothing_of_the_process_is_changed() -> None:
     with quietly():
         gp.fit(MixtureModel(K, priors=program_priors.everything), X, "map", max_steps=3)
     for program, _ in REFUSED.values():
-        with pytest.raises(ValueError):
+        with pytest.raises(ValueError, match=r"prior program|depends on|is a Delta"):
             MixtureModel(K, priors=program).log_density(X)(torch.zeros(1, 1))
     assert torch.get_rng_state().equal(before)
     assert pyro.settings.get() == settings
@@ -523,7 +524,7 @@ def test_a_collapsed_program_takes_weights_and_holes() -> None:
 def test_data_are_drawn_from_every_program(program: str) -> None:
     torch.manual_seed(0)
     draws = Predictive(MixtureModel(K, priors=PROGRAMS[program]), num_samples=3)(n=4, n_features=D)
-    assert draws["x"].shape == (3, 4, D)
+    assert draws["x"].shape[-2:] == (4, D)
     assert draws["means"].shape[-2:] == (K, D)
 
 

@@ -119,6 +119,6 @@ def _attributes(fit: Result) -> dict[str, str | int | float]:
         "seed": fit.seed,
         "independent_draws": int(fit.posterior is not None and fit.posterior.independent),
         "covariance": fit.model.family.name,
-        "priors": type(fit.model.priors).__name__,
+        "priors": fit.model.prior.kind,
         "n_components": fit.model.n_components,
     }

@@ -38,6 +38,11 @@ class Prior(ABC):
     CENTRE: ClassVar[str]
 
     @property
+    def kind(self) -> str:
+        """What it is called in tables and files."""
+        return type(self).__name__
+
+    @property
     def n_features(self) -> int | None:
         """Number of features d, or None as long as the data's units are not known."""
         centre, spread = vars(self)[self.CENTRE], vars(self)["spread"]

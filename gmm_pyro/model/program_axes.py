@@ -116,7 +116,7 @@ class _Exchange:
         right: Tensor | bool = True
         for name, value in returned.items():
             expected = along(base[name], order, self.family.component_axis(name))
-            right = right & _close(value, expected).flatten(1).all(1)
+            right = right & _close(value, expected).reshape(len(value), -1).all(1)
         assert isinstance(right, Tensor)
         return right
 

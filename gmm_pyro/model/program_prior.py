@@ -82,6 +82,11 @@ class PriorProgram(Prior):
             object.__setattr__(self, "feature_names", check_names(self.feature_names))
 
     @property
+    def kind(self) -> str:
+        """See `Prior`: with the program's name."""
+        return repr(self)
+
+    @property
     def name(self) -> str:
         """What the program is called."""
         return str(getattr(self.program, "__qualname__", type(self.program).__name__))

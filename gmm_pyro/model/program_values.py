@@ -78,7 +78,7 @@ class _Goal:
         for name, wanted in self.wanted.items():
             if name not in self.structure.sources:
                 away = (self._coordinates(name, returned[name]) - wanted) / OFF
-                total = total - 0.5 * away.square().flatten(1).sum(1)
+                total = total - 0.5 * away.square().reshape(len(vectors), -1).sum(1)
         return total
 
     def climbed(self) -> Float[Tensor, "s m"]:
@@ -100,7 +100,7 @@ class _Goal:
                 total = torch.where(sound, height, -FALL).sum()
                 (slope,) = torch.autograd.grad(total, vectors)
             slope = slope.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)[self.free] * spread
-            return -float(total), -slope.double().cpu().numpy()
+            return -float(total.detach()), -slope.double().cpu().numpy()
 
         found = minimize(
             minus, np.zeros(len(spread)), jac=True, method="L-BFGS-B", options={"maxiter": STEPS}
