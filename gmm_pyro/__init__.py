@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .model.log_density import LogDensity
     from .model.priors import Priors
     from .model.program import MixtureModel
+    from .model.program_prior import PriorProgram
     from .posterior import Posterior
 
 register()
@@ -48,6 +49,7 @@ _HOME = {
     "MixtureModule": "inference.gradient",
     "OptionError": "inference.methods",
     "Posterior": "posterior",
+    "PriorProgram": "model.program_prior",
     "Priors": "model.priors",
     "Status": "inference.task",
     "compare": "comparison",
@@ -68,6 +70,7 @@ __all__ = [
     "MixtureModule",
     "OptionError",
     "Posterior",
+    "PriorProgram",
     "Priors",
     "Status",
     "calibration",

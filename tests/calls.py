@@ -104,7 +104,10 @@ def of_models() -> dict[str, Asked]:
     density = model.log_density(X)
     vector = torch.zeros(2, density.dimension, dtype=torch.float64)
     return {
-        "MixtureModel": asked(gp.MixtureModel, n_components=2, covariance="full", priors=None),
+        "MixtureModel": asked(
+            gp.MixtureModel, n_components=2, covariance="full", priors=None, prefix="left_"
+        ),
+        "MixtureModel.standardised": asked(model.standardised, n_features=2),
         "MixtureModel.specialise": asked(model.specialise, x=X),
         "MixtureModel.log_density": asked(model.log_density, x=X),
         "MixtureModel.sites": asked(concrete.sites, like=None),
@@ -118,10 +121,17 @@ def of_models() -> dict[str, Asked]:
             labels=KNOWN,
         ),
         "MixtureModel.__call__ without data": asked(concrete, n=5),
+        "MixtureModel.__call__ collapsed": asked(
+            model, x=X, sample_weight=np.ones(len(X)), noise=0.5, collapsed=True
+        ),
         "Priors": asked(gp.Priors, **dict.fromkeys(f.name for f in fields(gp.Priors))),
         "Priors.weakly_informative": asked(gp.Priors.weakly_informative, x=X),
         "Priors.scaled_to": asked(gp.Priors().scaled_to, observations=X),
         "Priors of sites": asked(sites_under, **dict.fromkeys(f.name for f in fields(gp.Priors))),
+        "PriorProgram": asked(
+            gp.PriorProgram, program=dict, location=None, spread=None, feature_names=["a", "b"]
+        ),
+        "PriorProgram.scaled_to": asked(gp.PriorProgram(dict).scaled_to, observations=X),
         "ConjugatePriors": asked(
             gp.ConjugatePriors,
             concentration=1.0,

@@ -43,21 +43,20 @@ RESULTS = {  # that the package makes, and nobody else
 INNER = {  # which fits call over and over, with what other methods returned
     *(f"LogDensity.{name}" for name in ("log_jacobian", "log_likelihood", "log_prior")),
     *(f"LogDensity.{name}" for name in ("parameters", "unconstrain", "values")),
-    *("MixtureModel.conjugate", "GaussianMixture.from_parameters"),
-    *(f"Priors.{name}" for name in ("covariance_sites", "sites", "conjugate")),
-    *(f"ConjugatePriors.{name}" for name in ("covariance_sites", "sites", "conjugate")),
+    *("LogDensity.component_axis", "MixtureModel.conjugate", "GaussianMixture.from_parameters"),
+    *(
+        f"{kind}.{name}"
+        for kind in ("Priors", "ConjugatePriors", "PriorProgram")
+        for name in ("covariance_sites", "sites", "conjugate", "standardised", "features_known")
+    ),
 }
 ELSEWHERE = {  # arguments that other rows are about, or inner loops
     "MixtureModel": {"fixed"},  # which `fit` makes
-    "MixtureModel.__call__": {"n"},
+    "MixtureModel.__call__": {"n", "n_features", "collapsed"},
     "MixtureModel.__call__ without data": {
-        "x",
-        "subsample_size",
-        "sample_weight",
-        "noise",
-        "projection",
-        "labels",
+        *("x", "n_features", "subsample_size", "sample_weight", "collapsed"),
     },
+    "MixtureModel.__call__ collapsed": {"n", "n_features", "subsample_size"},
     "LogDensity.__call__": {"jacobian", "rows"},
     "Posterior.relabel": {"by"},
 }

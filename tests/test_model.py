@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -19,7 +20,7 @@ from pyro.infer.mcmc.util import initialize_model
 from torch import Tensor
 
 import oracles
-from gmm_pyro import GaussianMixture, MixtureModel, Priors
+from gmm_pyro import ConjugatePriors, GaussianMixture, MixtureModel, Priors
 from gmm_pyro.covariance import family_named
 from gmm_pyro.data.observations import observe
 from gmm_pyro.model.log_density import LogDensity
@@ -417,13 +418,39 @@ def test_an_unknown_family_is_named_with_the_nearest() -> None:
 
 
 def test_priors_must_be_priors() -> None:
-    with pytest.raises(ValueError, match=r"priors must be .*ConjugatePriors or None, got Normal"):
-        MixtureModel(2, priors=dist.Normal(0.0, 1.0))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"priors must be .* a Pyro program or None, got Normal"):
+        MixtureModel(2, priors=dist.Normal(0.0, 1.0))
 
 
-def test_the_program_without_data_needs_units() -> None:
-    with pytest.raises(ValueError, match="do not know the data's units yet"):
-        MixtureModel(2)(n=3)
+@pytest.mark.parametrize(
+    ("priors", "told", "d"),
+    [
+        (None, None, 1),
+        (None, 3, 3),
+        (Priors(means=dist.Normal(torch.zeros(2), 1.0)), None, 2),
+        (Priors(correlations=dist.LKJCholesky(3, 1.0)), None, 3),
+        (ConjugatePriors(mean=[0.0, 1.0]), None, 2),
+        (ConjugatePriors(), 2, 2),
+        (Priors(location=torch.zeros(4)), None, 4),
+    ],
+)
+def test_without_data_default_priors_are_those_of_standardised_data(
+    priors: Any, told: int | None, d: int
+) -> None:
+    model = MixtureModel(K, priors=priors)
+    drawn = Predictive(model, num_samples=4)(n=5, n_features=told)
+    assert drawn["x"].shape == (4, 5, d)
+    own = replace(model.standardised(told).prior, feature_names=None)
+    for name in ("location", "mean"):
+        if getattr(priors, name, None) is None and hasattr(own, name):
+            assert getattr(own, name).tolist() == [0.0] * d
+    assert own.spread.tolist() == [1.0] * d
+
+
+def test_a_number_of_features_that_priors_are_not_for_is_refused() -> None:
+    model = MixtureModel(2).specialise(normal(9, 2))
+    with pytest.raises(ValueError, match="n_features must be 2, which the priors are for, got 3"):
+        model(n=3, n_features=3)
 
 
 def test_the_program_without_data_needs_a_number_of_points() -> None:

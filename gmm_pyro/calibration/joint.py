@@ -25,7 +25,7 @@ def require_concrete(model: MixtureModel) -> int:
         ValueError: if its priors wait for data to tell them their units.
     """
     check_model(model)
-    d = None if model.priors is None else model.priors.n_features
+    d = model.n_features
     if d is None:
         raise ValueError(
             "the model must have priors that data can be drawn from, and these wait for data: "

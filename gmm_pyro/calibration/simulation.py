@@ -245,5 +245,5 @@ def _parameters(simulated: _Simulated, draws: dict[str, Tensor]) -> Parameters:
                 f"draws of {name} must have shape ({count} or more, {', '.join(map(str, wanted))})"
                 f", got {shape}"
             )
-    values = {name: draws[name][:count].double() for name in sites}
+    values = sites.completed({name: draws[name][:count].double() for name in sites})
     return simulated.model.family.parameters(values)

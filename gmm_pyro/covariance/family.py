@@ -83,6 +83,10 @@ class CovarianceFamily(ABC):
         """Whether components have one value of a site in common, or of the covariances."""
         return self.tied and site not in ("weights", "means")
 
+    def component_axis(self, site: str) -> int | None:
+        """Which axis of a site's value, from 0, counts components; None if they share the value."""
+        return None if self.shares(site) else 0
+
     def of_component(self, component: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
         """The number of each component's covariance: 0, where they share one."""
         return torch.zeros_like(component) if self.tied else component

@@ -187,6 +187,8 @@ def _outcome(
     vectors = mixed.draws(task.options.n_draws, task.generator(Stream.DRAWS))
     sites, log_q = density.constrain(vectors), mixed.log_density(vectors)
     evidence: Evidence = UNKNOWN if sample is None else sample.evidence()
+    if not density.renumbers:  # what other numberings add is not known
+        evidence, laplace = UNKNOWN, math.nan
     return outcome_at(
         density,
         run,

@@ -72,13 +72,14 @@ def refuse_no_mode(density: LogDensity) -> None:
 
     The density of the unconstrained vector has a mode all the same, and so do averages over draws.
     """
-    k = density.model.n_components
-    if k == 1:
+    k, origin = density.model.n_components, density.observations.origin
+    if k == 1 or "weights" not in density.prior:  # where they follow from sites, nothing is known
         return
+    values = density.constrain(origin.new_zeros(k, density.dimension))
 
     def without_each(weight: float) -> Tensor:
-        others = density.observations.origin.new_full((k, k), (1 - weight) / (k - 1))
-        return density.prior.log_prob("weights", {"weights": others.fill_diagonal_(weight)})
+        others = origin.new_full((k, k), (1 - weight) / (k - 1)).fill_diagonal_(weight)
+        return density.prior.log_prob("weights", {**values, "weights": others})
 
     near, nearer = (without_each(weight) for weight in NEARLY_EMPTY)
     unbounded = (nearer - near > RISE).nonzero()[:, 0].tolist()

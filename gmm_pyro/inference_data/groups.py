@@ -46,14 +46,16 @@ def to_arviz(
     have the data's column names. Logarithms are natural, densities in nats.
 
     - `posterior`: weights, means, scales (standard deviations) and correlations, also where the
-      model has precisions, which are left out. Whatever the components are called: log_likelihood
-      (of all points together) and log_prior (of the model's sites, as the components are called).
+      model has precisions, which are left out; and the sites of a prior program, with a dimension
+      component where they have one, others by number, as "offset_dim_1". Whatever the components
+      are called: log_likelihood (of all points together) and log_prior (of the model's sites, as
+      the components are called).
       What is the same in every draw is not there, so that R-hat and rank plots have a meaning for
       all that is: correlations are one number a pair, called "width, height", and a single
       component has no weight.
     - `log_likelihood`: x, the marginal log-likelihood, shape (chain, draw, obs_id).
     - `log_prior`: log prior density of each of the model's sites, as `az.psens` asks for; their sum
-      is the variable of that name in `posterior`.
+      is the variable of that name in `posterior`. Factors of a prior program have a term each.
     - `sample_stats`: what the sampler says about each draw; `lp`, log p(sites, x), which is the sum
       of the log-likelihood and the log prior density, as the components are called; entropy (of the
       assignment, the sum over the points) and filled_components (those that are the most probable
@@ -168,7 +170,7 @@ def _log_priors(fit: Result, posterior: Posterior) -> dict[str, Float[Tensor, "s
     density = fit.model.log_density(fit.observations)
     values = {name: value.flatten(0, 1) for name, value in posterior.draws.items()}
     with one_thread_a_product():
-        return {name: density.prior.log_prob(name, values) for name in density.prior}
+        return density.prior.log_probs(values)
 
 
 def _constant(observations: Observations) -> dict[str, Values]:

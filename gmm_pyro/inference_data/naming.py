@@ -35,7 +35,7 @@ def assembled(
     groups = {
         name: generation.dataset(
             values,
-            _dimensions(fit.model.family, values, name),
+            _dimensions(fit, values, name),
             {**coords, **coords_of.get(name, {})},
             sampled=[] if name in OF_DATA else generation.SAMPLED,
             attributes=attributes if name == "posterior" else None,
@@ -45,7 +45,7 @@ def assembled(
     return generation.container(groups, attributes)
 
 
-def _dimensions(family: CovarianceFamily, values: Values, group: str) -> dict[str, list[str]]:
+def _dimensions(fit: Result, values: Values, group: str) -> dict[str, list[str]]:
     """Names of the dimensions of every variable, after chain and draw."""
     if group == "log_prior":  # one number a site
         return {}
@@ -55,7 +55,17 @@ def _dimensions(family: CovarianceFamily, values: Values, group: str) -> dict[st
         return {
             n: ["obs_id", second.get(n, "feature")][: x.ndim - sampled] for n, x in values.items()
         }
-    return site_dimensions(family, values)
+    axes = {} if fit.posterior is None else fit.posterior.axes
+    return site_dimensions(fit.model.family, values) | {
+        name: _of_other(name, values[name].ndim - 2, axis)
+        for name, axis in axes.items()
+        if name in values
+    }
+
+
+def _of_other(name: str, ndim: int, axis: int | None) -> list[str]:
+    """Dimensions of a site that is not a mixture's own: by number, but for that of components."""
+    return ["component" if i == axis else f"{name}_dim_{i}" for i in range(ndim)]
 
 
 def site_dimensions(family: CovarianceFamily, values: Values) -> dict[str, list[str]]:
@@ -112,6 +122,6 @@ def _attributes(fit: Result) -> dict[str, str | int | float]:
         "seed": fit.seed,
         "independent_draws": int(fit.posterior is not None and fit.posterior.independent),
         "covariance": fit.model.family.name,
-        "priors": type(fit.model.priors).__name__,
+        "priors": fit.model.prior.kind,
         "n_components": fit.model.n_components,
     }

@@ -1,9 +1,8 @@
-"""What comes out of a mixture as points, and what may be known of points that go into one."""
+"""What comes out of a mixture as points."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, TypedDict
 
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -15,10 +14,3 @@ class Sample:
 
     x: Float[Tensor, "n d"]
     labels: Int[Tensor, "n"]
-
-
-class Known(TypedDict, total=False):
-    """What may be known of points beside their values, as `gmm_pyro.fit` has it."""
-
-    projection: Any
-    labels: Any

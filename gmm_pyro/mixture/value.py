@@ -15,6 +15,7 @@ from ..covariance import Parameters
 from ..data.arrays import whole_numbers
 from ..data.checks import MOST_HELD, check_count, check_path, check_seed, shown
 from ..data.features import check_names, columns_of
+from ..data.known import Known
 from ..data.measured import Measured
 from ..data.observations import as_points
 from ..data.points import Points
@@ -27,7 +28,7 @@ from ..reduction.theta import Theta, theta_of
 from .conditionals import Conditionals
 from .criteria import Criteria
 from .file import read_mixture, write_mixture
-from .points import Known, Sample
+from .points import Sample
 from .record import MixtureRecord
 
 
@@ -156,19 +157,16 @@ class GaussianMixture(MixtureRecord):
 
     # ------------------------------------------------------------------ criteria
 
-    def criteria(
-        self, x: Any, sample_weight: Any = None, noise: Any = None, **known: Unpack[Known]
-    ) -> Criteria:
+    def criteria(self, x: Any, sample_weight: Any = None, **known: Unpack[Known]) -> Criteria:
         """Log-likelihood, BIC, AIC and ICL, in one pass over the points.
 
         Args:
             x: points, array-like of shape (n, d).
             sample_weight: how often each point counts, shape (n,), or None; n of the criteria is
                 then the sum of the weights.
-            noise: of the measurements.
-            **known: `projection` and `labels` of the points.
+            **known: `noise`, `projection` and `labels` of the points.
         """
-        points, theta, _ = self._at(x, noise, **known)
+        points, theta, _ = self._at(x, **known)
         log_p, sureness = pointwise.at_points(
             points,
             theta.with_shared_term(),
@@ -185,15 +183,15 @@ class GaussianMixture(MixtureRecord):
             self.n_parameters,
         )
 
-    def bic(self, x: Any, sample_weight: Any = None, **known: Any) -> float:
+    def bic(self, x: Any, sample_weight: Any = None, **known: Unpack[Known]) -> float:
         """Bayesian information criterion; see `criteria`."""
         return self.criteria(x, sample_weight, **known).bic
 
-    def aic(self, x: Any, sample_weight: Any = None, **known: Any) -> float:
+    def aic(self, x: Any, sample_weight: Any = None, **known: Unpack[Known]) -> float:
         """Akaike information criterion; see `criteria`."""
         return self.criteria(x, sample_weight, **known).aic
 
-    def icl(self, x: Any, sample_weight: Any = None, **known: Any) -> float:
+    def icl(self, x: Any, sample_weight: Any = None, **known: Unpack[Known]) -> float:
         """Integrated completed likelihood; see `criteria`."""
         return self.criteria(x, sample_weight, **known).icl
 

@@ -4,5 +4,6 @@ from .conjugate import ConjugatePriors
 from .log_density import LogDensity
 from .priors import Priors
 from .program import MixtureModel
+from .program_prior import PriorProgram
 
-__all__ = ["ConjugatePriors", "LogDensity", "MixtureModel", "Priors"]
+__all__ = ["ConjugatePriors", "LogDensity", "MixtureModel", "PriorProgram", "Priors"]

@@ -23,14 +23,14 @@ from ..data.features import check_names
 from .mixing import Mixing
 from .nested import learned
 from .normal_wishart import Conjugate, IndependentMeans, NormalWishart
-from .priors import Prior, one_a_feature
+from .priors import DefaultPrior, one_a_feature
 from .sites import Sites
 
 NUMBERS = ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale", "spread")
 
 
 @dataclass(frozen=True, eq=False)
-class ConjugatePriors(Prior):
+class ConjugatePriors(DefaultPrior):
     """Dirichlet weights, (inverse-)Wishart covariances, and Normal means given the covariances.
 
         weights       ~ Dirichlet(concentration)
@@ -87,6 +87,13 @@ class ConjugatePriors(Prior):
             value = getattr(self, name)
             if value is not None or name in ("concentration", "mean_strength"):
                 _check_numbers(name, value)
+
+    def features_known(self, n_components: int) -> int | None:
+        """See `Prior`: the length of what is given as an array."""
+        del n_components
+        arrays = (self.mean, self.scale, self.mean_scale, self.spread)
+        known = [_numbers("a prior", value).shape[:1] for value in arrays if value is not None]
+        return max((size for shape in known for size in shape), default=None)
 
     def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
         """Precisions."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ..covariance import CovarianceFamily, family_named
 from ..covariance.fixed import Fixed
 from ..data.arrays import dense_tensor
-from ..data.checks import check_count, shown
+from ..data.checks import MOST_HELD, check_count, shown
 from ..data.observations import as_points
-from .conjugate import ConjugatePriors
 from .mixing import Mixing
 from .nested import held, learned
 from .normal_wishart import Conjugate
-from .priors import Priors
+from .priors import Prior, Priors
+from .program_prior import PriorProgram
 from .sites import Sites
 
 
@@ -29,16 +31,25 @@ class Declaration:
 
     n_components: int
     covariance: str = "full"
-    priors: Priors | ConjugatePriors | None = None
+    priors: Prior | Callable[..., Any] | None = None
+    prefix: str = ""
     fixed: Fixed | None = field(default=None, kw_only=True, repr=False)
     _sites: dict[tuple[Any, ...], Sites] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "n_components", check_count("n_components", self.n_components))
-        if not isinstance(self.priors, Priors | ConjugatePriors | None):
+        if not isinstance(self.priors, Prior | None):
+            if not callable(self.priors) or isinstance(
+                self.priors, type | Distribution | Declaration
+            ):
+                raise ValueError(  # noqa: TRY004 - as for the other arguments
+                    "priors must be gmm_pyro.Priors, gmm_pyro.ConjugatePriors, a Pyro program or "
+                    f"None, got {shown(self.priors)}"
+                )
+            object.__setattr__(self, "priors", PriorProgram(self.priors))
+        if not isinstance(self.prefix, str):
             raise ValueError(  # noqa: TRY004 - as for the other arguments
-                "priors must be gmm_pyro.Priors, gmm_pyro.ConjugatePriors or None, got "
-                f"{shown(self.priors)}"
+                f"prefix must be a string, got {shown(self.prefix)}"
             )
         family_named(self.covariance)
 
@@ -50,7 +61,18 @@ class Declaration:
     @property
     def feature_names(self) -> tuple[str, ...] | None:
         """Names of the features of the data that the priors were made concrete for, if any."""
-        return None if self.priors is None else self.priors.feature_names
+        names: tuple[str, ...] | None = vars(self.prior)["feature_names"]
+        return names
+
+    @property
+    def prior(self) -> Prior:
+        """The prior; the default one, where none was given."""
+        return Priors() if self.priors is None else cast(Prior, self.priors)
+
+    @property
+    def n_features(self) -> int | None:
+        """Number of features d of a model whose priors know the data's units, None of others."""
+        return self.prior.n_features
 
     def specialise(self, x: Any) -> Self:
         """The same model with the default priors made concrete for these data.
@@ -58,13 +80,31 @@ class Declaration:
         Raises:
             ValueError: if the priors are already concrete, for another number of features.
         """
-        known = None if self.priors is None else self.priors.n_features
+        known = self.n_features
         if known is not None:
             d = as_points(x, feature_names=self.feature_names, missing="integrate").d
             if known != d:
                 raise ValueError(f"x must have {known} features, got {d}")
             return self
-        return replace(self, priors=(self.priors or Priors()).scaled_to(x))
+        return replace(self, priors=self.prior.scaled_to(x))
+
+    def standardised(self, n_features: int | None) -> Self:
+        """The same model with the units of standardised data, where the priors know none.
+
+        They are a centre of 0 and a spread of 1 for each of so many features: as many as the priors
+        say something about, if None, or one.
+
+        Raises:
+            ValueError: if the priors are for another number of features.
+        """
+        if n_features is not None:
+            n_features = check_count("n_features", n_features, 1, MOST_HELD)
+        d = self.n_features
+        if d is None:
+            return replace(self, priors=self.prior.standardised(n_features, self.n_components))
+        if n_features not in (None, d):
+            raise ValueError(f"n_features must be {d}, which the priors are for, got {n_features}")
+        return self
 
     def sites(self, like: Tensor | None = None) -> Sites:
         """The prior of every continuous site, as distributions in the dtype of a tensor."""
@@ -72,12 +112,11 @@ class Declaration:
             raise TypeError(f"like must be a tensor or None, got {shown(like)}")
         if like is not None:
             dense_tensor(like, "like")
-        priors = self.priors or Priors()
         if self.learned:  # a gradient can be taken once only through what was computed before
-            return priors.sites(self.family, self.n_components, like)
+            return self.prior.sites(self.family, self.n_components, like)
         kind = (None, None) if like is None else (like.dtype, like.device)
         if kind not in self._sites:  # an enumerated fit asks at every step
-            self._sites[kind] = priors.sites(self.family, self.n_components, like)
+            self._sites[kind] = self.prior.sites(self.family, self.n_components, like)
         return self._sites[kind]
 
     @property
@@ -86,19 +125,18 @@ class Declaration:
 
         They make `n_components` a maximum (Rousseau & Mengersen 2011).
         """
-        mixing = Mixing.of(self.sites()["weights"])
+        mixing = Mixing.of(self.sites().get("weights"))
         few = [] if mixing is None else (mixing.concentration < 1).nonzero()[:, 0].tolist()
         return frozenset(few)
 
     def conjugate(self, like: Tensor | None = None) -> Conjugate | None:
         """The distributions of a conjugate prior, which knows the data's units; None of another."""
-        priors = self.priors or Priors()
-        return priors.conjugate(self.family, self.n_components, like)
+        return self.prior.conjugate(self.family, self.n_components, like)
 
     @property
     def learned(self) -> tuple[str, ...]:
         """Which of the priors have parameters that require a gradient, by their names there."""
-        known = {} if self.priors is None else vars(self.priors)
+        known = vars(self.prior)
         return tuple(name for name, value in known.items() if learned(value))
 
     def held(self) -> Self:
@@ -106,7 +144,7 @@ class Declaration:
         if self.priors is None:
             return self
         fixed = {name: held(getattr(self.priors, name)) for name in self.learned}
-        return replace(self, priors=replace(self.priors, **fixed))
+        return replace(self, priors=replace(self.prior, **fixed))
 
 
 def require_conjugate(model: Declaration, purpose: str, like: Tensor | None = None) -> Conjugate:

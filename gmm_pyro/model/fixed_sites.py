@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -13,57 +12,60 @@ from torch.distributions.transforms import IndependentTransform
 from ..covariance import Parameters
 from ..covariance.fixed import Fixed
 from .declaration import Declaration
-from .priors import Priors
+from .free_part import FreePart
+from .layout import to_support
+from .sites import Sites
 
 
-@dataclass(frozen=True, eq=False)
-class FreePart:
-    """The map from unconstrained numbers to values of a site, of which some stay as they are.
+def free_maps(model: Declaration, sites: Sites) -> dict[str, FreePart]:
+    """The maps to the sites of which some values are fixed, by name.
 
-    Attributes:
-        base: the map of the free values: entries, matrices, or shares of what is left.
-        values: of the site, where they are fixed, shape (*event).
-        free: which entries, or rows of them, are free.
-        left: what free weights add up to; None of other sites.
+    Raises:
+        ValueError: if the prior is a program, whose own sites are all that can be held.
     """
-
-    base: Any
-    values: Float[Tensor, "*event"]
-    free: Bool[Tensor, "*lead"]
-    left: float | None = None
-
-    def __call__(self, unconstrained: Float[Tensor, "s *m"]) -> Float[Tensor, "s *event"]:
-        """Values of the site."""
-        whole = self.values.expand(len(unconstrained), *self.values.shape)
-        if not self.free.any():
-            return whole
-        found = self.base(unconstrained)
-        whole = whole.to(found).clone()
-        whole[:, self.free] = found if self.left is None else self.left * found
-        return whole
-
-    def inv(self, values: Float[Tensor, "s *event"]) -> Float[Tensor, "s *m"]:
-        """The unconstrained numbers of values of the site."""
-        if not self.free.any():
-            return values.new_zeros(len(values), 0)
-        found: Tensor = self.base.inv(self._free_of(values))
-        return found
-
-    def log_abs_det_jacobian(
-        self, unconstrained: Float[Tensor, "s *m"], values: Float[Tensor, "s *event"]
-    ) -> Tensor:
-        """By how much the map widens the free values; of weights, as shares of what is left."""
-        if not self.free.any():
-            return values.new_zeros(len(values))
-        found: Tensor = self.base.log_abs_det_jacobian(unconstrained, self._free_of(values))
-        return found
-
-    def _free_of(self, values: Float[Tensor, "s *event"]) -> Tensor:
-        found = values[:, self.free]
-        return found if self.left is None else found / found.sum(-1, keepdim=True)
+    if model.fixed is None:
+        return {}
+    _refuse_program(sites)
+    found = {
+        name: _free_part(model.fixed, name, to_support(name, prior), _values_holding(model, name))
+        for name, prior in sites.items()
+    }
+    return {name: part for name, part in found.items() if part is not None}
 
 
-def values_holding(model: Declaration, name: str) -> Float[Tensor, "*event"]:
+def held_values(model: Declaration, like: Tensor | None) -> dict[str, Tensor]:
+    """The values of sites that are fixed, for the Pyro program.
+
+    Raises:
+        ValueError: if some values of a site are fixed, and some are free.
+    """
+    if model.fixed is None:
+        return {}
+    found, sites = {}, model.sites()
+    _refuse_program(sites)
+    for name in sites:
+        free = _free_values(model.fixed, name)
+        if free.all():
+            continue
+        if free.any():
+            raise ValueError(
+                f"the Pyro program samples a site or not: {name} is fixed in part, which takes "
+                "the methods of gmm_pyro.fit that are not by Pyro"
+            )
+        values = _values_holding(model, name)
+        found[name] = values if like is None else values.to(like)
+    return found
+
+
+def _refuse_program(sites: Sites) -> None:
+    if not sites.are_a_mixtures:
+        raise ValueError(
+            "fixed holds what a mixture's own sites have, and the prior is a program: condition "
+            "that, as in priors=pyro.condition(program, {...})"
+        )
+
+
+def _values_holding(model: Declaration, name: str) -> Float[Tensor, "*event"]:
     """Values of a site with what is fixed in its place, and anything elsewhere."""
     fixed, family = model.fixed, model.family
     assert fixed is not None
@@ -75,10 +77,10 @@ def values_holding(model: Declaration, name: str) -> Float[Tensor, "*event"]:
         return torch.where(fixed.free_weights, p.log_weights[0].exp(), fixed.weights)
     if name == "means":
         return p.means[0]
-    return (model.priors or Priors()).covariance_sites(family, p.factor)[name][0]
+    return model.prior.covariance_sites(family, p.factor)[name][0]
 
 
-def free_part(
+def _free_part(
     fixed: Fixed, name: str, transform: Any, values: Float[Tensor, "*event"]
 ) -> FreePart | None:
     """The map of a site's free values, or None where all are free.
@@ -89,7 +91,7 @@ def free_part(
         transform: the map of all of its values.
         values: with what is held in its place.
     """
-    free = free_values(fixed, name)
+    free = _free_values(fixed, name)
     if free.all():
         return None
     if name == "weights":
@@ -104,7 +106,7 @@ def free_part(
     return FreePart(transform, values, free)
 
 
-def free_values(fixed: Fixed, name: str) -> Bool[Tensor, "*lead"]:
+def _free_values(fixed: Fixed, name: str) -> Bool[Tensor, "*lead"]:
     """Which values of a site are free, by the axes that say so."""
     if name == "weights":
         return fixed.free_weights

@@ -5,72 +5,22 @@ The reduction stands in the place of the program's sum over assignments, without
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.distributions import biject_to, constraints
-from torch.distributions.transforms import Transform
 
 from ..covariance import Parameters
 from ..data.checks import shown
 from ..data.points import Observations
 from ..reduction.sums import log_likelihood
 from .declaration import Declaration
-from .fixed_sites import FreePart, free_part, values_holding
-from .priors import Priors
+from .fixed_sites import free_maps
+from .layout import Site, laid_out, log_jacobian
 from .sites import Sites
-
-
-def _to_support(name: str, prior: Any) -> Any:
-    """The map from unconstrained numbers to the values of a site."""
-    try:
-        return biject_to(prior.support)
-    except NotImplementedError as error:
-        raise ValueError(
-            f"the prior of {name} has a support that torch maps no real numbers to: {prior}"
-        ) from error
-
-
-@dataclass(frozen=True)
-class Site:
-    """One site of the model as a slice of the flat vector."""
-
-    name: str
-    support: Any
-    transform: Transform | FreePart
-    shape: torch.Size
-    entries: slice
-
-    @property
-    def unbounded(self) -> bool:
-        """Whether values of the site are their own unconstrained form, in the data's units."""
-        support = self.support
-        while hasattr(support, "base_constraint"):
-            support = support.base_constraint
-        return support is constraints.real
-
-    def each(self, value: Float[Tensor, "*k1 d"]) -> Float[Tensor, "m"]:
-        """A value of each feature, for all components or each, at the entries of free means."""
-        if isinstance(self.transform, FreePart):
-            return value.expand(self.transform.values.shape)[self.transform.free]
-        return value.expand(self.shape).flatten()
-
-    def constrain(self, vector: Float[Tensor, "s m"]) -> Tensor:
-        """Values of the site, shape (s, *event)."""
-        value: Tensor = self.transform(vector[:, self.entries].reshape(len(vector), *self.shape))
-        return value
-
-    def log_jacobian(self, vector: Float[Tensor, "s m"], value: Tensor) -> Float[Tensor, "s"]:
-        """log |det ∂value/∂vector|."""
-        unconstrained = vector[:, self.entries].reshape(len(vector), *self.shape)
-        result: Tensor = self.transform.log_abs_det_jacobian(unconstrained, value)
-        return result.reshape(len(vector), -1).sum(1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -122,24 +72,8 @@ class LogDensity:
         return self._new_sites()
 
     def _new_sites(self) -> tuple[Site, ...]:
-        sites, first = [], 0
-        for name, prior in self.prior.items():
-            transform = self._of_free(name, _to_support(name, prior))
-            # transform.inverse_shape says the same, and imports sympy, which takes half a second
-            ones = self.observations.origin.new_ones(1, *prior.event_shape)
-            shape = transform.inv(ones).shape[1:]
-            last = first + math.prod(shape)
-            sites.append(Site(name, prior.support, transform, shape, slice(first, last)))
-            first = last
-        return tuple(sites)
-
-    def _of_free(self, name: str, transform: Any) -> Any:
-        """The map to a site's values, of those alone that are not fixed."""
-        fixed = self.model.fixed
-        if fixed is None:
-            return transform
-        values = values_holding(self.model, name)
-        return free_part(fixed, name, transform, values) or transform
+        maps = free_maps(self.model, self.prior)
+        return laid_out(self.prior, self.observations.origin, maps)
 
     @property
     def dimension(self) -> int:
@@ -149,6 +83,8 @@ class LogDensity:
     def constrain(self, vector: Float[Tensor, "s m"]) -> dict[str, Tensor]:
         """Values of the sites, each of shape (s, *event).
 
+        Beside those of a prior program are the mixture's, which follow from them.
+
         Raises:
             ValueError: if the vector does not have the shape (s, m).
         """
@@ -156,24 +92,41 @@ class LogDensity:
         if not isinstance(vector, Tensor) or vector.ndim != 2 or vector.shape[1] != m:
             got = tuple(vector.shape) if isinstance(vector, Tensor) else shown(vector)
             raise ValueError(f"vector must be a tensor of shape (s, {m}), got {got}")
+        return self.prior.completed(self._own(vector))
+
+    def _own(self, vector: Float[Tensor, "s m"]) -> dict[str, Tensor]:
+        """Values of the sites that are in the vector."""
         return {site.name: site.constrain(vector) for site in self.sites}
 
     def unconstrain(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s m"]:
         """The vector of given site values: the inverse of `constrain`."""
-        parts = [site.transform.inv(values[site.name]) for site in self.sites]
-        return torch.cat([p.flatten(1) if p.ndim > 1 else p[:, None] for p in parts], 1)
+        return torch.cat([site.unconstrain(values[site.name]) for site in self.sites], 1)
 
     def parameters(self, values: Mapping[str, Tensor]) -> Parameters:
         """Mixture parameters of s sets of site values."""
         return self.model.family.parameters(values)
 
     def values(self, parameters: Parameters) -> dict[str, Tensor]:
-        """Site values of mixture parameters: the inverse of `parameters`."""
-        priors = self.model.priors or Priors()
-        covariance = priors.covariance_sites(self.model.family, parameters.factor)
+        """Site values of mixture parameters: the inverse of `parameters`.
+
+        Many values of a prior program's sites may make one mixture: these are likely ones, and make
+        about the same.
+        """
+        covariance = self.model.prior.covariance_sites(self.model.family, parameters.factor)
         weights = parameters.log_weights.softmax(-1)
-        values = {"weights": weights, "means": parameters.means, **covariance}
-        return {name: values[name] for name in self.prior}
+        return self.prior.values_of({"weights": weights, "means": parameters.means, **covariance})
+
+    def component_axis(self, name: str) -> int | None:
+        """Which axis of a site's value, from 0, counts components; None if they share the value."""
+        return self.prior.component_axis(name, self.model.family)
+
+    @property
+    def renumbers(self) -> bool:
+        """Whether site values are known that number the components otherwise, as `permuted` does.
+
+        A prior program may have sites of which that cannot be said: nothing is renumbered then.
+        """
+        return self.prior.renumbers
 
     def log_prior(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """Log prior density of s sets of site values in nats."""
@@ -202,8 +155,8 @@ class LogDensity:
                 inference need it) or of the sites themselves (as the MAP estimate needs it).
             rows: a random subset of the observations, for a minibatch estimate.
         """
-        values = self.constrain(vector)
-        total = self.log_prior(values) + self.log_likelihood(values, rows)
+        values, log_prior = self.prior.evaluated(self._own(vector))
+        total = log_prior + self.log_likelihood(values, rows)
         if jacobian:
             total = total + self.log_jacobian(vector, values)
         return total
@@ -212,5 +165,4 @@ class LogDensity:
         self, vector: Float[Tensor, "s m"], values: Mapping[str, Tensor]
     ) -> Float[Tensor, "s"]:
         """log |det ∂sites/∂vector| of s vectors."""
-        parts = [site.log_jacobian(vector, values[site.name]) for site in self.sites]
-        return torch.stack(parts).sum(0)
+        return log_jacobian(self.sites, vector, values)

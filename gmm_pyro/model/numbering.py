@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -18,13 +19,12 @@ from jaxtyping import Float, Int
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from ..covariance import CovarianceFamily
-from ..covariance.records import in_order
 from ..data.points import Observations
 from ..reduction.naming import log_probability_of_labels
 from ..reduction.theta import theta_of
 from .declaration import Declaration
 from .log_density import LogDensity
+from .program_axes import along
 
 Order = Int[Tensor, "s k"]
 
@@ -38,14 +38,19 @@ MOST_EXPANDED = 60  # numberings of more components whose exchanges are looked a
 NEGLIGIBLE = 15.0  # nats below the best numbering that are nothing
 
 
+class KnowsAxes(Protocol):
+    """What knows the sites of components, as a log density, and the family of a mixture's own."""
+
+    def component_axis(self, name: str, /) -> int | None:
+        """Which axis of a site's value counts components; None if they share the value."""
+        ...
+
+
 def permuted_values(
-    family: CovarianceFamily, values: Mapping[str, Tensor], order: Order
+    known: KnowsAxes, values: Mapping[str, Tensor], order: Order
 ) -> dict[str, Tensor]:
     """Site values (s, …) with component order[s, j] of every set in place j."""
-    return {
-        name: value if family.shares(name) else in_order(value, order)
-        for name, value in values.items()
-    }
+    return {name: along(value, order, known.component_axis(name)) for name, value in values.items()}
 
 
 # ---------------------------------------------------------------------- classes
@@ -57,9 +62,13 @@ def exchangeable_classes(density: LogDensity) -> tuple[int, ...]:
 
     Components are of one class where exchanging them leaves the log prior as it is, at a few sets
     of site values that have no symmetry of their own; and where they are possible for the same
-    points.
+    points, and what is fixed is the same. Where it is not known how to exchange them, each is a
+    class.
     """
-    k, values = density.model.n_components, _generic_values(density)
+    k = density.model.n_components
+    if not density.renumbers:
+        return tuple(range(k))
+    values = _generic_values(density)
     classes, labelled = [-1] * k, told_apart(density.model, density.observations)
     for first in range(k):
         if classes[first] >= 0:
@@ -145,7 +154,7 @@ def _log_priors(
     found = []
     for rows in torch.arange(s * o).split(max(1, NUMBERS_AT_ONCE // count)):
         sets = {name: value[rows // o] for name, value in values.items()}
-        sets = permuted_values(density.model.family, sets, orders[rows % o])
+        sets = permuted_values(density, sets, orders[rows % o])
         found.append(density.log_prior(sets))
     log_priors = torch.cat(found).nan_to_num(nan=-math.inf, posinf=math.inf, neginf=-math.inf)
     return log_priors.view(s, o)[:, :1], log_priors.view(s, o)[:, 1:]
@@ -186,7 +195,7 @@ def best_numbering(density: LogDensity, values: Mapping[str, Tensor]) -> Order:
     classes = exchangeable_classes(density)
     k, s = len(classes), len(values["weights"])
     stay = torch.arange(k).expand(s, k)
-    if max(classes) == 0:
+    if max(classes) == 0 or not density.renumbers:
         return stay
     if n_numberings(classes) <= MOST:
         orders = torch.tensor(list(_arrangements(classes)))
@@ -218,6 +227,8 @@ class Numberings:
         through others like that.
         """
         classes = exchangeable_classes(density)
+        if not density.renumbers:
+            return cls(torch.arange(len(classes))[None], 0.0)
         log_count = sum(math.lgamma(classes.count(number) + 1) for number in set(classes))
         if n_numberings(classes) <= MOST:
             return cls(torch.tensor(list(_arrangements(classes))), log_count)
@@ -291,7 +302,7 @@ def _improved(
     pairs, order = _different_exchanges(classes), torch.arange(len(classes))
     moves = _assignment(density, values)[None]
     while True:  # each round is better than the one before by more than rounding
-        ordered = permuted_values(density.model.family, values, order[None])
+        ordered = permuted_values(density, values, order[None])
         here, there = _log_weights(density, ordered, moves)
         best = int(there[0].argmax())
         if there[0, best] > here + _rounding(values, here):
@@ -306,12 +317,13 @@ def _assignment(density: LogDensity, values: Mapping[str, Tensor]) -> Int[Tensor
 
     Each component is put into each place among components that are at home in theirs.
     """
-    family, k = density.model.family, density.model.n_components
+    k = density.model.n_components
     home = {name: value[:1] for name, value in _generic_values(density).items()}
-    both = {
-        name: value if family.shares(name) else torch.cat([home[name], value], 1)
-        for name, value in values.items()
-    }
+    both = dict(values)
+    for name, value in values.items():
+        axis = density.component_axis(name)
+        if axis is not None:
+            both[name] = torch.cat([home[name], value], 1 + axis)
     orders = torch.arange(k).repeat(k, k, 1)  # (component, place, k)
     component, place = torch.arange(k)[:, None], torch.arange(k)
     orders[component, place, place] = k + component

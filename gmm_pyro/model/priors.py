@@ -37,10 +37,10 @@ class Prior(ABC):
 
     CENTRE: ClassVar[str]
 
-    @classmethod
-    def weakly_informative(cls, x: Any) -> Self:
-        """The default prior for these data: array-like of shape (n, d), or observations."""
-        return cls().scaled_to(x)
+    @property
+    def kind(self) -> str:
+        """What it is called in tables and files."""
+        return type(self).__name__
 
     @property
     def n_features(self) -> int | None:
@@ -59,6 +59,22 @@ class Prior(ABC):
         found = {name: unit if known[name] is None else known[name] for name, unit in units.items()}
         found["feature_names"] = known["feature_names"] or observations.feature_names
         return replace(self, **found)
+
+    def standardised(self, n_features: int | None, n_components: int) -> Self:
+        """The same prior with the units of standardised data, where it knows none.
+
+        Args:
+            n_features: number of features d; as many as the prior says something about, if None.
+            n_components: number of components k.
+        """
+        d = n_features or self.features_known(n_components) or 1
+        units = {self.CENTRE: torch.zeros(d).double(), "spread": torch.ones(d).double()}
+        found = {n: unit for n, unit in units.items() if vars(self)[n] is None}
+        return replace(self, **found)
+
+    @abstractmethod
+    def features_known(self, n_components: int) -> int | None:
+        """How many features the prior says something about by itself, if it does."""
 
     @abstractmethod
     def sites(
@@ -95,7 +111,17 @@ class Prior(ABC):
 
 
 @dataclass(frozen=True, eq=False)
-class Priors(Prior):
+class DefaultPrior(Prior):
+    """A prior that is complete without arguments, but for the data's units."""
+
+    @classmethod
+    def weakly_informative(cls, x: Any) -> Self:
+        """The default prior for these data: array-like of shape (n, d), or observations."""
+        return cls().scaled_to(x)
+
+
+@dataclass(frozen=True, eq=False)
+class Priors(DefaultPrior):
     """A prior for every site of a mixture model; a site left out takes its default.
 
     Any Pyro distribution of the right support will do; batch shapes broadcast to the site's shape.
@@ -154,6 +180,15 @@ class Priors(Prior):
                 raise ValueError(
                     f"location must have shape ({d},) as spread has, got ({len(self.location)},)"
                 )
+
+    def features_known(self, n_components: int) -> int | None:
+        """See `Prior`: the largest last axis of what is given."""
+        del n_components
+        known = [len(unit) for unit in (self.location, self.spread) if unit is not None]
+        for prior in (self.means, self.correlations):
+            if prior is not None:
+                known += [*prior.batch_shape, *prior.event_shape][-1:]
+        return max(known, default=None)
 
     def covariance_sites(self, family: CovarianceFamily, factor: Tensor) -> dict[str, Tensor]:
         """Standard deviations, and correlations where the family has any."""

@@ -9,20 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Unpack
 
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
-from ..data.checks import MOST_HELD, check_count
+from ..data.checks import MOST_HELD, check_count, check_flag
 from ..data.devices import PRECISIONS
-from ..data.observations import as_points, observed
-from ..data.points import Points
+from ..data.known import Known
+from ..data.observations import as_points, observe, observed
+from ..data.points import Observations, Points
 from ..data.weighting import as_weights
+from ..reduction.sums import log_likelihood
 from .declaration import Declaration
-from .fixed_sites import free_values, values_holding
+from .fixed_sites import held_values
 from .log_density import LogDensity
 
 
@@ -36,12 +38,15 @@ class MixtureModel(Declaration):
     Attributes:
         n_components: number of components k.
         covariance: covariance family, by scikit-learn's word or mclust's code.
-        priors: priors by site, or the conjugate prior; None takes the defaults for the data at
-            hand.
+        priors: priors by site, the conjugate prior, or a Pyro program that samples what it likes
+            and returns values of the sites, of which it makes a `PriorProgram`; None takes the
+            defaults for the data at hand.
+        prefix: of the names of all sites and of the plate in the program, so that several mixtures
+            can be in one. Fits and draws go by the names without it.
 
     Raises:
         ValueError: if the number of components is not a positive integer, or there is no such
-            covariance family.
+            covariance family, or no such prior.
 
     Example:
         >>> MixtureModel(3, covariance="VVI").family.name
@@ -53,26 +58,33 @@ class MixtureModel(Declaration):
         x: Any = None,
         *,
         n: int | None = None,
+        n_features: int | None = None,
         subsample_size: int | None = None,
         sample_weight: Float[Tensor, "n"] | None = None,
-        noise: Any = None,
-        projection: Any = None,
-        labels: Any = None,
+        collapsed: bool = False,
+        **known: Unpack[Known],
     ) -> Tensor:
         """Run the model as a Pyro program.
+
+        Its sites are those of the priors, "assignment" for the component of every point, which is
+        enumerated, and "x" for the points, both in the plate "points".
 
         Args:
             x: data of shape (n, d), observed at site "x"; None samples them. Values that are NaN
                 are missing, and integrated out.
             n: number of points where x is None.
+            n_features: number of features d where x is None and the priors do not say it; one, if
+                they do not either. Default priors then take the units of standardised data: a
+                centre of 0 and a spread of 1.
             subsample_size: rows that the data plate takes at a time, as in `pyro.plate`.
             sample_weight: weights of the points. Pyro takes one scale for all points that it
                 enumerates, so a weighted program has no site "assignment": "x" is then drawn from
                 the mixture, with the assignment summed out.
-            noise: of the measurements, as `gmm_pyro.fit` has it: "x" is what was measured.
-            projection: of the features, as `gmm_pyro.fit` has it: "x" is what it shows of them.
-            labels: the components of points, as far as they are known, as `gmm_pyro.fit` has them:
-                "assignment" is then one of those that are possible.
+            collapsed: whether the assignments are summed out by the package's own reduction, as in
+                `log_density`: there is no site "assignment", and "x" is a factor, the
+                log-likelihood of all data. It takes many times less time than enumeration.
+            **known: `noise`, `projection` and `labels` of the data, as `gmm_pyro.fit` has them: "x"
+                is what was measured, and "assignment" one of those that are possible.
 
         Returns:
             The value of site "x".
@@ -83,25 +95,48 @@ class MixtureModel(Declaration):
         """
         import pyro
 
-        known = {"noise": noise, "projection": projection, "labels": labels}
+        if check_flag("collapsed", collapsed) and x is not None:
+            return self._collapsed(x, subsample_size, sample_weight, known)
         points, size = self._points(x, n, known)
         if subsample_size is not None:
             subsample_size = check_count("subsample_size", subsample_size, 1, size)
         weight = None if sample_weight is None else as_weights(sample_weight, size)
-        model = self if points is None else self.specialise(points)
+        model = self.standardised(n_features) if points is None else self.specialise(points)
         like = None if points is None else points.measurements
-        values: dict[str, Tensor] = {}
-        sites = model.sites(like=like)
-        for name in sites:
-            held = model._held(name, like)
-            values[name] = pyro.sample(name, sites.given(name, values), obs=held)
-        with pyro.plate("points", size, subsample_size=subsample_size) as rows:
+        values = model.sites(like=like).sampled(self.prefix, held_values(model, like))
+        name = f"{self.prefix}x"
+        with pyro.plate(f"{self.prefix}points", size, subsample_size=subsample_size) as rows:
             observed = None if like is None else like[rows]
             seen = None if points is None or rows is None else Sight.of(points, rows)
-            if weight is None:
-                return pyro.sample("x", self._emission(values, seen), obs=observed)
-            with pyro.poutine.scale(scale=weight[rows]):
-                return pyro.sample("x", self._marginal(values, seen), obs=observed)
+            if weight is None and not collapsed:
+                return pyro.sample(name, self._emission(values, seen), obs=observed)
+            scale = 1.0 if weight is None else weight[rows]
+            with pyro.poutine.scale(scale=scale):
+                return pyro.sample(name, self._marginal(values, seen), obs=observed)
+
+    def _collapsed(
+        self, x: Any, subsample_size: Any, sample_weight: Any, known: Mapping[str, Any]
+    ) -> Tensor:
+        """Run it with the log-likelihood of all data as a factor."""
+        import pyro
+
+        if subsample_size is not None:
+            raise ValueError("collapsed takes all points at once, and no subsample_size")
+        data = x
+        told = {"sample_weight": sample_weight, **known}
+        if not isinstance(x, Observations) or any(value is not None for value in told.values()):
+            k, names = self.n_components, self.feature_names
+            data = observe(x, n_components=k, feature_names=names, **told)
+        model = self.specialise(data)
+        held = held_values(model, data.origin)
+        values = model.sites(like=data.origin).sampled(self.prefix, held)
+        outer = values["weights"].shape[:-1]  # of particles, or of plates around the program
+        sets = {
+            name: value.reshape(-1, *value.shape[len(outer) :]) for name, value in values.items()
+        }
+        found = log_likelihood(data, self.family, self.family.parameters(sets))
+        pyro.factor(f"{self.prefix}x", found.view(outer))
+        return data.x
 
     def _points(self, x: Any, n: int | None, known: Mapping[str, Any]) -> tuple[Points | None, int]:
         """The data, if there are any, and how many points there are or are to be."""
@@ -118,10 +153,10 @@ class MixtureModel(Declaration):
             feature_names=self.feature_names,
             dtype=dtype,
             missing="integrate",
-            noise=known["noise"],
-            projection=known["projection"],
+            noise=known.get("noise"),
+            projection=known.get("projection"),
         )
-        if known["labels"] is not None:
+        if known.get("labels") is not None:
             points = points.labelled(known["labels"], self.n_components)
         return points, points.n
 
@@ -133,7 +168,9 @@ class MixtureModel(Declaration):
 
         means, factor = values["means"], self.family.factor(values)
         component = pyro.sample(
-            "assignment", dist.Categorical(values["weights"]), infer={"enumerate": "parallel"}
+            f"{self.prefix}assignment",
+            dist.Categorical(values["weights"]),
+            infer={"enumerate": "parallel"},
         )
         event = (slice(None),) * (factor.ndim - means.ndim + 1)
         chosen = Vindex(factor)[(..., self.family.of_component(component), *event)]
@@ -165,23 +202,6 @@ class MixtureModel(Declaration):
         if seen.log_allowed is None:
             return emission
         return PartlyLabelled(emission, seen.log_allowed.to(means))
-
-    def _held(self, name: str, like: Tensor | None) -> Tensor | None:
-        """The values of a site that is fixed; None of one that is free.
-
-        Raises:
-            ValueError: if some of its values are fixed, and some are free.
-        """
-        free = None if self.fixed is None else free_values(self.fixed, name)
-        if free is None or free.all():
-            return None
-        if free.any():
-            raise ValueError(
-                f"the Pyro program samples a site or not: {name} is fixed in part, which takes "
-                "the methods of gmm_pyro.fit that are not by Pyro"
-            )
-        values = values_holding(self, name)
-        return values if like is None else values.to(like)
 
     def log_density(self, x: Any) -> LogDensity:
         """The model as a log density over one flat vector, given data or observations."""

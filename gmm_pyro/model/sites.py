@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import constraints
 
+from ..covariance import CovarianceFamily
 from ..data.checks import shown
 from .nested import distributions
 
@@ -51,8 +52,75 @@ class Sites(dict[str, "TorchDistribution | Conditional"]):
 
     def log_density(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """Log density of s sets of values of all sites in nats."""
-        total: Tensor = sum(self.log_prob(name, values) for name in self)  # type: ignore[assignment]
-        return total
+        return self.evaluated(dict(values))[1]
+
+    def log_probs(self, values: Mapping[str, Tensor]) -> dict[str, Float[Tensor, "s"]]:
+        """The terms of the log density by site."""
+        return {name: self.log_prob(name, values) for name in self}
+
+    def evaluated(self, values: dict[str, Tensor]) -> tuple[dict[str, Tensor], Float[Tensor, "s"]]:
+        """Values as `completed` has them, and their log density."""
+        total: Tensor = sum(self.log_probs(values).values())  # type: ignore[assignment]
+        return self.completed(values), total
+
+    # what a program has more to say about (`program_sites.py`)
+
+    def completed(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Values with those of the mixture's sites among them."""
+        return values
+
+    def values_of(self, mixture: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """Values of these sites that make a mixture's."""
+        return {name: mixture[name] for name in self}
+
+    def component_axis(self, name: str, family: CovarianceFamily) -> int | None:
+        """Which axis of a site's value, from 0, counts components; None if they share the value."""
+        return family.component_axis(name)
+
+    @property
+    def renumbers(self) -> bool:
+        """Whether it is known of every site what it is where components are numbered otherwise."""
+        return True
+
+    @property
+    def are_a_mixtures(self) -> bool:
+        """Whether every mixture is that of one value of these sites, and they are nothing else."""
+        return True
+
+    @property
+    def vectorises(self) -> bool:
+        """Whether Pyro's particles may be one more axis of every value, in the program."""
+        return True
+
+    @property
+    def nesting(self) -> int:
+        """How deep the plates are nested that the sites are in."""
+        return 0
+
+    @property
+    def lengths(self) -> Float[Tensor, "m"] | float:
+        """Natural lengths of the entries of the unconstrained vector."""
+        return 1.0
+
+    @property
+    def others(self) -> dict[str, int | None]:
+        """The component axes of sites that are not a mixture's own."""
+        return {}
+
+    def sampled(
+        self, prefix: str = "", held: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """Run in Pyro: values of a mixture's sites, sampled under their names after a prefix.
+
+        Those that are held are observed.
+        """
+        import pyro
+
+        values: dict[str, Tensor] = {}
+        for name in self:
+            own = None if held is None else held.get(name)
+            values[name] = pyro.sample(f"{prefix}{name}", self.given(name, values), obs=own)
+        return values
 
     def draw(self, n_draws: int, seed: int) -> dict[str, Tensor]:
         """Independent draws of every site, each of shape (n_draws, *site).

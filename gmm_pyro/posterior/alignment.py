@@ -255,7 +255,12 @@ def values_of(
     """
     pair = by if isinstance(by, tuple) and len(by) == 2 else ("means" if by is None else by, None)
     name, index = pair
-    sites = [site for site in draws if not family.shares(site)]
+    k = draws["weights"].shape[2]
+    sites = [
+        site
+        for site, value in draws.items()
+        if not family.shares(site) and value.shape[2:3] == (k,)
+    ]
     if not isinstance(name, str) or name not in sites:
         raise ValueError(
             "by must be one of the sites that each component has its own value of, "

@@ -90,7 +90,8 @@ def has_surplus(posterior: Draws) -> bool:
 def of_components(posterior: Draws) -> Named:
     """The numbers of single components, which are aligned, and those of the whole."""
     sites = without_constants(readable_sites(posterior.family, posterior.draws))
-    return _statistics(posterior) | {name: sites[name] for name in SITES if name in sites}
+    kept = {n: value for n, value in sites.items() if n in SITES or n in posterior.axes}
+    return _statistics(posterior) | kept
 
 
 def of_whole(posterior: Draws) -> Named:
@@ -106,6 +107,8 @@ def of_whole(posterior: Draws) -> Named:
         "standard deviation": variance.sqrt(),
     }
     numbers = {name: value.view(shape).cpu().numpy() for name, value in found.items()}
+    shared = [name for name, axis in posterior.axes.items() if axis is None]
+    numbers |= {name: posterior.draws[name].cpu().numpy() for name in shared}
     return _statistics(posterior) | numbers
 
 

@@ -32,6 +32,10 @@ class Draws:
             n), or None.
         kept: numbers of the draws that `allocations` belong to, shape (kept,), or None.
         independent: whether the draws are independent of each other, as those of a guide.
+        axes: of sites that are not a mixture's own, as a prior program has: which axis of a value
+            counts components, from 0; None for what they share.
+        renumbers: whether draws can be numbered otherwise; not if it is not known what becomes of
+            the sites of a prior program then.
         ambiguous: after `relabel`, the share of the draws in which two components could as well be
             exchanged: that would add no more than log 19 nats to Σ_n u_n KL(r_n, q_n), with the
             sample weights u, the draw's responsibilities r and their mean q over all draws. None
@@ -46,6 +50,8 @@ class Draws:
     allocations: Int[Tensor, "chain kept n"] | None = None
     kept: Int[Tensor, "kept"] | None = None
     independent: bool = False
+    axes: Mapping[str, int | None] = field(default_factory=dict)
+    renumbers: bool = True
     ambiguous: float | None = None
 
     def __repr__(self) -> str:
@@ -87,7 +93,12 @@ class Draws:
             kept=None,
         )
 
+    def component_axis(self, name: str) -> int | None:
+        """Which axis of a site's value, from 0, counts components; None if they share the value."""
+        return self.axes[name] if name in self.axes else self.family.component_axis(name)
+
     def parameters(self) -> Parameters:
         """Mixture parameters of all draws, chain after chain, as one batch of sets, in float64."""
-        sites = {name: values.flatten(0, 1).double() for name, values in self.draws.items()}
+        own = {name: values for name, values in self.draws.items() if name not in self.axes}
+        sites = {name: values.flatten(0, 1).double() for name, values in own.items()}
         return self.family.parameters(sites)

@@ -47,6 +47,12 @@ def relabelled(posterior: Drawn, method: str, by: Key, like: Any, within: Any) -
     _check(method, by, like, within)
     classes = _classes(posterior, within)
     shape = posterior.n_chains, posterior.n_draws, posterior.n_components
+    if not posterior.renumbers and len(classes.unique()) < shape[-1]:
+        raise ValueError(
+            "the components of these draws cannot be numbered otherwise: it is not known what "
+            "becomes of the sites of the prior program then. Leave them out, by "
+            "Posterior(draws, family, observations) of the mixture's own"
+        )
     if len(classes.unique()) == shape[-1]:  # nothing may be exchanged
         return replace(permuted(posterior, torch.arange(shape[-1]).expand(shape)), ambiguous=0.0)
     held = memberships(posterior.family, posterior.parameters(), posterior.observations, classes)
@@ -136,20 +142,24 @@ def _target(posterior: Draws, rows: Int[Tensor, "m"], like: Any) -> Float[Tensor
 def permuted(posterior: Drawn, order: Int[Tensor, "chain draw k"]) -> Drawn:
     """The posterior with component order[..., j] of every draw in place j."""
     draws = {
-        name: values if posterior.family.shares(name) else _taken(values, order)
+        name: _taken(values, order, posterior.component_axis(name))
         for name, values in posterior.draws.items()
     }
     before, allocations = posterior.permutation, _renamed(posterior, order.argsort(-1))
-    permutation = order if before is None else _taken(before.to(order.device), order)
+    permutation = order if before is None else _taken(before.to(order.device), order, 0)
     return replace(posterior, draws=draws, permutation=permutation, allocations=allocations)
 
 
 def _taken(
-    values: Float[Tensor, "chain draw k *site"], order: Int[Tensor, "chain draw k"]
-) -> Float[Tensor, "chain draw k *site"]:
-    """The values of every draw, in its order."""
-    flat = in_order(values.flatten(0, 1), order.flatten(0, 1).to(values.device))
-    return flat.unflatten(0, order.shape[:2])
+    values: Float[Tensor, "chain draw *site"], order: Int[Tensor, "chain draw k"], axis: int | None
+) -> Float[Tensor, "chain draw *site"]:
+    """The values of every draw, in its order along an axis; as they are where there is none."""
+    if axis is None:
+        return values
+    place = 2 + axis
+    flat = values.movedim(place, 2).flatten(0, 1)
+    flat = in_order(flat, order.flatten(0, 1).to(values.device))
+    return flat.unflatten(0, order.shape[:2]).movedim(2, place)
 
 
 def _renamed(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import reprlib
 from dataclasses import dataclass, fields
 from itertools import starmap
@@ -77,7 +78,8 @@ def priors_of(comparison: Record) -> list[Fact]:
     for fit in comparison.fits.values():
         if METHODS[fit.method].priors is not None:
             priors: Any = fit.model.priors
-            values = {field.name: getattr(priors, field.name) for field in fields(priors)}
+            names = [field.name for field in fields(priors) if not field.name.startswith("_")]
+            values = {name: getattr(priors, name) for name in names}
             sites = {n: "default" if v is None else short(v) for n, v in values.items()}
             return list(starmap(Fact, [("kind", type(priors).__name__), *sites.items()]))
     return []
@@ -90,6 +92,8 @@ def short(value: Any) -> str:
         >>> short("k-means++"), short(1e-6)
         ("'k-means++'", '1e-06')
     """
+    if inspect.isfunction(value):
+        return value.__qualname__
     if isinstance(value, Tensor):
         numbers = value.detach().flatten().tolist()
         text = ", ".join(f"{number:.4g}" for number in numbers[:12])

@@ -175,7 +175,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
             if isinstance(value, bool | int | float | str)
         },
         "options": _options(fit),
-        "priors": None if fit.model.priors is None else type(fit.model.priors).__name__,
+        "priors": None if fit.model.priors is None else fit.model.prior.kind,
         "versions": versions(),
     }
     if fit.posterior is not None:

@@ -41,11 +41,8 @@ class Exchange:
     def of(cls, density: LogDensity) -> Exchange:
         """For a prior as it is."""
         classes, free = exchangeable_classes(density), movable(density.model)
-        pairs = [
-            (i, j)
-            for i, j in combinations(range(len(classes)), 2)
-            if classes[i] != classes[j] and free[i] == free[j]
-        ]
+        known = combinations(range(len(classes)), 2) if density.renumbers else ()
+        pairs = [(i, j) for i, j in known if classes[i] != classes[j] and free[i] == free[j]]
         device = density.observations.origin.device
         return cls(density, torch.tensor(pairs, dtype=torch.int64, device=device).view(-1, 2))
 
@@ -95,7 +92,7 @@ class Exchange:
         """Site values of home's components, in these orders."""
         if not order.shape[1]:
             return values
-        return permuted_values(self.density.model.family, values, order)
+        return permuted_values(self.density, values, order)
 
     def _log_weight(self, values: dict[str, Tensor], order: Order) -> Float[Tensor, "c"]:
         """What depends on the numbering: the log prior, and the log probability of labels."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from jaxtyping import Float
@@ -107,7 +107,9 @@ class PosteriorSample:
         """See `sampling.Sample`."""
         found = {**self.statistics, "log_likelihood": log_likelihoods(self.density, self.draws)}
         family, observations = self.density.model.family, self.density.observations
-        return Posterior(self.draws, family, observations, statistics=found)
+        return Posterior(
+            self.draws, family, observations, statistics=found, **of_others(self.density)
+        )
 
     def doubled(self) -> PosteriorSample:
         """See `sampling.Sample`."""
@@ -188,7 +190,13 @@ def independent_draws(
         density.observations,
         statistics={} if log_q is None else {"log_q": log_q[None]},
         independent=True,
+        **of_others(density),
     )
+
+
+def of_others(density: LogDensity) -> dict[str, Any]:
+    """What a posterior is told of sites that are not a mixture's own."""
+    return {"axes": density.prior.others, "renumbers": density.renumbers}
 
 
 @torch.no_grad()

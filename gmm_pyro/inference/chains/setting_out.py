@@ -38,6 +38,8 @@ def population_of(
     named = observations.allowed is not None or task.model.fixed is not None
     if named or not task.options.n_warmup or not isinstance(family, ConjugateFamily):
         return None
+    if not density.prior.are_a_mixtures:  # a sweep says nothing of others
+        return None
     numbers = Numbers.of(density)
     if numbers is None:
         return None

@@ -18,8 +18,11 @@ FLATTEST = 1e-3  # of the entries' own curvature: directions of less are held to
 
 
 def units(density: LogDensity) -> Float[Tensor, "m"]:
-    """A natural length of each entry of the vector: the data's spread for means, else one."""
-    return _of_means(density, density.observations.bulk, 1.0)
+    """A natural length of each entry of the vector: the data's spread for means, else one.
+
+    Entries of a prior program that are no means have the spread of its draws.
+    """
+    return _of_means(density, density.observations.bulk, density.prior.lengths)
 
 
 def origins(density: LogDensity) -> Float[Tensor, "m"]:
@@ -28,10 +31,10 @@ def origins(density: LogDensity) -> Float[Tensor, "m"]:
 
 
 def _of_means(
-    density: LogDensity, value: Float[Tensor, "*k1 d"], elsewhere: float
+    density: LogDensity, value: Float[Tensor, "*k1 d"], elsewhere: float | Float[Tensor, "m"]
 ) -> Float[Tensor, "m"]:
     """A value of each feature, for all components or each, where the vector holds free means."""
-    result = value.new_full((density.dimension,), elsewhere)
+    result = value.new_ones(density.dimension) * elsewhere
     for site in density.sites:
         if site.name == "means" and site.unbounded:
             result[site.entries] = site.each(value)

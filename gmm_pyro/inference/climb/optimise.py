@@ -61,10 +61,11 @@ def away_from_edges(
     Raises:
         ValueError: if the density is not finite there.
     """
+    weights = 0.99 * parameters.log_weights.exp() + 0.01 / density.model.n_components
+    parameters = replace(parameters, log_weights=weights.log())
     values = density.values(_widened(density, parameters))
-    values["weights"] = 0.99 * values["weights"] + 0.01 / density.model.n_components
     if not is_given(task.options.start):
-        values = permuted_values(density.model.family, values, best_numbering(density, values))
+        values = permuted_values(density, values, best_numbering(density, values))
     vectors = density.unconstrain(values).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
     heights = density(vectors).nan_to_num(nan=-math.inf).view(-1, len(parameters.means))
     heights, best = heights.max(0)
@@ -158,7 +159,7 @@ def likelier_numbering(
     order = best_numbering(density, values)
     if order.equal(torch.arange(order.shape[1])[None]):
         return None
-    return density.unconstrain(permuted_values(density.model.family, values, order))
+    return density.unconstrain(permuted_values(density, values, order))
 
 
 def outcome_at(density: LogDensity, run: Run[Float[Tensor, "1 m"]], **more: Any) -> Outcome:

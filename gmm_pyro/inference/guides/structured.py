@@ -179,6 +179,11 @@ def structured_at_mode(
     density: LogDensity, mode: Float[Tensor, "m"], curvature: Float[Tensor, "m m"]
 ) -> StructuredGuide:
     """The structured guide, started from a quadratic approximation at the mode."""
+    if not density.prior.are_a_mixtures:
+        raise ValueError(
+            "guide='structured' has weights and components and nothing else: a prior program has "
+            "other sites; take guide='multivariate'"
+        )
     weights = density.constrain(mode[None])["weights"][0]
     concentration = 1 + weights * density.observations.total_weight
     covariance = inverse(curvature)

@@ -191,10 +191,12 @@ def numbered_like(
     classes: Int[Tensor, "k"],
 ) -> Float[Tensor, "1 m"]:
     """The vector with its components numbered as another one's that share most points with them."""
+    if not density.renumbers:
+        return vector
     family, values = density.model.family, density.constrain(vector)
     both = density.parameters(density.constrain(torch.cat([like, vector])))
     held = memberships(family, both, density.observations, classes)
     order = cheapest(costs(held, held.share[0]), held.unchanged, held.tie, held.apart)[1:]
     if order.equal(held.unchanged[1:]):
         return vector
-    return density.unconstrain(permuted_values(family, values, order))
+    return density.unconstrain(permuted_values(density, values, order))

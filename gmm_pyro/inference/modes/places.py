@@ -254,7 +254,7 @@ def _in_numbering(
     """The mode that is reached where the components of one are numbered otherwise."""
     if order.equal(torch.arange(len(order))):
         return mode
-    values = permuted_values(density.model.family, density.constrain(mode.run.state), order[None])
+    values = permuted_values(density, density.constrain(mode.run.state), order[None])
     climber = Climber(task, density, bar, TOLERANCE, jacobian=True)
     run = climber.climb_from(Run(density.unconstrain(values), [], Status.STEP_LIMIT))
     return Mode.at(density, run)

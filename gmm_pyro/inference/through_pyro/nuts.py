@@ -126,6 +126,6 @@ def _kernel(task: Task[NUTSOptions], program: Program, start: Float[Tensor, "1 m
         program.run,
         target_accept_prob=task.options.target_accept,
         max_tree_depth=task.options.max_tree_depth,
-        max_plate_nesting=1,
+        max_plate_nesting=program.nesting,
         init_strategy=init_to_value(values=program.values(start)),
     )

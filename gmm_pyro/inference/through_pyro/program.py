@@ -18,13 +18,11 @@ from torch import Tensor
 
 from ...model.log_density import LogDensity
 from ...model.program import MixtureModel
+from ...running.validation import VALIDATION
 from ..climb.curvature import origins, units
 from ..task import Options, Task
 
 STANDARDISED = "standardised_means"  # the site of the means in the data's own units
-VALIDATION = tuple(  # pyro.validation_enabled would not put torch's own back
-    f"validate_{what}" for what in ("distributions_pyro", "distributions_torch", "poutine", "infer")
-)
 
 
 @contextmanager
@@ -61,6 +59,7 @@ class Program:
         origin: what the log density's vector is where the guide's is zero, shape (m,).
         unit: how much it changes where the guide's changes by one, shape (m,).
         names: what the program calls the sites that it does not call by their own name.
+        nesting: how deep its plates are nested, that of the points included.
     """
 
     run: Callable[..., Any]
@@ -68,12 +67,15 @@ class Program:
     origin: Float[Tensor, "m"]
     unit: Float[Tensor, "m"]
     names: Mapping[str, str]
+    nesting: int = 1
 
     @classmethod
     def plain(cls, model: MixtureModel, density: LogDensity) -> Program:
         """The model itself."""
         one = density.observations.scale.new_ones(density.dimension)
-        return cls(model, density, torch.zeros_like(one), one, {})
+        names = {site.name: f"{model.prefix}{site.name}" for site in density.sites}
+        nesting = max(1, density.prior.nesting)
+        return cls(model, density, torch.zeros_like(one), one, names, nesting)
 
     @classmethod
     def standardised(cls, model: MixtureModel, density: LogDensity) -> Program:
@@ -82,9 +84,10 @@ class Program:
         import pyro.distributions as dist
         from pyro.infer.reparam.reparam import Reparam
 
-        site = next(site for site in density.sites if site.name == "means")
-        if not site.unbounded:
-            return cls.plain(model, density)
+        site = next((site for site in density.sites if site.name == "means"), None)
+        plain = cls.plain(model, density)
+        if site is None or not site.unbounded or density.prior.nesting:
+            return plain  # or means are in plates, and no event of their own
 
         data = density.observations
         origin, scale = (value.expand(site.shape) for value in (data.origin, data.bulk))
@@ -97,8 +100,9 @@ class Program:
                 fixed = dist.Delta(means, event_dim=2)
                 return {"fn": fixed, "value": means, "is_observed": True}
 
-        run = pyro.poutine.reparam(model, {"means": Standardise()})
-        return cls(run, density, origins(density), units(density), {"means": STANDARDISED})
+        run = pyro.poutine.reparam(model, {plain.names["means"]: Standardise()})
+        names = {**plain.names, "means": STANDARDISED}
+        return cls(run, density, origins(density), units(density), names)
 
     @property
     def site_names(self) -> list[str]:
@@ -114,7 +118,9 @@ class Program:
         """The program without its discrete site, which an automatic guide must not see."""
         import pyro
 
-        blocked: Callable[..., Any] = pyro.poutine.block(self.run, hide=["assignment"])
+        blocked: Callable[..., Any] = pyro.poutine.block(
+            self.run, hide=[f"{self.density.model.prefix}assignment"]
+        )
         return blocked
 
     def restore(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
@@ -126,7 +132,15 @@ class Program:
         if STANDARDISED in values:
             data = self.density.observations
             restored["means"] = data.origin + data.bulk * values[STANDARDISED]
-        return restored
+        return self._completed(restored)
+
+    def _completed(self, values: dict[str, Tensor]) -> dict[str, Tensor]:
+        """With the mixture's sites among them, whatever axes there are before those of a site."""
+        prior = self.density.prior
+        first = next(iter(prior))
+        outer = values[first].shape[: values[first].ndim - len(prior[first].event_shape)]
+        sets = {name: value.flatten(0, len(outer) - 1) for name, value in values.items()}
+        return {n: v.unflatten(0, outer) for n, v in prior.completed(sets).items()}
 
 
 def told_of(task: Task[Options]) -> dict[str, Any]:

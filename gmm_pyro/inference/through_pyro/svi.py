@@ -71,10 +71,9 @@ def _trained(
         )
         leg = train(task, program, guide, steps, start, bar)
         run, ours = start.then(leg), isinstance(options.guide, str)
-        loss = loss_by(particles=FINAL_PARTICLES * (16 if ours else 1), at_once=ours)
-        elbo = -float(
-            loss.loss(program.run, guide, task.observations.measurements, **told_of(task))
-        )
+        many, x = ours and density.prior.vectorises, task.observations.measurements
+        loss = loss_by(program, FINAL_PARTICLES * (16 if many else 1), at_once=many)
+        elbo = -float(loss.loss(program.run, guide, x, **told_of(task)))
         with torch.no_grad():
             if ours:
                 centre, draws, log_q = _centre_and_draws(task, program, guide)

@@ -69,7 +69,7 @@ def train(
     arguments = told_of(task) | ({} if size is None else {"subsample_size": size})
     max_steps, tolerance = task.options.max_steps, task.options.tolerance
     rate = {"lr": steps.rate, "lrd": SLOWEST ** (1 / max_steps), "clip_norm": 1e6}
-    loss = loss_by(steps.n_particles)
+    loss = loss_by(program, steps.n_particles)
     svi = SVI(program.run, guide, ClippedAdam(rate), loss)
     stride = min(BLOCK, max_steps)
     blocks = [-torch.tensor([loss.loss(program.run, guide, x, **arguments)], dtype=torch.float64)]
@@ -134,8 +134,10 @@ def _settled(blocks: list[Tensor], tolerance: float, noisy: bool) -> bool:  # no
     return bool(after.mean() - before.mean() <= max(tolerance, float(noise) / 2))
 
 
-def loss_by(particles: int = 1, *, at_once: bool = False) -> Any:
-    """Minus the ELBO by this many draws, with the assignment summed out."""
+def loss_by(program: Program, particles: int = 1, *, at_once: bool = False) -> Any:
+    """Minus the ELBO of a program by this many draws, with the assignment summed out."""
     from pyro.infer import TraceEnum_ELBO
 
-    return TraceEnum_ELBO(max_plate_nesting=1, num_particles=particles, vectorize_particles=at_once)
+    return TraceEnum_ELBO(
+        max_plate_nesting=program.nesting, num_particles=particles, vectorize_particles=at_once
+    )

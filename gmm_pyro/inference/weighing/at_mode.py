@@ -59,7 +59,8 @@ class AtMode:
                 reached by exchanges of components through such as count.
         """
         k, classes = self.density.model.n_components, movable(self.density.model)
-        pairs = [(i, j) for i in range(k) for j in range(i) if classes[i] == classes[j]]
+        every = [(i, j) for i in range(k) for j in range(i) if classes[i] == classes[j]]
+        pairs = every if self.density.renumbers else []
         moves = exchanges(k, pairs)
         waiting, seen = torch.arange(k)[None], set()
         total = torch.full_like(beside, -math.inf)
@@ -81,7 +82,7 @@ class AtMode:
         found = []
         for rows in torch.arange(s * o).split(max(1, NUMBERS_AT_ONCE // self.density.dimension)):
             sets = {name: value[rows // o] for name, value in values.items()}
-            sets = permuted_values(self.density.model.family, sets, orders[rows % o])
+            sets = permuted_values(self.density, sets, orders[rows % o])
             vector = self.density.unconstrain(sets)
             log_q = self._log_student(vector) - self.density.log_jacobian(vector, sets)
             found.append(log_q.nan_to_num(nan=-math.inf))

@@ -36,6 +36,8 @@ class Nearest:
 
     def order(self, values: Mapping[str, Tensor]) -> Int[Tensor, "s k"]:
         """Which component of every set takes place j."""
+        if not self.density.renumbers:
+            return torch.arange(len(self.one)).expand(len(values["weights"]), -1)
         described = _described(self.density, values)
         cost = torch.cdist(described, self.one.expand_as(described)).square().nan_to_num(0.0).cpu()
         classes = torch.tensor(movable(self.density.model))
@@ -45,7 +47,7 @@ class Nearest:
 
     def numbered(self, values: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Site values in that order."""
-        return permuted_values(self.density.model.family, values, self.order(values))
+        return permuted_values(self.density, values, self.order(values))
 
     def numbered_vectors(self, vectors: Float[Tensor, "s m"]) -> Float[Tensor, "s m"]:
         """Vectors in that order."""
