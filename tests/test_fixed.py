@@ -7,6 +7,7 @@ import math
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from scipy import optimize, stats
@@ -251,6 +252,43 @@ class TestExactPosterior:
         assert error < 0.2
 
 
+def test_the_evidence_is_of_the_data_and_of_the_weights_that_are_held() -> None:
+    """Of three weights one is held, and all else: what is left is one integral."""
+    covariances = torch.eye(1, dtype=torch.float64).expand(3, 1, 1)
+    means = numbers([[-1.0], [0.0], [1.2]])
+    model = gp.MixtureModel(3, priors=gp.ConjugatePriors(concentration=2.0)).specialise(SIX)
+    fixed = {"weights": [0.5, NAN, NAN], "means": means, "covariances": covariances}
+    with quietly():
+        found = gp.fit(model, SIX, "laplace", fixed=fixed, modes="all", n_draws=4000)
+    density = found.model.log_density(found.observations)
+    w = torch.linspace(0, 0.5, 4003, dtype=torch.float64)[1:-1]
+    weights = torch.stack([torch.full_like(w, 0.5), w, 0.5 - w], 1)
+    other = density.constrain(density.observations.origin.new_zeros(1, density.dimension))
+    values = {name: value.expand(len(w), *value.shape[1:]) for name, value in other.items()}
+    values["weights"] = weights
+    log_p = density.log_prior(values) + density.log_likelihood(values)
+    expected = float(log_p.logsumexp(0) + (w[1] - w[0]).log())
+    error = found.diagnostics["log_evidence_se"]
+    assert abs(found.log_evidence - expected) < STANDARD_ERRORS * error + 1e-3
+
+
+def test_components_that_may_change_places_do() -> None:
+    """Two free components under unequal weights: each numbering has its share of the posterior."""
+    prior = gp.ConjugatePriors(concentration=[2.0, 2.0, 4.0])
+    x = torch.cat([normal(12, 1, seed=1) - 3, normal(12, 1, seed=2) + 3, normal(12, 1, seed=3)])
+    with quietly():
+        found = gp.fit(
+            *(gp.MixtureModel(3, "spherical", priors=prior), x, "gibbs"),
+            fixed={"means": [[0.0], [NAN], [NAN]]},
+            n_draws=1500,
+        )
+    assert found.posterior is not None
+    means = found.posterior.draws["means"][..., 0]
+    first = (means[..., 1] < means[..., 2]).double()
+    assert (first.mean(1) > 0.1).all()
+    assert (first.mean(1) < 0.9).all()
+
+
 # ---------------------------------------------------------------------- what users give
 
 
@@ -300,6 +338,46 @@ class TestInput:
         with pytest.raises(ValueError, match="held as a whole: give covariances, or"):
             gp.fit(gp.MixtureModel(2), X, "map", fixed={"scales": scales})
 
+    def test_sites_are_the_same_to_the_last_bit_in_draws(self) -> None:
+        precisions = numbers([[[2.0, 0.7], [0.7, 3.0]], [[3.0, -0.7], [-0.7, 2.0]]])
+        for method in ("gibbs", "laplace"):
+            with quietly():
+                model = gp.MixtureModel(2, priors=gp.ConjugatePriors())
+                found = brief(method, X, model, fixed={"precisions": precisions})
+            assert found.posterior is not None
+            draws = found.posterior.draws["precisions"]
+            assert draws.equal(precisions.expand(draws.shape))
+
+    def test_a_frame_goes_by_the_names_of_features(self) -> None:
+        frame = pd.DataFrame(X.numpy(), columns=["a", "b"])
+        means = pd.DataFrame([[1.0, 3.0], [NAN, NAN]], columns=["b", "a"])
+        found = gp.fit(gp.MixtureModel(2), frame, fixed={"means": means})
+        assert found.mixture.means[0].tolist() == [3.0, 1.0]
+        assert found.mixture.in_order_of(["b", "a"]).n_parameters == found.mixture.n_parameters
+
+    def test_a_model_that_holds_something_goes_on_holding_it(self) -> None:
+        held_one = gp.fit(gp.MixtureModel(2), X, "map", fixed=CASES["a mean"]).model
+        found = gp.fit(held_one, X, "map", fixed={"weights": [0.6, NAN]}).mixture
+        assert found.means[1].tolist() == CASES["a mean"]["means"][1]
+        assert float(found.weights[0]) == 0.6
+        with pytest.raises(ValueError, match="holds parameters of 2 features, and x has 1"):
+            gp.fit(fit("em", X, fixed=CASES["a mean"]).model, X[:, :1])
+
+    def test_compare_takes_conditioned_models(self) -> None:
+        import pyro
+
+        means = numbers([[0.0, 0.0], [3.0, 1.0]])
+        model = pyro.condition(gp.MixtureModel(2), {"means": means})
+        found = gp.compare(model, X, ["em", "kmeans", "map:enumerated"])
+        assert found.fits["em"].mixture.means.equal(means)
+        assert "no parameters to hold" in found.table.loc["kmeans", "status"]
+        assert "holds no parameters" in found.table.loc["map:enumerated", "status"]
+
+    def test_prior_draws_are_left_out(self) -> None:
+        with quietly():
+            found = brief("gibbs", X, fixed=CASES["a mean"])
+        assert "prior" not in list(found.to_arviz(n_prior_draws=5).groups())
+
     def test_nothing_fixed_is_a_usual_fit(self) -> None:
         one, other = fit("em", X), fit("em", X, fixed={"means": FREE[:2], "weights": [NAN, NAN]})
         assert one.mixture.means.equal(other.mixture.means)
@@ -323,6 +401,8 @@ class TestInput:
             ({"x": X}, "x is no parameter to hold"),
             ({"means": [[0.0, 0.0]]}, r"fixed means must have shape \(2, 2\), got \(1, 2\)"),
             ({"means": [[0.0, math.inf], [0.0, 0.0]]}, "fixed means must be finite, or NaN"),
+            ({"scales": -np.ones((2, 2)), "correlations": [np.eye(2)] * 2}, "must be positive"),
+            ({"scales": "wide"}, "fixed scales"),
             ({"weights": [0.6, 0.6]}, "must sum to 1 where all are held, got 1.2"),
             ({"weights": [1.0, NAN]}, "must leave something to the others, got a sum of 1"),
             ({"weights": [0.0, NAN]}, "fixed weights must be positive"),

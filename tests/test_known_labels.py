@@ -172,6 +172,29 @@ class TestNumberings:
         assert first == second
         assert len({first, third, fourth}) == 3
 
+    def test_what_is_all_but_impossible_counts_in_full(self) -> None:
+        """A point of the other cluster under a label: 400 nats that no cut-off takes away."""
+        mixture = gp.GaussianMixture([0.5, 0.5], [[0.0], [30.0]], [[[1.0]], [[1.0]]])
+        data = observe(numbers([[0.0], [30.0], [0.5]]), n_components=2, labels=[0, 0, UNKNOWN])
+        theta = theta_of(mixture.family, mixture.parameters, data)
+        found = log_probability_of_labels(data, theta, torch.tensor([[0, 1], [1, 0]]))
+        close(found, numbers([[-450.0, -450.0]]), 1e-9)
+
+    def test_chains_stay_where_labels_say(self) -> None:
+        """One of two distant clusters has three labels right and one wrong."""
+        x = torch.cat([normal(40, 1), 60 + normal(40, 1, seed=1)])
+        labels = np.full(80, UNKNOWN)
+        labels[[0, 1, 2, 40]] = 0
+        with quietly():
+            found = gp.fit(
+                *(gp.MixtureModel(2, priors=gp.ConjugatePriors()), x, "gibbs"),
+                labels=labels,
+                n_draws=100,
+            )
+        assert found.posterior is not None
+        means = found.posterior.draws["means"][..., 0]
+        assert (means[..., 0] < means[..., 1]).all()
+
 
 class TestStarts:
     @pytest.mark.parametrize("start", [*STARTS, SEVERAL])
@@ -510,6 +533,19 @@ class TestClassifier:
         assert found.fit(sample.x.numpy(), names).classes_.tolist() == ["a", "b", "c"]
         every = GaussianMixtureClassifier(unlabelled=None, random_state=0)
         assert len(every.fit(sample.x.numpy(), names).classes_) == 4
+
+    def test_classes_of_any_kind_may_have_the_mark(self) -> None:
+        sample = THREE.sample_labelled(90, seed=1)
+        known = some_known(sample.labels, 10)
+        for y in (
+            np.array(["a", "b", "c", -1], dtype=object)[known],
+            np.array(["a", "b", "c", "-1"])[known],
+        ):
+            found = GaussianMixtureClassifier(random_state=0).fit(sample.x.numpy(), y)
+            assert found.classes_.tolist() == ["a", "b", "c"]
+            assert np.isfinite(found.mixtures_[0].lower_bound_)
+            with pytest.raises(ValueError, match="classifier's fit_"):
+                found.mixtures_[0].to_arviz()
 
     def test_its_posterior_is_of_all_classes(self) -> None:
         sample = THREE.sample_labelled(90, seed=1)

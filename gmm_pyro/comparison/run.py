@@ -20,11 +20,12 @@ from ..data.points import Observations, Points
 from ..data.weighting import as_weights
 from ..datasets import Dataset
 from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed, integrated_out
+from ..inference.fixing import conditioned, holding
 from ..inference.methods import choice, in_full, method_named
 from ..inference.ordering import numbered_alike
 from ..inference.task import FitWarning, Status
 from ..model.conjugate import ConjugatePriors
-from ..model.program import MixtureModel, check_model
+from ..model.program import MixtureModel
 from .posteriors import posterior_scores, reference_of
 from .record import Request
 from .result import Comparison
@@ -57,7 +58,7 @@ def compare(
     methods that an interrupt (Ctrl-C) kept from running. Warnings of fits become notes.
 
     Args:
-        model: the model.
+        model: the model, also one whose sites `pyro.condition` holds.
         data: a `Dataset`, or points of shape (n, d) as `fit` takes them.
         methods: names of methods, each once.
         sample_weight: how often each point counts, shape (n,), in every fit and in every number of
@@ -85,7 +86,7 @@ def compare(
         >>> float(comparison.table.loc["em", "ari"])
         1.0
     """
-    model, seed = check_model(model), check_seed(seed)
+    (model, conditions), seed = conditioned(model), check_seed(seed)
     common = {"seed": seed, "progress": check_flag("progress", progress)}
     entries = _entries(methods, _options(options), common)
     request = Request(model, tuple(e.name for e in entries), seed, test_size, _options(options))
@@ -103,6 +104,7 @@ def compare(
     )
     if missing is None and observations.has_holes:
         warnings.warn(integrated_out(observations), FitWarning, stacklevel=2)
+    model = holding(model, conditions, observations)
     attempts = _attempts(entries, model, observations)
     fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
     rows = {e.name: {"method": e.method, "status": attempts[e.name].status} for e in entries}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 
 import torch
@@ -24,6 +25,7 @@ class Fixed:
         factor: of the covariances, each of which is held as a whole or not at all, shape
             (k|1, *event).
         covariances: the same as the user sees them.
+        sites: what was given of covariances' own sites, where they were given so.
     """
 
     family: CovarianceFamily
@@ -31,6 +33,7 @@ class Fixed:
     means: Float[Tensor, "k d"]
     factor: Float[Tensor, "k1 *event"]
     covariances: Float[Tensor, "*covariances"]
+    sites: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def free_weights(self) -> Bool[Tensor, "k"]:

@@ -119,10 +119,10 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
                 components.
         """
         x, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
-        check_classification_targets(y)
         weight = _weight(sample_weight, len(x))
         x, y, weight = x[weight > 0], y[weight > 0], weight[weight > 0]
         known, codes = ~self._unknown(y), np.full(len(y), -1)
+        check_classification_targets(y[known])
         self.classes_, codes[known] = np.unique(y[known], return_inverse=True)
         random, names = check_random_state(self.random_state), self.classes_.tolist()
         self.mixtures_ = [self._mixture_of(name, int(random.randint(2**31 - 1))) for name in names]
@@ -144,8 +144,9 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
         """Which points have no class."""
         if self.unlabelled is None:
             return np.zeros(len(y), dtype=bool)
-        unknown = np.asarray([label == self.unlabelled for label in y.tolist()], dtype=bool)
-        return unknown if len(np.unique(y[~unknown])) > 1 else np.zeros_like(unknown)
+        mark = str(self.unlabelled) if y.dtype.kind in "US" else self.unlabelled
+        unknown = np.asarray([label == mark for label in y.tolist()], dtype=bool)
+        return unknown if len(set(y[~unknown].tolist())) > 1 else np.zeros_like(unknown)
 
     def _mixture_of(self, name: Any, seed: int) -> PyroGaussianMixture:
         count = self.n_components

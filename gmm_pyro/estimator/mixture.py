@@ -16,7 +16,6 @@ from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
-from torch import Tensor
 
 from ..data.checks import shown
 from ..data.observations import observe
@@ -37,13 +36,12 @@ from .attributes import (
     sampled,
     without_data,
 )
-from .starts import Array, check_given
+from .starts import Array, Given, check_given
 
 NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
     "max_iter, tol, or check for degenerate data."
 )
-Given = Mapping[str, Tensor]
 CHECKED: dict[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_finite": "allow-nan"}
 
 
@@ -291,6 +289,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             ValueError: if the method has no draws, or the estimator was pickled.
         """
         check_is_fitted(self)
+        check_is_fitted(self, "fit_", msg="the draws are those of the classifier's fit_")
         return self.fit_.to_arviz(**options)
 
     def __getstate__(self) -> dict[str, Any]:

@@ -87,3 +87,5 @@ def _become(mixture: PyroGaussianMixture, together: Fit, part: slice) -> None:
     found = GaussianMixture.from_parameters(family, brought_into(family, alone), dtype=means.dtype)
     mixture.__dict__.update(attributes_of(found))
     mixture.converged_, mixture.n_iter_ = together.converged, together.steps
+    mixture.lower_bound_ = together.objective / together.observations.total_weight
+    mixture.lower_bounds_ = (together.history / together.observations.total_weight).tolist()

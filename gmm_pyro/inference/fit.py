@@ -217,8 +217,6 @@ def fit(
     model = holding(
         model, {**conditions, **check_mapping("fixed", fixed or {}, "values")}, observations
     )
-    if model.fixed is not None and chosen.method.through_pyro:
-        raise ValueError(f"{chosen.name} holds no parameters: {chosen.name.split(':')[0]} does")
     if missing is None and observations.has_holes:
         warnings.warn(integrated_out(observations), FitWarning, stacklevel=2)
     result = fit_quietly(model, observations, chosen, started)
@@ -270,6 +268,8 @@ def fit_observations(
         started: when `seconds` of the result begin (`time.perf_counter`); now, if None.
     """
     started = time.perf_counter() if started is None else started
+    if model.fixed is not None and chosen.method.through_pyro:
+        raise ValueError(f"{chosen.name} holds no parameters: {chosen.name.split(':')[0]} does")
     method = chosen.method
     if method.priors is not None:
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)

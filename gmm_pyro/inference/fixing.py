@@ -16,6 +16,7 @@ from ..covariance.fixed import Fixed
 from ..data.arrays import array_of, finite, real
 from ..data.checks import check_choice, check_mapping
 from ..data.points import Observations
+from ..data.tables import to_numeric
 from ..mixture.record import check_covariances
 from ..mixture.value import GaussianMixture
 from ..model.program import MixtureModel, check_model
@@ -23,7 +24,7 @@ from ..posterior import Posterior
 
 NAMES = ("weights", "means", "covariances")
 PARTS = ("scales", "correlations", "precisions")  # of covariances, as sites of a model
-SUM = 1e-8  # by which weights that are all fixed may miss one
+SUM = 1e-6  # by which weights that are all fixed may miss one, as in float32
 
 
 def conditioned(model: Any) -> tuple[MixtureModel, dict[str, Any]]:
@@ -57,14 +58,31 @@ def holding(
         ValueError: if there is no such site, a value does not fit it, or nothing is free.
     """
     family, k, d = model.family, model.n_components, observations.d
-    values = _in_parts(check_mapping("fixed", given, "values by site"), model, (k, d))
-    weights = _numbers(values.get("weights"), "weights", (k,), observations.origin)
-    means = _numbers(values.get("means"), "means", (k, d), observations.origin)
-    covariances = _numbers(
-        values.get("covariances"), "covariances", family.shape(k, d), observations.origin
-    )
-    _check_weights(weights)
-    fixed = Fixed(family, weights, means, _factor(family, covariances, (k, d)), covariances)
+    before = model.fixed
+    if before is not None and before.means.shape[1] != d:
+        raise ValueError(
+            f"the model holds parameters of {before.means.shape[1]} features, and x has {d}"
+        )
+    given = {
+        name: value
+        for name, value in check_mapping("fixed", given, "values by site").items()
+        if value is not None
+    }
+    values, sites = _in_parts(given, model, d)
+    shapes = {"weights": (k,), "means": (k, d), "covariances": family.shape(k, d)}
+    held = {
+        name: _numbers(values.get(name), name, shape, observations)
+        for name, shape in shapes.items()
+    }
+    if before is not None:  # which holds, but for what is given anew
+        held = {
+            name: torch.where(value.isnan(), getattr(before, name).to(value), value)
+            for name, value in held.items()
+        }
+        sites = sites if "covariances" in values else dict(before.sites)
+    _check_weights(held["weights"])
+    factor = _factor(family, held["covariances"], (k, d))
+    fixed = Fixed(family, held["weights"], held["means"], factor, held["covariances"], sites)
     if fixed.n_held == 0:
         return model
     if fixed.n_held == family.n_parameters(k, d):
@@ -76,24 +94,28 @@ def holding(
 
 
 def _in_parts(
-    given: Mapping[str, Any], model: MixtureModel, shape: tuple[int, int]
-) -> dict[str, Any]:
-    """Values by name, those of covariances' own sites as covariances."""
+    given: Mapping[str, Any], model: MixtureModel, d: int
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """Values by name, those of covariances' own sites as covariances, and these sites."""
     for name in given:
         if name in ("x", "assignment"):
             raise ValueError(f"{name} is no parameter to hold: it is among the data, as labels are")
         check_choice("fixed", name, (*NAMES, *PARTS))
     values = {name: value for name, value in given.items() if name in NAMES}
-    parts = {name: value for name, value in given.items() if name in PARTS}
+    parts = {
+        name: torch.as_tensor(finite(value, f"fixed {name}"))
+        for name, value in given.items()
+        if name in PARTS
+    }
     if parts:
-        _check_parts(parts, values, model.family, shape[1])
-        sites = {name: torch.as_tensor(finite(v, name))[None] for name, v in parts.items()}
-        values["covariances"] = model.family.covariances(model.family.factor(sites)[0])
-    return values
+        _check_parts(parts, values, model.family, d)
+        own = model.family.factor({name: value[None] for name, value in parts.items()})
+        values["covariances"] = model.family.covariances(own[0])
+    return values, parts
 
 
 def _check_parts(
-    parts: Mapping[str, Any], values: Mapping[str, Any], family: CovarianceFamily, d: int
+    parts: Mapping[str, Tensor], values: Mapping[str, Any], family: CovarianceFamily, d: int
 ) -> None:
     """Refuse sites of covariances that do not say all of them."""
     needed = {"precisions"} if "precisions" in parts else {"scales"}
@@ -104,21 +126,26 @@ def _check_parts(
             "covariances are held as a whole: give covariances, or "
             f"{' and '.join(sorted(needed))}; got {', '.join(sorted(parts))}"
         )
+    if "scales" in parts and not (parts["scales"] > 0).all():
+        raise ValueError("fixed scales must be positive: they are standard deviations")
 
 
-def _numbers(value: Any, name: str, shape: tuple[int, ...], like: Tensor) -> Tensor:
+def _numbers(value: Any, name: str, shape: tuple[int, ...], observations: Observations) -> Tensor:
     """A copy of what is held of a site, all NaN where nothing is."""
+    like, what = observations.origin, f"fixed {name}"
     if value is None:
         return like.new_full(shape, torch.nan)
     if isinstance(value, np.ma.MaskedArray):
         value = np.ma.filled(value.astype(float), np.nan)
-    array = np.array(real(array_of(value, f"fixed {name}"), f"fixed {name}"), dtype=float)
+    if name == "means" and hasattr(value, "columns"):  # a frame's go by the features' names
+        value = to_numeric(value, what, observations.feature_names)[0]
+    array = np.array(real(array_of(value, what), what), dtype=float)
     if name == "means" and array.ndim == 1 and shape[1] == 1:
         array = array[:, None]
     if array.shape != shape:
-        raise ValueError(f"fixed {name} must have shape {shape}, got {array.shape}")
+        raise ValueError(f"{what} must have shape {shape}, got {array.shape}")
     if np.isinf(array).any():
-        raise ValueError(f"fixed {name} must be finite, or NaN where they are free")
+        raise ValueError(f"{what} must be finite, or NaN where they are free")
     return torch.as_tensor(array, device=like.device)
 
 
@@ -186,6 +213,8 @@ def mixture_holding(fixed: Fixed, mixture: GaussianMixture) -> GaussianMixture:
 def posterior_holding(fixed: Fixed, posterior: Posterior) -> Posterior:
     """The draws with all that is held to the last bit."""
     draws = dict(posterior.draws)
-    for name, held in (("weights", fixed.weights), ("means", fixed.means)):
-        draws[name] = torch.where(held.isnan(), draws[name], held.to(draws[name]))
+    given = {"weights": fixed.weights, "means": fixed.means, **fixed.sites}
+    for name in given.keys() & draws.keys():
+        held = given[name].to(draws[name])
+        draws[name] = torch.where(held.isnan(), draws[name], held)
     return replace(posterior, draws=draws)

@@ -174,9 +174,8 @@ def _sampler(task: Task[GibbsOptions]) -> Sampler:
         raise ValueError(
             "gibbs takes no sample_weight: an assignment that is drawn cannot be a fraction"
         )
-    fixed = task.model.fixed
-    exchange = task.options.exchange and fixed is None
-    return replace(Sampler.of(prior, observations, exchange=exchange), fixed=fixed)
+    sampler = Sampler.of(prior, observations, exchange=task.options.exchange)
+    return replace(sampler, fixed=task.model.fixed)
 
 
 def _start(task: Task[GibbsOptions], density: LogDensity) -> Parameters:

@@ -64,7 +64,7 @@ def to_arviz(
       feature). Where these are more than 50 million numbers, every second, third, … draw has one,
       and the coordinate `draw` says which.
     - `prior`, `prior_predictive`: the model's sites and data sets of independent draws from the
-      priors, as far as these can be drawn from.
+      priors, as far as these can be drawn from; not where parameters are fixed.
     - `constant_data`: sample_weight, shape (obs_id,), if there are weights. ArviZ's `loo` knows
       nothing of them and counts every row once; this package's `elpd_loo` counts them. possible,
       which components a point may come from, shape (obs_id, component), if labels are known: the
@@ -194,7 +194,7 @@ def _posterior_predictive(fit: Result, posterior: Posterior) -> tuple[Int[Tensor
 
 def _prior(fit: Result, n_draws: int) -> dict[str, Tensor] | None:
     """Draws of all sites from their priors, shape (1, n_draws, *site), if they can be drawn."""
-    if n_draws == 0:
+    if n_draws == 0 or fit.model.fixed is not None:  # whose prior is another one
         return None
     try:
         seed = Stream.PRIOR.seed(fit.seed)

@@ -30,7 +30,7 @@ class MixtureRecord:
     family: CovarianceFamily
     feature_names: tuple[str, ...]
     parameters: Parameters = field(repr=False)
-    n_held: int = field(repr=False)
+    n_held: int = field(default=0, repr=False)
 
     def __init__(
         self,

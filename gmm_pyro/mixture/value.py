@@ -313,7 +313,9 @@ class GaussianMixture(MixtureRecord):
         names = check_names(names)
         if names == self.feature_names or set(names) != set(self.feature_names):
             return self
-        return self.marginal(names)
+        found = self.marginal(names)
+        vars(found)["n_held"] = self.n_held
+        return found
 
     def _over(self, columns: list[int], parameters: Parameters) -> GaussianMixture:
         """A mixture of the same family and type over some columns."""

@@ -47,12 +47,14 @@ def held_values(model: Declaration, like: Tensor | None) -> dict[str, Tensor]:
         free = _free_values(model.fixed, name)
         if free.all():
             continue
-        if free.any():
+        alone = name == "weights" and int(free.sum()) == 1  # which takes what the others leave
+        if free.any() and not alone:
             raise ValueError(
                 f"the Pyro program samples a site or not: {name} is fixed in part, which takes "
                 "the methods of gmm_pyro.fit that are not by Pyro"
             )
         values = _values_holding(model, name)
+        values = torch.where(free, model.fixed.left, values) if alone else values
         found[name] = values if like is None else values.to(like)
     return found
 
@@ -69,6 +71,8 @@ def _values_holding(model: Declaration, name: str) -> Float[Tensor, "*event"]:
     """Values of a site with what is fixed in its place, and anything elsewhere."""
     fixed, family = model.fixed, model.family
     assert fixed is not None
+    if name in fixed.sites:
+        return fixed.sites[name].to(fixed.means)
     (k, d), zero = fixed.means.shape, fixed.means.new_zeros(fixed.means.shape[1])
     unit = family.fit(family.compress(torch.eye(d).to(zero)), zero)
     any_factor = unit.expand(1, *family.factor_shape(k, d))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -45,11 +46,11 @@ class FreePart:
     def log_abs_det_jacobian(
         self, unconstrained: Float[Tensor, "s *m"], values: Float[Tensor, "s *event"]
     ) -> Tensor:
-        """By how much the map widens the free values; of weights, as shares of what is left."""
+        """By how much the map widens the free values."""
         if not self.free.any():
             return values.new_zeros(len(values))
         found: Tensor = self.base.log_abs_det_jacobian(unconstrained, self._free_of(values))
-        return found
+        return found if self.left is None else found + unconstrained.shape[1] * math.log(self.left)
 
     def _free_of(self, values: Float[Tensor, "s *event"]) -> Tensor:
         found = values[:, self.free]

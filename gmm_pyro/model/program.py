@@ -84,7 +84,8 @@ class MixtureModel(Declaration):
                 `log_density`: there is no site "assignment", and "x" is a factor, the
                 log-likelihood of all data. It takes many times less time than enumeration.
             **known: `noise`, `projection` and `labels` of the data, as `gmm_pyro.fit` has them: "x"
-                is what was measured, and "assignment" one of those that are possible.
+                is what was measured, and an "assignment" that is impossible has a log density of
+                -inf: enumeration and `infer_discrete` know, a plain run draws it from the prior.
 
         Returns:
             The value of site "x".

@@ -100,7 +100,7 @@ class PriorProgram(Prior):
         Raises:
             ValueError: if it needs others.
         """
-        found = []
+        found: list[str] = []
         try:
             parameters = inspect.signature(self.program).parameters
         except ValueError:  # of some that are not written in Python

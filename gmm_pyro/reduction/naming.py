@@ -10,7 +10,8 @@ over the points n of which it is known that their component is in S_n.
 
 from __future__ import annotations
 
-import math
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -19,57 +20,75 @@ from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
 from ..covariance.fixed import Fixed
+from ..data.allowed import Allowed
 from ..data.points import Observations
-from .assignments import NEGLIGIBLE
-from .pointwise import at_points
+from .pointwise import log_density
 from .theta import Theta
 
-NUMBERS = 2**24  # of responsibilities that are held at once
+NUMBERS = 2**22  # of log densities that are held at once
+LEAST = -1e300  # gain of what is impossible
 
 
 @torch.no_grad()
 def log_probability_of_labels(
     observations: Observations, theta: Theta, orders: Int[Tensor, "o k"]
 ) -> Float[Tensor, "s o"]:
-    """Log probability in nats of what is known of components, where order[j] is in place j.
-
-    A point whose components are all next to impossible counts as if they were at e^-80.
-    """
+    """Log probability in nats of what is known of components, where order[j] is in place j."""
     s, allowed = len(theta.parameters.means), observations.allowed
     total = theta.reference.new_zeros(s, len(orders))
     if allowed is None:
         return total
     places = orders.to(total.device).argsort(1)  # of the components
-    for kind in allowed.kind.unique().tolist():
-        if not allowed.table[kind].all():
-            images, which = (
-                allowed.table[kind].to(total.device)[places].unique(dim=0, return_inverse=True)
-            )
-            total += log_shares(observations, theta, kind, images)[:, which]
+    images = {
+        kind: allowed.table[kind].to(total.device)[places].unique(dim=0, return_inverse=True)
+        for kind in _kinds(allowed)
+    }
+    found = log_shares(observations, theta, {kind: sets for kind, (sets, _) in images.items()})
+    for kind, (_, which) in images.items():
+        total += found[kind][:, which]
     return total
 
 
 @torch.no_grad()
 def log_shares(
-    observations: Observations, theta: Theta, kind: int, sets: Bool[Tensor, "t k"]
-) -> Float[Tensor, "s t"]:
-    """Σ u log Σ_j r_nj over the points of a kind, of the components j of each set, in nats."""
-    assert observations.allowed is not None
-    rows = (observations.allowed.kind == kind).nonzero()[:, 0]
-    among = sets.to(theta.reference)
-    total = among.new_zeros(len(theta.parameters.means), len(sets))
-    for some in rows.split(
-        max(1, NUMBERS // (total.numel() + theta.parameters.log_weights.numel()))
-    ):
-        part = observations.subset(some).unlabelled
+    observations: Observations, theta: Theta, sets: Mapping[int, Bool[Tensor, "t k"]]
+) -> dict[int, Float[Tensor, "s t"]]:
+    """Σ u log Σ_j r_nj over the points of some kinds, of the components j of each set, in nats.
 
-        def pick(_: Tensor, share: Float[Tensor, "s k n"]) -> Float[Tensor, "s t n"]:
-            return (among @ share).clamp_min(math.exp(NEGLIGIBLE)).log()
+    It is the difference of log p(x_n, S) and log p(x_n), which loses nothing where r_nj is tiny.
+    """
+    allowed, k = observations.allowed, theta.parameters.log_weights.shape[1]
+    assert allowed is not None
+    tables: list[Tensor] = []
+    rows, pairs = [], []
+    for kind, some in sets.items():
+        own = (allowed.kind == kind).nonzero()[:, 0]
+        whole = torch.ones(1, k, dtype=torch.bool, device=some.device)
+        first = sum(len(table) for table in tables)
+        tables.append(torch.cat([some, whole]))
+        rows.append(own.repeat(len(some) + 1))
+        pairs.append(torch.arange(first, first + len(some) + 1).repeat_interleave(len(own)))
+    if not tables:
+        return {}
+    index, which, table = torch.cat(rows), torch.cat(pairs).to(allowed.kind), torch.cat(tables)
+    total = theta.reference.new_zeros(len(theta.parameters.means), len(table))
+    for part in torch.arange(len(index)).split(max(1, NUMBERS // len(total))):
+        points = replace(observations.subset(index[part]), allowed=Allowed(which[part], table))
+        value = log_density(points, theta, torch.float64)
+        weight = points.sample_weight
+        value = value if weight is None else value * weight.to(value)
+        total.index_add_(1, which[part], value.to(total))
+    found, first = {}, 0
+    for kind, some in sets.items():
+        last = first + len(some)
+        away = total[:, first:last] - total[:, last, None]
+        found[kind], first = away.nan_to_num(nan=0.0), last + 1  # where no component is near
+    return found
 
-        each = at_points(part, theta, pick)
-        weight = part.sample_weight
-        total += each.sum(2) if weight is None else each @ weight.to(each)
-    return total
+
+def _kinds(allowed: Allowed) -> list[int]:
+    """The kinds of rows of which something is known."""
+    return [kind for kind in allowed.kind.unique().tolist() if not allowed.table[kind].all()]
 
 
 @torch.no_grad()
@@ -82,11 +101,12 @@ def fitting_numbers(
     gain = theta.reference.new_zeros(s, k, k)  # component, place
     if fixed is not None:
         gain += observations.total_weight * fixed.gains(theta.parameters)
-    alone = torch.eye(k, dtype=torch.bool)
-    for kind in [] if allowed is None else allowed.kind.unique().tolist():
-        assert allowed is not None
-        places = allowed.table[kind].to(gain)
-        if not places.all():
-            gain += log_shares(observations, theta, kind, alone)[..., None] * places / places.sum()
+    if allowed is not None:
+        alone = torch.eye(k, dtype=torch.bool, device=gain.device)
+        kinds = _kinds(allowed)
+        for kind, shares in log_shares(observations, theta, dict.fromkeys(kinds, alone)).items():
+            places = allowed.table[kind].to(gain)
+            gain += shares[..., None] * places / places.sum()
+    gain = gain.nan_to_num(nan=LEAST, neginf=LEAST)
     orders = [linear_sum_assignment(one.T, maximize=True)[1] for one in gain.cpu().numpy()]
     return torch.as_tensor(np.stack(orders), device=gain.device)

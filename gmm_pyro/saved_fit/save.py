@@ -160,6 +160,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "total_weight": fit.observations.total_weight,
         "sample_weight": weight is not None,
         **_known(fit.observations),
+        "fixed_parameters": mixture.n_held,
         "dtype": str(fit.observations.dtype).removeprefix("torch."),
         "device": str(fit.observations.device),
         "objective": fit.objective,

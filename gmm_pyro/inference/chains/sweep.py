@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import combinations
 
 import torch
 from jaxtyping import Float, Int
@@ -80,50 +81,52 @@ class Sampler:
     ) -> Parameters:
         """The second half: new parameters, given the points' components and the old ones."""
         if self.fixed is not None:
-            return drawn_beside(self.fixed, self.prior, statistics, parameters, generator)
-        drawn = self.prior.draw(statistics, parameters, generator)
+            drawn = drawn_beside(self.fixed, self.prior, statistics, parameters, generator)
+        else:
+            drawn = self.prior.draw(statistics, parameters, generator)
         return self._exchanged(drawn, generator) if self.exchange else drawn
 
     def _exchanged(self, p: Parameters, generator: torch.Generator) -> Parameters:
         """The components exchanged at random, by the rule of Metropolis & Hastings.
 
-        Only their weights and known labels can tell components apart; where they do not, all
-        permutations are accepted. Else pairs are exchanged, since few permutations of many would
-        be: k times, or once where it takes another pass over the points with labels.
+        Only their weights, known labels and what is fixed can tell components apart; where they do
+        not, all permutations are accepted. Else pairs are exchanged, since few permutations of many
+        would be: k times, or once where it takes another pass over the points with labels.
         """
         s, k = p.log_weights.shape
-        if self.labelled is not None:
-            order = self._exchanged_by_labels(p, self.labelled, generator)
+        if self.labelled is not None or self.fixed is not None:
+            order = self._pair_exchanged(p, generator)
         elif self.prior.mixing.is_symmetric:
             order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
         else:
             order = torch.arange(k, device=generator.device).expand(s, k)
             prior, weights = self.prior.mixing.prior, p.log_weights.exp()
             for _ in range(k):
-                order = _pair_exchanged(prior, weights, order, generator)
+                order = _once_more(prior, weights, order, generator)
         return self.prior.components.family.permuted(p, order)
 
-    def _exchanged_by_labels(
-        self, p: Parameters, labelled: Observations, generator: torch.Generator
-    ) -> Int[Tensor, "s k"]:
-        """The order after one pair of components was exchanged in the sets that accept it."""
+    def _pair_exchanged(self, p: Parameters, generator: torch.Generator) -> Int[Tensor, "s k"]:
+        """The order after one pair that may change places did so in the sets that accept it."""
         s, k = p.log_weights.shape
-        stay = torch.arange(k, device=generator.device)
-        if k == 1:
-            return stay.expand(s, k)
-        first, second = torch.randperm(k, generator=generator, device=generator.device)[:2]
-        other = stay.clone()
-        other[first], other[second] = second, first
-        orders = torch.stack([stay, other])
-        theta = theta_of(self.prior.components.family, p, labelled)
-        known = log_probability_of_labels(labelled, theta, orders)
+        classes = (0,) * k if self.fixed is None else self.fixed.classes
+        pairs = [(i, j) for i, j in combinations(range(k), 2) if classes[i] == classes[j]]
+        orders = torch.arange(k, device=generator.device).repeat(2, 1)
+        if not pairs:
+            return orders[0].expand(s, k)
+        i, j = pairs[
+            int(torch.randint(len(pairs), (), generator=generator, device=generator.device))
+        ]
+        orders[1, i], orders[1, j] = j, i
         prior, weights = self.prior.mixing.prior, p.log_weights.exp()
-        log_p = torch.stack([prior.log_prob(weights[:, order]) for order in orders], 1) + known
+        log_p = torch.stack([prior.log_prob(weights[:, order]) for order in orders], 1)
+        if self.labelled is not None:
+            theta = theta_of(self.prior.components.family, p, self.labelled)
+            log_p = log_p + log_probability_of_labels(self.labelled, theta, orders)
         uniform = torch.rand(s, generator=generator, dtype=log_p.dtype, device=log_p.device)
         return orders[(uniform.log() < log_p[:, 1] - log_p[:, 0]).long()]
 
 
-def _pair_exchanged(
+def _once_more(
     prior: Distribution,
     weights: Float[Tensor, "s k"],
     order: Int[Tensor, "s k"],
