@@ -47,6 +47,11 @@ def compared() -> gp.Comparison:
     return gp.compare(gp.MixtureModel(1), X, ["kmeans", "em"])
 
 
+def no_sites() -> dict[str, torch.Tensor]:
+    """A prior program that leaves all sites to their defaults."""
+    return {}
+
+
 def concrete_model() -> gp.MixtureModel:
     prior = gp.ConjugatePriors(mean=0.0, spread=torch.ones(1))
     return gp.MixtureModel(1, priors=prior)
@@ -129,9 +134,9 @@ def of_models() -> dict[str, Asked]:
         "Priors.scaled_to": asked(gp.Priors().scaled_to, observations=X),
         "Priors of sites": asked(sites_under, **dict.fromkeys(f.name for f in fields(gp.Priors))),
         "PriorProgram": asked(
-            gp.PriorProgram, program=dict, location=None, spread=None, feature_names=["a", "b"]
+            gp.PriorProgram, program=no_sites, location=None, spread=None, feature_names=["a", "b"]
         ),
-        "PriorProgram.scaled_to": asked(gp.PriorProgram(dict).scaled_to, observations=X),
+        "PriorProgram.scaled_to": asked(gp.PriorProgram(no_sites).scaled_to, observations=X),
         "ConjugatePriors": asked(
             gp.ConjugatePriors,
             concentration=1.0,

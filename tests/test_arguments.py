@@ -43,7 +43,8 @@ RESULTS = {  # that the package makes, and nobody else
 INNER = {  # which fits call over and over, with what other methods returned
     *(f"LogDensity.{name}" for name in ("log_jacobian", "log_likelihood", "log_prior")),
     *(f"LogDensity.{name}" for name in ("parameters", "unconstrain", "values")),
-    *("LogDensity.component_axis", "MixtureModel.conjugate", "GaussianMixture.from_parameters"),
+    *(f"{kind}.component_axis" for kind in ("LogDensity", "Posterior")),
+    *("MixtureModel.conjugate", "GaussianMixture.from_parameters"),
     *(
         f"{kind}.{name}"
         for kind in ("Priors", "ConjugatePriors", "PriorProgram")

@@ -37,6 +37,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 SLOW = {
     "calibration",
     "compare_methods",
+    "hierarchy",
     "how_many_components",
     "iris_species",
     "mixture_layer",
@@ -432,3 +433,32 @@ class TestYourOwnGuide:
     def test_leaves_no_parameter_in_the_store(self, ran) -> None:
         ran("your_own_guide")
         assert not {"concentration", "centre", "spread"} & set(pyro.get_param_store())
+
+
+@pytest.mark.slow
+class TestHierarchy:
+    def test_what_few_patients_say_is_sharper_together(self, ran) -> None:
+        example = ran("hierarchy")
+        for name in ("South", "West"):
+            alone, together = (some[name].std(0) for some in (example.alone, example.together))
+            assert (together < alone).all()
+
+    def test_true_means_are_where_the_posterior_is(self, ran) -> None:
+        """Of eight means, none is beyond what a normal posterior has once in 16,000 times."""
+        example = ran("hierarchy")
+        for name, truth in example.truth.items():
+            draws = example.together[name]
+            away = (draws.mean(0) - truth[:, 0]) / draws.std(0)
+            assert (away.abs() < STANDARD_ERRORS).all()
+
+    def test_common_centres_are_known_as_well_as_four_clinics_tell(self, ran) -> None:
+        """About the mean of the clinics' means, with a deviation of about spread / √4."""
+        example = ran("hierarchy")
+        means = torch.stack([draws.mean(0) for draws in example.together.values()])
+        deviation = example.centre.std(0)
+        assert ((example.centre.mean(0) - means.mean(0)).abs() < deviation).all()
+        assert ((deviation / (float(example.spread.mean()) / 2)).log().abs() < 0.5).all()
+
+    def test_leaves_no_parameter_in_the_store(self, ran) -> None:
+        ran("hierarchy")
+        assert not any(name.startswith("AutoMultivariateNormal") for name in pyro.get_param_store())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import math
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 from functools import cache, partial
 from typing import Any
 
@@ -13,6 +14,7 @@ import pyro
 import pyro.distributions as dist
 import pytest
 import torch
+import xarray
 from pyro import poutine
 from pyro.infer import Predictive, TraceEnum_ELBO
 from pyro.infer.mcmc.util import initialize_model
@@ -22,11 +24,15 @@ import gmm_pyro as gp
 import oracles
 import program_priors
 from gmm_pyro import MixtureModel, PriorProgram, Priors
+from gmm_pyro.data.observations import observe
 from gmm_pyro.model.log_density import LogDensity
 from gmm_pyro.model.numbering import exchangeable_classes, permuted_values
+from gmm_pyro.posterior.convergence import ess_mean
+from gmm_pyro.posterior.relabelling import permuted
+from gmm_pyro.saved_fit import load_fit, save_fit
 from oracles import STANDARD_ERRORS, normal, numbers
 from program_priors import PROGRAMS, REFUSED, D, K
-from runs import BRIEF, OURS, every_method, quietly
+from runs import BRIEF, every_method, quietly
 
 SAME = 1e-10  # relative: both readings add up a few hundred terms in float64
 close = partial(oracles.close, rounding=SAME)
@@ -246,6 +252,14 @@ def test_nothing_of_the_process_is_changed() -> None:
     assert not pyro.get_param_store().keys()
 
 
+def test_densities_of_programs_may_be_asked_in_several_threads() -> None:
+    density = density_of("everything")
+    vectors = normal(6, density.dimension)
+    with ThreadPoolExecutor(3) as pool:
+        found = list(pool.map(lambda vector: density(vector[None]), vectors))
+    close(torch.cat(found), density(vectors))
+
+
 def test_a_density_inside_a_program_adds_no_sites_to_it() -> None:
     density = density_of("centred")
 
@@ -283,6 +297,7 @@ def test_every_method_runs_with_a_prior_program(method: str) -> None:
         assert draws["spread_of_means"].shape == draws["weights"].shape[:2]
 
 
+@pytest.mark.slow
 @every_program
 @pytest.mark.parametrize("method", ["map", "laplace"])
 def test_modes_are_found_under_every_program(program: str, method: str) -> None:
@@ -366,8 +381,6 @@ def test_nuts_draws_hyperparameters_from_their_posterior() -> None:
     draws = fit.posterior.draws
     flat = torch.stack([draws["centre"], draws["spread_of_means"].log()], -1).numpy()
     mean, deviation, _ = exact_moments()
-    from gmm_pyro.posterior.convergence import ess_mean
-
     effective = ess_mean(flat)
     error = (flat.mean((0, 1)) - mean) / (deviation / np.sqrt(effective))
     assert (abs(error) < STANDARD_ERRORS).all()
@@ -413,8 +426,6 @@ def test_arviz_has_the_program_s_sites_beside_the_mixture_s(program: str) -> Non
 def test_relabelled_draws_stay_draws_of_the_program() -> None:
     posterior = drawn("transposed").posterior
     order = torch.tensor([2, 0, 1])
-    from gmm_pyro.posterior.relabelling import permuted
-
     moved = permuted(posterior, order.expand(posterior.n_chains, posterior.n_draws, -1))
     torch.testing.assert_close(moved.draws["means"], moved.draws["offset"].mT)
     raw = moved.raw().draws["offset"]
@@ -454,13 +465,9 @@ def test_fits_are_pickled_with_programs_that_have_a_name() -> None:
 
 
 def test_saved_fits_have_the_draws_and_the_program_s_name(tmp_path: Any) -> None:
-    from gmm_pyro.saved_fit import load_fit, save_fit
-
     save_fit(drawn("centred"), tmp_path / "fit")
     saved = load_fit(tmp_path / "fit")
     assert saved.facts["priors"] == "PriorProgram(centred)"
-    import xarray
-
     with xarray.open_dataset(tmp_path / "fit" / "posterior.nc", group="posterior") as data:
         assert data["centre"].shape[2:] == (D,)
     assert saved.posterior().draws["means"].shape == drawn("centred").posterior.draws["means"].shape
@@ -512,8 +519,6 @@ def test_a_collapsed_program_takes_weights_and_holes() -> None:
     model = MixtureModel(2).specialise(X)
     trace = poutine.trace(model).get_trace(x, sample_weight=weight, collapsed=True)
     values = {n: trace.nodes[n]["value"][None] for n in model.sites()}
-    from gmm_pyro.data.observations import observe
-
     density = model.log_density(observe(x, sample_weight=weight))
     close(trace.nodes["x"]["fn"].log_factor, density.log_likelihood(values)[0])
     with pytest.raises(ValueError, match="collapsed takes all points at once"):
@@ -526,10 +531,6 @@ def test_data_are_drawn_from_every_program(program: str) -> None:
     draws = Predictive(MixtureModel(K, priors=PROGRAMS[program]), num_samples=3)(n=4, n_features=D)
     assert draws["x"].shape[-2:] == (4, D)
     assert draws["means"].shape[-2:] == (K, D)
-
-
-def test_our_methods_are_all_told_of() -> None:
-    assert set(OURS) == {"kmeans", "em", "gradient", "map", "laplace", "svi", "nuts", "gibbs"}
 
 
 def test_a_prior_program_knows_its_features_if_it_says_them() -> None:

@@ -36,7 +36,7 @@ from .attributes import (
     sampled,
     without_data,
 )
-from .starts import Array, Given, check_given
+from .starts import Array, Tensors, check_given
 
 NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
@@ -210,7 +210,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """The most probable component of each point of the data, shape (n,)."""
         return self.fit(X, y, sample_weight).predict(X)
 
-    def _fitted(self, x: Array, sample_weight: Any, labels: Any, given: Given) -> Fit:
+    def _fitted(self, x: Array, sample_weight: Any, labels: Any, given: Tensors) -> Fit:
         started = time.perf_counter()
         model = held_fixed(MixtureModel(self.n_components, self.covariance_type, self.priors))
         observations = observe(

@@ -20,7 +20,7 @@ from ..reduction.theta import anywhere
 from .recipe import refuse_ill_defined
 
 Array = np.ndarray[Any, np.dtype[Any]]
-Given = Mapping[str, Tensor]
+Tensors = Mapping[str, Tensor]
 RandomState = np.random.RandomState
 
 

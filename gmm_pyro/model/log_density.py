@@ -88,14 +88,14 @@ class LogDensity:
         Raises:
             ValueError: if the vector does not have the shape (s, m).
         """
+        return self.prior.completed(self._own(vector))
+
+    def _own(self, vector: Float[Tensor, "s m"]) -> dict[str, Tensor]:
+        """Values of the sites that are in the vector, which is checked."""
         m = self.dimension
         if not isinstance(vector, Tensor) or vector.ndim != 2 or vector.shape[1] != m:
             got = tuple(vector.shape) if isinstance(vector, Tensor) else shown(vector)
             raise ValueError(f"vector must be a tensor of shape (s, {m}), got {got}")
-        return self.prior.completed(self._own(vector))
-
-    def _own(self, vector: Float[Tensor, "s m"]) -> dict[str, Tensor]:
-        """Values of the sites that are in the vector."""
         return {site.name: site.constrain(vector) for site in self.sites}
 
     def unconstrain(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s m"]:

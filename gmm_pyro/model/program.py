@@ -136,7 +136,8 @@ class MixtureModel(Declaration):
             name: value.reshape(-1, *value.shape[len(outer) :]) for name, value in values.items()
         }
         found = log_likelihood(data, self.family, self.family.parameters(sets))
-        pyro.factor(f"{self.prefix}x", found.view(outer))
+        with pyro.poutine.scale(scale=1.0):  # without a handler Pyro warns that nobody observes
+            pyro.factor(f"{self.prefix}x", found.view(outer))
         return data.x
 
     def _points(self, x: Any, n: int | None, known: Mapping[str, Any]) -> tuple[Points | None, int]:

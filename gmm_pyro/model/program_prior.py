@@ -11,6 +11,7 @@ from typing import Any, Self
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ..covariance import CovarianceFamily
 from ..data.checks import shown
@@ -69,9 +70,9 @@ class PriorProgram(Prior):
     _found: dict[Any, Structure] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
-        if not callable(self.program):
+        if not callable(self.program) or isinstance(self.program, type | Distribution):
             raise ValueError(  # noqa: TRY004 - as for the other arguments
-                f"program must be a function of Pyro's, got {shown(self.program)}"
+                f"program must be a function with Pyro's sites, got {shown(self.program)}"
             )
         self._asked()
         for name in ("location", "spread"):
@@ -100,12 +101,12 @@ class PriorProgram(Prior):
         Raises:
             ValueError: if it needs others.
         """
-        found: list[str] = []
+        found = []
         try:
-            parameters = inspect.signature(self.program).parameters
-        except ValueError:  # of some that are not written in Python
-            return found
-        for name, parameter in parameters.items():
+            known = inspect.signature(self.program).parameters
+        except (TypeError, ValueError) as error:
+            raise ValueError(f"program must say its arguments, got {self.name}") from error
+        for name, parameter in known.items():
             several = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
             if name in OFFERED and not several and parameter.kind != parameter.POSITIONAL_ONLY:
                 found.append(name)
