@@ -6,14 +6,19 @@ They are at the top of a module, so that fits with them can be pickled.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache, partial
 from typing import Any
 
 import pyro
 import pyro.distributions as dist
+import pytest
 import torch
 from torch import Tensor
 
-from oracles import numbers
+import oracles
+from gmm_pyro import MixtureModel
+from gmm_pyro.model.log_density import LogDensity
+from oracles import normal, numbers
 
 Returned = dict[str, Any]
 K, D = 3, 2
@@ -168,3 +173,30 @@ REFUSED: dict[str, tuple[Callable[..., Any], str]] = {
     "another shape": (misshapen, r"must return means of shape \(3, 2\), got \(4, 2\)"),
     "a delta": (a_delta, "'fixed' is a Delta: use pyro.deterministic"),
 }
+
+
+# ---------------------------------------------------------------------- data and densities
+
+X = torch.cat([normal(15, D, seed=i) * 0.5 + 3 * numbers([i % 2, i // 2]) for i in range(K)])
+AXES: dict[str, dict[str, int | None]] = {  # of sites that are not a mixture's own
+    "centred": {"centre": None, "spread_of_means": None},
+    "offsets": {"spread_of_means": None, "offset": 0},
+    "transposed": {"offset": 1},
+    "everything": {"concentration": None, "size": None, "ratio": 0},
+    "regression": {"slope": None},
+    "sticks": {"share": None},
+    "known_centres": {"spread_of_means": None},
+    "with_a_factor": {},
+}
+RIGID = ("regression", "sticks")  # of which no numbering but one is known
+
+
+SAME = 1e-10  # relative: both readings add up a few hundred terms in float64
+close = partial(oracles.close, rounding=SAME)
+every_program = pytest.mark.parametrize("program", PROGRAMS)
+
+
+@cache
+def density_of(program: str, family: str = "full") -> LogDensity:
+    """The log density of the data with a program as the prior."""
+    return MixtureModel(K, family, priors=PROGRAMS[program]).log_density(X)

@@ -94,8 +94,6 @@ class MixtureModel(Declaration):
             ValueError: if there are neither data nor a number of points, or the data do not have
                 as many features as the priors.
         """
-        import pyro
-
         if check_flag("collapsed", collapsed) and x is not None:
             return self._collapsed(x, subsample_size, sample_weight, known)
         points, size = self._points(x, n, known)
@@ -103,16 +101,29 @@ class MixtureModel(Declaration):
             subsample_size = check_count("subsample_size", subsample_size, 1, size)
         weight = None if sample_weight is None else as_weights(sample_weight, size)
         model = self.standardised(n_features) if points is None else self.specialise(points)
-        like = None if points is None else points.measurements
-        values = model.sites(like=like).sampled(self.prefix, held_values(model, like))
-        name = f"{self.prefix}x"
+        summed_out = collapsed or weight is not None
+        return model._at_points(points, size, subsample_size, weight, summed_out=summed_out)
+
+    def _at_points(
+        self,
+        points: Points | None,
+        size: int,
+        subsample_size: int | None,
+        weight: Float[Tensor, "n"] | None,
+        *,
+        summed_out: bool,
+    ) -> Tensor:
+        """Run it with a site for the points, in a plate: their components summed out, or a site."""
+        import pyro
+
+        like, name = None if points is None else points.measurements, f"{self.prefix}x"
+        values = self.sites(like=like).sampled(self.prefix, held_values(self, like))
         with pyro.plate(f"{self.prefix}points", size, subsample_size=subsample_size) as rows:
             observed = None if like is None else like[rows]
             seen = None if points is None or rows is None else Sight.of(points, rows)
-            if weight is None and not collapsed:
+            if not summed_out:
                 return pyro.sample(name, self._emission(values, seen), obs=observed)
-            scale = 1.0 if weight is None else weight[rows]
-            with pyro.poutine.scale(scale=scale):
+            with pyro.poutine.scale(scale=1.0 if weight is None else weight[rows]):
                 return pyro.sample(name, self._marginal(values, seen), obs=observed)
 
     def _collapsed(
