@@ -37,7 +37,7 @@ def vague(family: str = "full", d: int = 2, k: int = 3, sites: str = "sites") ->
 
 class TestFields:
     def test_the_first_ones_keep_their_places(self) -> None:
-        assert [field.name for field in fields(Posterior)] == [
+        assert [field.name for field in fields(Posterior)][:9] == [
             *("draws", "family", "observations", "permutation", "statistics"),
             *("allocations", "kept", "independent", "ambiguous"),
         ]

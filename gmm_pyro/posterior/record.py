@@ -32,14 +32,14 @@ class Draws:
             n), or None.
         kept: numbers of the draws that `allocations` belong to, shape (kept,), or None.
         independent: whether the draws are independent of each other, as those of a guide.
-        axes: of sites that are not a mixture's own, as a prior program has: which axis of a value
-            counts components, from 0; None for what they share.
-        renumbers: whether draws can be numbered otherwise; not if it is not known what becomes of
-            the sites of a prior program then.
         ambiguous: after `relabel`, the share of the draws in which two components could as well be
             exchanged: that would add no more than log 19 nats to Σ_n u_n KL(r_n, q_n), with the
             sample weights u, the draw's responsibilities r and their mean q over all draws. None
             where the draws have not been relabelled.
+        axes: of sites that are not a mixture's own, as a prior program has: which axis of a value
+            counts components, from 0; None for what they share.
+        renumbers: whether draws can be numbered otherwise; not if it is not known what becomes of
+            the sites of a prior program then.
     """
 
     draws: Mapping[str, Tensor]
@@ -50,9 +50,9 @@ class Draws:
     allocations: Int[Tensor, "chain kept n"] | None = None
     kept: Int[Tensor, "kept"] | None = None
     independent: bool = False
+    ambiguous: float | None = None
     axes: Mapping[str, int | None] = field(default_factory=dict)
     renumbers: bool = True
-    ambiguous: float | None = None
 
     def __repr__(self) -> str:
         chains = counted(self.n_chains, "chain")
