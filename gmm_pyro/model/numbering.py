@@ -170,10 +170,18 @@ def _log_weights(
         there = there.masked_fill(~fixed.keeps(orders).to(there.device), -math.inf)
     if observations.allowed is None:
         return here, there
-    theta = theta_of(density.model.family, density.parameters(values), observations)
     stay = torch.arange(orders.shape[1])[None]
-    found = log_probability_of_labels(observations, theta, torch.cat([stay, orders.to(stay)]))
+    found = log_of_labels(density, values, torch.cat([stay, orders.to(stay)]))
     return here + found[:, :1], there + found[:, 1:]
+
+
+def log_of_labels(
+    density: LogDensity, values: Mapping[str, Tensor], orders: Int[Tensor, "o k"]
+) -> Float[Tensor, "s o"]:
+    """Log probability in nats of labels that are known of points, in each of some orders."""
+    observations = density.observations
+    theta = theta_of(density.model.family, density.parameters(values), observations)
+    return log_probability_of_labels(observations, theta, orders)
 
 
 def _rounding(values: Mapping[str, Tensor], log_prior: Tensor) -> Tensor:

@@ -101,6 +101,15 @@ class Prior(ABC):
         """The distributions of the weights and the components, or None if it is not conjugate."""
         return None
 
+    def _check_units(self) -> None:
+        """Have location and spread as numbers of the features, and names as words."""
+        known = vars(self)
+        for name in ("location", "spread"):
+            if known[name] is not None:
+                object.__setattr__(self, name, one_a_feature(name, known[name]))
+        if known["feature_names"] is not None:
+            object.__setattr__(self, "feature_names", check_names(known["feature_names"]))
+
     def _known_spread(self) -> Float[Tensor, "d"]:
         if self.n_features is None:
             raise ValueError(
@@ -166,12 +175,7 @@ class Priors(DefaultPrior):
     feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("location", "spread"):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, one_a_feature(name, value))
-        if self.feature_names is not None:
-            object.__setattr__(self, "feature_names", check_names(self.feature_names))
+        self._check_units()
         if self.spread is not None and not bool((self.spread > 0).all()):
             raise ValueError(f"spread must be positive, got {shown(self.spread)}")
         if self.location is not None and self.spread is not None:

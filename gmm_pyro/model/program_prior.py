@@ -15,8 +15,7 @@ from torch.distributions import Distribution
 
 from ..covariance import CovarianceFamily
 from ..data.checks import shown
-from ..data.features import check_names
-from .priors import Prior, Priors, one_a_feature
+from .priors import Prior, Priors
 from .program_runs import Call, Structure
 from .program_sites import ProgramSites
 from .sites import Sites
@@ -75,12 +74,7 @@ class PriorProgram(Prior):
                 f"program must be a function with Pyro's sites, got {shown(self.program)}"
             )
         self._asked()
-        for name in ("location", "spread"):
-            value = getattr(self, name)
-            if value is not None:
-                object.__setattr__(self, name, one_a_feature(name, value))
-        if self.feature_names is not None:
-            object.__setattr__(self, "feature_names", check_names(self.feature_names))
+        self._check_units()
 
     @property
     def kind(self) -> str:

@@ -15,9 +15,13 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...model.log_density import LogDensity
-from ...model.numbering import Numberings, exchangeable_classes, movable, permuted_values
-from ...reduction.naming import log_probability_of_labels
-from ...reduction.theta import theta_of
+from ...model.numbering import (
+    Numberings,
+    exchangeable_classes,
+    log_of_labels,
+    movable,
+    permuted_values,
+)
 
 Order = Int[Tensor, "c k"]
 
@@ -100,6 +104,5 @@ class Exchange:
         log_prior = density.log_prior(numbered)
         if density.observations.allowed is None:
             return log_prior
-        theta = theta_of(density.model.family, density.parameters(numbered), density.observations)
         stay = torch.arange(density.model.n_components)[None]
-        return log_prior + log_probability_of_labels(density.observations, theta, stay)[:, 0]
+        return log_prior + log_of_labels(density, numbered, stay)[:, 0]

@@ -95,17 +95,17 @@ class Sampler:
         """
         s, k = p.log_weights.shape
         if self.labelled is not None or self.fixed is not None:
-            order = self._pair_exchanged(p, generator)
+            order = self._pair_by_all(p, generator)
         elif self.prior.mixing.is_symmetric:
             order = torch.rand(s, k, generator=generator, device=generator.device).argsort(1)
         else:
             order = torch.arange(k, device=generator.device).expand(s, k)
             prior, weights = self.prior.mixing.prior, p.log_weights.exp()
             for _ in range(k):
-                order = _once_more(prior, weights, order, generator)
+                order = _exchanged_by_weights(prior, weights, order, generator)
         return self.prior.components.family.permuted(p, order)
 
-    def _pair_exchanged(self, p: Parameters, generator: torch.Generator) -> Int[Tensor, "s k"]:
+    def _pair_by_all(self, p: Parameters, generator: torch.Generator) -> Int[Tensor, "s k"]:
         """The order after one pair that may change places did so in the sets that accept it."""
         s, k = p.log_weights.shape
         classes = (0,) * k if self.fixed is None else self.fixed.classes
@@ -126,7 +126,7 @@ class Sampler:
         return orders[(uniform.log() < log_p[:, 1] - log_p[:, 0]).long()]
 
 
-def _once_more(
+def _exchanged_by_weights(
     prior: Distribution,
     weights: Float[Tensor, "s k"],
     order: Int[Tensor, "s k"],
