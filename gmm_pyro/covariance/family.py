@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any, ClassVar, Self, cast
 
 import torch
@@ -19,6 +20,8 @@ from torch.distributions import Distribution
 from torch.distributions.constraints import Constraint
 
 from .records import LOG_2PI, TINY, NaturalParameters, Parameters, Statistics
+
+NOISE_WEIGHT = "noise_weight"  # the site of a noise component's weight
 
 
 class CovarianceFamily(ABC):
@@ -69,7 +72,7 @@ class CovarianceFamily(ABC):
         """The parameters of every set, with those of component order[j] in place j."""
         place = torch.arange(len(order), device=order.device)[:, None], order  # once a sweep
         factor = p.factor if self.tied else p.factor[place]
-        return Parameters(p.log_weights[place], p.means[place], factor)
+        return replace(p, log_weights=p.log_weights[place], means=p.means[place], factor=factor)
 
     def outward(self, compact: Float[Tensor, "*k1 *event"]) -> Tensor:
         """Compact forms as users and programs have them: with no axis k|1 of length 1."""
@@ -81,7 +84,7 @@ class CovarianceFamily(ABC):
 
     def shares(self, site: str) -> bool:
         """Whether components have one value of a site in common, or of the covariances."""
-        return self.tied and site not in ("weights", "means")
+        return site == NOISE_WEIGHT or (self.tied and site not in ("weights", "means"))
 
     def component_axis(self, site: str) -> int | None:
         """Which axis of a site's value, from 0, counts components; None if they share the value."""
@@ -297,8 +300,9 @@ class CovarianceFamily(ABC):
 
     def parameters(self, values: Mapping[str, Tensor]) -> Parameters:
         """Mixture parameters of s sets of values of all sites, each of shape (s, *site)."""
-        log_weights = values["weights"].clamp_min(TINY).log()
-        return Parameters(log_weights, values["means"], self.factor(dict(values)))
+        log_weights, noise = values["weights"].clamp_min(TINY).log(), values.get(NOISE_WEIGHT)
+        log_odds = None if noise is None else noise.logit(TINY)
+        return Parameters(log_weights, values["means"], self.factor(dict(values)), log_odds)
 
     def natural(
         self, parameters: Parameters, reference: Float[Tensor, "*sk d"]
@@ -308,13 +312,13 @@ class CovarianceFamily(ABC):
         shift = parameters.means - reference
         linear = self.product(precision, shift)
         constant = self.log_peak(parameters) - 0.5 * (shift * linear).sum(-1)
-        return NaturalParameters(constant, linear, -0.5 * precision)
+        return NaturalParameters(constant, linear, -0.5 * precision, parameters.log_noise)
 
     def log_peak(self, parameters: Parameters) -> Float[Tensor, "s k"]:
         """log w + log N(μ | μ, Σ) of every component."""
         d = parameters.means.shape[-1]
         log_determinant = self.log_determinant(parameters.factor, d)
-        return parameters.log_weights - log_determinant - 0.5 * d * LOG_2PI
+        return parameters.log_shares - log_determinant - 0.5 * d * LOG_2PI
 
     def m_step(
         self, statistics: Statistics, floor: Float[Tensor, "d"], ridge: float = 0.0
@@ -328,14 +332,15 @@ class CovarianceFamily(ABC):
 
         Source: Bishop (2006), equations 9.24 to 9.26, about a reference point.
         """
-        counts = statistics.counts
+        counts, noise = statistics.counts, statistics.noise
         shift = statistics.first / counts.clamp_min(TINY)[..., None]
         covariance = self.empirical(statistics, shift)
         if ridge:
             covariance = covariance + ridge * self.compress(torch.eye(len(floor)).to(floor))
         log_weights = (counts / counts.sum(-1, keepdim=True)).log()
+        log_odds = None if noise is None else noise.log() - counts.sum(-1).log()
         factor = self.fit_all(covariance, counts, floor)
-        return Parameters(log_weights, statistics.reference + shift, factor)
+        return Parameters(log_weights, statistics.reference + shift, factor, log_odds)
 
     def empirical(self, statistics: Statistics, shift: Float[Tensor, "s k d"]) -> Tensor:
         """Covariances about the empirical means, in compact form."""

@@ -83,10 +83,11 @@ class Fixed:
         share = p.log_weights.masked_fill(~free, -torch.inf).log_softmax(-1) + self.left.log()
         log_weights = torch.where(free, share, self.weights.log()) if not free.all() else None
         held = ~self.free_covariances.view(-1, *(1,) * (self.factor.ndim - 1))
-        return Parameters(
-            p.log_weights if log_weights is None else log_weights,
-            torch.where(self.free_means, p.means, self.means),
-            torch.where(held, self.factor, p.factor),
+        return replace(
+            p,
+            log_weights=p.log_weights if log_weights is None else log_weights,
+            means=torch.where(self.free_means, p.means, self.means),
+            factor=torch.where(held, self.factor, p.factor),
         )
 
     def m_step(
@@ -106,7 +107,7 @@ class Fixed:
         squares = self.family.square(empirical.means - means)
         second = statistics.second + self.family.pooled(times(statistics.counts, squares))
         found = self.family.m_step(replace(statistics, second=second), floor, ridge)
-        return self.imposed(Parameters(found.log_weights, means, found.factor))
+        return self.imposed(replace(found, means=means))
 
     def _means_given(
         self, means: Float[Tensor, "s k d"], factor: Float[Tensor, "s k1 *event"]

@@ -48,6 +48,7 @@ class Points:
         origin: what their features are formed about in float64, shape (d,); best in their midst.
         measured: what is known of points that are not known as they are, or None.
         allowed: which components they may come from, or None where nothing is known of that.
+        log_noise: log density of a component of noise at each, in nats, or None without one.
     """
 
     x: Float[Tensor, "n d"]
@@ -55,6 +56,7 @@ class Points:
     origin: Float[Tensor, "d"]
     measured: Measured | None = field(default=None, kw_only=True)
     allowed: Allowed | None = field(default=None, kw_only=True)
+    log_noise: Float[Tensor, "n"] | None = field(default=None, kw_only=True)
 
     def __repr__(self) -> str:
         return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
@@ -120,14 +122,15 @@ class Points:
 
     def _known_at(self, index: Int[Tensor, "m"] | slice) -> dict[str, Any]:
         """What is known of some rows beside their values."""
+        log_noise = None if self.log_noise is None else self.log_noise[index]
         known = {"measured": self.measured, "allowed": self.allowed}
-        return {name: value and value.subset(index) for name, value in known.items()}
+        parts = {name: value and value.subset(index) for name, value in known.items()}
+        return {**parts, "log_noise": log_noise}
 
     def about(self, origin: Float[Tensor, "d"]) -> Points:
         """The points alone, with another origin."""
-        return Points(
-            self.x, self.feature_names, origin, measured=self.measured, allowed=self.allowed
-        )
+        known = {name: getattr(self, name) for name in ("measured", "allowed", "log_noise")}
+        return Points(self.x, self.feature_names, origin, **known)
 
     def labelled(self, labels: Any, n_components: int) -> Self:
         """The points, of some of which it is known which components they may come from.

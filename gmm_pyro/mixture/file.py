@@ -6,19 +6,24 @@ be positive definite; a Cholesky factor of them is another one in any precision.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, family_named
+from ..data.checks import check_choice
 from ..data.devices import precision_of
 from ..disk.storage import read_record, write_record
+from .noise_component import KINDS, NoiseComponent
 from .record import MixtureRecord, check_means, check_weights
 
 FORMAT = "gmm_pyro.GaussianMixture"
 ARRAYS = ("weights", "means", "covariances", "factor")
+OF_NOISE = ("low", "high", "mean", "covariance", "concentration", "log_odds")
 CLOSE = 1e-9  # share of a covariance by which one with this factor may differ from it
 
 Mixture = TypeVar("Mixture", bound=MixtureRecord)
@@ -33,11 +38,21 @@ def write_mixture(path: str | Path, mixture: MixtureRecord) -> Path:
         "covariances": mixture.family.covariances(p.factor[0]) if single else mixture.covariances,
         "factor": p.factor[0],
     }
+    noise = mixture.noise_component
+    if noise is not None and p.log_odds is not None:
+        found = {
+            **dict(zip(noise.ARRAYS, noise.arrays, strict=True)),
+            "concentration": torch.tensor(noise.concentration),
+            "log_odds": p.log_odds,
+        }
+        arrays |= {f"noise_{name}": value for name, value in found.items()}
     words = {
         "covariance": mixture.family.name,
         "feature_names": list(mixture.feature_names),
         "precision": str(mixture.means.dtype).removeprefix("torch."),
         **({"n_held": mixture.n_held} if mixture.n_held else {}),
+        **({} if noise is None else {"noise_component": noise.KIND}),
+        **({"noise_of_data": True} if noise is not None and noise.n_parameters > 1 else {}),
     }
     numbers = {name: array.cpu().double().numpy() for name, array in arrays.items()}
     return write_record(path, FORMAT, numbers, words)
@@ -50,7 +65,8 @@ def read_mixture(kind: type[Mixture], path: str | Path) -> Mixture:
         OSError: if it cannot be opened.
         Exception: if it holds something else.
     """
-    record: dict[str, Any] = read_record(path, FORMAT, ARRAYS)
+    noise = [f"noise_{name}" for name in OF_NOISE]
+    record: dict[str, Any] = read_record(path, FORMAT, (*ARRAYS, *noise))
     weights, means, covariances = (torch.from_numpy(record[name]) for name in ARRAYS[:3])
     family = family_named(str(record["covariance"]))
     names = [str(name) for name in record["feature_names"]]
@@ -61,9 +77,26 @@ def read_mixture(kind: type[Mixture], path: str | Path) -> Mixture:
     dtype = precision_of(str(record.get("precision", record["means"].dtype)))
     check_means(means)
     check_weights(weights, len(means))
-    parameters = Parameters(weights.log()[None], means[None], factor[None])
+    component, log_odds = _noise_of(record, means.shape[1])
+    parameters = Parameters(weights.log()[None], means[None], factor[None], log_odds)
     visible, n_held = (weights, means, covariances), int(record.get("n_held", 0))
-    return kind._assembled(family, visible, parameters, dtype, names, n_held)
+    return kind._assembled(family, visible, parameters, dtype, names, n_held, component)
+
+
+def _noise_of(
+    record: Mapping[str, Any], d: int
+) -> tuple[NoiseComponent | None, Float[Tensor, "1"] | None]:
+    """The component of noise in a file, with its log odds, if there is one."""
+    if "noise_component" not in record:
+        return None, None
+    kind = KINDS[check_choice("noise_component", str(record["noise_component"]), KINDS)]
+    numbers = {name: record[f"noise_{name}"] for name in (*kind.ARRAYS, "concentration")}
+    if record.get("noise_of_data"):
+        numbers["of_data"] = True
+    component, odds = kind(**numbers), torch.from_numpy(record["noise_log_odds"])
+    if component.n_features != d or odds.shape != (1,) or odds.isnan().any():
+        raise ValueError(f"its noise is of {component.n_features} features, and its means of {d}")
+    return component, odds
 
 
 def _check_factor(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Self
 
 import numpy as np
@@ -13,8 +13,10 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, family_named
 from ..data.arrays import array_of, dense_tensor, real
+from ..data.checks import check_number, shown
 from ..data.devices import PRECISIONS
 from ..data.features import check_names
+from .noise_component import NoiseComponent
 
 
 @dataclass(frozen=True, eq=False, init=False)
@@ -31,6 +33,7 @@ class MixtureRecord:
     feature_names: tuple[str, ...]
     parameters: Parameters = field(repr=False)
     n_held: int = field(default=0, repr=False)
+    noise_component: NoiseComponent | None = None
 
     def __init__(
         self,
@@ -39,6 +42,9 @@ class MixtureRecord:
         covariances: Any,
         covariance: str = "full",
         feature_names: Sequence[str] | None = None,
+        *,
+        noise_component: NoiseComponent | None = None,
+        noise_weight: float | None = None,
     ) -> None:
         """Check the parameters and keep them, in the type of `means`.
 
@@ -48,6 +54,8 @@ class MixtureRecord:
             covariances: array-like in the family's shape.
             covariance: name of the covariance family, or mclust's code.
             feature_names: d column names; x0, x1, … if not given.
+            noise_component: of points that belong to no component, or None.
+            noise_weight: its probability, below 1; the weights are those among the others.
 
         Raises:
             ValueError: if shapes do not fit, the weights are not probabilities, or a covariance is
@@ -62,8 +70,12 @@ class MixtureRecord:
         k, d = means.shape
         check_weights(weights, k)
         factor = check_covariances(family, covariances, (k, d))
-        parameters = Parameters(weights.double().log()[None], means.double()[None], factor[None])
-        self._keep(family, (weights, means, covariances), parameters, feature_names)
+        log_odds = check_noise(noise_component, noise_weight, d)
+        parameters = Parameters(
+            weights.double().log()[None], means.double()[None], factor[None], log_odds
+        )
+        visible = weights, means, covariances
+        self._keep(family, visible, parameters, feature_names, noise_component=noise_component)
 
     @classmethod
     def from_parameters(
@@ -73,12 +85,15 @@ class MixtureRecord:
         *,
         dtype: torch.dtype = torch.float64,
         feature_names: tuple[str, ...] | None = None,
+        noise_component: NoiseComponent | None = None,
     ) -> Self:
-        """The mixture that a batch of one parameter set describes."""
-        weights = parameters.log_weights.detach().log_softmax(-1)
-        p = Parameters(weights, parameters.means.detach(), parameters.factor.detach())
+        """The mixture that a batch of one parameter set describes, with its noise if any."""
+        p = Parameters(*(value.detach() for value in parameters.values))
+        p = replace(p, log_weights=p.log_weights.log_softmax(-1))
         visible = p.log_weights[0].exp(), p.means[0], family.covariances(p.factor[0])
-        return cls._assembled(family, visible, p, dtype, feature_names)
+        return cls._assembled(
+            family, visible, p, dtype, feature_names, noise_component=noise_component
+        )
 
     @classmethod
     def _assembled(
@@ -89,11 +104,13 @@ class MixtureRecord:
         dtype: torch.dtype,
         feature_names: Sequence[str] | None,
         n_held: int = 0,
+        noise_component: NoiseComponent | None = None,
     ) -> Self:
         """From weights, means and covariances as the user sees them, and the same in float64."""
         mixture = cls.__new__(cls)
         weights, means, covariances = (part.detach().to(dtype) for part in visible)
-        mixture._keep(family, (weights, means, covariances), parameters, feature_names, n_held)
+        kept = weights, means, covariances
+        mixture._keep(family, kept, parameters, feature_names, n_held, noise_component)
         return mixture
 
     def _keep(
@@ -103,6 +120,7 @@ class MixtureRecord:
         parameters: Parameters,
         feature_names: Sequence[str] | None,
         n_held: int = 0,
+        noise_component: NoiseComponent | None = None,
     ) -> None:
         weights, means, covariances = visible
         vars(self).update(  # as a frozen class's
@@ -113,6 +131,7 @@ class MixtureRecord:
             feature_names=check_names(feature_names, means.shape[-1]),
             parameters=parameters,
             n_held=n_held,
+            noise_component=noise_component,
         )
 
     # ------------------------------------------------------------------ shape
@@ -130,7 +149,14 @@ class MixtureRecord:
     @property
     def n_parameters(self) -> int:
         """Number of free parameters, as BIC and AIC count them; of a fit, those not held fixed."""
-        return self.family.n_parameters(*self.means.shape) - self.n_held
+        of_noise = 0 if self.noise_component is None else self.noise_component.n_parameters
+        return self.family.n_parameters(*self.means.shape) - self.n_held + of_noise
+
+    @property
+    def noise_weight(self) -> float:
+        """Probability of the noise, whose density is that of `noise_component`: 0 without one."""
+        log_weight = self.parameters.log_noise
+        return 0.0 if log_weight is None else float(log_weight[0].exp())
 
 
 # ---------------------------------------------------------------------- checks
@@ -160,6 +186,23 @@ def check_weights(weights: Tensor, k: int) -> None:
     tolerance = 1e-6 * k  # also where float32 weights come with float64 means
     if (weights < 0).any() or not abs(float(weights.double().sum()) - 1) < tolerance:
         raise ValueError(f"weights must be non-negative and sum to 1, got {weights.tolist()}")
+
+
+def check_noise(component: Any, weight: Any, d: int) -> Float[Tensor, "1"] | None:
+    """The log odds of a component of noise in d dimensions, or None without one."""
+    if component is None and weight is None:
+        return None
+    if not isinstance(component, NoiseComponent) or weight is None:
+        raise ValueError(
+            "noise_component must be a gmm_pyro.UniformBox or a gmm_pyro.WideGaussian, and have a "
+            f"noise_weight: got {shown(component)} and {shown(weight)}"
+        )
+    weight = check_number("noise_weight", weight, high=1.0)
+    if component.n_features != d:
+        raise ValueError(
+            f"the noise component is of {component.n_features} features, and the mixture of {d}"
+        )
+    return torch.tensor([weight], dtype=torch.float64).logit()
 
 
 def check_covariances(

@@ -28,13 +28,17 @@ from ..reduction.theta import Theta, theta_of
 from .conditionals import Conditionals
 from .criteria import Criteria
 from .file import read_mixture, write_mixture
-from .points import Sample
-from .record import MixtureRecord
+from .moments import MixtureMoments
+from .noise_component import NoiseComponent, beside_noise
+from .points import Sample, drawn
 
 
 @dataclass(frozen=True, eq=False, init=False)
-class GaussianMixture(MixtureRecord):
+class GaussianMixture(MixtureMoments):
     """A mixture of k Gaussians in d dimensions, from parameters, with or without a fit.
+
+    Beside them may be a component of noise, of weight `noise_weight`; the weights are then those of
+    the others among themselves.
 
     Where points are asked for, the columns of a frame are taken by the mixture's feature names, in
     any order and beside others; one that lacks a feature is refused. Arrays go by position, and so
@@ -50,6 +54,7 @@ class GaussianMixture(MixtureRecord):
             (k,) spherical, (d,) tied_diag, () tied_spherical.
         family: the covariance family.
         feature_names: d column names.
+        noise_component: the density of the noise, or None.
 
     Example:
         >>> mixture = GaussianMixture([0.5, 0.5], [[-2.0], [2.0]], [[[0.25]], [[0.25]]])
@@ -68,13 +73,25 @@ class GaussianMixture(MixtureRecord):
     def responsibilities(
         self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
     ) -> Float[Tensor, "n k"]:
-        """Posterior probability of each component at each point, shape (n, k)."""
+        """Posterior probability of each component at each point, shape (n, k).
+
+        Where there is noise, rows sum to what it leaves.
+        """
         return pointwise.responsibilities(*self._at(x, noise, projection, labels))[0].T.contiguous()
+
+    def noise_probability(
+        self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
+    ) -> Float[Tensor, "n"]:
+        """Posterior probability that each point is noise, shape (n,): 0 where there is none."""
+        points, theta, kind = self._at(x, noise, projection, labels)
+        if self.noise_component is None:
+            return points.origin.new_zeros(points.n, dtype=kind)
+        return pointwise.shares(points, theta, kind)[0, -1]
 
     def predict(
         self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
     ) -> Int[Tensor, "n"]:
-        """The most probable component of each point, shape (n,)."""
+        """The most probable component of each point, shape (n,): -1 where it is the noise."""
         return pointwise.labels(*self._at(x, noise, projection, labels))[0]
 
     def impute(
@@ -87,6 +104,8 @@ class GaussianMixture(MixtureRecord):
         seed: int = 0,
     ) -> Float[Tensor, "*m n d"]:
         """Points with what is missing of them filled in by what is there, and rid of noise.
+
+        All are taken to be of a Gaussian, and none of a noise component.
 
         Args:
             x: points, array-like of shape (n, d), NaN where a value is missing.
@@ -104,7 +123,7 @@ class GaussianMixture(MixtureRecord):
             >>> mixture.impute([[2.0, float("nan")]]).tolist()
             [[2.0, 1.0]]
         """
-        points, theta, kind = self._at(x, noise, projection)
+        points, theta, kind = self._of_clusters._at(x, noise, projection)
         count = None if n_draws is None else check_count("n_draws", n_draws, 1, MOST_HELD)
         if points.measured is None:
             found = points.x.to(kind, copy=True)  # not the caller's own memory
@@ -115,6 +134,8 @@ class GaussianMixture(MixtureRecord):
 
     def conditionals(self, x: Any, features: Sequence[int | str]) -> Conditionals:
         """The mixtures of some features of every point, given what is there of its others.
+
+        All are taken to be of a Gaussian, and none of a noise component.
 
         Args:
             x: points, array-like of shape (n, d), NaN where a value is missing; values of these
@@ -128,7 +149,7 @@ class GaussianMixture(MixtureRecord):
             ([[1.0]], [[[0.75]]])
         """
         columns = columns_of(features, self.feature_names)
-        points, theta, _ = self._at(x)
+        points, theta, _ = self._of_clusters._at(x)
         values = points.x.clone()
         values[:, columns] = torch.nan
         noise = None if points.measured is None else points.measured.noise_of_rows
@@ -150,7 +171,7 @@ class GaussianMixture(MixtureRecord):
             noise=noise,
             projection=projection,
         )
-        points = found.about(self.mean().double())
+        points = beside_noise(found.about(self.mean().double()), self.noise_component)
         if labels is not None:
             points = points.labelled(labels, self.n_components)
         return points, theta_of(self.family, self.parameters, points), self.means.dtype
@@ -195,48 +216,15 @@ class GaussianMixture(MixtureRecord):
         """Integrated completed likelihood; see `criteria`."""
         return self.criteria(x, sample_weight, **known).icl
 
-    # ------------------------------------------------------------------ as a distribution
-
-    def mean(self) -> Float[Tensor, "d"]:
-        """Mean of the whole mixture, shape (d,)."""
-        return self.weights @ self.means
-
-    def covariance_matrices(self) -> Float[Tensor, "k d d"]:
-        """Covariance matrix of every component, whatever the family, shape (k, d, d)."""
-        dense = self.family.dense(self.parameters.factor[0], self.n_features)
-        return dense.expand(self.n_components, -1, -1).to(self.means)
-
-    def covariance(self) -> Float[Tensor, "d d"]:
-        """Covariance of the whole mixture: within plus between the components, shape (d, d)."""
-        shift = self.means - self.mean()
-        within = (self.weights[:, None, None] * self.covariance_matrices()).sum(0)
-        return within + (shift * self.weights[:, None]).T @ shift
-
-    def distribution(self) -> torch.distributions.MixtureSameFamily:
-        """The mixture as a torch distribution over points of shape (d,)."""
-        tril = self.family.scale_tril(self.parameters.factor[0], self.n_features)
-        tril = tril.expand(self.n_components, -1, -1).to(self.means)
-        return torch.distributions.MixtureSameFamily(
-            torch.distributions.Categorical(self.weights),
-            torch.distributions.MultivariateNormal(self.means, scale_tril=tril),
-        )
+    # ------------------------------------------------------------------ new points
 
     def sample(self, n: int, seed: int = 0) -> Float[Tensor, "n d"]:
         """n independent points, shape (n, d)."""
         return self.sample_labelled(n, seed).x
 
     def sample_labelled(self, n: int, seed: int = 0) -> Sample:
-        """n independent points with the component that each came from."""
-        n, seed = check_count("n", n, 1, MOST_HELD), check_seed(seed)
-        generator = torch.Generator(self.means.device).manual_seed(seed)
-        labels = torch.multinomial(self.weights, n, replacement=True, generator=generator)
-        noise = self.means.new_empty(n, self.n_features).normal_(generator=generator)
-        tril = self.family.scale_tril(self.parameters.factor[0], self.n_features).to(self.means)
-        x = torch.empty_like(noise)
-        for component, factor in enumerate(tril.expand(self.n_components, -1, -1)):
-            rows = labels == component
-            x[rows] = self.means[component] + noise[rows] @ factor.T
-        return Sample(x, labels)
+        """n independent points with the component that each came from: -1 for noise."""
+        return drawn(self, check_count("n", n, 1, MOST_HELD), check_seed(seed))
 
     # ------------------------------------------------------------------ other mixtures
 
@@ -248,8 +236,9 @@ class GaussianMixture(MixtureRecord):
         """
         keep = columns_of(features, self.feature_names)
         p = self.parameters
-        factor = self.family.marginal(p.factor, keep)
-        return self._over(keep, Parameters(p.log_weights, p.means[..., keep], factor))
+        factor, noise = self.family.marginal(p.factor, keep), self.noise_component
+        noise = None if noise is None else noise.marginal(keep)
+        return self._over(keep, replace(p, means=p.means[..., keep], factor=factor), noise)
 
     def conditional(self, features: Sequence[int | str], values: Any) -> GaussianMixture:
         """The mixture of the other features, given that these have these values.
@@ -280,8 +269,13 @@ class GaussianMixture(MixtureRecord):
         if not means.to(self.means.dtype).isfinite().all():
             raise ValueError("values are so far out that the conditional means are out of range")
         there, theta, _ = self.marginal(known)._at(point.x)
-        weights = pointwise.responsibilities(there, theta)[..., 0]
-        return self._over(rest, Parameters(weights.log(), means, self.family.remainder(factor, m)))
+        share, noise = pointwise.shares(there, theta)[..., 0].log(), self.noise_component
+        weights, log_odds = share[:, : self.n_components], None
+        if noise is not None:
+            log_odds = share[:, -1] - weights.logsumexp(1)
+            noise = noise.given(known, point.x[0])
+        remainder = self.family.remainder(factor, m)
+        return self._over(rest, Parameters(weights, means, remainder, log_odds), noise)
 
     def permute(self, order: Sequence[int]) -> GaussianMixture:
         """The same mixture with its components in another order."""
@@ -298,6 +292,7 @@ class GaussianMixture(MixtureRecord):
             self.means.dtype,
             self.feature_names,
             self.n_held,
+            self.noise_component,
         )
 
     def in_order_of(self, names: Sequence[str]) -> GaussianMixture:
@@ -317,12 +312,23 @@ class GaussianMixture(MixtureRecord):
         vars(found)["n_held"] = self.n_held
         return found
 
-    def _over(self, columns: list[int], parameters: Parameters) -> GaussianMixture:
+    def _over(
+        self, columns: list[int], parameters: Parameters, noise: NoiseComponent | None
+    ) -> GaussianMixture:
         """A mixture of the same family and type over some columns."""
-        names = tuple(self.feature_names[i] for i in columns)
         return self.from_parameters(
-            self.family, parameters, dtype=self.means.dtype, feature_names=names
+            self.family,
+            parameters,
+            dtype=self.means.dtype,
+            feature_names=tuple(self.feature_names[i] for i in columns),
+            noise_component=noise,
         )
+
+    @property
+    def _of_clusters(self) -> GaussianMixture:
+        """The same without noise."""
+        clear = replace(self.parameters, log_odds=None)
+        return self._over(list(range(self.n_features)), clear, None)
 
     # ------------------------------------------------------------------ files
 

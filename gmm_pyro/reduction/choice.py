@@ -7,6 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ..data.points import Points
+from .background import Background
 from .barred import Barred
 from .incomplete import Incomplete
 from .kernels import Centred, Features, Kernel
@@ -22,4 +23,5 @@ def kernel_for(theta: Theta, points: Points, like: Tensor | None = None) -> Kern
     whole = Centred if theta.centred else Features
     kernel = (whole if points.measured is None else Incomplete)(theta, points, like)
     kernel.barred = Barred.of(points, theta.parameters.log_weights.shape[1], like)
+    kernel.background = Background.of(points, theta, like)
     return kernel

@@ -13,7 +13,7 @@ import math
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Self, TypeVar
 
 import torch
@@ -25,6 +25,7 @@ from ..data.points import Block, Observations, Points
 from ..data.spread import ROWS, chunks
 from ..running.threads import Sums, total
 from .assignments import Assignment, Rows
+from .background import Background
 from .barred import Barred
 from .theta import Theta
 
@@ -67,12 +68,14 @@ class Kernel(ABC, Generic[Some]):
         rows: points in a chunk.
         moments: what has been added up since `restart`.
         barred: which components points cannot come from, if that is known of some.
+        background: the noise beside the components, if there is any.
     """
 
     theta: Theta
     rows: int
     moments: Sums
     barred: Barred | None = None
+    background: Background | None = None
 
     def fresh(self) -> Self:
         """The same kernel with state of its own, for one thread to work with."""
@@ -118,17 +121,31 @@ class Kernel(ABC, Generic[Some]):
 
     @torch.no_grad()  # a thread has a gradient mode of its own
     def sums(self, block: Some, assign: Assignment) -> Sums:
-        """`log_norm` and the moments of a block of rows under an assignment, piece by piece."""
+        """Sums of a block of rows under an assignment, piece by piece.
+
+        They are `log_norm`, the count of the noise if there is any, and the moments.
+        """
         self.restart()
         log_norm = self.theta.reference.new_zeros(1)  # not a scalar: it must stay in float64
+        noise = log_norm
         for piece in self.pieces(block):
             logits = piece.logits
-            log_p = assign(logits, piece.rows)
+            if self.background is None:
+                log_p = assign(logits, piece.rows)
+            else:
+                log_p, share = self.background.assigned(assign, logits, piece.rows)
+                noise = noise + (share if piece.weight is None else share * piece.weight).sum(1)
             if piece.weight is not None:
                 log_p, logits = log_p * piece.weight, logits.mul_(piece.weight)
             self.add_moments(logits)
             log_norm = log_norm + log_p.sum(1)
-        return log_norm, *self.moments
+        return log_norm, *(() if self.background is None else (noise,)), *self.moments
+
+    def summed(self, sums: Sums) -> Statistics:
+        """The statistics that what `sums` gives stands for, added up over all blocks."""
+        log_norm, *moments = sums
+        noise = None if self.background is None else moments.pop(0)
+        return replace(self.statistics(log_norm, tuple(moments)), noise=noise)
 
 
 class Whole(Kernel[Block]):

@@ -12,6 +12,7 @@ from torch import Tensor
 from ..data.points import Points
 from ..running.threads import map_in_threads, one_thread_a_product
 from .assignments import softmax
+from .background import NOISE
 from .choice import kernel_for
 from .far import Far, far_logits
 from .kernels import Kernel, Piece
@@ -32,15 +33,26 @@ def log_density(
 def responsibilities(
     points: Points, theta: Theta, dtype: torch.dtype | None = None
 ) -> Float[Tensor, "s k n"]:
-    """Posterior probability of every component at every point."""
+    """Posterior probability of every component at every point; noise has what is left."""
+    return shares(points, theta, dtype)[:, : theta.parameters.means.shape[1]]
+
+
+def shares(
+    points: Points, theta: Theta, dtype: torch.dtype | None = None
+) -> Float[Tensor, "s k2 n"]:
+    """Posterior probability of every component at every point, and last of noise, if there is any."""
     kind = dtype or points.dtype  # a copy, since the kernel writes the next chunk there
     return at_points(points, theta, lambda _, share: share.to(kind, copy=True))
 
 
 def labels(points: Points, theta: Theta, dtype: torch.dtype | None = None) -> Int[Tensor, "s n"]:
-    """The most probable component of every point: the first of the largest responsibilities."""
+    """The most probable component of every point: the first of the largest responsibilities.
+
+    It is -1 where that is the noise.
+    """
     kind = dtype or points.dtype  # in which two may be equal
-    return at_points(points, theta, lambda _, share: share.to(kind).argmax(1))
+    found = at_points(points, theta, lambda _, share: share.to(kind).argmax(1))
+    return found.masked_fill(found == theta.parameters.means.shape[1], NOISE)
 
 
 @one_thread_a_product()
@@ -49,6 +61,8 @@ def at_points(
     points: Points, theta: Theta, pick: Callable[[Tensor, Tensor], Tensor]
 ) -> Float[Tensor, "*wanted n"]:
     """What is wanted of log densities (s, n) and responsibilities (s, k, n), all in float64.
+
+    Where there is noise, its responsibilities come last, as those of a component k.
 
     Args:
         points: the points.
@@ -60,14 +74,19 @@ def at_points(
     far = Far.of(theta)
 
     def picked(own: Kernel[Any], piece: Piece) -> Tensor:
-        share = piece.logits
+        share, background = piece.logits, own.background
+        if background is not None:
+            share = torch.cat([share, background.logits(piece.rows)], 1)
         log_p = softmax(share, piece.rows)
         apart = far.points(own, log_p)
         if apart is not None:
             for rows, seen, x in own.mixtures_at(piece, apart):
                 largest, above = far_logits(seen, x.double())
+                numbers = piece.numbers_of(rows)
                 if own.barred is not None:
-                    own.barred.bar(above, piece.numbers_of(rows))
+                    own.barred.bar(above, numbers)
+                if background is not None:
+                    largest, above = background.above(largest, above, numbers)
                 log_p[:, rows] = largest + softmax(above, rows)
                 share[..., rows] = above
         return pick(log_p, share)

@@ -110,7 +110,7 @@ class Seen:
         log_determinant = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         reference = theta.reference.expand(away.shape if theta.centred else (1, 1, d))
         return cls(
-            log_peak=p.log_weights - log_determinant - 0.5 * LOG_2PI * observed.sum(-1),
+            log_peak=p.log_shares - log_determinant - 0.5 * LOG_2PI * observed.sum(-1),
             reference=view.project(reference[..., None])[..., 0],
             shift=shift,
             inverse=inverse,
@@ -213,4 +213,4 @@ def marginal_theta(
     root = torch.linalg.cholesky(total[..., entries, :][..., entries])
     root = root.expand(*p.means.shape[:2], -1, -1)
     means = view.project(p.means[..., None])[0, ..., 0]
-    return Theta.about_means(FULL, Parameters(p.log_weights, means[..., entries], root))
+    return Theta.about_means(FULL, Parameters(p.log_weights, means[..., entries], root, p.log_odds))

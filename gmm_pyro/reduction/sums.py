@@ -22,6 +22,7 @@ Source: Wainwright & Jordan (2008), §3; Dempster, Laird & Rubin (1977).
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -36,7 +37,7 @@ from ..running.threads import Sums, one_thread_a_product, total
 from .assignments import Assignment, softmax
 from .choice import kernel_for
 from .kernels import Centred
-from .pointwise import responsibilities
+from .pointwise import shares
 from .theta import Theta, theta_of
 
 HESSIAN_NUMBERS = 2_000_000  # features of all components that a second derivative has at once
@@ -63,8 +64,7 @@ def reduce(observations: Observations, theta: Theta, assign: Assignment = softma
         own = kernel.fresh()
         return lambda block: own.sums(block, assign)
 
-    log_norm, *sums = total(make_worker, kernel.blocks())
-    return kernel.statistics(log_norm, tuple(sums))
+    return kernel.summed(total(make_worker, kernel.blocks()))
 
 
 @one_thread_a_product()
@@ -78,8 +78,7 @@ def reduce_each(
     """The reduction of s sets, each over n points of its own: many small data sets at once."""
     theta = Theta.about_means(family, parameters)
     kernel = Centred(theta, Points(x[0], (), theta.reference), x)
-    log_norm, *sums = kernel.sums(Block(0, x[:, None], None), assign)
-    return kernel.statistics(log_norm, tuple(sums))
+    return kernel.summed(kernel.sums(Block(0, x[:, None], None), assign))
 
 
 def reduce_given(
@@ -115,10 +114,11 @@ def about(
     """
     if statistics.reference.ndim == 1:
         return statistics
-    counts, before, second = statistics.sums
+    counts, before = statistics.counts, statistics.first
     first = before + times(counts, (statistics.reference - reference).expand(before.shape))
     gain = times(counts.clamp_min(TINY).reciprocal(), family.square(first) - family.square(before))
-    return Statistics(statistics.log_norm, counts, first, second + family.pooled(gain), reference)
+    second = statistics.second + family.pooled(gain)
+    return replace(statistics, first=first, second=second, reference=reference)
 
 
 def maximise(
@@ -177,7 +177,7 @@ def log_likelihood(
     """Log-likelihood of s sets in nats, differentiable in the parameters."""
     theta = theta_of(family, parameters, observations)
     log_norm: Tensor = _LogLikelihood.apply(  # type: ignore[no-untyped-call]
-        observations, theta, *vars(theta.natural).values()
+        observations, theta, *theta.natural.leaves
     )
     return log_norm
 
@@ -187,10 +187,11 @@ def log_likelihood(
 
 @one_thread_a_product()
 @torch.no_grad()
-def information(observations: Observations, theta: Theta) -> Float[Tensor, "kf kf"]:
+def information(observations: Observations, theta: Theta) -> Float[Tensor, "e e"]:
     """Minus the Hessian of Σ u log p(x) in the natural parameters of one set of k components.
 
-    Entries go by component and within it as in `Theta.coefficients`: with responsibilities r,
+    Entries go by component and within it as in `Theta.coefficients`, and the last one is that of
+    the noise, if there is any, whose only feature is 1: with responsibilities r,
 
         ∂² log p(x) / ∂θ_j ∂θ_l = (r_j [j = l] - r_j r_l) φ(z_j) φ(z_l)ᵀ
 
@@ -199,8 +200,10 @@ def information(observations: Observations, theta: Theta) -> Float[Tensor, "kf k
     family, d = theta.family, observations.d
     quadratic = family.n_own_features(d)
     k, width = theta.parameters.log_weights.shape[1], 1 + d + quadratic
-    total = theta.reference.new_zeros(k * width, k * width)
-    diagonal = total.view(k, width, k, width).diagonal(dim1=0, dim2=2)  # (f, f, k)
+    noise = theta.natural.noise is not None
+    total = theta.reference.new_zeros(k * width + noise, k * width + noise)
+    own = total[: k * width, : k * width]
+    diagonal = own.unflatten(1, (k, width)).unflatten(0, (k, width)).diagonal(dim1=0, dim2=2)
     rows = max(1, HESSIAN_NUMBERS // (k * width))
     reference = theta.reference.expand(theta.parameters.means.shape)[0]
     for first in range(0, observations.n, rows):
@@ -210,10 +213,12 @@ def information(observations: Observations, theta: Theta) -> Float[Tensor, "kf k
         features[:, 1 : 1 + d] = z
         for j in range(k if quadratic else 0):
             family.quadratic_features(z[j], features[j, 1 + d :])()
-        weight = responsibilities(part, theta)[0, :, None]
-        expected = features * weight
-        u = part.sample_weight
-        scaled = expected if u is None else expected * u
-        diagonal -= (scaled @ features.mT).permute(1, 2, 0)
-        total += scaled.flatten(0, 1) @ expected.flatten(0, 1).T
+        share = shares(part, theta)[0]
+        expected = features * share[:k, None]
+        u = part.weights
+        diagonal -= ((expected * u) @ features.mT).permute(1, 2, 0)
+        each = torch.cat([expected.flatten(0, 1), share[k:]])
+        total += (each * u) @ each.T
+        if noise:
+            total[-1, -1] -= share[k] @ u
     return total

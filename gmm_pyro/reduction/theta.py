@@ -73,9 +73,9 @@ def theta_of(family: CovarianceFamily, parameters: Parameters, points: Points) -
 
     Differentiable: the natural parameters keep their graph.
     """
-    d = parameters.means.shape[-1]
-    if d > WIDE and family.n_features(d) > d:
-        return Theta.about_means(family, parameters)
+    d, noise = parameters.means.shape[-1], parameters.log_odds is not None
+    if (d > WIDE and family.n_features(d) > d) or (noise and not family.n_own_features(d)):
+        return Theta.about_means(family, parameters)  # noise does not share what all others do
     natural = family.natural(parameters, points.origin)
     theta = Theta(family, parameters, natural, points.origin, centred=False)
     return Theta.about_means(family, parameters) if _cancels(theta, points) else theta

@@ -344,6 +344,6 @@ class Growth:
         """
         proposal = self.proposal(statistics)
         natural = self.density.model.family.natural(p, self.density.observations.origin)
-        sums = zip(vars(natural).values(), proposal.assigned.statistics.sums, strict=True)
+        sums = zip(natural.leaves, proposal.assigned.statistics.sums, strict=True)
         given = torch.stack([(a * b).flatten(1).sum(1) for a, b in sums]).sum(0)
         return proposal.log_likelihood(p) + proposal.assigned.log_joint - given

@@ -45,13 +45,15 @@ def hessian(density: LogDensity, vector: Float[Tensor, "m"]) -> Float[Tensor, "m
         return replace(here, parameters=parameters, natural=found), values
 
     def coefficients(vectors: Float[Tensor, "s m"]) -> Float[Tensor, "s kf"]:
-        return natural(vectors)[0].coefficients().flatten(1)
+        theta = natural(vectors)[0]
+        entries, noise = theta.coefficients().flatten(1), theta.natural.noise
+        return entries if noise is None else torch.cat([entries, noise[:, None]], 1)
 
     def slope(vectors: Float[Tensor, "s m"]) -> Float[Tensor, "s m"]:
         """Gradient of the density with the likelihood made linear in the natural parameters."""
         theta, values = natural(vectors)
-        parts = zip(vars(theta.natural).values(), statistics.sums, strict=True)
-        likelihood = sum((part * total).flatten(1).sum(1) for part, total in parts)
+        parts = zip(theta.natural.leaves, statistics.sums, strict=True)
+        likelihood = sum((part * total).view(len(part), -1).sum(1) for part, total in parts)
         total = likelihood + density.log_prior(values) + density.log_jacobian(vectors, values)
         return torch.autograd.grad(total.sum(), vectors, create_graph=True)[0]
 
