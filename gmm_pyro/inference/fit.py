@@ -271,6 +271,7 @@ def fit_observations(
     if model.fixed is not None and chosen.method.through_pyro:
         raise ValueError(f"{chosen.name} holds no parameters: {chosen.name.split(':')[0]} does")
     method = chosen.method
+    model, observations = model.beside_noise(observations)
     if method.priors is not None:
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)
     task = Task(chosen.name, model, observations, chosen.options)
@@ -293,6 +294,7 @@ def _result(
         outcome.parameters,
         dtype=observations.x.dtype,
         feature_names=observations.feature_names,
+        noise_component=task.model.noise,
     )
     fixed, posterior = task.model.fixed, outcome.posterior
     if fixed is not None:

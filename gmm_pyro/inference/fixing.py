@@ -207,6 +207,7 @@ def mixture_holding(fixed: Fixed, mixture: GaussianMixture) -> GaussianMixture:
         mixture.means.dtype,
         mixture.feature_names,
         n_held=fixed.n_held,
+        noise_component=mixture.noise_component,
     )
 
 

@@ -153,6 +153,7 @@ class GibbsSample:
             statistics={"log_likelihood": torch.stack(chains.log_likelihood, 1)},
             allocations=torch.stack(chains.allocations, 1) if chains.allocations else None,
             kept=torch.tensor(chains.kept) if chains.kept else None,
+            noise_component=self.density.model.noise,
         )
 
     def doubled(self) -> GibbsSample:

@@ -34,6 +34,10 @@ def fit_kmeans(task: Task[KMeansOptions]) -> Outcome:
     squares.
     """
     options, observations = task.options, task.observations
+    if task.model.noise is not None:
+        raise ValueError(
+            "kmeans puts every point into a cluster, and has no noise_component: em has"
+        )
     if task.model.fixed is not None:
         raise ValueError("kmeans has no parameters to hold: fixed is for the other methods")
     if observations.measured is not None:

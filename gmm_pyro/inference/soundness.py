@@ -73,7 +73,7 @@ class Soundness:
 
     def above_rounding(self, p: Parameters) -> Float[Tensor, "*k1"]:
         """The same without bias, or a feature's variance, in units of the variance by rounding."""
-        family, counts = self.family, self.n_points * p.log_weights.exp()
+        family, counts = self.family, self.n_points * p.log_shares.exp()
         lowest = as_fitted(family, self.rounding.clamp_min(TINY))
         lost = len(lowest) if family.is_matrix else 1
         held = counts.sum(-1, keepdim=True) if family.shares("covariances") else counts

@@ -19,6 +19,7 @@ from ..covariance import CovarianceFamily, Parameters
 from ..data.checks import check_count, check_flag, shown
 from ..data.points import Observations
 from ..inference.result import Result
+from ..mixture.noise_component import NoiseComponent, with_noise
 from ..posterior import Posterior
 from ..posterior.readable import readable_sites, without_constants
 from ..running.seeds import Stream
@@ -217,7 +218,8 @@ def _predicted(fit: Result, parameters: Parameters, stream: Stream) -> np.ndarra
     device = parameters.means.device
     generator = torch.Generator(device).manual_seed(stream.seed(fit.seed))
     observations = fit.observations
-    drawn = data_sets(fit.model.family, parameters, observations.n, generator)
+    noise, family = fit.model.noise, fit.model.family
+    drawn = data_sets(family, parameters, observations.n, generator, noise)
     measured = observations.measured
     if measured is not None and measured.projection_of_rows is not None:
         drawn = (measured.projection_of_rows.to(drawn) @ drawn[..., None])[..., 0]
@@ -241,12 +243,18 @@ def _univariate(x: np.ndarray) -> np.ndarray:
 
 @torch.no_grad()
 def data_sets(
-    family: CovarianceFamily, parameters: Parameters, n: int, generator: torch.Generator
+    family: CovarianceFamily,
+    parameters: Parameters,
+    n: int,
+    generator: torch.Generator,
+    noise: NoiseComponent | None = None,
 ) -> Float[Tensor, "s n d"]:
     """A data set of n independent points for each of s mixtures."""
     d = parameters.means.shape[-1]
     rows = torch.arange(len(parameters.means)).split(max(1, NUMBERS_AT_ONCE // (n * d)))
-    return torch.cat([_draw(family, parameters[part], n, generator) for part in rows])
+    parts = [parameters[part] for part in rows]
+    sets = [with_noise(_draw(family, p, n, generator), p, noise, generator) for p in parts]
+    return torch.cat(sets)
 
 
 def _draw(

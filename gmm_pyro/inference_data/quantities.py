@@ -70,7 +70,8 @@ def _evaluate(observations: Observations, theta: Theta) -> LabelFree:
     pointwise, entropy, label = at_points(observations, theta, pick)
     weight = observations.sample_weight
     weight = pointwise.new_ones(observations.n) if weight is None else weight.to(pointwise)
-    filled = torch.zeros_like(theta.parameters.log_weights).scatter_(1, label.long(), 1.0)
+    s, k = theta.parameters.log_weights.shape
+    filled = weight.new_zeros(s, k + 1).scatter_(1, label.long(), 1.0)[:, :k]  # the last is noise
     return LabelFree(
         pointwise.to(observations.x), pointwise @ weight, entropy @ weight, filled.sum(1)
     )

@@ -318,6 +318,21 @@ def beside_noise(points: SomePoints, noise: NoiseComponent | None) -> SomePoints
     return replace(points, log_noise=noise.log_density(points))
 
 
+def with_noise(
+    x: Float[Tensor, "s *n d"],
+    parameters: Parameters,
+    noise: NoiseComponent | None,
+    generator: torch.Generator | None,
+) -> Float[Tensor, "s *n d"]:
+    """Points of s sets of components, of which some are noise in their place, as weights say."""
+    if noise is None or parameters.log_noise is None:
+        return x
+    weight = parameters.log_noise.exp().view(-1, *(1,) * (x.ndim - 2))
+    apart = x.new_empty(x.shape[:-1]).uniform_(generator=generator) < weight
+    x[apart] = noise.draw(int(apart.sum()), generator).to(x)
+    return x
+
+
 def _check(noise: UniformBox | WideGaussian, *names: str) -> None:
     """Have arrays of one number a feature in float64, and the prior as two numbers."""
     for name in names:

@@ -56,7 +56,8 @@ def drawn_beside(
     dof = components.dof + family.pooled(held) * family.squares_a_point(means.shape[-1])
     factor = family.draw_factor(dof, scale, generator)
     log_weights = _log_weights(fixed, prior.mixing, counts, generator)
-    return fixed.imposed(Parameters(log_weights, means, factor))
+    log_odds = prior.draw_noise(statistics, generator)
+    return fixed.imposed(Parameters(log_weights, means, factor, log_odds))
 
 
 def _log_weights(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
 
+import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -13,9 +14,12 @@ from ..covariance import CovarianceFamily, family_named
 from ..covariance.fixed import Fixed
 from ..data.arrays import dense_tensor
 from ..data.checks import MOST_HELD, check_count, shown
-from ..data.observations import as_points
+from ..data.observations import as_points, observed
+from ..data.points import Observations
+from ..mixture.noise_component import NoiseComponent, as_noise_component, beside_noise
 from .mixing import Mixing
 from .nested import held, learned
+from .noise_site import SitesBesideNoise
 from .normal_wishart import Conjugate
 from .priors import Prior, Priors
 from .program_prior import PriorProgram
@@ -33,6 +37,7 @@ class Declaration:
     covariance: str = "full"
     priors: Prior | Callable[..., Any] | None = None
     prefix: str = ""
+    noise_component: NoiseComponent | str | None = field(default=None, kw_only=True)
     fixed: Fixed | None = field(default=None, kw_only=True, repr=False)
     _sites: dict[tuple[Any, ...], Sites] = field(default_factory=dict, init=False, repr=False)
 
@@ -52,6 +57,12 @@ class Declaration:
                 f"prefix must be a string, got {shown(self.prefix)}"
             )
         family_named(self.covariance)
+        object.__setattr__(self, "noise_component", as_noise_component(self.noise_component))
+
+    @property
+    def noise(self) -> NoiseComponent | None:
+        """The component of noise, if there is one."""
+        return cast("NoiseComponent | None", self.noise_component)
 
     @property
     def family(self) -> CovarianceFamily:
@@ -80,6 +91,10 @@ class Declaration:
         Raises:
             ValueError: if the priors are already concrete, for another number of features.
         """
+        if self.noise is not None:
+            observations = observed(x, self.feature_names)
+            if self.noise is not (noise := self.noise.scaled_to(observations)):
+                return replace(self, noise_component=noise).specialise(observations)
         known = self.n_features
         if known is not None:
             d = as_points(x, feature_names=self.feature_names, missing="integrate").d
@@ -87,6 +102,13 @@ class Declaration:
                 raise ValueError(f"x must have {known} features, got {d}")
             return self
         return replace(self, priors=self.prior.scaled_to(x))
+
+    def beside_noise(self, observations: Observations) -> tuple[Self, Observations]:
+        """The model with a noise component that fits the data, and data that know its density."""
+        if self.noise is None:
+            return self, beside_noise(observations, None)
+        noise = self.noise.scaled_to(observations)
+        return replace(self, noise_component=noise), beside_noise(observations, noise)
 
     def standardised(self, n_features: int | None) -> Self:
         """The same model with the units of standardised data, where the priors know none.
@@ -113,11 +135,18 @@ class Declaration:
         if like is not None:
             dense_tensor(like, "like")
         if self.learned:  # a gradient can be taken once only through what was computed before
-            return self.prior.sites(self.family, self.n_components, like)
+            return self._new_sites(like)
         kind = (None, None) if like is None else (like.dtype, like.device)
         if kind not in self._sites:  # an enumerated fit asks at every step
-            self._sites[kind] = self.prior.sites(self.family, self.n_components, like)
+            self._sites[kind] = self._new_sites(like)
         return self._sites[kind]
+
+    def _new_sites(self, like: Tensor | None) -> Sites:
+        found = self.prior.sites(self.family, self.n_components, like)
+        if self.noise is None:
+            return found
+        like = torch.empty(0, dtype=torch.float64) if like is None else like
+        return SitesBesideNoise(found, self.noise.concentration, like)
 
     @property
     def surplus(self) -> frozenset[int]:
@@ -131,7 +160,10 @@ class Declaration:
 
     def conjugate(self, like: Tensor | None = None) -> Conjugate | None:
         """The distributions of a conjugate prior, which knows the data's units; None of another."""
-        return self.prior.conjugate(self.family, self.n_components, like)
+        found = self.prior.conjugate(self.family, self.n_components, like)
+        if found is None or self.noise is None:
+            return found
+        return replace(found, noise=self.noise.concentration)
 
     @property
     def learned(self) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.distributions.transforms import IndependentTransform
 
 from ..covariance import Parameters
+from ..covariance.family import NOISE_WEIGHT
 from ..covariance.fixed import Fixed
 from .declaration import Declaration
 from .free_part import FreePart
@@ -29,6 +30,7 @@ def free_maps(model: Declaration, sites: Sites) -> dict[str, FreePart]:
     found = {
         name: _free_part(model.fixed, name, to_support(name, prior), _values_holding(model, name))
         for name, prior in sites.items()
+        if name != NOISE_WEIGHT
     }
     return {name: part for name, part in found.items() if part is not None}
 
@@ -43,7 +45,7 @@ def held_values(model: Declaration, like: Tensor | None) -> dict[str, Tensor]:
         return {}
     found, sites = {}, model.sites()
     _refuse_program(sites)
-    for name in sites:
+    for name in sites.keys() - {NOISE_WEIGHT}:
         free = _free_values(model.fixed, name)
         if free.all():
             continue

@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import Parameters
+from ..covariance.family import NOISE_WEIGHT
 from ..data.checks import shown
 from ..data.points import Observations
 from ..reduction.sums import log_likelihood
@@ -113,8 +114,10 @@ class LogDensity:
         about the same.
         """
         covariance = self.model.prior.covariance_sites(self.model.family, parameters.factor)
-        weights = parameters.log_weights.softmax(-1)
-        return self.prior.values_of({"weights": weights, "means": parameters.means, **covariance})
+        values = {"weights": parameters.log_weights.softmax(-1), "means": parameters.means}
+        if parameters.log_odds is not None:
+            values[NOISE_WEIGHT] = parameters.log_odds.sigmoid()
+        return self.prior.values_of({**values, **covariance})
 
     def component_axis(self, name: str) -> int | None:
         """Which axis of a site's value, from 0, counts components; None if they share the value."""

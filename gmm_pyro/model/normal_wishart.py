@@ -243,10 +243,12 @@ class Conjugate:
     Attributes:
         mixing: of the weights.
         components: of the means and covariances.
+        noise: a and b of the weight of a noise component, Beta(a, b); None without one.
     """
 
     mixing: Mixing
     components: NormalWishart | IndependentMeans
+    noise: tuple[float, float] | None = None
 
     def draw(
         self, statistics: Statistics, current: Parameters, generator: torch.Generator | None
@@ -260,7 +262,18 @@ class Conjugate:
         """
         log_weights = self.mixing.draw(statistics.counts, generator)
         drawn = self.components.draw_given(statistics, current, generator)
-        return Parameters(log_weights, drawn.means, drawn.factor)
+        log_odds = self.draw_noise(statistics, generator)
+        return Parameters(log_weights, drawn.means, drawn.factor, log_odds)
+
+    def draw_noise(
+        self, statistics: Statistics, generator: torch.Generator | None
+    ) -> Float[Tensor, "s"] | None:
+        """Log odds of the noise, drawn given how many points are noise; None without noise."""
+        if self.noise is None or statistics.noise is None:
+            return None
+        counts = torch.stack([statistics.noise, statistics.counts.sum(-1)], -1)
+        log_weights = Mixing(counts.new_tensor(self.noise)).draw(counts, generator)
+        return log_weights[:, 0] - log_weights[:, 1]
 
 
 def _precisions(prior: NormalWishart | IndependentMeans, k: int) -> TorchDistribution:

@@ -139,7 +139,7 @@ class MixtureModel(Declaration):
         if not isinstance(x, Observations) or any(value is not None for value in told.values()):
             k, names = self.n_components, self.feature_names
             data = observe(x, n_components=k, feature_names=names, **told)
-        model = self.specialise(data)
+        model, data = self.specialise(data).beside_noise(data)
         held = held_values(model, data.origin)
         values = model.sites(like=data.origin).sampled(self.prefix, held)
         outer = values["weights"].shape[:-1]  # of particles, or of plates around the program
@@ -218,8 +218,8 @@ class MixtureModel(Declaration):
 
     def log_density(self, x: Any) -> LogDensity:
         """The model as a log density over one flat vector, given data or observations."""
-        observations = observed(x, self.feature_names)
-        return LogDensity(self.specialise(observations), observations)
+        model, observations = self.beside_noise(observed(x, self.feature_names))
+        return LogDensity(model.specialise(observations), observations)
 
 
 @dataclass(frozen=True, eq=False)

@@ -86,7 +86,7 @@ def memberships(
     def evaluate(draws: slice) -> Float[Tensor, "b"]:
         theta = theta_of(family, parameters[draws], points).with_shared_term()
         found = at_points(points, theta, lambda log_p, part: torch.cat([log_p[:, None], part], 1))
-        share[draws] = found[:, 1:].to(share)
+        share[draws] = found[:, 1 : 1 + k].to(share)
         return found[:, 0] @ weight
 
     with one_thread_a_product():
@@ -176,14 +176,16 @@ def ecr(held: Memberships, labels: Int[Tensor, "s m"] | None = None) -> Order:
 
     Args:
         held: what the draws make of the points.
-        labels: the component of every point in each draw; the most probable one where None.
+        labels: the component of every point in each draw, -1 for noise; the most probable one
+            where None.
 
     Source: Papastamoulis & Iliopoulos (2010).
     """
     if labels is None:
         hard = (held.share == held.share.amax(1, keepdim=True)).float()  # argmax is slow along k
     else:
-        hard = torch.zeros_like(held.share).scatter_(1, labels[:, None], 1.0)
+        places, count = labels.clamp_min(0)[:, None], (labels >= 0).to(held.share)[:, None]
+        hard = torch.zeros_like(held.share).scatter_(1, places, count)
     s, k, m = hard.shape
     shared = (hard.view(s * k, m) @ (hard[held.best] * held.weight).T).view(s, k, k)
     return cheapest(-shared, held.unchanged, held.tie, held.apart)

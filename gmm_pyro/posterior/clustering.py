@@ -18,7 +18,7 @@ from torch import Tensor
 
 from ..data.arrays import rows_of
 from ..data.checks import check_choice, check_count, shown
-from ..reduction.pointwise import labels, responsibilities
+from ..reduction.pointwise import labels, shares
 from ..reduction.theta import Theta
 from .draws import evenly_spaced, over_draws
 from .losses import LOSSES, Loss
@@ -85,7 +85,8 @@ def _from_allocations(
     kept, k, m = allocated(posterior, index, max_draws), posterior.n_components, len(index)
     total = torch.zeros(m, m, dtype=torch.float32)  # whole numbers, which it holds exactly
     for part in kept.split(max(1, NUMBERS // (k * m))):
-        together = torch.nn.functional.one_hot(part, k).float().transpose(0, 1).reshape(m, -1)
+        part = part.masked_fill(part < 0, k)  # noise is a component like others
+        together = torch.nn.functional.one_hot(part, k + 1).float().transpose(0, 1).reshape(m, -1)
         total.addmm_(together, together.T)
     return total.double() / len(kept)
 
@@ -113,7 +114,7 @@ def _from_responsibilities(
     total = torch.zeros(len(index), len(index), dtype=torch.float64)
 
     def evaluate(theta: Theta, _: slice) -> Tensor:
-        share = responsibilities(points, theta).flatten(0, 1).double().cpu()
+        share = shares(points, theta).flatten(0, 1).double().cpu()
         return total.addmm_(share.T, share)
 
     over_draws(posterior.family, parameters, points, evaluate)

@@ -99,7 +99,8 @@ class Posterior(Draws):
         """Probabilities that two points share a component, whatever its label.
 
         They are averages over draws: of the allocations, if any were kept, else of the
-        probabilities Σ_k r_ik r_jk that the responsibilities of a draw give.
+        probabilities Σ_k r_ik r_jk that the responsibilities of a draw give. A noise component is
+        one of them.
 
         Args:
             rows: which of the data, as m different integers or n booleans; None takes them all.
@@ -132,6 +133,8 @@ class Posterior(Draws):
 
     def assignments(self, x: Any = None, *, seed: int = 0) -> Assignments:
         """Components of points: drawn once for every draw, and their posterior probabilities.
+
+        That of noise is -1, and its probability is what those of the others leave.
 
         Args:
             x: points, array-like of shape (n, d); None takes the data.

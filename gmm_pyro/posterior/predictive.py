@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,12 @@ from ..covariance import CovarianceFamily, Parameters
 from ..data.checks import MOST_HELD, check_count, check_number, check_seed
 from ..data.features import column_of
 from ..data.observations import as_points
-from ..data.points import Observations, Points
+from ..data.points import Points
 from ..data.spread import chunks
+from ..mixture.noise_component import beside_noise, with_noise
 from ..mixture.value import GaussianMixture
-from ..reduction.pointwise import log_density, responsibilities
+from ..reduction.background import NOISE
+from ..reduction.pointwise import log_density, shares
 from ..reduction.theta import Theta
 from ..running.threads import one_thread_a_product
 from .draws import DRAWS_AT_ONCE, over_draws
@@ -61,26 +63,28 @@ class PredictiveDensity:
 
 def assignments(posterior: Draws, x: Any, seed: int) -> Assignments:
     """Drawn and mean assignments; see `Posterior.assignments`."""
-    points = posterior.observations if x is None else placed(posterior.observations, x)
+    points = posterior.observations if x is None else placed(posterior, x)
     parameters = posterior.parameters()
-    n_draws = len(parameters.means)
+    n_draws, k = parameters.means.shape[:2]
     size, device = (n_draws, points.n), points.device
     generator = torch.Generator(device).manual_seed(check_seed(seed))
     uniform = torch.rand(size, generator=generator, dtype=points.dtype, device=device)
     labels = torch.empty(size, dtype=torch.long, device=device)
 
     def evaluate(theta: Theta, draws: slice) -> Float[Tensor, "k n"]:
-        share = responsibilities(points, theta)
+        share = shares(points, theta)
         below = share.cumsum(1)[:, :-1]  # the last one ends at 1
         labels[draws] = (uniform[draws, None] >= below).sum(1)
-        return share.sum(0, dtype=torch.float64)
+        return share[:, :k].sum(0, dtype=torch.float64)
 
     total = torch.stack(over_draws(posterior.family, parameters, points, evaluate)).sum(0)
+    labels.masked_fill_(labels == k, NOISE)
     return Assignments(labels, (total / n_draws).T.contiguous())
 
 
-def placed(data: Observations, x: Any) -> Points:
+def placed(posterior: Draws, x: Any) -> Points:
     """Other points in the place of the data."""
+    data = posterior.observations
     points = as_points(
         x,
         feature_names=data.feature_names,
@@ -88,7 +92,7 @@ def placed(data: Observations, x: Any) -> Points:
         device=data.device,
         missing="integrate",
     )
-    return points.about(data.origin)
+    return beside_noise(points.about(data.origin), posterior.noise_component)
 
 
 # ---------------------------------------------------------------------- densities
@@ -96,7 +100,7 @@ def placed(data: Observations, x: Any) -> Points:
 
 def predictive_density(posterior: Draws, x: Any, prob: float) -> PredictiveDensity:
     """Predictive density at points; see `Posterior.predictive_density`."""
-    points = placed(posterior.observations, x)
+    points = placed(posterior, x)
     return _density(posterior.family, posterior.parameters(), points, prob)
 
 
@@ -110,7 +114,10 @@ def density_band(
     name = data.feature_names[one]
     points = as_points(grid, feature_names=name, dtype=data.dtype, device=data.device, what="grid")
     marginal = marginal_parameters(posterior.family, posterior.parameters(), column)
-    return _density(posterior.family, marginal, points.about(data.origin[one]), prob)
+    noise = posterior.noise_component
+    noise = None if noise is None else noise.marginal([column])
+    points = beside_noise(points.about(data.origin[one]), noise)
+    return _density(posterior.family, marginal, points, prob)
 
 
 def feature_column(names: tuple[str, ...], feature: int | str | None) -> int:
@@ -134,7 +141,7 @@ def marginal_parameters(
         for factor in parameters.factor.split(DRAWS_AT_ONCE)
     ]
     factor = family.fit(torch.cat(parts), parameters.means.new_zeros(1))
-    return Parameters(parameters.log_weights, parameters.means[..., one], factor)
+    return replace(parameters, means=parameters.means[..., one], factor=factor)
 
 
 def _density(
@@ -178,7 +185,8 @@ def sample_predictive(posterior: Draws, n: int, seed: int) -> Float[Tensor, "n d
     means, row = like[draw, component], posterior.family.of_component(component)
     noise = torch.randn(means.shape, generator=generator, dtype=like.dtype, device=like.device)
     tril = posterior.family.scale_tril(parameters.factor[draw, row], means.shape[1])
-    return means + (tril @ noise[..., None])[..., 0]
+    x = means + (tril @ noise[..., None])[..., 0]
+    return with_noise(x, parameters[draw], posterior.noise_component, generator)
 
 
 # ---------------------------------------------------------------------- one mixture
@@ -193,12 +201,18 @@ def mean_parameters(posterior: Draws) -> Parameters:
     dense = torch.stack(sums).sum(0, keepdim=True) / s
     factor = family.fit(family.compress(dense), dense.new_zeros(d))
     log_weights = parameters.log_weights.exp().mean(0, keepdim=True).log()
-    return Parameters(log_weights, parameters.means.mean(0, keepdim=True), factor)
+    log_noise = parameters.log_noise
+    log_odds = None if log_noise is None else log_noise.exp().mean(0, keepdim=True).logit()
+    return Parameters(log_weights, parameters.means.mean(0, keepdim=True), factor, log_odds)
 
 
 def mean_mixture(posterior: Draws) -> GaussianMixture:
     """The mixture of posterior means; see `Posterior.mixture`."""
     data, p = posterior.observations, mean_parameters(posterior)
     return GaussianMixture.from_parameters(
-        posterior.family, p, dtype=data.dtype, feature_names=data.feature_names
+        posterior.family,
+        p,
+        dtype=data.dtype,
+        feature_names=data.feature_names,
+        noise_component=posterior.noise_component,
     )

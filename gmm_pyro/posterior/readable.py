@@ -13,10 +13,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
+from ..covariance.family import NOISE_WEIGHT
 from .convergence import Convergence, convergence_of
 from .record import Draws
 
-SITES = ("weights", "means", "scales", "correlations")
+SITES = ("weights", "means", "scales", "correlations", NOISE_WEIGHT)
 COMES_AND_GOES = 0.01  # share of the draws in which a surplus component has no point
 
 Named = dict[str, Float[np.ndarray, "chain draw *value"]]
@@ -108,6 +109,7 @@ def of_whole(posterior: Draws) -> Named:
     }
     numbers = {name: value.view(shape).cpu().numpy() for name, value in found.items()}
     shared = [name for name, axis in posterior.axes.items() if axis is None]
+    shared += [NOISE_WEIGHT] if NOISE_WEIGHT in posterior.draws else []
     numbers |= {name: posterior.draws[name].cpu().numpy() for name in shared}
     return _statistics(posterior) | numbers
 

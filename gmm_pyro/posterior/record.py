@@ -13,6 +13,7 @@ from ..covariance import CovarianceFamily, Parameters
 from ..data.checks import check_count
 from ..data.points import Observations
 from ..data.words import counted
+from ..mixture.noise_component import NoiseComponent
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -40,6 +41,8 @@ class Draws:
             counts components, from 0; None for what they share.
         renumbers: whether draws can be numbered otherwise; not if it is not known what becomes of
             the sites of a prior program then.
+        noise_component: the density of points that are in no component, or None. Their allocation
+            is -1.
     """
 
     draws: Mapping[str, Tensor]
@@ -53,6 +56,7 @@ class Draws:
     ambiguous: float | None = None
     axes: Mapping[str, int | None] = field(default_factory=dict)
     renumbers: bool = True
+    noise_component: NoiseComponent | None = None
 
     def __repr__(self) -> str:
         chains = counted(self.n_chains, "chain")

@@ -170,7 +170,8 @@ def _renamed(
     if labels is None:
         return None
     names = names if kept is None else names[:, kept.to(names.device)]
-    return names.to(labels.device).gather(2, labels.long()).to(labels.dtype)
+    found = names.to(labels.device).gather(2, labels.long().clamp_min(0)).to(labels.dtype)
+    return torch.where(labels < 0, labels, found)  # noise has no name
 
 
 def raw(posterior: Drawn) -> Drawn:

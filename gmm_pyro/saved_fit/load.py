@@ -23,7 +23,7 @@ from ..posterior.readable import matrices
 if TYPE_CHECKING:
     import xarray
 
-SITES = ("weights", "means", "scales", "correlations")
+SITES = ("weights", "means", "scales", "correlations", NOISE_WEIGHT)
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,4 +112,5 @@ def _posterior(data: xarray.Dataset, mixture: GaussianMixture, described: LeftOu
         draws["correlations"] = torch.linalg.cholesky(draws["correlations"].double())
     if draws["means"].shape[2:] != expected:
         raise ValueError(f"means must have shape {expected}, got {tuple(draws['means'].shape[2:])}")
-    return Posterior(draws, mixture.family, described)
+    noise = mixture.noise_component
+    return Posterior(draws, mixture.family, described, noise_component=noise)

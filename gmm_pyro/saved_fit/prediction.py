@@ -19,7 +19,7 @@ from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 from ..posterior.draws import DRAWS_AT_ONCE, over_draws
 from ..posterior.predictive import placed
-from ..reduction.pointwise import log_density, responsibilities
+from ..reduction.pointwise import log_density, shares
 from ..reduction.theta import Theta
 from ..running.threads import one_thread_a_product
 
@@ -120,20 +120,24 @@ def predict(source: GaussianMixture | Posterior, x: Any) -> Prediction:
 
 def _averaged(posterior: Posterior, x: Any) -> Prediction:
     """Means over the draws, in a pass over the draws for each chunk of the points."""
-    points = placed(posterior.observations, x)
+    points = placed(posterior, x)
     parameters, k = posterior.parameters(), posterior.n_components
     n_draws = len(parameters.means)
     parts = []
     for rows in chunks(points.n, max(1, NUMBERS // (DRAWS_AT_ONCE * k))):
         some = points.subset(rows)
 
-        def evaluate(theta: Theta, draws: slice, some: Any = some) -> Float[Tensor, "k1 n"]:
+        def evaluate(theta: Theta, draws: slice, some: Any = some) -> Float[Tensor, "k2 n"]:
             del draws
-            shares = responsibilities(some, theta).double().sum(0)
-            return torch.cat([shares, log_density(some, theta).double().logsumexp(0)[None]])
+            found = shares(some, theta).double().sum(0)
+            return torch.cat([found, log_density(some, theta).double().logsumexp(0)[None]])
 
         batches = torch.stack(over_draws(posterior.family, parameters, some, evaluate))
-        parts.append(torch.cat([batches[:, :k].sum(0), batches[:, k].logsumexp(0)[None]]))
+        parts.append(torch.cat([batches[:, :-1].sum(0), batches[:, -1].logsumexp(0)[None]]))
     found = torch.cat(parts, 1)
-    shares = (found[:k] / n_draws).T.contiguous()
-    return Prediction(shares.argmax(1), shares, found[k] - math.log(n_draws))
+    labels = found[:-1].argmax(0)
+    return Prediction(
+        labels.masked_fill(labels == k, NOISE),
+        (found[:k] / n_draws).T.contiguous(),
+        found[-1] - math.log(n_draws),
+    )

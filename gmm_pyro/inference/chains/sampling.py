@@ -196,7 +196,11 @@ def independent_draws(
 
 def of_others(density: LogDensity) -> dict[str, Any]:
     """What a posterior is told of sites that are not a mixture's own."""
-    return {"axes": density.prior.others, "renumbers": density.renumbers}
+    return {
+        "axes": density.prior.others,
+        "renumbers": density.renumbers,
+        "noise_component": density.model.noise,
+    }
 
 
 @torch.no_grad()

@@ -32,10 +32,11 @@ def population_of(
     """A population that is like the posterior; None where there can be none, or no warm-up.
 
     Where labels are known there is none, nor where parameters are fixed: its proposal is the same
-    in all numberings.
+    in all numberings. Nor is there one beside noise, which its proposal does not know of.
     """
     family, observations = task.model.family, task.observations
     named = observations.allowed is not None or task.model.fixed is not None
+    named |= task.model.noise is not None
     if named or not task.options.n_warmup or not isinstance(family, ConjugateFamily):
         return None
     if not density.prior.are_a_mixtures:  # a sweep says nothing of others

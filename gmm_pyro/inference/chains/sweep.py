@@ -17,6 +17,7 @@ from ...data.points import Observations
 from ...model.beside_fixed import drawn_beside
 from ...model.normal_wishart import Conjugate
 from ...reduction.assignments import Assignment, Drawn
+from ...reduction.background import NOISE
 from ...reduction.naming import log_probability_of_labels
 from ...reduction.sums import reduce
 from ...reduction.theta import theta_of
@@ -74,7 +75,10 @@ class Sampler:
     ) -> Statistics:
         """The first half of a sweep: all points assigned, given parameters."""
         seed = int(torch.randint(SEEDS, (), generator=generator, device=generator.device))
-        return self.allocate(parameters, Drawn(seed, labels))
+        statistics = self.allocate(parameters, Drawn(seed, labels))
+        if labels is not None and statistics.noise is not None:
+            labels.masked_fill_(labels == parameters.means.shape[1], NOISE)
+        return statistics
 
     def drawn(
         self, parameters: Parameters, statistics: Statistics, generator: torch.Generator

@@ -1,7 +1,7 @@
 """The parameters of a mixture as one unconstrained vector in units of the data's spread.
 
-They are the logits of the weights, the means, and covariance factors with their diagonals in
-logarithms.
+They are the logits of the weights, the means, covariance factors with their diagonals in
+logarithms, and the log odds of the noise if there is any.
 """
 
 from __future__ import annotations
@@ -42,19 +42,25 @@ class Coordinates:
         means = (parameters.means - self.observations.origin) / spread
         factor = self.family.rescaled(parameters.factor, 1 / spread)
         raw = transform_to(self.family.factor_support).inv(factor)
-        return torch.cat([parameters.log_weights.flatten(), means.flatten(), raw.flatten()])
+        numbers = [parameters.log_weights, means, raw]
+        if parameters.log_odds is not None:
+            numbers.append(parameters.log_odds)
+        return torch.cat([part.flatten() for part in numbers])
 
     def parameters(self, vector: Float[Tensor, "m"]) -> Parameters:
         """A batch of one parameter set; differentiable."""
         k, d = self.shape
         event = self.family.factor_shape(k, d)
-        logits, means, raw = vector.split([k, k * d, len(vector) - k - k * d])
+        noise = int(self.observations.log_noise is not None)
+        sizes = [k, k * d, len(vector) - k - k * d - noise, noise]
+        logits, means, raw, log_odds = vector.split(sizes)
         spread = self.observations.bulk
         factor = transform_to(self.family.factor_support)(raw.view(1, *event))
         found = Parameters(
             logits.log_softmax(-1)[None],
             self.observations.origin + spread * means.view(1, k, d),
             self.family.rescaled(factor, spread),
+            log_odds if noise else None,
         )
         return found if self.fixed is None else self.fixed.imposed(found)
 

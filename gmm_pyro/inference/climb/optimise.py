@@ -62,7 +62,7 @@ def away_from_edges(
         ValueError: if the density is not finite there.
     """
     weights = 0.99 * parameters.log_weights.exp() + 0.01 / density.model.n_components
-    parameters = replace(parameters, log_weights=weights.log())
+    parameters = replace(parameters, log_weights=weights.log(), log_odds=_off_the_edge(parameters))
     values = density.values(_widened(density, parameters))
     if not is_given(task.options.start):
         values = permuted_values(density, values, best_numbering(density, values))
@@ -95,7 +95,12 @@ def _widened(density: LogDensity, p: Parameters) -> Parameters:
     floors = [share * observations.bulk.square() for share in WIDENINGS]
     factor = torch.cat([p.factor, *(family.fit(covariance, floor) for floor in floors)])
     copies = list(range(len(p.means))) * (1 + len(floors))
-    return Parameters(p.log_weights[copies], p.means[copies], factor)
+    return replace(p[copies], factor=factor)
+
+
+def _off_the_edge(p: Parameters) -> Float[Tensor, "s"] | None:
+    """Log odds of the noise, a little away from 0 and 1."""
+    return None if p.log_noise is None else (0.99 * p.log_noise.exp() + 0.005).logit()
 
 
 def mode_from(

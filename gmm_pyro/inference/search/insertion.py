@@ -136,8 +136,13 @@ def joined(
     """One set of k components with each of c newcomers."""
     c = len(weights)
     together = p.factor.expand(c, *p.factor.shape[1:])
+    log_weights = torch.cat([p.log_shares + (-weights).log1p()[:, None], weights.log()[:, None]], 1)
+    log_odds = None
+    if p.log_noise is not None:
+        log_odds = p.log_noise + (-weights).log1p() - log_weights.logsumexp(1)
     return Parameters(
-        torch.cat([p.log_weights + (-weights).log1p()[:, None], weights.log()[:, None]], 1),
+        log_weights.log_softmax(1),
         torch.cat([p.means.expand(c, -1, -1), means], 1),
         together if family.shares("covariances") else torch.cat([together, factor], 1),
+        log_odds,
     )

@@ -6,6 +6,8 @@ Sources: Ueda, Nakano, Ghahramani & Hinton (2000), "SMEM algorithm for mixture m
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -80,23 +82,24 @@ def merged(
     pair = family.permuted(p, torch.stack([first, second], 1))
     one = _together(family, pair, torch.tensor([[0], [1]], device=first.device))
     sets = torch.arange(len(first), device=first.device)
-    log_weights, means, factor = (value.clone() for value in vars(p).values())
+    log_weights, means, factor = (v.clone() for v in (p.log_weights, p.means, p.factor))
     log_weights[sets, first], means[sets, first] = one.log_weights[:, 0], one.means[:, 0]
     if not family.shares("covariances"):
         factor[sets, first] = one.factor[:, 0]
-    return without(family, Parameters(log_weights, means, factor), second)
+    found = replace(p, log_weights=log_weights, means=means, factor=factor)
+    return without(family, found, second)
 
 
 def without(family: CovarianceFamily, p: Parameters, gone: Int[Tensor, "s"]) -> Parameters:
     """Each set without one of its components."""
     places = torch.arange(p.means.shape[1] - 1, device=gone.device).expand(len(gone), -1)
     left = family.permuted(p, places + (places >= gone[:, None]))
-    return Parameters(left.log_weights.log_softmax(1), left.means, left.factor)
+    return replace(left, log_weights=left.log_weights.log_softmax(1))
 
 
 def _missed(state: Expectation, sample: Observations) -> Float[Tensor, "s k"]:
     """Nats that are lost with each component, the others being left as they are."""
     share = responsibilities(sample, state.theta, torch.float64)
     lost = -(1 - share).clamp_min(1e-12).log() @ sample.weights
-    w = state.parameters.log_weights.exp()
+    w = state.parameters.log_shares.exp()
     return lost + sample.total_weight * torch.log1p(-w.clamp_max(1 - 1e-12))

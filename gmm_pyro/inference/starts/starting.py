@@ -11,6 +11,7 @@ import importlib
 import random
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from types import ModuleType
 from typing import Any
 
@@ -31,10 +32,12 @@ from ...data.spread import passes
 from ...mixture.checks import mixture_within
 from ...mixture.value import GaussianMixture
 from ...reduction.assignments import Assignment, Given, GivenLabels, uniforms
+from ...reduction.background import NOISE
 from ...reduction.naming import fitting_numbers
 from ...reduction.sums import maximise, reduce
 from ...reduction.theta import anywhere, theta_of
 from .known import as_known
+from .noisy import as_noisy, assigned
 from .seeding import greedy_k_means_plus_plus, invariant_coordinates
 
 SAMPLE = 5_000  # points that starting values are computed from, at least
@@ -238,7 +241,7 @@ def starting_parameters(
         ValueError: if the start does not exist or does not fit the data or the model.
     """
     if isinstance(start, GaussianMixture):
-        found = _from_mixture(start, observations, family, n_components)
+        found = as_noisy(_from_mixture(start, observations, family, n_components), observations)
         return found if fixed is None else fixed.imposed(found)
     if isinstance(start, str):
         kinds = {SEVERAL: labelled_first, **STARTS}
@@ -250,8 +253,9 @@ def starting_parameters(
             assign = as_known(assign, observations, n_components)
     else:
         n_starts = 1
-        assign = GivenLabels(_labels(start, observations, n_components))
+        assign = assigned(_labels(start, observations, n_components), n_components)
     found = _from_assignment(assign, observations, family, (n_starts, n_components), floor)
+    found = as_noisy(found, observations, assign)
     if fixed is None:
         return found
     if not is_given(start) and observations.allowed is None:
@@ -302,12 +306,12 @@ def brought_into(family: CovarianceFamily, mixture: GaussianMixture) -> Paramete
     if family.n_covariances(k) < k:
         dense = (p.log_weights[0].exp()[:, None, None] * dense).sum(0, keepdim=True)
     factor = family.fit(family.compress(dense), dense.new_zeros(mixture.n_features))
-    return Parameters(p.log_weights, p.means, factor[None])
+    return replace(p, factor=factor[None])
 
 
 def _on(observations: Observations, p: Parameters) -> Parameters:
     device = observations.x.device
-    return Parameters(p.log_weights.to(device), p.means.to(device), p.factor.to(device))
+    return Parameters(*(value.to(device) for value in p.values))
 
 
 def _labels(start: Any, observations: Observations, k: int) -> Int[Tensor, "1 n"]:
@@ -318,6 +322,8 @@ def _labels(start: Any, observations: Observations, k: int) -> Int[Tensor, "1 n"
     if values.shape != (observations.n,):
         raise ValueError(f"start must be {wanted}, got an array of shape {values.shape}")
     names, codes = np.unique(classes(values, "start"), return_inverse=True)
+    if observations.log_noise is not None and names[0] == NOISE:
+        names, codes = names[1:], codes - 1
     if len(names) != k:
         raise ValueError(f"start names {len(names)} clusters, the model has {k} components")
     return torch.as_tensor(codes, dtype=torch.int64, device=observations.x.device)[None]
