@@ -16,12 +16,14 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
+from ..covariance.family import NOISE_WEIGHT
 from ..data.checks import MOST_HELD, check_count, check_flag
 from ..data.devices import PRECISIONS
 from ..data.known import Known
 from ..data.observations import as_points, observe, observed
 from ..data.points import Observations, Points
 from ..data.weighting import as_weights
+from ..mixture.noise_component import beside_noise
 from ..reduction.sums import log_likelihood
 from .declaration import Declaration
 from .fixed_sites import held_values
@@ -43,6 +45,10 @@ class MixtureModel(Declaration):
             defaults for the data at hand.
         prefix: of the names of all sites and of the plate in the program, so that several mixtures
             can be in one. Fits and draws go by the names without it.
+        noise_component: what points are that belong to none of the components: "uniform", over the
+            data's box, a `UniformBox` or a `WideGaussian`; None for nothing. Its weight is one
+            more parameter, at the site "noise_weight", and the weights are then those of the
+            components among themselves.
 
     Raises:
         ValueError: if the number of components is not a positive integer, or there is no such
@@ -67,7 +73,7 @@ class MixtureModel(Declaration):
         """Run the model as a Pyro program.
 
         Its sites are those of the priors, "assignment" for the component of every point, which is
-        enumerated, and "x" for the points, both in the plate "points".
+        enumerated, and "x" for the points, both in the plate "points". Noise is component k.
 
         Args:
             x: data of shape (n, d), observed at site "x"; None samples them. Values that are NaN
@@ -101,6 +107,8 @@ class MixtureModel(Declaration):
             subsample_size = check_count("subsample_size", subsample_size, 1, size)
         weight = None if sample_weight is None else as_weights(sample_weight, size)
         model = self.standardised(n_features) if points is None else self.specialise(points)
+        if points is not None:
+            points = beside_noise(points, model.noise)
         summed_out = collapsed or weight is not None
         return model._at_points(points, size, subsample_size, weight, summed_out=summed_out)
 
@@ -182,37 +190,60 @@ class MixtureModel(Declaration):
         means, factor = values["means"], self.family.factor(values)
         component = pyro.sample(
             f"{self.prefix}assignment",
-            dist.Categorical(values["weights"]),
+            dist.Categorical(self._shares(values)),
             infer={"enumerate": "parallel"},
         )
+        gaussian = component.clamp(max=self.n_components - 1)
         event = (slice(None),) * (factor.ndim - means.ndim + 1)
-        chosen = Vindex(factor)[(..., self.family.of_component(component), *event)]
+        chosen = Vindex(factor)[(..., self.family.of_component(gaussian), *event)]
         seen = None if seen is None else seen.of_component(component)
-        return self._of_component(Vindex(means)[..., component, :], chosen, seen)
+        return self._of_component(Vindex(means)[..., gaussian, :], chosen, seen, component)
+
+    def _shares(self, values: dict[str, Tensor]) -> Float[Tensor, "*k"]:
+        """Weights of all components, and of the noise if there is any."""
+        weights = values["weights"]
+        if self.noise is None:
+            return weights
+        own = values[NOISE_WEIGHT][..., None]
+        return torch.cat([(1 - own) * weights, own], -1)
 
     def _marginal(self, values: dict[str, Tensor], seen: Sight | None) -> Any:
         """Distribution of the points with their components summed out."""
         import pyro.distributions as dist
 
-        factor = self.family.factor(values)
+        factor, weights = self.family.factor(values), self._shares(values)
         each = None if seen is None else seen.of_each_component
-        emission = self._of_component(values["means"], factor, each)
-        weights = values["weights"].expand(emission.batch_shape)
+        component = torch.arange(weights.shape[-1], device=weights.device)
+        gaussian = component.clamp(max=self.n_components - 1)
+        means = values["means"].index_select(-2, gaussian)
+        if not self.family.tied and self.noise is not None:
+            factor = factor.index_select(-1 - len(self.family.event_shape(1)), gaussian)
+        emission = self._of_component(means, factor, each, component)
+        weights = weights.expand(emission.batch_shape)
         validate = None if seen is None else False  # NaN is no value of a point
         return dist.MixtureSameFamily(dist.Categorical(weights), emission, validate_args=validate)
 
-    def _of_component(self, means: Tensor, factor: Tensor, seen: Sight | None) -> Any:
-        """Distribution of points of these means and covariance factors, seen wholly or in part."""
-        if seen is None:
-            return self.family.emission(means, factor)
+    def _of_component(
+        self, means: Tensor, factor: Tensor, seen: Sight | None, component: Int[Tensor, "*n"]
+    ) -> Any:
+        """Distribution of points of these means and covariance factors, seen wholly or in part.
+
+        Whatever the means and factors are, it is that of noise where this is the component.
+        """
         from .partly_labelled import PartlyLabelled
+        from .partly_noise import PartlyNoise
         from .partly_seen import PartlySeen
 
-        if seen.observed is None:
-            emission = self.family.emission(means, factor)
+        if seen is None or seen.observed is None:
+            emission: Any = self.family.emission(means, factor)
         else:
             emission = PartlySeen(*seen.projected(self.family, means, factor), seen.observed)
-        if seen.log_allowed is None:
+        if self.noise is not None:
+            known = None if seen is None else seen.log_noise
+            log_noise = means.new_zeros(()) if known is None else known
+            is_noise = component == self.n_components
+            emission = PartlyNoise(emission, is_noise, log_noise, self.noise)
+        if seen is None or seen.log_allowed is None:
             return emission
         return PartlyLabelled(emission, seen.log_allowed.to(means))
 
@@ -232,18 +263,20 @@ class Sight:
         projection: of the features, shape (*n, m, d), or None.
         log_allowed: 0 where a component is possible, else -inf, shape (n, k), or (*n,) of a given
             component; None where nothing is known of that.
+        log_noise: log density of the noise, shape (*n,), or None without noise.
     """
 
     observed: Bool[Tensor, "*n d"] | None
     noise: Float[Tensor, "*n m m"] | None
     projection: Float[Tensor, "*n m d"] | None
     log_allowed: Float[Tensor, "*n"] | None
+    log_noise: Float[Tensor, "*n"] | None
 
     @classmethod
     def of(cls, points: Points, rows: Int[Tensor, "m"]) -> Sight | None:
         """Of some rows; None where all of their values are as they are, and any component is."""
-        measured, allowed = points.measured, points.allowed
-        if measured is None and allowed is None:
+        measured, allowed, log_noise = points.measured, points.allowed, points.log_noise
+        if measured is None and allowed is None and log_noise is None:
             return None
         observed = noise = projection = log_allowed = None
         if measured is not None:
@@ -252,7 +285,12 @@ class Sight:
             projection = some.projection_of_rows
         if allowed is not None:
             log_allowed = allowed.log_allowed(points.origin).T[allowed.kind[rows]]
-        return cls(observed, noise, projection, log_allowed)
+            if log_noise is not None:  # which is not among what is known to be of some components
+                known = allowed.known[rows, None]
+                none = torch.zeros_like(log_allowed[:, :1]).masked_fill(known, -torch.inf)
+                log_allowed = torch.cat([log_allowed, none], 1)
+        log_noise = None if log_noise is None else log_noise[rows]
+        return cls(observed, noise, projection, log_allowed, log_noise)
 
     def projected(
         self, family: CovarianceFamily, means: Tensor, factor: Tensor
@@ -281,7 +319,8 @@ class Sight:
         observed = None if self.observed is None else self.observed[:, None]
         noise = None if self.noise is None else self.noise[:, None]
         projection = None if self.projection is None else self.projection[:, None]
-        return Sight(observed, noise, projection, self.log_allowed)
+        log_noise = None if self.log_noise is None else self.log_noise[:, None]
+        return Sight(observed, noise, projection, self.log_allowed, log_noise)
 
 
 def check_model(model: Any) -> MixtureModel:
