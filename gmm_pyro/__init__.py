@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from .inference.gradient import MixtureModule
     from .inference.methods import OptionError
     from .inference.task import FitWarning, Status
+    from .mixture.noise_kinds import UniformBox, WideGaussian
     from .mixture.value import GaussianMixture
     from .model.conjugate import ConjugatePriors
     from .model.log_density import LogDensity
@@ -52,6 +53,8 @@ _HOME = {
     "PriorProgram": "model.program_prior",
     "Priors": "model.priors",
     "Status": "inference.task",
+    "UniformBox": "mixture.noise_kinds",
+    "WideGaussian": "mixture.noise_kinds",
     "compare": "comparison",
     "fit": "inference.fit",
 }
@@ -73,6 +76,8 @@ __all__ = [
     "PriorProgram",
     "Priors",
     "Status",
+    "UniformBox",
+    "WideGaussian",
     "calibration",
     "compare",
     "datasets",

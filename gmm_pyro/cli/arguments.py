@@ -144,6 +144,15 @@ Covariance = Annotated[
         autocompletion=completing(*FAMILIES, *CODES),
     ),
 ]
+Noise = Annotated[
+    str | None,
+    typer.Option(
+        help="A component of noise, for points that belong to no other: uniform, over the box of "
+        "the data.",
+        show_default="none",
+        autocompletion=completing("uniform"),
+    ),
+]
 Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and nothing else, for programs.")
 ]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..data.words import counted
-from .arguments import FILES, Covariance, DataArguments, Force, Json, Priors, command_line
+from .arguments import FILES, Covariance, DataArguments, Force, Json, Noise, Priors, command_line
 from .data import checked, headline, load, n_components, refuse_no_source
 from .names import COMPARED, DATASETS, complete_methods, completing, listed
 from .output import FAILED, INTERRUPTED, as_typed, fit_warnings_said, print_json, say
@@ -43,6 +43,7 @@ class CompareArguments(DataArguments):
         ),
     ] = COMPARED
     covariance: Covariance = "full"
+    noise_component: Noise = None
     priors: Priors = None
     seed: Annotated[int, typer.Option(help="Seed of the fits and of the held-out data.")] = 0
     test_size: Annotated[
@@ -80,7 +81,8 @@ def compare(told: CompareArguments) -> None:
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
     dataset = load(told.data, told).dataset
-    model = MixtureModel(n_components(dataset, told), told.covariance)
+    k = n_components(dataset, told)
+    model = MixtureModel(k, told.covariance, noise_component=told.noise_component)
     observations = checked(told.data, dataset, model, told.missing)
     model = with_priors(model, priors, observations)
     with fit_warnings_said(), progress_said():

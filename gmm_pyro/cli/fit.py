@@ -13,7 +13,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..data.words import counted
-from .arguments import Covariance, DataArguments, Force, Json, Keep, Priors, Source, command_line
+from .arguments import (
+    Covariance,
+    DataArguments,
+    Force,
+    Json,
+    Keep,
+    Noise,
+    Priors,
+    Source,
+    command_line,
+)
 from .data import (
     checked,
     headline,
@@ -56,6 +66,7 @@ class FitArguments(DataArguments):
         ),
     ] = "em"  # fmt: skip
     covariance: Covariance = "full"
+    noise_component: Noise = None
     priors: Priors = None
     keep: Keep
     out: Annotated[
@@ -123,7 +134,8 @@ def fit(told: FitArguments) -> None:
     keep = names_in(told.keep)
     _check_words(told, priors, keep)
     content = load(told.data, told, keep)
-    model = MixtureModel(n_components(content.dataset, told), told.covariance)
+    k = n_components(content.dataset, told)
+    model = MixtureModel(k, told.covariance, noise_component=told.noise_component)
     place = {name: options.pop(name, None) for name in ("dtype", "device")}
     observations = checked(told.data, content.dataset, model, told.missing, **place)
     model = with_priors(model, priors, observations)
@@ -237,9 +249,13 @@ def _print(
     console.print(_outcome(facts), soft_wrap=True)
     console.print()
     weight = result.observations.sample_weight
-    sizes = result.labels.bincount(weight, result.mixture.n_components).tolist()
+    noise, *sizes = (result.labels + 1).bincount(weight, 1 + result.mixture.n_components).tolist()
     for cells in components_that_fit(result.mixture, sizes, console.width):
         console.print(ruled(cells))
+        console.print()
+    if result.mixture.noise_component is not None:
+        share = result.mixture.noise_weight
+        console.print(f"noise: weight {share:.3f} of all, {noise:.10g} points", soft_wrap=True)
         console.print()
     names = ", ".join(file.relative_to(out).as_posix() for file in files)
     typer.echo(f"wrote {names} to {out}")

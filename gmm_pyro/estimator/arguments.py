@@ -69,7 +69,8 @@ def choice_of(
 
 def by_recipe(estimator: Any) -> bool:
     """Whether an estimator is to be fitted by scikit-learn's EM."""
-    return estimator.method == "em" and estimator.search is None
+    noise = getattr(estimator, "noise_component", None)  # scikit-learn has none
+    return estimator.method == "em" and estimator.search is None and noise is None
 
 
 def _recipe_options(

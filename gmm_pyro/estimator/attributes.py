@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from sklearn.exceptions import ConvergenceWarning
 
 from ..covariance import CovarianceFamily, family_named
 from ..data.points import LeftOut
-from ..inference.fit import Fit
+from ..inference.fit import Fit, complaints
+from ..inference.task import FitWarning
 from ..mixture.value import GaussianMixture
 from .starts import Array, RandomState
 
 
-def attributes_of(mixture: GaussianMixture) -> dict[str, Array]:
+def attributes_of(mixture: GaussianMixture) -> dict[str, Any]:
     """The parameters of a mixture by scikit-learn's names."""
     family, factor, like = mixture.family, mixture.parameters.factor[0], mixture.means
     return {
@@ -24,6 +27,11 @@ def attributes_of(mixture: GaussianMixture) -> dict[str, Array]:
         "covariances_": numpy_of(mixture.covariances),
         "precisions_": numpy_of(family.precisions(factor).to(like)),
         "precisions_cholesky_": numpy_of(family.precision_cholesky(factor).to(like)),
+        **(
+            {}
+            if mixture.noise_component is None
+            else {"noise_weight_": np.float64(mixture.noise_weight)}
+        ),
     }
 
 
@@ -32,7 +40,26 @@ def numpy_of(tensor: torch.Tensor) -> Array:
     return np.asarray(tensor.cpu().numpy())
 
 
-def covariances_by_hand(estimator: Any) -> Any:
+def by_hand(estimator: Any) -> GaussianMixture:
+    """The mixture of the attributes as they are, with the noise of the fit if it has any."""
+    found = GaussianMixture(
+        estimator.weights_,
+        torch.as_tensor(np.asarray(estimator.means_, dtype=float)),
+        *(_covariances_by_hand(estimator), estimator.covariance_type),
+        getattr(estimator, "feature_names_in_", None),
+    )
+    fitted = estimator.fit_.mixture if hasattr(estimator, "fit_") else found
+    if fitted.noise_component is None:
+        return found
+    return GaussianMixture.from_parameters(
+        *(found.family, replace(found.parameters, log_odds=fitted.parameters.log_odds)),
+        dtype=found.means.dtype,
+        feature_names=found.feature_names,
+        noise_component=fitted.noise_component,
+    )
+
+
+def _covariances_by_hand(estimator: Any) -> Any:
     """From the Cholesky factors of the precisions, as in scikit-learn, if they are there."""
     if not hasattr(estimator, "precisions_cholesky_"):
         return estimator.covariances_
@@ -46,6 +73,11 @@ def sampled(
     estimator: Any, family: CovarianceFamily, n: int, random: RandomState
 ) -> tuple[Array, Array]:
     """Points drawn from the attributes, and their components: scikit-learn's, number by number."""
+    mixture = estimator._mixture
+    if mixture.noise_component is not None:  # which scikit-learn has none of
+        sample = mixture.sample_labelled(n, int(random.randint(2**31)))
+        order = (sample.labels % (1 + mixture.n_components)).argsort(stable=True)
+        return numpy_of(sample.x[order]), numpy_of(sample.labels[order])
     d = estimator.means_.shape[1]
     counts = random.multinomial(n, estimator.weights_)
     shared = family.shares("covariances")
@@ -63,7 +95,11 @@ def in_type(mixture: GaussianMixture, dtype: np.dtype[Any]) -> GaussianMixture:
     """The mixture in single or double precision."""
     kind = torch.float32 if dtype == np.float32 else torch.float64
     return GaussianMixture.from_parameters(
-        mixture.family, mixture.parameters, dtype=kind, feature_names=mixture.feature_names
+        mixture.family,
+        mixture.parameters,
+        dtype=kind,
+        feature_names=mixture.feature_names,
+        noise_component=mixture.noise_component,
     )
 
 
@@ -84,3 +120,10 @@ def without_data(fit: Fit) -> Fit:
     if posterior is not None:
         posterior = replace(posterior, observations=observations, allocations=None, kept=None)
     return replace(fit, posterior=posterior, observations=observations, own_labels=None)
+
+
+def warn_of(result: Fit) -> None:
+    """Warn as `gmm_pyro.fit` does."""
+    kinds = [FitWarning] if result.converged else [ConvergenceWarning, FitWarning]
+    for message, kind in zip(complaints(result), kinds, strict=False):
+        warnings.warn(message, kind, stacklevel=5)

@@ -10,7 +10,6 @@ from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
-import torch
 from sklearn.base import BaseEstimator, DensityMixin, _fit_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import Tags, check_random_state
@@ -19,9 +18,10 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..data.checks import shown
 from ..data.observations import observe
-from ..inference.fit import Fit, complaints, fit_observations, held_fixed
-from ..inference.task import SEARCHES, FitWarning, Status
+from ..inference.fit import Fit, fit_observations, held_fixed
+from ..inference.task import SEARCHES, Status
 from ..metrics import mean_log_density
+from ..mixture.noise_component import NoiseComponent
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
@@ -30,10 +30,11 @@ from ..running.threads import one_thread_a_product
 from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, by_recipe, check_n_samples, choice_of
 from .attributes import (
     attributes_of,
-    covariances_by_hand,
+    by_hand,
     in_type,
     numpy_of,
     sampled,
+    warn_of,
     without_data,
 )
 from .starts import Array, Tensors, check_given
@@ -58,6 +59,9 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             also by mclust's code.
         method: name of the method.
         priors: priors of the methods that have them, or None for their default.
+        noise_component: "uniform", a `gmm_pyro.UniformBox` or a `gmm_pyro.WideGaussian` for points
+            that belong to no component; their label is -1, and `predict_proba` leaves their share
+            out of its rows. None for none. "em" then is this package's EM, by a search.
         method_options: options of the method by name, as `gmm_pyro.fit` takes them; for "em" only
             with a search.
         search: None, or "starts", "moves" or "thorough": how to look for the likeliest mixture, as
@@ -92,6 +96,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             () tied_spherical.
         precisions_: inverses of the covariances, in their shape.
         precisions_cholesky_: their upper Cholesky factors, or square roots.
+        noise_weight_: weight of the noise among all, where there is such a component.
         converged_: whether the fit has converged.
         n_iter_: number of steps of the best start.
         lower_bound_: mean log-likelihood before the last M-step, in nats a point; for other methods
@@ -118,6 +123,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         "precisions_init": ["array-like", None],
         "warm_start": ["boolean"],
         "search": [StrOptions(set(SEARCHES)), None],
+        "noise_component": [StrOptions({"uniform"}), NoiseComponent, None],
         "verbose_interval": COUNT,
     }
 
@@ -128,6 +134,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         covariance_type: str = "full",
         method: str = "em",
         priors: Priors | ConjugatePriors | None = None,
+        noise_component: Any = None,
         method_options: Mapping[str, Any] | None = None,
         search: str | None = None,
         tol: float = TOLERANCE,
@@ -147,6 +154,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.covariance_type = covariance_type
         self.method = method
         self.priors = priors
+        self.noise_component = noise_component
         self.method_options = method_options
         self.search = search
         self.tol = tol
@@ -203,7 +211,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if by_recipe(self) and self.max_iter > 0 and not result.converged:
             warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
         elif not by_recipe(self):
-            _warn_of(result)
+            warn_of(result)
         return self
 
     def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:  # noqa: N803
@@ -212,7 +220,9 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def _fitted(self, x: Array, sample_weight: Any, labels: Any, given: Tensors) -> Fit:
         started = time.perf_counter()
-        model = held_fixed(MixtureModel(self.n_components, self.covariance_type, self.priors))
+        own = self.n_components, self.covariance_type, self.priors
+        noise = getattr(self, "noise_component", None)  # not in an old pickle
+        model = held_fixed(MixtureModel(*own, noise_component=noise))
         observations = observe(
             x,
             n_components=self.n_components,
@@ -333,16 +343,4 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             if name in ("weights_", "means_", "precisions_cholesky_")
         ):
             return self.fit_.mixture
-        return GaussianMixture(
-            self.weights_,
-            torch.as_tensor(np.asarray(self.means_, dtype=float)),
-            *(covariances_by_hand(self), self.covariance_type),
-            getattr(self, "feature_names_in_", None),
-        )
-
-
-def _warn_of(result: Fit) -> None:
-    """Warn as `gmm_pyro.fit` does."""
-    kinds = [FitWarning] if result.converged else [ConvergenceWarning, FitWarning]
-    for message, kind in zip(complaints(result), kinds, strict=False):
-        warnings.warn(message, kind, stacklevel=5)
+        return by_hand(self)

@@ -18,7 +18,8 @@ from ..covariance import CovarianceFamily, Parameters, family_named
 from ..data.checks import check_choice
 from ..data.devices import precision_of
 from ..disk.storage import read_record, write_record
-from .noise_component import KINDS, NoiseComponent
+from .noise_component import NoiseComponent
+from .noise_kinds import KINDS
 from .record import MixtureRecord, check_means, check_weights
 
 FORMAT = "gmm_pyro.GaussianMixture"

@@ -10,24 +10,16 @@ Raftery (2002), "Model-based clustering, discriminant analysis and density estim
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Self, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import ClassVar, Self, TypeVar
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance import Parameters, family_named
-from ..data.arrays import finite
-from ..data.checks import shown
+from ..covariance import Parameters
 from ..data.points import Observations, Points
-from ..data.spread import reach
-from ..reduction.pointwise import log_density
-from ..reduction.theta import Theta
-
-FULL = family_named("full")
 
 SomePoints = TypeVar("SomePoints", bound=Points)
 
@@ -74,8 +66,7 @@ class NoiseComponent(ABC):
         found = self._completed(observations)
         if found.n_features != observations.d:
             raise ValueError(
-                f"the noise component is of {found.n_features} features, and x has "
-                f"{observations.d}"
+                f"the noise component is of {found.n_features} features, and x has {observations.d}"
             )
         return found
 
@@ -104,213 +95,6 @@ class NoiseComponent(ABC):
         """That of the other features, given that these have these values."""
 
 
-@dataclass(frozen=True, eq=False)
-class UniformBox(NoiseComponent):
-    """Noise that is uniform over a box, and nowhere else.
-
-    It is uniform in what is measured: missing values are integrated out, and measurement noise
-    does not widen it. Outside of the box its density is zero, so that a point there belongs to a
-    cluster, however far off. A box of the data holds all of them, but says little of points that
-    come later, and leave-one-out densities of points on its faces are too high: without them it
-    would be smaller.
-
-    Attributes:
-        low: lower ends of the features, shape (d,); the data's smallest values, if None.
-        high: upper ends, shape (d,); the data's largest values, if None.
-        concentration: a and b of the prior of its weight, Beta(a, b), for methods with priors. The
-            default expects a tenth of the points, and is worth ten.
-        of_data: whether the box is that of data: its volume then counts as a parameter, as in
-            mclust.
-
-    Example:
-        >>> UniformBox([0.0, 0.0], [2.0, 5.0]).volume
-        10.0
-    """
-
-    KIND = "uniform"
-    ARRAYS = ("low", "high")
-
-    low: Any = None
-    high: Any = None
-    concentration: tuple[float, float] = (1.0, 9.0)
-    of_data: bool = False
-
-    def __post_init__(self) -> None:
-        _check(self, *self.ARRAYS)
-        if self.low is not None and self.high is not None:
-            low, high = self.low, self.high
-            if low.shape != high.shape or not (low < high).all():
-                raise ValueError(
-                    "low must be below high, feature by feature, got "
-                    f"{shown(low.tolist())} and {shown(high.tolist())}"
-                )
-
-    @property
-    def volume(self) -> float:
-        """Of the box, in the product of the features' units."""
-        low, high = self.arrays
-        return float((high - low).prod())
-
-    @property
-    def n_parameters(self) -> int:
-        """See `NoiseComponent`."""
-        return 1 + self.of_data
-
-    def _completed(self, observations: Observations) -> UniformBox:
-        """See `NoiseComponent`: the box of the points of positive weight."""
-        if self.low is not None and self.high is not None:
-            return self
-        self._refuse_projected(observations)
-        weight, x = observations.sample_weight, observations.x
-        low, high = (end.double() for end in reach(x if weight is None else x[weight > 0]))
-        half = torch.where(low < high, 0.0, 0.5 * observations.scale)  # where all are equal
-        low = low - half if self.low is None else self.low
-        high = high + half if self.high is None else self.high
-        return UniformBox(low, high, self.concentration, of_data=True)
-
-    def log_density(self, points: Points) -> Float[Tensor, "n"]:
-        """See `NoiseComponent`."""
-        self._refuse_projected(points)
-        low, high = (end.to(points.device) for end in self.arrays)
-        x, missing = points.x, points.x.isnan()
-        inside = (missing | ((x >= low.to(x)) & (x <= high.to(x)))).all(1)  # ends rounded as x is
-        log_density = -torch.where(missing, 0.0, (high - low).log()).sum(1)
-        return log_density.masked_fill(~inside, -torch.inf)
-
-    def _refuse_projected(self, points: Points) -> None:
-        if points.measured is not None and points.measured.projection is not None:
-            raise ValueError(
-                "a uniform noise component is of features, and these points are projections of "
-                "them: gmm_pyro.WideGaussian goes with projections"
-            )
-
-    def moments(self) -> tuple[Float[Tensor, "d"], Float[Tensor, "d d"]]:
-        """See `NoiseComponent`."""
-        low, high = self.arrays
-        return 0.5 * (low + high), ((high - low).square() / 12).diag()
-
-    def draw(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
-        """See `NoiseComponent`."""
-        low, high = self.arrays
-        return low + (high - low) * low.new_empty(n, len(low)).uniform_(generator=generator)
-
-    def marginal(self, columns: Sequence[int]) -> UniformBox:
-        """See `NoiseComponent`."""
-        low, high = (end[list(columns)] for end in self.arrays)
-        return replace(self, low=low, high=high)
-
-    def given(self, known: Sequence[int], values: Float[Tensor, "m"]) -> UniformBox:
-        """See `NoiseComponent`: its features do not depend on each other."""
-        return self.marginal([i for i in range(self.n_features) if i not in known])
-
-
-@dataclass(frozen=True, eq=False)
-class WideGaussian(NoiseComponent):
-    """Noise that is Gaussian, of a covariance that is given.
-
-    Points are measured of it as of the clusters, with what is missing, with measurement noise, and
-    through projections. It reaches everywhere, so that any point may be an outlier.
-
-    Attributes:
-        covariance: matrix of shape (d, d), or variances of shape (d,).
-        mean: shape (d,); that of the data, if None.
-        concentration: a and b of the prior of its weight, Beta(a, b), for methods with priors.
-
-    Example:
-        >>> WideGaussian([100.0, 25.0]).covariance.tolist()
-        [[100.0, 0.0], [0.0, 25.0]]
-    """
-
-    KIND = "gaussian"
-    ARRAYS = ("mean", "covariance")
-
-    covariance: Any
-    mean: Any = None
-    concentration: tuple[float, float] = (1.0, 9.0)
-
-    def __post_init__(self) -> None:
-        _check(self, "mean")
-        given = torch.as_tensor(finite(self.covariance, "covariance of the noise component"))
-        matrix = given.double().diag() if given.ndim == 1 else given.double()
-        square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
-        if not square or not FULL.factorise(matrix[None]).isfinite().all():
-            raise ValueError(
-                "covariance of the noise component must be a positive definite matrix (d, d), or "
-                f"positive variances (d,), got {shown(self.covariance)}"
-            )
-        object.__setattr__(self, "covariance", matrix)
-        if self.mean is not None and len(self.mean) != len(matrix):
-            raise ValueError(
-                f"mean of the noise component must have shape ({len(matrix)},) as its covariance "
-                f"says, got ({len(self.mean)},)"
-            )
-
-    def _completed(self, observations: Observations) -> WideGaussian:
-        """See `NoiseComponent`."""
-        if self.mean is not None or len(self.covariance) != observations.d:
-            return self
-        return replace(self, mean=observations.origin)
-
-    @property
-    def n_features(self) -> int:
-        """See `NoiseComponent`."""
-        return len(self.covariance)
-
-    def log_density(self, points: Points) -> Float[Tensor, "n"]:
-        """See `NoiseComponent`: that of a mixture of it alone."""
-        mean, covariance = (value.to(points.device) for value in self.arrays)
-        factor = FULL.factorise(covariance[None])[None]
-        alone = Parameters(mean.new_zeros(1, 1), mean[None, None], factor)
-        plain = replace(points, allowed=None)
-        return log_density(plain, Theta.about_means(FULL, alone), torch.float64)[0]
-
-    def moments(self) -> tuple[Float[Tensor, "d"], Float[Tensor, "d d"]]:
-        """See `NoiseComponent`."""
-        return self.arrays
-
-    def draw(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
-        """See `NoiseComponent`."""
-        mean, covariance = self.arrays
-        noise = mean.new_empty(n, len(mean)).normal_(generator=generator)
-        return mean + noise @ torch.linalg.cholesky(covariance).T
-
-    def marginal(self, columns: Sequence[int]) -> WideGaussian:
-        """See `NoiseComponent`."""
-        (mean, covariance), columns = self.arrays, list(columns)
-        return replace(self, mean=mean[columns], covariance=covariance[columns][:, columns])
-
-    def given(self, known: Sequence[int], values: Float[Tensor, "m"]) -> WideGaussian:
-        """See `NoiseComponent` (Bishop 2006, equations 2.81 and 2.82)."""
-        (mean, covariance), known = self.arrays, list(known)
-        rest = [i for i in range(len(mean)) if i not in known]
-        across = covariance[rest][:, known]
-        gain = torch.linalg.solve(covariance[known][:, known], across.mT).mT
-        left = covariance[rest][:, rest] - gain @ across.mT
-        moved = mean[rest] + gain @ (values.to(mean) - mean[known])
-        return replace(self, mean=moved, covariance=0.5 * (left + left.mT))
-
-
-KINDS: Mapping[str, type[UniformBox | WideGaussian]] = {
-    kind.KIND: kind for kind in (UniformBox, WideGaussian)
-}
-
-
-def as_noise_component(value: Any) -> NoiseComponent | None:
-    """What is given; the uniform one over the data's box by its name.
-
-    Raises:
-        ValueError: if it is something else.
-    """
-    if value is None or isinstance(value, NoiseComponent):
-        return value
-    if isinstance(value, str) and value == UniformBox.KIND:
-        return UniformBox()
-    raise ValueError(
-        f"noise_component must be '{UniformBox.KIND}', a gmm_pyro.UniformBox, a "
-        f"gmm_pyro.WideGaussian or None, got {shown(value)}"
-    )
-
-
 def beside_noise(points: SomePoints, noise: NoiseComponent | None) -> SomePoints:
     """Points that know their log density under a component of noise, or know of none."""
     if noise is None:
@@ -331,23 +115,3 @@ def with_noise(
     apart = x.new_empty(x.shape[:-1]).uniform_(generator=generator) < weight
     x[apart] = noise.draw(int(apart.sum()), generator).to(x)
     return x
-
-
-def _check(noise: UniformBox | WideGaussian, *names: str) -> None:
-    """Have arrays of one number a feature in float64, and the prior as two numbers."""
-    for name in names:
-        value = getattr(noise, name)
-        if value is not None:
-            numbers = np.atleast_1d(finite(value, f"{name} of the noise component"))
-            if numbers.ndim != 1 or not len(numbers):
-                raise ValueError(
-                    f"{name} of the noise component must have shape (d,), got {numbers.shape}"
-                )
-            object.__setattr__(noise, name, torch.as_tensor(numbers))
-    prior = finite(noise.concentration, "concentration of the noise component")
-    if prior.shape != (2,) or not (prior > 0).all():
-        raise ValueError(
-            "concentration of the noise component must be two positive numbers, a and b of "
-            f"Beta(a, b), got {shown(noise.concentration)}"
-        )
-    object.__setattr__(noise, "concentration", tuple(prior.tolist()))

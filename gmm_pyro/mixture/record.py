@@ -89,7 +89,8 @@ class MixtureRecord:
     ) -> Self:
         """The mixture that a batch of one parameter set describes, with its noise if any."""
         p = Parameters(*(value.detach() for value in parameters.values))
-        p = replace(p, log_weights=p.log_weights.log_softmax(-1))
+        log_odds = None if noise_component is None else p.log_odds
+        p = replace(p, log_weights=p.log_weights.log_softmax(-1), log_odds=log_odds)
         visible = p.log_weights[0].exp(), p.means[0], family.covariances(p.factor[0])
         return cls._assembled(
             family, visible, p, dtype, feature_names, noise_component=noise_component

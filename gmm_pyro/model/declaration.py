@@ -16,7 +16,8 @@ from ..data.arrays import dense_tensor
 from ..data.checks import MOST_HELD, check_count, shown
 from ..data.observations import as_points, observed
 from ..data.points import Observations
-from ..mixture.noise_component import NoiseComponent, as_noise_component, beside_noise
+from ..mixture.noise_component import NoiseComponent, beside_noise
+from ..mixture.noise_kinds import as_noise_component
 from .mixing import Mixing
 from .nested import held, learned
 from .noise_site import SitesBesideNoise

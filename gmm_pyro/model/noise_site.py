@@ -59,7 +59,9 @@ class SitesBesideNoise(Sites):
         """See `Sites`."""
         return self._with_own(self.base.values_of(mixture), mixture)
 
-    def _with_own(self, found: dict[str, Tensor], values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    def _with_own(
+        self, found: dict[str, Tensor], values: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
         return {**found, NOISE_WEIGHT: values[NOISE_WEIGHT]}
 
     def component_axis(self, name: str, family: CovarianceFamily) -> int | None:

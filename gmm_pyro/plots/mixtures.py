@@ -101,13 +101,14 @@ def clusters(
     numbers = colours_of_components(predicted, mixture.n_components, classes)
     colours = parts.colours_of(numbers.tolist())
     draws = [view.mixture(draw) for draw in _draws(fit)]
-    parts.draw_points(ax, shown, numbers[predicted], weights_of(sample_weight, len(points)))
+    own = torch.where(predicted < 0, predicted, numbers[predicted])  # noise has its number
+    parts.draw_points(ax, shown, own, weights_of(sample_weight, len(points)))
     if not view.is_plane:
         outlines.draw_curves(ax, view.mixture(mixture), draws)
         outlines.draw_bells(ax, view.mixture(mixture), colours)
         return ax
     if classes is not None:
-        parts.draw_rings(ax, shown, (classes >= 0) & (classes != numbers[predicted]))
+        parts.draw_rings(ax, shown, (classes >= 0) & (classes != own))
     outlines.draw_thin_ellipses(ax, draws, colours)
     outlines.draw_ellipses(ax, view.mixture(mixture), colours)
     return ax

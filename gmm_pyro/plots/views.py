@@ -18,6 +18,8 @@ from torch import Tensor
 from ..covariance.records import TINY
 from ..data.arrays import classes
 from ..data.features import columns_of
+from ..mixture.noise_component import NoiseComponent
+from ..mixture.noise_kinds import WideGaussian
 from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 
@@ -57,8 +59,20 @@ class View:
         if int(torch.linalg.cholesky_ex(shown)[1].amax()):  # a component that is a point, or a line
             whole = self.axes.T @ mixture.covariance().cpu().double() @ self.axes
             shown = shown + torch.diag(THINNEST * whole.diagonal() + TINY)
-        weights = mixture.weights.cpu().double()
-        return GaussianMixture(weights / weights.sum(), self.points(mixture.means), shown)
+        weights, noise = mixture.weights.cpu().double(), mixture.noise_component
+        weights, means = weights / weights.sum(), self.points(mixture.means)
+        if noise is None:
+            return GaussianMixture(weights, means, shown)
+        seen, weight = self._noise(noise), mixture.noise_weight
+        return GaussianMixture(weights, means, shown, noise_component=seen, noise_weight=weight)
+
+    def _noise(self, noise: NoiseComponent) -> NoiseComponent:
+        """Noise along the axes: where these are oblique, a Gaussian of the same moments."""
+        columns = self.axes.abs().argmax(0)
+        if self.axes.equal(torch.eye(len(self.axes)).to(self.axes)[:, columns]):
+            return noise.marginal(columns.tolist())
+        mean, covariance = noise.moments()
+        return WideGaussian(self.axes.T @ covariance @ self.axes, self.points(mean[None])[0])
 
 
 def view_of_points(
@@ -139,7 +153,11 @@ def mixtures_drawn(
     parameters, names = posterior.parameters(), like.feature_names
     n_draws = len(parameters.means)
     return [
-        GaussianMixture.from_parameters(like.family, parameters[[draw]], feature_names=names)
+        GaussianMixture.from_parameters(
+            *(like.family, parameters[[draw]]),
+            feature_names=names,
+            noise_component=like.noise_component,
+        )
         for draw in torch.linspace(0, n_draws - 1, min(count, n_draws)).long().tolist()
     ]
 
@@ -173,7 +191,7 @@ def colours_of_components(
     class has.
 
     Args:
-        predicted: component of each point.
+        predicted: component of each point, -1 for noise.
         k: number of components.
         classes: class of each point, from 0, with -1 for none; None leaves components as they are.
 
@@ -186,7 +204,7 @@ def colours_of_components(
     if classes is None:
         return torch.arange(k)
     size = max(k, int(classes.max()) + 1)
-    known = classes >= 0
+    known = (classes >= 0) & (predicted >= 0)
     shared = torch.bincount(predicted[known] * size + classes[known], minlength=size * size)
     _, colours = linear_sum_assignment(shared.reshape(size, size).numpy(), maximize=True)
     return torch.as_tensor(colours[:k])

@@ -103,8 +103,11 @@ def _told_clusters(name: str, mixture: GaussianMixture, data: Dataset) -> str:
     for k in range(min(mixture.n_components, MOST_TOLD)):
         place = ", ".join(number(float(m), "#.3g") for m in mixture.means[k])
         where = f" around ({place})" if data.d <= 2 else ""
-        parts.append(f"component {k} holds {float(mixture.weights[k]):.0%}{where}")
-    left = mixture.n_components - len(parts)
+        share = float(mixture.weights[k]) * (1 - mixture.noise_weight)
+        parts.append(f"component {k} holds {share:.0%}{where}")
+    if mixture.noise_component is not None:
+        parts.append(f"{mixture.noise_weight:.0%} are noise")
+    left = max(0, mixture.n_components - MOST_TOLD)
     more = f"; and {left} more" if left else ""
     return f"{_points(data)}, coloured by the component of {name}: {'; '.join(parts)}{more}."
 
@@ -145,7 +148,7 @@ def _band(name: str, posterior: Posterior, fit: Fit, column: int) -> Picture:
 
 def telling_features(mixture: GaussianMixture) -> list[int]:
     """The columns with the largest share of variance between components, in their own order."""
-    weights = mixture.weights / mixture.weights.sum()
+    weights = (1 - mixture.noise_weight) * mixture.weights / mixture.weights.sum()
     between = weights @ (mixture.means - mixture.mean()).square()
     share = between / mixture.covariance().diagonal()
     return sorted(share.argsort(descending=True)[:MOST_FEATURES].tolist())

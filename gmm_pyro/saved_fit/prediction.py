@@ -19,6 +19,7 @@ from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 from ..posterior.draws import DRAWS_AT_ONCE, over_draws
 from ..posterior.predictive import placed
+from ..reduction.background import NOISE
 from ..reduction.pointwise import log_density, shares
 from ..reduction.theta import Theta
 from ..running.threads import one_thread_a_product
@@ -37,15 +38,20 @@ class Prediction:
         labels: the most probable component of each point, shape (n,).
         responsibilities: probability of each component, shape (n, k).
         log_density: in nats, shape (n,).
+        noise: probability of a noise component, shape (n,), or None without one.
     """
 
     labels: Int[Tensor, "n"]
     responsibilities: Float[Tensor, "n k"]
     log_density: Float[Tensor, "n"]
+    noise: Float[Tensor, "n"] | None = None
 
     def frame(self) -> pd.DataFrame:
-        """A row a point, by its number from 0: `row`, `label`, `log_density`, `component_0`, …."""
-        shares = responsibilities_frame(self.responsibilities)
+        """A row a point, by its number from 0: `row`, `label`, `log_density`, `component_0`, ….
+
+        The last column is `noise`, if there is such a component, whose label is -1.
+        """
+        shares = responsibilities_frame(self.responsibilities, self.noise)
         shares.insert(0, "row", range(len(shares)))
         shares.insert(1, "label", self.labels.cpu().numpy())
         shares.insert(2, "log_density", self.log_density.cpu().numpy())
@@ -64,7 +70,7 @@ def refuse_clashes(names: Iterable[str]) -> None:
         ValueError: column 'label' cannot stand beside predictions, which have one of this name
     """
     for name in names:
-        if re.fullmatch(r"row|label|log_density|component_\d+", name):
+        if re.fullmatch(r"row|label|log_density|component_\d+|noise", name):
             raise ValueError(
                 f"column {name!r} cannot stand beside predictions, which have one of this name"
             )
@@ -89,12 +95,15 @@ def beside(predicted: pd.DataFrame, kept: pd.DataFrame | None) -> pd.DataFrame:
     return predicted[["row"]].assign(**columns).join(predicted.drop(columns="row"))
 
 
-def responsibilities_frame(shares: Float[Tensor, "n k"]) -> pd.DataFrame:
-    """Responsibilities as a pandas frame with the columns component_0, component_1, …."""
+def responsibilities_frame(
+    shares: Float[Tensor, "n k"], noise: Float[Tensor, "n"] | None = None
+) -> pd.DataFrame:
+    """Responsibilities as a pandas frame with the columns component_0, component_1, …, noise."""
     import pandas as pd
 
     names = [f"component_{i}" for i in range(shares.shape[1])]
-    return pd.DataFrame(shares.cpu().numpy(), columns=names)
+    frame = pd.DataFrame(shares.cpu().numpy(), columns=names)
+    return frame if noise is None else frame.assign(noise=noise.cpu().numpy())
 
 
 @one_thread_a_product()
@@ -113,8 +122,9 @@ def predict(source: GaussianMixture | Posterior, x: Any) -> Prediction:
         return _averaged(source, x)
     check_mixture("source", source)
     points = as_points(x, feature_names=source.feature_names, missing="integrate")
+    noise = None if source.noise_component is None else source.noise_probability(points)
     return Prediction(
-        source.predict(points), source.responsibilities(points), source.log_prob(points)
+        source.predict(points), source.responsibilities(points), source.log_prob(points), noise
     )
 
 
@@ -140,4 +150,5 @@ def _averaged(posterior: Posterior, x: Any) -> Prediction:
         labels.masked_fill(labels == k, NOISE),
         (found[:k] / n_draws).T.contiguous(),
         found[-1] - math.log(n_draws),
+        None if posterior.noise_component is None else found[k] / n_draws,
     )

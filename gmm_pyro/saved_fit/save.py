@@ -103,7 +103,9 @@ def _write_arrays(fit: Fit, folder: Path, table_format: str, kept: pd.DataFrame 
 
     fit.mixture.save(folder / "mixture.json")
     rows = pd.RangeIndex(fit.observations.n, name="row")
-    shares = responsibilities_frame(fit.mixture.responsibilities(fit.observations))
+    mixture, points = fit.mixture, fit.observations
+    noise = None if mixture.noise_component is None else mixture.noise_probability(points)
+    shares = responsibilities_frame(mixture.responsibilities(points), noise)
     frames = {
         "labels": pd.DataFrame({"row": rows, "label": fit.labels.cpu().numpy()}),
         "responsibilities": shares.assign(row=rows)[["row", *shares]],
@@ -145,7 +147,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         labels: true class of each point, shape (n,), with -1 for outliers, or None.
     """
     mixture, weight = fit.mixture, fit.observations.sample_weight
-    criteria = mixture.criteria(fit.observations, weight)
+    criteria, noise = mixture.criteria(fit.observations, weight), mixture.noise_component
     facts = {
         "format": FORMAT,
         "method": fit.method,
@@ -160,6 +162,8 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "total_weight": fit.observations.total_weight,
         "sample_weight": weight is not None,
         **_known(fit.observations),
+        "noise_component": None if noise is None else noise.KIND,
+        "noise_weight": mixture.noise_weight,
         "fixed_parameters": mixture.n_held,
         "dtype": str(fit.observations.dtype).removeprefix("torch."),
         "device": str(fit.observations.device),
