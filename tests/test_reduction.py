@@ -75,7 +75,9 @@ def close_statistics(actual: Statistics, expected: Statistics, relative: float =
 
 def identical(one: Statistics, other: Statistics) -> bool:
     return all(
-        torch.equal(getattr(one, part.name), getattr(other, part.name)) for part in fields(one)
+        torch.equal(*pair)
+        for part in fields(one)
+        if (pair := (getattr(one, part.name), getattr(other, part.name))) != (None, None)
     )
 
 

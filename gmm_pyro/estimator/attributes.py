@@ -21,17 +21,14 @@ from .starts import Array, RandomState
 def attributes_of(mixture: GaussianMixture) -> dict[str, Any]:
     """The parameters of a mixture by scikit-learn's names."""
     family, factor, like = mixture.family, mixture.parameters.factor[0], mixture.means
+    noise = {} if mixture.noise_component is None else {"noise_weight_": mixture.noise_weight}
     return {
         "weights_": numpy_of(mixture.weights),
         "means_": numpy_of(mixture.means),
         "covariances_": numpy_of(mixture.covariances),
         "precisions_": numpy_of(family.precisions(factor).to(like)),
         "precisions_cholesky_": numpy_of(family.precision_cholesky(factor).to(like)),
-        **(
-            {}
-            if mixture.noise_component is None
-            else {"noise_weight_": np.float64(mixture.noise_weight)}
-        ),
+        **noise,
     }
 
 

@@ -39,14 +39,8 @@ def write_mixture(path: str | Path, mixture: MixtureRecord) -> Path:
         "covariances": mixture.family.covariances(p.factor[0]) if single else mixture.covariances,
         "factor": p.factor[0],
     }
+    arrays |= {f"noise_{name}": value for name, value in _arrays_of_noise(mixture).items()}
     noise = mixture.noise_component
-    if noise is not None and p.log_odds is not None:
-        found = {
-            **dict(zip(noise.ARRAYS, noise.arrays, strict=True)),
-            "concentration": torch.tensor(noise.concentration),
-            "log_odds": p.log_odds,
-        }
-        arrays |= {f"noise_{name}": value for name, value in found.items()}
     words = {
         "covariance": mixture.family.name,
         "feature_names": list(mixture.feature_names),
@@ -57,6 +51,15 @@ def write_mixture(path: str | Path, mixture: MixtureRecord) -> Path:
     }
     numbers = {name: array.cpu().double().numpy() for name, array in arrays.items()}
     return write_record(path, FORMAT, numbers, words)
+
+
+def _arrays_of_noise(mixture: MixtureRecord) -> dict[str, Tensor]:
+    """What there is to know of the noise, if there is any."""
+    noise, log_odds = mixture.noise_component, mixture.parameters.log_odds
+    if noise is None or log_odds is None:
+        return {}
+    own = dict(zip(noise.ARRAYS, noise.arrays, strict=True))
+    return {**own, "concentration": torch.tensor(noise.concentration), "log_odds": log_odds}
 
 
 def read_mixture(kind: type[Mixture], path: str | Path) -> Mixture:

@@ -172,8 +172,7 @@ class GaussianMixture(MixtureMoments):
             projection=projection,
         )
         points = beside_noise(found.about(self.mean().double()), self.noise_component)
-        if labels is not None:
-            points = points.labelled(labels, self.n_components)
+        points = points if labels is None else points.labelled(labels, self.n_components)
         return points, theta_of(self.family, self.parameters, points), self.means.dtype
 
     # ------------------------------------------------------------------ criteria
@@ -327,8 +326,7 @@ class GaussianMixture(MixtureMoments):
     @property
     def _of_clusters(self) -> GaussianMixture:
         """The same without noise."""
-        clear = replace(self.parameters, log_odds=None)
-        return self._over(list(range(self.n_features)), clear, None)
+        return self._over(list(range(self.n_features)), self.parameters, None)
 
     # ------------------------------------------------------------------ files
 

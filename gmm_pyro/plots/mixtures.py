@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import torch
 from jaxtyping import Float
 from matplotlib.axes import Axes
 from torch import Tensor

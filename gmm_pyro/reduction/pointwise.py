@@ -40,7 +40,7 @@ def responsibilities(
 def shares(
     points: Points, theta: Theta, dtype: torch.dtype | None = None
 ) -> Float[Tensor, "s k2 n"]:
-    """Posterior probability of every component at every point, and last of noise, if there is any."""
+    """Posterior probability of every component at every point, and of noise last, if any is."""
     kind = dtype or points.dtype  # a copy, since the kernel writes the next chunk there
     return at_points(points, theta, lambda _, share: share.to(kind, copy=True))
 

@@ -34,12 +34,8 @@ def population_of(
     Where labels are known there is none, nor where parameters are fixed: its proposal is the same
     in all numberings. Nor is there one beside noise, which its proposal does not know of.
     """
-    family, observations = task.model.family, task.observations
-    named = observations.allowed is not None or task.model.fixed is not None
-    named |= task.model.noise is not None
-    if named or not task.options.n_warmup or not isinstance(family, ConjugateFamily):
-        return None
-    if not density.prior.are_a_mixtures:  # a sweep says nothing of others
+    observations = task.observations
+    if not task.options.n_warmup or not _may_have_one(task, density):
         return None
     numbers = Numbers.of(density)
     if numbers is None:
@@ -52,6 +48,15 @@ def population_of(
     found = populated(growth, particles(task, numbers.started))
     near = found.weighed or own is not None  # else the prior may be too unlike a conjugate one
     return found if near and found.is_like_the_posterior else None
+
+
+def _may_have_one(task: Task[SamplingOptions], density: LogDensity) -> bool:
+    """Whether a posterior is one that populations know how to be like."""
+    model, labelled = task.model, task.observations.allowed is not None
+    if labelled or model.fixed is not None or model.noise is not None:
+        return False
+    conjugate = isinstance(model.family, ConjugateFamily)
+    return conjugate and density.prior.are_a_mixtures  # a sweep says nothing of others
 
 
 def particles(task: Task[SamplingOptions], count: int) -> Parameters:
