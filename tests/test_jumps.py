@@ -132,7 +132,7 @@ def test_jumps_leave_the_posterior_as_it_is(family: str, changes: dict[str, Any]
     prior = require_conjugate(model, "this")
 
     def sweep(p: Parameters, x: Tensor, generator: torch.Generator) -> Parameters:
-        alone = gibbs_sampler(prior, x, exchange=True).sweep(p, generator)[0]
+        alone = gibbs_sampler(model, x, exchange=True).sweep(p, generator)[0]
         found = []
         for i, points in enumerate(x):
             proposal = proposal_of(model, points, labels)

@@ -122,6 +122,8 @@ def exact_posterior(model: MixtureModel, x: Any) -> ExactPosterior:
             f"x must have at most {MOST_POINTS} points, whose partitions can be listed, "
             f"got {observations.n}"
         )
+    if model.noise is not None:
+        raise ValueError("an exact posterior is of clusters alone, got a noise_component")
     model = held_fixed(model)
     model = replace(model, priors=model.priors or ConjugatePriors()).specialise(observations)
     prior = require_conjugate(model, "an exact posterior")

@@ -131,11 +131,11 @@ def geweke(
     quantities = check_quantities(quantities, model, seed)
     generator = torch.Generator().manual_seed(seed)
     independent = draw_prior(model, n_chains, generator)
-    data = draw_points(model.family, independent, n_points, generator)
+    data = draw_points(model, independent, n_points, generator)
     prior = evaluate(quantities, independent, data)
     parameters, successive = draw_prior(model, n_chains, generator), []
     for step in range(n_sweeps):
-        data = draw_points(model.family, parameters, n_points, generator)
+        data = draw_points(model, parameters, n_points, generator)
         parameters = sweep(parameters, data, generator)
         if (n_sweeps - 1 - step) % THIN == 0:
             successive.append(evaluate(quantities, parameters, data))
@@ -147,10 +147,10 @@ def geweke(
 
 
 def _gibbs_sweep(model: MixtureModel) -> Sweep:
-    prior = require_conjugate(model, "gibbs")
+    require_conjugate(model, "gibbs")
 
     def sweep(parameters: Parameters, x: Tensor, generator: torch.Generator) -> Parameters:
-        return gibbs_sampler(prior, x).sweep(parameters, generator)[0]
+        return gibbs_sampler(model, x).sweep(parameters, generator)[0]
 
     return sweep
 

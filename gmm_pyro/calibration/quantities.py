@@ -14,7 +14,7 @@ from ..covariance import CovarianceFamily, Parameters
 from ..data.checks import check_function, check_mapping, check_seed, shown
 from ..model.program import MixtureModel
 from ..running.seeds import SPACING
-from .joint import draw_points, draw_prior, require_concrete
+from .joint import draw_points, draw_prior, log_noise_at, require_concrete
 
 Quantity = Callable[[Parameters, Float[Tensor, "s n d"]], Float[Tensor, "s"]]
 Quantities = Mapping[str, Quantity]
@@ -30,6 +30,7 @@ def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity
     - `log_likelihood` of the data, in nats;
     - `mean_1` to `mean_k`: the means of the first feature, in ascending order;
     - `weight_1` to `weight_(k-1)`: the weights, in ascending order;
+    - `noise_weight`, where there is a component of noise;
     - `log_volume`: half of log det Σ, summed over the covariances;
     - `log_density_1`, `log_density_2`: of the mixture at two fixed points, which are drawn from the
       prior predictive distribution;
@@ -46,17 +47,19 @@ def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity
         ['log_likelihood', 'mean_1', 'log_volume', 'log_density_1', 'log_density_2']
     """
     require_concrete(model)
-    family, k = model.family, model.n_components
+    k = model.n_components
     generator = torch.Generator().manual_seed(check_seed(seed) + SPACING)
-    places = draw_points(family, draw_prior(model, PLACES, generator), 1, generator)[:, 0]
-    quantities: dict[str, Quantity] = {"log_likelihood": partial(_log_likelihood, family)}
+    places = draw_points(model, draw_prior(model, PLACES, generator), 1, generator)[:, 0]
+    quantities: dict[str, Quantity] = {"log_likelihood": partial(_log_likelihood, model)}
     quantities |= {f"mean_{i + 1}": partial(_sorted_mean, i) for i in range(k)}
     quantities |= {f"weight_{i + 1}": partial(_sorted_weight, i) for i in range(k - 1)}
-    quantities["log_volume"] = partial(_log_volume, family)
+    if model.noise is not None:
+        quantities["noise_weight"] = _noise_weight
+    quantities["log_volume"] = partial(_log_volume, model.family)
     for i, place in enumerate(places):
-        quantities[f"log_density_{i + 1}"] = partial(_log_density, family, place)
+        quantities[f"log_density_{i + 1}"] = partial(_log_density, model, place)
     if k > 1:
-        quantities["same_component"] = partial(_same_component, family)
+        quantities["same_component"] = partial(_same_component, model)
     return quantities
 
 
@@ -95,16 +98,19 @@ def evaluate(
 
 
 def _logits(
-    family: CovarianceFamily, p: Parameters, x: Float[Tensor, "s m d"]
-) -> Float[Tensor, "s k m"]:
-    """log w + log N(x | μ, Σ)."""
-    z = x[:, None] - p.means[:, :, None]
-    whitened = family.whiten(p.factor, z)
-    return family.log_peak(p)[..., None] - 0.5 * whitened.square().sum(-1)
+    model: MixtureModel, p: Parameters, x: Float[Tensor, "s m d"]
+) -> Float[Tensor, "s k2 m"]:
+    """log w + log N(x | μ, Σ), and last the same of noise, if there is any."""
+    family, log_noise = model.family, log_noise_at(model, x)
+    whitened = family.whiten(p.factor, x[:, None] - p.means[:, :, None])
+    logits = family.log_peak(p)[..., None] - 0.5 * whitened.square().sum(-1)
+    if p.log_noise is None or log_noise is None:
+        return logits
+    return torch.cat([logits, (p.log_noise[:, None] + log_noise)[:, None]], 1)
 
 
-def _log_likelihood(family: CovarianceFamily, p: Parameters, x: Tensor) -> Tensor:
-    return _logits(family, p, x).logsumexp(1).sum(1)
+def _log_likelihood(model: MixtureModel, p: Parameters, x: Tensor) -> Tensor:
+    return _logits(model, p, x).logsumexp(1).sum(1)
 
 
 def _sorted_mean(place: int, p: Parameters, x: Tensor) -> Tensor:
@@ -117,16 +123,22 @@ def _sorted_weight(place: int, p: Parameters, x: Tensor) -> Tensor:
     return p.log_weights.sort(1).values[:, place].exp()
 
 
+def _noise_weight(p: Parameters, x: Tensor) -> Tensor:
+    del x
+    assert p.log_noise is not None
+    return p.log_noise.exp()
+
+
 def _log_volume(family: CovarianceFamily, p: Parameters, x: Tensor) -> Tensor:
     return family.log_determinant(p.factor, x.shape[-1]).sum(1)
 
 
 def _log_density(
-    family: CovarianceFamily, place: Float[Tensor, "d"], p: Parameters, x: Tensor
+    model: MixtureModel, place: Float[Tensor, "d"], p: Parameters, x: Tensor
 ) -> Tensor:
     del x
-    return _logits(family, p, place.expand(len(p.means), 1, -1)).logsumexp(1)[:, 0]
+    return _logits(model, p, place.expand(len(p.means), 1, -1)).logsumexp(1)[:, 0]
 
 
-def _same_component(family: CovarianceFamily, p: Parameters, x: Tensor) -> Tensor:
-    return _logits(family, p, x[:, :2]).softmax(1).prod(2).sum(1)
+def _same_component(model: MixtureModel, p: Parameters, x: Tensor) -> Tensor:
+    return _logits(model, p, x[:, :2]).softmax(1).prod(2).sum(1)

@@ -28,7 +28,7 @@ from ..inference.fit import fit, held_fixed
 from ..inference.methods import method_named
 from ..inference.starts.starting import starting_parameters
 from ..inference.task import FitWarning, Status
-from ..model.declaration import require_conjugate
+from ..mixture.noise_component import beside_noise
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete
@@ -116,7 +116,7 @@ def simulation_based_calibration(
     quantities = check_quantities(quantities, model, seed)
     generator = torch.Generator().manual_seed(seed)
     truth = draw_prior(model, n_datasets, generator)
-    x = draw_points(model.family, truth, n_points, generator)
+    x = draw_points(model, truth, n_points, generator)
     simulated = _Simulated(model, x, n_draws, quantities, generator)
     unconverged = 0
     if method == "gibbs":
@@ -143,8 +143,7 @@ def _gibbs_values(simulated: _Simulated, options: Mapping[str, Any]) -> Values:
     chosen = GibbsOptions(
         n_draws=simulated.n_draws, **{"n_warmup": WARMUP, "thin": THIN, **options}
     )
-    prior = require_conjugate(model, "gibbs")
-    sampler = gibbs_sampler(prior, x, exchange=chosen.exchange)
+    sampler = gibbs_sampler(model, x, exchange=chosen.exchange)
     start = _starts(model, x, simulated.generator)
     with tqdm(disable=True) as bar:
         chains = run_chains(sampler, start, chosen, simulated.generator, bar)
@@ -164,6 +163,7 @@ def _starts(
     starts = []
     for points in x:
         observations = observe(points, n_components=model.n_components)
+        observations = beside_noise(observations, model.noise)
         floor = FLOOR * observations.scale.square()
         starts.append(
             starting_parameters(

@@ -275,6 +275,14 @@ class Conjugate:
         log_weights = Mixing(counts.new_tensor(self.noise)).draw(counts, generator)
         return log_weights[:, 0] - log_weights[:, 1]
 
+    def log_probability(self, statistics: Statistics) -> Float[Tensor, "s"]:
+        """Log probability in nats that points part as they do, noise among them."""
+        found = self.mixing.log_probability(statistics.counts)
+        if self.noise is None or statistics.noise is None:
+            return found
+        counts = torch.stack([statistics.noise, statistics.counts.sum(-1)], -1)
+        return found + Mixing(counts.new_tensor(self.noise)).log_probability(counts)
+
 
 def _precisions(prior: NormalWishart | IndependentMeans, k: int) -> TorchDistribution:
     """The prior of the site `precisions`."""

@@ -27,11 +27,12 @@ class Background:
 
     Attributes:
         log_weight: shape (s,).
-        log_density: at every point, -inf where its component is known; shape (n,).
+        log_density: at every point, -inf where its component is known; shape (n,), or (s, n) where
+            sets have points of their own.
     """
 
     log_weight: Float[Tensor, "s"]
-    log_density: Float[Tensor, "n"]
+    log_density: Float[Tensor, "*s n"]
 
     @classmethod
     def of(cls, points: Points, theta: Theta, like: Tensor) -> Background | None:
@@ -46,7 +47,7 @@ class Background:
 
     def logits(self, rows: Rows) -> Float[Tensor, "s 1 n"]:
         """Log weight plus log density at some rows, in nats."""
-        return (self.log_weight[:, None] + self.log_density[rows])[:, None]
+        return (self.log_weight[:, None] + self.log_density[..., rows])[:, None]
 
     def assigned(
         self, assign: Assignment, logits: Float[Tensor, "s k n"], rows: Rows

@@ -35,6 +35,7 @@ from ..covariance.records import TINY, times
 from ..data.points import Block, Observations, Points
 from ..running.threads import Sums, one_thread_a_product, total
 from .assignments import Assignment, softmax
+from .background import Background
 from .choice import kernel_for
 from .kernels import Centred
 from .pointwise import shares
@@ -74,10 +75,16 @@ def reduce_each(
     family: CovarianceFamily,
     parameters: Parameters,
     assign: Assignment = softmax,
+    log_noise: Float[Tensor, "s n"] | None = None,
 ) -> Statistics:
-    """The reduction of s sets, each over n points of its own: many small data sets at once."""
+    """The reduction of s sets, each over n points of its own: many small data sets at once.
+
+    `log_noise` is the log density of the noise at each, if the parameters have one.
+    """
     theta = Theta.about_means(family, parameters)
-    kernel = Centred(theta, Points(x[0], (), theta.reference), x)
+    points = Points(x[0], (), theta.reference, log_noise=log_noise)
+    kernel = Centred(theta, points, x)
+    kernel.background = Background.of(points, theta, x)
     return kernel.summed(kernel.sums(Block(0, x[:, None], None), assign))
 
 

@@ -28,11 +28,12 @@ def correlation(density: LogDensity, one: Parameters, other: Parameters) -> floa
 
 
 def _sums(density: LogDensity, p: Parameters) -> Float[Tensor, "s q"]:
-    """Of the components, and their weights in falling order."""
+    """Of the components, their weights in falling order, and the weight of noise, if any is."""
     squared = (2 * p.log_weights).exp()[..., None]
     deviations = density.model.family.deviations(p.factor, p.means.shape[-1])
     sums = [(squared * value).sum(1) for value in (p.means, deviations)]
-    return torch.cat([p.log_weights.sort(1).values, *sums], 1)
+    noise = [] if p.log_odds is None else [p.log_odds[:, None]]
+    return torch.cat([p.log_weights.sort(1).values, *sums, *noise], 1)
 
 
 def _together(density: LogDensity, p: Parameters) -> Float[Tensor, "s q"]:

@@ -308,6 +308,7 @@ class Growth:
             torch.cat([fewer.log_weights, log_weight], 1).log_softmax(1),
             torch.cat([fewer.means, means], 1),
             fewer.factor if family.tied else torch.cat([fewer.factor, factor], 1),
+            fewer.log_odds,
         )
 
     def _newcomers(
@@ -345,5 +346,5 @@ class Growth:
         proposal = self.proposal(statistics)
         natural = self.density.model.family.natural(p, self.density.observations.origin)
         sums = zip(natural.leaves, proposal.assigned.statistics.sums, strict=True)
-        given = torch.stack([(a * b).flatten(1).sum(1) for a, b in sums]).sum(0)
+        given = torch.stack([(a * b).view(len(a), -1).sum(1) for a, b in sums]).sum(0)
         return proposal.log_likelihood(p) + proposal.assigned.log_joint - given

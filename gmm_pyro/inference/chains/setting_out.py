@@ -32,7 +32,7 @@ def population_of(
     """A population that is like the posterior; None where there can be none, or no warm-up.
 
     Where labels are known there is none, nor where parameters are fixed: its proposal is the same
-    in all numberings. Nor is there one beside noise, which its proposal does not know of.
+    in all numberings.
     """
     observations = task.observations
     if not task.options.n_warmup or not _may_have_one(task, density):
@@ -53,7 +53,7 @@ def population_of(
 def _may_have_one(task: Task[SamplingOptions], density: LogDensity) -> bool:
     """Whether a posterior is one that populations know how to be like."""
     model, labelled = task.model, task.observations.allowed is not None
-    if labelled or model.fixed is not None or model.noise is not None:
+    if labelled or model.fixed is not None:
         return False
     conjugate = isinstance(model.family, ConjugateFamily)
     return conjugate and density.prior.are_a_mixtures  # a sweep says nothing of others

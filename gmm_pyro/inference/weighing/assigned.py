@@ -47,14 +47,14 @@ class Assigned:
 
     Attributes:
         density: the log density of a model with a conjugate prior.
-        mixing: the distribution of its weights.
+        prior: the distributions of its weights, and of the noise if there is any.
         parts: what the prior of each unit of components is instead.
         statistics: counts and moments of the assignments about the data's centre, as z sets.
         log_evidence: log p(points | assignment) in nats, under the parts.
     """
 
     density: LogDensity
-    mixing: Mixing
+    prior: Conjugate
     parts: Parts
     statistics: Statistics
     log_evidence: Float[Tensor, "z"]
@@ -73,16 +73,21 @@ class Assigned:
         """
         twin, parts = twin_of(density), parts_of(density, seed)
         prior = require_conjugate(twin.model, "an assignment", density.observations.origin)
-        return cls.of(twin, prior.mixing, parts, _visited(twin, prior, chains, seed, warm_up))
+        return cls.of(twin, prior, parts, _visited(twin, prior, chains, seed, warm_up))
 
     @classmethod
     def of(
-        cls, density: LogDensity, mixing: Mixing, parts: Parts, statistics: Statistics
+        cls, density: LogDensity, prior: Conjugate, parts: Parts, statistics: Statistics
     ) -> Assigned:
         """The average over assignments of which the statistics are known."""
         evidence = parts.log_evidence(_units(density, statistics)).logsumexp(1)
         evidence = evidence - math.log(len(parts))
-        return cls(density, mixing, parts, statistics, _per_set(density, evidence))
+        return cls(density, prior, parts, statistics, _per_set(density, evidence))
+
+    @property
+    def mixing(self) -> Mixing:
+        """The distribution of the weights."""
+        return self.prior.mixing
 
     def draw(self, count: int, generator: torch.Generator) -> Parameters:
         """Parameters, each given one of the assignments, which take turns."""
@@ -99,6 +104,7 @@ class Assigned:
             self.mixing.draw(statistics.counts, generator),
             self.density.observations.origin + drawn.means.reshape(len(chosen), k, -1),
             drawn.factor.reshape(len(chosen), family.n_covariances(k), *drawn.factor.shape[2:]),
+            self.prior.draw_noise(statistics, generator),
         )
 
     def log_density(self, p: Parameters) -> Float[Tensor, "s"]:
@@ -144,8 +150,11 @@ class Assigned:
 
     @cached_property
     def log_joint(self) -> Float[Tensor, "z"]:
-        """log p(x, z) of every assignment in nats, with all parameters integrated out."""
-        return self.log_evidence + self.mixing.log_probability(self.statistics.counts)
+        """log p(x, z) of every assignment in nats, with all parameters integrated out.
+
+        What is noise has the same density under all parameters, which is left out here as there.
+        """
+        return self.log_evidence + self.prior.log_probability(self.statistics)
 
     def _of_parts(self, p: Parameters) -> Float[Tensor, "s"] | float:
         """What the parts make of the density of the means and precisions under the one prior."""
@@ -168,7 +177,8 @@ class Assigned:
     @cached_property
     def _totals(self) -> tuple[Float[Tensor, "k f z"], Float[Tensor, "g z"] | None]:
         """The sums of all assignments, those of what components share apart."""
-        totals = [value.reshape(*value.shape[:2], -1) for value in self.statistics.sums]
+        held = self.statistics
+        totals = [v.reshape(*v.shape[:2], -1) for v in (held.counts, held.first, held.second)]
         own = bool(self.density.model.family.n_own_features(self.density.observations.d))
         shared = None if own else totals.pop()[:, 0].T
         return torch.cat(totals, 2).permute(1, 2, 0).contiguous(), shared
@@ -179,11 +189,14 @@ class Assigned:
         """log Σ_σ p(x, z | σθ) with what the prior of the weights makes of each numbering."""
         family = self.density.model.family
         natural = family.natural(p, self.density.observations.origin)
-        numbers = [value.reshape(*value.shape[:2], -1) for value in vars(natural).values()]
+        own = natural.constant, natural.linear, natural.quadratic
+        numbers = [value.reshape(*value.shape[:2], -1) for value in own]
         shared: Tensor | float = 0.0
+        if natural.noise is not None and self.statistics.noise is not None:
+            shared = natural.noise[:, None] * self.statistics.noise
         own_totals, shared_totals = self._totals
         if shared_totals is not None:
-            shared = numbers.pop()[:, 0] @ shared_totals
+            shared = shared + numbers.pop()[:, 0] @ shared_totals
         joint = torch.cat(numbers, 2).transpose(0, 1)[:, None] @ own_totals
         return shared + log_permanent(joint.add_(named[..., None]))
 
@@ -227,7 +240,8 @@ def _visited(
 
 def _units(density: LogDensity, statistics: Statistics) -> Statistics:
     """The statistics of each unit of components that has a covariance, from the data's centre."""
-    counts, first, second = map(density.model.family.by_covariance, statistics.sums)
+    sums = statistics.counts, statistics.first, statistics.second
+    counts, first, second = map(density.model.family.by_covariance, sums)
     centre = torch.zeros_like(statistics.reference)
     return Statistics(counts.new_zeros(len(counts)), counts, first, second, centre)
 

@@ -233,7 +233,6 @@ class Budget:
         cancels = theta_of(density.model.family, mode, density.observations).centred
         conjugate = isinstance(density.model.family, ConjugateFamily) and not density.model.fixed
         conjugate &= density.prior.are_a_mixtures  # of others an assignment says nothing
-        conjugate &= density.model.noise is None
         if chains < FEWEST_CHAINS or k > MOST_COMPONENTS or cancels or not conjugate:
             return cls(draws, draws, 0)
         share = min(0.8, max(0.2, n / (n + HALF)))

@@ -64,7 +64,7 @@ class Proposal:
         """
         parts = parts or parts_of(density, 0)
         statistics = about(density.model.family, statistics, density.observations.origin)
-        return cls(density, Assigned.of(twin_of(density), prior.mixing, parts, statistics))
+        return cls(density, Assigned.of(twin_of(density), prior, parts, statistics))
 
     def draw(self, count: int, generator: torch.Generator) -> Parameters:
         """Independent parameters, their components numbered as the prior holds likely."""
