@@ -25,7 +25,6 @@ from gmm_pyro.inference.weighing import evidence
 from gmm_pyro.inference.weighing.assigned import Assigned, log_permanent
 from gmm_pyro.inference.weighing.evidence import Evidence, pareto_k
 from gmm_pyro.inference.weighing.parts import parts_of
-from gmm_pyro.model.mixing import Mixing
 from oracles import FAILURE_RATE, clusters, normal, numbers
 from sums import log_sum, points, quadrature_sum, statistics_of, subsets
 

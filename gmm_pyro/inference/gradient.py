@@ -127,9 +127,12 @@ class MixtureModule(nn.Module):
             mixture: the first values of the parameters.
 
         Raises:
-            ValueError: if a weight is zero, since its logit is minus infinity.
+            ValueError: if a weight is zero, since its logit is minus infinity, or there is a
+                component of noise.
         """
         check_mixture("mixture", mixture)
+        if mixture.noise_component is not None:
+            raise ValueError("MixtureModule has Gaussians alone, got a noise_component")
         if not (mixture.weights > 0).all():
             raise ValueError(f"weights must be positive, got {mixture.weights.tolist()}")
         super().__init__()

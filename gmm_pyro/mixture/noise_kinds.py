@@ -21,6 +21,7 @@ from ..reduction.theta import Theta
 from .noise_component import NoiseComponent
 
 FULL = family_named("full")
+ROUNDING = torch.finfo(torch.float32).eps  # of a value, with which a box's own points may come back
 
 
 @dataclass(frozen=True, eq=False)
@@ -92,7 +93,8 @@ class UniformBox(NoiseComponent):
         self._refuse_projected(points)
         low, high = (end.to(points.device) for end in self.arrays)
         x, missing = points.x, points.x.isnan()
-        inside = (missing | ((x >= low.to(x)) & (x <= high.to(x)))).all(1)  # ends rounded as x is
+        below, above = low - ROUNDING * low.abs(), high + ROUNDING * high.abs()
+        inside = (missing | ((x >= below) & (x <= above))).all(1)
         log_density = -torch.where(missing, 0.0, (high - low).log()).sum(1)
         return log_density.masked_fill(~inside, -torch.inf)
 

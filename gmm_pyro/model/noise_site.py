@@ -57,7 +57,8 @@ class SitesBesideNoise(Sites):
 
     def values_of(self, mixture: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """See `Sites`."""
-        return self._with_own(self.base.values_of(mixture), mixture)
+        others = {name: value for name, value in mixture.items() if name != NOISE_WEIGHT}
+        return self._with_own(self.base.values_of(others), mixture)
 
     def _with_own(
         self, found: dict[str, Tensor], values: Mapping[str, Tensor]

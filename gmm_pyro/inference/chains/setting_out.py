@@ -62,7 +62,8 @@ def _may_have_one(task: Task[SamplingOptions], density: LogDensity) -> bool:
 def particles(task: Task[SamplingOptions], count: int) -> Parameters:
     """Starts of several kinds, or the one that is given."""
     options, observations = task.options, task.observations
-    kinds = PLACES if options.start == SEVERAL else (options.start,)
+    several = isinstance(options.start, str) and options.start == SEVERAL
+    kinds = PLACES if several else (options.start,)
     starts = [
         starting_parameters(
             *(kind, observations, task.model.family, task.model.n_components),

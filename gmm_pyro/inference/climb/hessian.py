@@ -6,7 +6,8 @@ With Θ(v) the natural parameters of the vector v,
 
 Both derivatives by Θ are reductions over the data (Louis 1982 for the second); what is left is
 autograd on small tensors. Where points are measured in part, what is not known of them adds to the
-second: the derivative of the exact gradient is taken by differences there.
+second: the derivative of the exact gradient is taken by differences there. So it is beside noise
+that does not share what all components do.
 """
 
 from __future__ import annotations
@@ -29,7 +30,8 @@ def hessian(density: LogDensity, vector: Float[Tensor, "m"]) -> Float[Tensor, "m
     """Second derivatives of the log density of an unconstrained vector, Jacobian included."""
     family, observations = density.model.family, density.observations
     vector = vector.detach()
-    if observations.measured is not None:
+    alone = bool(family.n_own_features(observations.d))
+    if observations.measured is not None or not (density.model.noise is None or alone):
         found = -by_differences(density, vector[None], observations)
         return 0.5 * (found + found.T)
     with torch.no_grad():
