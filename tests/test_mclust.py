@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 import gmm_pyro as gp
+from oracles import numbers
 
 FAMILIES = {
     "EII": "tied_spherical",
@@ -28,6 +29,7 @@ FAMILIES = {
     "VVV": "full",
 }
 UNIVARIATE = {"E": "tied", "V": "full"}
+EVERY = 7  # which point is noise at the start, where there is noise
 FEW, MANY = 8, 20_000  # steps: so few that they must agree one by one, and enough to converge
 
 # For each case: labels -> M-step and E-step, in turn. mclust's BIC has the other sign.
@@ -41,12 +43,21 @@ for (i in seq_len(nrow(cases))) {
   case <- cases[i, ]
   x <- table(case$data)
   labels <- table(paste0(case$data, "_labels"))[, paste0("k", case$k)]
+  z <- unmap(labels)
+  inverse <- NULL
+  if (case$noise) {
+    some <- seq(1, length(labels), by = EVERY)
+    z <- cbind(z, 0)
+    z[some, ] <- 0
+    z[some, case$k + 1] <- 1
+    inverse <- 1 / prod(apply(x, 2, function(column) diff(range(column))))
+  }
   control <- emControl(tol = c(0, 0), itmax = c(case$steps, case$steps))
   if (case$steps > 1000) control$tol <- c(1e-14, 1e-14)
-  fit <- me(x, modelName = case$model, z = unmap(labels), control = control, warn = FALSE)
+  fit <- me(x, modelName = case$model, z = z, Vinv = inverse, control = control, warn = FALSE)
   dense <- fit$parameters$variance[["sigma"]]
   if (is.null(dense)) dense <- rep_len(fit$parameters$variance$sigmasq, case$k)
-  numbers <- c(fit$loglik, bic(case$model, fit$loglik, fit$n, fit$d, fit$G),
+  numbers <- c(fit$loglik, bic(case$model, fit$loglik, fit$n, fit$d, case$k, case$noise == 1),
                fit$parameters$pro, fit$parameters$mean, dense)
   cat(i - 1, format(numbers, digits = 17, trim = TRUE), "\n")
 }
@@ -61,15 +72,17 @@ class Case:
     model: str
     k: int
     steps: int
+    noise: int = 0
 
     def __str__(self) -> str:
         kind = "few" if self.steps == FEW else "converged"
-        return f"{self.data}-{self.model}-{self.k}-{kind}"
+        noise = "-noise" if self.noise else ""
+        return f"{self.data}-{self.model}-{self.k}-{kind}{noise}"
 
 
 @dataclass(frozen=True, eq=False)
 class Result:
-    """What both sides say of a fit; covariances are dense, shape (k, d, d)."""
+    """What both sides say of a fit; covariances are dense, (k, d, d), and noise weighs last."""
 
     log_likelihood: float
     bic: float
@@ -90,6 +103,7 @@ CASES = [
     for steps in (FEW, MANY)
     if k < 5 or steps == FEW  # with as many, EM takes thousands of steps to converge
 ]
+CASES += [Case("faithful", model, 2, steps, noise=1) for model in FAMILIES for steps in (FEW, MANY)]
 
 
 def points(name: str) -> Tensor:
@@ -103,6 +117,14 @@ def points(name: str) -> Tensor:
 def slices(x: Tensor, k: int) -> Tensor:
     """Labels to start from: k parts of equal size along the last feature."""
     return x[:, -1].argsort(stable=True).argsort() * k // len(x)
+
+
+def start_of(case: Case) -> Tensor:
+    """Labels, -1 for noise."""
+    labels = slices(points(case.data), case.k)
+    if case.noise:
+        labels[::EVERY] = -1
+    return labels
 
 
 @pytest.fixture(scope="module")
@@ -123,7 +145,8 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Case], Result]
 
 def write_tables(folder: Path) -> None:
     """The script, the cases, the data and the labels, as R reads them."""
-    (folder / "script.R").write_text(SCRIPT, encoding="utf-8")
+    script = SCRIPT.replace("EVERY", str(EVERY))
+    (folder / "script.R").write_text(script, encoding="utf-8")
     pd.DataFrame(CASES).to_csv(folder / "cases.csv", index=False)
     for name in {case.data for case in CASES}:
         x = points(name)
@@ -132,10 +155,10 @@ def write_tables(folder: Path) -> None:
         pd.DataFrame(labels).to_csv(folder / f"{name}_labels.csv", index=False)
 
 
-def parsed(case: Case, numbers: np.ndarray) -> Result:
+def parsed(case: Case, line: np.ndarray) -> Result:
     """One line of R's, whose arrays have their first index fastest."""
     k, d = case.k, points(case.data).shape[1]
-    parts = np.split(numbers, np.cumsum([1, 1, k, k * d]))
+    parts = np.split(line, np.cumsum([1, 1, k + case.noise, k * d]))
     weights, means, covariances = map(torch.from_numpy, parts[2:])
     bic = -float(parts[1][0])
     return Result(float(parts[0][0]), bic, weights, means.view(k, d), covariances.view(k, d, d))
@@ -144,23 +167,26 @@ def parsed(case: Case, numbers: np.ndarray) -> Result:
 def ours(case: Case) -> Result:
     """The same fit by `gp.fit`: the M-step from labels is mclust's first step."""
     x = points(case.data)
+    family, noise = (FAMILIES | UNIVARIATE)[case.model], "uniform" if case.noise else None
     fit = gp.fit(
-        gp.MixtureModel(case.k, covariance=(FAMILIES | UNIVARIATE)[case.model]),
+        gp.MixtureModel(case.k, family, noise_component=noise),
         x,
         method="em",
-        start=slices(x, case.k),
+        start=start_of(case),
         covariance_floor=0.0,
         least_points=1,  # mclust has no such rule
         max_steps=case.steps - 1,
         tolerance=0.0 if case.steps == FEW else 1e-15,
     )
-    mixture = fit.mixture
+    mixture, own = fit.mixture, numbers([fit.mixture.noise_weight])[: case.noise]
+    weights = torch.cat([(1 - fit.mixture.noise_weight) * mixture.weights, own])
     return Result(
-        fit.objective, mixture.bic(x), mixture.weights, mixture.means, mixture.covariance_matrices()
+        fit.objective, mixture.bic(x), weights, mixture.means, mixture.covariance_matrices()
     )
 
 
 @pytest.mark.filterwarnings("ignore:em .*stopped at the step limit:gmm_pyro.FitWarning")
+@pytest.mark.filterwarnings("ignore:em found a degenerate solution:gmm_pyro.FitWarning")
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_takes_the_steps_of_mclust(case: Case, theirs: Callable[[Case], Result]) -> None:
     expected, found = theirs(case), ours(case)

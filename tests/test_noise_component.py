@@ -1,4 +1,4 @@
-"""A component of noise: held to SciPy, to exact sums over all assignments, to R's mclust in shape."""
+"""A component of noise: held to SciPy, to a textbook, and to exact sums over all assignments."""
 
 from __future__ import annotations
 
@@ -202,8 +202,8 @@ def test_criteria_count_the_weight_and_the_volume_of_a_box_of_data() -> None:
 
 @every_class
 @pytest.mark.parametrize("centred", [False, True])
-def test_the_reduction_is_the_gradient(family: CovarianceFamily, centred: bool) -> None:
-    """∂ log p / ∂ log w₀ by autograd on a dense density; all sums by moments of responsibilities."""
+def test_the_reduction_is_the_gradient(family: CovarianceFamily, *, centred: bool) -> None:
+    """Sums are moments of dense responsibilities, and autograd has the slope by the log odds."""
     x, p = 2 * normal(60, 2, seed=8), parameters_of(family)
     data = beside_noise(observe(x, sample_weight=torch.rand(60) + 0.5), BOX)
     theta = Theta.about_means(family, p) if centred else theta_of(family, p, data)
@@ -247,7 +247,7 @@ def test_the_hessian_is_the_derivative_of_the_gradient(family: CovarianceFamily)
 
 
 def test_em_is_monotone_and_takes_the_steps_of_the_textbook() -> None:
-    """Against EM that is written out: Bishop (2006), §9.2.2, with one component of known density."""
+    """Against EM that is written out, Bishop (2006), §9.2.2, with one density that is known."""
     x, labels = contaminated()
     model = gp.MixtureModel(3, noise_component="uniform")
     with quietly():

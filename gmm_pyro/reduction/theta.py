@@ -88,6 +88,8 @@ def anywhere(points: Points, family: CovarianceFamily, sets: tuple[int, int]) ->
     unit = family.fit(family.compress(spread.square().diag()), torch.zeros_like(like))
     factor = unit.expand(s, *family.factor_shape(k, points.d))
     parameters = Parameters(like.new_zeros(s, k), like.expand(s, k, -1), factor)
+    if points.log_noise is not None and not family.n_own_features(points.d):
+        return Theta.about_means(family, parameters)  # some points may be left out, as noise
     return theta_of(family, parameters, points)
 
 
