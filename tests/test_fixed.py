@@ -363,7 +363,7 @@ class TestInput:
         with pytest.raises(ValueError, match="holds parameters of 2 features, and x has 1"):
             gp.fit(fit("em", X, fixed=CASES["a mean"]).model, X[:, :1])
 
-    def test_compare_takes_conditioned_models(self) -> None:
+    def test_compare_holds_them_and_takes_conditioned_models(self) -> None:
         import pyro
 
         means = numbers([[0.0, 0.0], [3.0, 1.0]])
@@ -372,6 +372,14 @@ class TestInput:
         assert found.fits["em"].mixture.means.equal(means)
         assert "no parameters to hold" in found.table.loc["kmeans", "status"]
         assert "holds no parameters" in found.table.loc["map:enumerated", "status"]
+        told = gp.compare(gp.MixtureModel(2), X, ["em", "kmeans"], fixed={"means": means})
+        assert told.fits["em"].mixture.means.equal(means)
+        assert "no parameters to hold" in told.table.loc["kmeans", "status"]
+        weights = gp.compare(model, X, ["em"], fixed={"weights": [0.3, NAN]}).fits["em"].mixture
+        assert weights.means.equal(means)
+        assert float(weights.weights[0]) == 0.3
+        with pytest.raises(ValueError, match="fixed weights must be positive"):
+            gp.compare(gp.MixtureModel(2), X, ["em"], fixed={"weights": [-1.0, NAN]})
 
     def test_prior_draws_are_left_out(self) -> None:
         with quietly():
