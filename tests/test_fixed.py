@@ -236,9 +236,14 @@ def _variance_held(x: np.ndarray, m: float, kappa: float, nu: float, psi: float)
 class TestExactPosterior:
     def test_gibbs_samples_it(self, what: str) -> None:
         exact = Exact(what)
-        options = {"n_chains": 16, "n_draws": 500, "keep_allocations": 500}  # one batch
+        options = {"n_draws": 500, "keep_allocations": 500, "max_doublings": 0}
         with quietly():
-            found = gp.fit(exact.model, SIX, "gibbs", fixed=exact.fixed, **options)
+            found = gp.fit(
+                *(exact.model, SIX, "gibbs"),
+                fixed=exact.fixed,
+                n_chains=16,  # in one batch, as fast as a single one
+                **options,
+            )
         assert found.posterior is not None
         assert found.posterior.allocations is not None
         own = (found.posterior.allocations == 0).double()
@@ -287,6 +292,7 @@ def test_components_that_may_change_places_do() -> None:
             *(gp.MixtureModel(3, "spherical", priors=prior), x, "gibbs"),
             fixed={"means": [[0.0], [NAN], [NAN]]},
             n_draws=1500,
+            max_doublings=0,
         )
     assert found.posterior is not None
     means = found.posterior.draws["means"][..., 0]

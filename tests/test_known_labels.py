@@ -362,6 +362,7 @@ class TestExactPosterior:
                 n_chains=16,  # in one batch, as fast as a single one
                 n_draws=500,
                 keep_allocations=500,
+                max_doublings=0,
                 exchange=known != "two",  # which are enough for sweeps alone
             )
         assert found.posterior is not None
