@@ -156,7 +156,7 @@ def test_the_same_seed_gives_the_same_fit_to_the_last_bit(method: str) -> None:
 @STEP_LIMIT
 def test_several_threads_at_once_give_what_one_gives(method: str) -> None:
     x, before = clusters().x, torch.get_num_threads()
-    seeds = range(2 if method in SLOW else 4)
+    seeds = range(2 if METHODS[method].draws else 4)
     alone = [brief(method, x, seed=seed) for seed in seeds]
     with ThreadPoolExecutor(4) as pool:
         together = list(pool.map(lambda seed: brief(method, x, seed=seed), seeds))

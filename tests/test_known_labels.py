@@ -359,8 +359,10 @@ class TestExactPosterior:
             found = gp.fit(
                 *(model, SIX, "gibbs"),
                 labels=FEW[known],
-                n_draws=2000,
-                keep_allocations=2000,
+                n_chains=16,  # in one batch, as fast as a single one
+                n_draws=500,
+                keep_allocations=500,
+                max_doublings=0,
                 exchange=known != "two",  # which are enough for sweeps alone
             )
         assert found.posterior is not None

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -83,14 +85,26 @@ def exact(model: MixtureModel, x: Tensor) -> Exact:
 
 
 SIZES = (5, 8)
+TWO_GROUPS = groups(SIZES, (-4.0, 4.0), 0.5)
 NAMED = MixtureModel(2, priors=ConjugatePriors(concentration=[2.0, 4.0]))
 THREE_GROUPS = groups((4, 3, 4), (-5.0, 0.3, 5.0), 0.4)
 TWO_OF_THREE = MixtureModel(2, priors=ConjugatePriors(dof=8.0))
+N_DRAWS = 4000
+
+
+@cache
+def of_two_groups(method: str, modes: str) -> gp.Fit:
+    return fit(NAMED, TWO_GROUPS, method, modes, n_draws=N_DRAWS)
+
+
+@cache
+def of_three_groups(method: str, modes: str) -> gp.Fit:
+    return fit(TWO_OF_THREE, THREE_GROUPS, method, modes, n_draws=N_DRAWS)
 
 
 def second_holds_the_few() -> float:
     """Posterior probability that component 1 has the smaller of two groups far apart."""
-    truth = exact(NAMED, groups(SIZES, (-4.0, 4.0), 0.5))
+    truth = exact(NAMED, TWO_GROUPS)
     few = np.arange(sum(SIZES)) < SIZES[0]
     agree = (truth.assignments == few).sum(1) > sum(SIZES) / 2
     return float(truth.probabilities[agree].sum())
@@ -102,7 +116,7 @@ class TestNumberingsThatThePriorTellsApart:
     @both
     def test_have_the_shares_of_the_exact_posterior(self, method: str) -> None:
         """Laplace's are by importance sampling; svi's leave out what its guides miss, alike."""
-        found = fit(NAMED, groups(SIZES, (-4.0, 4.0), 0.5), method, "all")
+        found = of_two_groups(method, "all")
         assert shares(found) == pytest.approx(
             [1 - second_holds_the_few(), second_holds_the_few()], abs=0.02
         )
@@ -113,28 +127,26 @@ class TestNumberingsThatThePriorTellsApart:
     @both
     def test_have_the_exact_mean_weights(self, method: str) -> None:
         """Four standard errors, and a hundredth for the Gaussian shape; one mode is far off."""
-        x = groups(SIZES, (-4.0, 4.0), 0.5)
-        truth = torch.as_tensor(exact(NAMED, x).weights)
+        truth = torch.as_tensor(exact(NAMED, TWO_GROUPS).weights)
         away = {}
         for modes in ("one", "all"):
-            draws = fit(NAMED, x, method, modes, n_draws=4000).posterior.draws["weights"][0]
+            draws = of_two_groups(method, modes).posterior.draws["weights"][0]
             away[modes] = float((draws.mean(0) - truth).abs().max())
-            error = float(draws.std(0).max()) / math.sqrt(4000)
+            error = float(draws.std(0).max()) / math.sqrt(N_DRAWS)
         assert away["all"] < STANDARD_ERRORS * error + 0.01
         assert away["one"] > 0.04
 
     def test_are_told_of_where_one_is_described(self) -> None:
-        x = groups(SIZES, (-4.0, 4.0), 0.5)
         with pytest.warns(FitWarning, match=r"describes one of 2 modes.*take modes='all'"):
-            found = gp.fit(NAMED, x, "laplace")
+            found = gp.fit(NAMED, TWO_GROUPS, "laplace")
         assert found.modes["described"].tolist() == [True, False]
         assert found.diagnostics["modes_share"] == pytest.approx(
             1 - second_holds_the_few(), abs=0.1
         )
 
     def test_are_not_where_a_start_has_numbered_them(self) -> None:
-        x = groups(SIZES, (-4.0, 4.0), 0.5)
-        found = gp.fit(NAMED, x, "laplace", start=[0] * SIZES[0] + [1] * SIZES[1])
+        start = [0] * SIZES[0] + [1] * SIZES[1]
+        found = gp.fit(NAMED, TWO_GROUPS, "laplace", start=start)
         assert "n_modes" not in found.diagnostics
         with pytest.raises(ValueError, match="laplace does not know of other modes here"):
             found.modes  # noqa: B018
@@ -149,11 +161,11 @@ class TestTwoExplanationsOfThreeGroups:
         z = truth.assignments
         with_last = (z[:, 4:7] == z[:, -1:]).mean(1) > 0.5
         share = truth.probabilities[with_last & (z[:, 0] != z[:, -1])].sum()
-        found = fit(TWO_OF_THREE, THREE_GROUPS, method, "all")
+        found = of_three_groups(method, "all")
         assert shares(found) == pytest.approx([share, 1 - share], abs=0.02)
 
     def test_have_the_exact_evidence(self) -> None:
-        found = fit(TWO_OF_THREE, THREE_GROUPS, "laplace", "all")
+        found = of_three_groups("laplace", "all")
         error = STANDARD_ERRORS * found.diagnostics["log_evidence_se"]
         total = exact(TWO_OF_THREE, THREE_GROUPS).log_evidence
         assert found.diagnostics["log_evidence"] == pytest.approx(total, abs=error)
@@ -168,7 +180,7 @@ class TestTwoExplanationsOfThreeGroups:
         together = truth.assignments[:, 1] == truth.assignments[:, 5]
         probability = float(truth.probabilities[together].sum())
         found = {
-            modes: fit(TWO_OF_THREE, THREE_GROUPS, method, modes).posterior.co_clustering()[1, 5]
+            modes: of_three_groups(method, modes).posterior.co_clustering()[1, 5]
             for modes in ("one", "all")
         }
         assert found["all"] == pytest.approx(probability, abs=0.03)
@@ -177,17 +189,15 @@ class TestTwoExplanationsOfThreeGroups:
     def test_their_bound_is_below_the_exact_evidence(self) -> None:
         """By what two numberings, of which draws have one, and the guides' shape leave out."""
         total = exact(TWO_OF_THREE, THREE_GROUPS).log_evidence
-        one, every = (
-            fit(TWO_OF_THREE, THREE_GROUPS, "svi", m, n_draws=4000) for m in ("one", "all")
-        )
+        one, every = (of_three_groups("svi", modes) for modes in ("one", "all"))
         ratios = log_ratios(every.model.log_density(every.observations), every.posterior)
-        error = STANDARD_ERRORS * float(ratios.std()) / math.sqrt(4000)
+        error = STANDARD_ERRORS * float(ratios.std()) / math.sqrt(N_DRAWS)
         assert every.objective == pytest.approx(float(ratios.mean()), abs=error)
         assert one.objective + 0.1 < every.objective < total - math.log(2) + error
 
     def test_draws_are_numbered_alike(self) -> None:
         """The first and the last group keep their components in both explanations."""
-        found = fit(TWO_OF_THREE, THREE_GROUPS, "laplace", "all", n_draws=500)
+        found = of_three_groups("laplace", "all")
         means = found.posterior.draws["means"][0, :, :, 0]
         assert (means[:, 0] < means[:, 1]).double().mean() > 0.99
 
@@ -313,13 +323,13 @@ def test_minibatches_have_modes_too() -> None:
     assert found.objective < exact(TWO_OF_THREE, THREE_GROUPS).log_evidence
 
 
-@both
-@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_an_interrupt_returns_the_best_so_far(
-    method: str, share: float, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """In the first climb, in the others, or in the ascents."""
-    count, last = 0, 10**6
+def of_galaxies(method: str) -> gp.Fit:
+    return fit(MixtureModel(3), gp.datasets.galaxies().x, method, "all", n_draws=9)
+
+
+def stopping_at(last: float, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
+    """Interrupt at so many steps; what is returned gives the number of those that were taken."""
+    count = 0
 
     def counted(self: tqdm, n: float = 1) -> None:
         nonlocal count
@@ -327,14 +337,27 @@ def test_an_interrupt_returns_the_best_so_far(
         if count == last:
             raise KeyboardInterrupt
 
-    def again() -> gp.Fit:
-        return fit(MixtureModel(3), gp.datasets.galaxies().x, method, "all", n_draws=9)
-
     monkeypatch.setattr(tqdm, "update", counted)
-    again()
-    count, last = 0, int(share * count)
+    return lambda: count
+
+
+@cache
+def n_steps(method: str) -> int:
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        taken = stopping_at(math.inf, monkeypatch)
+        of_galaxies(method)
+    return taken()
+
+
+@both
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_an_interrupt_returns_the_best_so_far(
+    method: str, share: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In the first climb, in the others, or in the ascents."""
+    stopping_at(int(share * n_steps(method)), monkeypatch)
     with pytest.warns(FitWarning, match="interrupted; the best state so far is kept"):
-        found = again()
+        found = of_galaxies(method)
     assert found.status is Status.INTERRUPTED
     assert found.mixture.means.isfinite().all()
     assert found.posterior.statistics["log_q"].isfinite().all()

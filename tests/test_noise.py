@@ -190,10 +190,44 @@ class TestFit:
         predicted = fit.to_arviz()["posterior_predictive"]["x"].to_numpy().reshape(-1, 2)
         assert np.abs(predicted.std(0) / noisy.numpy().std(0) - 1).max() < 0.1
 
-    def test_compare_refuses_it(self) -> None:
-        data = observe(TRUTH.sample(50, seed=1), noise=0.5)
-        with pytest.raises(ValueError, match="compare takes no noise"):
-            gp.compare(gp.MixtureModel(2), data, ["em"])
+    def test_compare_tells_all_methods_and_scores_measurements(self) -> None:
+        clean = TRUTH.sample(120, seed=1)
+        noise = 0.2 + 0.2 * normal(120, 2, seed=3).abs()
+        measured = clean + noise * normal(120, 2, seed=4)
+        model = gp.MixtureModel(2)
+        found = gp.compare(model, measured, ["em", "map", "kmeans"], noise=noise, test_size=0.25)
+        rows = [measured.tolist().index(row) for row in found.dataset.x.tolist()]
+        alone = gp.fit(model, measured[rows], noise=noise[rows])
+        assert found.fits["em"].mixture.means.equal(alone.mixture.means)
+        close(found.table.loc["em", "bic"], alone.mixture.bic(measured[rows], noise=noise[rows]))
+        others = [row for row in range(120) if row not in rows]
+        density = found.fits["map"].mixture.log_prob(measured[others], noise=noise[others])
+        close(found.table.loc["map", "held_out_log_density"], float(density.mean()))
+        assert "kmeans" in found.table.loc["kmeans", "status"]
+        assert found.request is not None
+        assert found.request.told == ("noise",)
+
+    def test_compare_takes_data_that_have_it(self) -> None:
+        x = TRUTH.sample(50, seed=1)
+        known, told = (
+            gp.compare(gp.MixtureModel(2), data, ["em"], **given).table.drop(columns="seconds")
+            for data, given in ((observe(x, noise=0.5), {}), (x, {"noise": 0.5}))
+        )
+        pd.testing.assert_frame_equal(known, told)
+
+    def test_noise_goes_with_the_columns_of_a_data_set(self) -> None:
+        """The features of the model are in another order; what is drawn from the truth is exact."""
+        x = TRUTH.sample(80, seed=1)
+        data = gp.Dataset(x, None, TRUTH, "mine", ("a", "b"))
+        turned = pd.DataFrame(x[:, [1, 0]].numpy(), columns=["b", "a"])
+        model = gp.MixtureModel(2, priors=gp.Priors.weakly_informative(turned))
+        found = gp.compare(model, data, ["em"], noise=[0.1, 0.5])
+        mixture = found.fits["em"].mixture
+        assert mixture.feature_names == ("b", "a")
+        close(mixture.means, gp.fit(model, turned, noise=[0.5, 0.1]).mixture.means)
+        assert found.held_out is not None
+        density = mixture.log_prob(found.held_out.x).mean()
+        close(found.table.loc["em", "held_out_log_density"], float(density))
 
     def test_the_program_and_the_log_density_agree(self, x: Tensor) -> None:
         import pyro

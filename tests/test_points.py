@@ -61,7 +61,8 @@ def test_a_comparison_observes_its_data_once(monkeypatch: pytest.MonkeyPatch) ->
         monkeypatch.setattr(
             sys.modules[f"gmm_pyro.{module}"], "observe", counting("observe", observe)
         )
-    monkeypatch.setattr("gmm_pyro.datasets.dataset.as_points", counting("points", as_points))
+    for module in ("comparison.sample", "datasets.dataset"):
+        monkeypatch.setattr(f"gmm_pyro.{module}.as_points", counting("points", as_points))
     gp.compare(gp.MixtureModel(2), clusters(), ["kmeans", "em", "map"])
     assert seen == {"observe": 1, "points": 2}
 

@@ -198,6 +198,19 @@ class TestFits:
         loss = elbo.loss(pyro.condition(model, values), lambda *_, **__: None, x, **known)
         close(-loss, density(vector, jacobian=False)[0])
 
+    def test_compare_tells_all_methods(self) -> None:
+        x, projection = seen(TRUTH, 200)
+        data = gp.Dataset(x, None, TRUTH.marginal([0, 1]), "shadows", ("u", "v"))
+        known = {"noise": NOISE, "projection": projection}
+        found = gp.compare(gp.MixtureModel(2), data, ["em", "kmeans"], test_size=0.2, **known)
+        fit = found.fits["em"]
+        assert fit.mixture.means.shape == (2, D)
+        assert found.dataset.x.shape == (160, D)
+        assert found.dataset.truth is None
+        assert (fit.observations.measurements[:, None] == x).all(2).any(1).all()
+        assert np.isfinite(found.table.loc["em", "held_out_log_density"])
+        assert found.table.loc["kmeans", "status"].startswith("failed: ValueError")
+
 
 class TestInput:
     @pytest.mark.parametrize(

@@ -152,6 +152,10 @@ class TestCall:
         )
         assert "# mine: 60" not in call
 
+    def test_the_call_names_what_was_told_of_the_data(self) -> None:
+        found = compare(MixtureModel(2), DATA, ["em"], noise=0.1, fixed={"weights": [0.5, 0.5]})
+        assert "seed=0, noise=..., fixed=...)" in str(python_call(found))
+
     def test_all_points_are_fitted_where_others_are_drawn(self, comparison) -> None:
         words = f"{DATA.n} x 2, {fingerprint_of(comparison)}"
         assert f": {words}" in python_call(comparison)

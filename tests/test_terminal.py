@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import io
+
 import pandas as pd
 import pytest
 import torch
 
-from gmm_pyro.cli.terminal import (
-    columns_that_fit,
-    components_that_fit,
-    plain_console,
-    ruled,
-)
-from gmm_pyro.comparison.columns import OF_FITS
+from gmm_pyro.cli.terminal import components_that_fit
+from gmm_pyro.comparison import compare
+from gmm_pyro.comparison.columns import OF_FITS, OF_POSTERIORS, WORDS
+from gmm_pyro.comparison.printed import blocks_that_fit, plain_console, ruled, width_of
+from gmm_pyro.datasets import make_mixture
 from gmm_pyro.mixture.value import GaussianMixture
+from gmm_pyro.model.program import MixtureModel
 
 TABLE = pd.DataFrame(
     {
@@ -23,34 +24,44 @@ TABLE = pd.DataFrame(
         "log_likelihood": [-3.85538, -1234.5],
         "held_out_log_density": [-3.9, float("nan")],
         "bic": [2410.2, 1e6],
+        "n_parameters": pd.array([17, 17], dtype="Int64"),
         "ari": [1.0, 0.5],
+        "nmi": [1.0, 0.5],
+        "accuracy": [1.0, 0.5],
         "weight_error": [0.001, 0.5],
         "mean_error": [0.03, 0.5],
         "covariance_error": [0.14, 0.5],
         "kl_to_truth": [0.0194, 2.0],
+        "kl_standard_error": [0.0007, 0.1],
     },
     index=["em", "svi:enumerated"],
 )
 
 
-@pytest.mark.parametrize("width", [50, 60, 80, 100, 120, 200])
-def test_no_line_is_wider_than_the_terminal(width: int) -> None:
-    columns = columns_that_fit(TABLE, width, OF_FITS)
-    widths = [max(map(len, [header, *cells])) for header, cells in columns.items()]
-    assert sum(widths) + 2 * len(widths) <= width
+NUMBERS = [column.narrow for column in OF_FITS]
 
 
-def test_a_wide_terminal_shows_all_and_a_narrow_one_what_matters_most() -> None:
-    headers = list(columns_that_fit(TABLE, 200, OF_FITS))
-    assert headers == [
-        *("method", "status", "steps", "seconds", "log lik.", "held out", "BIC", "ARI"),
-        *("weights", "means", "covs.", "KL"),
-    ]
-    assert list(columns_that_fit(TABLE, 45, OF_FITS)) == ["method", "status", "log lik."]
+@pytest.mark.parametrize("width", [30, 50, 60, 80, 100, 120, 200])
+def test_all_columns_are_shown_and_no_line_is_wider_than_the_terminal(width: int) -> None:
+    blocks = blocks_that_fit(TABLE, width, OF_FITS)
+    assert all(width_of(cells) <= width for cells in blocks)
+    assert all(cells["method"] == list(TABLE.index) for cells in blocks)
+    assert list(blocks[0])[:2] == ["method", "status"]
+    shown = [header for cells in blocks for header in cells if header not in WORDS]
+    assert shown == NUMBERS
+
+
+def test_a_wide_terminal_has_one_table_and_a_narrow_one_breaks_it_between_groups() -> None:
+    (whole,) = blocks_that_fit(TABLE, 200, OF_FITS)
+    assert list(whole) == ["method", "status", *NUMBERS]
+    first, second = blocks_that_fit(TABLE, 120, OF_FITS)
+    assert list(first) == ["method", "status", *NUMBERS[:9]]
+    assert list(second) == ["method", "weights", "means", "covs.", "KL", "± se"]
+    assert width_of(first | {"weights": second["weights"]}) <= 120  # there is room for some of them
 
 
 def test_cells_are_rounded_and_empty_where_there_is_no_number() -> None:
-    columns = columns_that_fit(TABLE, 200, OF_FITS)
+    (columns,) = blocks_that_fit(TABLE, 200, OF_FITS)
     assert columns["status"] == ["converged", "degenerate"]
     assert columns["steps"] == ["12", ""]
     assert columns["log lik."] == ["-3.8554", "-1234.5000"]
@@ -58,16 +69,35 @@ def test_cells_are_rounded_and_empty_where_there_is_no_number() -> None:
 
 
 def test_columns_without_numbers_are_left_out() -> None:
-    assert "KL" not in columns_that_fit(TABLE.assign(kl_to_truth=float("nan")), 200, OF_FITS)
+    (columns,) = blocks_that_fit(TABLE.assign(kl_to_truth=float("nan")), 200, OF_FITS)
+    assert "KL" not in columns
+
+
+@pytest.mark.parametrize(("columns", "tables"), [("80", 2), ("160", 1)])
+def test_print_shows_a_comparison_as_wide_as_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, columns: str, tables: int
+) -> None:
+    comparison = compare(MixtureModel(2), make_mixture(n=50, k=2, d=2), ["kmeans", "em"])
+    monkeypatch.setenv("COLUMNS", columns)
+    lines = str(comparison).splitlines()
+    assert max(map(len, lines)) <= int(columns)
+    assert [line.partition(" ")[0] for line in lines].count("em") == tables
+    headers = " ".join(line for line in lines if line.startswith("method"))
+    assert all(header in headers for header in NUMBERS)
+    monkeypatch.setattr("sys.stdout", io.TextIOWrapper(io.BytesIO(), "ascii"))
+    assert str(comparison).isascii()
+
+
+def test_names_of_columns_are_their_own() -> None:
+    for columns in (OF_FITS, OF_POSTERIORS):
+        names = [column.narrow for column in columns]
+        assert all(names)
+        assert len(set(names)) == len(names)
 
 
 MIXTURE = GaussianMixture(
     [0.25, 0.75], [[1.0, 2e-7], [123456.0, 3.0]], torch.ones(2, 2), "diag", ["height", "w"]
 )
-
-
-def width_of(cells: dict[str, list[str]]) -> int:
-    return sum(max(map(len, [header, *column])) + 2 for header, column in cells.items()) - 2
 
 
 def test_components_are_shown_with_their_means() -> None:

@@ -127,19 +127,11 @@ def _save(comparison: Comparison, told: CompareArguments) -> list[Path]:
 
 
 def _print_table(comparison: Comparison, model: MixtureModel) -> None:
-    from ..comparison.columns import OF_FITS, OF_POSTERIORS
-    from .terminal import columns_that_fit, plain_console, ruled
+    from ..comparison.printed import plain_console, print_tables
 
     console = plain_console()
     console.print(f"{headline(comparison.dataset, model)}\n", soft_wrap=True)
-    console.print(ruled(columns_that_fit(comparison.table, console.width, OF_FITS)))
-    console.print()
-    drawn = comparison.table[comparison.table["ess_bulk"].notna()]
-    if len(drawn):
-        title = "; ".join(filter(None, ["posteriors", comparison.measured_against]))
-        console.print(f"{title}\n", soft_wrap=True)
-        console.print(ruled(columns_that_fit(drawn, console.width, OF_POSTERIORS)))
-        console.print()
+    print_tables(comparison, console)
 
 
 def _print_remarks(comparison: Comparison) -> None:

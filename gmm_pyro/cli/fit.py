@@ -242,7 +242,8 @@ def _print(
     if as_json:
         print_json({**facts, "out": out, "files": [file.as_posix() for file in files]})
         return
-    from .terminal import components_that_fit, plain_console, ruled
+    from ..comparison.printed import plain_console, ruled
+    from .terminal import components_that_fit
 
     console = plain_console()
     console.print(headline(content.dataset, result.mixture), soft_wrap=True)

@@ -105,7 +105,7 @@ def _table(*headers: str) -> Table:
 
 
 def _print(*parts: Any) -> None:
-    from .terminal import plain_console
+    from ..comparison.printed import plain_console
 
     console = plain_console()
     for part in parts:

@@ -25,6 +25,7 @@ class Request:
         seed: seed of every fit and of the held-out data.
         test_size: how many points were to be held out.
         options: options of single methods, by name.
+        told: what else was said of the data and the mixture: names of arguments.
     """
 
     model: MixtureModel
@@ -32,6 +33,7 @@ class Request:
     seed: int = 0
     test_size: float | None = None
     options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    told: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False, repr=False)

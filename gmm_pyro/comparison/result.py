@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..data.checks import check_flag, check_path, shown
+from .printed import in_text
 from .record import Record
 from .saving import save_comparison
 
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 class Comparison(Record):
     """Fits of several methods to the same data, with their pictures and files.
 
-    The attributes are those of `Record`.
+    The attributes are those of `Record`. `print` shows the table, as wide as the terminal: columns
+    that have no room are below the others.
     """
+
+    def __str__(self) -> str:
+        return in_text(self)
 
     def plot(self) -> Figure:
         """A figure with the data, and beside them the clusters of each fit."""

@@ -6,21 +6,15 @@ import contextlib
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from numbers import Real
 from typing import Any
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 
-from ..data.checks import MOST, check_flag, check_list, check_mapping, check_seed, plain, shown
-from ..data.features import places
-from ..data.observations import as_points, observe
-from ..data.points import Observations, Points
-from ..data.weighting import as_weights
-from ..datasets import Dataset
+from ..data.checks import check_flag, check_list, check_mapping, check_seed, shown
+from ..data.observations import observe
+from ..data.points import Observations
 from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed, integrated_out
-from ..inference.fixing import conditioned, holding
+from ..inference.fixing import conditioned, holding_all
 from ..inference.methods import choice, in_full, method_named
 from ..inference.ordering import numbered_alike
 from ..inference.task import FitWarning, Status
@@ -29,9 +23,12 @@ from ..model.program import MixtureModel
 from .posteriors import posterior_scores, reference_of
 from .record import Request
 from .result import Comparison
+from .sample import Sample, sample_of, split
 from .scores import scores_of, table_of
 
-OF_DATA = ("sample_weight", "missing", "labels", "dtype", "device")  # that all are told alike
+OF_ALL = (  # what all methods are told alike
+    *("sample_weight", "missing", "noise", "projection", "labels", "fixed", "dtype", "device"),
+)
 
 
 def compare(
@@ -41,7 +38,10 @@ def compare(
     *,
     sample_weight: Any = None,
     missing: str | None = None,
+    noise: Any = None,
+    projection: Any = None,
     labels: Any = None,
+    fixed: Mapping[str, Any] | None = None,
     seed: int = 0,
     test_size: float | None = None,
     progress: bool = False,
@@ -65,9 +65,15 @@ def compare(
             the table; None takes those of the `Dataset`, if it has some. Held-out points keep
             theirs; points that are drawn from a known truth count once.
         missing: what to do where values of the data are missing, as `fit` has it.
+        noise: by how much values may be off, as `fit` has it, in every fit and in the densities of
+            measurements. Held-out points keep theirs; points that are drawn from a known truth are
+            exact.
+        projection: what the data show of the features of the mixture, as `fit` has it. The truth of
+            a `Dataset`, which is of what it shows, is then not known.
         labels: components that points are known to come from, as `fit` has them, which all methods
             are told; the labels of a `Dataset` are told to none. Points that are held out, or drawn
             from a known truth, have none.
+        fixed: what stays as it is, by name, as `fit` has it; methods that hold nothing fail.
         seed: seed of every fit and of the held-out data.
         test_size: how many points are held out, as a share of n or as a number. Of data with a
             known truth, that many others are drawn from it (n, if None); of other data, they are
@@ -88,23 +94,17 @@ def compare(
     """
     (model, conditions), seed = conditioned(model), check_seed(seed)
     common = {"seed": seed, "progress": check_flag("progress", progress)}
-    entries = _entries(methods, _options(options), common)
-    request = Request(model, tuple(e.name for e in entries), seed, test_size, _options(options))
+    of_each = _options(options)
+    entries = _entries(methods, of_each, common)
+    told = _given(noise=noise, projection=projection, labels=labels, fixed=fixed)
+    names = tuple(entry.name for entry in entries)
+    request = Request(model, names, seed, test_size, of_each, told)
     model = _with_one_prior(held_fixed(model), entries)
-    dataset = _dataset(data, model.feature_names, sample_weight)
-    train, held_out, rows_fitted = _split(dataset, test_size, seed)
-    points = _labelled(dataset.points, data, labels, model.n_components).subset(rows_fitted)
-    observations = observe(  # bad data are no method's failure
-        points,
-        n_components=model.n_components,
-        sample_weight=train.sample_weight,
-        dtype=dtype,
-        device=device,
-        missing=missing or "integrate",
-    )
-    if missing is None and observations.has_holes:
-        warnings.warn(integrated_out(observations), FitWarning, stacklevel=2)
-    model = holding(model, conditions, observations)
+    measured = {"sample_weight": sample_weight, "noise": noise, "projection": projection}
+    sample = sample_of(data, model.feature_names, **measured).labelled(labels, model.n_components)
+    train, held_out = split(sample, test_size, seed)
+    observations = _observed(train, model.n_components, missing, dtype=dtype, device=device)
+    model = holding_all(model, conditions, fixed, observations)
     attempts = _attempts(entries, model, observations)
     fits = {name: attempt.fit for name, attempt in attempts.items() if attempt.fit}
     rows = {e.name: {"method": e.method, "status": attempts[e.name].status} for e in entries}
@@ -114,8 +114,8 @@ def compare(
     return Comparison(
         table=table_of(rows),
         fits=fits,
-        dataset=train,
-        held_out=held_out,
+        dataset=train.dataset,
+        held_out=None if held_out is None else held_out.dataset,
         notes={name: attempt.notes for name, attempt in attempts.items() if attempt.notes},
         reference=reference,
         interrupted=any(attempt.interrupted for attempt in attempts.values()),
@@ -123,14 +123,33 @@ def compare(
     )
 
 
+def _given(**arguments: Any) -> tuple[str, ...]:
+    """Names of the arguments that are not left out."""
+    return tuple(name for name, value in arguments.items() if value is not None)
+
+
+def _observed(sample: Sample, n_components: int, missing: str | None, **place: Any) -> Observations:
+    """What all methods are to fit: data that are bad are no method's failure."""
+    observations = observe(
+        sample.points,
+        n_components=n_components,
+        sample_weight=sample.dataset.sample_weight,
+        missing=missing or "integrate",
+        **place,
+    )
+    if missing is None and observations.has_holes:
+        warnings.warn(integrated_out(observations), FitWarning, stacklevel=3)
+    return observations
+
+
 def _scored(
-    fits: Mapping[str, Fit], reference: str | None, train: Dataset, held_out: Dataset | None
+    fits: Mapping[str, Fit], reference: str | None, train: Sample, held_out: Sample | None
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """How good each fit is, and its posterior beside that of the reference."""
     exact = None if reference is None else fits[reference]
     for name, found in fits.items():
         scores = scores_of(found, train, held_out)
-        yield name, {**scores, **posterior_scores(found, exact, train.truth)}
+        yield name, {**scores, **posterior_scores(found, exact, train.dataset.truth)}
 
 
 # ---------------------------------------------------------------------- methods
@@ -173,7 +192,7 @@ def _entries(
     for name, own in options.items():
         if name not in names:
             raise ValueError(f"options are for {name!r}, which is not among {', '.join(names)}")
-        if of_all := next((option for option in OF_DATA if option in own), None):
+        if of_all := next((option for option in OF_ALL if option in own), None):
             raise ValueError(f"{of_all} is no option of one method: it is compare's own")
     found = {name: in_full(name, {**common, **options.get(name, {})}) for name in names}
     for method, _ in found.values():
@@ -207,71 +226,6 @@ def _with_one_prior(model: MixtureModel, entries: list[Entry]) -> MixtureModel:
     if model.priors is None and any(method_named(entry.method).conjugate for entry in entries):
         return replace(model, priors=ConjugatePriors())
     return model
-
-
-# ---------------------------------------------------------------------- data
-
-
-def _dataset(data: Any, names: tuple[str, ...] | None, sample_weight: Any) -> Dataset:
-    """The data and their weights, with the features that the model's priors are for, if named."""
-    if not isinstance(data, Dataset):
-        if sample_weight is None and isinstance(data, Observations):
-            sample_weight = data.sample_weight
-        data = _of_points(as_points(data, feature_names=names, missing="integrate"))
-    if sample_weight is not None:
-        weight = as_weights(sample_weight, data.n).cpu()
-        data = replace(data, sample_weight=weight)
-    order = None if names is None else places(names, data.feature_names, data.name)
-    if order is None or order == list(range(data.d)):
-        return data
-    truth = None if data.truth is None else data.truth.marginal(order)
-    found = tuple(data.feature_names[i] for i in order)
-    return replace(data, x=data.x[:, order], truth=truth, feature_names=found)
-
-
-def _of_points(points: Points) -> Dataset:
-    if points.measured is not None and points.measured.noise is not None:
-        raise ValueError("compare takes no noise: fit the methods one by one, with noise=")
-    return Dataset(points.x.cpu(), None, None, "data", points.feature_names)
-
-
-def _labelled(points: Points, data: Any, labels: Any, n_components: int) -> Points:
-    """The points with the labels that are known, if there are any, or those that they came with."""
-    if labels is not None:
-        return points.labelled(labels, n_components)
-    return replace(points, allowed=data.allowed if isinstance(data, Points) else None)
-
-
-def _split(
-    data: Dataset, test_size: float | None, seed: int
-) -> tuple[Dataset, Dataset | None, slice | Int[Tensor, "m"]]:
-    """The data to be fitted, held-out data of the same kind, and which rows the former are."""
-    every = slice(data.n)
-    if data.truth is not None:
-        count = data.n if test_size is None else _count(test_size, data.n)
-        return data, data.held_out(count, seed), every
-    if test_size is None:
-        return data, None, every
-    count = _count(test_size, data.n)
-    if count >= data.n:
-        raise ValueError(f"test_size must leave points to fit, got {count} of {data.n}")
-    order = torch.randperm(data.n, generator=torch.Generator().manual_seed(seed))
-    fitted = order[count:].sort().values
-    return data.subset(fitted), data.subset(order[:count].sort().values), fitted
-
-
-def _count(test_size: float, n: int) -> int:
-    """A number of points, from a share or a number."""
-    size = plain(test_size)
-    real = isinstance(size, Real) and not isinstance(size, bool)
-    if real and 0 < size < 1:
-        return max(1, round(float(size) * n))
-    if not real or not 1 <= size <= MOST or size % 1:  # NaN is neither
-        raise ValueError(
-            "test_size must be a share between 0 and 1, or a whole number of points, "
-            f"got {shown(test_size)}"
-        )
-    return int(size)
 
 
 # ---------------------------------------------------------------------- one fit

@@ -8,11 +8,12 @@ from typing import Any
 import pandas as pd
 
 from .. import metrics
-from ..datasets import OUTLIER, Dataset
+from ..datasets import OUTLIER
 from ..inference.fit import Fit
 from ..mixture.value import GaussianMixture
 from ..running.threads import one_thread_a_product
 from .columns import COLUMNS, COUNTS, WORDS
+from .sample import Sample
 
 
 def table_of(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
@@ -23,10 +24,11 @@ def table_of(rows: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
 
 
 @one_thread_a_product()
-def scores_of(result: Fit, data: Dataset, held_out: Dataset | None) -> dict[str, Any]:
+def scores_of(result: Fit, sample: Sample, held_out: Sample | None) -> dict[str, Any]:
     """The numbers of one row; those that cannot be had are left out."""
-    mixture, weight = result.mixture, data.sample_weight
-    criteria = mixture.criteria(data.points, weight)
+    mixture, data = result.mixture, sample.dataset
+    weight = data.sample_weight
+    criteria = mixture.criteria(sample.points.unlabelled, weight)
     scores = {
         "steps": result.steps,
         "seconds": result.seconds,
@@ -36,7 +38,7 @@ def scores_of(result: Fit, data: Dataset, held_out: Dataset | None) -> dict[str,
     }
     if held_out is not None:
         scores["held_out_log_density"] = metrics.mean_log_density(
-            mixture, held_out.points, held_out.sample_weight
+            mixture, held_out.points.unlabelled, held_out.dataset.sample_weight
         )
     if data.labels is not None and (data.labels != OUTLIER).any():
         found = result.labels.cpu()

@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..data.checks import check_mapping
 from ..data.observations import observe
 from ..data.points import Observations
 from ..data.words import counted
@@ -20,7 +19,7 @@ from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
 from .chains.sampling import log_ratios
 from .diagnosis import diagnose
-from .fixing import conditioned, holding, mixture_holding, posterior_holding
+from .fixing import conditioned, holding_all, mixture_holding, posterior_holding
 from .methods import Choice, choice
 from .ordering import in_stable_order
 from .result import Result
@@ -214,9 +213,7 @@ def fit(
             projection=projection,
             labels=labels,
         )
-    model = holding(
-        model, {**conditions, **check_mapping("fixed", fixed or {}, "values")}, observations
-    )
+    model = holding_all(model, conditions, fixed, observations)
     if missing is None and observations.has_holes:
         warnings.warn(integrated_out(observations), FitWarning, stacklevel=2)
     result = fit_quietly(model, observations, chosen, started)

@@ -44,6 +44,17 @@ def conditioned(model: Any) -> tuple[MixtureModel, dict[str, Any]]:
     return check_model(model), values
 
 
+def holding_all(
+    model: MixtureModel,
+    conditions: Mapping[str, Any],
+    fixed: Mapping[str, Any] | None,
+    observations: Observations,
+) -> MixtureModel:
+    """The model with what `pyro.condition` holds, and what `fixed` does, which comes first."""
+    given = check_mapping("fixed", fixed or {}, "values")
+    return holding(model, {**conditions, **given}, observations)
+
+
 def holding(
     model: MixtureModel, given: Mapping[str, Any], observations: Observations
 ) -> MixtureModel:

@@ -122,6 +122,7 @@ def python_call(comparison: Record) -> str | None:
     given = [f"seed={request.seed}"]
     if data.sample_weight is not None:
         given += ["sample_weight=..."]
+    given += [f"{name}=..." for name in request.told]
     if request.test_size is not None:
         given += [f"test_size={request.test_size!r}"]
     if request.options:
