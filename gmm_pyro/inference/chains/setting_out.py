@@ -31,12 +31,12 @@ def population_of(
 ) -> Population | None:
     """A population that is like the posterior; None where there can be none, or no warm-up.
 
-    Where labels are known there is none, nor where parameters are fixed: its proposal is the same
-    in all numberings.
+    Where a mean is held in part there is none: nothing closed is left of its component.
     """
-    family, observations = task.model.family, task.observations
-    named = observations.allowed is not None or task.model.fixed is not None
-    if named or not task.options.n_warmup or not isinstance(family, ConjugateFamily):
+    family, observations, fixed = task.model.family, task.observations, task.model.fixed
+    if not task.options.n_warmup or not isinstance(family, ConjugateFamily):
+        return None
+    if fixed is not None and not fixed.whole_means.all():
         return None
     if not density.prior.are_a_mixtures:  # a sweep says nothing of others
         return None
@@ -45,7 +45,7 @@ def population_of(
         return None
     own = task.model.conjugate(observations.origin)
     prior = own or require_conjugate(twin_of(density).model, "a sweep", observations.origin)
-    sampler = Sampler.of(prior, observations, exchange=False)
+    sampler = replace(Sampler.of(prior, observations, exchange=False), fixed=fixed)
     n_draws = task.options.n_chains * task.options.n_draws
     growth = Growth(density, sampler, numbers, generator, n_draws)
     found = populated(growth, particles(task, numbers.started))
