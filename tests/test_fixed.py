@@ -38,6 +38,7 @@ NAN = math.nan
 X = torch.cat([normal(60, 2, seed=1), 0.7 * normal(40, 2, seed=2) + numbers([3.0, 1.0])])
 HOLDS = [name for name in OURS if name != "kmeans"]
 FREE = [[NAN, NAN], [NAN, NAN]]
+FREE_COVARIANCE = numbers(FREE)
 CASES: dict[str, dict[str, Any]] = {
     "a mean": {"means": [[NAN, NAN], [3.1234567891, 0.9]]},
     "an entry": {"means": [[NAN, NAN], [NAN, 1.1]]},
@@ -323,6 +324,27 @@ class TestInput:
         both = gp.fit(twice, X, "map").mixture
         assert both.weights.tolist() == [0.5, 0.5]
         assert both.means.equal(means)
+
+    def test_an_intervention_is_no_condition(self) -> None:
+        import pyro
+
+        means = numbers([[0.0, 0.0], [3.0, 1.0]])
+        intervened = pyro.do(gp.MixtureModel(2), {"means": means})
+        for model in (intervened, pyro.condition(intervened, {"weights": [0.5, 0.5]})):
+            with pytest.raises(TypeError, match=r"pyro's do .* pyro\.condition.* fixed="):
+                gp.fit(model, X, "map")
+
+    def test_a_narrow_covariance_is_the_users(self) -> None:
+        """What is held is no problem of the fit, nor is a point that it holds alone."""
+        narrow = 1e-12 * torch.eye(2, dtype=torch.float64)
+        covariances = torch.stack([narrow, FREE_COVARIANCE])
+        means = [[50.0, 50.0], [NAN, NAN]]
+        x = torch.cat([X, numbers([[50.0, 50.0]])])
+        fixed = {"covariances": covariances, "means": means}
+        for method in ("em", "map"):
+            found = gp.fit(gp.MixtureModel(2), x, method, fixed=fixed, least_points=1)
+            assert found.diagnostics["problems"] == ()
+        assert found.mixture.covariances[0].equal(narrow)
 
     def test_the_program_observes_what_is_fixed(self) -> None:
         import pyro

@@ -56,6 +56,11 @@ class Fixed:
         return self.factor.flatten(1).isnan().any(1)
 
     @property
+    def held_covariances(self) -> list[int]:
+        """The components whose covariance is held: all, where they share it."""
+        return (~self.free_covariances).expand(len(self.weights)).nonzero()[:, 0].tolist()
+
+    @property
     def left(self) -> Float[Tensor, ""]:
         """What the held weights leave to the free ones."""
         return (1 - self.weights.nansum()).clamp_min(0.0)
