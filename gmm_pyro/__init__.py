@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from . import calibration, datasets, estimator, inference, metrics, plots
     from .comparison import Comparison, compare
     from .covariance import FAMILIES
+    from .data.tables import ColumnWarning
     from .datasets import Dataset
     from .inference.fit import Fit, fit
     from .inference.gradient import MixtureModule
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
 register()
 
 _HOME = {
+    "ColumnWarning": "data.tables",
     "Comparison": "comparison",
     "Dataset": "datasets",
     "ConjugatePriors": "model.conjugate",
@@ -62,6 +64,7 @@ _MODULES = ("calibration", "datasets", "estimator", "inference", "metrics", "plo
 
 __all__ = [
     "FAMILIES",
+    "ColumnWarning",
     "Comparison",
     "ConjugatePriors",
     "Dataset",

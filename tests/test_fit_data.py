@@ -16,7 +16,6 @@ import torch
 
 import gmm_pyro as gp
 from gmm_pyro.data.observations import observe
-from gmm_pyro.data.tables import ColumnWarning
 from gmm_pyro.inference import METHODS
 from gmm_pyro.metrics import adjusted_rand
 from oracles import clusters
@@ -107,7 +106,7 @@ class TestColumnsThatHoldNoNumbers:
     @pytest.mark.parametrize("frame", [pd.DataFrame, pl.DataFrame])
     def test_they_are_left_out_with_one_warning_where_the_fit_is_asked_for(self, frame) -> None:
         table = self.table if frame is pd.DataFrame else pl.from_pandas(self.table)
-        with pytest.warns(ColumnWarning) as caught:
+        with pytest.warns(gp.ColumnWarning) as caught:
             found = gp.fit(gp.MixtureModel(2), table)
         (warning,) = caught
         assert str(warning.message) == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,7 @@ from gmm_pyro.covariance import CovarianceFamily
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.fixing import holding
 from gmm_pyro.model.declaration import require_conjugate
+from gmm_pyro.model.normal_wishart import IndependentMeans
 from gmm_pyro.posterior.convergence import ess_mean
 from oracles import (
     FAILURE_RATE,
@@ -37,6 +39,7 @@ NAN = math.nan
 X = torch.cat([normal(60, 2, seed=1), 0.7 * normal(40, 2, seed=2) + numbers([3.0, 1.0])])
 HOLDS = [name for name in OURS if name != "kmeans"]
 FREE = [[NAN, NAN], [NAN, NAN]]
+FREE_COVARIANCE = numbers(FREE)
 CASES: dict[str, dict[str, Any]] = {
     "a mean": {"means": [[NAN, NAN], [3.1234567891, 0.9]]},
     "an entry": {"means": [[NAN, NAN], [NAN, 1.1]]},
@@ -157,26 +160,38 @@ def test_free_weights_share_what_is_left() -> None:
 
 SIX = numbers([[-1.0], [-0.7], [0.1], [0.4], [1.1], [1.6]])
 CENTRE, WIDTH = 0.9, 0.5
+OfMean = Callable[[Any], Any]
 
 
 class Exact:
-    """Six points of two components, of which the second has a mean or a covariance that is held."""
+    """Six points of two components, of which the second has a mean or a covariance that is held.
 
-    def __init__(self, what: str) -> None:
-        self.model = gp.MixtureModel(2, priors=gp.ConjugatePriors()).specialise(SIX)
+    Means are in units of the covariances, or have the standard deviations that are given.
+    """
+
+    def __init__(self, what: str, mean_scale: float | None = None) -> None:
+        priors = gp.ConjugatePriors(mean_scale=mean_scale)
+        self.model = gp.MixtureModel(2, priors=priors).specialise(SIX)
         prior = require_conjugate(self.model, "a sum")
         self.assignments = torch.tensor(list(itertools.product([0, 1], repeat=6)))
         statistics = statistics_of(self.model, SIX, self.assignments)
         c = prior.components
-        m, kappa = float(c.mean.flatten()[0]), float(c.mean_strength.flatten()[0])
+        m = float(c.mean.flatten()[0])
         nu, psi = float(c.dof.flatten()[0]), float(c.scale.flatten()[0])
+
+        def of_mean(variance: Any) -> Any:
+            """The variance of a mean a priori, given that of the points about it."""
+            if isinstance(c, IndependentMeans):
+                return float(c.mean_scale[0]) ** 2
+            return variance / float(c.mean_strength.flatten()[0])
+
         log_p = []
         for z in self.assignments:
             first, second = SIX[z == 0, 0].numpy(), SIX[z == 1, 0].numpy()
             mixing = float(prior.mixing.log_probability(numbers([[len(first), len(second)]])))
-            own = float(_normal_gamma(first, m, kappa, nu, psi))
+            own = float(_normal_gamma(first, m, of_mean, nu, psi))
             given = _mean_held if what == "means" else _variance_held
-            log_p.append(mixing + own + given(second, m, kappa, nu, psi))
+            log_p.append(mixing + own + given(second, m, of_mean, nu, psi))
         assert statistics.counts.shape == (64, 2)
         self.log_evidence = float(logsumexp(log_p))
         self.probabilities = numbers(log_p).softmax(0)
@@ -187,14 +202,14 @@ class Exact:
         return self.probabilities @ (self.assignments == 0).double()
 
 
-def _normal_gamma(x: np.ndarray, m: float, kappa: float, nu: float, psi: float) -> float:
+def _normal_gamma(x: np.ndarray, m: float, of_mean: OfMean, nu: float, psi: float) -> float:
     """log p(x), with the mean integrated out in closed form and the precision by quadrature."""
 
     def log_p(precision: np.ndarray) -> np.ndarray:
         n, variance = len(x), 1 / precision
         total = np.zeros_like(precision)
         if n:
-            spread = variance * n + n**2 * variance / kappa
+            spread = variance * n + n**2 * of_mean(variance)
             mean = x.mean()
             inner = -0.5 * ((x - mean) ** 2).sum() / variance
             total = inner - 0.5 * (n - 1) * np.log(2 * np.pi * variance) - 0.5 * np.log(n)
@@ -212,55 +227,54 @@ def _over_precisions(log_p: Any, nu: float, psi: float) -> float:
     return float(logsumexp(log_prior + log_p(precision)) + np.log(u[1] - u[0]))
 
 
-def _mean_held(x: np.ndarray, m: float, kappa: float, nu: float, psi: float) -> float:
+def _mean_held(x: np.ndarray, m: float, of_mean: OfMean, nu: float, psi: float) -> float:
     """log p(x, mean = its value)."""
 
     def log_p(precision: np.ndarray) -> np.ndarray:
         scale = precision**-0.5
-        return stats.norm.logpdf(CENTRE, m, scale / kappa**0.5) + sum(
+        return stats.norm.logpdf(CENTRE, m, of_mean(scale**2) ** 0.5) + sum(
             stats.norm.logpdf(value, CENTRE, scale) for value in x
         )
 
     return _over_precisions(log_p, nu, psi)
 
 
-def _variance_held(x: np.ndarray, m: float, kappa: float, nu: float, psi: float) -> float:
+def _variance_held(x: np.ndarray, m: float, of_mean: OfMean, nu: float, psi: float) -> float:
     """log p(x, precision = its value), but for the prior density of that, which is constant."""
-    covariance = WIDTH**2 * (np.eye(len(x)) + np.ones((len(x), len(x))) / kappa)
+    covariance = WIDTH**2 * np.eye(len(x)) + of_mean(WIDTH**2) * np.ones((len(x), len(x)))
     log_prior = stats.gamma.logpdf(WIDTH**-2, nu / 2, scale=2 / psi)
     inner = stats.multivariate_normal.logpdf(x, np.full(len(x), m), covariance) if len(x) else 0.0
     return float(log_prior + inner)
 
 
-@pytest.mark.parametrize("what", ["means", "covariances"])
-class TestExactPosterior:
-    def test_gibbs_samples_it(self, what: str) -> None:
-        exact = Exact(what)
-        options = {"n_draws": 500, "keep_allocations": 500, "max_doublings": 0}
-        with quietly():
-            found = gp.fit(
-                *(exact.model, SIX, "gibbs"),
-                fixed=exact.fixed,
-                n_chains=16,  # in one batch, as fast as a single one
-                **options,
-            )
-        assert found.posterior is not None
-        assert found.posterior.allocations is not None
-        own = (found.posterior.allocations == 0).double()
-        error = own.std((0, 1)) / torch.as_tensor(ess_mean(own.numpy())).sqrt()
-        limit = -float(torch.special.ndtri(numbers(FAILURE_RATE / 2 / 6)))
-        off = (own.mean((0, 1)) - exact.share()).abs()
-        assert (off <= limit * error.nan_to_num() + ROUNDING).all()
+@pytest.mark.parametrize(
+    ("what", "mean_scale"), [("means", None), ("covariances", None), ("means", 1.5)]
+)
+def test_gibbs_samples_the_exact_posterior(what: str, mean_scale: float | None) -> None:
+    """Where all points are in one component, which is rare, sweeps alone stay for long."""
+    exact = Exact(what, mean_scale)
+    with quietly():
+        found = gp.fit(exact.model, SIX, "gibbs", fixed=exact.fixed, seed=4, keep_allocations=10**6)
+    assert found.posterior is not None
+    assert found.posterior.allocations is not None
+    own = (found.posterior.allocations == 0).double()
+    error = own.std((0, 1)) / torch.as_tensor(ess_mean(own.numpy())).sqrt()
+    limit = -float(torch.special.ndtri(numbers(FAILURE_RATE / 2 / 6)))
+    off = (own.mean((0, 1)) - exact.share()).abs()
+    assert (off <= limit * error.nan_to_num() + ROUNDING).all()
+    evidence, of_evidence = found.log_evidence, found.diagnostics["log_evidence_se"]
+    assert abs(evidence - exact.log_evidence) < STANDARD_ERRORS * of_evidence
+    assert of_evidence < 0.1
 
-    def test_laplace_weighs_the_evidence(self, what: str) -> None:
-        exact = Exact(what)
-        with quietly():
-            found = gp.fit(
-                *(exact.model, SIX, "laplace"), fixed=exact.fixed, modes="all", n_draws=4000
-            )
-        error = found.diagnostics["log_evidence_se"]
-        assert abs(found.log_evidence - exact.log_evidence) < STANDARD_ERRORS * error
-        assert error < 0.2
+
+@pytest.mark.parametrize("what", ["means", "covariances"])
+def test_laplace_weighs_the_evidence(what: str) -> None:
+    exact = Exact(what)
+    with quietly():
+        found = gp.fit(*(exact.model, SIX, "laplace"), fixed=exact.fixed, modes="all", n_draws=4000)
+    error = found.diagnostics["log_evidence_se"]
+    assert abs(found.log_evidence - exact.log_evidence) < STANDARD_ERRORS * error
+    assert error < 0.2
 
 
 def test_the_evidence_is_of_the_data_and_of_the_weights_that_are_held() -> None:
@@ -317,6 +331,27 @@ class TestInput:
         both = gp.fit(twice, X, "map").mixture
         assert both.weights.tolist() == [0.5, 0.5]
         assert both.means.equal(means)
+
+    def test_an_intervention_is_no_condition(self) -> None:
+        import pyro
+
+        means = numbers([[0.0, 0.0], [3.0, 1.0]])
+        intervened = pyro.do(gp.MixtureModel(2), {"means": means})
+        for model in (intervened, pyro.condition(intervened, {"weights": [0.5, 0.5]})):
+            with pytest.raises(TypeError, match=r"pyro's do .* pyro\.condition.* fixed="):
+                gp.fit(model, X, "map")
+
+    def test_a_narrow_covariance_is_the_users(self) -> None:
+        """What is held is no problem of the fit, nor is a point that it holds alone."""
+        narrow = 1e-12 * torch.eye(2, dtype=torch.float64)
+        covariances = torch.stack([narrow, FREE_COVARIANCE])
+        means = [[50.0, 50.0], [NAN, NAN]]
+        x = torch.cat([X, numbers([[50.0, 50.0]])])
+        fixed = {"covariances": covariances, "means": means}
+        for method in ("em", "map"):
+            found = gp.fit(gp.MixtureModel(2), x, method, fixed=fixed, least_points=1)
+            assert found.diagnostics["problems"] == ()
+        assert found.mixture.covariances[0].equal(narrow)
 
     def test_the_program_observes_what_is_fixed(self) -> None:
         import pyro

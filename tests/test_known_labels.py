@@ -536,6 +536,12 @@ class TestClassifier:
         every = GaussianMixtureClassifier(unlabelled=None, random_state=0)
         assert len(every.fit(sample.x.numpy(), names).classes_) == 4
 
+    @pytest.mark.parametrize("mark", [math.nan, np.float32("nan")])
+    def test_nan_is_no_mark(self, mark: float) -> None:
+        found = GaussianMixtureClassifier(unlabelled=mark)
+        with pytest.raises(ValueError, match="unlabelled must be a value .* such as -1"):
+            found.fit(normal(4, 2).numpy(), [0.0, 1.0, math.nan, 1.0])
+
     def test_classes_of_any_kind_may_have_the_mark(self) -> None:
         sample = THREE.sample_labelled(90, seed=1)
         known = some_known(sample.labels, 10)

@@ -109,6 +109,17 @@ def test_components_that_pass_for_each_other_are_told_from_chains_that_do_not_mo
     assert "what no numbering of the components can change has mixed" in found.advice
 
 
+def test_a_component_that_keeps_its_place_is_judged_by_its_own_numbers() -> None:
+    """In two chains it is elsewhere, but only while it is empty: the whole does not show it."""
+    draws = posterior(surplus=True)
+    draws.draws["means"][:2, ::2, 1] += 3
+    assert judged(draws).mixed
+    found = judged(draws, alone=[1])
+    assert not found.mixed
+    assert found.convergence.worst == "means[1, 0]"
+    assert judged(draws, alone=[0]).mixed
+
+
 def test_a_component_that_comes_and_goes_is_judged_by_what_no_numbering_changes() -> None:
     draws = posterior(surplus=True)
     means = draws.draws["means"].clone()

@@ -45,10 +45,20 @@ class Fixed:
         """Which entries of the means are free."""
         return self.means.isnan()
 
+    @property
+    def whole_means(self) -> Bool[Tensor, "k"]:
+        """Of which components the mean is held as a whole, or not at all."""
+        return self.free_means.all(1) | ~self.free_means.any(1)
+
     @cached_property
     def free_covariances(self) -> Bool[Tensor, "k1"]:
         """Which covariances are free."""
         return self.factor.flatten(1).isnan().any(1)
+
+    @property
+    def held_covariances(self) -> list[int]:
+        """The components whose covariance is held: all, where they share it."""
+        return (~self.free_covariances).expand(len(self.weights)).nonzero()[:, 0].tolist()
 
     @property
     def left(self) -> Float[Tensor, ""]:

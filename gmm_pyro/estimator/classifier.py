@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -118,6 +119,7 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
             ValueError: if the data or a parameter is not valid, or a class has fewer points than
                 components.
         """
+        _check_mark(self.unlabelled)
         x, y = validate_data(self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2)
         weight = _weight(sample_weight, len(x))
         x, y, weight = x[weight > 0], y[weight > 0], weight[weight > 0]
@@ -293,6 +295,16 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
     def _n_parameters(self) -> int:
         own = sum(mixture._n_parameters() for mixture in self.mixtures_)
         return own + (len(self.classes_) - 1 if self.class_prior is None else 0)
+
+
+def _check_mark(unlabelled: Any) -> None:
+    """Refuse NaN as what marks points without a class: scikit-learn takes none in y."""
+    if isinstance(unlabelled, Real) and unlabelled != unlabelled:
+        raise ValueError(
+            "unlabelled must be a value that y has where the class is not known, such as -1 or "
+            "'unknown', or None where all are known; got nan, which y may not have: replace it, "
+            "as by np.where(np.isnan(y), -1, y)"
+        )
 
 
 def _weight(sample_weight: Any, n: int) -> Array:

@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
+from ..covariance.fixed import Fixed
 from ..covariance.records import TINY
 from ..data.points import Observations
 from ..data.words import listed
@@ -43,6 +44,7 @@ def diagnose(
     floor: Float[Tensor, "d"],
     surplus: Collection[int] = (),
     rule: Soundness | None = None,
+    fixed: Fixed | None = None,
 ) -> Diagnosis:
     """Look for degenerate components in a batch of one parameter set.
 
@@ -53,6 +55,7 @@ def diagnose(
         floor: smallest variance of each feature.
         surplus: components that may well be empty.
         rule: what a solution of maximum likelihood must have to be sound; a prior makes up for it.
+        fixed: what is held of the parameters, if anything is: no covariance of those is a problem.
     """
     k = parameters.means.shape[1]
     statistics = reduce(observations, theta_of(family, parameters, observations), argmax)
@@ -62,20 +65,23 @@ def diagnose(
     problems = _sentence(missed, "component {} holds no point", "components {} hold no point")
     if missed and len(filled) == 1:
         problems = ["all points are in one component"]
-    thin, named = _singular(observations, family, parameters, floor, filled)
+    given = [] if fixed is None else fixed.held_covariances
+    fitted = [i for i in filled if i not in given]
+    thin, named = _singular(observations, family, parameters, floor, fitted)
     problems += named
     if rule is not None:
         problems += _accidents(observations, rule, parameters, statistics, filled, thin)
     if not family.shares("covariances"):
-        sound = [i for i in filled if i not in thin]
+        sound = [i for i in fitted if i not in thin]
         problems += _single(observations, family, parameters, statistics, sound)
     return Diagnosis(len(filled), tuple(problems))
 
 
 def is_sound(task: Task[Options], parameters: Parameters) -> bool:
     """Whether no component is degenerate, or holds too few points to be believed."""
-    rule, observations = Soundness.for_task(task), task.observations
-    return not diagnose(observations, task.model.family, parameters, task.floor, rule=rule).problems
+    model, data, rule = task.model, task.observations, Soundness.for_task(task)
+    found = diagnose(data, model.family, parameters, task.floor, rule=rule, fixed=model.fixed)
+    return not found.problems
 
 
 def _sentence(components: Sequence[int], of_one: str, of_many: str) -> list[str]:

@@ -297,7 +297,9 @@ def _result(
     if fixed is not None:
         mixture = mixture_holding(fixed, mixture)
         posterior = None if posterior is None else posterior_holding(fixed, posterior)
-    diagnosis = diagnose(observations, family, outcome.parameters, task.floor, surplus or (), rule)
+    diagnosis = diagnose(
+        *(observations, family, outcome.parameters, task.floor, surplus or (), rule), fixed=fixed
+    )
     modes = {} if outcome.modes is None else outcome.modes.figures()
     return Fit(
         model=task.model,

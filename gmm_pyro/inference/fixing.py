@@ -31,7 +31,7 @@ def conditioned(model: Any) -> tuple[MixtureModel, dict[str, Any]]:
     """A model, and the values of sites that `pyro.condition` has given it.
 
     Raises:
-        TypeError: if it is no model.
+        TypeError: if it is no model, or another effect than a condition is on it.
     """
     values: dict[str, Any] = {}
     while not isinstance(model, MixtureModel) and hasattr(model, "__wrapped__"):
@@ -39,9 +39,22 @@ def conditioned(model: Any) -> tuple[MixtureModel, dict[str, Any]]:
         data = getattr(messenger, "data", None)
         if not isinstance(data, Mapping):
             break
+        _refuse_other_effects(messenger)
         values = {**data, **values}
         model = model.__wrapped__
     return check_model(model), values
+
+
+def _refuse_other_effects(messenger: Any) -> None:
+    """Refuse values of sites that are not observed there, as those of an intervention."""
+    from pyro.poutine.condition_messenger import ConditionMessenger
+
+    if not isinstance(messenger, ConditionMessenger):
+        name = type(messenger).__name__.removesuffix("Messenger").lower()
+        raise TypeError(
+            f"pyro's {name} gives sites values that are not observed: say what a fit is to hold by "
+            "pyro.condition(model, ...), or by fixed="
+        )
 
 
 def holding_all(

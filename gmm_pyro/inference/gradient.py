@@ -61,7 +61,8 @@ def fit_gradient(task: Task[GradientOptions]) -> Outcome:
 
     def leads_nowhere(vector: Tensor, thinner_than: float = THIN) -> bool:
         parameters = coordinates.parameters(vector.detach())
-        return on_spike(task.observations, task.model.family, parameters, thinner_than)
+        model, data = task.model, task.observations
+        return on_spike(data, model.family, parameters, thinner_than, model.fixed)
 
     with progress_bar(task) as bar:
         run = ascend(

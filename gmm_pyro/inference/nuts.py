@@ -70,10 +70,15 @@ class Outset:
 
     @classmethod
     def of(cls, task: Task[NUTSOptions], density: LogDensity, modes: Modes) -> Outset:
-        """Chains in a population, where there can be one, or at modes."""
+        """Chains in a population, where there can be one, or at modes.
+
+        Where labels or what is held name the components there is none: coordinates are those of
+        home, where components have other numbers than jumps lead to.
+        """
         found, interrupted = None, modes.interrupted
+        named = task.observations.allowed is not None or task.model.fixed is not None
         try:
-            if not interrupted:
+            if not interrupted and not named:
                 found = population_of(task, density, task.generator(Stream.POPULATION))
         except KeyboardInterrupt:
             interrupted = True

@@ -89,8 +89,11 @@ def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
         posterior = permuted(posterior, torch.tensor(order).expand(shape))
     if own is not None:
         own = torch.tensor(order, device=own.device).argsort()[own]
-    family, surplus, floor = fit.model.family, fit.surplus, _task_of(fit).floor
-    diagnosis = diagnose(fit.observations, family, mixture.parameters, floor, surplus)
+    model, floor = fit.model, _task_of(fit).floor
+    diagnosis = diagnose(
+        *(fit.observations, model.family, mixture.parameters, floor, fit.surplus),
+        fixed=model.fixed,
+    )
     diagnostics = {**fit.diagnostics, **vars(diagnosis)}
     return replace(
         fit, mixture=mixture, posterior=posterior, own_labels=own, diagnostics=diagnostics

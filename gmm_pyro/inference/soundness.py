@@ -22,6 +22,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
+from ..covariance.fixed import Fixed
 from ..covariance.records import TINY
 from ..data.points import Observations
 from ..reduction.assignments import argmax
@@ -45,6 +46,7 @@ class Soundness:
         close: smallest variance of each feature that is not close to the floor.
         rounding: variance of each feature by rounding alone.
         n_points: number of points.
+        fixed: what is held of the parameters, if anything is: covariances among it are wide enough.
     """
 
     family: CovarianceFamily
@@ -53,6 +55,7 @@ class Soundness:
     close: Float[Tensor, "d"]
     rounding: Float[Tensor, "d"]
     n_points: int
+    fixed: Fixed | None = None
 
     @classmethod
     def for_task(cls, task: Task[Options], points: Observations | None = None) -> Soundness:
@@ -64,12 +67,12 @@ class Soundness:
             least = min(own, max(1.0, n / (2 * task.model.n_components)))
         weight = least * min(1.0, points.total_weight / n)
         rounding = OF_ROUNDING * task.observations.rounding.square()
-        return cls(family, least, weight, CLOSE * task.floor, rounding, n)
+        return cls(family, least, weight, CLOSE * task.floor, rounding, n, task.model.fixed)
 
     def above_floor(self, p: Parameters) -> Float[Tensor, "*k1"]:
         """Smallest eigenvalue of each covariance, in units of what is close to the floor."""
         lowest = as_fitted(self.family, self.close.clamp_min(TINY))
-        return self.family.smallest_ratio(p.factor, lowest)
+        return self._of_free(self.family.smallest_ratio(p.factor, lowest))
 
     def above_rounding(self, p: Parameters) -> Float[Tensor, "*k1"]:
         """The same without bias, or a feature's variance, in units of the variance by rounding."""
@@ -79,7 +82,13 @@ class Soundness:
         held = counts.sum(-1, keepdim=True) if family.shares("covariances") else counts
         oblique = family.smallest_ratio(p.factor, lowest) * held / (held - lost).clamp_min(1.0)
         straight = family.deviations(p.factor, len(lowest)).square() / lowest
-        return torch.minimum(oblique, straight.amin(-1))
+        return self._of_free(torch.minimum(oblique, straight.amin(-1)))
+
+    def _of_free(self, ratios: Float[Tensor, "*k1"]) -> Float[Tensor, "*k1"]:
+        """Ratios of the covariances that are free, and infinity for those that are held."""
+        if self.fixed is None:
+            return ratios
+        return ratios.masked_fill(~self.fixed.free_covariances, torch.inf)
 
     def of(self, theta: Theta, points: Observations) -> Bool[Tensor, "s"]:
         """Whether sets are sound."""

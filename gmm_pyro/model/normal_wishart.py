@@ -108,7 +108,7 @@ class NormalWishart:
     def draw(self, generator: torch.Generator | None) -> Components:
         """One draw of each set."""
         factor = self.family.draw_factor(self.dof, self.scale, generator)
-        noise = _normal(self.mean, generator) * self.mean_strength.rsqrt()[..., None]
+        noise = standard_normal(self.mean, generator) * self.mean_strength.rsqrt()[..., None]
         tril = self.family.scale_tril(factor, self.mean.shape[-1])
         return Components(self.mean + (tril @ noise[..., None])[..., 0], factor)
 
@@ -206,12 +206,21 @@ class IndependentMeans:
     ) -> Components:
         """Means given the current covariances, then covariances given these means."""
         means = self._draw_means(statistics, current.factor, generator)
+        return Components(means, self.draw_factor(statistics, means, generator))
+
+    def draw_factor(
+        self,
+        statistics: Statistics,
+        means: Float[Tensor, "s k d"],
+        generator: torch.Generator | None,
+    ) -> Float[Tensor, "s k1 *event"]:
+        """Factors of covariances, given points of known components and all means."""
         n = statistics.counts
         mean = statistics.first / n.clamp_min(TINY)[..., None]
         square = self.family.square
         away = square(mean - (means - statistics.reference)) - square(mean)
         scale = self.scale + statistics.second + self.family.pooled(times(n, away))
-        return Components(means, self.family.draw_factor(_dof_given(self, n), scale, generator))
+        return self.family.draw_factor(_dof_given(self, n), scale, generator)
 
     def sites(self, k: int) -> dict[str, TorchDistribution | Conditional]:
         """The sites of k components that are alike a priori, precisions and means."""
@@ -231,7 +240,7 @@ class IndependentMeans:
         pulled = (precision @ statistics.first[..., None])[..., 0] + prior * offset
         root = torch.linalg.cholesky_ex(total)[0]
         centre = torch.cholesky_solve(pulled[..., None], root)
-        noise = _normal(statistics.first, generator)[..., None]
+        noise = standard_normal(statistics.first, generator)[..., None]
         drawn = centre + torch.linalg.solve_triangular(root.mT, noise, upper=True)
         return statistics.reference + drawn[..., 0]
 
@@ -299,5 +308,6 @@ def _dof_given(prior: NormalWishart | IndependentMeans, counts: Tensor) -> Float
     return prior.dof + family.pooled(counts) * family.squares_a_point(prior.mean.shape[-1])
 
 
-def _normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+def standard_normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Independent standard normal numbers, as many as there are of something else."""
     return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)

@@ -69,10 +69,28 @@ def _pairs(d: int) -> tuple[np.ndarray, ...]:
     return np.tril_indices(d, -1)
 
 
-def convergence(posterior: Draws) -> Convergence:
-    """The worst R-hat and effective sample sizes; see `Posterior.convergence`."""
-    named = of_whole(posterior) if has_surplus(posterior) else of_components(posterior)
+def convergence(posterior: Draws, alone: Sequence[int] = ()) -> Convergence:
+    """The worst R-hat and effective sample sizes; see `Posterior.convergence`.
+
+    Args:
+        posterior: the draws.
+        alone: components that change places with no other, as their parameters are held or points
+            are known to be theirs: their own numbers count also where one comes and goes.
+    """
+    named = of_components(posterior)
+    if has_surplus(posterior):
+        named = of_whole(posterior) | _of_some(posterior, named, alone)
     return convergence_of(*flattened(named))
+
+
+def _of_some(posterior: Draws, named: Named, some: Sequence[int]) -> Named:
+    """The numbers of some components under their own names: those of others never vary."""
+    found: Named = {}
+    for name in SITES if some else ():
+        if name in named and not posterior.family.shares(name):
+            found[name] = np.zeros_like(named[name])
+            found[name][:, :, list(some)] = named[name][:, :, list(some)]
+    return found
 
 
 def flattened(named: Named) -> tuple[Float[np.ndarray, "chain draw q"], list[str]]:

@@ -10,6 +10,7 @@ Source: Vehtari, Gelman, Simpson, Carpenter & Bürkner (2021) for the limits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +19,7 @@ from jaxtyping import Float
 from ...data.words import listed
 from ...posterior import Posterior
 from ...posterior.convergence import Convergence, convergence_of, r_hat
-from ...posterior.readable import flattened, has_surplus, of_whole
+from ...posterior.readable import convergence, flattened, has_surplus, of_whole
 
 LARGEST_R_HAT = 1.01
 FEWEST_EFFECTIVE = 400
@@ -54,9 +55,14 @@ def is_mixed(found: Convergence) -> bool:
     return enough and found.r_hat <= LARGEST_R_HAT
 
 
-def judged(posterior: Posterior) -> Mixing:
-    """Whether the chains of a sampler, their components aligned, have met."""
-    found = posterior.convergence()
+def judged(posterior: Posterior, alone: Sequence[int] = ()) -> Mixing:
+    """Whether the chains of a sampler, their components aligned, have met.
+
+    Args:
+        posterior: their draws.
+        alone: components that labels or what is held tell apart from all others.
+    """
+    found = convergence(posterior, alone)
     if is_mixed(found):
         return Mixing(found, mixed=True, advice="")
     density = {"log density": posterior.statistics["lp"].cpu().numpy()}

@@ -23,20 +23,17 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ...covariance import Parameters, Statistics
-from ...covariance.records import times
 from ...model.log_density import LogDensity
 from ...model.numbering import exchangeable_classes
-from ...reduction.pointwise import labels
-from ...reduction.theta import theta_of
-from ..search.removal import merged, without
 from ..weighing.evidence import power_with
 from ..weighing.parts import Parts, parts_of
 from ..weighing.proposal import MOST_NAMED, Proposal
 from .persistence import PERSISTENT, correlation
+from .shuffling import Shuffle
 from .sweep import Sampler
 
 FEW = 3_000  # points times components, up to which a population is as large as it gets
@@ -57,7 +54,6 @@ EASY = 0.25  # share of shuffled particles that come back, above which an eighth
 RISE = 0.3  # nats of the evidence, from which there is something new
 USEFUL = 0.1  # share of draws that are effective, below which weights are tempered
 BELOW = (0.05, 2.0)  # this quantile of all masses less so many nats is as good as any
-NARROWEST, WIDEST = 0.1, 5.0  # standard deviations of what is shuffled in, in those of a component
 ACCEPTED = 0.01  # share of jumps, of which fewer are of no use
 
 
@@ -153,7 +149,7 @@ def populated(growth: Growth, start: Parameters) -> Population:
         before.visited,
         now.visited,
         *growth.strays(now),
-        growth.swept(growth.shuffled(after[::2], len(after.means) // 4), 1)[1],
+        growth.swept(growth.shuffle(after[::2], len(after.means) // 4), 1)[1],
     ]
     return Population(
         after,
@@ -219,6 +215,11 @@ class Growth:
         return Proposal.of(self.density, self.sampler.prior, statistics, self._parts)
 
     @cached_property
+    def shuffle(self) -> Shuffle:
+        """What takes particles elsewhere."""
+        return Shuffle(self.density, self.sampler, self.generator)
+
+    @cached_property
     def _parts(self) -> Parts:
         return parts_of(self.density, 0, PARTS)
 
@@ -243,7 +244,7 @@ class Growth:
         """
         size, device = len(now.parameters.means), self.generator.device
         chosen = torch.randint(size, (count,), generator=self.generator, device=device)
-        away = self.shuffled(now.parameters[chosen], count // 16)
+        away = self.shuffle(now.parameters[chosen], count // 16)
         away, visited = self.swept(away, SHORT)
         promising = self._log_mass(away, visited).topk(count // 2).indices
         found, mass, away = self.kept(away[promising], SETTLING, self.numbers.kept)
@@ -288,49 +289,6 @@ class Growth:
         mass = torch.stack([self._log_mass(*pair) for pair in seen]).logsumexp(0) - math.log(KEPT)
         best = mass.topk(min(count, len(mass))).indices
         return Statistics.joined([statistics[best] for _, statistics in seen]), mass, p
-
-    def shuffled(self, p: Parameters, without_points: int) -> Parameters:
-        """Each set with two of its components as one, or one taken away, and a new one instead.
-
-        Those of so many sets are from the prior, without points, and the others are at a point.
-        """
-        s, k = p.log_weights.shape
-        family, half = self.density.model.family, s // 2
-        device = self.generator.device
-        pair = torch.rand(s, k, generator=self.generator, device=device).argsort(1)[:, :2]
-        fewer = Parameters.joined(
-            [merged(family, p[:half], *pair[:half].T), without(family, p[half:], pair[half:, 0])]
-        )
-        places = torch.randperm(s, generator=self.generator, device=device)
-        means, factor = self._newcomers(p, places[:without_points])
-        log_weight = p.log_weights.new_full((s, 1), -math.log(2 * k))
-        return Parameters(
-            torch.cat([fewer.log_weights, log_weight], 1).log_softmax(1),
-            torch.cat([fewer.means, means], 1),
-            fewer.factor if family.tied else torch.cat([fewer.factor, factor], 1),
-            fewer.log_odds,
-        )
-
-    def _newcomers(
-        self, p: Parameters, nowhere: Int[Tensor, "m"]
-    ) -> tuple[Float[Tensor, "s 1 d"], Tensor]:
-        """A component for each set: at a point and like the point's own, or from the prior."""
-        family, observations = self.density.model.family, self.density.observations
-        device, s = self.generator.device, len(p.means)
-        sets = torch.arange(s, device=device)
-        point = torch.randint(observations.n, (s,), generator=self.generator, device=device)
-        own = family.of_component(labels(observations, theta_of(family, p, observations)))
-        uniform = torch.rand(s, generator=self.generator, device=device, dtype=torch.float64)
-        width = NARROWEST * (WIDEST / NARROWEST) ** uniform.to(p.means)
-        factor = times(width, p.factor[sets, own[sets, point]])[:, None]
-        means = observations.filled[point].to(p.means)[:, None]
-        counts, origin = torch.zeros_like(p.log_weights), observations.origin
-        sums = counts[:, 0], counts, torch.zeros_like(p.means), torch.zeros_like(p.factor)
-        drawn = self.sampler.prior.components.draw_given(
-            Statistics(*sums, origin), p, self.generator
-        )
-        means[nowhere], factor[nowhere] = drawn.means[nowhere, :1], drawn.factor[nowhere, :1]
-        return means, factor
 
     def swept(self, p: Parameters, sweeps: int) -> tuple[Parameters, Statistics]:
         """Sets of parameters after some sweeps, and the assignments that the last was given."""

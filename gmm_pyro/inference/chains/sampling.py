@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ...data.checks import check_choice
 from ...model.log_density import LogDensity
-from ...model.numbering import exchangeable_classes
+from ...model.numbering import exchangeable_classes, told_apart
 from ...posterior import Posterior
 from ...posterior.convergence import Convergence
 from ...posterior.predictive import mean_parameters
@@ -124,16 +124,22 @@ def drawn(density: LogDensity, sample: Sample, options: SamplingOptions) -> Outc
         sample: the first draws.
         options: how often the chains may be doubled.
     """
-    posterior = _aligned(density, sample.posterior())
-    mixing, doublings = judged(posterior), 0
+    posterior, alone = _aligned(density, sample.posterior()), _alone(density)
+    mixing, doublings = judged(posterior, alone), 0
     while _is_worth_more(mixing, options, doublings) and not sample.interrupted:
         longer = sample.doubled()
         if longer is sample:
             break
         sample, doublings = longer, doublings + 1
         posterior = _aligned(density, sample.posterior())
-        mixing = judged(posterior)
+        mixing = judged(posterior, alone)
     return _outcome(posterior, mixing, doublings, interrupted=sample.interrupted)
+
+
+def _alone(density: LogDensity) -> list[int]:
+    """The components that labels or what is held tell apart from all others."""
+    classes = told_apart(density.model, density.observations)
+    return [i for i, number in enumerate(classes) if len(classes) > 1 and classes.count(number) < 2]
 
 
 def _is_worth_more(mixing: Mixing, options: SamplingOptions, doublings: int) -> bool:

@@ -31,8 +31,7 @@ def population_of(
 ) -> Population | None:
     """A population that is like the posterior; None where there can be none, or no warm-up.
 
-    Where labels are known there is none, nor where parameters are fixed: its proposal is the same
-    in all numberings.
+    Where a mean is held in part there is none: nothing closed is left of its component.
     """
     observations = task.observations
     if not task.options.n_warmup or not _may_have_one(task, density):
@@ -42,7 +41,7 @@ def population_of(
         return None
     own = task.model.conjugate(observations.origin)
     prior = own or require_conjugate(twin_of(density).model, "a sweep", observations.origin)
-    sampler = Sampler.of(prior, observations, exchange=False)
+    sampler = replace(Sampler.of(prior, observations, exchange=False), fixed=fixed)
     n_draws = task.options.n_chains * task.options.n_draws
     growth = Growth(density, sampler, numbers, generator, n_draws)
     found = populated(growth, particles(task, numbers.started))
@@ -52,10 +51,10 @@ def population_of(
 
 def _may_have_one(task: Task[SamplingOptions], density: LogDensity) -> bool:
     """Whether a posterior is one that populations know how to be like."""
-    model, labelled = task.model, task.observations.allowed is not None
-    if labelled or model.fixed is not None:
+    fixed, family = task.model.fixed, task.model.family
+    if fixed is not None and not fixed.whole_means.all():
         return False
-    conjugate = isinstance(model.family, ConjugateFamily)
+    conjugate = isinstance(family, ConjugateFamily)
     return conjugate and density.prior.are_a_mixtures  # a sweep says nothing of others
 
 

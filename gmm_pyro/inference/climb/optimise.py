@@ -245,7 +245,8 @@ class Search:
         """Whether the vector is on a spike."""
         density = self.density
         parameters = density.parameters(density.constrain(vector))
-        return on_spike(density.observations, density.model.family, parameters, thinner_than)
+        model, data = density.model, density.observations
+        return on_spike(data, model.family, parameters, thinner_than, model.fixed)
 
     def _judged(self, run: Run[Tensor]) -> Run[Tensor]:
         """The run, marked if it has come to a spike."""

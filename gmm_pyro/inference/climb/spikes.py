@@ -12,6 +12,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ...covariance import CovarianceFamily, Parameters, Statistics
+from ...covariance.fixed import Fixed
 from ...covariance.records import TINY
 from ...data.points import Observations
 from ...data.spread import ROWS, chunks
@@ -31,6 +32,7 @@ def on_spike(
     family: CovarianceFamily,
     parameters: Parameters,
     thinner_than: float = THIN,
+    fixed: Fixed | None = None,
 ) -> bool:
     """Whether one set of parameters is on a spike.
 
@@ -40,8 +42,11 @@ def on_spike(
         parameters: a batch of one set.
         thinner_than: smallest eigenvalue of a covariance, as a share of the data's variance, above
             which it is on none.
+        fixed: what is held of the parameters, if anything is: its covariances do not shrink.
     """
     ratio = family.smallest_ratio(parameters.factor[0], observations.bulk.square())
+    if fixed is not None:
+        ratio = ratio.masked_fill(~fixed.free_covariances, torch.inf)
     thin = ratio < thinner_than
     if not thin.any() or (ratio < LOST).any():
         return bool(thin.any())

@@ -89,7 +89,9 @@ def restarts(task: Task[Options]) -> Iterator[Parameters]:
 
 def is_regular(task: Task[Options], parameters: Parameters) -> bool:
     """Whether no component is degenerate under a prior, however few its points."""
-    return not diagnose(task.observations, task.model.family, parameters, task.floor).problems
+    model, data = task.model, task.observations
+    found = diagnose(data, model.family, parameters, task.floor, fixed=model.fixed)
+    return not found.problems
 
 
 def within_reach(log_mass: Float[Tensor, "s"]) -> list[int]:

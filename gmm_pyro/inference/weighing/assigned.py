@@ -29,6 +29,7 @@ from ...model.declaration import require_conjugate
 from ...model.log_density import LogDensity
 from ...model.mixing import Mixing
 from ...model.normal_wishart import Conjugate
+from ...model.numbering import n_numberings
 from ...model.priors import Priors
 from ...reduction.sums import about
 from ..chains.sweep import Sampler
@@ -51,6 +52,8 @@ class Assigned:
         parts: what the prior of each unit of components is instead.
         statistics: counts and moments of the assignments about the data's centre, as z sets.
         log_evidence: log p(points | assignment) in nats, under the parts.
+        classes: of the components, of which only those of one class change places; None where all
+            do.
     """
 
     density: LogDensity
@@ -58,6 +61,7 @@ class Assigned:
     parts: Parts
     statistics: Statistics
     log_evidence: Float[Tensor, "z"]
+    classes: tuple[int, ...] | None = None
 
     @classmethod
     def visited(
@@ -77,12 +81,17 @@ class Assigned:
 
     @classmethod
     def of(
-        cls, density: LogDensity, prior: Conjugate, parts: Parts, statistics: Statistics
+        cls,
+        density: LogDensity,
+        prior: Conjugate,
+        parts: Parts,
+        statistics: Statistics,
+        classes: tuple[int, ...] | None = None,
     ) -> Assigned:
         """The average over assignments of which the statistics are known."""
         evidence = parts.log_evidence(_units(density, statistics)).logsumexp(1)
         evidence = evidence - math.log(len(parts))
-        return cls(density, prior, parts, statistics, _per_set(density, evidence))
+        return cls(density, prior, parts, statistics, _per_set(density, evidence), classes)
 
     @property
     def mixing(self) -> Mixing:
@@ -142,11 +151,21 @@ class Assigned:
             (self._log_joint_given(p[rows], named[..., rows]) - log_joint).logsumexp(1)
             for rows in torch.arange(named.shape[2]).split(self._rows)
         ]
-        return prior + torch.cat(found) - math.log(len(log_joint)) - math.lgamma(len(named) + 1)
+        return prior + torch.cat(found) - math.log(len(log_joint)) - self.log_numberings
 
     def named(self, p: Parameters) -> Float[Tensor, "k k s"]:
-        """What the weights' log prior has of component i in place j."""
-        return p.log_weights.T[:, None] * (self.mixing.concentration - 1)[..., None]
+        """What the weights' log prior has of component i in place j, -inf if that is barred."""
+        found = p.log_weights.T[:, None] * (self.mixing.concentration - 1)[..., None]
+        if self.classes is None:
+            return found
+        of = torch.tensor(self.classes, device=found.device)
+        return found.masked_fill((of[:, None] != of)[..., None], -math.inf)
+
+    @property
+    def log_numberings(self) -> float:
+        """Logarithm of how many numberings are averaged over."""
+        all_of_them = math.lgamma(len(self.mixing.concentration) + 1)
+        return all_of_them - math.log(n_numberings(self.classes)) if self.classes else all_of_them
 
     @cached_property
     def log_joint(self) -> Float[Tensor, "z"]:

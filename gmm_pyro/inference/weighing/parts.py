@@ -17,6 +17,7 @@ from torch import Tensor
 
 from ...covariance import Parameters, Statistics, conjugate
 from ...covariance.records import LOG_2PI, times
+from ...model.held_components import HeldComponents
 from ...model.log_density import LogDensity
 from ...model.normal_wishart import Components, NormalWishart
 
@@ -39,9 +40,11 @@ class Parts:
 
     Attributes:
         each: the h distributions, as sets.
+        held: what is held of the components of one set, if anything is.
     """
 
     each: NormalWishart
+    held: HeldComponents | None = None
 
     def __len__(self) -> int:
         return len(self.each.dof)
@@ -64,23 +67,32 @@ class Parts:
     def log_evidence(self, units: Statistics) -> Float[Tensor, "u h"]:
         """log p(points of u units) under each part in nats, with moments about the data's centre.
 
+        What is held of the units counts as points do: it is a density of that, too.
+
         A few units at a time: all parts of all of them would be hundreds of times the data.
         """
-        h, before = len(self), self.each.log_normaliser
+        h, before, held = len(self), self.each.log_normaliser, self._held(units)
         constant = 0.5 * self.each.mean.shape[-1] * LOG_2PI * units.counts.sum(1, keepdim=True)
         rows, found = max(1, NUMBERS_AT_ONCE // self.each.scale.numel()), []
         for some in torch.arange(len(units.counts)).split(rows):
-            given = self.each[torch.arange(h).repeat(len(some))].given(
-                units[some.repeat_interleave(h)]
-            )
-            found.append(given.log_normaliser.view(-1, h) - before)
+            each = some.repeat_interleave(h)
+            given = self.each[torch.arange(h).repeat(len(some))].given(units[each])
+            total = given.log_normaliser if held is None else held[each].log_normaliser(given)
+            found.append(total.view(-1, h) - before)
         return torch.cat(found) - constant
 
     def draw_given(self, units: Statistics, generator: torch.Generator) -> Components:
         """Means and covariances of every unit given its points, from one of the parts."""
         shares = self.log_evidence(units).nan_to_num(nan=-math.inf).softmax(1).nan_to_num(nan=1.0)
         part = torch.multinomial(shares, 1, generator=generator)[:, 0]
-        return self.each[part].given(units).draw(generator)
+        given, held = self.each[part].given(units), self._held(units)
+        return given.draw(generator) if held is None else held.draw(given, generator)
+
+    def _held(self, units: Statistics) -> HeldComponents | None:
+        """What is held of each unit."""
+        if self.held is None:
+            return None
+        return self.held.of_units(self.each.family, len(units.counts))
 
 
 def parts_of(density: LogDensity, seed: int, draws: int = DRAWS) -> Parts:
@@ -96,7 +108,8 @@ def parts_of(density: LogDensity, seed: int, draws: int = DRAWS) -> Parts:
         numbers = zip(_wide(density), *_about_draws(density, seed, draws), strict=True)
         mean, strength, dof, scale = (torch.cat(part)[:, None] for part in numbers)
         found = NormalWishart(conjugate(model.family), mean, strength, dof, scale)
-    return Parts(found.alike(k // model.family.n_covariances(k)))
+    held = None if model.fixed is None else HeldComponents.of(model.fixed, origin)
+    return Parts(found.alike(k // model.family.n_covariances(k)), held)
 
 
 def _wide(density: LogDensity) -> Numbers:

@@ -23,9 +23,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ...covariance import Parameters, Statistics
+from ...model.beside_fixed import MixingBeside
 from ...model.log_density import LogDensity
 from ...model.normal_wishart import Conjugate
-from ...model.numbering import Numberings
+from ...model.numbering import Numberings, told_apart
 from ...reduction.sums import about, reduce
 from ...reduction.theta import theta_of
 from .assigned import Assigned, log_permanent, twin_of
@@ -64,7 +65,11 @@ class Proposal:
         """
         parts = parts or parts_of(density, 0)
         statistics = about(density.model.family, statistics, density.observations.origin)
-        return cls(density, Assigned.of(twin_of(density), prior, parts, statistics))
+        mixing = MixingBeside.beside(prior.mixing, density.model.fixed)
+        prior = replace(prior, mixing=mixing)
+        classes = told_apart(density.model, density.observations)
+        assigned = Assigned.of(twin_of(density), prior, parts, statistics, classes)
+        return cls(density, assigned)
 
     def draw(self, count: int, generator: torch.Generator) -> Parameters:
         """Independent parameters, their components numbered as the prior holds likely."""
@@ -103,7 +108,7 @@ class Proposal:
         if not self._is_symmetric:
             named = self.assigned.named(p)
             own = named.diagonal().sum(1)
-            found = found + log_permanent(named) - own - math.lgamma(len(named) + 1)
+            found = found + log_permanent(named) - own - self.assigned.log_numberings
         if len(self.assigned.parts) > 1:  # the prior is like them, but none of them
             values, twin = self.density.values(p), self.assigned.density
             found = found + self.density.log_prior(values) - twin.log_prior(values)
@@ -126,4 +131,4 @@ class Proposal:
 
     @cached_property
     def _is_symmetric(self) -> bool:
-        return self.assigned.mixing.is_symmetric
+        return self.assigned.mixing.is_symmetric and not max(self.assigned.classes or (0,))
