@@ -62,9 +62,7 @@ def diagnose(
     empty = [i for i in range(k) if k > 1 and not statistics.counts[0, i] > 0]
     filled = [i for i in range(k) if i not in empty]
     missed = [i for i in empty if i not in surplus]
-    problems = _sentence(missed, "component {} holds no point", "components {} hold no point")
-    if missed and len(filled) == 1:
-        problems = ["all points are in one component"]
+    problems = _missed(missed, alone=len(filled) == 1 and statistics.noise is None)
     given = [] if fixed is None else fixed.held_covariances
     fitted = [i for i in filled if i not in given]
     thin, named = _singular(observations, family, parameters, floor, fitted)
@@ -75,6 +73,13 @@ def diagnose(
         sound = [i for i in fitted if i not in thin]
         problems += _single(observations, family, parameters, statistics, sound)
     return Diagnosis(len(filled), tuple(problems))
+
+
+def _missed(components: Sequence[int], *, alone: bool) -> list[str]:
+    """A sentence about components without a point, unless there is but one that has any."""
+    if components and alone:
+        return ["all points are in one component"]
+    return _sentence(components, "component {} holds no point", "components {} hold no point")
 
 
 def is_sound(task: Task[Options], parameters: Parameters) -> bool:

@@ -41,7 +41,7 @@ def population_of(
         return None
     own = task.model.conjugate(observations.origin)
     prior = own or require_conjugate(twin_of(density).model, "a sweep", observations.origin)
-    sampler = replace(Sampler.of(prior, observations, exchange=False), fixed=fixed)
+    sampler = replace(Sampler.of(prior, observations, exchange=False), fixed=task.model.fixed)
     n_draws = task.options.n_chains * task.options.n_draws
     growth = Growth(density, sampler, numbers, generator, n_draws)
     found = populated(growth, particles(task, numbers.started))

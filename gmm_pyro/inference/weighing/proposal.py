@@ -14,7 +14,7 @@ Source: Lee & Robert (2016), of whom this takes the proposal; Tierney (1994) for
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import permutations
 
