@@ -462,3 +462,21 @@ class TestHierarchy:
     def test_leaves_no_parameter_in_the_store(self, ran) -> None:
         ran("hierarchy")
         assert not any(name.startswith("AutoMultivariateNormal") for name in pyro.get_param_store())
+
+
+class TestOutliers:
+    def test_noise_takes_them_from_the_clusters(self, ran) -> None:
+        example = ran("outliers")
+        plain, beside = (
+            gp.metrics.parameter_errors(example.fits[name].mixture, example.clusters.truth)
+            for name in ("without noise", "with noise")
+        )
+        assert beside.covariances < 0.5 < 5 < plain.covariances
+        assert beside.means < 0.2 < plain.means
+
+    def test_finds_most_of_them(self, ran) -> None:
+        example = ran("outliers")
+        assert (example.found & example.is_noise).sum() > 0.75 * 200
+        assert (example.found & ~example.is_noise).sum() < 0.1 * 300
+        weight = example.fits["with noise"].mixture.noise_weight
+        assert abs(weight - 0.4) < STANDARD_ERRORS * math.sqrt(0.4 * 0.6 / 500)
