@@ -64,7 +64,21 @@ def of_mixtures() -> dict[str, Asked]:
     weighted = {"x": X, **WEIGHTS}
     module = gp.MixtureModule(mixture)
     return {
-        "GaussianMixture": asked(gp.GaussianMixture, **parameters_of(mixture)),
+        "GaussianMixture": asked(
+            gp.GaussianMixture,
+            **parameters_of(mixture),
+            noise_component=gp.UniformBox([-9.0, -9.0], [9.0, 9.0]),
+            noise_weight=0.1,
+        ),
+        "GaussianMixture.noise_probability": asked(
+            mixture.noise_probability, x=X, noise=0.5, projection=EYE, labels=KNOWN
+        ),
+        "UniformBox": asked(
+            gp.UniformBox, low=[-9.0], high=[9.0], concentration=(1.0, 2.0), of_data=False
+        ),
+        "WideGaussian": asked(
+            gp.WideGaussian, covariance=[9.0], mean=[0.0], concentration=(1.0, 2.0)
+        ),
         "GaussianMixture.log_prob": asked(
             mixture.log_prob, x=X, noise=0.5, projection=EYE, labels=KNOWN
         ),
@@ -110,7 +124,9 @@ def of_models() -> dict[str, Asked]:
     vector = torch.zeros(2, density.dimension, dtype=torch.float64)
     return {
         "MixtureModel": asked(
-            gp.MixtureModel, n_components=2, covariance="full", priors=None, prefix="left_"
+            gp.MixtureModel,
+            **{"n_components": 2, "covariance": "full", "priors": None, "prefix": "left_"},
+            noise_component=None,
         ),
         "MixtureModel.standardised": asked(model.standardised, n_features=2),
         "MixtureModel.specialise": asked(model.specialise, x=X),

@@ -17,6 +17,7 @@ from torch import Tensor
 
 import gmm_pyro as gp
 from gmm_pyro.covariance import FAMILIES
+from gmm_pyro.covariance.records import present
 from gmm_pyro.data.observations import observe
 from gmm_pyro.datasets import make_mixture
 from gmm_pyro.mixture.value import GaussianMixture
@@ -44,6 +45,11 @@ def normal(*shape: int, seed: int = 0) -> Tensor:
 def normal_array(*shape: int, seed: int = 0) -> np.ndarray:
     """The same by NumPy."""
     return np.random.default_rng(seed).normal(size=shape)
+
+
+def tensors_of(record: Any) -> tuple[Tensor, ...]:
+    """Those of a record's fields that are not None."""
+    return present(vars(record).values())
 
 
 def numbers(values: Any) -> Tensor:

@@ -44,7 +44,12 @@ INNER = {  # which fits call over and over, with what other methods returned
     *(f"LogDensity.{name}" for name in ("log_jacobian", "log_likelihood", "log_prior")),
     *(f"LogDensity.{name}" for name in ("parameters", "unconstrain", "values")),
     *(f"{kind}.component_axis" for kind in ("LogDensity", "Posterior")),
-    *("MixtureModel.conjugate", "GaussianMixture.from_parameters"),
+    *("MixtureModel.conjugate", "MixtureModel.beside_noise", "GaussianMixture.from_parameters"),
+    *(
+        f"{kind}.{name}"
+        for kind in ("UniformBox", "WideGaussian")
+        for name in ("scaled_to", "log_density", "draw", "marginal", "given")
+    ),
     *(
         f"{kind}.{name}"
         for kind in ("Priors", "ConjugatePriors", "PriorProgram")

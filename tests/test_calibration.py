@@ -400,7 +400,7 @@ class TestQuantities:
         model = model_of(3, family, 2)
         generator = torch.Generator().manual_seed(0)
         p = draw_prior(model, 10, generator)
-        x = draw_points(model.family, p, 6, generator)
+        x = draw_points(model, p, 6, generator)
         order = torch.tensor([2, 0, 1])
         factor = p.factor if model.family.tied else p.factor[:, order]
         other = Parameters(p.log_weights[:, order], p.means[:, order], factor)
@@ -411,7 +411,7 @@ class TestQuantities:
         model = model_of(2, "full", 2)
         generator = torch.Generator().manual_seed(0)
         p = draw_prior(model, 3, generator)
-        x = draw_points(model.family, p, 6, generator)
+        x = draw_points(model, p, 6, generator)
         found = {name: f(p, x)[1].item() for name, f in default_quantities(model).items()}
         mixture = gp.GaussianMixture.from_parameters(model.family, p[[1]])
         assert found["log_likelihood"] == pytest.approx(mixture.log_prob(x[1]).sum().item())

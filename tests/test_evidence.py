@@ -26,6 +26,7 @@ from gmm_pyro.inference.weighing import evidence
 from gmm_pyro.inference.weighing.assigned import Assigned, log_permanent
 from gmm_pyro.inference.weighing.evidence import Evidence, pareto_k
 from gmm_pyro.inference.weighing.parts import parts_of
+from gmm_pyro.model.declaration import require_conjugate
 from oracles import clusters, normal, numbers
 from sums import points, quadrature_sum, statistics_of
 

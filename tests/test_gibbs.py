@@ -186,11 +186,10 @@ class TestExactPosterior:
     def test_chains_of_different_data_sets_do_not_mix(self) -> None:
         x = points(6, 1)
         model = MixtureModel(2, "diag", ConjugatePriors(mean_strength=0.3)).specialise(x)
-        prior = model.priors.conjugate(model.family, 2)  # type: ignore[union-attr]
         generator = torch.Generator().manual_seed(0)
         sets = torch.stack([x, 3 - x]).repeat(CHAINS // 2, 1, 1)
         parameters, draws = draw_prior(model, CHAINS, generator), []
-        sampler = gibbs_sampler(prior, sets)
+        sampler = gibbs_sampler(model, sets)
         for step in range(250):
             parameters, _ = sampler.sweep(parameters, generator)
             if step >= 100:
@@ -280,7 +279,6 @@ class TestOptions:
     def test_exchange_visits_all_labellings_and_none_without(self) -> None:
         x = points(12, 1) + 100 * (torch.arange(12) % 2)[:, None]
         model = self.model.specialise(x)
-        prior = model.priors.conjugate(model.family, 2)  # type: ignore[union-attr]
         for exchange in (True, False):
             generator = torch.Generator().manual_seed(0)
             p = Parameters(
@@ -288,7 +286,7 @@ class TestOptions:
                 torch.tensor([[[0.0], [102.0]]]).double(),
                 torch.ones(1, 2, 1, 1).double(),
             )
-            sampler = gibbs_sampler(prior, x[None], exchange=exchange)
+            sampler = gibbs_sampler(model, x[None], exchange=exchange)
             first = []
             for _ in range(50):
                 p, _ = sampler.sweep(p, generator)

@@ -40,6 +40,7 @@ from oracles import (
     every_class,
     normal,
     numbers,
+    tensors_of,
 )
 from runs import OURS, quietly
 
@@ -119,7 +120,7 @@ class TestReduction:
             maximise(observations, theta, reduce(observations, theta), 0 * observations.scale)
             for theta in thetas(family, sets(family), observations)
         ]
-        for one, other in zip(*(vars(step.parameters).values() for step in steps), strict=True):
+        for one, other in zip(*(tensors_of(step.parameters) for step in steps), strict=True):
             close(one, other)
 
     @every_class
@@ -127,7 +128,7 @@ class TestReduction:
         self, family: CovarianceFamily, x: Tensor, observations: Observations
     ) -> None:
         p = sets(family)
-        leaves = [value.clone().requires_grad_() for value in vars(p).values()]
+        leaves = [value.clone().requires_grad_() for value in tensors_of(p)]
         here = Parameters(*leaves)
         ours = torch.autograd.grad(log_likelihood(observations, family, here).sum(), leaves)
         theirs = torch.autograd.grad(dense_log_density(family, here, x).sum(), leaves)
@@ -145,7 +146,9 @@ class TestReduction:
         )
         theta = theta_of(family, sets(family), whole)
         for one, other in zip(
-            vars(reduce(whole, theta)).values(), vars(reduce(same, theta)).values(), strict=True
+            tensors_of(reduce(whole, theta)),
+            tensors_of(reduce(same, theta)),
+            strict=True,
         ):
             close(one, other)
 
@@ -156,8 +159,8 @@ class TestReduction:
         theta = theta_of(family, sets(family), weighted)
         repeated = replace(weighted, x=repeated.x, measured=repeated.measured, sample_weight=None)
         for one, other in zip(
-            vars(reduce(weighted, theta)).values(),
-            vars(reduce(repeated, theta)).values(),
+            tensors_of(reduce(weighted, theta)),
+            tensors_of(reduce(repeated, theta)),
             strict=True,
         ):
             close(one, other)
@@ -171,7 +174,9 @@ class TestReduction:
         monkeypatch.setattr("gmm_pyro.reduction.incomplete.MATRICES", 1)
         monkeypatch.setattr("gmm_pyro.reduction.incomplete.chunk_rows", lambda *_: 7)
         for one, other in zip(
-            vars(whole).values(), vars(reduce(observations, theta)).values(), strict=True
+            tensors_of(whole),
+            tensors_of(reduce(observations, theta)),
+            strict=True,
         ):
             close(one, other)
 

@@ -18,7 +18,7 @@ from gmm_pyro.data.observations import observe
 from gmm_pyro.reduction import pointwise
 from gmm_pyro.reduction.sums import log_likelihood
 from gmm_pyro.reduction.theta import Theta, theta_of
-from oracles import close, every_class, normal, numbers
+from oracles import close, every_class, normal, numbers, tensors_of
 from runs import quietly
 
 NAN = math.nan
@@ -68,7 +68,7 @@ class TestReduction:
     ) -> None:
         noise = covariances(1 if shared else N)
         data, p = observe(x, noise=noise[0] if shared else noise), sets(family)
-        leaves = [value.clone().requires_grad_() for value in vars(p).values()]
+        leaves = [value.clone().requires_grad_() for value in tensors_of(p)]
         here = Parameters(*leaves)
         dense = dense_log_density(family, here, x, noise.expand(N, -1, -1))
         for theta in (theta_of(family, p, data), Theta.about_means(family, p)):

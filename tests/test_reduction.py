@@ -20,6 +20,7 @@ from torch.utils._pytree import tree_leaves
 
 import oracles
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Parameters, Statistics
+from gmm_pyro.covariance.records import present
 from gmm_pyro.data.observations import observe
 from gmm_pyro.data.points import Observations
 from gmm_pyro.reduction import pointwise
@@ -421,7 +422,7 @@ def test_float32_points_give_the_float64_statistics_nearly(
 
 
 def astuple_of(statistics: Statistics) -> tuple[Tensor, ...]:
-    return tuple(getattr(statistics, part.name) for part in fields(statistics))
+    return present(getattr(statistics, part.name) for part in fields(statistics))
 
 
 @every_class

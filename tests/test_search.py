@@ -30,7 +30,16 @@ from gmm_pyro.inference.task import Task
 from gmm_pyro.reduction.assignments import Beside
 from gmm_pyro.reduction.sums import reduce
 from gmm_pyro.reduction.theta import Theta
-from oracles import STANDARD_ERRORS, close, clusters, every_class, every_family, normal, numbers
+from oracles import (
+    STANDARD_ERRORS,
+    close,
+    clusters,
+    every_class,
+    every_family,
+    normal,
+    numbers,
+    tensors_of,
+)
 
 CONVERGED = 1e-6  # nats a point: a hundred times the tolerance that two fits stop at
 
@@ -320,7 +329,7 @@ def test_the_first_ten_of_fifty_are_the_ten(kind: str) -> None:
 
     fifty = starts(50)
     for some, part in ((starts(10), slice(0, 10)), (starts(5, 20), slice(20, 25))):
-        for value, all_of in zip(vars(some).values(), vars(fifty).values(), strict=True):
+        for value, all_of in zip(tensors_of(some), tensors_of(fifty), strict=True):
             close(value, all_of[part])
 
 

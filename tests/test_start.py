@@ -19,7 +19,7 @@ from gmm_pyro.inference.starts.starting import STARTS, sample_of, starting_param
 from gmm_pyro.metrics import adjusted_rand
 from gmm_pyro.reduction.pointwise import labels
 from gmm_pyro.reduction.theta import theta_of
-from oracles import every_class
+from oracles import every_class, tensors_of
 
 K = 3
 FULL = family_named("full")
@@ -47,7 +47,7 @@ def starts(start: Any, x: Any, **options: Any) -> Parameters:
 
 def same(one: Parameters, other: Parameters) -> bool:
     """To the last bit."""
-    return all(a.equal(b) for a, b in zip(vars(one).values(), vars(other).values(), strict=True))
+    return all(a.equal(b) for a, b in zip(tensors_of(one), tensors_of(other), strict=True))
 
 
 # ---------------------------------------------------------------------- every way to start

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from ..covariance import Parameters, family_named
 from ..data.arrays import finite
-from ..data.checks import shown
+from ..data.checks import check_flag, shown
 from ..data.points import Observations, Points
 from ..data.spread import reach
 from ..reduction.pointwise import log_density
@@ -57,6 +57,7 @@ class UniformBox(NoiseComponent):
 
     def __post_init__(self) -> None:
         _check(self, *self.ARRAYS)
+        check_flag("of_data", self.of_data)
         if self.low is not None and self.high is not None:
             low, high = self.low, self.high
             if low.shape != high.shape or not (low < high).all():
