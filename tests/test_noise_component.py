@@ -531,6 +531,28 @@ def test_a_saved_fit_predicts_with_it(tmp_path: Any) -> None:
     assert np.allclose(table.drop(columns="row").sum(axis=1), 1)
 
 
+def test_the_shell_has_it(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    from typer.testing import CliRunner
+
+    from gmm_pyro.cli import app
+
+    monkeypatch.chdir(tmp_path)
+    x, _ = contaminated(80, k=2)
+    pd.DataFrame(x.numpy(), columns=["a", "b"]).to_csv("points.csv", index=False)
+    told = ["--components", "2", "--noise-component"]
+    done = CliRunner().invoke(app, ["fit", "points.csv", *told, "uniform", "--out", "here"])
+    assert done.exit_code == 0, done.output
+    n_noise = int((pd.read_csv("here/labels.csv")["label"] == -1).sum())
+    assert f"of all, {n_noise} points" in done.output
+    done = CliRunner().invoke(app, ["predict", "here", "points.csv", "--out", "there.csv"])
+    assert done.exit_code == 0, done.output
+    found = pd.read_csv("there.csv")
+    assert ((found["label"] == -1) == (found["noise"] > 0.5)).all()
+    for command in (["fit", "points.csv"], ["compare", "--data", "points.csv"]):
+        done = CliRunner().invoke(app, [*command, *told, "gauss"])
+        assert "noise_component must be one of uniform; got 'gauss'" in str(done.exception)
+
+
 def test_the_estimator_has_it() -> None:
     x, labels = contaminated(seed=6)
     estimator = clone(PyroGaussianMixture(3, noise_component="uniform", random_state=0))

@@ -13,7 +13,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from .names import CODES, DATASETS, FAMILIES, completing, listed
+from .names import CODES, DATASETS, FAMILIES, NOISES, completing, listed
 from .output import say
 
 FILES = (
@@ -150,7 +150,7 @@ Noise = Annotated[
         help="A component of noise, for points that belong to no other: uniform, over the box of "
         "the data.",
         show_default="none",
-        autocompletion=completing("uniform"),
+        autocompletion=completing(*NOISES),
     ),
 ]
 Json = Annotated[

@@ -11,7 +11,7 @@ import typer
 from ..data.words import counted
 from .arguments import FILES, Covariance, DataArguments, Force, Json, Noise, Priors, command_line
 from .data import checked, headline, load, n_components, refuse_no_source
-from .names import COMPARED, DATASETS, complete_methods, completing, listed
+from .names import COMPARED, DATASETS, NOISES, complete_methods, completing, listed
 from .output import FAILED, INTERRUPTED, as_typed, fit_warnings_said, print_json, say
 from .priors import read_priors, refuse_without_priors, with_priors
 from .progress import progress_said
@@ -71,6 +71,7 @@ class CompareArguments(DataArguments):
 def compare(told: CompareArguments) -> None:
     """Fit one model by several methods, and compare the results."""
     from ..comparison import compare as run
+    from ..data.checks import check_choice
     from ..disk.placing import refuse_existing, refuse_unwritable
     from ..model.program import MixtureModel
 
@@ -78,6 +79,8 @@ def compare(told: CompareArguments) -> None:
     priors = read_priors(told.priors)
     names = [name.strip() for name in told.methods.split(",") if name.strip()]
     refuse_without_priors(names, priors)
+    if told.noise_component is not None:
+        check_choice("noise_component", told.noise_component, NOISES)
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
     dataset = load(told.data, told).dataset

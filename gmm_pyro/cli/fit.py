@@ -33,7 +33,7 @@ from .data import (
     reading_of,
     refuse_no_source,
 )
-from .names import METHOD_NAMES, SEARCHES, TABLE_FORMATS, completing, listed
+from .names import METHOD_NAMES, NOISES, SEARCHES, TABLE_FORMATS, completing, listed
 from .output import INTERRUPTED, fit_warnings_said, print_json, say
 from .priors import PriorFile, read_priors, refuse_without_priors, with_priors
 from .progress import progress_said
@@ -157,6 +157,8 @@ def _check_words(told: FitArguments, priors: PriorFile | None, keep: list[str]) 
     from ..saved_fit import refuse_clashes
 
     check_choice("table_format", told.table_format, TABLE_FORMATS)
+    if told.noise_component is not None:
+        check_choice("noise_component", told.noise_component, NOISES)
     refuse_without_priors([told.method], priors)
     refuse_clashes(keep)
     reading_of(told)

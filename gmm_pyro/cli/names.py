@@ -20,6 +20,7 @@ DATASETS = (
 )
 SEARCHES = ("starts", "moves", "thorough")
 TABLE_FORMATS = ("csv", "tsv", "parquet")
+NOISES = ("uniform",)  # components of noise that need nothing but a name
 
 
 def listed(names: tuple[str, ...]) -> str:

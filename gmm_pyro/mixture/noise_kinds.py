@@ -35,7 +35,8 @@ class UniformBox(NoiseComponent):
     would be smaller.
 
     Attributes:
-        low: lower ends of the features, shape (d,); the data's smallest values, if None.
+        low: lower ends of the features in the order of x, shape (d,); the data's smallest values,
+            if None.
         high: upper ends, shape (d,); the data's largest values, if None.
         concentration: a and b of the prior of its weight, Beta(a, b), for methods with priors. The
             default expects a tenth of the points, and is worth ten.
