@@ -164,6 +164,28 @@ def test_a_conditional_is_the_joint_over_the_marginal(noise: NoiseComponent) -> 
 
 
 @KINDS
+def test_a_conditional_beside_what_noise_alone_explains(noise: NoiseComponent) -> None:
+    """Clusters keep finite weights, however little of the point they explain."""
+    wide = gp.UniformBox([-99.0, -99.0], [99.0, 99.0]) if noise is BOX else noise
+    mixture = gp.GaussianMixture(
+        [0.5, 0.5], [[0.0, 0.0], [5.0, 5.0]], [1.0, 1.0], "spherical",
+        noise_component=wide, noise_weight=0.1,
+    )  # fmt: skip
+    for value in (20.0, 60.0):
+        given = mixture.conditional([1], [value])
+        assert given.weights.isfinite().all()
+        assert given.noise_weight == 1.0
+        assert given.log_prob([[0.0], [3.0]]).isfinite().all()
+
+
+def test_a_box_far_from_zero_is_as_wide_as_it_is() -> None:
+    box = gp.UniformBox([1e6], [1e6 + 0.01])
+    mixture = gp.GaussianMixture([1.0], [[1e6]], [[[1.0]]], noise_component=box, noise_weight=0.5)
+    assert mixture.noise_probability([[1e6 + 0.005]]) > 0.9
+    assert mixture.noise_probability([[1e6 - 0.001], [1e6 + 0.011]]).tolist() == [0.0, 0.0]
+
+
+@KINDS
 def test_samples_have_the_moments_of_the_mixture(noise: NoiseComponent) -> None:
     """Means and second moments of 20,000 points, each within four standard errors."""
     family = gp.FAMILIES["full"]
@@ -569,6 +591,10 @@ def test_the_estimator_has_it() -> None:
     assert (np.diff(components[components >= 0]) >= 0).all()
     single = x.numpy().astype(np.float32)
     assert (estimator.predict(single) == found).mean() > 0.99
+    again = clone(estimator).set_params(warm_start=True)
+    with quietly():
+        again.fit(x.numpy()).set_params(noise_component=None).fit(x.numpy())
+    assert again.fit_.mixture.noise_component is None
     estimator.means_ = estimator.means_ + 0.0
     assert estimator.score(x.numpy()) == pytest.approx(
         float(estimator.fit_.mixture.log_prob(x).mean())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -93,7 +94,7 @@ def _recipe_options(
         ridge=ridge,
         trials=starts(estimator, observations, given, n_starts, random)
         if before is None
-        else brought_into(family_named(estimator.covariance_type), before),
+        else replace(brought_into(family_named(estimator.covariance_type), before), log_odds=None),
         bound=-np.inf if before is None else estimator.lower_bound_,
         printer=Printer(estimator.verbose, estimator.verbose_interval),
     )

@@ -21,6 +21,7 @@ from ..reduction.theta import Theta
 from .noise_component import NoiseComponent
 
 FULL = family_named("full")
+CLOSE = 1e-6  # share of the width, the most that its ends give way
 ROUNDING = torch.finfo(torch.float32).eps  # of a value, with which a box's own points may come back
 
 
@@ -95,7 +96,9 @@ class UniformBox(NoiseComponent):
         self._refuse_projected(points)
         low, high = (end.to(points.device) for end in self.arrays)
         x, missing = points.x, points.x.isnan()
-        below, above = low - ROUNDING * low.abs(), high + ROUNDING * high.abs()
+        most = CLOSE * (high - low)  # far from zero values are rounded by more than the box is wide
+        below = low - torch.minimum(ROUNDING * low.abs(), most)
+        above = high + torch.minimum(ROUNDING * high.abs(), most)
         inside = (missing | ((x >= below) & (x <= above))).all(1)
         log_density = -torch.where(missing, 0.0, (high - low).log()).sum(1)
         return log_density.masked_fill(~inside, -torch.inf)

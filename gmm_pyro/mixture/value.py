@@ -267,11 +267,14 @@ class GaussianMixture(MixtureMoments):
         means = p.means[..., rest] + (gain @ shift[..., None])[..., 0]
         if not means.to(self.means.dtype).isfinite().all():
             raise ValueError("values are so far out that the conditional means are out of range")
-        there, theta, _ = self.marginal(known)._at(point.x)
-        share, noise = pointwise.shares(there, theta)[..., 0].log(), self.noise_component
-        weights, log_odds = share[:, : self.n_components], None
-        if noise is not None:
-            log_odds = share[:, -1] - weights.logsumexp(1)
+        clusters, noise, log_odds = self._of_clusters.marginal(known), self.noise_component, None
+        there, theta, _ = clusters._at(point.x)
+        weights = pointwise.responsibilities(there, theta)[..., 0].log()
+        if noise is not None and p.log_odds is not None:
+            apart = (
+                noise.marginal(known).log_density(there) - pointwise.log_density(there, theta)[0]
+            )
+            log_odds = (p.log_odds + apart).nan_to_num(nan=0.0, posinf=1e300, neginf=-torch.inf)
             noise = noise.given(known, point.x[0])
         remainder = self.family.remainder(factor, m)
         return self._over(rest, Parameters(weights, means, remainder, log_odds), noise)
