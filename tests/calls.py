@@ -74,10 +74,14 @@ def of_mixtures() -> dict[str, Asked]:
             mixture.noise_probability, x=X, noise=0.5, projection=EYE, labels=KNOWN
         ),
         "UniformBox": asked(
-            gp.UniformBox, low=[-9.0], high=[9.0], concentration=(1.0, 2.0), of_data=False
+            gp.UniformBox,
+            **{"low": [-9.0], "high": [9.0], "concentration": (1.0, 2.0), "of_data": False},
+            feature_names=["x0"],
         ),
         "WideGaussian": asked(
-            gp.WideGaussian, covariance=[9.0], mean=[0.0], concentration=(1.0, 2.0)
+            gp.WideGaussian,
+            **{"covariance": [9.0], "mean": [0.0], "concentration": (1.0, 2.0)},
+            feature_names=["x0"],
         ),
         "GaussianMixture.log_prob": asked(
             mixture.log_prob, x=X, noise=0.5, projection=EYE, labels=KNOWN

@@ -374,6 +374,62 @@ def test_beside_what_is_fixed() -> None:
         assert 0.1 < fit.mixture.noise_weight < 0.3
 
 
+def test_names_of_a_frame_say_which_feature_a_number_is_of() -> None:
+    x, _ = contaminated(120, k=2, seed=5)
+    frame = pd.DataFrame(x.numpy(), columns=["a", "b"])[["b", "a"]] * [20.0, 1.0]
+    names = ["a", "b"]
+    box = gp.UniformBox(frame[names].min(), frame[names].max())
+    wide = gp.WideGaussian(4 * frame[names].cov(), frame[names].mean())
+    plain = gp.UniformBox(frame.min().to_numpy(), frame.max().to_numpy())
+    same = gp.WideGaussian(4 * frame.cov().to_numpy())
+    for named, expected in ((box, plain), (wide, same)):
+        found, other = (
+            gp.fit(gp.MixtureModel(2, noise_component=noise), frame).mixture
+            for noise in (named, expected)
+        )
+        close(found.log_prob(frame), other.log_prob(frame))
+        again = gp.GaussianMixture(
+            other.weights, other.means, other.covariances, feature_names=["b", "a"],
+            noise_component=named, noise_weight=other.noise_weight,
+        )  # fmt: skip
+        close(again.log_prob(frame), other.log_prob(frame))
+    with pytest.raises(ValueError, match="lacks|no feature|'c'"):
+        gp.fit(gp.MixtureModel(2, noise_component=box), frame.rename(columns={"a": "c"}))
+    with pytest.raises(ValueError, match="names in one order"):
+        gp.UniformBox(frame[names].min(), frame.max())
+
+
+def test_a_start_without_any_noise_does_not_keep_it_out() -> None:
+    x, _ = contaminated(seed=3)
+    plain = gp.fit(gp.MixtureModel(3), x).mixture
+    none = gp.GaussianMixture(
+        plain.weights, plain.means, plain.covariances, noise_component=BOX, noise_weight=0.0
+    )
+    with quietly():
+        fit = gp.fit(gp.MixtureModel(3, noise_component="uniform"), x, start=none)
+    assert fit.mixture.noise_weight > 0.1
+
+
+@pytest.mark.parametrize("method", ["em", "map"])
+def test_noise_that_reaches_no_point_is_a_problem(method: str) -> None:
+    x, _ = contaminated(seed=3)
+    far = gp.UniformBox([1e5, 1e5], [1e6, 1e6])
+    with pytest.warns(gp.FitWarning, match="the noise component reaches no point"):
+        fit = gp.fit(gp.MixtureModel(3, noise_component=far), x, method)
+    assert "the noise component reaches no point" in fit.diagnostics["problems"]
+
+
+def test_a_comparison_says_how_many_held_out_points_noise_does_not_reach() -> None:
+    x, _ = contaminated(seed=1)
+    small = gp.UniformBox([-5.0, -5.0], [5.0, 5.0])
+    found = gp.compare(gp.MixtureModel(3, noise_component=small), x, ["em"], test_size=0.5)
+    assert found.held_out is not None
+    count = int((found.held_out.x.abs() > 5).any(1).sum())
+    assert any(note.startswith(f"{count} of 120 held-out points") for note in found.notes["em"])
+    wide = gp.compare(gp.MixtureModel(3, noise_component=WIDE), x, ["em"], test_size=0.5)
+    assert not any("held-out" in note for note in wide.notes.get("em", ()))
+
+
 # ---------------------------------------------------------------------- the program
 
 
@@ -595,6 +651,14 @@ def test_the_estimator_has_it() -> None:
     with quietly():
         again.fit(x.numpy()).set_params(noise_component=None).fit(x.numpy())
     assert again.fit_.mixture.noise_component is None
+    assert not hasattr(again, "noise_weight_")
+    by_hand = clone(estimator).set_params(random_state=0)
+    with quietly():
+        by_hand.fit(x.numpy())
+    by_hand.noise_weight_ = 0.5
+    expected = 0.5 * noise_density(by_hand.fit_.mixture.noise_component, x.numpy())
+    assert (np.exp(by_hand.score_samples(x.numpy())) > expected - ROUNDING).all()
+    assert by_hand.score(x.numpy()) < estimator.score(x.numpy())
     estimator.means_ = estimator.means_ + 0.0
     assert estimator.score(x.numpy()) == pytest.approx(
         float(estimator.fit_.mixture.log_prob(x).mean())
@@ -628,6 +692,22 @@ def test_pictures_show_noise_as_outliers(tmp_path: Any) -> None:
         (lambda: gp.MixtureModel(2, noise_component=0.1), "noise_component must be 'uniform'"),
         (lambda: gp.UniformBox([0.0, 1.0], [1.0, 1.0]), "low must be below high"),
         (lambda: gp.UniformBox([0.0], [math.inf]), "high of the noise component must be finite"),
+        (lambda: gp.UniformBox([-1e308], [1e308]), "in the range of numbers"),
+        (lambda: gp.UniformBox([0.0, 1.0], feature_names=["a"]), "a number for each of a"),
+        (
+            lambda: gp.fit(gp.MixtureModel(2, noise_component=gp.UniformBox([9])), normal(9, 2)),
+            "the noise component is of 1 features, and x has 2",
+        ),
+        (
+            lambda: gp.fit(gp.MixtureModel(2, noise_component=gp.UniformBox([9])), normal(9, 1)),
+            "low of the noise component is above all of x",
+        ),
+        (
+            lambda: gp.GaussianMixture(
+                [1.0], [[0.0]], [[[1.0]]], noise_component=gp.WideGaussian([3]), noise_weight=0.1
+            ),
+            "WideGaussian is to take mean from data",
+        ),
         (lambda: gp.UniformBox(concentration=(1.0, 0.0)), "two positive numbers"),
         (lambda: gp.UniformBox(concentration=1.0), "two positive numbers"),
         (lambda: gp.WideGaussian([[1.0, 2.0], [2.0, 1.0]]), "positive definite matrix"),

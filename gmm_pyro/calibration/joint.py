@@ -61,7 +61,7 @@ def draw_points(
     one = torch.arange(s)[:, None]
     noise = torch.randn(s, n, d, 1, generator=generator, dtype=parameters.means.dtype)
     x = parameters.means[one, component] + (tril[one, component] @ noise)[..., 0]
-    return with_noise(x, parameters, model.noise, generator)
+    return with_noise(x, parameters, model.noise, generator)[0]
 
 
 def log_noise_at(model: MixtureModel, x: Float[Tensor, "s n d"]) -> Float[Tensor, "s n"] | None:

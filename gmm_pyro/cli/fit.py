@@ -160,7 +160,7 @@ def _check_words(told: FitArguments, priors: PriorFile | None, keep: list[str]) 
     if told.noise_component is not None:
         check_choice("noise_component", told.noise_component, NOISES)
     refuse_without_priors([told.method], priors)
-    refuse_clashes(keep)
+    refuse_clashes(keep, noise=told.noise_component is not None)
     reading_of(told)
     out = _folder(told)
     refuse_existing(out, force=told.force)

@@ -78,7 +78,7 @@ def predict(told: PredictArguments) -> None:
 
     saved = load_fit(told.fit)
     refuse_no_source(told.data)
-    refuse_clashes(names_in(told.keep))
+    refuse_clashes(names_in(told.keep), noise=saved.mixture.noise_component is not None)
     if told.out != STDOUT:
         refuse_existing(told.out, force=told.force)
     source = saved.posterior() if told.posterior else saved.mixture

@@ -13,6 +13,7 @@ import torch
 from ..data.checks import check_flag, check_list, check_mapping, check_seed, shown
 from ..data.observations import observe
 from ..data.points import Observations
+from ..data.words import counted
 from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed, integrated_out
 from ..inference.fixing import conditioned, holding_all
 from ..inference.methods import choice, in_full, method_named
@@ -116,7 +117,11 @@ def compare(
         fits=fits,
         dataset=train.dataset,
         held_out=None if held_out is None else held_out.dataset,
-        notes={name: attempt.notes for name, attempt in attempts.items() if attempt.notes},
+        notes={
+            name: notes
+            for name, attempt in attempts.items()
+            if (notes := (*attempt.notes, *_beyond_noise(attempt.fit, held_out)))
+        },
         reference=reference,
         interrupted=any(attempt.interrupted for attempt in attempts.values()),
         request=request,
@@ -126,6 +131,21 @@ def compare(
 def _given(**arguments: Any) -> tuple[str, ...]:
     """Names of the arguments that are not left out."""
     return tuple(name for name, value in arguments.items() if value is not None)
+
+
+def _beyond_noise(result: Fit | None, held_out: Sample | None) -> Iterator[str]:
+    """What held-out points that the noise does not reach do to scores, in a sentence."""
+    noise = None if result is None else result.mixture.noise_component
+    if noise is None or held_out is None:
+        return
+    points = held_out.points
+    count = int((noise.log_density(points) == -torch.inf).sum())
+    if count:
+        yield (
+            f"{count} of {counted(points.n, 'held-out point')} "
+            f"{'is' if count == 1 else 'are'} outside of the noise component's box, where only "
+            "clusters have a density: the held-out score may rest on these"
+        )
 
 
 def _observed(sample: Sample, n_components: int, missing: str | None, **place: Any) -> Observations:

@@ -14,6 +14,7 @@ from ..covariance import CovarianceFamily, family_named
 from ..data.points import LeftOut
 from ..inference.fit import Fit, complaints
 from ..inference.task import FitWarning
+from ..mixture.record import check_noise
 from ..mixture.value import GaussianMixture
 from .starts import Array, RandomState
 
@@ -38,7 +39,7 @@ def numpy_of(tensor: torch.Tensor) -> Array:
 
 
 def by_hand(estimator: Any) -> GaussianMixture:
-    """The mixture of the attributes as they are, with the noise of the fit if it has any."""
+    """The mixture of the attributes as they are, with the fit's component of noise if any."""
     found = GaussianMixture(
         estimator.weights_,
         torch.as_tensor(np.asarray(estimator.means_, dtype=float)),
@@ -48,8 +49,9 @@ def by_hand(estimator: Any) -> GaussianMixture:
     fitted = estimator.fit_.mixture if hasattr(estimator, "fit_") else found
     if fitted.noise_component is None:
         return found
+    log_odds = check_noise(fitted.noise_component, estimator.noise_weight_)
     return GaussianMixture.from_parameters(
-        *(found.family, replace(found.parameters, log_odds=fitted.parameters.log_odds)),
+        *(found.family, replace(found.parameters, log_odds=log_odds)),
         dtype=found.means.dtype,
         feature_names=found.feature_names,
         noise_component=fitted.noise_component,

@@ -239,6 +239,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     def _keep(self, result: Fit) -> None:
         """The attributes, from the result."""
         self.fit_, total = result, result.observations.total_weight
+        self.__dict__.pop("noise_weight_", None)  # of a fit before
         self.__dict__.update(attributes_of(result.mixture))
         self.converged_ = result.converged
         self.n_iter_ = result.steps
@@ -340,7 +341,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         if hasattr(self, "fit_") and all(
             np.array_equal(getattr(self, name), value)
             for name, value in attributes_of(self.fit_.mixture).items()
-            if name in ("weights_", "means_", "precisions_cholesky_")
+            if name in ("weights_", "means_", "precisions_cholesky_", "noise_weight_")
         ):
             return self.fit_.mixture
         return by_hand(self)

@@ -63,6 +63,8 @@ def diagnose(
     filled = [i for i in range(k) if i not in empty]
     missed = [i for i in empty if i not in surplus]
     problems = _missed(missed, alone=len(filled) == 1 and statistics.noise is None)
+    if observations.log_noise is not None and observations.log_noise.isneginf().all():
+        problems.append("the noise component reaches no point")
     given = [] if fixed is None else fixed.held_covariances
     fitted = [i for i in filled if i not in given]
     thin, named = _singular(observations, family, parameters, floor, fitted)

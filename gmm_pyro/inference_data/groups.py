@@ -253,7 +253,7 @@ def data_sets(
     d = parameters.means.shape[-1]
     rows = torch.arange(len(parameters.means)).split(max(1, NUMBERS_AT_ONCE // (n * d)))
     parts = [parameters[part] for part in rows]
-    sets = [with_noise(_draw(family, p, n, generator), p, noise, generator) for p in parts]
+    sets = [with_noise(_draw(family, p, n, generator), p, noise, generator)[0] for p in parts]
     return torch.cat(sets)
 
 

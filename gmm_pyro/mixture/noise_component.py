@@ -15,10 +15,11 @@ from dataclasses import replace
 from typing import ClassVar, Self, TypeVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..covariance import Parameters
+from ..data.features import places
 from ..data.points import Observations, Points
 
 SomePoints = TypeVar("SomePoints", bound=Points)
@@ -31,6 +32,7 @@ class NoiseComponent(ABC):
     ARRAYS: ClassVar[tuple[str, str]]
 
     concentration: tuple[float, float]
+    feature_names: tuple[str, ...] | None
 
     @property
     def arrays(self) -> tuple[Tensor, Tensor]:
@@ -39,12 +41,19 @@ class NoiseComponent(ABC):
         Raises:
             ValueError: if one is still to be taken from data.
         """
-        first, second = (getattr(self, name) for name in self.ARRAYS)
+        first, second = self._given
+        missing = [name for name in self.ARRAYS if getattr(self, name) is None]
         if first is None or second is None:
             raise ValueError(
-                f"{type(self).__name__} is to take {' and '.join(self.ARRAYS)} from data: give "
-                "them where there are none"
+                f"{type(self).__name__} is to take {' and '.join(missing)} from data, and there "
+                "are none: give it"
             )
+        return first, second
+
+    @property
+    def _given(self) -> tuple[Tensor | None, Tensor | None]:
+        """The arrays, as far as they are there."""
+        first, second = (getattr(self, name) for name in self.ARRAYS)
         return first, second
 
     @property
@@ -61,14 +70,26 @@ class NoiseComponent(ABC):
         """The same with what is taken from the data, where it was not given.
 
         Raises:
-            ValueError: if it is of another number of features.
+            ValueError: if it is of other features.
         """
-        found = self._completed(observations)
-        if found.n_features != observations.d:
-            raise ValueError(
-                f"the noise component is of {found.n_features} features, and x has {observations.d}"
-            )
-        return found
+        found = self.in_order_of(observations.feature_names)
+        for array in found._given:
+            if array is not None and len(array) != observations.d:
+                raise ValueError(
+                    f"the noise component is of {len(array)} features, and x has {observations.d}"
+                )
+        return found._completed(observations)
+
+    def in_order_of(self, names: Sequence[str]) -> Self:
+        """The same with its features in the order of these names, if it knows their names.
+
+        Raises:
+            ValueError: if one is missing.
+        """
+        if self.feature_names is None:
+            return self
+        order = places(names, self.feature_names, "noise_component", "feature")
+        return self.marginal(range(len(self.feature_names)) if order is None else order)
 
     @abstractmethod
     def _completed(self, observations: Observations) -> Self:
@@ -88,7 +109,7 @@ class NoiseComponent(ABC):
 
     @abstractmethod
     def marginal(self, columns: Sequence[int]) -> Self:
-        """That of some features."""
+        """That of some features, in this order."""
 
     @abstractmethod
     def given(self, known: Sequence[int], values: Float[Tensor, "m"]) -> Self:
@@ -107,11 +128,22 @@ def with_noise(
     parameters: Parameters,
     noise: NoiseComponent | None,
     generator: torch.Generator | None,
-) -> Float[Tensor, "s *n d"]:
-    """Points of s sets of components, of which some are noise in their place, as weights say."""
-    if noise is None or parameters.log_noise is None:
-        return x
-    weight = parameters.log_noise.exp().view(-1, *(1,) * (x.ndim - 2))
-    apart = x.new_empty(x.shape[:-1]).uniform_(generator=generator) < weight
-    x[apart] = noise.draw(int(apart.sum()), generator).to(x)
-    return x
+) -> tuple[Float[Tensor, "s *n d"], Bool[Tensor, "s *n"]]:
+    """Points of s sets of components, of which some are noise as the weights say, and which are."""
+    apart = torch.zeros(x.shape[:-1], dtype=torch.bool, device=x.device)
+    if noise is not None and parameters.log_noise is not None:
+        weight = parameters.log_noise.exp().view(-1, *(1,) * (x.ndim - 2))
+        apart = x.new_empty(apart.shape).uniform_(generator=generator) < weight
+        x[apart] = noise.draw(int(apart.sum()), generator).to(x)
+    return x, apart
+
+
+def odds_given(
+    log_odds: Float[Tensor, "1"], log_noise: Float[Tensor, "1"], log_others: Float[Tensor, "1"]
+) -> Float[Tensor, "1"]:
+    """Log odds of the noise once something is known, of which these are the log densities.
+
+    Finite where others explain next to nothing: they keep their weights among themselves.
+    """
+    found = log_odds + log_noise - log_others
+    return found.nan_to_num(nan=0.0, posinf=1e300, neginf=-torch.inf)

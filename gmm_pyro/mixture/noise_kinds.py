@@ -14,6 +14,7 @@ from torch import Tensor
 from ..covariance import Parameters, family_named
 from ..data.arrays import finite
 from ..data.checks import check_flag, shown
+from ..data.features import check_names
 from ..data.points import Observations, Points
 from ..data.spread import reach
 from ..reduction.pointwise import log_density
@@ -35,14 +36,16 @@ class UniformBox(NoiseComponent):
     come later, and leave-one-out densities of points on its faces are too high: without them it
     would be smaller.
 
+    Numbers go by the order of the features of x, those of a pandas Series by its names.
+
     Attributes:
-        low: lower ends of the features in the order of x, shape (d,); the data's smallest values,
-            if None.
+        low: lower ends of the features, shape (d,); the data's smallest values, if None.
         high: upper ends, shape (d,); the data's largest values, if None.
         concentration: a and b of the prior of its weight, Beta(a, b), for methods with priors. The
             default expects a tenth of the points, and is worth ten.
         of_data: whether the box is that of data: its volume then counts as a parameter, as in
             mclust.
+        feature_names: d names, if the numbers go by these; None once they are in the order of x.
 
     Example:
         >>> UniformBox([0.0, 0.0], [2.0, 5.0]).volume
@@ -56,17 +59,20 @@ class UniformBox(NoiseComponent):
     high: Any = None
     concentration: tuple[float, float] = (1.0, 9.0)
     of_data: bool = False
+    feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
         _check(self, *self.ARRAYS)
         check_flag("of_data", self.of_data)
-        if self.low is not None and self.high is not None:
-            low, high = self.low, self.high
-            if low.shape != high.shape or not (low < high).all():
-                raise ValueError(
-                    "low must be below high, feature by feature, got "
-                    f"{shown(low.tolist())} and {shown(high.tolist())}"
-                )
+        low, high = self._given
+        if low is None or high is None:
+            return
+        width = high - low if low.shape == high.shape else low.new_zeros(1)
+        if not ((width > 0) & width.isfinite()).all():
+            raise ValueError(
+                "low must be below high, feature by feature, and high - low in the range of "
+                f"numbers, got {shown(low.tolist())} and {shown(high.tolist())}"
+            )
 
     @property
     def volume(self) -> float:
@@ -89,6 +95,11 @@ class UniformBox(NoiseComponent):
         half = torch.where(low < high, 0.0, 0.5 * observations.scale)  # where all are equal
         low = low - half if self.low is None else self.low
         high = high + half if self.high is None else self.high
+        if not (low < high).all():
+            name, end = ("high", "below") if self.low is None else ("low", "above")
+            raise ValueError(
+                f"{name} of the noise component is {end} all of x in a feature: give both, or none"
+            )
         return UniformBox(low, high, self.concentration, of_data=True)
 
     def log_density(self, points: Points) -> Float[Tensor, "n"]:
@@ -122,8 +133,8 @@ class UniformBox(NoiseComponent):
 
     def marginal(self, columns: Sequence[int]) -> UniformBox:
         """See `NoiseComponent`."""
-        low, high = (end[list(columns)] for end in self.arrays)
-        return replace(self, low=low, high=high)
+        low, high = (None if end is None else end[list(columns)] for end in self._given)
+        return replace(self, low=low, high=high, feature_names=None)
 
     def given(self, known: Sequence[int], values: Float[Tensor, "m"]) -> UniformBox:
         """See `NoiseComponent`: its features do not depend on each other."""
@@ -137,10 +148,13 @@ class WideGaussian(NoiseComponent):
     Points are measured of it as of the clusters, with what is missing, with measurement noise, and
     through projections. It reaches everywhere, so that any point may be an outlier.
 
+    Numbers go by the order of the features of x, those of a frame or Series by its names.
+
     Attributes:
         covariance: matrix of shape (d, d), or variances of shape (d,).
         mean: shape (d,); that of the data, if None.
         concentration: a and b of the prior of its weight, Beta(a, b), for methods with priors.
+        feature_names: d names, if the numbers go by these; None once they are in the order of x.
 
     Example:
         >>> WideGaussian([100.0, 25.0]).covariance.tolist()
@@ -153,9 +167,10 @@ class WideGaussian(NoiseComponent):
     covariance: Any
     mean: Any = None
     concentration: tuple[float, float] = (1.0, 9.0)
+    feature_names: tuple[str, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check(self, "mean")
+        _check(self, "mean", "covariance")
         given = torch.as_tensor(finite(self.covariance, "covariance of the noise component"))
         matrix = given.double().diag() if given.ndim == 1 else given.double()
         square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1] > 0
@@ -173,14 +188,7 @@ class WideGaussian(NoiseComponent):
 
     def _completed(self, observations: Observations) -> WideGaussian:
         """See `NoiseComponent`."""
-        if self.mean is not None or len(self.covariance) != observations.d:
-            return self
-        return replace(self, mean=observations.origin)
-
-    @property
-    def n_features(self) -> int:
-        """See `NoiseComponent`."""
-        return len(self.covariance)
+        return self if self.mean is not None else replace(self, mean=observations.origin)
 
     def log_density(self, points: Points) -> Float[Tensor, "n"]:
         """See `NoiseComponent`: that of a mixture of it alone."""
@@ -202,8 +210,9 @@ class WideGaussian(NoiseComponent):
 
     def marginal(self, columns: Sequence[int]) -> WideGaussian:
         """See `NoiseComponent`."""
-        (mean, covariance), columns = self.arrays, list(columns)
-        return replace(self, mean=mean[columns], covariance=covariance[columns][:, columns])
+        columns, mean = list(columns), None if self.mean is None else self.mean[list(columns)]
+        covariance = self.covariance[columns][:, columns]
+        return replace(self, mean=mean, covariance=covariance, feature_names=None)
 
     def given(self, known: Sequence[int], values: Float[Tensor, "m"]) -> WideGaussian:
         """See `NoiseComponent` (Bishop 2006, equations 2.81 and 2.82)."""
@@ -214,6 +223,15 @@ class WideGaussian(NoiseComponent):
         left = covariance[rest][:, rest] - gain @ across.mT
         moved = mean[rest] + gain @ (values.to(mean) - mean[known])
         return replace(self, mean=moved, covariance=0.5 * (left + left.mT))
+
+
+def _labels(value: Any) -> tuple[str, ...] | None:
+    """The names of the features of a frame or a Series, unless these are numbers."""
+    found = getattr(value, "columns", getattr(value, "index", None))
+    if isinstance(value, list | tuple | Tensor | np.ndarray) or found is None:
+        return None
+    names = list(found)
+    return tuple(names) if all(isinstance(name, str) for name in names) else None
 
 
 KINDS: Mapping[str, type[UniformBox | WideGaussian]] = {
@@ -238,16 +256,33 @@ def as_noise_component(value: Any) -> NoiseComponent | None:
 
 
 def _check(noise: UniformBox | WideGaussian, *names: str) -> None:
-    """Have arrays of one number a feature in float64, and the prior as two numbers."""
-    for name in names:
-        value = getattr(noise, name)
-        if value is not None:
-            numbers = np.atleast_1d(finite(value, f"{name} of the noise component"))
-            if numbers.ndim != 1 or not len(numbers):
-                raise ValueError(
-                    f"{name} of the noise component must have shape (d,), got {numbers.shape}"
-                )
-            object.__setattr__(noise, name, torch.as_tensor(numbers))
+    """Have arrays of one number a feature in float64, and the prior as two numbers.
+
+    The names of labelled ones are kept, which must be the same for all.
+    """
+    given = {name: value for name in names if (value := getattr(noise, name)) is not None}
+    labels = {found for value in given.values() if (found := _labels(value)) is not None}
+    if len(labels) > 1:
+        raise ValueError(
+            f"{' and '.join(given)} of the noise component must have their names in one order, got "
+            f"{' and '.join(shown(list(found)) for found in sorted(labels))}"
+        )
+    if labels:
+        object.__setattr__(noise, "feature_names", labels.pop())
+    if noise.feature_names is not None:
+        object.__setattr__(noise, "feature_names", check_names(noise.feature_names))
+    for name, value in given.items():
+        numbers = np.atleast_1d(finite(value, f"{name} of the noise component"))
+        if (numbers.ndim != 1 and name != "covariance") or not len(numbers):
+            raise ValueError(
+                f"{name} of the noise component must have shape (d,), got {numbers.shape}"
+            )
+        object.__setattr__(noise, name, torch.as_tensor(numbers))
+        if noise.feature_names is not None and len(noise.feature_names) != len(numbers):
+            raise ValueError(
+                f"{name} of the noise component must have a number for each of "
+                f"{', '.join(noise.feature_names)}, got {len(numbers)}"
+            )
     prior = finite(noise.concentration, "concentration of the noise component")
     if prior.shape != (2,) or not (prior > 0).all():
         raise ValueError(

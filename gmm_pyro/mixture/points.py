@@ -9,6 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..reduction.background import NOISE
+from .noise_component import with_noise
 from .record import MixtureRecord
 
 
@@ -31,8 +32,6 @@ def drawn(mixture: MixtureRecord, n: int, seed: int) -> Sample:
     for component, factor in enumerate(tril.expand(k, -1, -1)):
         rows = labels == component
         x[rows] = means[component] + noise[rows] @ factor.T
-    if mixture.noise_component is not None:
-        apart = means.new_empty(n).uniform_(generator=generator) < mixture.noise_weight
-        x[apart] = mixture.noise_component.draw(int(apart.sum()), generator).to(x)
-        labels = labels.masked_fill(apart, NOISE)
-    return Sample(x, labels)
+    own = mixture.parameters, mixture.noise_component
+    (x,), (apart,) = with_noise(x[None], *own, generator)
+    return Sample(x, labels.masked_fill(apart, NOISE))

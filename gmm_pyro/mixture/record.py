@@ -70,7 +70,10 @@ class MixtureRecord:
         k, d = means.shape
         check_weights(weights, k)
         factor = check_covariances(family, covariances, (k, d))
-        log_odds = check_noise(noise_component, noise_weight, d)
+        log_odds = check_noise(noise_component, noise_weight)
+        if noise_component is not None:
+            noise_component = noise_component.in_order_of(check_names(feature_names, d))
+            refuse_other_features(noise_component, d)
         parameters = Parameters(
             weights.double().log()[None], means.double()[None], factor[None], log_odds
         )
@@ -189,8 +192,8 @@ def check_weights(weights: Tensor, k: int) -> None:
         raise ValueError(f"weights must be non-negative and sum to 1, got {weights.tolist()}")
 
 
-def check_noise(component: Any, weight: Any, d: int) -> Float[Tensor, "1"] | None:
-    """The log odds of a component of noise in d dimensions, or None without one."""
+def check_noise(component: Any, weight: Any) -> Float[Tensor, "1"] | None:
+    """The log odds of a component of noise, or None without one."""
     if component is None and weight is None:
         return None
     if not isinstance(component, NoiseComponent) or weight is None:
@@ -199,11 +202,15 @@ def check_noise(component: Any, weight: Any, d: int) -> Float[Tensor, "1"] | Non
             f"noise_weight: got {shown(component)} and {shown(weight)}"
         )
     weight = check_number("noise_weight", weight, high=1.0)
+    return torch.tensor([weight], dtype=torch.float64).logit()
+
+
+def refuse_other_features(component: NoiseComponent, d: int) -> None:
+    """Refuse a component of noise in other than d dimensions, or one that waits for data."""
     if component.n_features != d:
         raise ValueError(
             f"the noise component is of {component.n_features} features, and the mixture of {d}"
         )
-    return torch.tensor([weight], dtype=torch.float64).logit()
 
 
 def check_covariances(

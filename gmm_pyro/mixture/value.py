@@ -29,7 +29,7 @@ from .conditionals import Conditionals
 from .criteria import Criteria
 from .file import read_mixture, write_mixture
 from .moments import MixtureMoments
-from .noise_component import NoiseComponent, beside_noise
+from .noise_component import NoiseComponent, beside_noise, odds_given
 from .points import Sample, drawn
 
 
@@ -233,8 +233,7 @@ class GaussianMixture(MixtureMoments):
         Raises:
             ValueError: if a feature does not exist or is named twice.
         """
-        keep = columns_of(features, self.feature_names)
-        p = self.parameters
+        keep, p = columns_of(features, self.feature_names), self.parameters
         factor, noise = self.family.marginal(p.factor, keep), self.noise_component
         noise = None if noise is None else noise.marginal(keep)
         return self._over(keep, replace(p, means=p.means[..., keep], factor=factor), noise)
@@ -269,13 +268,11 @@ class GaussianMixture(MixtureMoments):
             raise ValueError("values are so far out that the conditional means are out of range")
         clusters, noise, log_odds = self._of_clusters.marginal(known), self.noise_component, None
         there, theta, _ = clusters._at(point.x)
-        weights = pointwise.responsibilities(there, theta)[..., 0].log()
         if noise is not None and p.log_odds is not None:
-            apart = (
-                noise.marginal(known).log_density(there) - pointwise.log_density(there, theta)[0]
-            )
-            log_odds = (p.log_odds + apart).nan_to_num(nan=0.0, posinf=1e300, neginf=-torch.inf)
+            log_noise = noise.marginal(known).log_density(there)
+            log_odds = odds_given(p.log_odds, log_noise, pointwise.log_density(there, theta)[0])
             noise = noise.given(known, point.x[0])
+        weights = pointwise.responsibilities(there, theta)[..., 0].log()
         remainder = self.family.remainder(factor, m)
         return self._over(rest, Parameters(weights, means, remainder, log_odds), noise)
 

@@ -186,7 +186,7 @@ def sample_predictive(posterior: Draws, n: int, seed: int) -> Float[Tensor, "n d
     noise = torch.randn(means.shape, generator=generator, dtype=like.dtype, device=like.device)
     tril = posterior.family.scale_tril(parameters.factor[draw, row], means.shape[1])
     x = means + (tril @ noise[..., None])[..., 0]
-    return with_noise(x, parameters[draw], posterior.noise_component, generator)
+    return with_noise(x, parameters[draw], posterior.noise_component, generator)[0]
 
 
 # ---------------------------------------------------------------------- one mixture

@@ -58,8 +58,12 @@ class Prediction:
         return shares
 
 
-def refuse_clashes(names: Iterable[str]) -> None:
+def refuse_clashes(names: Iterable[str], *, noise: bool = False) -> None:
     """Refuse columns to stand beside predictions that are called as these are.
+
+    Args:
+        names: of the columns.
+        noise: whether the predictions have a column for a component of noise.
 
     Raises:
         ValueError: if there is one.
@@ -70,7 +74,8 @@ def refuse_clashes(names: Iterable[str]) -> None:
         ValueError: column 'label' cannot stand beside predictions, which have one of this name
     """
     for name in names:
-        if re.fullmatch(r"row|label|log_density|component_\d+|noise", name):
+        own = re.fullmatch(r"row|label|log_density|component_\d+", name)
+        if own or (noise and name == "noise"):
             raise ValueError(
                 f"column {name!r} cannot stand beside predictions, which have one of this name"
             )
@@ -88,7 +93,7 @@ def beside(predicted: pd.DataFrame, kept: pd.DataFrame | None) -> pd.DataFrame:
     """
     if kept is None:
         return predicted
-    refuse_clashes(map(str, kept))
+    refuse_clashes(map(str, kept), noise="noise" in predicted)
     if len(kept) != len(predicted):
         raise ValueError(f"kept columns must have {len(predicted)} rows, got {len(kept)}")
     columns = {str(name): kept[name].to_numpy() for name in kept}

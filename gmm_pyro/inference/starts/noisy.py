@@ -37,8 +37,8 @@ def as_noisy(
     """
     if observations.log_noise is None:
         return replace(p, log_odds=None)
-    if p.log_odds is not None:
-        return p
+    if p.log_odds is not None and bool(p.log_odds.isfinite().all()):
+        return p  # a weight of zero or one would stay for ever
     share = p.means.new_full((len(p.means),), SHARE)
     if isinstance(assign, Given):
         left = 1 - assign.responsibilities.sum(1).to(share)
