@@ -48,7 +48,7 @@ INNER = {  # which fits call over and over, with what other methods returned
     *(
         f"{kind}.{name}"
         for kind in ("UniformBox", "WideGaussian")
-        for name in ("scaled_to", "log_density", "draw", "marginal", "given", "in_order_of")
+        for name in ("scaled_to", "log_density", "draw", "marginal", "given", "in_order_of", "ends")
     ),
     *(
         f"{kind}.{name}"

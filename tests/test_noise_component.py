@@ -675,6 +675,10 @@ def test_pictures_show_noise_as_outliers(tmp_path: Any) -> None:
     crosses = [c for c in ax.collections if len(c.get_offsets()) == int((fit.labels == -1).sum())]
     assert crosses
     plots.density(fit, x=x)
+    ax = plots.density(fit)  # whose regions hold shares of all points, those of noise included
+    for (low, high), values in zip((ax.get_xlim(), ax.get_ylim()), x.T, strict=True):
+        assert low <= float(values.min()) + 1e-9
+        assert high >= float(values.max()) - 1e-9
     wide = torch.cat([x, normal(len(x), 1)], 1)
     with quietly():
         oblique = gp.fit(gp.MixtureModel(3, noise_component="uniform"), wide)

@@ -104,6 +104,10 @@ class NoiseComponent(ABC):
         """Its mean and covariance."""
 
     @abstractmethod
+    def ends(self, reach: float) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
+        """Between which values it is; of one without ends, at so many standard deviations."""
+
+    @abstractmethod
     def draw(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
         """Independent points; by torch's own generator, if none is given."""
 

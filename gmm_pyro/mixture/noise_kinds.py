@@ -126,6 +126,10 @@ class UniformBox(NoiseComponent):
         low, high = self.arrays
         return 0.5 * (low + high), ((high - low).square() / 12).diag()
 
+    def ends(self, reach: float) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
+        """See `NoiseComponent`."""
+        return self.arrays
+
     def draw(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
         """See `NoiseComponent`."""
         low, high = self.arrays
@@ -201,6 +205,12 @@ class WideGaussian(NoiseComponent):
     def moments(self) -> tuple[Float[Tensor, "d"], Float[Tensor, "d d"]]:
         """See `NoiseComponent`."""
         return self.arrays
+
+    def ends(self, reach: float) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
+        """See `NoiseComponent`."""
+        (mean, covariance) = self.arrays
+        away = reach * covariance.diagonal().sqrt()
+        return mean - away, mean + away
 
     def draw(self, n: int, generator: torch.Generator | None = None) -> Float[Tensor, "n d"]:
         """See `NoiseComponent`."""

@@ -123,7 +123,10 @@ def _levels(height: Float[np.ndarray, "g g"]) -> dict[float, float]:
 
 
 def _grid(mixture: GaussianMixture, axis: int) -> Float[Tensor, "g"]:
-    """Places along an axis that cover all components."""
+    """Places along an axis that cover all components, and the noise if there is any."""
     sd = mixture.covariance_matrices()[:, axis, axis].sqrt()
     low, high = mixture.means[:, axis] - REACH * sd, mixture.means[:, axis] + REACH * sd
+    if mixture.noise_component is not None:
+        ends = [end[[axis]].to(low) for end in mixture.noise_component.ends(REACH)]
+        low, high = torch.cat([low, ends[0]]), torch.cat([high, ends[1]])
     return torch.linspace(float(low.min()), float(high.max()), GRID, dtype=torch.float64)
