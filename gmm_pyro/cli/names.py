@@ -12,8 +12,11 @@ METHOD_NAMES = (
     *("map:enumerated", "svi:enumerated", "nuts:enumerated"),
 )
 COMPARED = "kmeans, em, gradient, map, laplace, svi, gibbs"  # nuts takes longer than all of these
-FAMILIES = ("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical")
-CODES = ("VVV", "EEE", "VVI", "VII", "EEI", "EII")  # mclust's, of the same families
+FAMILIES = (
+    *("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"),
+    *("VEI", "EVI", "VEE", "EVV", "EEV", "VEV", "EVE", "VVE"),
+)
+CODES = ("VVV", "EEE", "VVI", "VII", "EEI", "EII")  # mclust's, of the first ones
 DATASETS = (
     *("three-clusters", "bimodal", "make-mixture", "anisotropic", "tight-and-diffuse"),
     *("iris", "wine", "old-faithful", "galaxies"),

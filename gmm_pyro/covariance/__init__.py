@@ -1,4 +1,4 @@
-"""Covariance families: scikit-learn's words and mclust's codes for the same six classes.
+"""Covariance families: mclust's fourteen by its codes, six of them also by scikit-learn's words.
 
 A new family is one class in a file of this folder and one row of `FAMILIES`.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from ..data.checks import check_choice
 from .conjugacy import ConjugateFamily, conjugate
+from .coupled import EEV, EVE, EVI, EVV, VEE, VEI, VEV, VVE
 from .diagonal import Diagonal, Spherical, TiedDiagonal, TiedSpherical
 from .family import CovarianceFamily
 from .records import NaturalParameters, Parameters, Statistics
@@ -14,7 +15,10 @@ from .triangular import Full, Tied
 
 FAMILIES: dict[str, CovarianceFamily] = {
     family.name: family
-    for family in (Full(), Tied(), Diagonal(), Spherical(), TiedDiagonal(), TiedSpherical())
+    for family in (
+        *(Full(), Tied(), Diagonal(), Spherical(), TiedDiagonal(), TiedSpherical()),
+        *(VEI(), EVI(), VEE(), EVV(), EEV(), VEV(), EVE(), VVE()),
+    )
 }
 
 

@@ -35,6 +35,7 @@ class CovarianceFamily(ABC):
     name: ClassVar[str]
     mclust: ClassVar[str]
     tied: ClassVar[bool]
+    has_sites: ClassVar[bool] = True  # whether a prior can be put on it; else M-steps alone fit it
     factor_support: ClassVar[Constraint]
     _only: ClassVar[CovarianceFamily]
 
@@ -166,6 +167,11 @@ class CovarianceFamily(ABC):
     def marginal(self, factor: Tensor, columns: list[int]) -> Tensor:
         """The factor of some of the features, in this order."""
 
+    @property
+    def of_marginals(self) -> CovarianceFamily:
+        """The family of mixtures of some of the features alone, or given the others."""
+        return self
+
     @abstractmethod
     def remainder(self, factor: Tensor, known: int) -> Tensor:
         """The factor of the last features, given the values of the first ones."""
@@ -229,10 +235,12 @@ class CovarianceFamily(ABC):
         covariance: Float[Tensor, "s k1 *event"],
         counts: Float[Tensor, "s k"],
         floor: Float[Tensor, "d"],
+        current: Float[Tensor, "s k1 *event"] | None = None,
     ) -> Float[Tensor, "s k1 *event"]:
         """The factors of all components, from their empirical covariances and counts.
 
-        What `fit` finds for each; a family whose covariances depend on each other overrides this.
+        What `fit` finds for each; a family whose covariances depend on each other overrides this,
+        and may go on from the current factors if there are any.
         """
         return self.fit(covariance, floor)
 
@@ -321,7 +329,11 @@ class CovarianceFamily(ABC):
         return parameters.log_shares - log_determinant - 0.5 * d * LOG_2PI
 
     def m_step(
-        self, statistics: Statistics, floor: Float[Tensor, "d"], ridge: float = 0.0
+        self,
+        statistics: Statistics,
+        floor: Float[Tensor, "d"],
+        ridge: float = 0.0,
+        current: Float[Tensor, "s k1 *event"] | None = None,
     ) -> Parameters:
         """Maximum-likelihood parameters given expected sufficient statistics.
 
@@ -329,6 +341,8 @@ class CovarianceFamily(ABC):
             statistics: what a reduction returned.
             floor: smallest variance of each feature.
             ridge: a variance that is added to that of every feature.
+            current: factors of the parameters that the statistics are from, where they are near:
+                an M-step that is a search goes on from there.
 
         Source: Bishop (2006), equations 9.24 to 9.26, about a reference point.
         """
@@ -339,7 +353,7 @@ class CovarianceFamily(ABC):
             covariance = covariance + ridge * self.compress(torch.eye(len(floor)).to(floor))
         log_weights = (counts / counts.sum(-1, keepdim=True)).log()
         log_odds = None if noise is None else noise.log() - counts.sum(-1).log()
-        factor = self.fit_all(covariance, counts, floor)
+        factor = self.fit_all(covariance, counts, floor, current)
         return Parameters(log_weights, statistics.reference + shift, factor, log_odds)
 
     def empirical(self, statistics: Statistics, shift: Float[Tensor, "s k d"]) -> Tensor:

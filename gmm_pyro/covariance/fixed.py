@@ -112,11 +112,12 @@ class Fixed:
         It never lowers the likelihood (Meng & Rubin 1993, "Maximum likelihood estimation via the
         ECM algorithm").
         """
-        empirical = self.family.m_step(statistics, floor, ridge)
-        means = self._means_given(empirical.means, current.factor)
+        near = current.factor
+        empirical = self.family.m_step(statistics, floor, ridge, near)
+        means = self._means_given(empirical.means, near)
         squares = self.family.square(empirical.means - means)
         second = statistics.second + self.family.pooled(times(statistics.counts, squares))
-        found = self.family.m_step(replace(statistics, second=second), floor, ridge)
+        found = self.family.m_step(replace(statistics, second=second), floor, ridge, near)
         return self.imposed(replace(found, means=means))
 
     def _means_given(

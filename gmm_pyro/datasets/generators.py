@@ -184,7 +184,8 @@ def _random_truth(
     k, d = means.shape
     weights = torch.from_numpy(ratios / ratios.sum())
     dense = _random_covariances(family.n_covariances(k), d, rng)
-    factor = family.fit(family.compress(dense), torch.zeros(d, dtype=torch.float64))
+    zero = torch.zeros(d, dtype=torch.float64)
+    factor = family.fit_all(family.compress(dense)[None], weights[None], zero)[0]
     variances = family.dense(factor, d).expand(k, -1, -1).diagonal(dim1=-2, dim2=-1)
     pooled = weights @ variances.mean(-1)
     return GaussianMixture(weights, means, family.covariances(factor) / pooled, family.name)

@@ -15,6 +15,7 @@ from ..data.observations import observe
 from ..data.points import Observations
 from ..data.words import counted
 from ..mixture.value import GaussianMixture
+from ..model.declaration import require_sites
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
 from .chains.sampling import log_ratios
@@ -268,6 +269,8 @@ def fit_observations(
     if model.fixed is not None and chosen.method.through_pyro:
         raise ValueError(f"{chosen.name} holds no parameters: {chosen.name.split(':')[0]} does")
     method = chosen.method
+    if not method.by_m_steps:
+        require_sites(model.family, f"fits by {chosen.name}")
     model, observations = model.beside_noise(observations)
     if method.priors is not None:
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)

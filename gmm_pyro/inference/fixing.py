@@ -204,6 +204,10 @@ def _factor(
         raise ValueError(
             f"covariances are held as a whole or not at all: that of component {j} is NaN in part"
         )
+    if not family.has_sites and not missing.all():
+        raise ValueError(
+            f"{family.name} covariances cannot be held: they have parts in common with the others"
+        )
     zero = covariances.new_zeros(d)
     unit = family.fit(family.compress(torch.eye(d).to(zero)), zero)
     any_covariances = family.covariances(unit.expand(family.factor_shape(k, d)))

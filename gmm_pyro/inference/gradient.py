@@ -17,6 +17,7 @@ from ..data.arrays import dense_tensor
 from ..data.checks import shown
 from ..mixture.checks import check_mixture
 from ..mixture.value import GaussianMixture
+from ..model.declaration import require_sites
 from ..reduction.sums import maximise, reduce
 from ..reduction.theta import theta_of
 from .climb.adam import BLOCK, Ascent, ascend, batch, batch_size
@@ -134,6 +135,7 @@ class MixtureModule(nn.Module):
         check_mixture("mixture", mixture)
         if mixture.noise_component is not None:
             raise ValueError("MixtureModule has Gaussians alone, got a noise_component")
+        require_sites(mixture.family, "layers")
         if not (mixture.weights > 0).all():
             raise ValueError(f"weights must be positive, got {mixture.weights.tolist()}")
         super().__init__()

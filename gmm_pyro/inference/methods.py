@@ -46,6 +46,7 @@ class Method:
         own_labels: whether its labels may be others than the mixture's most probable components.
         likeliest: whether it maximises the likelihood, so that a solution may be unsound.
         through_pyro: whether it is another method by Pyro's own inference, which takes longer.
+        by_m_steps: whether covariances come from M-steps alone, so that it takes every family.
     """
 
     run: Callable[[Task[Any]], Outcome]
@@ -59,6 +60,7 @@ class Method:
     own_labels: bool = False
     likeliest: bool = False
     through_pyro: bool = False
+    by_m_steps: bool = False
 
     @property
     def conjugate(self) -> bool:
@@ -67,8 +69,10 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "kmeans": Method(fit_kmeans, KMeansOptions, floored=True, own_labels=True),
-    "em": Method(fit_em, EMOptions, floored=True, likeliest=True),
+    "kmeans": Method(
+        fit_kmeans, KMeansOptions, floored=True, own_labels=True, by_m_steps=True
+    ),
+    "em": Method(fit_em, EMOptions, floored=True, likeliest=True, by_m_steps=True),
     "gradient": Method(fit_gradient, GradientOptions, minibatches=True, likeliest=True),
     "map": Method(fit_map, MAPOptions, Priors),
     "laplace": Method(fit_laplace, LaplaceOptions, Priors, draws=True),

@@ -224,5 +224,6 @@ def check_covariances(
         )
     factor = family.factorise(covariances.double())
     if not factor.isfinite().all():
-        raise ValueError("covariances must be finite, symmetric and positive definite")
+        also = "" if family.has_sites else f", and of the form that {family.name} says"
+        raise ValueError(f"covariances must be finite, symmetric and positive definite{also}")
     return factor

@@ -314,9 +314,10 @@ class GaussianMixture(MixtureMoments):
     def _over(
         self, columns: list[int], parameters: Parameters, noise: NoiseComponent | None
     ) -> GaussianMixture:
-        """A mixture of the same family and type over some columns."""
+        """A mixture of the same type over some columns, and of the same family if that can be."""
+        few = len(columns) < self.n_features
         return self.from_parameters(
-            self.family,
+            self.family.of_marginals if few else self.family,
             parameters,
             dtype=self.means.dtype,
             feature_names=tuple(self.feature_names[i] for i in columns),

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.distributions import Distribution
 
-from ..covariance import CovarianceFamily, family_named
+from ..covariance import FAMILIES, CovarianceFamily, family_named
 from ..covariance.fixed import Fixed
 from ..data.arrays import dense_tensor
 from ..data.checks import MOST_HELD, check_count, shown
@@ -143,6 +143,7 @@ class Declaration:
         return self._sites[kind]
 
     def _new_sites(self, like: Tensor | None) -> Sites:
+        require_sites(self.family, "priors, and what is made of them,")
         found = self.prior.sites(self.family, self.n_components, like)
         if self.noise is None:
             return found
@@ -178,6 +179,20 @@ class Declaration:
             return self
         fixed = {name: held(getattr(self.priors, name)) for name in self.learned}
         return replace(self, priors=replace(self.prior, **fixed))
+
+
+def require_sites(family: CovarianceFamily, who: str) -> None:
+    """Refuse a family that no prior can be put on.
+
+    Raises:
+        ValueError: if it is one, with what takes it.
+    """
+    if not family.has_sites:
+        raise ValueError(
+            f"{who} know no {family.name} covariances, whose parts are in common to components: "
+            "em and kmeans fit them; or take one of "
+            f"{', '.join(name for name, other in FAMILIES.items() if other.has_sites)}"
+        )
 
 
 def require_conjugate(model: Declaration, purpose: str, like: Tensor | None = None) -> Conjugate:

@@ -59,6 +59,11 @@ def argmax(logits: Float[Tensor, "s k n"], rows: Rows) -> Float[Tensor, "s n"]:
     return largest.squeeze(1)
 
 
+def asks_parameters(assign: Assignment) -> bool:
+    """Whether it goes by logits, and does not know what belongs where."""
+    return not isinstance(assign, Given | GivenLabels)
+
+
 @dataclass(frozen=True, eq=False)
 class Drawn:
     """A component drawn by the responsibilities; the share is log p(x).

@@ -34,7 +34,7 @@ from ..covariance.fixed import Fixed
 from ..covariance.records import TINY, times
 from ..data.points import Block, Observations, Points
 from ..running.threads import Sums, one_thread_a_product, total
-from .assignments import Assignment, softmax
+from .assignments import Assignment, asks_parameters, softmax
 from .background import Background
 from .choice import kernel_for
 from .kernels import Centred
@@ -144,9 +144,11 @@ def maximise(
     taken once more, about its mean.
     """
 
+    current = theta.parameters.factor if asks_parameters(assign) else None
+
     def m_step(statistics: Statistics) -> Parameters:
         if fixed is None:
-            return theta.family.m_step(statistics, floor, ridge)
+            return theta.family.m_step(statistics, floor, ridge, current)
         return fixed.m_step(statistics, theta.parameters, floor, ridge)
 
     found = theta_of(theta.family, m_step(statistics), observations)

@@ -301,12 +301,13 @@ def brought_into(family: CovarianceFamily, mixture: GaussianMixture) -> Paramete
     """Parameters of a mixture, its covariances those of a family that are closest to them."""
     if mixture.family is family:
         return mixture.parameters
-    k, p = mixture.n_components, mixture.parameters
-    dense = mixture.family.dense(p.factor[0], mixture.n_features).expand(k, -1, -1)
-    if family.n_covariances(k) < k:
-        dense = (p.log_weights[0].exp()[:, None, None] * dense).sum(0, keepdim=True)
-    factor = family.fit(family.compress(dense), dense.new_zeros(mixture.n_features))
-    return replace(p, factor=factor[None])
+    p, d = mixture.parameters, mixture.n_features
+    weights = p.log_weights.exp()
+    dense = mixture.family.dense(p.factor, d).expand(1, mixture.n_components, d, d)
+    if family.n_covariances(mixture.n_components) < mixture.n_components:
+        dense = (weights[..., None, None] * dense).sum(1, keepdim=True)
+    factor = family.fit_all(family.compress(dense), weights, dense.new_zeros(d))
+    return replace(p, factor=factor)
 
 
 def _on(observations: Observations, p: Parameters) -> Parameters:

@@ -1,0 +1,327 @@
+"""Families whose covariances have a part in common: mclust's eight between all and nothing.
+
+Σ_k = λ_k D_k A_k D_kᵀ has a volume λ_k, a shape A_k of determinant one and an orientation D_k, and
+a letter of the code for each: V where it varies between components, E where it is equal, I where
+there is none to speak of, as it is the axes'. The M-step takes the scatters and counts of all
+components at once; in compact form the covariances are what they are in `diag` or `full`.
+
+The floor is a point's worth of scatter in every component, before the M-step. So it is a penalty
+tr(Σ_k⁻¹ F) / 2 nats, under which EM stays monotone: to raise what the M-step gives would leave the
+family. A component without points has the covariance of the one with most.
+
+Sources: Celeux & Govaert (1995), "Gaussian parsimonious clustering models"; Browne & McNicholas
+(2014), "Estimating common principal components in high dimensions".
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .diagonal import Diagonal, DiagonalAlgebra
+from .family import CovarianceFamily
+from .orientation import Axes, common_axes
+from .records import TINY, times
+from .triangular import Full, MatrixAlgebra
+from .volumes import EMPTY, Shares, volumes
+
+FAR = 1e-6  # share of a covariance by which one may differ from the family's and be of it
+WARM = 2  # sweeps of common axes within EM, from those before
+
+
+class Coupled(CovarianceFamily):
+    """What families have in common whose covariances depend on each other."""
+
+    has_sites = False
+
+    @abstractmethod
+    def n_coupled_parameters(self, k: int, d: int) -> int:
+        """Free parameters of the covariances of all k components."""
+
+    @abstractmethod
+    def constrained(
+        self,
+        scatter: Float[Tensor, "s k *event"],
+        counts: Float[Tensor, "s k"],
+        current: Float[Tensor, "s k *event"] | None,
+    ) -> Float[Tensor, "s k *event"]:
+        """The likeliest covariances of the family.
+
+        Args:
+            scatter: Σ r z zᵀ about the means in compact form; zero of components without points.
+            counts: Σ r, positive but for these.
+            current: factors from which an M-step that is a search goes on, without a decrease of
+                the likelihood; None to search thoroughly.
+        """
+
+    def n_parameters(self, k: int, d: int) -> int:
+        """See the base class."""
+        return k - 1 + k * d + self.n_coupled_parameters(k, d)
+
+    def fit_all(
+        self,
+        covariance: Float[Tensor, "s k *event"],
+        counts: Float[Tensor, "s k"],
+        floor: Float[Tensor, "d"],
+        current: Float[Tensor, "s k *event"] | None = None,
+    ) -> Float[Tensor, "s k *event"]:
+        """See the base class."""
+        empty = counts <= EMPTY * counts.sum(1, keepdim=True)
+        held = counts.masked_fill(empty, 0.0)
+        scatter = times(counts, covariance) + self.compress(floor.diag())
+        scatter = scatter.masked_fill(empty.view(*empty.shape, *(1,) * (scatter.ndim - 2)), 0.0)
+        sound = scatter.isfinite().flatten(1).all(1)
+        scatter = torch.where(_of_sets(sound, scatter), scatter, 1.0)  # eigh refuses NaN
+        found = self.constrained(scatter, held, current)
+        fullest = counts.argmax(1)
+        found = torch.where(
+            empty.view(*empty.shape, *(1,) * (found.ndim - 2)),
+            found[torch.arange(len(found), device=found.device), fullest][:, None],
+            found,
+        )
+        found = torch.where(_of_sets(sound, found), found, torch.nan)
+        return self.fit(found, torch.zeros_like(floor))
+
+    def factorise(self, covariances: Tensor) -> Tensor:
+        """Factors; NaN where a covariance is not positive definite, or not of the family."""
+        factor = super().factorise(covariances)
+        given = self.covariances(factor)
+        counts = factor.new_ones(1, len(factor))
+        d = factor.shape[-1]
+        nearest = self.covariances(self.fit_all(given[None], counts, factor.new_zeros(d))[0])
+        far = (nearest - given).abs().flatten(1).amax(1) > FAR * given.abs().flatten(1).amax(1)
+        return factor.masked_fill(far.view(-1, *(1,) * (factor.ndim - 1)), torch.nan)
+
+
+def _of_sets(chosen: Tensor, like: Tensor) -> Tensor:
+    return chosen.view(-1, *(1,) * (like.ndim - 1))
+
+
+def _size(log_determinant: Tensor, d: int) -> Tensor:
+    """The volume |W|^(1/d), zero for a component without points, whose log determinant is -inf."""
+    return (log_determinant / d).exp()
+
+
+class CoupledDiagonal(Coupled, DiagonalAlgebra):
+    """Diagonal covariances that depend on each other."""
+
+
+class VEI(CoupledDiagonal):
+    """Diagonal covariances of one shape, each with a volume of its own (mclust's VEI)."""
+
+    name = mclust = "VEI"
+
+    def n_coupled_parameters(self, k: int, d: int) -> int:
+        """See the base class."""
+        return k + d - 1
+
+    def constrained(
+        self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
+    ) -> Float[Tensor, "s k d"]:
+        """λ_k B with B = Σ W_k / λ_k over its volume, λ_k = tr(W_k B⁻¹) / (d n_k)."""
+        return _one_shape(scatter, counts)
+
+
+class EVI(CoupledDiagonal):
+    """Diagonal covariances of one volume, each with a shape of its own (mclust's EVI)."""
+
+    name = mclust = "EVI"
+
+    @property
+    def of_marginals(self) -> CovarianceFamily:
+        """Volumes of some of the features differ."""
+        return Diagonal()
+
+    def n_coupled_parameters(self, k: int, d: int) -> int:
+        """See the base class."""
+        return 1 + k * (d - 1)
+
+    def constrained(
+        self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
+    ) -> Float[Tensor, "s k d"]:
+        """λ B_k with B_k = W_k over its volume, and λ the sum of these volumes over n."""
+        return _one_volume(scatter, scatter.log().sum(-1), counts)
+
+
+class CoupledMatrix(Coupled, MatrixAlgebra):
+    """Covariance matrices that depend on each other."""
+
+    @property
+    def of_marginals(self) -> CovarianceFamily:
+        """Little is in common of some of the features."""
+        return Full()
+
+
+class VEE(CoupledMatrix):
+    """One shape and orientation, and a volume for each component (mclust's VEE)."""
+
+    name = mclust = "VEE"
+
+    @property
+    def of_marginals(self) -> CovarianceFamily:
+        """Parts of matrices that are alike but for their volumes are so, too."""
+        return self
+
+    def n_coupled_parameters(self, k: int, d: int) -> int:
+        """See the base class."""
+        return k - 1 + d * (d + 1) // 2
+
+    def constrained(
+        self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
+    ) -> Float[Tensor, "s k d d"]:
+        """λ_k C with C = Σ W_k / λ_k over its volume, λ_k = tr(W_k C⁻¹) / (d n_k)."""
+        size = volumes(Shares.of_matrices, scatter, counts, scatter.shape[-1])
+        pooled = times(size.reciprocal(), scatter).sum(1, keepdim=True)
+        return times(size / counts.sum(1, keepdim=True), pooled)
+
+
+class EVV(CoupledMatrix):
+    """One volume, and a shape and orientation for each component (mclust's EVV)."""
+
+    name = mclust = "EVV"
+
+    def n_coupled_parameters(self, k: int, d: int) -> int:
+        """See the base class."""
+        return 1 + k * (d - 1) + k * d * (d - 1) // 2
+
+    def constrained(
+        self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
+    ) -> Float[Tensor, "s k d d"]:
+        """λ C_k with C_k = W_k over its volume, and λ the sum of these volumes over n."""
+        root, failed = torch.linalg.cholesky_ex(scatter)
+        log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        return _one_volume(scatter, log_determinant.masked_fill(failed != 0, -torch.inf), counts)
+
+
+class EEV(CoupledMatrix):
+    """One volume and shape, and an orientation for each component (mclust's EEV)."""
+
+    name = mclust = "EEV"
+
+    def n_coupled_parameters(self, k: int, d: int) -> int:
+        """See the base class."""
+        return d + k * d * (d - 1) // 2
+
+    def constrained(
+        self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
+    ) -> Float[Tensor, "s k d d"]:
+        """D_k Σ Ω_k D_kᵀ / n, with the eigenvalues Ω_k and eigenvectors D_k of W_k in one order."""
+        values, vectors = torch.linalg.eigh(scatter)
+        shape = values.sum(1, keepdim=True) / counts.sum(1)[:, None, None]
+        return _assembled(shape.expand_as(values), vectors)
+
+
+class VEV(CoupledMatrix):
+    """One shape, and a volume and orientation for each component (mclust's VEV)."""
+
+    name = mclust = "VEV"
+
+    def n_coupled_parameters(self, k: int, d: int) -> int:
+        """See the base class."""
+        return k + d - 1 + k * d * (d - 1) // 2
+
+    def constrained(
+        self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
+    ) -> Float[Tensor, "s k d d"]:
+        """As VEI of the eigenvalues of W_k in one order, in the axes of its eigenvectors."""
+        values, vectors = torch.linalg.eigh(scatter)
+        return _assembled(_one_shape(values, counts), vectors)
+
+
+class CommonAxes(CoupledMatrix):
+    """One orientation, which no closed form gives."""
+
+    equal_volumes: ClassVar[bool]
+
+    @abstractmethod
+    def in_common_axes(
+        self, diagonals: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
+    ) -> Float[Tensor, "s k d"]:
+        """The likeliest diagonals of Dᵀ Σ_k D, given those of Dᵀ W_k D."""
+
+    def constrained(
+        self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
+    ) -> Float[Tensor, "s k d d"]:
+        """D times those of scatters in common axes D; see `orientation.py`."""
+        equal = self.equal_volumes
+        if current is None:
+            vectors = common_axes(scatter, counts, equal=equal)
+            axes = Axes.of(scatter, vectors, counts, equal=equal)
+        else:
+            axes = Axes.of(scatter, _axes_of(current), counts, equal=equal)
+            for _ in range(WARM):
+                axes = axes.swept()
+        diagonals = self.in_common_axes(axes.diagonals, counts)
+        return _assembled(diagonals, axes.vectors[:, None].expand_as(scatter))
+
+
+class EVE(CommonAxes):
+    """One volume and orientation, and a shape for each component (mclust's EVE)."""
+
+    name = mclust = "EVE"
+    equal_volumes = True
+
+    def n_coupled_parameters(self, k: int, d: int) -> int:
+        """See the base class."""
+        return 1 + k * (d - 1) + d * (d - 1) // 2
+
+    def in_common_axes(
+        self, diagonals: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
+    ) -> Float[Tensor, "s k d"]:
+        """As EVI."""
+        return _one_volume(diagonals, diagonals.log().sum(-1), counts)
+
+
+class VVE(CommonAxes):
+    """One orientation, and a volume and shape for each component (mclust's VVE)."""
+
+    name = mclust = "VVE"
+    equal_volumes = False
+
+    def n_coupled_parameters(self, k: int, d: int) -> int:
+        """See the base class."""
+        return k * d + d * (d - 1) // 2
+
+    def in_common_axes(
+        self, diagonals: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
+    ) -> Float[Tensor, "s k d"]:
+        """As VVI."""
+        return diagonals / counts[..., None]
+
+
+def _one_shape(
+    scatter: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
+) -> Float[Tensor, "s k d"]:
+    """Variances λ_k B of diagonal scatters: at the minimum, λ_k B = λ_k Σ W_l / λ_l / n."""
+    size = volumes(Shares.of_axes, scatter, counts, scatter.shape[-1])
+    pooled = (scatter / size[..., None]).sum(1, keepdim=True)
+    return times(size / counts.sum(1, keepdim=True), pooled)
+
+
+def _one_volume(
+    scatter: Tensor, log_determinant: Float[Tensor, "s k"], counts: Float[Tensor, "s k"]
+) -> Tensor:
+    """Covariances λ C_k, with C_k = W_k over its volume and λ the sum of these volumes over n."""
+    d = scatter.shape[-1]
+    size = _size(log_determinant, d)
+    common = size.sum(1, keepdim=True) / counts.sum(1, keepdim=True)
+    return times(common / size.clamp_min(TINY), scatter)
+
+
+def _assembled(
+    values: Float[Tensor, "s k d"], vectors: Float[Tensor, "s k d d"]
+) -> Float[Tensor, "s k d d"]:
+    """Matrices of these eigenvalues and eigenvectors."""
+    return (vectors * values[..., None, :]) @ vectors.mT
+
+
+def _axes_of(factor: Float[Tensor, "s k d d"]) -> Float[Tensor, "s d d"]:
+    """The eigenvectors that covariances have in common: those of a sum that hides no difference."""
+    log_size = factor.diagonal(dim1=-2, dim2=-1).log().mean(-1)
+    unlike = 1 + torch.arange(factor.shape[1]).to(factor).sqrt() / factor.shape[1]
+    weight = unlike * (-2 * log_size).exp()
+    return torch.linalg.eigh((times(weight, factor @ factor.mT)).sum(1))[1]
