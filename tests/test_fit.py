@@ -41,7 +41,8 @@ CASES = [
     (method, family, d)
     for method in METHODS
     for family, d in SIZES
-    if method not in SLOW
+    if (FAMILIES[family].has_sites or METHODS[method].by_m_steps)
+    and method not in SLOW
     or (family, d) == ("full", 2)
     or (method in OURS and (family, d) == ("tied_spherical", 1))
 ]

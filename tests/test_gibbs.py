@@ -22,12 +22,12 @@ from gmm_pyro import ConjugatePriors, MixtureModel
 from gmm_pyro.calibration import exact_posterior
 from gmm_pyro.calibration.exact import _log_joint, log_partition_prior
 from gmm_pyro.calibration.joint import draw_prior, gibbs_sampler
-from gmm_pyro.covariance import FAMILIES, Parameters
+from gmm_pyro.covariance import Parameters
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.sweep import Sampler
 from gmm_pyro.inference.chains.sweeping import GibbsChains, GibbsOptions, Step, run_chains
 from gmm_pyro.inference.task import FitWarning, Status
-from oracles import FAILURE_RATE, normal
+from oracles import FAILURE_RATE, PRIORED, normal
 
 CHAINS = 200
 
@@ -78,7 +78,7 @@ def together(labels: Tensor) -> Float[Tensor, "chain n n"]:
 
 class TestExactPosterior:
     @pytest.mark.parametrize(("d", "k"), [(1, 3), (2, 2)])
-    @pytest.mark.parametrize("family", FAMILIES)
+    @pytest.mark.parametrize("family", PRIORED)
     def test_every_family_on_six_points(self, family: str, d: int, k: int) -> None:
         x = points(6, d)
         model = MixtureModel(k, family, ConjugatePriors(mean_strength=0.3)).specialise(x)

@@ -17,7 +17,7 @@ import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel, Status
 from gmm_pyro.calibration import exact_posterior, geweke
 from gmm_pyro.calibration.joint import gibbs_sampler
-from gmm_pyro.covariance import FAMILIES, Parameters, Statistics
+from gmm_pyro.covariance import Parameters, Statistics
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.jumps import SweptJumps
 from gmm_pyro.inference.chains.population import Growth, Numbers, populated
@@ -29,7 +29,7 @@ from gmm_pyro.inference.weighing.proposal import Proposal
 from gmm_pyro.model.declaration import require_conjugate
 from gmm_pyro.posterior.convergence import ess_mean
 from gmm_pyro.reduction.sums import about, reduce_given
-from oracles import FAILURE_RATE, STANDARD_ERRORS, clusters, every_family, normal
+from oracles import FAILURE_RATE, PRIORED, STANDARD_ERRORS, clusters, every_family, normal
 from runs import quietly
 from sums import statistics_of
 
@@ -122,7 +122,7 @@ def test_moments_are_moved_to_one_point() -> None:
 
 @pytest.mark.parametrize(
     ("family", "changes"),
-    [*((family, {}) for family in FAMILIES), ("full", UNLIKE["unequal weights"])]
+    [*((family, {}) for family in PRIORED), ("full", UNLIKE["unequal weights"])]
     + [("full", UNLIKE["independent means"])],
 )
 def test_jumps_leave_the_posterior_as_it_is(family: str, changes: dict[str, Any]) -> None:
@@ -146,7 +146,7 @@ def test_jumps_leave_the_posterior_as_it_is(family: str, changes: dict[str, Any]
 
 
 @pytest.mark.parametrize(
-    ("family", "k"), [*((family, 2) for family in FAMILIES), ("full", 3), ("tied", 3)]
+    ("family", "k"), [*((family, 2) for family in PRIORED), ("full", 3), ("tied", 3)]
 )
 def test_chains_that_jump_have_the_exact_posterior(family: str, k: int) -> None:
     model = model_of(k, family, concentration=1.0)

@@ -27,7 +27,9 @@ FAMILIES = {
     "VVI": "diag",
     "EEE": "tied",
     "VVV": "full",
+    **{code: code for code in ("VEI", "EVI", "VEE", "EVV", "EEV", "VEV")},
 }
+WITHOUT_NOISE = ("VEE", "EVV")  # of which mclust comes to NA from this start, with noise
 UNIVARIATE = {"E": "tied", "V": "full"}
 EVERY = 7  # which point is noise at the start, where there is noise
 FEW, MANY = 8, 20_000  # steps: so few that they must agree one by one, and enough to converge
@@ -52,7 +54,7 @@ for (i in seq_len(nrow(cases))) {
     z[some, case$k + 1] <- 1
     inverse <- 1 / prod(apply(x, 2, function(column) diff(range(column))))
   }
-  control <- emControl(tol = c(0, 0), itmax = c(case$steps, case$steps))
+  control <- emControl(tol = c(0, 1e-14), itmax = c(case$steps, 10000))  # of EM, of an M-step
   if (case$steps > 1000) control$tol <- c(1e-14, 1e-14)
   fit <- me(x, modelName = case$model, z = z, Vinv = inverse, control = control, warn = FALSE)
   dense <- fit$parameters$variance[["sigma"]]
@@ -103,7 +105,12 @@ CASES = [
     for steps in (FEW, MANY)
     if k < 5 or steps == FEW  # with as many, EM takes thousands of steps to converge
 ]
-CASES += [Case("faithful", model, 2, steps, noise=1) for model in FAMILIES for steps in (FEW, MANY)]
+CASES += [
+    Case("faithful", model, 2, steps, noise=1)
+    for model in FAMILIES
+    if model not in WITHOUT_NOISE
+    for steps in (FEW, MANY)
+]
 
 
 def points(name: str) -> Tensor:
@@ -190,9 +197,12 @@ def ours(case: Case) -> Result:
 @pytest.mark.parametrize("case", CASES, ids=str)
 def test_takes_the_steps_of_mclust(case: Case, theirs: Callable[[Case], Result]) -> None:
     expected, found = theirs(case), ours(case)
-    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=1e-11)
-    assert found.bic == pytest.approx(expected.bic, rel=1e-11)
+    # Its M-step of VEE alternates until the likelihood stands, which leaves the root of rounding.
+    exact = 1e-11 if case.model != "VEE" or case.steps == MANY else 1e-8
+    assert found.log_likelihood == pytest.approx(expected.log_likelihood, rel=exact)
+    assert found.bic == pytest.approx(expected.bic, rel=exact)
     close = 1e-9 if case.steps == FEW else 1e-5  # about √1e-11: at an optimum, slopes are zero
+    close = 1e-6 if case.model == "VEE" and case.steps == FEW else close
     for name in ("weights", "means", "covariances"):
         torch.testing.assert_close(
             getattr(found, name), getattr(expected, name), rtol=close, atol=close

@@ -18,7 +18,7 @@ from sklearn.mixture._gaussian_mixture import _compute_precision_cholesky
 
 import gmm_pyro as gp
 from gmm_pyro.saved_fit import fit_facts, load_fit, plain, predict, save_fit
-from oracles import clusters, table
+from oracles import PRIORED, clusters, table
 from runs import quietly
 
 NAMES = ["a", "b"]
@@ -195,9 +195,7 @@ class TestPrediction:
         assert found.labels.tolist() == shares.argmax(1).tolist()
 
     @pytest.mark.filterwarnings("ignore:laplace describes one of")  # of one feature
-    @pytest.mark.parametrize(
-        ("family", "d"), [*((family, 2) for family in gp.FAMILIES), ("full", 1)]
-    )
+    @pytest.mark.parametrize(("family", "d"), [*((family, 2) for family in PRIORED), ("full", 1)])
     def test_draws_of_every_family_are_read_as_they_were(self, family, d, data, tmp_path) -> None:
         fit = gp.fit(gp.MixtureModel(2, family), data.x[:, :d], "laplace", n_draws=3)
         fit.mixture.save(tmp_path / "mixture.json")

@@ -19,14 +19,13 @@ from torch.distributions import MultivariateNormal
 
 import gmm_pyro as gp
 from gmm_pyro import MixtureModel, Priors
-from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.inference.chains.sampling import log_ratios
 from gmm_pyro.inference.guides.gaussian import Guide, LowRankGuide, MultivariateGuide, NormalGuide
 from gmm_pyro.inference.guides.structured import StructuredGuide, _GammaQuantile, structured_at_mode
 from gmm_pyro.inference.svi import elbo
 from gmm_pyro.metrics import adjusted_rand
 from gmm_pyro.model.log_density import LogDensity
-from oracles import STANDARD_ERRORS, clusters, every_family, normal
+from oracles import PRIORED, STANDARD_ERRORS, clusters, every_family, normal
 
 GUIDES = ["normal", "multivariate", "low_rank"]
 every_guide = pytest.mark.parametrize("guide", GUIDES)
@@ -356,7 +355,7 @@ class TestStructuredGuide:
         torch.testing.assert_close(q.log_prob(z), expected)
 
     def test_every_number_is_in_one_block(self) -> None:
-        for family in FAMILIES:
+        for family in PRIORED:
             density, guide, _ = structured_guide(family)
             held = torch.cat([block.entries.flatten() for block in guide.blocks]).sort().values
             assert held.tolist() == list(range(2, density.dimension))
@@ -436,7 +435,7 @@ class TestStructuredGuide:
             fit(clusters().x, guide="structured", engine="enumerated")
 
     def test_it_fits_every_family(self) -> None:
-        for family in FAMILIES:
+        for family in PRIORED:
             data = clusters()
             found = fit(data.x, family, guide="structured", n_draws=10, tolerance=1e-3)
             assert found.converged

@@ -86,9 +86,8 @@ class Coupled(CovarianceFamily):
         found = torch.where(_of_sets(sound, found), found, torch.nan)
         return self.fit(found, torch.zeros_like(floor))
 
-    def factorise(self, covariances: Tensor) -> Tensor:
-        """Factors; NaN where a covariance is not positive definite, or not of the family."""
-        factor = super().factorise(covariances)
+    def members(self, factor: Float[Tensor, "k *event"]) -> Float[Tensor, "k *event"]:
+        """The factors, or NaN where they are not those of the family's nearest covariances."""
         given = self.covariances(factor)
         counts = factor.new_ones(1, len(factor))
         d = factor.shape[-1]
@@ -108,6 +107,10 @@ def _size(log_determinant: Tensor, d: int) -> Tensor:
 
 class CoupledDiagonal(Coupled, DiagonalAlgebra):
     """Diagonal covariances that depend on each other."""
+
+    def factorise(self, covariances: Tensor) -> Tensor:
+        """See the base class; NaN also where they are not of the family."""
+        return self.members(super().factorise(covariances))
 
 
 class VEI(CoupledDiagonal):
@@ -149,6 +152,10 @@ class EVI(CoupledDiagonal):
 
 class CoupledMatrix(Coupled, MatrixAlgebra):
     """Covariance matrices that depend on each other."""
+
+    def factorise(self, covariances: Tensor) -> Tensor:
+        """See the base class; NaN also where they are not of the family."""
+        return self.members(super().factorise(covariances))
 
     @property
     def of_marginals(self) -> CovarianceFamily:
@@ -252,9 +259,7 @@ class CommonAxes(CoupledMatrix):
             vectors = common_axes(scatter, counts, equal=equal)
             axes = Axes.of(scatter, vectors, counts, equal=equal)
         else:
-            axes = Axes.of(scatter, _axes_of(current), counts, equal=equal)
-            for _ in range(WARM):
-                axes = axes.swept()
+            axes = Axes.of(scatter, _axes_of(current), counts, equal=equal).swept(WARM, near=True)
         diagonals = self.in_common_axes(axes.diagonals, counts)
         return _assembled(diagonals, axes.vectors[:, None].expand_as(scatter))
 

@@ -5,10 +5,11 @@ volumes and shapes and up to constants,
 
     VVE:  Σ_k n_k Σ_i log m_ki / n            EVE:  d log Σ_k exp(Σ_i log m_ki / d)
 
-Two axes at a time are turned in their plane: a minimum in one angle, looked for all around, so that
-it is not the nearest but the lowest. Turns in planes that have no axis in common go together. For
-VVE the objective is then a sum over the planes; for EVE a sum of products of their terms, which is
-at most the mean of powers of them, with equality where nothing turns.
+Two axes at a time are turned in their plane, and planes that have no axis in common go together.
+Near a minimum the logarithms are replaced by their tangents, which lie above them, and the best
+angle of these has a closed form. Far from one, the minimum is looked for all around, so that it is
+not the nearest but the lowest: for VVE the objective is a sum over the planes; for EVE a sum of
+products of their terms, which is at most the mean of powers of them, equal where nothing turns.
 
 Sources: Flury & Gautschi (1986) for VVE, with their plane rotations; Browne & McNicholas (2014) for
 EVE and for the minorise-maximise steps that this is in place of, which take a thousand where
@@ -32,8 +33,8 @@ ANGLES = 12  # that are tried of a plane, before the best is made exact
 NEWTON = 4  # steps from the best of them
 STEP = 0.3  # longest of these
 RANDOM = 12  # starts beside those that the scatters themselves give
-SCREENING = 6  # sweeps, after which only the best start of a set goes on
-SWEEPS = 30  # more of it, before it is left to BFGS
+BROAD, SCREENING = 2, 8  # sweeps all around, and near, after which only a set's best start goes on
+SWEEPS = 40  # more of it, before it is left to BFGS
 SETTLED = 1e-13  # nats a point that a sweep brings, when it is the last
 GENTLE = 1e-9  # slope, in nats a point, at which BFGS ends
 LARGEST = 400  # entries of D, up to which BFGS ends what sweeps do slowly
@@ -79,19 +80,26 @@ class Axes:
         turned = rotation.mT[:, None] @ self.turned @ rotation[:, None]
         return Axes(self.vectors @ rotation, turned, self.counts, self.equal)
 
-    def swept(self) -> Axes:
-        """After a turn in every plane."""
+    def swept(self, times: int, *, near: bool) -> Axes:
+        """After so many turns in every plane: near ones, or all around."""
         found = self
-        for i, j in _rounds(self.vectors.shape[-1], self.vectors.device):
-            found = found.by(found._turn(i, j))
+        for _ in range(times):
+            for i, j in _rounds(self.vectors.shape[-1], self.vectors.device):
+                found = found.by(found._turn(i, j, near=near))
         return found
 
-    def _turn(self, i: Int[Tensor, "p"], j: Int[Tensor, "p"]) -> Float[Tensor, "s d d"]:
-        """The best rotation in planes that have no axis in common."""
+    def _turn(
+        self, i: Int[Tensor, "p"], j: Int[Tensor, "p"], *, near: bool
+    ) -> Float[Tensor, "s d d"]:
+        """A rotation in planes that have no axis in common."""
+        d = self.vectors.shape[-1]
         one, two, across = (self.turned[:, :, a, b] for a, b in ((i, i), (j, j), (i, j)))
-        plane = _Plane.of(one, two, across, self._weights(), len(i) / self.vectors.shape[-1])
-        angle = plane.best_angle(exact=not self.equal) / 2
-        rotation = torch.eye(self.vectors.shape[-1]).to(self.vectors).repeat(len(angle), 1, 1)
+        if near:
+            angle = _near_angle(one, two, across, self._weights()) / 2
+        else:
+            plane = _Plane.of(one, two, across, self._weights(), len(i) / d)
+            angle = plane.best_angle(exact=not self.equal) / 2
+        rotation = torch.eye(d).to(self.vectors).repeat(len(angle), 1, 1)
         rotation[:, i, i] = rotation[:, j, j] = angle.cos()
         rotation[:, j, i], rotation[:, i, j] = angle.sin(), -angle.sin()
         return rotation
@@ -110,6 +118,12 @@ def objective(
         return diagonals.shape[-1] * _sizes(diagonals, counts).sum(1).log()
     share = counts / counts.sum(1, keepdim=True)
     return (share * diagonals.clamp_min(TINY).log().sum(-1)).sum(1)
+
+
+def _near_angle(one: Tensor, two: Tensor, across: Tensor, weight: Tensor) -> Float[Tensor, "s p"]:
+    """Twice the angle that is best for the tangents of the logarithms of diagonal entries."""
+    unlike = weight * (one.clamp_min(TINY).reciprocal() - two.clamp_min(TINY).reciprocal())
+    return torch.atan2(-(unlike * across).sum(1), -(unlike * (one - two)).sum(1) / 2)
 
 
 def _sizes(diagonals: Tensor, counts: Tensor) -> Float[Tensor, "s k"]:
@@ -208,13 +222,12 @@ def common_axes(
     starts = _starts(scatter, counts)
     sets = torch.arange(s, device=scatter.device).repeat_interleave(starts.shape[1])
     axes = Axes.of(scatter[sets], starts.flatten(0, 1), counts[sets], equal=equal)
-    for _ in range(SCREENING if d > 2 else 1):
-        axes = axes.swept()
+    axes = axes.swept(BROAD, near=False).swept(SCREENING, near=True)
     best = axes.objective.view(s, -1).argmin(1)
     axes = axes[best + torch.arange(s, device=best.device) * starts.shape[1]]
     value = axes.objective
     for _ in range(SWEEPS):
-        axes = axes.swept()
+        axes = axes.swept(1, near=True)
         before, value = value, axes.objective
         going = before - value > SETTLED
         if not going.any():

@@ -204,7 +204,9 @@ def _factor(
         raise ValueError(
             f"covariances are held as a whole or not at all: that of component {j} is NaN in part"
         )
-    if not family.has_sites and not missing.all():
+    if not family.has_sites:
+        if missing.all():
+            return covariances.new_full(family.factor_shape(k, d), torch.nan)
         raise ValueError(
             f"{family.name} covariances cannot be held: they have parts in common with the others"
         )

@@ -69,9 +69,7 @@ class Method:
 
 
 METHODS: dict[str, Method] = {
-    "kmeans": Method(
-        fit_kmeans, KMeansOptions, floored=True, own_labels=True, by_m_steps=True
-    ),
+    "kmeans": Method(fit_kmeans, KMeansOptions, floored=True, own_labels=True, by_m_steps=True),
     "em": Method(fit_em, EMOptions, floored=True, likeliest=True, by_m_steps=True),
     "gradient": Method(fit_gradient, GradientOptions, minibatches=True, likeliest=True),
     "map": Method(fit_map, MAPOptions, Priors),

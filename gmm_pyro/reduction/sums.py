@@ -143,7 +143,6 @@ def maximise(
     component is so tight that the moments about the data's centre have cancelled, the moments are
     taken once more, about its mean.
     """
-
     current = theta.parameters.factor if asks_parameters(assign) else None
 
     def m_step(statistics: Statistics) -> Parameters:
