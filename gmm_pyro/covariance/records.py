@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import logsigmoid
 
 TINY = torch.finfo(torch.float64).tiny  # guards a division by the count of an empty component
 LOG_2PI = math.log(2 * math.pi)
+
+ABSENT = 1e-200  # share of a component that only fills its place: no logit of it is ever seen
 
 Sets = slice | list[int] | Tensor  # which of the s sets of a batch
 
@@ -25,6 +27,10 @@ Sets = slice | list[int] | Tensor  # which of the s sets of a batch
 def times(number: Float[Tensor, "*b"], values: Float[Tensor, "*b *value"]) -> Tensor:
     """Values, each times its own number."""
     return number.view(*number.shape, *(1,) * (values.ndim - number.ndim)) * values
+
+
+def _like(chosen: Bool[Tensor, "s k"], values: Tensor) -> Tensor:
+    return chosen.view(*chosen.shape, *(1,) * (values.ndim - 2))
 
 
 def in_order(values: Float[Tensor, "s k *value"], order: Int[Tensor, "s k"]) -> Tensor:
@@ -148,6 +154,18 @@ class Statistics:
         reference = self.reference if self.reference.ndim == 1 else self.reference[sets]
         log_norm, counts, first, second, *noise = (v[sets] for v in (self.log_norm, *self.sums))
         return Statistics(log_norm, counts, first, second, reference, *noise)
+
+    def with_copies(self, absent: Bool[Tensor, "s k"]) -> Statistics:
+        """The same with those of the first component, of next to no weight, in some places."""
+        small = torch.ones_like(self.counts).masked_fill(absent, ABSENT)
+
+        def copied(values: Tensor) -> Tensor:
+            return torch.where(_like(absent, values), times(small, values[:, :1]), values)
+
+        shared = self.second.shape[1] < absent.shape[1]
+        second = self.second if shared else copied(self.second)
+        counts, first = copied(self.counts), copied(self.first)
+        return replace(self, counts=counts, first=first, second=second)
 
     @classmethod
     def joined(cls, batches: Sequence[Statistics]) -> Statistics:

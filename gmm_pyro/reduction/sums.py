@@ -26,7 +26,7 @@ from dataclasses import replace
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
@@ -136,16 +136,20 @@ def maximise(
     assign: Assignment = softmax,
     ridge: float = 0.0,
     fixed: Fixed | None = None,
+    absent: Bool[Tensor, "s k"] | None = None,
 ) -> Theta:
     """The M-step, from the statistics that `reduce` gave for this theta and assignment.
 
-    The floor and the ridge are those of `CovarianceFamily.m_step`; what is fixed stays. Where a new
+    The floor and the ridge are those of `CovarianceFamily.m_step`; what is fixed stays, and absent
+    components, which make sets of fewer fit into a batch, stay copies of the first. Where a new
     component is so tight that the moments about the data's centre have cancelled, the moments are
     taken once more, about its mean.
     """
     current = theta.parameters.factor if asks_parameters(assign) else None
 
     def m_step(statistics: Statistics) -> Parameters:
+        if absent is not None:
+            statistics = statistics.with_copies(absent)
         if fixed is None:
             return theta.family.m_step(statistics, floor, ridge, current)
         return fixed.m_step(statistics, theta.parameters, floor, ridge)

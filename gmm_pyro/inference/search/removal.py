@@ -33,7 +33,7 @@ def shrunk(
     p = state.parameters
     s, k = len(p.means), p.means.shape[1] - 1
     pairs = torch.triu_indices(k, k, 1, device=p.means.device)
-    costs = _merger_costs(family, p, pairs)
+    costs = merger_costs(family, p, pairs)
     cheapest = costs.topk(min(n_mergers, len(pairs[0])), largest=False).indices
     sets = torch.arange(s, device=pairs.device).repeat_interleave(cheapest.shape[1])
     batches = [merged(family, p[sets], *pairs[:, cheapest.flatten()])]
@@ -45,7 +45,7 @@ def shrunk(
     return Parameters.joined(batches)
 
 
-def _merger_costs(
+def merger_costs(
     family: CovarianceFamily, p: Parameters, pairs: Int[Tensor, "2 q"]
 ) -> Float[Tensor, "s q"]:
     """At most so many nats a point are lost by each merger (Runnalls 2007, equation 16)."""

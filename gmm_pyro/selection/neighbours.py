@@ -1,0 +1,58 @@
+"""Mixtures of one component more or less than a solution: where its neighbours in size may begin.
+
+Sources: Ueda, Nakano, Ghahramani & Hinton (2000), "SMEM algorithm for mixture models"; Runnalls
+(2007) for what a merger costs.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from ..covariance import CovarianceFamily, Parameters
+from ..inference.search.removal import merger_costs, merged
+
+APART = 0.7  # standard deviations from a component's mean to that of each of its halves
+
+
+def splits(family: CovarianceFamily, p: Parameters, axes: int) -> Parameters:
+    """Every component split in two along its longest axes, one after the other.
+
+    Args:
+        family: covariance family.
+        p: a batch of one set.
+        axes: how many of them.
+
+    Returns:
+        A batch of sets of one component more.
+    """
+    k, d = p.means.shape[1:]
+    dense = family.dense(p.factor, d).expand(1, k, d, d)[0]
+    values, vectors = torch.linalg.eigh(dense)
+    found = []
+    for axis in range(min(axes, d)):
+        away = APART * values[:, d - 1 - axis, None].clamp_min(0).sqrt() * vectors[..., d - 1 - axis]
+        for j in range(k):
+            found.append(_halved(family, p, j, away[j]))
+    return Parameters.joined(found)
+
+
+def _halved(family: CovarianceFamily, p: Parameters, j: int, away: Tensor) -> Parameters:
+    means = torch.cat([p.means, p.means[:, [j]] + away], 1)
+    means[:, j] -= away
+    log_weights = torch.cat([p.log_weights, p.log_weights[:, [j]]], 1)
+    log_weights[:, [j, -1]] -= math.log(2)
+    factor = p.factor if family.tied else torch.cat([p.factor, p.factor[:, [j]]], 1)
+    return replace(p, log_weights=log_weights, means=means, factor=factor)
+
+
+def mergers(family: CovarianceFamily, p: Parameters, most: int) -> Parameters:
+    """The cheapest mergers of two components of one set: a batch of sets of one less."""
+    k = p.means.shape[1]
+    pairs = torch.triu_indices(k, k, 1, device=p.means.device)
+    cheapest = merger_costs(family, p, pairs)[0].topk(min(most, len(pairs[0])), largest=False)
+    first, second = pairs[:, cheapest.indices]
+    return merged(family, p[torch.zeros_like(first)], first, second)
