@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     from .model.program import MixtureModel
     from .model.program_prior import PriorProgram
     from .posterior import Posterior
+    from .selection.select import select
+    from .selection.selection import Selection
 
 register()
 
@@ -54,11 +56,13 @@ _HOME = {
     "Posterior": "posterior",
     "PriorProgram": "model.program_prior",
     "Priors": "model.priors",
+    "Selection": "selection.selection",
     "Status": "inference.task",
     "UniformBox": "mixture.noise_kinds",
     "WideGaussian": "mixture.noise_kinds",
     "compare": "comparison",
     "fit": "inference.fit",
+    "select": "selection.select",
 }
 _MODULES = ("calibration", "datasets", "estimator", "inference", "metrics", "plots")
 
@@ -78,6 +82,7 @@ __all__ = [
     "Posterior",
     "PriorProgram",
     "Priors",
+    "Selection",
     "Status",
     "UniformBox",
     "WideGaussian",
@@ -89,6 +94,7 @@ __all__ = [
     "inference",
     "metrics",
     "plots",
+    "select",
 ]
 
 

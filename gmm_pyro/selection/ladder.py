@@ -122,9 +122,7 @@ class Ladder:
         values, sound = ended.climb.reached.tolist(), ended.sound(self.rules, points)
         for i, k in enumerate(ended.numbers):
             before = self.rungs[k].steps
-            self.rungs[k] = Rung(
-                ended.parameters(i), values[i], sound[i], done[i], before + steps
-            )
+            self.rungs[k] = Rung(ended.parameters(i), values[i], sound[i], done[i], before + steps)
 
     def _screened(self, sizes: Sizes, rounds: Iterable[tuple[int, int]]) -> Sizes:
         for steps, most in rounds:
@@ -176,8 +174,7 @@ class Ladder:
         some = [
             i
             for i, k in enumerate(sizes.numbers)
-            if k not in self.rungs
-            or ranks[i] > (self.rungs[k].sound, self.rungs[k].log_likelihood)
+            if k not in self.rungs or ranks[i] > (self.rungs[k].sound, self.rungs[k].log_likelihood)
         ]
         if not some:
             return sizes

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
-from ..inference.search.removal import merger_costs, merged
+from ..inference.search.removal import merged, merger_costs
 
 APART = 0.7  # standard deviations from a component's mean to that of each of its halves
 
@@ -34,7 +34,9 @@ def splits(family: CovarianceFamily, p: Parameters, axes: int) -> Parameters:
     values, vectors = torch.linalg.eigh(dense)
     found = []
     for axis in range(min(axes, d)):
-        away = APART * values[:, d - 1 - axis, None].clamp_min(0).sqrt() * vectors[..., d - 1 - axis]
+        away = (
+            APART * values[:, d - 1 - axis, None].clamp_min(0).sqrt() * vectors[..., d - 1 - axis]
+        )
         for j in range(k):
             found.append(_halved(family, p, j, away[j]))
     return Parameters.joined(found)

@@ -128,9 +128,7 @@ def side_by_side(
 def joined(batches: Sequence[Sizes], points: Observations) -> Sizes:
     """Some batches as one; histories begin anew."""
     family = batches[0].family
-    return side_by_side(
-        family, [b.parameters(i) for b in batches for i in range(len(b))], points
-    )
+    return side_by_side(family, [b.parameters(i) for b in batches for i in range(len(b))], points)
 
 
 def from_assignment(

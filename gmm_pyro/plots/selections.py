@@ -1,0 +1,55 @@
+"""A picture of a selection: a criterion against the number of components, a line a family."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+
+from . import parts
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def plot_selection(
+    grid: pd.DataFrame, label: str, *, higher_is_better: bool, ax: Axes | None = None
+) -> Axes:
+    """Draw a criterion against the number of components, a line for each family, the best ringed.
+
+    Args:
+        grid: the criterion, a row for each number and a column for each family; NaN where a model
+            does not count.
+        label: what the axis calls it.
+        higher_is_better: its direction.
+        ax: where to draw.
+    """
+    ax = parts.given_or_new(ax)
+    values = grid.to_numpy(dtype=float)
+    numbers = grid.index.to_numpy()
+    for i, family in enumerate(grid.columns):
+        marker = parts.MARKERS[i // len(parts.COLOURS) % len(parts.MARKERS)]
+        ax.plot(
+            numbers,
+            values[:, i],
+            color=parts.COLOURS[i % len(parts.COLOURS)],
+            marker=marker,
+            markersize=4,
+            linewidth=1.2,
+            label=str(family),
+        )
+    if np.isfinite(values).any():
+        best = np.nanargmax(values) if higher_is_better else np.nanargmin(values)
+        row, column = np.unravel_index(best, values.shape)
+        name = f"best: {numbers[row]}, {grid.columns[column]}"
+        ax.plot(
+            numbers[row], values[row, column], "o", markersize=12, markerfacecolor="none",
+            markeredgecolor=parts.DARK, markeredgewidth=1.5, label=name, linestyle="none",
+        )  # fmt: skip
+    ax.set(xlabel="number of components", ylabel=label)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(alpha=0.3)
+    ax.legend(fontsize="small", ncols=1 if len(grid.columns) < 8 else 2)
+    return ax

@@ -1,0 +1,283 @@
+"""How many components, and of what shape: one question, asked of all models at once."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor
+from tqdm import tqdm
+
+from ..covariance import FAMILIES, CovarianceFamily, Parameters, family_named
+from ..data.checks import check_choice, check_count, check_seed, shown
+from ..data.observations import observe
+from ..data.points import Observations
+from ..inference.em import EMOptions
+from ..inference.fit import fit
+from ..inference.methods import METHODS, choice, method_named
+from ..inference.starts.starting import (
+    brought_into,
+    k_means_plus_plus,
+    random_points,
+    sample_of,
+)
+from ..inference.task import Task
+from ..mixture.value import GaussianMixture
+from ..model.program import MixtureModel
+from ..reduction.assignments import GivenLabels
+from ..reduction.theta import anywhere
+from ..running.seeds import Stream
+from ..running.threads import one_thread_a_product
+from .criteria import CRITERIA
+from .ladder import Ladder, Rung
+from .selection import Cell, Selection
+from .sizes import Sizes, from_assignment, joined, side_by_side
+
+TOLERANCE = 1e-6  # nats a point that may be left: criteria are then right to a few thousandths
+ORDER = "IEV"  # of the letters of a code: a family holds those whose letters are none later
+THINNEST = 1e-3  # share of a feature's variance that a start has: few points are no cluster yet
+
+
+def select(
+    x: Any,
+    k: Iterable[int] | int = range(1, 10),
+    covariance: str | Sequence[str] = "all",
+    criterion: str = "bic",
+    method: str = "em",
+    *,
+    seed: int = 0,
+    sample_weight: Any = None,
+    feature_names: Sequence[str] | None = None,
+    missing: str = "integrate",
+    dtype: torch.dtype | str | None = None,
+    device: torch.device | str | None = None,
+    progress: bool = False,
+    **options: Any,
+) -> Selection:
+    """Fit mixtures of several numbers of components and families, and say which is the best.
+
+    By EM, all sizes of a family are found together, from starts of their own, from each other by
+    splits and mergers, and from the families within; what rests on components of few points is
+    marked, and is never the best. Other methods are run model by model.
+
+    Args:
+        x: points, as `gmm_pyro.fit` has them.
+        k: the numbers of components.
+        covariance: a covariance family, several, or "all" that the method takes.
+        criterion: "bic", "aic", "icl"; "elpd" (leave-one-out) for methods with draws; "evidence" for
+            those that have it.
+        method: name of the method.
+        seed: of all random choices.
+        sample_weight: non-negative weights of the points, or None.
+        feature_names: d column names, if x has none.
+        missing: what to do with values that are NaN, as `gmm_pyro.fit` has it.
+        dtype: floating-point type of the work on points.
+        device: torch device.
+        progress: whether to show a progress bar on standard error.
+        **options: the method's options; for EM, `n_starts` of each number, `tolerance`,
+            `max_steps`, `covariance_floor` and `least_points`.
+
+    Returns:
+        The selection: its `best` fit, its `table`, its `plot`.
+
+    Raises:
+        ValueError: if the data, a name, or an option's value is not valid, or the criterion needs
+            what the method does not have.
+        OptionError: if the method has no such option.
+
+    Example:
+        >>> from gmm_pyro.datasets import bimodal
+        >>> select(bimodal().x, k=range(1, 4), covariance=["full", "tied"]).best_cell.n_components
+        2
+    """
+    started = time.perf_counter()
+    numbers, row = _numbers(k), method_named(method)
+    check_choice("criterion", criterion, CRITERIA)
+    _check_needs(criterion, method)
+    options = {"tolerance": TOLERANCE, **options} if method == "em" else options
+    choice(method, {**options, "seed": check_seed(seed)})  # refuses what it does not know
+    observations = observe(
+        x,
+        sample_weight=sample_weight,
+        feature_names=feature_names,
+        missing=missing,
+        dtype=dtype,
+        device=device,
+    )
+    families = _families(covariance, observations.d, every=row.by_m_steps)
+    with tqdm(total=len(families), desc="select", unit="family", disable=not progress) as bar:
+        if method == "em":
+            cells = _by_em(observations, numbers, families, {**options, "seed": seed}, bar)
+        else:
+            cells = _one_by_one(observations, numbers, families, method, criterion, options, bar)
+    seconds = time.perf_counter() - started
+    given = {
+        name: value for name, value in options.items() if (name, value) != ("tolerance", TOLERANCE)
+    }
+    return Selection(observations, tuple(cells), criterion, method, given, seed, seconds)
+
+
+def _numbers(k: Any) -> list[int]:
+    given = [k] if isinstance(k, int) else list(k) if isinstance(k, Iterable) else None
+    if not given or isinstance(k, str):
+        raise ValueError(f"k must be numbers of components, as range(1, 10), got {shown(k)}")
+    return sorted({check_count("k", number) for number in given})
+
+
+def _families(given: Any, d: int, *, every: bool) -> list[CovarianceFamily]:
+    """The families, the more constrained before those that hold them.
+
+    All of one feature are two: of one variance, or of several.
+    """
+    if isinstance(given, str) and given == "all":
+        names = ["tied", "full"] if d == 1 else list(FAMILIES)
+        found = [FAMILIES[name] for name in names if every or FAMILIES[name].has_sites]
+    else:
+        names = [given] if isinstance(given, str) else list(given)
+        if not names:
+            raise ValueError("covariance must be 'all', or at least one family, got none")
+        found = list(dict.fromkeys(family_named(name) for name in names))
+    return sorted(found, key=lambda family: family.n_parameters(3, max(d, 2)))
+
+
+def _check_needs(criterion: str, method: str) -> None:
+    needs, row = CRITERIA[criterion].needs, METHODS[method]
+    lacks = (criterion == "elpd" and not row.draws) or (
+        criterion == "evidence" and method not in ("laplace", "gibbs", "nuts")
+    )
+    if lacks:
+        raise ValueError(f"criterion {criterion!r} needs {needs}; {method} has none")
+
+
+# ---------------------------------------------------------------------- by EM
+
+
+@one_thread_a_product()
+def _by_em(
+    observations: Observations,
+    numbers: list[int],
+    families: list[CovarianceFamily],
+    options: dict[str, Any],
+    bar: tqdm[Any],
+) -> list[Cell]:
+    """The cells of all families, each begun also at those within it."""
+    possible = [k for k in numbers if k <= observations.n_weighted]
+    ladders: dict[CovarianceFamily, Ladder] = {}
+    starts: tuple[Int[Tensor, "s n"], list[int]] | None = None
+    for family in families if possible else ():
+        task = Task("em", MixtureModel(1, family.name), observations, EMOptions(**options))
+        sample = sample_of(observations, max(possible), task.generator(Stream.SEARCH))
+        starts = starts or _labels(sample, possible, task.options)
+        ladder = Ladder(task, sample, possible)
+        within = [other for other in ladders if _holds(family, other)]
+        closest = [o for o in within if not any(_holds(other, o) for other in within)]
+        begun = [_from_labels(ladder, *starts)]
+        if closest:
+            mixtures = [_brought(family, ladders[o], k) for o in closest for k in possible]
+            begun.append(side_by_side(family, mixtures, sample))
+        ladder.climb(joined(begun, sample))
+        ladder.exchange()
+        ladder.converge(observations, task.options.tolerance, task.options.max_steps)
+        ladders[family] = ladder
+        bar.update()
+    return [
+        _cell(ladders[family].rungs[k], family, k, observations)
+        if k in possible
+        else Cell(k, family.name, "too few points")
+        for family in families
+        for k in numbers
+    ]
+
+
+def _labels(
+    sample: Observations, numbers: Sequence[int], options: EMOptions
+) -> tuple[Int[Tensor, "s n"], list[int]]:
+    """Clusterings for each number of components, which all families begin at."""
+    found, sizes = [], []
+    seed = Stream.SEARCH.seed(options.seed)
+    for k in numbers:
+        count = 1 if k == 1 else options.n_starts
+        some = max(1, count // 3)
+        found.append(k_means_plus_plus(sample, sample.bulk, k, range(count), seed).labels)
+        found.append(random_points(sample, sample.bulk, k, range(some), seed).labels)
+        sizes += [k] * (count + some)
+    return torch.cat(found), sizes
+
+
+def _from_labels(ladder: Ladder, labels: Int[Tensor, "s n"], sizes: list[int]) -> Sizes:
+    sample, family = ladder.points, ladder.family
+    floor = torch.maximum(ladder.floor, THINNEST * sample.bulk.square())
+    theta = anywhere(sample, family, (len(sizes), max(sizes)))
+    return from_assignment(family, theta, GivenLabels(labels), sizes, sample, floor)
+
+
+def _holds(family: CovarianceFamily, other: CovarianceFamily) -> bool:
+    """Whether every covariance of the other is one of the family, by the letters of their codes."""
+    codes = family.mclust, other.mclust
+    if family is other or any(set(code) - set(ORDER) or len(code) != 3 for code in codes):
+        return False
+    return all(ORDER.index(a) >= ORDER.index(b) for a, b in zip(*codes, strict=True))
+
+
+def _brought(family: CovarianceFamily, within: Ladder, k: int) -> Parameters:
+    p = within.rungs[k].parameters
+    return brought_into(family, GaussianMixture.from_parameters(within.family, p))
+
+
+def _cell(rung: Rung, family: CovarianceFamily, k: int, observations: Observations) -> Cell:
+    mixture = GaussianMixture.from_parameters(
+        family,
+        rung.parameters,
+        dtype=observations.x.dtype,
+        feature_names=observations.feature_names,
+    )
+    status = "converged" if rung.converged else "step limit"
+    weight = observations.sample_weight
+    criteria = mixture.criteria(observations.x, weight)
+    return Cell(k, family.name, status if rung.sound else "not sound", mixture, criteria)
+
+
+# ---------------------------------------------------------------------- by other methods
+
+
+def _one_by_one(
+    observations: Observations,
+    numbers: list[int],
+    families: list[CovarianceFamily],
+    method: str,
+    criterion: str,
+    options: dict[str, Any],
+    bar: tqdm[Any],
+) -> list[Cell]:
+    cells = []
+    for family in families:
+        for k in numbers:
+            if k > observations.n_weighted:
+                cells.append(Cell(k, family.name, "too few points"))
+                continue
+            found = fit(MixtureModel(k, family.name), observations, method, **options)
+            criteria = found.mixture.criteria(observations.x, observations.sample_weight)
+            status = found.status.name.lower().replace("_", " ")
+            more = _others(found, criterion)
+            cells.append(
+                Cell(k, family.name, status, found.mixture, criteria, found=more, fitted=found)
+            )
+        bar.update()
+    return cells
+
+
+def _others(found: Any, criterion: str) -> dict[str, float]:
+    if criterion == "evidence":
+        return {
+            "log_evidence": found.log_evidence,
+            "log_evidence_se": float(found.diagnostics["log_evidence_se"]),
+        }
+    if criterion != "elpd":
+        return {}
+    from ..inference_data import elpd_loo  # arviz takes seconds to import
+
+    loo = elpd_loo(found)
+    return {"elpd": loo.elpd, "elpd_se": loo.se, "elpd_worst_k": loo.worst_k}
