@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ..combining.record import CombinationRecord
 from ..data.words import counted
@@ -15,6 +16,7 @@ from . import outlines, parts
 from .views import view_of_points
 
 WIDTHS, HEIGHT = (3.6, 3.6, 4.4), 3.6  # of the panels, in inches
+GAP = 0.12  # beside each of them, in inches
 LEAST = 1e-6  # of a strength that is drawn
 MOST_TICKS = 10
 FLAT = 30  # components whose numbers have room beside each other
@@ -45,8 +47,10 @@ def combination(
     size = (sum(WIDTHS), HEIGHT)
     new = parts.new_figure("constrained", size) if figure is None else figure
     figure = parts.checked("figure", new, Figure)
-    ratios = {"width_ratios": WIDTHS}
-    left, middle, right = figure.subplots(1, 3, gridspec_kw=ratios)
+    left, middle, right = figure.subplots(1, 3, gridspec_kw={"width_ratios": WIDTHS})
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(w_pad=GAP)
     merging_tree(found, n_clusters, left)
     merging_elbow(found, middle)
     combined_clusters(found, n_clusters, right, features=features)
