@@ -9,7 +9,10 @@ from pathlib import Path
 from typing import Any
 
 PACKAGE = Path(__file__).parents[1] / "gmm_pyro"
-RECORDS = ("inference.task", "inference.result", "comparison.columns", "comparison.record")
+RECORDS = (
+    *("inference.task", "inference.result", "combining.record"),
+    *("comparison.columns", "comparison.record"),
+)
 BOX = (0.8, 0.6)  # of a room: its width, in columns, and its height, in rows
 COLOURS = ("#dfe8f5", "#33557f", "#8aa0bd")  # of a box, its edge, and arrows
 

@@ -19,6 +19,7 @@ from .running.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import calibration, datasets, estimator, inference, metrics, plots
+    from .combining import Combination, combine
     from .comparison import Comparison, compare
     from .covariance import FAMILIES
     from .data.tables import ColumnWarning
@@ -42,6 +43,7 @@ register()
 
 _HOME = {
     "ColumnWarning": "data.tables",
+    "Combination": "combining",
     "Comparison": "comparison",
     "Dataset": "datasets",
     "ConjugatePriors": "model.conjugate",
@@ -60,6 +62,7 @@ _HOME = {
     "Status": "inference.task",
     "UniformBox": "mixture.noise_kinds",
     "WideGaussian": "mixture.noise_kinds",
+    "combine": "combining",
     "compare": "comparison",
     "fit": "inference.fit",
     "select": "selection.select",
@@ -69,6 +72,7 @@ _MODULES = ("calibration", "datasets", "estimator", "inference", "metrics", "plo
 __all__ = [
     "FAMILIES",
     "ColumnWarning",
+    "Combination",
     "Comparison",
     "ConjugatePriors",
     "Dataset",
@@ -87,6 +91,7 @@ __all__ = [
     "UniformBox",
     "WideGaussian",
     "calibration",
+    "combine",
     "compare",
     "datasets",
     "estimator",

@@ -43,6 +43,11 @@ def fitted(method: str) -> gp.Fit:
 
 
 @cache
+def combined() -> gp.Combination:
+    return fitted("em").combine()
+
+
+@cache
 def compared() -> gp.Comparison:
     return gp.compare(gp.MixtureModel(1), X, ["kmeans", "em"])
 
@@ -252,6 +257,33 @@ def of_fits() -> dict[str, Asked]:
     }
 
 
+def of_combinations() -> dict[str, Asked]:
+    """Components merged into clusters."""
+    em, found = fitted("em"), combined()
+    return {
+        "combine": asked(
+            gp.combine,
+            mixture=em.mixture,
+            x=X,
+            by="overlap",
+            threshold=0.1,
+            noise=0.5,
+            projection=EYE,
+            labels=KNOWN,
+            **WEIGHTS,
+        ),
+        "Fit.combine": asked(em.combine, by="overlap", threshold=0.1),
+        "Combination.clusters": asked(found.clusters, n_clusters=2),
+        "Combination.labels": asked(found.labels, n_clusters=2),
+        "Combination.responsibilities": asked(found.responsibilities, n_clusters=2),
+        "Combination.predict": asked(
+            found.predict, x=X, n_clusters=2, noise=0.5, projection=EYE, labels=KNOWN
+        ),
+        "Combination.mixtures": asked(found.mixtures, n_clusters=2),
+        "Combination.plot": asked(found.plot, n_clusters=2),
+    }
+
+
 def of_posteriors() -> dict[str, Asked]:
     """Draws."""
     posterior, mixture = fitted("gibbs").posterior, fitted("em").mixture
@@ -366,6 +398,16 @@ def of_pictures() -> dict[str, Asked]:
         "plots.label_traces": asked(plots.label_traces, posterior=posterior, axes=None, by="means"),
         "plots.co_clustering": asked(
             plots.co_clustering, posterior=posterior, ax=None, loss="vi", max_points=5
+        ),
+        "plots.combination": asked(
+            plots.combination, combination=combined(), n_clusters=2, features=[0], figure=None
+        ),
+        "plots.merging_tree": asked(
+            plots.merging_tree, combination=combined(), n_clusters=2, ax=None
+        ),
+        "plots.merging_elbow": asked(plots.merging_elbow, combination=combined(), ax=None),
+        "plots.combined_clusters": asked(
+            plots.combined_clusters, combination=combined(), n_clusters=2, ax=None, features=0
         ),
         "plots.comparison_figure": asked(
             plots.comparison_figure,
@@ -497,7 +539,7 @@ def ranked() -> gp.calibration.Calibration:
 GROUPS: dict[str, Callable[[], dict[str, Asked]]] = {
     function.__name__.removeprefix("of_"): function
     for function in (
-        *(of_mixtures, of_models, of_data_sets, of_fits, of_posteriors),
+        *(of_mixtures, of_models, of_data_sets, of_fits, of_combinations, of_posteriors),
         *(of_calibration, of_scores, of_pictures, of_estimators),
     )
 }

@@ -31,7 +31,9 @@ LAYERS = [
     ["posterior"],
     ["inference.task"],
     ["inference.result"],
+    ["combining.record"],
     ["plots", "inference_data"],
+    ["combining"],
     ["inference"],
     ["comparison.columns", "comparison.record"],
     ["report"],
@@ -42,7 +44,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"matplotlib": {"plots"}, "arviz": {"inference_data"}}
-CALLERS_OF_PLOTS = {"plots", "report", "comparison", "saved_fit", "cli"}
+CALLERS_OF_PLOTS = {"plots", "combining", "report", "comparison", "saved_fit", "cli"}
 HEAVY = ["arviz", "matplotlib", "numpy", "pandas", "pyro", "scipy", "sklearn", "torch"]
 
 

@@ -25,7 +25,7 @@ from torch import Tensor
 
 from ..data.observations import as_points, observe
 from ..data.points import Observations
-from ..inference.fit import held_fixed
+from ..inference.warned import held_fixed
 from ..model.conjugate import ConjugatePriors
 from ..model.declaration import require_conjugate
 from ..model.mixing import Mixing

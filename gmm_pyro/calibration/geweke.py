@@ -28,7 +28,7 @@ from torch import Tensor
 
 from ..covariance import Parameters
 from ..data.checks import check_count, check_function, check_seed
-from ..inference.fit import held_fixed
+from ..inference.warned import held_fixed
 from ..model.declaration import require_conjugate
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product

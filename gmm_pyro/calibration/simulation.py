@@ -24,10 +24,11 @@ from ..covariance import Parameters
 from ..data.checks import check_count, check_mapping, check_seed, shown
 from ..data.observations import observe
 from ..inference.chains.sweeping import GibbsOptions, run_chains
-from ..inference.fit import fit, held_fixed
+from ..inference.fit import fit
 from ..inference.methods import method_named
 from ..inference.starts.starting import starting_parameters
 from ..inference.task import FitWarning, Status
+from ..inference.warned import held_fixed
 from ..mixture.noise_component import beside_noise
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product

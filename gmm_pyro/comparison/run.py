@@ -14,11 +14,12 @@ from ..data.checks import check_flag, check_list, check_mapping, check_seed, sho
 from ..data.observations import observe
 from ..data.points import Observations
 from ..data.words import counted
-from ..inference.fit import Fit, complaints, fit, fit_quietly, held_fixed, integrated_out
+from ..inference.fit import Fit, fit, fit_quietly
 from ..inference.fixing import conditioned, holding_all
 from ..inference.methods import choice, in_full, method_named
 from ..inference.ordering import numbered_alike
 from ..inference.task import FitWarning, Status
+from ..inference.warned import complaints, held_fixed, integrated_out
 from ..model.conjugate import ConjugatePriors
 from ..model.program import MixtureModel
 from .posteriors import posterior_scores, reference_of

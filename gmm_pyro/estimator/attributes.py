@@ -12,8 +12,9 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..covariance import CovarianceFamily, family_named
 from ..data.points import LeftOut
-from ..inference.fit import Fit, complaints
+from ..inference.fit import Fit
 from ..inference.task import FitWarning
+from ..inference.warned import complaints
 from ..mixture.record import check_noise
 from ..mixture.value import GaussianMixture
 from .starts import Array, RandomState

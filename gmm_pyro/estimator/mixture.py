@@ -18,8 +18,9 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..data.checks import shown
 from ..data.observations import observe
-from ..inference.fit import Fit, fit_observations, held_fixed
+from ..inference.fit import Fit, fit_observations
 from ..inference.task import SEARCHES, Status
+from ..inference.warned import held_fixed
 from ..metrics import mean_log_density
 from ..mixture.noise_component import NoiseComponent
 from ..mixture.value import GaussianMixture

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,6 @@ import torch
 
 from ..data.observations import observe
 from ..data.points import Observations
-from ..data.words import counted
 from ..mixture.value import GaussianMixture
 from ..model.declaration import require_sites
 from ..model.program import MixtureModel
@@ -25,10 +24,13 @@ from .methods import Choice, choice
 from .ordering import in_stable_order
 from .result import Result
 from .soundness import Soundness
-from .task import FitWarning, Options, Outcome, Status, Task
+from .task import FitWarning, Options, Outcome, Task
+from .warned import complaints, held_fixed, integrated_out
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from ..combining import Combination
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -121,6 +123,35 @@ class Fit(Result):
         if self.found_modes is None:
             raise ValueError(f"{self.method} does not know of other modes here")
         return self.found_modes.frame()
+
+    def combine(self, by: str = "entropy", *, threshold: float | None = None) -> Combination:
+        """Merge components of the mixture into clusters that need not be Gaussians.
+
+        It goes by the points of the fit, with all that is known of them: weights, noise of the
+        measurements, missing values, labels.
+
+        Args:
+            by: "entropy", "overlap" or "bhattacharyya", as `gmm_pyro.combine` has them.
+            threshold: as `gmm_pyro.combine` has it.
+
+        Returns:
+            The combination: `labels()`, `clusters()`, `tree`, `n_clusters`, `elbow`, `plot()`.
+
+        Raises:
+            ValueError: if there is no such rule, or its threshold is not above 0 and below 1.
+
+        Example:
+            >>> from gmm_pyro.datasets import iris
+            >>> found = fit(MixtureModel(5), iris().x).combine()
+            >>> found.n_clusters, found.labels().bincount().tolist()
+            (3, [50, 91, 9])
+        """
+        from ..combining import combine
+
+        weight = self.observations.sample_weight
+        return combine(
+            self.mixture, self.observations, by, sample_weight=weight, threshold=threshold
+        )
 
     def to_arviz(self, **options: Any) -> Any:
         """The fit as ArviZ InferenceData (0.x) or DataTree (1.x).
@@ -223,35 +254,12 @@ def fit(
     return result
 
 
-def integrated_out(observations: Observations) -> str:
-    """What becomes of missing values, where nobody has asked for it."""
-    assert observations.measured is not None
-    return (
-        f"{observations.measured.in_words()}, which are integrated out: right if it does not "
-        "depend on a value whether it is missing; missing='integrate' says so, and "
-        "missing='refuse' refuses them"
-    )
-
-
 @one_thread_a_product()
 def fit_quietly(
     model: MixtureModel, observations: Observations, chosen: Choice, started: float | None = None
 ) -> Fit:
     """As `fit`, of data that are checked already; `complaints` has what it would warn of."""
     return in_stable_order(fit_observations(model, observations, chosen, started))
-
-
-def held_fixed(model: MixtureModel) -> MixtureModel:
-    """The model with priors that learn nothing; a warning says which would have, if some would."""
-    if not model.learned:
-        return model
-    warnings.warn(
-        f"parameters of the priors of {', '.join(model.learned)} require gradients: a fit holds "
-        "them as they are, and learns nothing about them",
-        FitWarning,
-        stacklevel=3,
-    )
-    return model.held()
 
 
 def fit_observations(
@@ -332,14 +340,3 @@ def _message(outcome: Outcome) -> str:
     message = outcome.message or outcome.status.message
     left_out = outcome.modes.in_words() if outcome.modes is not None else None
     return message if left_out is None else f"{message}; {left_out}"
-
-
-def complaints(result: Fit) -> Iterator[str]:
-    """What went wrong, in sentences."""
-    if result.status is not Status.CONVERGED:
-        yield f"{result.method} {result.message} (after {counted(result.steps, 'step')})"
-    elif result.found_modes is not None and result.found_modes.leaves_out_much:
-        yield f"{result.method} {result.found_modes.in_words()}"
-    problems = result.diagnostics["problems"]
-    if problems:
-        yield f"{result.method} found a degenerate solution: {'; '.join(problems)}"

@@ -24,12 +24,13 @@ from ..data.weighting import as_weights, total_of, weighted_sum
 from ..disk.untrusted import content_named
 from ..reduction import pointwise
 from ..reduction.imputation import given_the_rest, imputed
-from ..reduction.theta import Theta, theta_of
+from ..reduction.theta import Theta
 from .conditionals import Conditionals
 from .criteria import Criteria
 from .file import read_mixture, write_mixture
 from .moments import MixtureMoments
-from .noise_component import NoiseComponent, beside_noise, odds_given
+from .noise_component import NoiseComponent, odds_given
+from .placing import placed
 from .points import Sample, drawn
 
 
@@ -159,21 +160,8 @@ class GaussianMixture(MixtureMoments):
     def _at(
         self, x: Any, noise: Any = None, projection: Any = None, labels: Any = None
     ) -> tuple[Points, Theta, torch.dtype]:
-        """The points in their own precision, and the type of what is said of them."""
-        single = str(getattr(x, "dtype", "")).endswith("float32")
-        kind = self.means.dtype if single else torch.float64
-        found = as_points(
-            x,
-            feature_names=self.feature_names,
-            dtype=kind,
-            device=self.means.device,
-            missing="integrate",
-            noise=noise,
-            projection=projection,
-        )
-        points = beside_noise(found.about(self.mean().double()), self.noise_component)
-        points = points if labels is None else points.labelled(labels, self.n_components)
-        return points, theta_of(self.family, self.parameters, points), self.means.dtype
+        """See `placed`."""
+        return placed(self, x, noise=noise, projection=projection, labels=labels)
 
     # ------------------------------------------------------------------ criteria
 

@@ -7,6 +7,7 @@ is the only one that imports matplotlib.
 """
 
 from .calibration import calibration
+from .combinations import combination, combined_clusters, merging_elbow, merging_tree
 from .fits import comparison_figure, comparison_figures, parameter_errors, png, traces
 from .mixtures import clusters, density, responsibilities, scatter
 from .of_fit import fit_figures
@@ -17,12 +18,16 @@ __all__ = [
     "calibration",
     "clusters",
     "co_clustering",
+    "combination",
+    "combined_clusters",
     "comparison_figure",
     "comparison_figures",
     "density",
     "density_band",
     "fit_figures",
     "label_traces",
+    "merging_elbow",
+    "merging_tree",
     "parameter_errors",
     "plot_solutions",
     "png",

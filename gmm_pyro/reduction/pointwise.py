@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..data.points import Points
-from ..running.threads import map_in_threads, one_thread_a_product
+from ..running.threads import Sums, map_in_threads, one_thread_a_product, total
 from .assignments import softmax
 from .background import NOISE
 from .choice import kernel_for
@@ -73,32 +73,74 @@ def at_points(
     kernel = kernel_for(theta, points, like=theta.parameters.means)
     far = Far.of(theta)
 
-    def picked(own: Kernel[Any], piece: Piece) -> Tensor:
-        share, background = piece.logits, own.background
-        if background is not None:
-            share = torch.cat([share, background.logits(piece.rows)], 1)
-        log_p = softmax(share, piece.rows)
-        apart = far.points(own, log_p)
-        if apart is not None:
-            for rows, seen, x in own.mixtures_at(piece, apart):
-                largest, above = far_logits(seen, x.double())
-                numbers = piece.numbers_of(rows)
-                if own.barred is not None:
-                    own.barred.bar(above, numbers)
-                if background is not None:
-                    largest, above = background.above(largest, above, numbers)
-                log_p[:, rows] = largest + softmax(above, rows)
-                share[..., rows] = above
-        return pick(log_p, share)
-
     def make_worker() -> Callable[[Any], Tensor]:
         own = kernel.fresh()
 
         @torch.no_grad()  # a thread has a gradient mode of its own
         def work(block: Any) -> Tensor:
-            return torch.cat([picked(own, piece) for piece in own.pieces(block)], -1)
+            pieces = own.pieces(block)
+            return torch.cat([pick(*_values(own, far, piece)) for piece in pieces], -1)
 
         return work
 
     found = torch.cat(map_in_threads(make_worker, kernel.blocks()), -1)
     return found if points.measured is None else found[..., points.measured.order.argsort()]
+
+
+@one_thread_a_product()
+@torch.no_grad()
+def total_at_points(
+    points: Points,
+    theta: Theta,
+    weight: Float[Tensor, "n"] | None,
+    pick: Callable[[Tensor, Tensor], Tensor],
+) -> Float[Tensor, "*wanted"]:
+    """The sum over all points of what is wanted of responsibilities (s, k, n), as in `at_points`.
+
+    Nothing of the size of the points is kept.
+
+    Args:
+        points: the points.
+        theta: s sets of k components.
+        weight: how often each point counts, or None.
+        pick: makes the sum over some points of their responsibilities and weights, in float64.
+    """
+    kernel = kernel_for(theta, points, like=theta.parameters.means)
+    far = Far.of(theta)
+
+    def make_worker() -> Callable[[Any], Sums]:
+        own = kernel.fresh()
+
+        def picked(piece: Piece) -> Tensor:
+            _, share = _values(own, far, piece)
+            ones = share.new_ones(share.shape[-1])
+            return pick(share, ones if weight is None else weight[piece.rows].to(share))
+
+        @torch.no_grad()
+        def work(block: Any) -> Sums:
+            first, *others = map(picked, own.pieces(block))
+            return (sum(others, start=first),)
+
+        return work
+
+    return total(make_worker, kernel.blocks())[0]
+
+
+def _values(own: Kernel[Any], far: Far, piece: Piece) -> tuple[Tensor, Tensor]:
+    """Log densities and responsibilities of a piece, which the next one overwrites."""
+    share, background = piece.logits, own.background
+    if background is not None:
+        share = torch.cat([share, background.logits(piece.rows)], 1)
+    log_p = softmax(share, piece.rows)
+    apart = far.points(own, log_p)
+    if apart is not None:
+        for rows, seen, x in own.mixtures_at(piece, apart):
+            largest, above = far_logits(seen, x.double())
+            numbers = piece.numbers_of(rows)
+            if own.barred is not None:
+                own.barred.bar(above, numbers)
+            if background is not None:
+                largest, above = background.above(largest, above, numbers)
+            log_p[:, rows] = largest + softmax(above, rows)
+            share[..., rows] = above
+    return log_p, share
