@@ -32,7 +32,10 @@ from .records import TINY, Sets
 ANGLES = 12  # that are tried of a plane, before the best is made exact
 NEWTON = 4  # steps from the best of them
 STEP = 0.3  # longest of these
-RANDOM = 12  # starts beside those that the scatters themselves give
+RANDOM, MOST_RANDOM = (
+    8,
+    32,
+)  # starts a feature, and at most, beside those of the scatters themselves
 BROAD, SCREENING = 2, 8  # sweeps all around, and near, after which only a set's best start goes on
 SWEEPS = 40  # more of it, before it is left to BFGS
 SETTLED = 1e-13  # nats a point that a sweep brings, when it is the last
@@ -243,7 +246,10 @@ def _starts(scatter: Tensor, counts: Tensor) -> Float[Tensor, "s b d d"]:
     share = counts.clamp_min(TINY)[..., None, None].reciprocal() * (counts > 0)[..., None, None]
     together = torch.stack([scatter.sum(1), (scatter * share).sum(1)], 1)
     own = torch.linalg.eigh(torch.cat([together, scatter], 1))[1]
-    drawn = torch.randn(RANDOM, d, d, generator=torch.Generator().manual_seed(0)).to(scatter)
+    if d < 3:  # in one plane the minimum is looked for all around
+        return own[:, :1]
+    many, generator = min(RANDOM * d, MOST_RANDOM), torch.Generator().manual_seed(0)
+    drawn = torch.randn(many, d, d, generator=generator, dtype=torch.float64).to(scatter)
     random = torch.linalg.qr(drawn)[0].expand(len(scatter), -1, -1, -1)
     return torch.cat([own, random], 1)
 

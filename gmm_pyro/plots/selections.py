@@ -43,7 +43,7 @@ def plot_selection(
     if np.isfinite(values).any():
         best = np.nanargmax(values) if higher_is_better else np.nanargmin(values)
         row, column = np.unravel_index(best, values.shape)
-        name = f"best: {numbers[row]}, {grid.columns[column]}"
+        name = f"best: {numbers[row]}, {list(grid.columns)[int(column)]}"
         ax.plot(
             numbers[row], values[row, column], "o", markersize=12, markerfacecolor="none",
             markeredgecolor=parts.DARK, markeredgewidth=1.5, label=name, linestyle="none",

@@ -32,14 +32,11 @@ def splits(family: CovarianceFamily, p: Parameters, axes: int) -> Parameters:
     k, d = p.means.shape[1:]
     dense = family.dense(p.factor, d).expand(1, k, d, d)[0]
     values, vectors = torch.linalg.eigh(dense)
-    found = []
-    for axis in range(min(axes, d)):
-        away = (
-            APART * values[:, d - 1 - axis, None].clamp_min(0).sqrt() * vectors[..., d - 1 - axis]
-        )
-        for j in range(k):
-            found.append(_halved(family, p, j, away[j]))
-    return Parameters.joined(found)
+    away = APART * vectors * values.clamp_min(0).sqrt()[:, None, :]
+    longest = range(d - 1, max(-1, d - 1 - axes), -1)
+    return Parameters.joined(
+        [_halved(family, p, j, away[j, :, axis]) for axis in longest for j in range(k)]
+    )
 
 
 def _halved(family: CovarianceFamily, p: Parameters, j: int, away: Tensor) -> Parameters:

@@ -67,8 +67,8 @@ def select(
         x: points, as `gmm_pyro.fit` has them.
         k: the numbers of components.
         covariance: a covariance family, several, or "all" that the method takes.
-        criterion: "bic", "aic", "icl"; "elpd" (leave-one-out) for methods with draws; "evidence" for
-            those that have it.
+        criterion: "bic", "aic" or "icl"; "elpd" (leave-one-out) of methods with draws; "evidence"
+            of those that have it.
         method: name of the method.
         seed: of all random choices.
         sample_weight: non-negative weights of the points, or None.
@@ -97,7 +97,6 @@ def select(
     numbers, row = _numbers(k), method_named(method)
     check_choice("criterion", criterion, CRITERIA)
     _check_needs(criterion, method)
-    options = {"tolerance": TOLERANCE, **options} if method == "em" else options
     choice(method, {**options, "seed": check_seed(seed)})  # refuses what it does not know
     observations = observe(
         x,
@@ -110,14 +109,13 @@ def select(
     families = _families(covariance, observations.d, every=row.by_m_steps)
     with tqdm(total=len(families), desc="select", unit="family", disable=not progress) as bar:
         if method == "em":
-            cells = _by_em(observations, numbers, families, {**options, "seed": seed}, bar)
+            settings = EMOptions(**{"tolerance": TOLERANCE, "seed": seed, **options})
+            cells = _by_em(observations, numbers, families, settings, bar)
         else:
-            cells = _one_by_one(observations, numbers, families, method, criterion, options, bar)
+            given = {**options, "seed": seed}
+            cells = _one_by_one(observations, numbers, families, method, criterion, given, bar)
     seconds = time.perf_counter() - started
-    given = {
-        name: value for name, value in options.items() if (name, value) != ("tolerance", TOLERANCE)
-    }
-    return Selection(observations, tuple(cells), criterion, method, given, seed, seconds)
+    return Selection(observations, tuple(cells), criterion, method, options, seed, seconds)
 
 
 def _numbers(k: Any) -> list[int]:
@@ -160,7 +158,7 @@ def _by_em(
     observations: Observations,
     numbers: list[int],
     families: list[CovarianceFamily],
-    options: dict[str, Any],
+    options: EMOptions,
     bar: tqdm[Any],
 ) -> list[Cell]:
     """The cells of all families, each begun also at those within it."""
@@ -168,9 +166,9 @@ def _by_em(
     ladders: dict[CovarianceFamily, Ladder] = {}
     starts: tuple[Int[Tensor, "s n"], list[int]] | None = None
     for family in families if possible else ():
-        task = Task("em", MixtureModel(1, family.name), observations, EMOptions(**options))
+        task = Task("em", MixtureModel(1, family.name), observations, options)
         sample = sample_of(observations, max(possible), task.generator(Stream.SEARCH))
-        starts = starts or _labels(sample, possible, task.options)
+        starts = starts or _labels(sample, possible, options)
         ladder = Ladder(task, sample, possible)
         within = [other for other in ladders if _holds(family, other)]
         closest = [o for o in within if not any(_holds(other, o) for other in within)]
@@ -180,7 +178,7 @@ def _by_em(
             begun.append(side_by_side(family, mixtures, sample))
         ladder.climb(joined(begun, sample))
         ladder.exchange()
-        ladder.converge(observations, task.options.tolerance, task.options.max_steps)
+        ladder.converge(observations, options.tolerance, options.max_steps)
         ladders[family] = ladder
         bar.update()
     return [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
+NUMBERS = ("log_likelihood", "n_parameters", "bic", "aic", "icl")  # columns that all have
 MARKS = ("not sound", "too few points")  # status of a cell that is never the best
 
 
@@ -53,19 +55,12 @@ class Cell:
 
     def row(self) -> dict[str, Any]:
         """Its row of the table."""
-        c, nan = self.criteria, float("nan")
-        return {
-            "n_components": self.n_components,
-            "covariance": self.covariance,
-            "log_likelihood": nan if c is None else c.log_likelihood,
-            "n_parameters": None if c is None else c.n_parameters,
-            **{
-                name: nan if c is None else float(getattr(c, name))
-                for name in ("bic", "aic", "icl")
-            },
-            **self.found,
-            "status": self.status,
-        }
+        c = self.criteria
+        known = (
+            dict.fromkeys(NUMBERS) if c is None else {name: getattr(c, name) for name in NUMBERS}
+        )
+        model = {"n_components": self.n_components, "covariance": self.covariance}
+        return {**model, **known, **self.found, "status": self.status}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -160,16 +155,15 @@ class Selection:
         """
         import pandas as pd
 
-        name = (
-            self.criterion if criterion is None else check_choice("criterion", criterion, CRITERIA)
-        )
+        name = self.criterion if criterion is None else criterion
+        kind = CRITERIA[check_choice("criterion", name, CRITERIA)]
         values = {
-            (c.n_components, c.covariance): _number(c, CRITERIA[name]) if c.counts else float("nan")
+            (c.n_components, c.covariance): _number(c, kind) if c.counts else math.nan
             for c in self.cells
         }
         rows = list(dict.fromkeys(k for k, _ in values))
         columns = list(dict.fromkeys(family for _, family in values))
-        found = [[values.get((k, family), float("nan")) for family in columns] for k in rows]
+        found = [[values.get((k, family), math.nan) for family in columns] for k in rows]
         return pd.DataFrame(
             found, pd.Index(rows, name="n_components"), pd.Index(columns, name="covariance")
         )
@@ -202,14 +196,8 @@ class Selection:
                 f"{self.observations.n} points are too few for {counted(k, 'component')}"
             )
         model = MixtureModel(k, cell.covariance)
-        return fit(
-            model,
-            self.observations,
-            self.method,
-            start=cell.mixture,
-            seed=self.seed,
-            **self.options,
-        )
+        options = {**self.options, "start": cell.mixture, "seed": self.seed}
+        return fit(model, self.observations, self.method, **options)
 
     def plot(self, ax: Axes | None = None, *, criterion: str | None = None) -> Axes:
         """Draw the criterion against the number of components, a line for each family.
@@ -236,12 +224,10 @@ class Selection:
     def _ranked(self, name: str) -> list[Cell]:
         kind = CRITERIA[name]
         sign = -1.0 if kind.higher_is_better else 1.0
-        counted_ones = [c for c in self.cells if c.counts and _number(c, kind) == _number(c, kind)]
-        return sorted(
-            counted_ones, key=lambda c: (sign * _number(c, kind), c.row()["n_parameters"])
-        )
+        known = [c for c in self.cells if c.counts and not math.isnan(_number(c, kind))]
+        return sorted(known, key=lambda c: (sign * _number(c, kind), c.row()["n_parameters"]))
 
 
 def _number(cell: Cell, criterion: Criterion) -> float:
     value = cell.row().get(criterion.column)
-    return float("nan") if value is None else float(value)
+    return math.nan if value is None else float(value)
