@@ -19,6 +19,7 @@ from .running.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import calibration, datasets, estimator, inference, metrics, plots
+    from .agglomeration import Agglomeration, agglomerate
     from .comparison import Comparison, compare
     from .covariance import FAMILIES
     from .data.tables import ColumnWarning
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
 register()
 
 _HOME = {
+    "Agglomeration": "agglomeration",
     "ColumnWarning": "data.tables",
     "Comparison": "comparison",
     "Dataset": "datasets",
@@ -57,6 +59,7 @@ _HOME = {
     "Status": "inference.task",
     "UniformBox": "mixture.noise_kinds",
     "WideGaussian": "mixture.noise_kinds",
+    "agglomerate": "agglomeration",
     "compare": "comparison",
     "fit": "inference.fit",
 }
@@ -64,6 +67,7 @@ _MODULES = ("calibration", "datasets", "estimator", "inference", "metrics", "plo
 
 __all__ = [
     "FAMILIES",
+    "Agglomeration",
     "ColumnWarning",
     "Comparison",
     "ConjugatePriors",
@@ -81,6 +85,7 @@ __all__ = [
     "Status",
     "UniformBox",
     "WideGaussian",
+    "agglomerate",
     "calibration",
     "compare",
     "datasets",

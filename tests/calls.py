@@ -252,6 +252,25 @@ def of_fits() -> dict[str, Asked]:
     }
 
 
+def of_trees() -> dict[str, Asked]:
+    """Trees of merges."""
+    tree = gp.agglomerate(X)
+    return {
+        "agglomerate": asked(
+            gp.agglomerate,
+            x=X,
+            criterion="VII",
+            coordinates="whitened",
+            feature_names=["a", "b"],
+            seed=0,
+            **WEIGHTS,
+        ),
+        "Agglomeration.labels": asked(tree.labels, k=2),
+        "Agglomeration.plot": asked(tree.plot, k=2, ax=None),
+        "plots.dendrogram": asked(plots.dendrogram, tree=tree, k=2, ax=None),
+    }
+
+
 def of_posteriors() -> dict[str, Asked]:
     """Draws."""
     posterior, mixture = fitted("gibbs").posterior, fitted("em").mixture
@@ -497,7 +516,7 @@ def ranked() -> gp.calibration.Calibration:
 GROUPS: dict[str, Callable[[], dict[str, Asked]]] = {
     function.__name__.removeprefix("of_"): function
     for function in (
-        *(of_mixtures, of_models, of_data_sets, of_fits, of_posteriors),
+        *(of_mixtures, of_models, of_data_sets, of_fits, of_trees, of_posteriors),
         *(of_calibration, of_scores, of_pictures, of_estimators),
     )
 }

@@ -36,7 +36,16 @@ Arguments = Mapping[str, Any]
 # ---------------------------------------------------------------------- what is public
 
 RESULTS = {  # that the package makes, and nobody else
-    *("Band", "Calibration", "Comparison", "ExactPosterior", "Fit", "GewekeTest", "LogDensity"),
+    *(
+        "Agglomeration",
+        "Band",
+        "Calibration",
+        "Comparison",
+        "ExactPosterior",
+        "Fit",
+        "GewekeTest",
+        "LogDensity",
+    ),
     *("Posterior", "Method", "Options", "Status", "FitWarning", "OptionError", "Quantities"),
     *("Estimate", "ParameterErrors"),
 }

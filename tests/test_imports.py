@@ -25,13 +25,14 @@ LAYERS = [
     ["covariance"],
     ["reduction"],
     ["mixture"],
-    ["datasets", "metrics"],
+    ["datasets", "metrics", "agglomeration.tree"],
     ["files"],
     ["model"],
     ["posterior"],
     ["inference.task"],
     ["inference.result"],
     ["plots", "inference_data"],
+    ["agglomeration"],
     ["inference"],
     ["comparison.columns", "comparison.record"],
     ["report"],
@@ -42,7 +43,7 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"matplotlib": {"plots"}, "arviz": {"inference_data"}}
-CALLERS_OF_PLOTS = {"plots", "report", "comparison", "saved_fit", "cli"}
+CALLERS_OF_PLOTS = {"agglomeration", "plots", "report", "comparison", "saved_fit", "cli"}
 HEAVY = ["arviz", "matplotlib", "numpy", "pandas", "pyro", "scipy", "sklearn", "torch"]
 
 

@@ -12,6 +12,7 @@ from .mixtures import clusters, density, responsibilities, scatter
 from .of_fit import fit_figures
 from .posteriors import co_clustering, density_band, label_traces, posterior_ellipses
 from .searches import plot_solutions
+from .trees import dendrogram
 
 __all__ = [
     "calibration",
@@ -19,6 +20,7 @@ __all__ = [
     "co_clustering",
     "comparison_figure",
     "comparison_figures",
+    "dendrogram",
     "density",
     "density_band",
     "fit_figures",
