@@ -11,6 +11,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from matplotlib.axes import Axes
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
 from scipy.cluster import hierarchy
 
 import gmm_pyro as gp
@@ -18,6 +21,7 @@ from gmm_pyro.agglomeration.coordinates import COORDINATES, Coordinates
 from gmm_pyro.agglomeration.criteria import CRITERIA
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.starts.starting import starting_parameters
+from gmm_pyro.plots import parts
 from oracles import close, normal, normal_array
 from runs import quietly
 
@@ -123,9 +127,9 @@ def test_every_merge_is_the_cheapest_by_the_definition(
     tree = gp.agglomerate(x, criterion, coordinates=coordinates)
     losses, clusters = by_definition(in_coordinates(x, coordinates), criterion)
     close(tree.losses, torch.tensor(losses, dtype=torch.float64), 1e-9)
-    for k, parts in clusters.items():
+    for k, expected in clusters.items():
         labels = tree.labels(k)
-        assert {frozenset(part) for part in parts} == {
+        assert {frozenset(part) for part in expected} == {
             frozenset((labels == i).nonzero()[:, 0].tolist()) for i in range(k)
         }
 
@@ -399,3 +403,54 @@ def test_noise_and_other_methods_begin_there_too() -> None:
         for given, method in ((model, "em"), (gp.MixtureModel(3), "kmeans")):
             found = gp.fit(given, grouped(60), method, start="agglomeration", n_starts=1)
             assert np.isfinite(found.objective)
+
+
+# ---------------------------------------------------------------------- pictures
+
+
+def drawn(tree: gp.Agglomeration, k: int | None) -> Axes:
+    return tree.plot(k, Figure().subplots())
+
+
+def coloured(ax: Axes) -> dict[str, int]:
+    """How many links there are of each colour."""
+    return {
+        to_hex(lines.get_edgecolor()[0]).upper(): len(lines.get_segments())
+        for lines in ax.collections
+    }
+
+
+def test_a_few_points_are_leaves_with_their_rows() -> None:
+    weight = np.ones(31)
+    weight[4] = 0
+    tree = gp.agglomerate(grouped(31), sample_weight=weight)
+    ends = [label.get_text() for label in drawn(tree, None).get_xticklabels()]
+    assert sorted(map(int, ends)) == tree.rows.tolist()
+
+
+@pytest.mark.parametrize("k", [1, 3, 33])
+def test_many_points_are_counted_at_the_ends(k: int) -> None:
+    ax = drawn(gp.agglomerate(grouped(200)), k)
+    ends = [label.get_text() for label in ax.get_xticklabels()]
+    assert len(ends) == max(30, k)
+    assert sum(int(end[1:-1]) if end[0] == "(" else 1 for end in ends) == 200
+    assert len(ax.lines) == (k > 1)  # where the tree is cut
+
+
+def test_clusters_have_the_colours_of_other_pictures() -> None:
+    tree = gp.agglomerate(grouped(40))
+    sizes = tree.labels(3).bincount().tolist()
+    links = {parts.COLOURS[i]: sizes[i] - 1 for i in range(3) if sizes[i] > 1}
+    dark = to_hex(parts.DARK).upper()
+    assert coloured(drawn(tree, 3)) == {**links, dark: 2}
+    assert coloured(drawn(tree, None)) == {dark: 39}
+
+
+def test_losses_of_nothing_are_seen_above_the_axis() -> None:
+    low, high = drawn(gp.agglomerate(grouped(40)), 3).get_ylim()
+    assert -0.05 * high < low < 0
+
+
+def test_only_trees_are_drawn() -> None:
+    with pytest.raises(TypeError, match="tree must be of the class Tree"):
+        gp.plots.dendrogram(np.zeros((3, 4)))

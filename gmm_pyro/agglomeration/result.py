@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..data.checks import check_choice, check_seed
+from ..data.features import check_names
 from ..data.observations import observe
 from .coordinates import COORDINATES
 from .criteria import CRITERIA
@@ -80,5 +81,6 @@ def agglomerate(
     check_choice("criterion", criterion, CRITERIA)
     check_choice("coordinates", coordinates, COORDINATES)
     seed = check_seed(seed)
-    data = observe(x, sample_weight=sample_weight, feature_names=feature_names, missing="refuse")
+    names = None if feature_names is None else check_names(feature_names)
+    data = observe(x, sample_weight=sample_weight, feature_names=names, missing="refuse")
     return Agglomeration(**vars(grow(data, criterion, coordinates, seed)))

@@ -53,7 +53,7 @@ class Tree:
             ValueError: if there are not so many leaves.
         """
         k = check_count("k", k, 1, len(self.rows))
-        leaves = torch.from_numpy(self.clusters(k)[: len(self.rows)])
+        leaves = torch.from_numpy(clusters(self.linkage, k)[: len(self.rows)])
         labels = leaves[self.nearest]
         names, codes = labels.unique(return_inverse=True)
         first = torch.full((len(names),), len(labels)).scatter_reduce(
@@ -61,13 +61,14 @@ class Tree:
         )
         return first.argsort().argsort()[codes]
 
-    def clusters(self, k: int) -> Int[np.ndarray, "2m-1"]:
-        """For every cluster there is on the way, that of the last k which it becomes a part of.
 
-        Those that are made of several of these are their own.
-        """
-        m = len(self.rows)
-        whole = np.arange(2 * m - 1)
-        for i in reversed(range(m - k)):
-            whole[self.linkage[i, :2].astype(int)] = whole[m + i]
-        return whole
+def clusters(linkage: Float[np.ndarray, "m-1 4"], k: int) -> Int[np.ndarray, "2m-1"]:
+    """For every cluster there is on the way, that of the last k which it becomes a part of.
+
+    Those that are made of several of these are their own.
+    """
+    m = len(linkage) + 1
+    whole = np.arange(2 * m - 1)
+    for i in reversed(range(m - k)):
+        whole[linkage[i, :2].astype(int)] = whole[m + i]
+    return whole

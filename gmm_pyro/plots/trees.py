@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from ..agglomeration.tree import Tree
+from ..agglomeration.tree import Tree, clusters
 from ..data.checks import check_count
 from . import parts
 
@@ -60,7 +60,7 @@ def dendrogram(tree: Tree, k: int | None = None, ax: Axes | None = None) -> Axes
 
 def _colours(tree: Tree, k: int) -> list[str]:
     """Of every cluster on the way, the colour of the one of k that it is a part of; or dark."""
-    m, whole = len(tree.rows), tree.clusters(k)
+    m, whole = len(tree.rows), clusters(tree.linkage, k)
     labels = tree.labels(k)[tree.rows].tolist()
     numbers = dict(zip(whole[:m].tolist(), labels, strict=True))
     return [parts.colour_of(numbers[i]) if i in numbers else parts.DARK for i in whole.tolist()]
