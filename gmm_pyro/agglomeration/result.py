@@ -63,8 +63,8 @@ def agglomerate(
         seed: of the random part of more than 2,000 points.
 
     Raises:
-        ValueError: if the data are not numeric, finite, of this shape, or vary in no column; or if
-            the criterion or the coordinates do not exist.
+        ValueError: if the data are not numeric, finite or of this shape, or constant in a column;
+            or if the criterion or the coordinates do not exist.
 
     Sources: Banfield & Raftery (1993); Fraley (1998), "Algorithms for model-based Gaussian
     hierarchical clustering"; Scrucca & Raftery (2015).
