@@ -35,7 +35,7 @@ nitpick_ignore_regex = [
     ("py:class", r"[^.]*"),
     ("py:class", r"(pd\..*|gmm_pyro\.\w+\.\w+\..*)"),
     ("py:class", r"gmm_pyro\.(model\.Site|normal_wishart\.Conjugate|sites\.Sites)"),
-    ("py:class", r"(collections|jaxtyping|matplotlib|numpy|pandas|pathlib|pyro|torch)\..*"),
+    ("py:class", r"(collections|jaxtyping|matplotlib|np|numpy|pandas|pathlib|pyro|torch)\..*"),
 ]
 
 autodoc_member_order = "bysource"

@@ -19,6 +19,7 @@ from .running.versions import __version__ as __version__
 
 if TYPE_CHECKING:
     from . import calibration, datasets, estimator, inference, metrics, plots
+    from .agglomeration import Agglomeration, agglomerate
     from .combining import Combination, combine
     from .comparison import Comparison, compare
     from .covariance import FAMILIES
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 register()
 
 _HOME = {
+    "Agglomeration": "agglomeration",
     "ColumnWarning": "data.tables",
     "Combination": "combining",
     "Comparison": "comparison",
@@ -63,6 +65,7 @@ _HOME = {
     "UniformBox": "mixture.noise_kinds",
     "WideGaussian": "mixture.noise_kinds",
     "combine": "combining",
+    "agglomerate": "agglomeration",
     "compare": "comparison",
     "fit": "inference.fit",
     "select": "selection.select",
@@ -71,6 +74,7 @@ _MODULES = ("calibration", "datasets", "estimator", "inference", "metrics", "plo
 
 __all__ = [
     "FAMILIES",
+    "Agglomeration",
     "ColumnWarning",
     "Combination",
     "Comparison",
@@ -90,6 +94,7 @@ __all__ = [
     "Status",
     "UniformBox",
     "WideGaussian",
+    "agglomerate",
     "calibration",
     "combine",
     "compare",

@@ -248,7 +248,7 @@ QUICK = {
 }
 RIGHT: dict[str, tuple[Any, ...]] = {
     "seed": (0, 7, np.int64(3), 2**40),
-    "start": ("k-means++", "k-means", "random", "random points"),
+    "start": ("k-means++", "k-means", "random", "random points", "agglomeration"),
     "n_starts": (1, 3),
     "max_steps": (1, 5, np.int32(4)),
     "tolerance": (0, 1e-3, np.float32(0.1)),

@@ -284,6 +284,51 @@ def of_combinations() -> dict[str, Asked]:
     }
 
 
+def of_selections() -> dict[str, Asked]:
+    """Selections."""
+    found = gp.select(X, k=[1, 2], covariance="full")
+    return {
+        "select": asked(
+            gp.select,
+            x=X,
+            k=[1, 2],
+            covariance=["VVV", "EEE"],
+            criterion="icl",
+            method="em",
+            seed=0,
+            feature_names=["a", "b"],
+            missing="refuse",
+            dtype="float64",
+            device="cpu",
+            progress=False,
+            **WEIGHTS,
+        ),
+        "Selection.grid": asked(found.grid, criterion="aic"),
+        "Selection.cell": asked(found.cell, k=2, covariance="VVV"),
+        "Selection.fit": asked(found.fit, k=2, covariance="VVV"),
+        "Selection.plot": asked(found.plot, criterion="bic", ax=None),
+    }
+
+
+def of_trees() -> dict[str, Asked]:
+    """Trees of merges."""
+    tree = gp.agglomerate(X)
+    return {
+        "agglomerate": asked(
+            gp.agglomerate,
+            x=X,
+            criterion="VII",
+            coordinates="whitened",
+            feature_names=["a", "b"],
+            seed=0,
+            **WEIGHTS,
+        ),
+        "Agglomeration.labels": asked(tree.labels, k=2),
+        "Agglomeration.plot": asked(tree.plot, k=2, ax=None),
+        "plots.dendrogram": asked(plots.dendrogram, tree=tree, k=2, ax=None),
+    }
+
+
 def of_posteriors() -> dict[str, Asked]:
     """Draws."""
     posterior, mixture = fitted("gibbs").posterior, fitted("em").mixture
@@ -539,7 +584,8 @@ def ranked() -> gp.calibration.Calibration:
 GROUPS: dict[str, Callable[[], dict[str, Asked]]] = {
     function.__name__.removeprefix("of_"): function
     for function in (
-        *(of_mixtures, of_models, of_data_sets, of_fits, of_combinations, of_posteriors),
+        *(of_mixtures, of_models, of_data_sets, of_fits, of_trees, of_combinations),
+        *(of_selections, of_posteriors),
         *(of_calibration, of_scores, of_pictures, of_estimators),
     )
 }

@@ -36,8 +36,8 @@ Arguments = Mapping[str, Any]
 # ---------------------------------------------------------------------- what is public
 
 RESULTS = {  # that the package makes, and nobody else
-    *("Band", "Calibration", "Combination", "Comparison", "ExactPosterior", "Fit"),
-    *("GewekeTest", "LogDensity"),
+    *("Agglomeration", "Band", "Calibration", "Combination", "Comparison", "ExactPosterior"),
+    *("Fit", "GewekeTest", "LogDensity", "Selection"),
     *("Posterior", "Method", "Options", "Status", "FitWarning", "OptionError", "Quantities"),
     *("Estimate", "ParameterErrors"),
 }

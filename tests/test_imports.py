@@ -25,7 +25,7 @@ LAYERS = [
     ["covariance"],
     ["reduction"],
     ["mixture"],
-    ["datasets", "metrics"],
+    ["datasets", "metrics", "agglomeration.tree"],
     ["files"],
     ["model"],
     ["posterior"],
@@ -34,6 +34,7 @@ LAYERS = [
     ["combining.record"],
     ["plots", "inference_data"],
     ["combining"],
+    ["agglomeration"],
     ["inference"],
     ["comparison.columns", "comparison.record"],
     ["report"],
@@ -44,7 +45,8 @@ LAYERS = [
 ]
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"matplotlib": {"plots"}, "arviz": {"inference_data"}}
-CALLERS_OF_PLOTS = {"plots", "combining", "report", "comparison", "saved_fit", "cli"}
+CALLERS_OF_PLOTS = {"agglomeration", "plots", "combining", "selection", "report", "comparison"}
+CALLERS_OF_PLOTS |= {"saved_fit", "cli"}
 HEAVY = ["arviz", "matplotlib", "numpy", "pandas", "pyro", "scipy", "sklearn", "torch"]
 
 

@@ -70,8 +70,9 @@ class Options:
     Attributes:
         seed: seed of every random choice, an integer from 0 to 2**63 - 1.
         start: "several" kinds, or one of "k-means++", "k-means", "random" (responsibilities),
-            "random points" and "invariant" (k-means++ on invariant coordinates, where groups show
-            that no single feature shows); n labels; or a GaussianMixture.
+            "random points", "invariant" (k-means++ on invariant coordinates, where groups show
+            that no single feature shows) and "agglomeration" (clusters of cheapest merges, as
+            mclust starts: see `gmm_pyro.agglomerate`); n labels; or a GaussianMixture.
         n_starts: restarts that are tried as one batch.
         search: "moves" from the best starts to better solutions, which take components from where
             they are hardly missed to where they are; "thorough", the same with ten times as many

@@ -13,6 +13,7 @@ from .mixtures import clusters, density, responsibilities, scatter
 from .of_fit import fit_figures
 from .posteriors import co_clustering, density_band, label_traces, posterior_ellipses
 from .searches import plot_solutions
+from .trees import dendrogram
 
 __all__ = [
     "calibration",
@@ -22,6 +23,7 @@ __all__ = [
     "combined_clusters",
     "comparison_figure",
     "comparison_figures",
+    "dendrogram",
     "density",
     "density_band",
     "fit_figures",

@@ -36,6 +36,7 @@ from ...reduction.background import NOISE
 from ...reduction.naming import fitting_numbers
 from ...reduction.sums import maximise, reduce
 from ...reduction.theta import anywhere, theta_of
+from .agglomerated import agglomeration
 from .known import as_known
 from .noisy import as_noisy, assigned
 from .seeding import greedy_k_means_plus_plus, invariant_coordinates
@@ -174,6 +175,7 @@ STARTS: dict[str, Start] = {
     "random": random_responsibilities,
     "random points": random_points,
     "invariant": invariant,
+    "agglomeration": agglomeration,
 }
 SEVERAL = "several"  # kinds of starts side by side, of which a single start is the first
 
