@@ -38,7 +38,7 @@ LAYERS = [
     ["inference"],
     ["comparison.columns", "comparison.record"],
     ["report"],
-    ["comparison", "calibration", "saved_fit"],
+    ["comparison", "calibration", "saved_fit", "selection"],
     ["estimator"],
     ["cli"],
     ["__main__"],

@@ -11,6 +11,7 @@ from jaxtyping import Int
 from torch import Tensor
 from tqdm import tqdm
 
+from ..agglomeration.growing import grow
 from ..covariance import FAMILIES, CovarianceFamily, Parameters, family_named
 from ..data.checks import check_choice, check_count, check_seed, shown
 from ..data.observations import observe
@@ -21,7 +22,6 @@ from ..inference.methods import METHODS, choice, method_named
 from ..inference.starts.starting import (
     brought_into,
     k_means_plus_plus,
-    random_points,
     sample_of,
 )
 from ..inference.task import Task
@@ -37,6 +37,7 @@ from .selection import Cell, Selection
 from .sizes import Sizes, from_assignment, joined, side_by_side
 
 TOLERANCE = 1e-6  # nats a point that may be left: criteria are then right to a few thousandths
+TREES = ("VVV", "VII")  # criteria of agglomeration
 ORDER = "IEV"  # of the letters of a code: a family holds those whose letters are none later
 THINNEST = 1e-3  # share of a feature's variance that a start has: few points are no cluster yet
 
@@ -193,15 +194,18 @@ def _by_em(
 def _labels(
     sample: Observations, numbers: Sequence[int], options: EMOptions
 ) -> tuple[Int[Tensor, "s n"], list[int]]:
-    """Clusterings for each number of components, which all families begin at."""
-    found, sizes = [], []
-    seed = Stream.SEARCH.seed(options.seed)
+    """Clusterings for each number of components, which all families begin at.
+
+    They are those of trees of agglomeration, as mclust's, and as many by k-means++ as options say.
+    """
+    found, sizes, seed = [], [], Stream.SEARCH.seed(options.seed)
+    trees = [grow(sample, criterion, "svd", seed) for criterion in TREES]
     for k in numbers:
         count = 1 if k == 1 else options.n_starts
-        some = max(1, count // 3)
-        found.append(k_means_plus_plus(sample, sample.bulk, k, range(count), seed).labels)
-        found.append(random_points(sample, sample.bulk, k, range(some), seed).labels)
-        sizes += [k] * (count + some)
+        drawn = k_means_plus_plus(sample, sample.bulk, k, range(count), seed).labels
+        cut = [tree.labels(min(k, len(tree.rows)))[None].to(drawn) for tree in trees]
+        found += [drawn, *cut]
+        sizes += [k] * (count + len(cut))
     return torch.cat(found), sizes
 
 
