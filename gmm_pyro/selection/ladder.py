@@ -21,13 +21,13 @@ from ..data.points import Observations
 from ..inference.soundness import Soundness
 from ..inference.task import Options, Task
 from .neighbours import mergers, splits
-from .sizes import Sizes, joined, rules_for, side_by_side
+from .sizes import Sizes, rules_for, side_by_side
 
 SAME = 1e-6  # nats a point: solutions that are closer are one
 GAIN = 1e-5  # nats a point, the least that a neighbour's solution gains
-SCREENING = ((5, 3), (10, 2), (15, 1))  # steps of EM, and how many sets of a number stay
-TRYING = ((5, 2), (10, 1))  # the same for what neighbours suggest
-CHASE = 40  # steps that the best of those may take more, to overtake
+SCREENING = ((5, 6), (10, 4), (15, 3))  # steps of EM, and how many sets of a number stay
+TRYING = ((5, 3), (10, 2))  # the same for what neighbours suggest
+CHASE = 150  # steps at most until it is clear which of a few is the best
 AXES = 2  # along which components are split, of the few largest of a small mixture
 MERGERS = 3  # of each solution
 ROUNDS = 6  # of splits and mergers, at most
@@ -100,7 +100,7 @@ class Ladder:
             if not candidates:
                 return
             tried = self._screened(side_by_side(self.family, candidates, self.points), TRYING)
-            self._keep(self._chased(tried))
+            self._keep(tried)
 
     def converge(self, points: Observations, tolerance: float, max_steps: int) -> None:
         """Take all solutions on until nothing is left to gain, or as long as they may."""
@@ -128,7 +128,31 @@ class Ladder:
         for steps, most in rounds:
             sizes = sizes.stepped(self.points, self.floor, steps)
             sizes = sizes[self._leading(sizes, most)]
-        return sizes
+        return self._decided(sizes)
+
+    def _decided(self, sizes: Sizes) -> Sizes:
+        """Taken on for as long as several of a number may come to be its best."""
+        for _ in range(CHASE // LEG):
+            stay = self._open(sizes)
+            if len(stay) == len(set(sizes.numbers)):
+                break
+            sizes = sizes[stay].stepped(self.points, self.floor, LEG)
+        return sizes[self._leading(sizes, 1)]
+
+    def _open(self, sizes: Sizes) -> list[int]:
+        """The best of every number, and what may come to be better."""
+        ranks, ceilings = self._ranks(sizes), sizes.climb.ceiling.tolist()
+        reached = sizes.climb.reached.tolist()
+        stay = []
+        for k in sorted(set(sizes.numbers)):
+            same = sizes.of(k)
+            best = max(same, key=ranks.__getitem__)
+            rung = self.rungs.get(k)
+            least = reached[best] + self.gap if ranks[best][0] else -math.inf
+            if rung is not None and rung.sound:
+                least = max(least, rung.log_likelihood)
+            stay += [i for i in same if i == best or ceilings[i] > least]
+        return stay
 
     def _leading(self, sizes: Sizes, most: int) -> list[int]:
         """The best few different sets of every number, by where they are heading."""
@@ -168,18 +192,6 @@ class Ladder:
             if k - 1 in self.numbers and k > 1:
                 yield mergers(self.family, p, MERGERS)
 
-    def _chased(self, sizes: Sizes) -> Sizes:
-        """Candidates that may overtake, taken on for a while."""
-        ranks = self._ranks(sizes)
-        some = [
-            i
-            for i, k in enumerate(sizes.numbers)
-            if k not in self.rungs or ranks[i] > (self.rungs[k].sound, self.rungs[k].log_likelihood)
-        ]
-        if not some:
-            return sizes
-        return sizes[some].stepped(self.points, self.floor, CHASE)
-
 
 def _is_done(values: list[float], least: float) -> bool:
     """Aitken's rule, as in `task.stalled`."""
@@ -190,6 +202,3 @@ def _is_done(values: list[float], least: float) -> bool:
         return not math.isfinite(gain)
     ratio = gain / before if before > 0 else 0.0
     return ratio < 1 and gain * ratio / (1 - ratio) <= least
-
-
-__all__ = ["Ladder", "Rung", "joined"]

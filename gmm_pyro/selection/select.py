@@ -260,7 +260,8 @@ def _one_by_one(
             if k > observations.n_weighted:
                 cells.append(Cell(k, family.name, "too few points"))
                 continue
-            found = fit(MixtureModel(k, family.name), observations, method, **options)
+            model = MixtureModel(k, family.name)
+            found = fit(model, observations, method, missing="integrate", **options)
             criteria = found.mixture.criteria(observations.x, observations.sample_weight)
             status = found.status.name.lower().replace("_", " ")
             more = _others(found, criterion)

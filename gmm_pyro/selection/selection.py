@@ -196,7 +196,7 @@ class Selection:
                 f"{self.observations.n} points are too few for {counted(k, 'component')}"
             )
         model = MixtureModel(k, cell.covariance)
-        options = {**self.options, "start": cell.mixture, "seed": self.seed}
+        options = {**self.options, "start": cell.mixture, "seed": self.seed, "missing": "integrate"}
         return fit(model, self.observations, self.method, **options)
 
     def plot(self, ax: Axes | None = None, *, criterion: str | None = None) -> Axes:
