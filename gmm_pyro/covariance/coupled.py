@@ -30,7 +30,7 @@ from .triangular import Full, MatrixAlgebra
 from .volumes import EMPTY, Shares, volumes
 
 FAR = 1e-6  # share of a covariance by which one may differ from the family's and be of it
-WARM = 2  # sweeps of common axes within EM, from those before
+WARM = 1  # sweeps of common axes within EM, from those before
 
 
 class Coupled(CovarianceFamily):
@@ -126,7 +126,7 @@ class VEI(CoupledDiagonal):
         self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
     ) -> Float[Tensor, "s k d"]:
         """λ_k B with B = Σ W_k / λ_k over its volume, λ_k = tr(W_k B⁻¹) / (d n_k)."""
-        return _one_shape(scatter, counts)
+        return _one_shape(scatter, counts, _sizes_of(self, current))
 
 
 class EVI(CoupledDiagonal):
@@ -181,7 +181,8 @@ class VEE(CoupledMatrix):
         self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
     ) -> Float[Tensor, "s k d d"]:
         """λ_k C with C = Σ W_k / λ_k over its volume, λ_k = tr(W_k C⁻¹) / (d n_k)."""
-        size = volumes(Shares.of_matrices, scatter, counts, scatter.shape[-1])
+        near, d = _sizes_of(self, current), scatter.shape[-1]
+        size = volumes(Shares.of_matrices, scatter, counts, d, near)
         pooled = times(size.reciprocal(), scatter).sum(1, keepdim=True)
         return times(size / counts.sum(1, keepdim=True), pooled)
 
@@ -236,7 +237,7 @@ class VEV(CoupledMatrix):
     ) -> Float[Tensor, "s k d d"]:
         """As VEI of the eigenvalues of W_k in one order, in the axes of its eigenvectors."""
         values, vectors = torch.linalg.eigh(scatter)
-        return _assembled(_one_shape(values, counts), vectors)
+        return _assembled(_one_shape(values, counts, _sizes_of(self, current)), vectors)
 
 
 class CommonAxes(CoupledMatrix):
@@ -298,11 +299,21 @@ class VVE(CommonAxes):
         return diagonals / counts[..., None]
 
 
+def _sizes_of(family: CovarianceFamily, factor: Tensor | None) -> Float[Tensor, "s k"] | None:
+    """The volumes of covariances, if there are any yet."""
+    if factor is None:
+        return None
+    d = factor.shape[-1]
+    return (2 * family.log_determinant(factor, d) / d).exp()
+
+
 def _one_shape(
-    scatter: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
+    scatter: Float[Tensor, "s k d"],
+    counts: Float[Tensor, "s k"],
+    near: Float[Tensor, "s k"] | None,
 ) -> Float[Tensor, "s k d"]:
     """Variances λ_k B of diagonal scatters: at the minimum, λ_k B = λ_k Σ W_l / λ_l / n."""
-    size = volumes(Shares.of_axes, scatter, counts, scatter.shape[-1])
+    size = volumes(Shares.of_axes, scatter, counts, scatter.shape[-1], near)
     pooled = (scatter / size[..., None]).sum(1, keepdim=True)
     return times(size / counts.sum(1, keepdim=True), pooled)
 

@@ -63,7 +63,11 @@ SharesAt = Callable[[Tensor, Tensor], Shares]
 
 
 def volumes(
-    shares: SharesAt, scatter: Float[Tensor, "s k *event"], counts: Float[Tensor, "s k"], d: int
+    shares: SharesAt,
+    scatter: Float[Tensor, "s k *event"],
+    counts: Float[Tensor, "s k"],
+    d: int,
+    near: Float[Tensor, "s k"] | None = None,
 ) -> Float[Tensor, "s k"]:
     """The volumes λ_k, up to a common factor.
 
@@ -72,11 +76,13 @@ def volumes(
         scatter: of each component; zero where it has no points.
         counts: of points in each, positive but for those.
         d: number of features.
+        near: volumes to begin at, which a step of EM does not change by much.
     """
     total = counts.sum(1, keepdim=True)
     empty = counts <= EMPTY * total
     counts = counts.masked_fill(empty, 0.0)
-    start = shares(scatter, torch.ones_like(counts)).own / (d * counts)
+    one = torch.ones_like(counts) if near is None else near
+    start = one * shares(scatter, one).own / (d * counts)
     path = start.masked_fill(empty, 1.0).log()
 
     def at(path: Tensor) -> tuple[Shares, Tensor]:
