@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+MOST = 0.6  # share of the models that are always in the picture
+FLAT = 0.5  # share of the height that these take at least, or the others are left out
+
+
 def plot_selection(
     grid: pd.DataFrame, label: str, *, higher_is_better: bool, ax: Axes | None = None
 ) -> Axes:
@@ -48,8 +52,26 @@ def plot_selection(
             numbers[row], values[row, column], "o", markersize=12, markerfacecolor="none",
             markeredgecolor=parts.DARK, markeredgewidth=1.5, label=name, linestyle="none",
         )  # fmt: skip
+    if (cut := _cut(values, higher_is_better=higher_is_better)) is not None:
+        ax.set_ylim(*cut)
+        label += f"\n(up to {abs(cut[1] - cut[0]):.0f} from the best)"
     ax.set(xlabel="number of components", ylabel=label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
     ax.legend(fontsize="small", ncols=1 if len(grid.columns) < 8 else 2)
     return ax
+
+
+def _cut(values: np.ndarray, *, higher_is_better: bool) -> tuple[float, float] | None:
+    """Limits of the axis, where a few bad models would leave the others no room."""
+    behind = np.sort((-values if higher_is_better else values)[np.isfinite(values)])
+    if not len(behind):
+        return None
+    behind = behind - behind[0]
+    most = behind[int(MOST * (len(behind) - 1))]
+    if most >= FLAT * behind[-1]:
+        return None
+    best = np.nanmax(values) if higher_is_better else np.nanmin(values)
+    sign = -1.0 if higher_is_better else 1.0
+    low, high = sorted((best - sign * 0.05 * most, best + sign * 1.05 * most))
+    return float(low), float(high)

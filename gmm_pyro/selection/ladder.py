@@ -1,9 +1,8 @@
 """The likeliest mixtures of one family for a range of numbers of components, found together.
 
-A number's solution may begin at a start of its own, at one of a family that this one contains, at a
-split of a component of the next smaller solution, or a merger of two of the next larger one. So
-the likelihood of sound solutions grows with the number of components and with the family, as that
-of the best ones does.
+A number's solution may begin at a start of its own, at one of a family that this one contains, at
+a split of a component of the next smaller solution or a newcomer to it, or a merger of two of the
+next larger one.
 """
 
 from __future__ import annotations
@@ -18,18 +17,23 @@ from torch import Tensor
 
 from ..covariance import Parameters
 from ..data.points import Observations
+from ..inference.expectation import expect
+from ..inference.search.insertion import insertions
 from ..inference.soundness import Soundness
 from ..inference.task import Options, Task
+from ..reduction.theta import theta_of
+from ..running.seeds import Stream
 from .neighbours import mergers, splits
 from .sizes import Sizes, rules_for, side_by_side
 
 SAME = 1e-6  # nats a point: solutions that are closer are one
 GAIN = 1e-5  # nats a point, the least that a neighbour's solution gains
-SCREENING = ((5, 6), (10, 4), (15, 3))  # steps of EM, and how many sets of a number stay
+SCREENING = ((5, 8), (10, 5), (15, 3))  # steps of EM, and how many sets of a number stay
 TRYING = ((5, 3), (10, 2))  # the same for what neighbours suggest
 CHASE = 150  # steps at most until it is clear which of a few is the best
 AXES = 2  # along which components are split, of the few largest of a small mixture
 MERGERS = 3  # of each solution
+NEWCOMERS = 4  # that each solution is joined by, one at a time
 ROUNDS = 6  # of splits and mergers, at most
 LEG = 10  # steps between two looks at what has converged
 
@@ -171,6 +175,11 @@ class Ladder:
         heading = sizes.climb.heading.nan_to_num(nan=-torch.inf).tolist()
         return list(zip(sizes.sound(self.rules, self.points), heading, strict=True))
 
+    def _joined_by_newcomers(self, p: Parameters, k: int) -> Parameters | None:
+        state = expect(theta_of(self.family, p, self.points), self.points)
+        generator = torch.Generator().manual_seed(Stream.MOVES.seed(self.task.options.seed) + k)
+        return insertions(self.task, state, self.points, self.rules[k], generator, NEWCOMERS)
+
     def _keep(self, sizes: Sizes) -> None:
         """Take what is better than what there is."""
         ranks, reached = self._ranks(sizes), sizes.climb.reached.tolist()
@@ -189,6 +198,9 @@ class Ladder:
             p = self.rungs[k].parameters
             if k + 1 in self.numbers:
                 yield splits(self.family, p, AXES if k <= 3 else 1)
+                joined = self._joined_by_newcomers(p, k)
+                if joined is not None:
+                    yield joined
             if k - 1 in self.numbers and k > 1:
                 yield mergers(self.family, p, MERGERS)
 
