@@ -58,7 +58,10 @@ def plot_selection(
     ax.set(xlabel="number of components", ylabel=label)
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
-    ax.legend(fontsize="small", ncols=1 if len(grid.columns) < 8 else 2)
+    if len(grid.columns) < len(parts.COLOURS):
+        ax.legend(fontsize="small")
+    else:
+        ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
 
 
