@@ -144,17 +144,33 @@ def maximise(
     taken once more, about its mean.
     """
 
+    def again(about: Theta) -> Statistics:
+        return reduce(observations, about, assign)
+
+    return maximised(observations, theta, statistics, again, floor, ridge, fixed)
+
+
+def maximised(
+    points: Points,
+    theta: Theta,
+    statistics: Statistics,
+    again: Callable[[Theta], Statistics],
+    floor: Float[Tensor, "d"],
+    ridge: float = 0.0,
+    fixed: Fixed | None = None,
+) -> Theta:
+    """As `maximise`, whatever reduction the statistics are from: `again` is the same one."""
+
     def m_step(statistics: Statistics) -> Parameters:
         if fixed is None:
             return theta.family.m_step(statistics, floor, ridge)
         return fixed.m_step(statistics, theta.parameters, floor, ridge)
 
-    found = theta_of(theta.family, m_step(statistics), observations)
+    found = theta_of(theta.family, m_step(statistics), points)
     if theta.centred or not found.centred:
         return found
     about_means = Theta.about_means(theta.family, theta.parameters, found.parameters.means)
-    parameters = m_step(reduce(observations, about_means, assign))
-    return theta_of(theta.family, parameters, observations)
+    return theta_of(theta.family, m_step(again(about_means)), points)
 
 
 # ---------------------------------------------------------------------- reading it as a gradient
