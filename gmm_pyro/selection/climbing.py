@@ -15,6 +15,7 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.fixed import Fixed
+from ..inference.expectation import FAR
 from ..inference.soundness import Soundness
 from ..inference.task import ROUNDING
 from ..reduction.assignments import argmax
@@ -23,7 +24,7 @@ from ..reduction.theta import Theta, theta_of
 from ..reduction.together import Samples
 from ..running.threads import map_in_threads, one_thread_a_product
 
-NUMBERS = 1 << 18  # features and logits of the sets that take steps together
+NUMBERS = 1 << 20  # features and logits of the sets that take steps together
 STRIDE = 10  # steps before those that have converged leave
 
 
@@ -88,6 +89,19 @@ class Ends:
         """Whether each has converged, or is nowhere."""
         return self.converged | ((self.steps > 0) & ~self.log_likelihood.isfinite())
 
+    @property
+    def heading(self) -> Float[Tensor, "s"]:
+        """What each is on its way to, as `expectation.Climb` has it; very little, if it is lost."""
+        before, last = self.history.diff(dim=1).unbind(1)
+        ratio = torch.where(before > 0, last / before, 0.0).nan_to_num().clamp(0.0, FAR / (1 + FAR))
+        ahead = (last.clamp_min(0.0) * ratio / (1 - ratio)).nan_to_num()
+        lowest = torch.finfo(ahead.dtype).min
+        return (self.log_likelihood + ahead).nan_to_num(nan=lowest, neginf=lowest)
+
+    def left(self, rule: Rule) -> Bool[Tensor, "s"]:
+        """Which of them have more steps to take."""
+        return ~self.done & (self.steps < rule.max_steps)
+
     @classmethod
     def joined(cls, parts: list[Ends]) -> Ends:
         """All sets of some parts, one part after the other."""
@@ -122,7 +136,7 @@ def climbed(
     """
     left = rule.max_steps if max_steps is None else max_steps
     while left > 0:
-        going = (~ends.done & (ends.steps < rule.max_steps)).nonzero()[:, 0]
+        going = ends.left(rule).nonzero()[:, 0]
         if not len(going):
             break
         steps = min(left, STRIDE)
