@@ -35,10 +35,12 @@ if TYPE_CHECKING:
     from .model.program import MixtureModel
     from .model.program_prior import PriorProgram
     from .posterior import Posterior
+    from .selection import Bootstrap, LikelihoodRatioTests, bootstrap, bootstrap_lrt
 
 register()
 
 _HOME = {
+    "Bootstrap": "selection",
     "ColumnWarning": "data.tables",
     "Comparison": "comparison",
     "Dataset": "datasets",
@@ -47,6 +49,7 @@ _HOME = {
     "Fit": "inference.fit",
     "FitWarning": "inference.task",
     "GaussianMixture": "mixture.value",
+    "LikelihoodRatioTests": "selection",
     "LogDensity": "model.log_density",
     "MixtureModel": "model.program",
     "MixtureModule": "inference.gradient",
@@ -57,6 +60,8 @@ _HOME = {
     "Status": "inference.task",
     "UniformBox": "mixture.noise_kinds",
     "WideGaussian": "mixture.noise_kinds",
+    "bootstrap": "selection",
+    "bootstrap_lrt": "selection",
     "compare": "comparison",
     "fit": "inference.fit",
 }
@@ -64,6 +69,7 @@ _MODULES = ("calibration", "datasets", "estimator", "inference", "metrics", "plo
 
 __all__ = [
     "FAMILIES",
+    "Bootstrap",
     "ColumnWarning",
     "Comparison",
     "ConjugatePriors",
@@ -71,6 +77,7 @@ __all__ = [
     "Fit",
     "FitWarning",
     "GaussianMixture",
+    "LikelihoodRatioTests",
     "LogDensity",
     "MixtureModel",
     "MixtureModule",
@@ -81,6 +88,8 @@ __all__ = [
     "Status",
     "UniformBox",
     "WideGaussian",
+    "bootstrap",
+    "bootstrap_lrt",
     "calibration",
     "compare",
     "datasets",

@@ -39,6 +39,7 @@ RESULTS = {  # that the package makes, and nobody else
     *("Band", "Calibration", "Comparison", "ExactPosterior", "Fit", "GewekeTest", "LogDensity"),
     *("Posterior", "Method", "Options", "Status", "FitWarning", "OptionError", "Quantities"),
     *("Estimate", "ParameterErrors"),
+    *("Bootstrap", "LikelihoodRatioTests"),
 }
 INNER = {  # which fits call over and over, with what other methods returned
     *(f"LogDensity.{name}" for name in ("log_jacobian", "log_likelihood", "log_prior")),

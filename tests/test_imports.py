@@ -36,6 +36,7 @@ LAYERS = [
     ["comparison.columns", "comparison.record"],
     ["report"],
     ["comparison", "calibration", "saved_fit"],
+    ["selection"],
     ["estimator"],
     ["cli"],
     ["__main__"],

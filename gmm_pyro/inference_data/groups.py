@@ -109,7 +109,7 @@ def to_arviz(
 
 
 def resamples_to_arviz(
-    fit: Result, posterior: Posterior, attributes: Mapping[str, str | int | float]
+    fit: Result, posterior: Posterior, attributes: Mapping[str, str | float]
 ) -> Any:
     """Estimates from resamples of the data of a fit, as draws that nothing was predicted from.
 

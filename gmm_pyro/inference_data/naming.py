@@ -23,7 +23,7 @@ def assembled(
     fit: Result,
     parts: Mapping[str, Values],
     coords_of: Mapping[str, Mapping[str, Any]],
-    more: Mapping[str, str | int | float] | None = None,
+    more: Mapping[str, str | float] | None = None,
 ) -> Any:
     """All groups with their dimensions, coordinates and attributes, and more of these."""
     names = list(fit.observations.feature_names)

@@ -158,15 +158,19 @@ class DataSets(Samples):
 
     @cached_property
     def _each(self) -> list[Observations]:
-        noise = [None] * len(self) if self.log_noise is None else list(self.log_noise)
-        return [
-            replace(
-                self.points,
-                **{"x": x, "log_noise": log_noise, "sample_weight": None, "cache": {}},
-                **{"measured": None, "allowed": None},
-            )
-            for x, log_noise in zip(self.x, noise, strict=True)
-        ]
+        return [self._alone(i) for i in range(len(self))]
+
+    def _alone(self, i: int) -> Observations:
+        log_noise = None if self.log_noise is None else self.log_noise[i]
+        return replace(
+            self.points,
+            x=self.x[i],
+            sample_weight=None,
+            cache={},
+            measured=None,
+            allowed=None,
+            log_noise=log_noise,
+        )
 
     def features(self, family: CovarianceFamily) -> Float[Tensor, "s f n"]:
         """[1, z, quadratic features] of all points; without these, where components share them."""

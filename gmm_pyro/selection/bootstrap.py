@@ -119,9 +119,7 @@ def _rule(fit: Fit, tolerance: float | None, max_steps: int | None) -> Rule:
     return Rule(fit.model.family, floor, given * total, most, fit.model.fixed)
 
 
-def _estimates(
-    fit: Fit, kind: str, n: int, seed: int, rule: Rule
-) -> tuple[Ends, Tensor]:
+def _estimates(fit: Fit, kind: str, n: int, seed: int, rule: Rule) -> tuple[Ends, Tensor]:
     """Where EM comes to from the fit's mixture on each resample, and whether that is sound."""
     soundness = Soundness.for_task(Task(fit.method, fit.model, fit.observations, fit.options))
     start, found, flags = fit.mixture.parameters, [], []

@@ -7,7 +7,9 @@ divided anew.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -20,7 +22,7 @@ from ..inference.soundness import Soundness
 from ..inference.task import ROUNDING
 from ..reduction.assignments import argmax
 from ..reduction.sums import maximised
-from ..reduction.theta import Theta, theta_of
+from ..reduction.theta import theta_of
 from ..reduction.together import Samples
 from ..running.threads import map_in_threads, one_thread_a_product
 
@@ -148,10 +150,15 @@ def climbed(
         if samples.takes_threads(rule.family):
             moved = [work(part) for part in parts]
         else:
-            moved = map_in_threads(lambda work=work: work, parts)
+            moved = map_in_threads(partial(_same, work), parts)
         ends = ends.replaced(going, Ends.joined(moved))
         left -= steps
     return ends
+
+
+def _same(work: Callable[[Tensor], Ends]) -> Callable[[Tensor], Ends]:
+    """Each thread does the same, with nothing of its own."""
+    return work
 
 
 def in_parts(
@@ -188,7 +195,7 @@ def _appended(history: Float[Tensor, "s 3"], statistics: Statistics) -> Float[Te
 
 
 def stalled(history: Float[Tensor, "s 3"], tolerance: float) -> Bool[Tensor, "s"]:
-    """The rule of `task.stalled`, for each of s sets of which the last log-likelihoods are known."""
+    """The rule of `task.stalled`, for each of s sets by its last log-likelihoods."""
     gain, before = history[:, 2] - history[:, 1], history[:, 1] - history[:, 0]
     no_change = gain.abs() <= ROUNDING * history[:, 2].abs()
     ratio = gain / torch.where(before == 0, gain, before)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -38,8 +38,8 @@ from .splitting import likeliest_with_one_more
 from .tests_of_k import LikelihoodRatioTest, LikelihoodRatioTests
 
 MOST = 10**6  # data sets
-TOLERANCE = 1e-5  # log-likelihood that may be left of a data set, in nats a point
-MAX_STEPS = 1000  # of a data set
+TOLERANCE = 3e-5  # log-likelihood that may be left of a data set, in nats a point
+MAX_STEPS = 500  # of a data set
 
 
 def bootstrap_lrt(

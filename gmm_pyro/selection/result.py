@@ -69,7 +69,9 @@ class Bootstrap:
 
     def __repr__(self) -> str:
         kept = self.posterior.n_draws
-        return f"<{self.kind} bootstrap of {self.n} resamples: {kept} draws in {self.seconds:.2g} s>"
+        return (
+            f"<{self.kind} bootstrap of {self.n} resamples: {kept} draws in {self.seconds:.2g} s>"
+        )
 
     @cached_property
     def estimate(self) -> dict[str, Tensor]:
@@ -150,7 +152,8 @@ class Bootstrap:
             reach = NormalDist().inv_cdf((1 + level) / 2) * self.standard_errors[name]
             return Interval(estimate - reach, estimate + reach)
         tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=torch.float64)
-        flat = self.draws[name].flatten(1)
+        draws = self.draws[name]
+        flat = draws.reshape(len(draws), -1)
         parts = [part.quantile(tails, dim=0) for part in flat.split(DRAWS_AT_ONCE, 1)]
         lower, upper = torch.cat(parts, 1).view(2, *estimate.shape)
         if kind == "basic":
@@ -202,8 +205,8 @@ class Bootstrap:
             )
         from ..inference_data import resamples_to_arviz  # arviz takes seconds to import
 
-        attributes = {"resamples": self.kind, "resampling_time": self.seconds}
-        return resamples_to_arviz(self.fit, self.posterior, attributes)
+        own: dict[str, str | float] = {"resamples": self.kind, "resampling_time": self.seconds}
+        return resamples_to_arviz(self.fit, self.posterior, own)
 
     # ------------------------------------------------------------------ sums over the draws
 

@@ -11,20 +11,22 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..covariance import Parameters
-from ..data.points import Observations
 from ..inference.soundness import Soundness
 from ..reduction.assignments import Given
 from ..reduction.theta import anywhere
 from ..reduction.together import DataSets
+from ..running.threads import map_in_threads
 from .climbing import Ends, Rule, climbed, in_parts, sound
 
 STARTS = 16  # of each data set
-ROUNDS = ((2, 6), (8, 2))  # steps, and how many of a data set go on after them
+ROUNDS = ((2, 6), (8, 3))  # steps, and how many of a data set go on after them
+MANY = 4  # from which it does not matter yet whether they are sound
 NARROWEST = 0.05  # width of a strip along an axis, in units of that of its component
 THINNEST = 1e-3  # share of a feature's variance that a start has
 LEG = 50  # steps, after which a set that is behind another one of its data set stops
@@ -68,8 +70,11 @@ def likeliest_with_one_more(
     ends = Ends.begun(_starts(samples, nulls, owner, rule, generator))
     for steps, kept in ROUNDS:
         ends = climbed(samples, ends, rule, owner, steps)
-        is_sound = sound(samples, ends.parameters, rule.family, soundness, owner)
-        stay = _best(torch.where(is_sound, ends.heading, LOWEST), s, kept)
+        values = ends.heading
+        if kept < MANY:
+            is_sound = sound(samples, ends.parameters, rule.family, soundness, owner)
+            values = torch.where(is_sound, values, LOWEST)
+        stay = _best(values, s, kept)
         ends, owner = ends[stay], owner[stay]
     ends = climbed(samples, ends, rule, owner, LEG)
     is_sound = sound(samples, ends.parameters, rule.family, soundness, owner)
@@ -108,16 +113,21 @@ def _starts(
     generator: torch.Generator,
 ) -> Parameters:
     """Starts of each data set, in parts."""
-    points = samples.points
+    points, family = samples.points, rule.family
     floor = torch.maximum(rule.floor, THINNEST * points.bulk.square())
-    everyone = torch.arange(len(owner))
-    found = []
-    for sets in in_parts(samples, rule.family, nulls[owner[:1]], everyone):
-        some = owner[sets]
-        share = _divided(samples[some].x, nulls[some], rule, generator)
-        theta = anywhere(points, rule.family, (len(sets), share.shape[1]))
-        found.append(rule.family.m_step(samples[some].reduce(theta, Given(share)), floor))
-    return Parameters.joined(found)
+    parts = in_parts(samples, family, nulls[owner[:1]], torch.arange(len(owner)))
+    seeds = torch.randint(2**62, (len(parts),), generator=generator).tolist()
+
+    def start(part: tuple[Int[Tensor, "t"], int]) -> Parameters:
+        sets, own = owner[part[0]], torch.Generator().manual_seed(part[1])
+        share = _divided(samples[sets].x, nulls[sets], rule, own)
+        theta = anywhere(points, family, (len(sets), share.shape[1]))
+        return family.m_step(samples[sets].reduce(theta, Given(share)), floor)
+
+    work = list(zip(parts, seeds, strict=True))
+    if samples.takes_threads(family):
+        return Parameters.joined([start(part) for part in work])
+    return Parameters.joined(map_in_threads(lambda: start, work))
 
 
 def _divided(
@@ -136,6 +146,7 @@ def _divided(
     distance = (((z - z[everyone, centre][:, None]) @ axes) / widths).square().sum(-1)
     least, most = 2 * d + 2, n / (2 * share.shape[1])
     count = (least * max(most / least, 1.0) ** uniform[:, 1]).long().clamp_max(n)
-    farthest = distance.sort(1).values[everyone, count - 1]
+    in_order = torch.from_numpy(np.sort(distance.numpy(), axis=1))  # ten times as fast as torch's
+    farthest = in_order[everyone, count - 1]
     new = (distance <= farthest[:, None])[:, None].to(x)
     return torch.cat([share * (1 - new), new], 1)

@@ -42,7 +42,8 @@ class LikelihoodRatioTest:
     unconverged: float
 
     def __repr__(self) -> str:
-        return f"<{self.k0} against {self.k1} components: LRTS {self.statistic:.4f}, p = {self.p_value:.3g}>"
+        found = f"LRTS {self.statistic:.4f}, p = {self.p_value:.3g}"
+        return f"<{self.k0} against {self.k1} components: {found}>"
 
     @property
     def statistic(self) -> float:
@@ -83,8 +84,8 @@ class LikelihoodRatioTests:
         rows = []
         for test in self.tests:
             null, full = test.log_likelihoods
-            found = {"k0": test.k0, "k1": test.k1}
-            found |= {"log_likelihood_0": null, "log_likelihood_1": full}
+            numbers: dict[str, int | float] = {"k0": test.k0, "k1": test.k1}
+            numbers |= {"log_likelihood_0": null, "log_likelihood_1": full}
             names = ("statistic", "alike", "p_value", "unsound", "unconverged")
-            rows.append(found | {name: getattr(test, name) for name in names})
+            rows.append(numbers | {name: getattr(test, name) for name in names})
         return pd.DataFrame(rows)
