@@ -274,11 +274,13 @@ def of_posteriors() -> dict[str, Asked]:
 
 def of_selection() -> dict[str, Asked]:
     """The bootstrap of parameters, and of the number of components."""
-    resampled = gp.bootstrap(fitted("em"), 9)
+    one = gp.fit(gp.MixtureModel(1), X, n_starts=1)
+    with quietly():
+        resampled = gp.bootstrap(one, 9)
     return {
         "bootstrap": asked(
             lambda n, **given: gp.bootstrap(n=few(n), **given),
-            fit=fitted("em"),
+            fit=one,
             n=9,
             kind="weighted",
             seed=0,

@@ -141,7 +141,7 @@ def climbed(
         going = ends.left(rule).nonzero()[:, 0]
         if not len(going):
             break
-        steps = min(left, STRIDE)
+        steps = min(left, STRIDE, rule.max_steps - int(ends.steps[going].max()))
         parts = in_parts(samples, rule.family, ends.parameters, going)
 
         def work(sets: Int[Tensor, "t"], ends: Ends = ends, steps: int = steps) -> Ends:

@@ -137,8 +137,8 @@ class Bootstrap:
         """
         level = check_number("level", level, high=1.0, positive=True)
         jackknife = self.kind == "jackknife"
-        chosen = kind or ("normal" if jackknife else "percentile")
-        check_choice("kind", chosen if kind is None else kind, INTERVALS)
+        kind = ("normal" if jackknife else "percentile") if kind is None else kind
+        chosen = check_choice("kind", kind, INTERVALS)
         if jackknife and chosen != "normal":
             raise ValueError(
                 f"kind={chosen!r} takes quantiles of draws, and the jackknife has none: its kind "
