@@ -33,7 +33,8 @@ n <- as.integer(told[1])
 for (g in 1:3) {
   began <- proc.time()
   # tests 1, 2, ... g in turn, so the last one is the difference
-  b <- mclustBootstrapLRT(faithful, modelName = "VVV", nboot = n, maxG = g, level = 1, verbose = FALSE)
+  b <- mclustBootstrapLRT(faithful, modelName = "VVV", nboot = n, maxG = g, level = 1,
+                          verbose = FALSE)
   spent <- proc.time() - began
   cat(format(c(g, b$obs[g], b$p.value[g], median(b$boot[, g]), spent[["elapsed"]],
                spent[["user.self"]] + spent[["sys.self"]]), digits = 17, trim = TRUE), "\n")
