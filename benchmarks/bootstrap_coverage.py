@@ -2,7 +2,7 @@
 
     python benchmarks/bootstrap_coverage.py [--quick]
 
-Two Gaussians in two dimensions, that give 2 % of their points to the wrong one, and the same closer
+Two Gaussians in two dimensions that give 2 % of their points to the wrong one, and the same closer
 to each other, where it is 9 %. Every data set is fitted from the truth on, and resampled by every
 kind. Coverage is the mean over the entries of a parameter, its standard error that over data sets.
 """
