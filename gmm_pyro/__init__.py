@@ -37,13 +37,20 @@ if TYPE_CHECKING:
     from .model.program import MixtureModel
     from .model.program_prior import PriorProgram
     from .posterior import Posterior
-    from .selection.select import select
-    from .selection.selection import Selection
+    from .selection import (
+        Bootstrap,
+        LikelihoodRatioTests,
+        Selection,
+        bootstrap,
+        bootstrap_lrt,
+        select,
+    )
 
 register()
 
 _HOME = {
     "Agglomeration": "agglomeration",
+    "Bootstrap": "selection",
     "ColumnWarning": "data.tables",
     "Combination": "combining",
     "Comparison": "comparison",
@@ -53,6 +60,7 @@ _HOME = {
     "Fit": "inference.fit",
     "FitWarning": "inference.task",
     "GaussianMixture": "mixture.value",
+    "LikelihoodRatioTests": "selection",
     "LogDensity": "model.log_density",
     "MixtureModel": "model.program",
     "MixtureModule": "inference.gradient",
@@ -60,21 +68,24 @@ _HOME = {
     "Posterior": "posterior",
     "PriorProgram": "model.program_prior",
     "Priors": "model.priors",
-    "Selection": "selection.selection",
+    "Selection": "selection",
     "Status": "inference.task",
     "UniformBox": "mixture.noise_kinds",
     "WideGaussian": "mixture.noise_kinds",
     "combine": "combining",
     "agglomerate": "agglomeration",
+    "bootstrap": "selection",
+    "bootstrap_lrt": "selection",
     "compare": "comparison",
     "fit": "inference.fit",
-    "select": "selection.select",
+    "select": "selection",
 }
 _MODULES = ("calibration", "datasets", "estimator", "inference", "metrics", "plots")
 
 __all__ = [
     "FAMILIES",
     "Agglomeration",
+    "Bootstrap",
     "ColumnWarning",
     "Combination",
     "Comparison",
@@ -83,6 +94,7 @@ __all__ = [
     "Fit",
     "FitWarning",
     "GaussianMixture",
+    "LikelihoodRatioTests",
     "LogDensity",
     "MixtureModel",
     "MixtureModule",
@@ -95,6 +107,8 @@ __all__ = [
     "UniformBox",
     "WideGaussian",
     "agglomerate",
+    "bootstrap",
+    "bootstrap_lrt",
     "calibration",
     "combine",
     "compare",

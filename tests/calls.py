@@ -349,6 +349,40 @@ def of_posteriors() -> dict[str, Asked]:
     }
 
 
+def of_resamples() -> dict[str, Asked]:
+    """The bootstrap of parameters, and of the number of components."""
+    one = gp.fit(gp.MixtureModel(1), X, n_starts=1)
+    with quietly():
+        resampled = gp.bootstrap(one, 9)
+    return {
+        "bootstrap": asked(
+            lambda n, **given: gp.bootstrap(n=few(n), **given),
+            fit=one,
+            n=9,
+            kind="weighted",
+            seed=0,
+            tolerance=1e-3,
+            max_steps=5,
+        ),
+        "bootstrap_lrt": asked(
+            lambda n, **given: gp.bootstrap_lrt(n=few(n), n_starts=1, max_steps=2, **given),
+            x=X,
+            k=[1, 2],
+            covariance="full",
+            n=19,
+            level=0.05,
+            seed=0,
+        ),
+        "Bootstrap.intervals": asked(resampled.intervals, level=0.9, kind="basic"),
+        "Bootstrap.table": asked(resampled.table, level=0.9, kind="basic"),
+    }
+
+
+def few(n: Any) -> Any:
+    """What is given, unless it would take minutes."""
+    return n if not isinstance(n, int | np.integer) or n < 10**3 or n > 10**6 else 10**3
+
+
 def of_calibration() -> dict[str, Asked]:
     """Tests of posteriors."""
     model, concrete = gp.MixtureModel(2), concrete_model()
@@ -585,7 +619,7 @@ GROUPS: dict[str, Callable[[], dict[str, Asked]]] = {
     function.__name__.removeprefix("of_"): function
     for function in (
         *(of_mixtures, of_models, of_data_sets, of_fits, of_trees, of_combinations),
-        *(of_selections, of_posteriors),
+        *(of_selections, of_resamples, of_posteriors),
         *(of_calibration, of_scores, of_pictures, of_estimators),
     )
 }

@@ -40,6 +40,7 @@ RESULTS = {  # that the package makes, and nobody else
     *("Fit", "GewekeTest", "LogDensity", "Selection"),
     *("Posterior", "Method", "Options", "Status", "FitWarning", "OptionError", "Quantities"),
     *("Estimate", "ParameterErrors"),
+    *("Bootstrap", "LikelihoodRatioTests"),
 }
 INNER = {  # which fits call over and over, with what other methods returned
     *(f"LogDensity.{name}" for name in ("log_jacobian", "log_likelihood", "log_prior")),

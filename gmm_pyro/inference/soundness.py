@@ -92,13 +92,16 @@ class Soundness:
 
     def of(self, theta: Theta, points: Observations) -> Bool[Tensor, "s"]:
         """Whether sets are sound."""
-        p = theta.parameters
+        return self.with_counts(theta.parameters, reduce(points, theta, argmax).counts)
+
+    def with_counts(self, p: Parameters, counts: Float[Tensor, "s k"]) -> Bool[Tensor, "s"]:
+        """The same, where it is known how many points each component has by hard labels."""
         finite = p.factor.flatten(1).isfinite().all(1)
         p = replace(
             p, factor=torch.where(finite.view(-1, *(1,) * (p.factor.ndim - 1)), p.factor, 0.0)
         )
         wide = torch.minimum(self.above_floor(p), self.above_rounding(p)) > 1
-        return finite & wide.all(1) & (reduce(points, theta, argmax).counts >= self.least).all(1)
+        return finite & wide.all(1) & (counts >= self.least).all(1)
 
 
 def as_fitted(family: CovarianceFamily, variance: Float[Tensor, "d"]) -> Float[Tensor, "d"]:

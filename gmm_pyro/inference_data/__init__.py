@@ -7,7 +7,7 @@ differ.
 """
 
 from .diagnostics import Elpd, elpd_loo, posterior_summary, psis_k_hat
-from .groups import to_arviz
+from .groups import resamples_to_arviz, to_arviz
 from .quantities import pointwise_log_likelihood
 
 __all__ = [
@@ -16,5 +16,6 @@ __all__ = [
     "pointwise_log_likelihood",
     "posterior_summary",
     "psis_k_hat",
+    "resamples_to_arviz",
     "to_arviz",
 ]

@@ -108,6 +108,26 @@ def to_arviz(
     return assembled(fit, parts, {"posterior_predictive": {"draw": kept.numpy()}})
 
 
+def resamples_to_arviz(
+    fit: Result, posterior: Posterior, attributes: Mapping[str, str | float]
+) -> Any:
+    """Estimates from resamples of the data of a fit, as draws that nothing was predicted from.
+
+    Args:
+        fit: what is resampled.
+        posterior: the estimates as draws, with what is known of each as `statistics`.
+        attributes: what is to be said beside how the fit was made.
+    """
+    statistics = {name: value.cpu().numpy() for name, value in posterior.statistics.items()}
+    parts: dict[str, Values] = {
+        "posterior": _readable(posterior, posterior.draws, constants=False),
+        "sample_stats": statistics,
+        **_constant(fit.observations),
+        "observed_data": {"x": _univariate(fit.observations.measurements.cpu().numpy())},
+    }
+    return assembled(fit, parts, {}, attributes)
+
+
 def draws_and_log_likelihood(fit: Result) -> Any:
     """The part of `to_arviz` that leave-one-out cross-validation needs."""
     posterior = posterior_of(fit)

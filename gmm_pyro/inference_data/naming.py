@@ -20,9 +20,12 @@ TAKEN = ("chain", "draw", "obs_id")  # names that a variable cannot have
 
 
 def assembled(
-    fit: Result, parts: Mapping[str, Values], coords_of: Mapping[str, Mapping[str, Any]]
+    fit: Result,
+    parts: Mapping[str, Values],
+    coords_of: Mapping[str, Mapping[str, Any]],
+    more: Mapping[str, str | float] | None = None,
 ) -> Any:
-    """All groups with their dimensions, coordinates and attributes."""
+    """All groups with their dimensions, coordinates and attributes, and more of these."""
     names = list(fit.observations.feature_names)
     coords = {
         "component": np.arange(fit.model.n_components),
@@ -31,7 +34,7 @@ def assembled(
         "pair": pair_names(names),
         "obs_id": np.arange(fit.observations.n),
     }
-    attributes = _attributes(fit)
+    attributes = {**_attributes(fit), **(more or {})}
     groups = {
         name: generation.dataset(
             values,

@@ -68,6 +68,21 @@ def relabelled(posterior: Drawn, method: str, by: Key, like: Any, within: Any) -
     )
 
 
+def numbered_as(posterior: Drawn, mixture: GaussianMixture) -> Drawn:
+    """The posterior with the components of each draw numbered as those of a mixture.
+
+    Each draw is matched with the mixture by itself, by the Kullback-Leibler divergence of its
+    responsibilities from the mixture's: draws that vary about one estimate have no other pivot.
+    """
+    held = memberships(posterior.family, posterior.parameters(), posterior.observations)
+    target = _target(posterior, held.rows, mixture)
+    order = cheapest(costs(held, target), held.unchanged, held.tie, held.apart)
+    shape = posterior.n_chains, posterior.n_draws, posterior.n_components
+    return replace(
+        permuted(posterior, order.reshape(shape)), ambiguous=ambiguous_share(held, order)
+    )
+
+
 def _check(method: str, by: Key, like: Any, within: Any) -> None:
     check_choice("method", method, ALIGNMENTS)
     if method != "ordered" and by is not None:

@@ -145,6 +145,25 @@ class Beside:
         return log_p
 
 
+@dataclass(frozen=True, eq=False)
+class Weighted:
+    """Another assignment, where every set counts the points by weights of its own.
+
+    Attributes:
+        assign: the other one.
+        weight: how often each point counts in each set, beside its sample weight if any.
+    """
+
+    assign: Assignment
+    weight: Float[Tensor, "s n"]
+
+    def __call__(self, logits: Float[Tensor, "s k n"], rows: Rows) -> Float[Tensor, "s n"]:
+        """See `Assignment`."""
+        log_p, weight = self.assign(logits, rows), self.weight[:, rows].to(logits)
+        logits.mul_(weight[:, None])
+        return log_p.mul_(weight)
+
+
 def _finite(largest: Tensor) -> Tensor:
     """The largest logits, where they are -inf the lowest number: -inf less -inf would be NaN."""
     return largest.clamp(min=torch.finfo(largest.dtype).min)

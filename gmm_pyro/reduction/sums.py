@@ -145,21 +145,44 @@ def maximise(
     component is so tight that the moments about the data's centre have cancelled, the moments are
     taken once more, about its mean.
     """
-    current = theta.parameters.factor if asks_parameters(assign) else None
+
+    def filled(statistics: Statistics) -> Statistics:
+        return statistics if absent is None else statistics.with_copies(absent)
+
+    def again(about: Theta) -> Statistics:
+        return filled(reduce(observations, about, assign))
+
+    near = asks_parameters(assign)
+    return maximised(observations, theta, filled(statistics), again, floor, ridge, fixed, near=near)
+
+
+def maximised(
+    points: Points,
+    theta: Theta,
+    statistics: Statistics,
+    again: Callable[[Theta], Statistics],
+    floor: Float[Tensor, "d"],
+    ridge: float = 0.0,
+    fixed: Fixed | None = None,
+    *,
+    near: bool = True,
+) -> Theta:
+    """As `maximise`, whatever reduction the statistics are from: `again` is the same one.
+
+    An M-step that is a search goes on from the parameters, where these are near.
+    """
+    current = theta.parameters.factor if near else None
 
     def m_step(statistics: Statistics) -> Parameters:
-        if absent is not None:
-            statistics = statistics.with_copies(absent)
         if fixed is None:
             return theta.family.m_step(statistics, floor, ridge, current)
         return fixed.m_step(statistics, theta.parameters, floor, ridge)
 
-    found = theta_of(theta.family, m_step(statistics), observations)
+    found = theta_of(theta.family, m_step(statistics), points)
     if theta.centred or not found.centred:
         return found
     about_means = Theta.about_means(theta.family, theta.parameters, found.parameters.means)
-    parameters = m_step(reduce(observations, about_means, assign))
-    return theta_of(theta.family, parameters, observations)
+    return theta_of(theta.family, m_step(again(about_means)), points)
 
 
 # ---------------------------------------------------------------------- reading it as a gradient

@@ -21,6 +21,8 @@ class Stream(IntEnum):
     MOVES = 8  # from one solution of EM to another
     POPULATION = 9  # that chains set out from
     EVIDENCE = 10
+    RESAMPLES = 11  # of the data, by a bootstrap
+    SPLITS = 12  # of components, where one more is looked for
 
     def seed(self, of_user: int) -> int:
         """The seed of this stream."""
