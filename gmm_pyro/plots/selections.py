@@ -72,7 +72,7 @@ def _cut(values: np.ndarray, *, higher_is_better: bool) -> tuple[float, float] |
         return None
     behind = behind - behind[0]
     most = behind[int(MOST * (len(behind) - 1))]
-    if most >= FLAT * behind[-1]:
+    if not 0 < most < FLAT * behind[-1]:
         return None
     best = np.nanmax(values) if higher_is_better else np.nanmin(values)
     sign = -1.0 if higher_is_better else 1.0

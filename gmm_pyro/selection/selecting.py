@@ -13,7 +13,9 @@ from tqdm import tqdm
 
 from ..agglomeration.growing import grow
 from ..covariance import FAMILIES, CovarianceFamily, Parameters, family_named
-from ..data.checks import check_choice, check_count, check_seed, shown
+from ..data.arrays import whole_numbers
+from ..data.checks import check_choice, check_count, check_flag, check_seed, shown
+from ..data.features import check_names
 from ..data.observations import observe
 from ..data.points import Observations
 from ..inference.em import EMOptions
@@ -102,13 +104,14 @@ def select(
     observations = observe(
         x,
         sample_weight=sample_weight,
-        feature_names=feature_names,
+        feature_names=None if feature_names is None else check_names(feature_names),
         missing=missing,
         dtype=dtype,
         device=device,
     )
     families = _families(covariance, observations.d, every=row.by_m_steps)
-    with tqdm(total=len(families), desc="select", unit="family", disable=not progress) as bar:
+    silent = not check_flag("progress", progress)
+    with tqdm(total=len(families), desc="select", unit="family", disable=silent) as bar:
         if method == "em":
             settings = EMOptions(**{"tolerance": TOLERANCE, "seed": seed, **options})
             cells = _by_em(observations, numbers, families, settings, bar)
@@ -120,10 +123,9 @@ def select(
 
 
 def _numbers(k: Any) -> list[int]:
-    given = [k] if isinstance(k, int) else list(k) if isinstance(k, Iterable) else None
-    if not given or isinstance(k, str):
-        raise ValueError(f"k must be numbers of components, as range(1, 10), got {shown(k)}")
-    return sorted({check_count("k", number) for number in given})
+    wanted = "numbers of components, as range(1, 10)"
+    given = whole_numbers([k] if isinstance(k, int) else k, "k", wanted)
+    return sorted({check_count("k", number) for number in given.tolist()})
 
 
 def _families(given: Any, d: int, *, every: bool) -> list[CovarianceFamily]:
@@ -135,6 +137,8 @@ def _families(given: Any, d: int, *, every: bool) -> list[CovarianceFamily]:
         names = ["tied", "full"] if d == 1 else list(FAMILIES)
         found = [FAMILIES[name] for name in names if every or FAMILIES[name].has_sites]
     else:
+        if not isinstance(given, str | Sequence):
+            raise ValueError(f"covariance must be a family or several, got {shown(given)}")
         names = [given] if isinstance(given, str) else list(given)
         if not names:
             raise ValueError("covariance must be 'all', or at least one family, got none")
