@@ -10,7 +10,7 @@ from typing import Any
 
 PACKAGE = Path(__file__).parents[1] / "gmm_pyro"
 RECORDS = (
-    *("inference.task", "inference.result", "combining.record"),
+    *("inference.task", "inference.result", "combining.record", "agglomeration.tree"),
     *("comparison.columns", "comparison.record"),
 )
 BOX = (0.8, 0.6)  # of a room: its width, in columns, and its height, in rows
