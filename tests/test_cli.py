@@ -74,7 +74,7 @@ class TestHelp:
 
 COMPLETIONS = {
     "fit --method g": ["gradient", "gibbs"],
-    "fit --covariance V": ["VVV", "VVI", "VII"],
+    "fit --covariance V": ["VEI", "VEE", "VEV", "VVE", "VVV", "VVI", "VII"],
     "fit --covariance tied_": ["tied_diag", "tied_spherical"],
     "fit o": ["old-faithful"],
     "fit --table-format p": ["parquet"],

@@ -167,7 +167,8 @@ def test_a_far_outlier_does_not_merge_clusters(family: str, at: float) -> None:
     assert found.converged
     assert gap_over_width(found) > 7
     assert found.labels.bincount().sort().values.tolist() == [1, 60, 60]
-    assert "tied" in family or "is singular" in said  # the outlier's
+    of_one_volume = FAMILIES[family].mclust.startswith("E")
+    assert of_one_volume or "is singular" in said  # the outlier's
 
 
 def test_gradient_takes_its_steps_by_the_bulk_of_the_data() -> None:

@@ -151,7 +151,7 @@ def fit_recipe(task: Task[RecipeOptions]) -> Outcome:
     )
 
 
-RECIPE = Method(fit_recipe, RecipeOptions)
+RECIPE = Method(fit_recipe, RecipeOptions, by_m_steps=True)
 
 
 def _run(task: Task[RecipeOptions], trial: Trial) -> None:
