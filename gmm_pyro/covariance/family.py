@@ -1,8 +1,7 @@
 """What a covariance family is: its shapes, its algebra, its features, its M-step and its sites.
 
-See `records.py` for the shapes; s is the number of sets, k of components, and k|1 an axis that has
-length 1 where components share one covariance. A conjugate prior is a part of its own
-(`conjugacy.py`).
+See `records.py` for the shapes: s sets, k components, and an axis k|1 of length 1 where components
+share one covariance. A conjugate prior is a part of its own (`conjugacy.py`).
 """
 
 from __future__ import annotations
@@ -28,8 +27,7 @@ class CovarianceFamily(ABC):
     """A constraint on the covariance matrices of a mixture, with its algebra.
 
     Subclasses say how a covariance is stored (its compact form), how z zᵀ enters the features, how
-    the M-step turns scatter into a covariance, and which prior sites describe it. Nothing else in
-    the package asks which family it deals with.
+    the M-step turns scatter into a covariance, and which prior sites describe it.
     """
 
     name: ClassVar[str]
@@ -100,6 +98,11 @@ class CovarianceFamily(ABC):
         return self.n_covariances(k), *self.event_shape(d)
 
     @property
+    def of_marginals(self) -> CovarianceFamily:
+        """The family of mixtures of some of the features alone, or given the others."""
+        return self
+
+    @property
     def is_matrix(self) -> bool:
         """Whether a covariance in compact form is a matrix, as features are correlated."""
         return len(self.event_shape(1)) == 2
@@ -167,11 +170,6 @@ class CovarianceFamily(ABC):
     def marginal(self, factor: Tensor, columns: list[int]) -> Tensor:
         """The factor of some of the features, in this order."""
 
-    @property
-    def of_marginals(self) -> CovarianceFamily:
-        """The family of mixtures of some of the features alone, or given the others."""
-        return self
-
     @abstractmethod
     def remainder(self, factor: Tensor, known: int) -> Tensor:
         """The factor of the last features, given the values of the first ones."""
@@ -221,13 +219,8 @@ class CovarianceFamily(ABC):
     def fit(self, covariance: Tensor, floor: Float[Tensor, "d"]) -> Tensor:
         """Factor of the closest covariance that is nowhere below the floor.
 
-        Args:
-            covariance: empirical covariances in compact form, shape (..., *event).
-            floor: smallest variance of each feature, shape (d,); the maximum-likelihood covariance
-                under Σ ⪰ diag(floor) has the eigenvalues of floor^-½ Σ floor^-½ raised to 1.
-
-        Returns:
-            The factor; NaN where no positive definite covariance was found.
+        It is NaN where no positive definite covariance was found. The maximum-likelihood one under
+        Σ ⪰ diag(floor) has the eigenvalues of floor^-½ Σ floor^-½ raised to 1.
         """
 
     def fit_all(
@@ -239,8 +232,7 @@ class CovarianceFamily(ABC):
     ) -> Float[Tensor, "s k1 *event"]:
         """The factors of all components, from their empirical covariances and counts.
 
-        What `fit` finds for each; a family whose covariances depend on each other overrides this,
-        and may go on from the current factors if there are any.
+        A family whose covariances depend on each other overrides it, and may go on from `current`.
         """
         return self.fit(covariance, floor)
 
@@ -265,10 +257,7 @@ class CovarianceFamily(ABC):
     def default_prior(self, site: str, spread: Float[Tensor, "d"], k: int) -> Distribution:
         """The default prior of one of the covariance's sites.
 
-        Args:
-            site: a name in `site_shapes`.
-            spread: of the data, with one number a feature.
-            k: number of components.
+        The spread is that of the data, with one number a feature.
         """
         import pyro.distributions as dist  # takes a second to import, and EM has no priors
 
@@ -303,8 +292,6 @@ class CovarianceFamily(ABC):
     @abstractmethod
     def factorise(self, covariances: Tensor) -> Tensor:
         """The factor of one set; NaN where a covariance is not positive definite."""
-
-    # ------------------------------------------------------------------ shared by all families
 
     def parameters(self, values: Mapping[str, Tensor]) -> Parameters:
         """Mixture parameters of s sets of values of all sites, each of shape (s, *site)."""
@@ -341,8 +328,7 @@ class CovarianceFamily(ABC):
             statistics: what a reduction returned.
             floor: smallest variance of each feature.
             ridge: a variance that is added to that of every feature.
-            current: factors of the parameters that the statistics are from, where they are near:
-                an M-step that is a search goes on from there.
+            current: factors near which an M-step that is a search goes on, or None.
 
         Source: Bishop (2006), equations 9.24 to 9.26, about a reference point.
         """

@@ -34,7 +34,7 @@ from ..reduction.theta import anywhere
 from ..running.seeds import Stream
 from ..running.threads import one_thread_a_product
 from .criteria import CRITERIA
-from .ladder import Ladder, Rung
+from .ladder import Ladder
 from .selection import Cell, Selection
 from .sizes import Sizes, from_assignment, joined, side_by_side
 
@@ -168,31 +168,30 @@ def _by_em(
 ) -> list[Cell]:
     """The cells of all families, each begun also at those within it."""
     possible = [k for k in numbers if k <= observations.n_weighted]
+    if not possible:
+        return [Cell(k, family.name, "too few points") for family in families for k in numbers]
+    tasks = [Task("em", MixtureModel(1, f.name), observations, options) for f in families]
+    sample = sample_of(observations, max(possible), tasks[0].generator(Stream.SEARCH))
+    starts = _labels(sample, possible, options)
     ladders: dict[CovarianceFamily, Ladder] = {}
-    starts: tuple[Int[Tensor, "s n"], list[int]] | None = None
-    for family in families if possible else ():
-        task = Task("em", MixtureModel(1, family.name), observations, options)
-        sample = sample_of(observations, max(possible), task.generator(Stream.SEARCH))
-        starts = starts or _labels(sample, possible, options)
+    for family, task in zip(families, tasks, strict=True):
         ladder = Ladder(task, sample, possible)
-        within = [other for other in ladders if _holds(family, other)]
-        closest = [o for o in within if not any(_holds(other, o) for other in within)]
-        begun = [_from_labels(ladder, *starts)]
-        if closest:
-            mixtures = [_brought(family, ladders[o], k) for o in closest for k in possible]
-            begun.append(side_by_side(family, mixtures, sample))
+        begun = [_from_labels(ladder, *starts), *_from_within(ladder, ladders)]
         ladder.climb(joined(begun, sample))
         ladder.exchange()
         ladder.converge(observations, options.tolerance, options.max_steps)
         ladders[family] = ladder
         bar.update()
-    return [
-        _cell(ladders[family].rungs[k], family, k, observations)
-        if k in possible
-        else Cell(k, family.name, "too few points")
-        for family in families
-        for k in numbers
-    ]
+    return [_cell(ladders[family], k, observations) for family in families for k in numbers]
+
+
+def _from_within(ladder: Ladder, ladders: dict[CovarianceFamily, Ladder]) -> list[Sizes]:
+    """The solutions of the largest families that the ladder's own holds: one batch, or none."""
+    family = ladder.family
+    within = [other for other in ladders if _holds(family, other)]
+    closest = [one for one in within if not any(_holds(other, one) for other in within)]
+    mixtures = [_brought(family, ladders[one], k) for one in closest for k in ladder.numbers]
+    return [side_by_side(family, mixtures, ladder.points)] if mixtures else []
 
 
 def _labels(
@@ -233,7 +232,11 @@ def _brought(family: CovarianceFamily, within: Ladder, k: int) -> Parameters:
     return brought_into(family, GaussianMixture.from_parameters(within.family, p))
 
 
-def _cell(rung: Rung, family: CovarianceFamily, k: int, observations: Observations) -> Cell:
+def _cell(ladder: Ladder, k: int, observations: Observations) -> Cell:
+    family = ladder.family
+    if k not in ladder.rungs:
+        return Cell(k, family.name, "too few points")
+    rung = ladder.rungs[k]
     mixture = GaussianMixture.from_parameters(
         family,
         rung.parameters,
