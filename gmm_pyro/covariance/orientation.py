@@ -36,7 +36,8 @@ RANDOM, MOST_RANDOM = (
     8,
     32,
 )  # starts a feature, and at most, beside those of the scatters themselves
-BROAD, SCREENING = 2, 8  # sweeps all around, and near, after which only a set's best start goes on
+STAY = 6  # starts of a set that go on after a sweep all around
+SCREENING = 8  # sweeps near, after another one all around, before only the best goes on
 SWEEPS = 40  # more of it, before it is left to BFGS
 SETTLED = 1e-13  # nats a point that a sweep brings, when it is the last
 GENTLE = 1e-9  # slope, in nats a point, at which BFGS ends
@@ -67,6 +68,13 @@ class Axes:
     def __getitem__(self, sets: Sets) -> Axes:
         """The chosen sets."""
         return Axes(self.vectors[sets], self.turned[sets], self.counts[sets], self.equal)
+
+    def best_of_each(self, s: int, most: int) -> Axes:
+        """The best few of each of s blocks of as many sets."""
+        values = self.objective.view(s, -1)
+        best = values.topk(min(most, values.shape[1]), largest=False).indices
+        first = torch.arange(s, device=best.device)[:, None] * values.shape[1]
+        return self[(first + best).flatten()]
 
     @property
     def diagonals(self) -> Float[Tensor, "s k d"]:
@@ -225,9 +233,8 @@ def common_axes(
     starts = _starts(scatter, counts)
     sets = torch.arange(s, device=scatter.device).repeat_interleave(starts.shape[1])
     axes = Axes.of(scatter[sets], starts.flatten(0, 1), counts[sets], equal=equal)
-    axes = axes.swept(BROAD, near=False).swept(SCREENING, near=True)
-    best = axes.objective.view(s, -1).argmin(1)
-    axes = axes[best + torch.arange(s, device=best.device) * starts.shape[1]]
+    axes = axes.swept(1, near=False).best_of_each(s, STAY)
+    axes = axes.swept(1, near=False).swept(SCREENING, near=True).best_of_each(s, 1)
     value = axes.objective
     for _ in range(SWEEPS):
         axes = axes.swept(1, near=True)

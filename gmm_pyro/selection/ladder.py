@@ -35,6 +35,7 @@ AXES = 2  # along which components are split, of the few largest of a small mixt
 MERGERS = 3  # of each solution
 NEWCOMERS = 4  # that each solution is joined by, one at a time
 ROUNDS = 6  # of splits and mergers, at most
+CEILING = 20.0  # times the last gain of a step, more than which is seldom ahead
 LEG = 10  # steps between two looks at what has converged
 
 
@@ -145,8 +146,9 @@ class Ladder:
 
     def _open(self, sizes: Sizes) -> list[int]:
         """The best of every number, and what may come to be better."""
-        ranks, ceilings = self._ranks(sizes), sizes.climb.ceiling.tolist()
-        reached = sizes.climb.reached.tolist()
+        ranks, climb = self._ranks(sizes), sizes.climb
+        reached = climb.reached.tolist()
+        ceilings = (climb.reached + CEILING * climb.last_gain.clamp_min(0.0)).tolist()
         stay = []
         for k in sorted(set(sizes.numbers)):
             same = sizes.of(k)

@@ -38,7 +38,10 @@ from .ladder import Ladder
 from .selection import Cell, Selection
 from .sizes import Sizes, from_assignment, joined, side_by_side
 
-TOLERANCE = 1e-6  # nats a point that may be left: criteria are then right to a few thousandths
+QUICK = {  # in place of EM's defaults: `Selection.fit` runs on to these
+    "tolerance": 1e-6,  # nats a point that may be left: criteria are right to a few thousandths
+    "max_steps": 1000,
+}
 TREES = ("VVV", "VII")  # criteria of agglomeration
 ORDER = "IEV"  # of the letters of a code: a family holds those whose letters are none later
 THINNEST = 1e-3  # share of a feature's variance that a start has: few points are no cluster yet
@@ -113,7 +116,7 @@ def select(
     silent = not check_flag("progress", progress)
     with tqdm(total=len(families), desc="select", unit="family", disable=silent) as bar:
         if method == "em":
-            settings = EMOptions(**{"tolerance": TOLERANCE, "seed": seed, **options})
+            settings = EMOptions(**{**QUICK, "seed": seed, **options})
             cells = _by_em(observations, numbers, families, settings, bar)
         else:
             given = {**options, "seed": seed}
