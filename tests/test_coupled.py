@@ -135,6 +135,15 @@ def test_an_m_step_from_near_does_not_fall_behind(code: str) -> None:
         assert here <= objective(stays, scatter, counts) + 1e-9 * abs(here)
 
 
+@pytest.mark.parametrize("code", SEARCHED)
+def test_current_factors_that_are_no_numbers_are_no_error(code: str) -> None:
+    scatter, counts = scatters(3, 3, seed=9)
+    compact, count = torch.tensor(scatter / counts[:, None, None])[None], torch.tensor(counts)[None]
+    current = torch.full((1, 3, 3, 3), torch.nan).double()
+    found = FAMILIES[code].fit_all(compact, count, torch.zeros(3).double(), current)
+    assert found.isfinite().all()
+
+
 # ---------------------------------------------------------------------- EM
 
 

@@ -257,6 +257,7 @@ def test_picture(faithful: gp.Selection) -> None:
         ({"criterion": "elpd"}, "criterion 'elpd' needs draws: a method with a posterior"),
         ({"criterion": "evidence", "method": "map"}, "needs log_evidence: laplace"),
         ({"n_draws": 3}, "method 'em' has no option 'n_draws'"),
+        ({"start": "random"}, "select takes no start"),
         ({"x": [[1.0, math.inf]] * 9}, "x has 9 infinite values"),
     ],
 )

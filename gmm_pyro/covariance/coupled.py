@@ -340,4 +340,7 @@ def _axes_of(factor: Float[Tensor, "s k d d"]) -> Float[Tensor, "s d d"]:
     log_size = factor.diagonal(dim1=-2, dim2=-1).log().mean(-1)
     unlike = 1 + torch.arange(factor.shape[1]).to(factor).sqrt() / factor.shape[1]
     weight = unlike * (-2 * log_size).exp()
-    return torch.linalg.eigh((times(weight, factor @ factor.mT)).sum(1))[1]
+    together = times(weight, factor @ factor.mT).sum(1)
+    finite = together.isfinite().flatten(1).all(1)
+    any_axes = torch.eye(factor.shape[-1]).to(factor)
+    return torch.linalg.eigh(torch.where(_of_sets(finite, together), together, any_axes))[1]

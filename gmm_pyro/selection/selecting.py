@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterable, Sequence
+from numbers import Integral
 from typing import Any
 
 import torch
@@ -104,6 +106,8 @@ def select(
     check_choice("criterion", criterion, CRITERIA)
     _check_needs(criterion, method)
     choice(method, {**options, "seed": check_seed(seed)})  # refuses what it does not know
+    if method == "em" and "start" in options:
+        raise ValueError("select takes no start: every model has starts of its own")
     observations = observe(
         x,
         sample_weight=sample_weight,
@@ -127,7 +131,7 @@ def select(
 
 def _numbers(k: Any) -> list[int]:
     wanted = "numbers of components, as range(1, 10)"
-    given = whole_numbers([k] if isinstance(k, int) else k, "k", wanted)
+    given = whole_numbers([k] if isinstance(k, Integral) else k, "k", wanted)
     return sorted({check_count("k", number) for number in given.tolist()})
 
 
@@ -285,8 +289,8 @@ def _one_by_one(
 def _others(found: Any, criterion: str) -> dict[str, float]:
     if criterion == "evidence":
         return {
-            "log_evidence": found.log_evidence,
-            "log_evidence_se": float(found.diagnostics["log_evidence_se"]),
+            name: float(found.diagnostics.get(name, math.nan))
+            for name in ("log_evidence", "log_evidence_se")
         }
     if criterion != "elpd":
         return {}
