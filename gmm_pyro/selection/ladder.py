@@ -23,6 +23,7 @@ from ..inference.soundness import Soundness
 from ..inference.task import Options, Task
 from ..reduction.theta import theta_of
 from ..running.seeds import Stream
+from .climbing import stalled
 from .neighbours import mergers, splits
 from .sizes import Sizes, rules_for, side_by_side
 
@@ -116,9 +117,11 @@ class Ladder:
         while len(going) and steps < max_steps:
             leg = min(LEG, max_steps - steps)
             going, steps = going.stepped(points, self.floor, leg), steps + leg
-            done = [_is_done(values, least) for values in going.climb.history.tolist()]
+            values = going.climb.history
+            values = torch.nn.functional.pad(values, (3 - values.shape[1], 0), value=torch.nan)
+            done, lost = stalled(values, least).tolist(), (~values[:, -1].isfinite()).tolist()
             last = steps >= max_steps
-            ended = [i for i, one in enumerate(done) if one or last]
+            ended = [i for i in range(len(going)) if done[i] or lost[i] or last]
             if ended:
                 self._end(going[ended], [done[i] for i in ended], points, steps)
                 going = going[[i for i in range(len(going)) if i not in ended]]
@@ -205,14 +208,3 @@ class Ladder:
                     yield joined
             if k - 1 in self.numbers and k > 1:
                 yield mergers(self.family, p, MERGERS)
-
-
-def _is_done(values: list[float], least: float) -> bool:
-    """Aitken's rule, as in `task.stalled`."""
-    if len(values) < 3:
-        return False
-    gain, before = values[-1] - values[-2], values[-2] - values[-3]
-    if not abs(gain) <= least:
-        return not math.isfinite(gain)
-    ratio = gain / before if before > 0 else 0.0
-    return ratio < 1 and gain * ratio / (1 - ratio) <= least
