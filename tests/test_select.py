@@ -21,6 +21,7 @@ from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.em import EMOptions
 from gmm_pyro.inference.expectation import expect_at, step
 from gmm_pyro.inference.task import Task
+from gmm_pyro.selection.climbing import Rule
 from gmm_pyro.selection.neighbours import mergers, splits
 from gmm_pyro.selection.sizes import side_by_side
 from oracles import close, normal
@@ -52,14 +53,15 @@ def test_steps_of_a_batch_are_those_of_each(family: str) -> None:
     points = observe(gp.datasets.old_faithful().x)
     mixtures = [random_mixture(family, k, seed=k) for k in (2, 4, 3)]
     floor = 1e-6 * points.bulk.square()
-    together = side_by_side(FAMILIES[family], mixtures, points).stepped(points, floor, 3)
+    rule = Rule(FAMILIES[family], floor, tolerance=0.0, max_steps=3)
+    together = side_by_side(FAMILIES[family], mixtures).stepped(points, rule, 3)
     for i, p in enumerate(mixtures):
         model = gp.MixtureModel(p.means.shape[1], family)
         task = Task("em", model, points, EMOptions())
         state = expect_at(task, p, points)
         for _ in range(3):
             state = step(task, state, points)
-        close(together.climb.reached[i], state.log_likelihood[0], 1e-8)
+        close(together.ends.log_likelihood[i], state.log_likelihood[0], 1e-8)
         close(together.parameters(i).means, state.parameters.means, 1e-6)
         close(together.parameters(i).log_weights.exp(), state.parameters.log_weights.exp(), 1e-6)
 

@@ -23,6 +23,7 @@ EMPTY = 1e-12  # share of the points, below which a component has none to speak 
 STEPS = 50
 HALVINGS = 30
 ENOUGH = 1e-13  # nats a point that a step promises, when it is the last
+ENOUGH_NEAR = 1e-9  # the same within EM, whose next step goes on from there
 SUFFICIENT = 1e-4  # share of what a step promises that it has to bring
 
 
@@ -82,6 +83,7 @@ def volumes(
     empty = counts <= EMPTY * total
     counts = counts.masked_fill(empty, 0.0)
     one = torch.ones_like(counts) if near is None else near
+    enough = (ENOUGH if near is None else ENOUGH_NEAR) * total[:, 0]
     start = one * shares(scatter, one).own / (d * counts)
     path = start.masked_fill(empty, 1.0).log()
 
@@ -105,6 +107,6 @@ def volumes(
                 break
             share = torch.where(short, share / 2, share)
         path, here, value = path + share[:, None] * move, there, reached
-        if not (promise > ENOUGH * total[:, 0]).any():
+        if not (promise > enough).any():
             break
     return path.exp()

@@ -94,14 +94,26 @@ class Soundness:
         """Whether sets are sound."""
         return self.with_counts(theta.parameters, reduce(points, theta, argmax).counts)
 
-    def with_counts(self, p: Parameters, counts: Float[Tensor, "s k"]) -> Bool[Tensor, "s"]:
-        """The same, where it is known how many points each component has by hard labels."""
+    def with_counts(
+        self,
+        p: Parameters,
+        counts: Float[Tensor, "s k"],
+        *,
+        absent: Bool[Tensor, "s k"] | None = None,
+        least: Float[Tensor, "s"] | None = None,
+    ) -> Bool[Tensor, "s"]:
+        """The same, where it is known how many points each component has by hard labels.
+
+        Absent components, which make sets of fewer fit into the batch, are of no account; each set
+        may have its own least count.
+        """
         finite = p.factor.flatten(1).isfinite().all(1)
         p = replace(
-            p, factor=torch.where(finite.view(-1, *(1,) * (p.factor.ndim - 1)), p.factor, 0.0)
+            p, factor=torch.where(finite.view(-1, *(1,) * (p.factor.ndim - 1)), p.factor, 1.0)
         )
         wide = torch.minimum(self.above_floor(p), self.above_rounding(p)) > 1
-        return finite & wide.all(1) & (counts >= self.least).all(1)
+        good = wide & (counts >= (self.least if least is None else least[:, None]))
+        return finite & (good if absent is None else good | absent).all(1)
 
 
 def as_fitted(family: CovarianceFamily, variance: Float[Tensor, "d"]) -> Float[Tensor, "d"]:

@@ -60,6 +60,36 @@ class Samples(ABC):
 
 
 @dataclass(frozen=True, eq=False)
+class Same(Samples):
+    """One data set for every set.
+
+    Attributes:
+        points: the data.
+    """
+
+    points: Observations
+
+    def __len__(self) -> int:
+        return 1
+
+    def __getitem__(self, sets: Int[Tensor, "t"]) -> Same:
+        return self
+
+    @property
+    def n(self) -> int:
+        """See `Samples`."""
+        return self.points.n
+
+    def takes_threads(self, family: CovarianceFamily) -> bool:
+        """See `Samples`."""
+        return True
+
+    def reduce(self, theta: Theta, assign: Assignment = softmax) -> Statistics:
+        """See `Samples`."""
+        return reduce(self.points, theta, assign)
+
+
+@dataclass(frozen=True, eq=False)
 class Weightings(Samples):
     """One data set, with weights of its own for each set.
 

@@ -8,7 +8,7 @@ divided anew.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 
 import torch
@@ -17,17 +17,21 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.fixed import Fixed
+from ..covariance.records import times
+from ..data.points import Points
 from ..inference.expectation import FAR
 from ..inference.soundness import Soundness
 from ..inference.task import ROUNDING
 from ..reduction.assignments import argmax
 from ..reduction.sums import maximised
-from ..reduction.theta import theta_of
+from ..reduction.theta import Theta, theta_of
 from ..reduction.together import Samples
 from ..running.threads import map_in_threads, one_thread_a_product
 
 NUMBERS = 1 << 20  # features and logits of the sets that take steps together
 STRIDE = 10  # steps before those that have converged leave
+PLAIN = 3  # steps between two leaps, and after the last
+FARTHEST = 20.0  # times the last step, the most that a leap takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +44,7 @@ class Rule:
         tolerance: log-likelihood that may be left, in nats.
         max_steps: most steps of each.
         fixed: what is held of the parameters, if anything is.
+        leaps: whether every few steps one is tried that goes farther.
     """
 
     family: CovarianceFamily
@@ -47,6 +52,7 @@ class Rule:
     tolerance: float
     max_steps: int
     fixed: Fixed | None = None
+    leaps: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,7 +151,7 @@ def climbed(
         parts = in_parts(samples, rule.family, ends.parameters, going)
 
         def work(sets: Int[Tensor, "t"], ends: Ends = ends, steps: int = steps) -> Ends:
-            return _stepped(samples[owner[sets]], ends[sets], rule, steps)
+            return stepped(samples[owner[sets]], ends[sets], rule, steps)
 
         if samples.takes_threads(rule.family):
             moved = [work(part) for part in parts]
@@ -171,23 +177,94 @@ def in_parts(
     return list(sets.tensor_split(count))
 
 
-def _stepped(sample: Samples, ends: Ends, rule: Rule, steps: int) -> Ends:
-    """Sets after so many more steps, or as many as they may take."""
+def stepped(
+    sample: Samples,
+    ends: Ends,
+    rule: Rule,
+    steps: int,
+    absent: Bool[Tensor, "s k"] | None = None,
+) -> Ends:
+    """Sets after so many more steps, or as many as they may take.
+
+    Components that are absent make sets of fewer fit into the batch, and stay copies of the first.
+    """
+
+    def expected(theta: Theta) -> Statistics:
+        found = sample.reduce(theta)
+        return found if absent is None else found.with_copies(absent)
+
+    def maximum(theta: Theta, statistics: Statistics) -> Theta:
+        return maximised(sample.points, theta, statistics, expected, rule.floor, fixed=rule.fixed)
+
     theta = theta_of(rule.family, ends.parameters, sample.points)
-    statistics = sample.reduce(theta)
+    statistics = expected(theta)
     history, converged, taken = ends.history, ends.converged, ends.steps
-    if bool(history[:, -1].isnan().any()):
-        history = _appended(history, statistics)
-    for _ in range(steps):
-        theta = maximised(
-            *(sample.points, theta, statistics, sample.reduce, rule.floor), fixed=rule.fixed
-        )
-        statistics = sample.reduce(theta)
-        history, taken = _appended(history, statistics), taken + 1
-        converged = converged | stalled(history, rule.tolerance)
-        if bool(converged.all()):
-            break
+    begins = history[:, -1].isnan()
+    history = torch.where(begins[:, None], _appended(history, statistics), history)
+    last, plain = statistics, 0  # statistics before the last step, and steps since a leap
+    for i in range(steps):
+        if rule.leaps and plain >= PLAIN and i + PLAIN < steps and not theta.centred:
+            there = maximum(theta, _ahead(last, statistics, history))
+            theta, statistics, better = _better(
+                *(sample.points, theta, statistics, there, expected(there))
+            )
+            history = torch.where(better[:, None], _anew(history, statistics), history)
+            plain = 0
+        else:
+            theta, last = maximum(theta, statistics), statistics
+            statistics = expected(theta)
+            history, plain = _appended(history, statistics), plain + 1
+        taken = taken + 1
+        if rule.tolerance > 0:
+            converged = converged | stalled(history, rule.tolerance)
+            if bool(converged.all()):
+                break
     return Ends(theta.parameters, history, converged, taken)
+
+
+def _ahead(last: Statistics, statistics: Statistics, history: Float[Tensor, "s 3"]) -> Statistics:
+    """Where statistics are on their way to, if the distance shrinks by the same share at each step.
+
+    Likelihoods then approach their limit by the square of this share. Between two sets of moments
+    of nonnegative weights, and a little beyond, M-steps are as they should be; where they are not,
+    the likelihood says so.
+    """
+    gain, before = history[:, 2] - history[:, 1], history[:, 1] - history[:, 0]
+    share = (gain / before).nan_to_num(posinf=0.0, neginf=0.0).clamp(0.0, 1.0).sqrt()
+    far = (share / (1 - share)).clamp_max(FARTHEST)
+    counts = statistics.counts + times(far, statistics.counts - last.counts)
+    far = torch.where((counts > 0).all(1), far, 0.0)
+
+    def beyond(now: Tensor, then: Tensor) -> Tensor:
+        return now + times(far, now - then)
+
+    return replace(
+        statistics,
+        counts=beyond(statistics.counts, last.counts),
+        first=beyond(statistics.first, last.first),
+        second=beyond(statistics.second, last.second),
+        noise=None if statistics.noise is None else beyond(statistics.noise, last.noise),
+    )
+
+
+def _better(
+    points: Points, theta: Theta, statistics: Statistics, there: Theta, found: Statistics
+) -> tuple[Theta, Statistics, Bool[Tensor, "s"]]:
+    """What a leap has found of each set where that is likelier, and else what there was."""
+    better = found.log_norm > statistics.log_norm
+    if there.centred or not bool(better.any()):
+        return theta, statistics, torch.zeros_like(better)
+    place = torch.arange(len(better), device=better.device)
+    place = torch.where(better, place + len(better), place)
+    parameters = Parameters.joined([theta.parameters, there.parameters])[place]
+    statistics = Statistics.joined([statistics, found])[place]
+    return theta_of(theta.family, parameters, points), statistics, better
+
+
+def _anew(history: Float[Tensor, "s 3"], statistics: Statistics) -> Float[Tensor, "s 3"]:
+    """Only the last value: those before it say nothing of steps."""
+    nothing = torch.full_like(history[:, 1:], torch.nan)
+    return torch.cat([nothing, statistics.log_norm[:, None]], 1)
 
 
 def _appended(history: Float[Tensor, "s 3"], statistics: Statistics) -> Float[Tensor, "s 3"]:

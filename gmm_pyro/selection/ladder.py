@@ -2,14 +2,14 @@
 
 A number's solution may begin at a start of its own, at one of a family that this one contains, at
 a split of a component of the next smaller solution or a newcomer to it, or a merger of two of the
-next larger one.
+next larger one. All that is under way is one pool, which takes its steps as one batch.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -23,40 +23,39 @@ from ..inference.soundness import Soundness
 from ..inference.task import Options, Task
 from ..reduction.theta import theta_of
 from ..running.seeds import Stream
-from .climbing import stalled
-from .neighbours import mergers, splits
+from .climbing import STRIDE, Rule
+from .neighbours import brought, mergers, splits
 from .sizes import Sizes, rules_for, side_by_side
+from .standing import CHASE, OLD, settled, standings, staying
 
 SAME = 1e-6  # nats a point: solutions that are closer are one
 GAIN = 1e-5  # nats a point, the least that a neighbour's solution gains
-SCREENING = ((5, 8), (10, 5), (15, 3))  # steps of EM, and how many sets of a number stay
-TRYING = ((5, 3), (10, 2))  # the same for what neighbours suggest
-CHASE = 150  # steps at most until it is clear which of a few is the best
+LEG = 5  # steps of EM between two looks at who is behind
 AXES = 2  # along which components are split, of the few largest of a small mixture
 MERGERS = 3  # of each solution
 NEWCOMERS = 4  # that each solution is joined by, one at a time
-ROUNDS = 6  # of splits and mergers, at most
-CEILING = 20.0  # times the last gain of a step, more than which is seldom ahead
-LEG = 10  # steps between two looks at what has converged
+FIRST = 2  # times at most that newcomers are tried
+ROUNDS = 6  # times at most that a number's neighbours begin from it
+RESERVES = 4  # solutions of a number that are kept until the best is known to be sound
 
 
 @dataclass(frozen=True, eq=False)
 class Rung:
-    """The best solution of one number of components.
+    """A solution of one number of components.
 
     Attributes:
         parameters: a batch of one set.
         log_likelihood: in nats.
         sound: whether it is.
-        converged: whether it has.
-        steps: of EM that it has taken.
+        ended: whether it has been taken on as far as it may.
+        converged: whether it has converged.
     """
 
     parameters: Parameters
     log_likelihood: float
     sound: bool
+    ended: bool = False
     converged: bool = False
-    steps: int = 0
 
     @property
     def rank(self) -> tuple[bool, float]:
@@ -64,147 +63,157 @@ class Rung:
         return self.sound, self.log_likelihood
 
 
-@dataclass(eq=False)
 class Ladder:
     """The solutions of one family, by their number of components.
 
     Attributes:
         task: the family, the data and EM's options; its number of components is of no account.
         points: all points, or some of very many.
-        rungs: the best solutions so far.
+        numbers: of components.
+        within: ladders of families that this one contains.
+        found: the best few solutions of every number, the best one first.
     """
 
-    task: Task[Options]
-    points: Observations
-    numbers: Sequence[int]
-    rungs: dict[int, Rung] = field(default_factory=dict)
+    def __init__(
+        self,
+        task: Task[Options],
+        points: Observations,
+        numbers: Sequence[int],
+        within: Sequence[Ladder] = (),
+    ) -> None:
+        self.task, self.points, self.numbers, self.within = task, points, numbers, within
+        self.family = task.model.family
+        self.found: dict[int, list[Rung]] = {}
+        self.rules: dict[int, Soundness] = rules_for(task, numbers)
+        self.rounds = dict.fromkeys(numbers, 0)  # times that neighbours began from there
 
-    def __post_init__(self) -> None:
-        self.family = self.task.model.family
-        self.rules: dict[int, Soundness] = rules_for(self.task, self.numbers)
-        self.fresh = set[int]()  # numbers whose neighbours have not been tried from there
+    @property
+    def rungs(self) -> dict[int, Rung]:
+        """The best solution of every number."""
+        return {k: found[0] for k, found in sorted(self.found.items())}
 
     @property
     def floor(self) -> Float[Tensor, "d"]:
         """Smallest variance of each feature."""
         return self.task.floor
 
-    @property
-    def gap(self) -> float:
-        """Nats by which solutions differ."""
-        return SAME * self.points.total_weight
+    # ------------------------------------------------------------------ the way up
 
-    def climb(self, begun: Sizes) -> None:
-        """Take starts up, fewer and fewer, and keep the best of every number."""
-        self._keep(self._screened(begun, SCREENING))
+    def climb(self, pool: Sizes) -> None:
+        """Take starts up, fewer and fewer, and what the best of each number suggests beside them.
 
-    def exchange(self) -> None:
-        """Try splits and mergers of solutions for as long as one of them gains."""
-        for _ in range(ROUNDS):
-            candidates = list(self._suggestions())
-            self.fresh = set()
-            if not candidates:
-                return
-            tried = self._screened(side_by_side(self.family, candidates, self.points), TRYING)
-            self._keep(tried)
+        A set stays in the pool for as long as it may come to be the best of its number.
+        """
+        rule = Rule(self.family, self.floor, 0.0, CHASE, leaps=True)
+        while len(pool):
+            is_young = bool((pool.ends.steps < OLD).any())
+            pool = pool.stepped(self.points, rule, LEG if is_young else STRIDE)
+            sound = pool.nearly_sound(self.rules, self.points)
+            all_of_them = standings(pool.ends, pool.numbers, sound)
+            best = {k: rung.log_likelihood for k, rung in self.rungs.items() if rung.sound}
+            kept = staying(all_of_them, best, SAME * self.points.total_weight)
+            done = settled(all_of_them, kept)
+            better = self._kept(pool[done]) if done else []
+            rest = pool[sorted(set(kept) - set(done))]
+            new = [p for k in better for p in self._suggestions(k)]
+            pool = Sizes.joined([rest, side_by_side(self.family, new)]) if new else rest
+
+    def _kept(self, pool: Sizes) -> list[int]:
+        """The numbers of which something better has come than there was."""
+        values, sound = pool.ends.log_likelihood.tolist(), pool.sound(self.rules, self.points)
+        better = []
+        for i, k in enumerate(pool.numbers):
+            new, known = Rung(pool.parameters(i), values[i], sound[i]), self.found.get(k)
+            gain = GAIN * self.points.total_weight
+            if known is None or new.rank > (known[0].sound, known[0].log_likelihood + gain):
+                better.append(k)
+            self._keep(k, new)
+        return better
+
+    def _keep(self, k: int, new: Rung) -> None:
+        """Among the best few of its number."""
+        found = [*self.found.get(k, []), new]
+        self.found[k] = sorted(found, key=lambda rung: rung.rank, reverse=True)[:RESERVES]
 
     def converge(self, points: Observations, tolerance: float, max_steps: int) -> None:
-        """Take all solutions on until nothing is left to gain, or as long as they may."""
-        numbers = sorted(self.rungs)
-        mixtures = [self.rungs[k].parameters for k in numbers]
-        going, steps = side_by_side(self.family, mixtures, points), 0
-        least = tolerance * points.total_weight
-        while len(going) and steps < max_steps:
-            leg = min(LEG, max_steps - steps)
-            going, steps = going.stepped(points, self.floor, leg), steps + leg
-            values = going.climb.history
-            values = torch.nn.functional.pad(values, (3 - values.shape[1], 0), value=torch.nan)
-            done, lost = stalled(values, least).tolist(), (~values[:, -1].isfinite()).tolist()
-            last = steps >= max_steps
-            ended = [i for i in range(len(going)) if done[i] or lost[i] or last]
-            if ended:
-                self._end(going[ended], [done[i] for i in ended], points, steps)
-                going = going[[i for i in range(len(going)) if i not in ended]]
+        """Take the best of all numbers on until nothing is left to gain, or as long as they may.
 
-    def _end(self, ended: Sizes, done: list[bool], points: Observations, steps: int) -> None:
-        values, sound = ended.climb.reached.tolist(), ended.sound(self.rules, points)
+        Where one comes to be unsound, the next best is taken on.
+        """
+        rule = Rule(
+            self.family, self.floor, tolerance * points.total_weight, max_steps, leaps=True
+        )
+        while some := [rung.parameters for rung in self.rungs.values() if not rung.ended]:
+            going = side_by_side(self.family, some)
+            while len(going):
+                going = going.stepped(points, rule, STRIDE)
+                left = going.ends.left(rule).tolist()
+                self._end(going[[i for i, more in enumerate(left) if not more]], points)
+                going = going[[i for i, more in enumerate(left) if more]]
+
+    def _end(self, ended: Sizes, points: Observations) -> None:
+        if not len(ended):
+            return
+        values, done = ended.ends.log_likelihood.tolist(), ended.ends.converged.tolist()
+        sound = ended.sound(self.rules, points)
         for i, k in enumerate(ended.numbers):
-            before = self.rungs[k].steps
-            self.rungs[k] = Rung(ended.parameters(i), values[i], sound[i], done[i], before + steps)
+            self.found[k] = self.found[k][1:]  # the one that has been taken on
+            value = values[i] if math.isfinite(values[i]) else -math.inf
+            self._keep(k, Rung(ended.parameters(i), value, sound[i], True, done[i]))
 
-    def _screened(self, sizes: Sizes, rounds: Iterable[tuple[int, int]]) -> Sizes:
-        for steps, most in rounds:
-            sizes = sizes.stepped(self.points, self.floor, steps)
-            sizes = sizes[self._leading(sizes, most)]
-        return self._decided(sizes)
+    # ------------------------------------------------------------------ what neighbours suggest
 
-    def _decided(self, sizes: Sizes) -> Sizes:
-        """Taken on for as long as several of a number may come to be its best."""
-        for _ in range(CHASE // LEG):
-            stay = self._open(sizes)
-            if len(stay) == len(set(sizes.numbers)):
-                break
-            sizes = sizes[stay].stepped(self.points, self.floor, LEG)
-        return sizes[self._leading(sizes, 1)]
+    def from_within(self) -> list[Parameters]:
+        """The solutions of the families within, as of this one."""
+        return [self._brought(other, k) for other in self.within for k in other.rungs]
 
-    def _open(self, sizes: Sizes) -> list[int]:
-        """The best of every number, and what may come to be better."""
-        ranks, climb = self._ranks(sizes), sizes.climb
-        reached = climb.reached.tolist()
-        ceilings = (climb.reached + CEILING * climb.last_gain.clamp_min(0.0)).tolist()
-        stay = []
-        for k in sorted(set(sizes.numbers)):
-            same = sizes.of(k)
-            best = max(same, key=ranks.__getitem__)
-            rung = self.rungs.get(k)
-            least = reached[best] + self.gap if ranks[best][0] else -math.inf
-            if rung is not None and rung.sound:
-                least = max(least, rung.log_likelihood)
-            stay += [i for i in same if i == best or ceilings[i] > least]
-        return stay
+    def _brought(self, other: Ladder, k: int) -> Parameters:
+        return brought(self.family, other.family, other.rungs[k].parameters)
 
-    def _leading(self, sizes: Sizes, most: int) -> list[int]:
-        """The best few different sets of every number, by where they are heading."""
-        ranks = self._ranks(sizes)
-        kept = []
-        for k in sorted(set(sizes.numbers)):
-            chosen: list[int] = []
-            for i in sorted(sizes.of(k), key=ranks.__getitem__, reverse=True):
-                new = all(abs(ranks[i][1] - ranks[j][1]) > self.gap for j in chosen)
-                if len(chosen) < most and (new or not chosen) and math.isfinite(ranks[i][1]):
-                    chosen.append(i)
-            kept += chosen
-        return kept
+    def _suggestions(self, k: int) -> Iterable[Parameters]:
+        if self.rounds[k] >= ROUNDS:
+            return
+        self.rounds[k] += 1
+        p = self.rungs[k].parameters
+        if k + 1 in self.numbers:
+            yield from self._of_one_more(k, with_newcomers=self.rounds[k] <= FIRST)
+        if k - 1 in self.numbers and k > 1:
+            yield mergers(self.family, p, MERGERS)
 
-    def _ranks(self, sizes: Sizes) -> list[tuple[bool, float]]:
-        heading = sizes.climb.heading.nan_to_num(nan=-torch.inf).tolist()
-        return list(zip(sizes.sound(self.rules, self.points), heading, strict=True))
+    def _of_one_more(self, k: int, *, with_newcomers: bool) -> Iterable[Parameters]:
+        p = self.rungs[k].parameters
+        yield splits(self.family, p, AXES if k <= 3 else 1)
+        joined = self._joined_by_newcomers(p, k) if with_newcomers else None
+        if joined is not None:
+            yield joined
 
     def _joined_by_newcomers(self, p: Parameters, k: int) -> Parameters | None:
         state = expect(theta_of(self.family, p, self.points), self.points)
         generator = torch.Generator().manual_seed(Stream.MOVES.seed(self.task.options.seed) + k)
         return insertions(self.task, state, self.points, self.rules[k], generator, NEWCOMERS)
 
-    def _keep(self, sizes: Sizes) -> None:
-        """Take what is better than what there is."""
-        ranks, reached = self._ranks(sizes), sizes.climb.reached.tolist()
-        for i, k in enumerate(sizes.numbers):
-            rung = self.rungs.get(k)
-            better = rung is None or (ranks[i][0], reached[i]) > (
-                rung.sound,
-                rung.log_likelihood + GAIN * self.points.total_weight,
-            )
-            if better and math.isfinite(reached[i]):
-                self.rungs[k] = Rung(sizes.parameters(i), reached[i], ranks[i][0])
-                self.fresh.add(k)
+    # ------------------------------------------------------------------ what should not be
 
-    def _suggestions(self) -> Iterable[Parameters]:
-        for k in sorted(self.fresh):
-            p = self.rungs[k].parameters
-            if k + 1 in self.numbers:
-                yield splits(self.family, p, AXES if k <= 3 else 1)
-                joined = self._joined_by_newcomers(p, k)
-                if joined is not None:
-                    yield joined
-            if k - 1 in self.numbers and k > 1:
-                yield mergers(self.family, p, MERGERS)
+    def outdone(self, k: int) -> bool:
+        """Whether a solution of fewer components, or of a family within, is likelier."""
+        return any(True for _ in self._likelier(k))
+
+    def repair(self) -> list[Parameters]:
+        """Starts for the numbers that are outdone, from what does."""
+        starts: list[Parameters] = []
+        for k in self.rungs:
+            for other in self._likelier(k):
+                if other is self:
+                    starts += self._of_one_more(k - 1, with_newcomers=True)
+                else:
+                    starts.append(self._brought(other, k))
+        return starts
+
+    def _likelier(self, k: int) -> Iterable[Ladder]:
+        """This ladder, if the rung below is likelier, and those within, of which one is."""
+        least = self.rungs[k].log_likelihood + GAIN * self.points.total_weight
+        rivals = [(self, self.rungs.get(k - 1)), *((one, one.rungs.get(k)) for one in self.within)]
+        for ladder, rung in rivals:
+            is_it = rung is not None and rung.sound and rung.log_likelihood > least
+            if is_it or (rung is not None and rung.sound and not self.rungs[k].sound):
+                yield ladder

@@ -1,4 +1,4 @@
-"""Mixtures of one component more or less than a solution: where its neighbours in size may begin.
+"""Mixtures that begin at a solution of one component more or less, or of a family within.
 
 Sources: Ueda, Nakano, Ghahramani & Hinton (2000), "SMEM algorithm for mixture models"; Runnalls
 (2007) for what a merger costs.
@@ -55,3 +55,10 @@ def mergers(family: CovarianceFamily, p: Parameters, most: int) -> Parameters:
     cheapest = merger_costs(family, p, pairs)[0].topk(min(most, len(pairs[0])), largest=False)
     first, second = pairs[:, cheapest.indices]
     return merged(family, p[torch.zeros_like(first)], first, second)
+
+
+def brought(family: CovarianceFamily, within: CovarianceFamily, p: Parameters) -> Parameters:
+    """Mixtures of a family as those of another one that holds it."""
+    (s, k, d), dense = p.means.shape, within.dense(p.factor, p.means.shape[-1])
+    factor = family.fit(family.compress(dense), dense.new_zeros(d))
+    return replace(p, factor=factor.expand(s, *family.factor_shape(k, d)))

@@ -14,7 +14,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ..agglomeration.growing import grow
-from ..covariance import FAMILIES, CovarianceFamily, Parameters, family_named
+from ..covariance import FAMILIES, CovarianceFamily, family_named
 from ..data.arrays import whole_numbers
 from ..data.checks import check_choice, check_count, check_flag, check_seed, shown
 from ..data.features import check_names
@@ -24,7 +24,6 @@ from ..inference.em import EMOptions
 from ..inference.fit import fit
 from ..inference.methods import METHODS, choice, method_named
 from ..inference.starts.starting import (
-    brought_into,
     k_means_plus_plus,
     sample_of,
 )
@@ -38,7 +37,7 @@ from ..running.threads import one_thread_a_product
 from .criteria import CRITERIA
 from .ladder import Ladder
 from .selection import Cell, Selection
-from .sizes import Sizes, from_assignment, joined, side_by_side
+from .sizes import Sizes, from_assignment, side_by_side
 
 QUICK = {  # in place of EM's defaults: `Selection.fit` runs on to these
     "tolerance": 1e-6,  # nats a point that may be left: criteria are right to a few thousandths
@@ -182,23 +181,26 @@ def _by_em(
     starts = _labels(sample, possible, options)
     ladders: dict[CovarianceFamily, Ladder] = {}
     for family, task in zip(families, tasks, strict=True):
-        ladder = Ladder(task, sample, possible)
-        begun = [_from_labels(ladder, *starts), *_from_within(ladder, ladders)]
-        ladder.climb(joined(begun, sample))
-        ladder.exchange()
+        ladder = Ladder(task, sample, possible, _closest(family, ladders))
+        begun = [_from_labels(ladder, *starts)]
+        if within := ladder.from_within():
+            begun.append(side_by_side(family, within))
+        ladder.climb(Sizes.joined(begun))
         ladder.converge(observations, options.tolerance, options.max_steps)
+        if repaired := ladder.repair():
+            ladder.climb(side_by_side(family, repaired))
+            ladder.converge(observations, options.tolerance, options.max_steps)
         ladders[family] = ladder
         bar.update()
     return [_cell(ladders[family], k, observations) for family in families for k in numbers]
 
 
-def _from_within(ladder: Ladder, ladders: dict[CovarianceFamily, Ladder]) -> list[Sizes]:
-    """The solutions of the largest families that the ladder's own holds: one batch, or none."""
-    family = ladder.family
+def _closest(
+    family: CovarianceFamily, ladders: dict[CovarianceFamily, Ladder]
+) -> list[Ladder]:
+    """The ladders of the largest families that a family holds."""
     within = [other for other in ladders if _holds(family, other)]
-    closest = [one for one in within if not any(_holds(other, one) for other in within)]
-    mixtures = [_brought(family, ladders[one], k) for one in closest for k in ladder.numbers]
-    return [side_by_side(family, mixtures, ladder.points)] if mixtures else []
+    return [ladders[one] for one in within if not any(_holds(other, one) for other in within)]
 
 
 def _labels(
@@ -234,11 +236,6 @@ def _holds(family: CovarianceFamily, other: CovarianceFamily) -> bool:
     return all(ORDER.index(a) >= ORDER.index(b) for a, b in zip(*codes, strict=True))
 
 
-def _brought(family: CovarianceFamily, within: Ladder, k: int) -> Parameters:
-    p = within.rungs[k].parameters
-    return brought_into(family, GaussianMixture.from_parameters(within.family, p))
-
-
 def _cell(ladder: Ladder, k: int, observations: Observations) -> Cell:
     family = ladder.family
     if k not in ladder.rungs:
@@ -253,7 +250,11 @@ def _cell(ladder: Ladder, k: int, observations: Observations) -> Cell:
     status = "converged" if rung.converged else "step limit"
     weight = observations.sample_weight
     criteria = mixture.criteria(observations.x, weight)
-    return Cell(k, family.name, status if rung.sound else "not sound", mixture, criteria)
+    if not rung.sound:
+        status = "not sound"
+    elif ladder.outdone(k):
+        status = "outdone"
+    return Cell(k, family.name, status, mixture, criteria)
 
 
 # ---------------------------------------------------------------------- by other methods
