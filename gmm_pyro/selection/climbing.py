@@ -238,12 +238,14 @@ def _ahead(last: Statistics, statistics: Statistics, history: Float[Tensor, "s 3
     def beyond(now: Tensor, then: Tensor) -> Tensor:
         return now + times(far, now - then)
 
+    both = statistics.noise, last.noise
+    noise = None if both[0] is None or both[1] is None else beyond(both[0], both[1])
     return replace(
         statistics,
         counts=beyond(statistics.counts, last.counts),
         first=beyond(statistics.first, last.first),
         second=beyond(statistics.second, last.second),
-        noise=None if statistics.noise is None else beyond(statistics.noise, last.noise),
+        noise=noise,
     )
 
 

@@ -140,9 +140,7 @@ class Ladder:
 
         Where one comes to be unsound, the next best is taken on.
         """
-        rule = Rule(
-            self.family, self.floor, tolerance * points.total_weight, max_steps, leaps=True
-        )
+        rule = Rule(self.family, self.floor, tolerance * points.total_weight, max_steps, leaps=True)
         while some := [rung.parameters for rung in self.rungs.values() if not rung.ended]:
             going = side_by_side(self.family, some)
             while len(going):
@@ -159,7 +157,8 @@ class Ladder:
         for i, k in enumerate(ended.numbers):
             self.found[k] = self.found[k][1:]  # the one that has been taken on
             value = values[i] if math.isfinite(values[i]) else -math.inf
-            self._keep(k, Rung(ended.parameters(i), value, sound[i], True, done[i]))
+            new = Rung(ended.parameters(i), value, sound[i], ended=True, converged=done[i])
+            self._keep(k, new)
 
     # ------------------------------------------------------------------ what neighbours suggest
 

@@ -195,9 +195,7 @@ def _by_em(
     return [_cell(ladders[family], k, observations) for family in families for k in numbers]
 
 
-def _closest(
-    family: CovarianceFamily, ladders: dict[CovarianceFamily, Ladder]
-) -> list[Ladder]:
+def _closest(family: CovarianceFamily, ladders: dict[CovarianceFamily, Ladder]) -> list[Ladder]:
     """The ladders of the largest families that a family holds."""
     within = [other for other in ladders if _holds(family, other)]
     return [ladders[one] for one in within if not any(_holds(other, one) for other in within)]

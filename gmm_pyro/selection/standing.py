@@ -50,7 +50,7 @@ def standings(ends: Ends, numbers: Sequence[int], sound: Sequence[bool]) -> list
     """How each of some sets stands."""
     last = ends.history.diff(dim=1)[:, -1].clamp_min(0.0).nan_to_num(nan=torch.inf)
     values = (ends.log_likelihood, ends.heading, ends.log_likelihood + CEILING * last)
-    columns = [each.nan_to_num(nan=-torch.inf).tolist() for each in values]
+    columns = [each.nan_to_num(-torch.inf, torch.inf, -torch.inf).tolist() for each in values]
     rows = zip(numbers, ends.steps.tolist(), sound, *columns, strict=True)
     return [Standing(*row) for row in rows]
 
@@ -71,7 +71,7 @@ def staying(all_of_them: Sequence[Standing], best: Mapping[int, float], gap: flo
         known = any(abs(one.heading - other.heading) <= gap for other in same)
         place = count.get((one.number, one.steps), 0)
         full = place >= KEPT.get(one.steps, len(ranked))
-        if known or full or one.heading == -math.inf:
+        if known or full or one.reached == -math.inf:
             continue
         if one.may_pass(best.get(one.number, -math.inf)):
             kept.append(i)
