@@ -7,6 +7,7 @@ divided anew.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,8 +31,9 @@ from ..running.threads import map_in_threads, one_thread_a_product
 
 NUMBERS = 1 << 20  # features and logits of the sets that take steps together
 STRIDE = 10  # steps before those that have converged leave
-PLAIN = 3  # steps between two leaps, and after the last
-FARTHEST = 20.0  # times the last step, the most that a leap takes
+PLAIN = 2  # steps between two leaps, and after the last
+SHRUNK = 4.0  # times, that a leap may shrink the volume of a component at most
+FARTHEST = 50.0  # times the last step, the most that a leap takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -204,12 +206,12 @@ def stepped(
     last, plain = statistics, 0  # statistics before the last step, and steps since a leap
     for i in range(steps):
         if rule.leaps and plain >= PLAIN and i + PLAIN < steps and not theta.centred:
-            there = maximum(theta, _ahead(last, statistics, history))
-            theta, statistics, better = _better(
-                *(sample.points, theta, statistics, there, expected(there))
-            )
-            history = torch.where(better[:, None], _anew(history, statistics), history)
-            plain = 0
+            there, plain = _leap(rule, theta, _ahead(last, statistics, history), sample.points), 0
+            if not there.centred:
+                theta, statistics, better = _better(
+                    *(sample.points, theta, statistics, there, expected(there))
+                )
+                history = torch.where(better[:, None], _anew(history, statistics), history)
         else:
             theta, last = maximum(theta, statistics), statistics
             statistics = expected(theta)
@@ -249,13 +251,24 @@ def _ahead(last: Statistics, statistics: Statistics, history: Float[Tensor, "s 3
     )
 
 
+def _leap(rule: Rule, theta: Theta, ahead: Statistics, points: Points) -> Theta:
+    """The M-step from there; sets of which a covariance would shrink too much stay as they are."""
+    family, before = rule.family, theta.parameters
+    found, d = family.m_step(ahead, rule.floor, 0.0, before.factor), before.means.shape[-1]
+    least = family.log_determinant(before.factor, d) - math.log(SHRUNK)
+    good = (family.log_determinant(found.factor, d) >= least).flatten(1).all(1)
+    place = torch.arange(len(good), device=good.device)
+    place = torch.where(good, place + len(good), place)
+    return theta_of(family, Parameters.joined([before, found])[place], points)
+
+
 def _better(
     points: Points, theta: Theta, statistics: Statistics, there: Theta, found: Statistics
 ) -> tuple[Theta, Statistics, Bool[Tensor, "s"]]:
     """What a leap has found of each set where that is likelier, and else what there was."""
     better = found.log_norm > statistics.log_norm
-    if there.centred or not bool(better.any()):
-        return theta, statistics, torch.zeros_like(better)
+    if not bool(better.any()):
+        return theta, statistics, better
     place = torch.arange(len(better), device=better.device)
     place = torch.where(better, place + len(better), place)
     parameters = Parameters.joined([theta.parameters, there.parameters])[place]

@@ -68,10 +68,11 @@ class Ladder:
 
     Attributes:
         task: the family, the data and EM's options; its number of components is of no account.
-        points: all points, or some of very many.
+        points: all points, or some of very many, which all is tried on.
         numbers: of components.
         within: ladders of families that this one contains.
         found: the best few solutions of every number, the best one first.
+        ends: where the best has come to with all of the data.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Ladder:
         self.task, self.points, self.numbers, self.within = task, points, numbers, within
         self.family = task.model.family
         self.found: dict[int, list[Rung]] = {}
+        self.ends: dict[int, Rung] = {}
         self.rules: dict[int, Soundness] = rules_for(task, numbers)
         self.rounds = dict.fromkeys(numbers, 0)  # times that neighbours began from there
 
@@ -135,39 +137,64 @@ class Ladder:
         found = [*self.found.get(k, []), new]
         self.found[k] = sorted(found, key=lambda rung: rung.rank, reverse=True)[:RESERVES]
 
-    def converge(self, points: Observations, tolerance: float, max_steps: int) -> None:
+    def converge(self, tolerance: float, max_steps: int) -> None:
         """Take the best of all numbers on until nothing is left to gain, or as long as they may.
 
         Where one comes to be unsound, the next best is taken on.
         """
-        rule = Rule(self.family, self.floor, tolerance * points.total_weight, max_steps, leaps=True)
-        while some := [rung.parameters for rung in self.rungs.values() if not rung.ended]:
-            going = side_by_side(self.family, some)
-            while len(going):
-                going = going.stepped(points, rule, STRIDE)
-                left = going.ends.left(rule).tolist()
-                self._end(going[[i for i, more in enumerate(left) if not more]], points)
-                going = going[[i for i, more in enumerate(left) if more]]
+        while going := {k: rung.parameters for k, rung in self.rungs.items() if not rung.ended}:
+            for k, rung in self._taken_on(self.points, going, tolerance, max_steps).items():
+                self.found[k] = _with_ended(self.found[k][1:], rung)
 
-    def _end(self, ended: Sizes, points: Observations) -> None:
-        if not len(ended):
+    def finish(self, points: Observations, tolerance: float, max_steps: int) -> None:
+        """Take what has converged on some of the points on with all of them."""
+        if points is self.points:
+            self.ends = self.rungs
             return
-        values, done = ended.ends.log_likelihood.tolist(), ended.ends.converged.tolist()
-        sound = ended.sound(self.rules, points)
-        for i, k in enumerate(ended.numbers):
-            self.found[k] = self.found[k][1:]  # the one that has been taken on
-            value = values[i] if math.isfinite(values[i]) else -math.inf
-            new = Rung(ended.parameters(i), value, sound[i], ended=True, converged=done[i])
-            self._keep(k, new)
+        left = {k: list(found) for k, found in self.found.items()}
+        while going := {k: found[0].parameters for k, found in left.items() if found}:
+            for k, rung in self._taken_on(points, going, tolerance, max_steps).items():
+                if k not in self.ends or rung.rank > self.ends[k].rank:
+                    self.ends[k] = rung
+                left[k] = [] if rung.sound else [one for one in left[k][1:] if one.sound]
+
+    def _taken_on(
+        self,
+        points: Observations,
+        mixtures: dict[int, Parameters],
+        tolerance: float,
+        max_steps: int,
+    ) -> dict[int, Rung]:
+        """Where mixtures of different numbers come to."""
+        least = tolerance * points.total_weight
+        rule = Rule(self.family, self.floor, least, max_steps, leaps=True)
+        going, ends = side_by_side(self.family, list(mixtures.values())), dict[int, Rung]()
+        while len(going):
+            going = going.stepped(points, rule, STRIDE)
+            left = going.ends.left(rule).tolist()
+            ends |= self._ended(going[[i for i, more in enumerate(left) if not more]], points)
+            going = going[[i for i, more in enumerate(left) if more]]
+        return ends
+
+    def _ended(self, ended: Sizes, points: Observations) -> dict[int, Rung]:
+        if not len(ended):
+            return {}
+        values = ended.ends.log_likelihood.nan_to_num(nan=-math.inf).tolist()
+        done, sound = ended.ends.converged.tolist(), ended.sound(self.rules, points)
+        return {
+            k: Rung(ended.parameters(i), values[i], sound[i], ended=True, converged=done[i])
+            for i, k in enumerate(ended.numbers)
+        }
 
     # ------------------------------------------------------------------ what neighbours suggest
 
     def from_within(self) -> list[Parameters]:
         """The solutions of the families within, as of this one."""
-        return [self._brought(other, k) for other in self.within for k in other.rungs]
-
-    def _brought(self, other: Ladder, k: int) -> Parameters:
-        return brought(self.family, other.family, other.rungs[k].parameters)
+        return [
+            brought(self.family, other.family, rung.parameters)
+            for other in self.within
+            for rung in other.rungs.values()
+        ]
 
     def _suggestions(self, k: int) -> Iterable[Parameters]:
         if self.rounds[k] >= ROUNDS:
@@ -194,25 +221,30 @@ class Ladder:
     # ------------------------------------------------------------------ what should not be
 
     def outdone(self, k: int) -> bool:
-        """Whether a solution of fewer components, or of a family within, is likelier."""
-        return any(True for _ in self._likelier(k))
+        """Whether a solution of fewer components, or of a family within, is likelier in the end."""
+        rivals = [self.ends.get(k - 1), *(one.ends.get(k) for one in self.within)]
+        return any(self._beats(rival, self.ends[k]) for rival in rivals)
 
     def repair(self) -> list[Parameters]:
         """Starts for the numbers that are outdone, from what does."""
         starts: list[Parameters] = []
-        for k in self.rungs:
-            for other in self._likelier(k):
-                if other is self:
-                    starts += self._of_one_more(k - 1, with_newcomers=True)
-                else:
-                    starts.append(self._brought(other, k))
+        for k, rung in self.rungs.items():
+            if self._beats(self.rungs.get(k - 1), rung):
+                starts += self._of_one_more(k - 1, with_newcomers=True)
+            starts += [
+                brought(self.family, one.family, one.rungs[k].parameters)
+                for one in self.within
+                if self._beats(one.rungs.get(k), rung)
+            ]
         return starts
 
-    def _likelier(self, k: int) -> Iterable[Ladder]:
-        """This ladder, if the rung below is likelier, and those within, of which one is."""
-        least = self.rungs[k].log_likelihood + GAIN * self.points.total_weight
-        rivals = [(self, self.rungs.get(k - 1)), *((one, one.rungs.get(k)) for one in self.within)]
-        for ladder, rung in rivals:
-            is_it = rung is not None and rung.sound and rung.log_likelihood > least
-            if is_it or (rung is not None and rung.sound and not self.rungs[k].sound):
-                yield ladder
+    def _beats(self, rival: Rung | None, rung: Rung) -> bool:
+        if rival is None or not rival.sound:
+            return False
+        gain = GAIN * self.task.observations.total_weight
+        return not rung.sound or rival.log_likelihood > rung.log_likelihood + gain
+
+
+def _with_ended(others: Sequence[Rung], rung: Rung) -> list[Rung]:
+    """What is known of a number once its best has been taken on: all others, if it is unsound."""
+    return [*(other for other in others if other.sound), rung] if not rung.sound else [rung]

@@ -39,10 +39,9 @@ from .ladder import Ladder
 from .selection import Cell, Selection
 from .sizes import Sizes, from_assignment, side_by_side
 
-QUICK = {  # in place of EM's defaults: `Selection.fit` runs on to these
-    "tolerance": 1e-6,  # nats a point that may be left: criteria are right to a few thousandths
-    "max_steps": 1000,
-}
+MAX_STEPS = 1000  # by default; `Selection.fit` runs on
+LEFT = 0.1  # nats that may be left of any likelihood, by default,
+OF_FEW, OF_MANY = 1e-5, 1e-6  # but no more than so many a point of few, and no fewer of many
 TREES = ("VVV", "VII")  # criteria of agglomeration
 ORDER = "IEV"  # of the letters of a code: a family holds those whose letters are none later
 THINNEST = 1e-3  # share of a feature's variance that a start has: few points are no cluster yet
@@ -119,7 +118,9 @@ def select(
     silent = not check_flag("progress", progress)
     with tqdm(total=len(families), desc="select", unit="family", disable=silent) as bar:
         if method == "em":
-            settings = EMOptions(**{**QUICK, "seed": seed, **options})
+            tolerance = max(OF_MANY, min(OF_FEW, LEFT / observations.total_weight))
+            defaults = {"tolerance": tolerance, "max_steps": MAX_STEPS, "seed": seed}
+            settings = EMOptions(**{**defaults, **options})
             cells = _by_em(observations, numbers, families, settings, bar)
         else:
             given = {**options, "seed": seed}
@@ -186,10 +187,11 @@ def _by_em(
         if within := ladder.from_within():
             begun.append(side_by_side(family, within))
         ladder.climb(Sizes.joined(begun))
-        ladder.converge(observations, options.tolerance, options.max_steps)
+        ladder.converge(options.tolerance, options.max_steps)
         if repaired := ladder.repair():
             ladder.climb(side_by_side(family, repaired))
-            ladder.converge(observations, options.tolerance, options.max_steps)
+            ladder.converge(options.tolerance, options.max_steps)
+        ladder.finish(observations, options.tolerance, options.max_steps)
         ladders[family] = ladder
         bar.update()
     return [_cell(ladders[family], k, observations) for family in families for k in numbers]
@@ -236,9 +238,9 @@ def _holds(family: CovarianceFamily, other: CovarianceFamily) -> bool:
 
 def _cell(ladder: Ladder, k: int, observations: Observations) -> Cell:
     family = ladder.family
-    if k not in ladder.rungs:
+    if k not in ladder.ends:
         return Cell(k, family.name, "too few points")
-    rung = ladder.rungs[k]
+    rung = ladder.ends[k]
     mixture = GaussianMixture.from_parameters(
         family,
         rung.parameters,

@@ -25,6 +25,8 @@ from ..reduction.theta import Theta, theta_of
 from ..reduction.together import Same
 from .climbing import Ends, Rule, stepped
 
+LARGE = 1 << 20  # logits of all sets, from which arithmetic takes longer than calls
+
 
 @dataclass(frozen=True, eq=False)
 class Sizes:
@@ -55,15 +57,25 @@ class Sizes:
 
     def parameters(self, i: int) -> Parameters:
         """One set, a batch of one, without what fills it up."""
-        p, k = self.ends.parameters[[i]], self.numbers[i]
-        factor = p.factor if self.family.tied else p.factor[:, :k]
-        return replace(
-            p, log_weights=p.log_weights[:, :k].log_softmax(1), means=p.means[:, :k], factor=factor
-        )
+        return without_filling(self.family, self.ends.parameters[[i]], self.numbers[i])
 
     def stepped(self, points: Observations, rule: Rule, steps: int) -> Sizes:
-        """After so many steps of EM of all, at most."""
-        return replace(self, ends=stepped(Same(points), self.ends, rule, steps, self.absent))
+        """After so many steps of EM of all, at most; sets may come in another order.
+
+        Where the data are large, sets of one number are taken at a time, and nothing is filled up.
+        """
+        log_weights = self.ends.parameters.log_weights
+        if log_weights.numel() * points.n < LARGE or len(set(self.numbers)) == 1:
+            absent = self.absent if min(self.numbers) < log_weights.shape[1] else None
+            return replace(self, ends=stepped(Same(points), self.ends, rule, steps, absent))
+        groups = [self._alone(k).stepped(points, rule, steps) for k in sorted(set(self.numbers))]
+        return Sizes.joined(groups)
+
+    def _alone(self, k: int) -> Sizes:
+        """The sets of one number, without what fills them up."""
+        some = self[[i for i, number in enumerate(self.numbers) if number == k]]
+        p = without_filling(self.family, some.ends.parameters, k)
+        return replace(some, ends=replace(some.ends, parameters=p))
 
     def sound(self, rules: dict[int, Soundness], points: Observations) -> list[bool]:
         """Whether each is, by the rule for its number."""
@@ -105,6 +117,13 @@ def filled_up(family: CovarianceFamily, p: Parameters, k: int) -> Parameters:
         torch.cat([p.means, p.means[:, places]], 1),
         factor,
     )
+
+
+def without_filling(family: CovarianceFamily, p: Parameters, k: int) -> Parameters:
+    """The first k components of sets, of which the others only fill their place."""
+    factor = p.factor if family.tied else p.factor[:, :k]
+    log_weights = p.log_weights[:, :k].log_softmax(1)
+    return replace(p, log_weights=log_weights, means=p.means[:, :k], factor=factor)
 
 
 def absent(numbers: Sequence[int], p: Parameters) -> Bool[Tensor, "s k"]:
