@@ -19,7 +19,12 @@ FLAT = 0.5  # share of the height that these take at least, or the others are le
 
 
 def plot_selection(
-    grid: pd.DataFrame, label: str, *, higher_is_better: bool, ax: Axes | None = None
+    grid: pd.DataFrame,
+    label: str,
+    *,
+    higher_is_better: bool,
+    errors: pd.DataFrame | None = None,
+    ax: Axes | None = None,
 ) -> Axes:
     """Draw a criterion against the number of components, a line for each family, the best ringed.
 
@@ -28,22 +33,13 @@ def plot_selection(
             does not count.
         label: what the axis calls it.
         higher_is_better: its direction.
+        errors: standard errors of differences to the best, in the same order, or None.
         ax: where to draw.
     """
     ax = parts.given_or_new(ax)
     values = grid.to_numpy(dtype=float)
     numbers = grid.index.to_numpy()
-    for i, family in enumerate(grid.columns):
-        marker = parts.MARKERS[i // len(parts.COLOURS) % len(parts.MARKERS)]
-        ax.plot(
-            numbers,
-            values[:, i],
-            color=parts.COLOURS[i % len(parts.COLOURS)],
-            marker=marker,
-            markersize=4,
-            linewidth=1.2,
-            label=str(family),
-        )
+    _lines(ax, grid, errors)
     if np.isfinite(values).any():
         best = np.nanargmax(values) if higher_is_better else np.nanargmin(values)
         row, column = np.unravel_index(best, values.shape)
@@ -52,6 +48,8 @@ def plot_selection(
             numbers[row], values[row, column], "o", markersize=12, markerfacecolor="none",
             markeredgecolor=parts.DARK, markeredgewidth=1.5, label=name, linestyle="none",
         )  # fmt: skip
+    if errors is not None:
+        label += "\n(bars: a standard error of the difference from the best)"
     if (cut := _cut(values, higher_is_better=higher_is_better)) is not None:
         ax.set_ylim(*cut)
         label += f"\n(up to {abs(cut[1] - cut[0]):.0f} from the best)"
@@ -63,6 +61,27 @@ def plot_selection(
     else:
         ax.legend(fontsize="small", loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return ax
+
+
+def _lines(ax: Axes, grid: pd.DataFrame, errors: pd.DataFrame | None) -> None:
+    """A line for each family, and bars of errors if there are any."""
+    numbers = grid.index.to_numpy()
+    for i, family in enumerate(grid.columns):
+        colour = parts.COLOURS[i % len(parts.COLOURS)]
+        marker = parts.MARKERS[i // len(parts.COLOURS) % len(parts.MARKERS)]
+        values = grid[family].to_numpy(dtype=float)
+        ax.plot(
+            numbers,
+            values,
+            color=colour,
+            marker=marker,
+            markersize=4,
+            linewidth=1.2,
+            label=str(family),
+        )
+        if errors is not None:
+            reach = errors[family].to_numpy(dtype=float)
+            ax.errorbar(numbers, values, reach, color=colour, linestyle="none", alpha=0.5)
 
 
 def _cut(values: np.ndarray, *, higher_is_better: bool) -> tuple[float, float] | None:
