@@ -60,7 +60,10 @@ class Cell:
     @property
     def message(self) -> str:
         """What went wrong, if the fit failed."""
-        return "" if self.error is None else f"{type(self.error).__name__}: {self.error}"
+        if self.error is None:
+            return ""
+        kind = type(self.error).__name__.lstrip("_")  # torch has a _LinAlgError
+        return f"{kind}: {self.error}"
 
     def row(self) -> dict[str, Any]:
         """Its row of the table."""

@@ -21,6 +21,8 @@ class Criterion:
         refits: the option that says how many times all models are fitted for it; "" if once.
         times: how many, unless it is said.
         fewest: how few they may be.
+        of_parts: whether they are parts of the points.
+        alone: whether a single component has it, too.
     """
 
     label: str
@@ -34,6 +36,8 @@ class Criterion:
     refits: str = ""
     times: int = 0
     fewest: int = 0
+    of_parts: bool = False
+    alone: bool = True
 
     @property
     def nearness(self) -> str:
@@ -72,6 +76,7 @@ CRITERIA = {
         refits="n_folds",
         times=5,  # as scikit-learn
         fewest=2,
+        of_parts=True,
     ),
     "stability": Criterion(
         "mean adjusted Rand index of resamples (higher is better)",
@@ -83,6 +88,7 @@ CRITERIA = {
         refits="n_resamples",
         times=10,
         fewest=3,  # a jackknife leaves pairs of the others
+        alone=False,
     ),
     "elpd": Criterion(
         "elpd, nats (higher is better)",

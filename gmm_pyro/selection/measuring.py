@@ -48,12 +48,7 @@ def cross_validated(
         fitting: fits all models, in the order of the cells.
         n_folds: how many parts the points are in.
         seed: of the parts.
-
-    Raises:
-        ValueError: if there are fewer points than parts.
     """
-    if n_folds > observations.n_weighted:
-        raise ValueError(f"n_folds must be at most {observations.n_weighted}, one for each point")
     part_of = folds(observations, n_folds, seed)
     values = np.full((len(cells), observations.n), np.nan)
     for part in range(n_folds):
@@ -131,7 +126,7 @@ def stable(
         found.append([_labels(cell, observations) for cell in fitting(resample)])
     count = None if observations.sample_weight is None else observations.weights.cpu().numpy()
     return [
-        _measured(cell, "stability", _agreement(labels, count) if _may_differ(cell) else None)
+        _measured(cell, "stability", agreement(labels, count) if _may_differ(cell) else None)
         for cell, labels in zip(cells, zip(*found, strict=True), strict=True)
     ]
 
@@ -150,7 +145,7 @@ def _labels(cell: Cell, points: Observations) -> Int[np.ndarray, "n"] | None:
     return np.asarray((found + 1).to(torch.int32).cpu().numpy())
 
 
-def _agreement(
+def agreement(
     labels: Sequence[Int[np.ndarray, "n"] | None], weight: Float[np.ndarray, "n"] | None
 ) -> OfPairs | None:
     """Adjusted Rand indices of all pairs; all points in one cluster agree with nothing."""

@@ -18,6 +18,7 @@ from ..data.tables import to_numeric
 from ..inference.fixing import holding_all
 from ..inference.methods import METHODS, Choice
 from ..mixture.noise_component import NoiseComponent
+from ..mixture.noise_kinds import as_noise_component
 from ..model.declaration import require_sites
 from ..model.program import MixtureModel
 from .criteria import CRITERIA, Criterion
@@ -27,6 +28,7 @@ OWN = {  # options of em that only its own search has
     "search": "all models are searched together, by splits and mergers; fit has it",
     "acceleration": "all models take steps together; fit has it",
 }
+MOST = 10**6  # times that all models are fitted
 BY_COMPONENT = ("weights", "means", "covariances")  # whose first axis is that of components
 
 
@@ -45,7 +47,7 @@ class Plan:
     numbers: list[int]
     families: list[CovarianceFamily]
     choice: Choice
-    noise_component: NoiseComponent | str | None = None
+    noise_component: NoiseComponent | None = None
     fixed: Mapping[str, Any] | None = None
 
     def __post_init__(self) -> None:
@@ -72,8 +74,10 @@ class Plan:
         }
         return holding_all(model, {}, held, observations)
 
-    def check(self, options: Mapping[str, Any], observations: Observations) -> None:
-        """Refuse options that do nothing here, and parameters that fit no model.
+    def check(
+        self, options: Mapping[str, Any], observations: Observations, criterion: Criterion
+    ) -> None:
+        """Refuse options that do nothing here, and what fits no model.
 
         Raises:
             ValueError: if there is one.
@@ -84,6 +88,12 @@ class Plan:
                     raise ValueError(f"select takes no {name} for em: {OWN[name]}")
         elif not isinstance(options.get("start", ""), str):
             raise ValueError("select takes no start but a name: numbers of components differ")
+        if not criterion.alone and self.numbers == [1] and self.noise_component is None:
+            raise ValueError(f"{criterion.column} is of two components or more: k must have some")
+        self._check_models(observations)
+
+    def _check_models(self, observations: Observations) -> None:
+        """Refuse families that the method does not take, and what is fixed if it fits no model."""
         for family in self.families:
             if not self.choice.method.by_m_steps:
                 require_sites(family, f"fits by {self.choice.name}")
@@ -116,6 +126,12 @@ def families_of(given: Any, d: int, *, every: bool) -> list[CovarianceFamily]:
     return sorted(found, key=lambda family: family.n_parameters(3, max(d, 2)))
 
 
+def noise_of(given: Any, observations: Observations) -> NoiseComponent | None:
+    """The component of noise, with what it takes from the data; None if there is none."""
+    noise = as_noise_component(given)
+    return None if noise is None else noise.scaled_to(observations)
+
+
 def check_needs(criterion: str, method: str) -> None:
     """Refuse a criterion that needs what the method has not.
 
@@ -134,24 +150,29 @@ def check_needs(criterion: str, method: str) -> None:
         )
 
 
-def times_of(criterion: Criterion, **given: int | None) -> int:
+def times_of(criterion: Criterion, n_points: int, **given: int | None) -> int:
     """How many times all models are fitted for a criterion, beside the fits to the data.
 
     Args:
         criterion: the criterion.
+        n_points: number of points, of which there cannot be more parts.
         **given: the numbers that were asked for, by name.
 
     Raises:
-        ValueError: if one is of another criterion, or too few.
+        ValueError: if one is of another criterion, or is too small or too large.
     """
     owners = {kind.refits: name for name, kind in CRITERIA.items() if kind.refits}
     for name, value in given.items():
         if value is not None and name != criterion.refits:
             raise ValueError(f"{name} is of criterion={owners[name]!r}, not {criterion.column!r}")
+    most = n_points if criterion.of_parts else MOST
     asked = given.get(criterion.refits)
     if asked is None:
-        return criterion.times
-    return check_count(criterion.refits, asked, criterion.fewest, 10**6)
+        asked = min(criterion.times, max(most, criterion.fewest))
+    found = check_count(criterion.refits, asked, criterion.fewest) if criterion.refits else 0
+    if found > most:
+        raise ValueError(f"{criterion.refits} must be at most {most}, got {found}")
+    return found
 
 
 # ---------------------------------------------------------------------- labels

@@ -22,7 +22,6 @@ from ..inference.methods import choice, method_named
 from ..inference.starts.starting import brought_into, k_means_plus_plus, sample_of
 from ..inference.task import Task
 from ..mixture.noise_component import NoiseComponent, beside_noise
-from ..mixture.noise_kinds import as_noise_component
 from ..mixture.value import GaussianMixture
 from ..model.program import MixtureModel
 from ..reduction.assignments import GivenLabels
@@ -43,7 +42,7 @@ from .ladder import Ladder
 from .measuring import MEASURES
 from .one_by_one import MEASURES as OF_FITS
 from .one_by_one import Measure, nothing, one_by_one
-from .plan import Plan, check_needs, families_of, labelled, numbers_of, times_of
+from .plan import Plan, check_needs, families_of, labelled, noise_of, numbers_of, times_of
 from .selection import Selection
 from .sizes import Sizes, from_assignment, joined, side_by_side
 
@@ -96,7 +95,8 @@ def select(
             have it.
         method: name of the method.
         noise_component: what points are in every model that belong to none of its components, as
-            `MixtureModel` has it. BIC counts what it takes from the data.
+            `MixtureModel` has it. What it takes from the data is counted by BIC, and is taken from
+            all points, also where some of them are held out.
         n_folds: parts of the points that cross-validation holds out in turn; 5, if None. All models
             are searched anew without each of them, so that it takes so many times as long.
         n_resamples: resamples of stability, all points with random weights; 10, if None. All models
@@ -132,7 +132,6 @@ def select(
     numbers, row = numbers_of(k), method_named(method)
     kind = CRITERIA[check_choice("criterion", criterion, CRITERIA)]
     check_needs(criterion, method)
-    times = times_of(kind, n_folds=n_folds, n_resamples=n_resamples)
     chosen = choice(method, {**options, "seed": check_seed(seed)})  # refuses what it does not know
     observations = observe(
         x,
@@ -144,8 +143,9 @@ def select(
     )
     observations = beside_noise(labelled(observations, labels, numbers), None)
     families = families_of(covariance, observations.d, every=row.by_m_steps)
-    plan = Plan(numbers, families, chosen, as_noise_component(noise_component), fixed)
-    plan.check(options, observations)
+    plan = Plan(numbers, families, chosen, noise_of(noise_component, observations), fixed)
+    plan.check(options, observations, kind)
+    times = times_of(kind, observations.n_weighted, n_folds=n_folds, n_resamples=n_resamples)
     silent, total = not check_flag("progress", progress), len(families) * (1 + times)
     with tqdm(total=total, desc="select", unit="family", disable=silent) as bar:
         cells = _measured(observations, plan, options, criterion, times, bar)
