@@ -98,7 +98,8 @@ class Plan:
             if not self.choice.method.by_m_steps:
                 require_sites(family, f"fits by {self.choice.name}")
             for k in self.numbers:
-                self.model(k, family, observations)
+                if k <= observations.n_weighted:
+                    self.model(k, family, observations)
 
 
 def numbers_of(k: Any) -> list[int]:
@@ -193,14 +194,15 @@ def labelled(observations: Observations, labels: Any, numbers: list[int]) -> Obs
             "labels of shape (n, k) are of one number of components, and k has several: give "
             "numbers of components, shape (n,)"
         )
-    found = observations.labelled(labels, numbers[-1])
+    most = min(numbers[-1], observations.n)  # more are too many for the points
+    found = observations.labelled(labels, most)
     if found.allowed is not None:
         table = found.allowed.table
         named = table[~table[:, : numbers[0]].any(1)]  # of no component of the fewest
         if len(named):
-            most = int(named.long().argmax(1).max())
+            last = int(named.long().argmax(1).max())
             raise ValueError(
-                f"labels name component {most}, so that k must be {most + 1} or more, got "
+                f"labels name component {last}, so that k must be {last + 1} or more, got "
                 f"{numbers[0]}"
             )
     return found

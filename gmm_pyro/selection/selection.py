@@ -148,7 +148,8 @@ class Selection:
             if (cell.n_components, cell.covariance) == (k, family):
                 return cell
         raise ValueError(
-            f"{counted(k, 'component')} of {family} were not among the models that were tried"
+            f"{counted(k, 'component')} of {family} were not among the models that were tried, "
+            f"with k from {self.cells[0].n_components} to {self.cells[-1].n_components}"
         )
 
     def fit(self, k: int, covariance: str) -> Fit:
