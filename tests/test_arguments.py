@@ -58,6 +58,8 @@ INNER = {  # which fits call over and over, with what other methods returned
         for name in ("covariance_sites", "sites", "conjugate", "standardised", "features_known")
     ),
 }
+SELECT = {"method", "seed", "sample_weight", "feature_names", "missing", "progress"}
+SELECT |= {"dtype", "device"}
 ELSEWHERE = {  # arguments that other rows are about, or inner loops
     "MixtureModel": {"fixed"},  # which `fit` makes
     "MixtureModel.__call__": {"n", "n_features", "collapsed"},
@@ -67,6 +69,8 @@ ELSEWHERE = {  # arguments that other rows are about, or inner loops
     "MixtureModel.__call__ collapsed": {"n", "n_features", "subsample_size"},
     "LogDensity.__call__": {"jacobian", "rows"},
     "Posterior.relabel": {"by"},
+    "select of held-out points": SELECT | {"n_resamples"},
+    "select of resamples": SELECT | {"n_folds", "noise_component", "labels", "fixed"},
 }
 
 

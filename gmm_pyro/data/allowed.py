@@ -114,6 +114,8 @@ def _without_missing(given: np.ndarray) -> np.ndarray:
     numbers = np.where(pd.isna(given), np.nan, given)
     try:
         return numbers.astype(float)
+    except OverflowError:  # of a number that is no component's in any case
+        return np.full(given.shape, np.inf)
     except (TypeError, ValueError):
         return given.astype(str)
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import itertools
 import math
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from jaxtyping import Float
 
 from ..inference.result import Result
 from ..posterior import Posterior
@@ -34,11 +35,15 @@ class Elpd:
         elpd: of all points together, in nats.
         se: its standard error, in nats.
         worst_k: the largest Pareto k-hat of a point; above 0.7 the estimate is not reliable.
+        pointwise: of each point of positive weight, in nats.
+        weight: how often each of them counts.
     """
 
     elpd: float
     se: float
     worst_k: float
+    pointwise: Float[np.ndarray, "n"] = field(repr=False, compare=False)
+    weight: Float[np.ndarray, "n"] = field(repr=False, compare=False)
 
 
 def psis_k_hat(log_ratios: Any) -> float:
@@ -134,4 +139,4 @@ def elpd_loo(source: Result | Any) -> Elpd:
     elpd, k, weight = elpd[there], k[there], weight[there]
     total = elpd @ weight
     variance = weight @ np.square(elpd - total / n) / n
-    return Elpd(float(total), math.sqrt(n * variance), float(k.max()))
+    return Elpd(float(total), math.sqrt(n * variance), float(k.max()), elpd, weight)

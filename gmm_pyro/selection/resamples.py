@@ -58,10 +58,10 @@ def _weights(
         return _without_one(weight, sets)
     if kind == "nonparametric":
         return _counted(weight, len(sets), generator)
-    return _exponential(weight, len(sets), generator)
+    return exponential_weights(weight, len(sets), generator)
 
 
-def _exponential(
+def exponential_weights(
     weight: Float[Tensor, "n"], count: int, generator: torch.Generator
 ) -> Float[Tensor, "s n"]:
     """Of each point a sum of so many exponential numbers as it counts: Dirichlet as a whole.

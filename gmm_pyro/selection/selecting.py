@@ -2,49 +2,27 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Iterable, Sequence
-from numbers import Integral
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
-from jaxtyping import Int
-from torch import Tensor
 from tqdm import tqdm
 
-from ..agglomeration.growing import grow
-from ..covariance import FAMILIES, CovarianceFamily, family_named
-from ..data.arrays import whole_numbers
-from ..data.checks import check_choice, check_count, check_flag, check_seed, shown
+from ..data.checks import check_choice, check_flag, check_seed
 from ..data.features import check_names
 from ..data.observations import observe
 from ..data.points import Observations
-from ..inference.em import EMOptions
-from ..inference.fit import fit
-from ..inference.methods import METHODS, choice, method_named
-from ..inference.starts.starting import (
-    k_means_plus_plus,
-    sample_of,
-)
-from ..inference.task import Task
-from ..mixture.value import GaussianMixture
-from ..model.program import MixtureModel
-from ..reduction.assignments import GivenLabels
-from ..reduction.theta import anywhere
-from ..running.seeds import Stream
-from ..running.threads import one_thread_a_product
+from ..inference.methods import choice, method_named
+from ..mixture.noise_component import NoiseComponent, beside_noise
+from .by_ladders import by_ladders
+from .cell import Cell, complain, refuse_if_all_failed
 from .criteria import CRITERIA
-from .ladder import Ladder
-from .selection import Cell, Selection
-from .sizes import Sizes, from_assignment, side_by_side
-
-MAX_STEPS = 1000  # by default; `Selection.fit` runs on
-LEFT = 0.1  # nats that may be left of any likelihood, by default,
-OF_FEW, OF_MANY = 1e-5, 1e-6  # but no more than so many a point of few, and no fewer of many
-TREES = ("VVV", "VII")  # criteria of agglomeration
-ORDER = "IEV"  # of the letters of a code: a family holds those whose letters are none later
-THINNEST = 1e-3  # share of a feature's variance that a start has: few points are no cluster yet
+from .measuring import MEASURES
+from .one_by_one import MEASURES as OF_FITS
+from .one_by_one import Measure, nothing, one_by_one
+from .plan import Plan, check_needs, families_of, labelled, noise_of, numbers_of, times_of
+from .selection import Selection
 
 
 def select(
@@ -54,10 +32,15 @@ def select(
     criterion: str = "bic",
     method: str = "em",
     *,
+    noise_component: NoiseComponent | str | None = None,
+    n_folds: int | None = None,
+    n_resamples: int | None = None,
     seed: int = 0,
     sample_weight: Any = None,
     feature_names: Sequence[str] | None = None,
     missing: str = "integrate",
+    labels: Any = None,
+    fixed: Mapping[str, Any] | None = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
     progress: bool = False,
@@ -67,19 +50,35 @@ def select(
 
     By EM, all sizes of a family are found together, from starts of their own, from each other by
     splits and mergers, and from the families within; what rests on components of few points is
-    marked, and is never the best. Other methods are run model by model.
+    marked, and is never the best. Other methods are run model by model, each as `gmm_pyro.fit` runs
+    it, and so is EM with a component of noise, labels or fixed parameters. A model whose fit raises
+    a numerical error is marked as failed, which warns.
 
     Args:
         x: points, as `gmm_pyro.fit` has them.
         k: the numbers of components.
         covariance: a covariance family, several, or "all" that the method takes.
-        criterion: "bic", "aic" or "icl"; "elpd" (leave-one-out) of methods with draws; "evidence"
-            of those that have it.
+        criterion: "bic", "aic" or "icl"; "cross_validation", the mean log density of points that
+            are held out, in nats; "stability", the mean adjusted Rand index of the clusterings by
+            fits to pairs of resamples, which a single component has none of, and which few clusters
+            are favoured by; "elpd" (leave-one-out) of methods with draws; "evidence" of those that
+            have it.
         method: name of the method.
+        noise_component: what points are in every model that belong to none of its components, as
+            `MixtureModel` has it. What it takes from the data is counted by BIC, and is taken from
+            all points, also where some of them are held out.
+        n_folds: parts of the points that cross-validation holds out in turn; 5, if None. All models
+            are searched anew without each of them, so that it takes so many times as long.
+        n_resamples: resamples of stability, all points with random weights; 10, if None. All models
+            are searched anew for each of them.
         seed: of all random choices.
         sample_weight: non-negative weights of the points, or None.
         feature_names: d column names, if x has none.
         missing: what to do with values that are NaN, as `gmm_pyro.fit` has it.
+        labels: components that points are known to come from, as `gmm_pyro.fit` has them: numbers
+            from 0 on, of components that every model has.
+        fixed: what stays as it is, as `gmm_pyro.fit` has it; weights, means and covariances may be
+            those of the first components alone, with the others free.
         dtype: floating-point type of the work on points.
         device: torch device.
         progress: whether to show a progress bar on standard error.
@@ -91,7 +90,7 @@ def select(
 
     Raises:
         ValueError: if the data, a name, or an option's value is not valid, or the criterion needs
-            what the method does not have.
+            what the method does not have; the first error of a fit, if all have failed.
         OptionError: if the method has no such option.
 
     Example:
@@ -100,12 +99,10 @@ def select(
         2
     """
     started = time.perf_counter()
-    numbers, row = _numbers(k), method_named(method)
-    check_choice("criterion", criterion, CRITERIA)
-    _check_needs(criterion, method)
-    choice(method, {**options, "seed": check_seed(seed)})  # refuses what it does not know
-    if method == "em" and "start" in options:
-        raise ValueError("select takes no start: every model has starts of its own")
+    numbers, row = numbers_of(k), method_named(method)
+    kind = CRITERIA[check_choice("criterion", criterion, CRITERIA)]
+    check_needs(criterion, method)
+    chosen = choice(method, {**options, "seed": check_seed(seed)})  # refuses what it does not know
     observations = observe(
         x,
         sample_weight=sample_weight,
@@ -114,188 +111,47 @@ def select(
         dtype=dtype,
         device=device,
     )
-    families = _families(covariance, observations.d, every=row.by_m_steps)
-    silent = not check_flag("progress", progress)
-    with tqdm(total=len(families), desc="select", unit="family", disable=silent) as bar:
-        if method == "em":
-            tolerance = max(OF_MANY, min(OF_FEW, LEFT / observations.total_weight))
-            defaults = {"tolerance": tolerance, "max_steps": MAX_STEPS, "seed": seed}
-            settings = EMOptions(**{**defaults, **options})
-            cells = _by_em(observations, numbers, families, settings, bar)
-        else:
-            given = {**options, "seed": seed}
-            cells = _one_by_one(observations, numbers, families, method, criterion, given, bar)
+    observations = beside_noise(labelled(observations, labels, numbers), None)
+    families = families_of(covariance, observations.d, every=row.by_m_steps)
+    plan = Plan(numbers, families, chosen, noise_of(noise_component, observations), fixed)
+    plan.check(options, observations, kind)
+    times = times_of(kind, observations.n_weighted, n_folds=n_folds, n_resamples=n_resamples)
+    silent, total = not check_flag("progress", progress), len(families) * (1 + times)
+    with tqdm(total=total, desc="select", unit="family", disable=silent) as bar:
+        cells = _measured(observations, plan, options, criterion, times, bar)
+    complain(cells)
     seconds = time.perf_counter() - started
     return Selection(observations, tuple(cells), criterion, method, options, seed, seconds)
 
 
-def _numbers(k: Any) -> list[int]:
-    wanted = "numbers of components, as range(1, 10)"
-    given = whole_numbers([k] if isinstance(k, Integral) else k, "k", wanted)
-    return sorted({check_count("k", number) for number in given.tolist()})
-
-
-def _families(given: Any, d: int, *, every: bool) -> list[CovarianceFamily]:
-    """The families, the more constrained before those that hold them.
-
-    All of one feature are two: of one variance, or of several.
-    """
-    if isinstance(given, str) and given == "all":
-        names = ["tied", "full"] if d == 1 else list(FAMILIES)
-        found = [FAMILIES[name] for name in names if every or FAMILIES[name].has_sites]
-    else:
-        if not isinstance(given, str | Sequence):
-            raise ValueError(f"covariance must be a family or several, got {shown(given)}")
-        names = [given] if isinstance(given, str) else list(given)
-        if not names:
-            raise ValueError("covariance must be 'all', or at least one family, got none")
-        found = list(dict.fromkeys(family_named(name) for name in names))
-    return sorted(found, key=lambda family: family.n_parameters(3, max(d, 2)))
-
-
-def _check_needs(criterion: str, method: str) -> None:
-    needs, row = CRITERIA[criterion].needs, METHODS[method]
-    lacks = (criterion == "elpd" and not row.draws) or (
-        criterion == "evidence" and method not in ("laplace", "gibbs", "nuts")
-    )
-    if lacks:
-        raise ValueError(f"criterion {criterion!r} needs {needs}; {method} has none")
-
-
-# ---------------------------------------------------------------------- by EM
-
-
-@one_thread_a_product()
-def _by_em(
+def _measured(
     observations: Observations,
-    numbers: list[int],
-    families: list[CovarianceFamily],
-    options: EMOptions,
-    bar: tqdm[Any],
-) -> list[Cell]:
-    """The cells of all families, each begun also at those within it."""
-    possible = [k for k in numbers if k <= observations.n_weighted]
-    if not possible:
-        return [Cell(k, family.name, "too few points") for family in families for k in numbers]
-    tasks = [Task("em", MixtureModel(1, f.name), observations, options) for f in families]
-    sample = sample_of(observations, max(possible), tasks[0].generator(Stream.SEARCH))
-    starts = _labels(sample, possible, options)
-    ladders: dict[CovarianceFamily, Ladder] = {}
-    for family, task in zip(families, tasks, strict=True):
-        ladder = Ladder(task, sample, possible, _closest(family, ladders))
-        begun = [_from_labels(ladder, *starts)]
-        if within := ladder.from_within():
-            begun.append(side_by_side(family, within))
-        ladder.climb(Sizes.joined(begun))
-        ladder.converge(options.tolerance, options.max_steps)
-        if repaired := ladder.repair():
-            ladder.climb(side_by_side(family, repaired))
-            ladder.converge(options.tolerance, options.max_steps)
-        ladder.finish(observations, options.tolerance, options.max_steps)
-        ladders[family] = ladder
-        bar.update()
-    return [_cell(ladders[family], k, observations) for family in families for k in numbers]
-
-
-def _closest(family: CovarianceFamily, ladders: dict[CovarianceFamily, Ladder]) -> list[Ladder]:
-    """The ladders of the largest families that a family holds."""
-    within = [other for other in ladders if _holds(family, other)]
-    return [ladders[one] for one in within if not any(_holds(other, one) for other in within)]
-
-
-def _labels(
-    sample: Observations, numbers: Sequence[int], options: EMOptions
-) -> tuple[Int[Tensor, "s n"], list[int]]:
-    """Clusterings for each number of components, which all families begin at.
-
-    They are those of trees of agglomeration, as mclust's, and as many by k-means++ as options say.
-    """
-    found, sizes, seed = [], [], Stream.SEARCH.seed(options.seed)
-    trees = [grow(sample, criterion, "svd", seed) for criterion in TREES]
-    for k in numbers:
-        count = 1 if k == 1 else options.n_starts
-        drawn = k_means_plus_plus(sample, sample.bulk, k, range(count), seed).labels
-        cut = [tree.labels(min(k, len(tree.rows)))[None].to(drawn) for tree in trees]
-        found += [drawn, *cut]
-        sizes += [k] * (count + len(cut))
-    return torch.cat(found), sizes
-
-
-def _from_labels(ladder: Ladder, labels: Int[Tensor, "s n"], sizes: list[int]) -> Sizes:
-    sample, family = ladder.points, ladder.family
-    floor = torch.maximum(ladder.floor, THINNEST * sample.bulk.square())
-    theta = anywhere(sample, family, (len(sizes), max(sizes)))
-    return from_assignment(family, theta, GivenLabels(labels), sizes, sample, floor)
-
-
-def _holds(family: CovarianceFamily, other: CovarianceFamily) -> bool:
-    """Whether every covariance of the other is one of the family, by the letters of their codes."""
-    codes = family.mclust, other.mclust
-    if family is other or any(set(code) - set(ORDER) or len(code) != 3 for code in codes):
-        return False
-    return all(ORDER.index(a) >= ORDER.index(b) for a, b in zip(*codes, strict=True))
-
-
-def _cell(ladder: Ladder, k: int, observations: Observations) -> Cell:
-    family = ladder.family
-    if k not in ladder.ends:
-        return Cell(k, family.name, "too few points")
-    rung = ladder.ends[k]
-    mixture = GaussianMixture.from_parameters(
-        family,
-        rung.parameters,
-        dtype=observations.x.dtype,
-        feature_names=observations.feature_names,
-    )
-    status = "converged" if rung.converged else "step limit"
-    weight = observations.sample_weight
-    criteria = mixture.criteria(observations.x, weight)
-    if not rung.sound:
-        status = "not sound"
-    elif ladder.outdone(k):
-        status = "outdone"
-    return Cell(k, family.name, status, mixture, criteria)
-
-
-# ---------------------------------------------------------------------- by other methods
-
-
-def _one_by_one(
-    observations: Observations,
-    numbers: list[int],
-    families: list[CovarianceFamily],
-    method: str,
+    plan: Plan,
+    options: Mapping[str, Any],
     criterion: str,
-    options: dict[str, Any],
+    times: int,
     bar: tqdm[Any],
 ) -> list[Cell]:
-    cells = []
-    for family in families:
-        for k in numbers:
-            if k > observations.n_weighted:
-                cells.append(Cell(k, family.name, "too few points"))
-                continue
-            model = MixtureModel(k, family.name)
-            found = fit(model, observations, method, missing="integrate", **options)
-            criteria = found.mixture.criteria(observations.x, observations.sample_weight)
-            status = found.status.name.lower().replace("_", " ")
-            more = _others(found, criterion)
-            cells.append(
-                Cell(k, family.name, status, found.mixture, criteria, found=more, fitted=found)
-            )
-        bar.update()
-    return cells
+    """The cells of all models, with the criterion."""
+    cells = _fitted(observations, plan, options, OF_FITS.get(criterion, nothing), bar)
+    refuse_if_all_failed(cells)
+    if criterion not in MEASURES:
+        return cells
+
+    def fitting(data: Observations) -> list[Cell]:
+        return _fitted(data, plan, options, nothing, bar)
+
+    return MEASURES[criterion](cells, observations, fitting, times, plan.choice.options.seed)
 
 
-def _others(found: Any, criterion: str) -> dict[str, float]:
-    if criterion == "evidence":
-        return {
-            name: float(found.diagnostics.get(name, math.nan))
-            for name in ("log_evidence", "log_evidence_se")
-        }
-    if criterion != "elpd":
-        return {}
-    from ..inference_data import elpd_loo  # arviz takes seconds to import
-
-    loo = elpd_loo(found)
-    return {"elpd": loo.elpd, "elpd_se": loo.se, "elpd_worst_k": loo.worst_k}
+def _fitted(
+    observations: Observations,
+    plan: Plan,
+    options: Mapping[str, Any],
+    measure: Measure,
+    bar: tqdm[Any],
+) -> list[Cell]:
+    """The cells of all models."""
+    if not plan.by_ladder(observations):
+        return one_by_one(observations, plan, measure, bar.update)
+    return by_ladders(observations, plan, options, bar.update)
