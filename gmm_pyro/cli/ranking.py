@@ -1,0 +1,110 @@
+"""A selection as tables in a terminal: the criterion of every model, and the best ones in full."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..comparison.printed import plain_console, ruled
+from ..data.words import counted
+from ..selection.columns import columns_of, form_of
+from ..selection.criteria import CRITERIA
+from .data import size_of
+from .terminal import in_blocks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ..datasets import Dataset
+    from ..selection import Cell, Selection
+
+SHOWN = 10  # models in full, at least
+MOST = 20
+BEST, NEAR, NOTHING = "*", "~", "-"
+
+
+def print_selection(selection: Selection, data: Dataset, components: str) -> None:
+    """Print what was tried, the criterion of all models, the best ones in full, and the answer.
+
+    Args:
+        selection: the selection.
+        data: what it was fitted to.
+        components: the numbers of components in words.
+    """
+    console = plain_console()
+    families = len({cell.covariance for cell in selection.cells})
+    kinds = f"{families} {'family' if families == 1 else 'families'} of covariances"
+    console.print(f"{size_of(data)}; {components} components, {kinds}", soft_wrap=True)
+    took = f"{counted(len(selection.cells), 'model')} in {selection.seconds:.2f} s"
+    console.print(f"{selection.method}: {took}\n", soft_wrap=True)
+    for cells in (*grid_blocks(selection, console.width), *best_blocks(selection, console.width)):
+        console.print(ruled(cells))
+        console.print()
+    for line in _answer(selection):
+        console.print(line, soft_wrap=True)
+
+
+def grid_blocks(selection: Selection, width: int) -> Iterator[dict[str, list[str]]]:
+    """The criterion, a row a family and a column a number; none of one family or number.
+
+    Args:
+        selection: the selection.
+        width: how many characters a line has.
+    """
+    import pandas as pd
+
+    grid = selection.grid()
+    if min(grid.shape) < 2:
+        return
+    form = form_of(pd.Series(grid.to_numpy().ravel()))
+    columns = {str(k): _texts(values, form, NOTHING) for k, values in grid.iterrows()}
+    lead = {CRITERIA[selection.criterion].column: [str(name) for name in grid.columns]}
+    yield from in_blocks(lead, columns, width)
+
+
+def best_blocks(selection: Selection, width: int) -> Iterator[dict[str, list[str]]]:
+    """The best models and all that are near them, a row each, with all that is known of them.
+
+    Args:
+        selection: the selection.
+        width: how many characters a line has.
+    """
+    ties = _ties(selection)
+    table = selection.table.head(min(MOST, max(SHOWN, len(ties))))
+    marks = [BEST, *[NEAR] * (len(ties) - 1)] if ties else []
+    marks = [*marks, *[""] * len(table)][: len(table)]
+    lead = {
+        "": marks,
+        "k": [str(k) for k in table["n_components"]],
+        "covariance": [str(name) for name in table["covariance"]],
+    }
+    columns = {c.narrow or c.name: _texts(table[c.name], c.form) for c in columns_of(table)}
+    columns["status"] = [str(status) for status in table["status"]]
+    yield from in_blocks(lead, columns, width)
+
+
+def _texts(values: pd.Series[float], form: str, nothing: str = "") -> list[str]:
+    gone = values.isna().tolist()
+    return [nothing if g else format(v, form) for v, g in zip(values, gone, strict=True)]
+
+
+def _ties(selection: Selection) -> Sequence[Cell]:
+    return selection.ties if any(cell.counts for cell in selection.cells) else ()
+
+
+def _answer(selection: Selection) -> Iterator[str]:
+    """What the marks mean, what is not shown, and the best model in words."""
+    found = Counter(cell.status for cell in selection.cells if not cell.counts)
+    if found:
+        kinds = ", ".join(f"{count} {status}" for status, count in found.items())
+        yield f"models that do not count: {kinds}"
+    near = f", {NEAR} near it" if len(_ties(selection)) > 1 else ""
+    left = len(selection.cells) - min(MOST, max(SHOWN, len(_ties(selection))))
+    if left > 0:
+        yield f"{counted(left, 'more model')} in the table that is written"
+    yield (
+        f"best ({BEST}{near}): {selection.in_words()}"
+        if _ties(selection)
+        else (selection.in_words())
+    )

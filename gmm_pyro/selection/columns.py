@@ -1,0 +1,105 @@
+"""The columns of a selection's table, for the terminal and for the page."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..comparison.columns import Column, highest, lowest
+from ..covariance import family_named
+from .criteria import CRITERIA
+from .record import Model
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+WORDS = ("n_components", "covariance", "status")  # what a model is, and how it ended
+FEW = 100.0  # numbers that are all smaller have more decimals
+KNOWN = {
+    "log_likelihood": Column(
+        "log_likelihood", "Log likelihood", narrow="log lik.",
+        meaning="Log-likelihood of all points at the model's estimate, in nats.",
+    ),
+    "n_parameters": Column(
+        "n_parameters", "Free params", "d", narrow="params",
+        meaning="How many free parameters the mixture has.",
+    ),
+    "bic": Column(
+        "bic", "BIC", narrow="BIC",
+        meaning="Bayesian information criterion: −2 log likelihood + parameters × log(points).",
+    ),
+    "aic": Column(
+        "aic", "AIC", narrow="AIC",
+        meaning="Akaike's information criterion: −2 log likelihood + 2 × parameters.",
+    ),
+    "icl": Column(
+        "icl", "ICL", narrow="ICL",
+        meaning="Integrated completed likelihood: BIC, and twice the entropy of the labels, which "
+        "is small where clusters are well apart.",
+    ),
+    "elpd": Column(
+        "elpd", "ELPD", narrow="elpd",
+        meaning="Expected log predictive density of all points by leave-one-out, in nats.",
+    ),
+    "elpd_worst_k": Column(
+        "elpd_worst_k", "k of ELPD", narrow="worst k",
+        meaning="Largest Pareto k-hat of a point left out. Above 0.7 ELPD is not reliable.",
+    ),
+    "log_evidence": Column(
+        "log_evidence", "Log evidence", narrow="evidence",
+        meaning="Log marginal likelihood of the model, in nats.",
+    ),
+}  # fmt: skip
+
+
+def columns_of(table: pd.DataFrame) -> list[Column]:
+    """The columns of numbers that a table has, with what it is that is better.
+
+    Args:
+        table: that of a selection.
+    """
+    named = [str(name) for name in table if name not in WORDS]
+    return [_column(name, table[name]) for name in named if table[name].notna().any()]
+
+
+def _column(name: str, values: pd.Series[float]) -> Column:
+    words = name.removesuffix("_se").replace("_", " ")
+    is_error = name.endswith("_se")
+    plain = Column(
+        name,
+        "± s.e." if is_error else words.capitalize(),
+        narrow=f"± {words}" if is_error else words,
+        meaning=f"Standard error of {words}." if is_error else "",
+    )
+    known = KNOWN.get(name, plain)
+    kind = next((kind for kind in CRITERIA.values() if kind.column == name), None)
+    better, badness = "", None
+    if kind is not None:
+        direction = "Higher" if kind.higher_is_better else "Lower"
+        better, badness = f" {direction} is better.", highest if kind.higher_is_better else lowest
+    meaning = f"{known.meaning or kind and kind.label or known.header}{better}"
+    form = known.form if known.form == "d" else form_of(values)
+    return Column(name, known.header, form, badness, known.narrow, meaning=meaning)
+
+
+def form_of(values: pd.Series[float]) -> str:
+    """The format of numbers: three decimals of small ones, one of others.
+
+    Example:
+        >>> import pandas as pd
+        >>> form_of(pd.Series([0.5, 0.75])), form_of(pd.Series([-2314.3, float("nan")]))
+        ('.3f', '.1f')
+    """
+    return ".3f" if values.dropna().astype(float).abs().max() < FEW else ".1f"
+
+
+def name_of(cell: Model) -> str:
+    """What a model is called: its number of components, its family, and mclust's code for it.
+
+    Example:
+        >>> from gmm_pyro.selection import Cell
+        >>> name_of(Cell(3, "tied", "converged")), name_of(Cell(2, "VEI", "converged"))
+        ('3, tied (EEE)', '2, VEI')
+    """
+    code = family_named(cell.covariance).mclust
+    same = code == cell.covariance
+    return f"{cell.n_components}, {cell.covariance}{'' if same else f' ({code})'}"
