@@ -47,7 +47,7 @@ Components = Annotated[
     typer.Option(
         "--components", "-k",
         help="Number of components.", show_default="that of the truth or labels",
-        metavar="INTEGER",
+        metavar="<int>",
     ),
 ]  # fmt: skip
 Columns = Annotated[

@@ -70,8 +70,7 @@ def best_blocks(selection: Selection, width: int) -> Iterator[dict[str, list[str
         selection: the selection.
         width: how many characters a line has.
     """
-    ties = _ties(selection)
-    table = selection.table.head(min(MOST, max(SHOWN, len(ties))))
+    ties, table = _ties(selection), selection.table.head(_shown(selection))
     marks = [BEST, *[NEAR] * (len(ties) - 1)] if ties else []
     marks = [*marks, *[""] * len(table)][: len(table)]
     lead = {
@@ -84,6 +83,12 @@ def best_blocks(selection: Selection, width: int) -> Iterator[dict[str, list[str
     yield from in_blocks(lead, columns, width)
 
 
+def _shown(selection: Selection) -> int:
+    """How many models are shown in full: of those that count, if any does."""
+    counting = sum(cell.counts for cell in selection.cells) or len(selection.cells)
+    return min(counting, MOST, max(SHOWN, len(_ties(selection))))
+
+
 def _texts(values: pd.Series[float], form: str, nothing: str = "") -> list[str]:
     gone = values.isna().tolist()
     return [nothing if g else format(v, form) for v, g in zip(values, gone, strict=True)]
@@ -94,17 +99,12 @@ def _ties(selection: Selection) -> Sequence[Cell]:
 
 
 def _answer(selection: Selection) -> Iterator[str]:
-    """What the marks mean, what is not shown, and the best model in words."""
-    found = Counter(cell.status for cell in selection.cells if not cell.counts)
-    if found:
-        kinds = ", ".join(f"{count} {status}" for status, count in found.items())
-        yield f"models that do not count: {kinds}"
-    near = f", {NEAR} near it" if len(_ties(selection)) > 1 else ""
-    left = len(selection.cells) - min(MOST, max(SHOWN, len(_ties(selection))))
+    """How many models are not shown, and the best one in words, with what the marks mean."""
+    ties, left = _ties(selection), len(selection.cells) - _shown(selection)
+    kinds = Counter(cell.status for cell in selection.cells if not cell.counts)
+    marked = [f"{count} {status}" for status, count in kinds.items()]
     if left > 0:
-        yield f"{counted(left, 'more model')} in the table that is written"
-    yield (
-        f"best ({BEST}{near}): {selection.in_words()}"
-        if _ties(selection)
-        else (selection.in_words())
-    )
+        among = f", of all: {', '.join(marked)}" if marked else ""
+        yield f"{counted(left, 'model')} more in the table that is written{among}"
+    near = f", {NEAR} near it" if len(ties) > 1 else ""
+    yield f"best ({BEST}{near}): {selection.in_words()}" if ties else selection.in_words()

@@ -44,7 +44,7 @@ class SelectArguments(MethodArguments, DataArguments):
         str,
         typer.Option(
             "--components", "-k",
-            help="Numbers of components, as 1-9, 1,2,5 or 2-4,7.", metavar="NUMBERS",
+            help="Numbers of components, as 1-9, 1,2,5 or 2-4,7.", metavar="<numbers>",
         ),
     ] = "1-9"  # fmt: skip
     covariance: Annotated[

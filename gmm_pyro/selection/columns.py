@@ -33,8 +33,8 @@ KNOWN = {
     ),
     "icl": Column(
         "icl", "ICL", narrow="ICL",
-        meaning="Integrated completed likelihood: BIC, and twice the entropy of the labels, which "
-        "is small where clusters are well apart.",
+        meaning="Integrated completed likelihood: BIC, and a penalty for points whose component is "
+        "in doubt, which is small where clusters are well apart.",
     ),
     "elpd": Column(
         "elpd", "ELPD", narrow="elpd",

@@ -74,7 +74,7 @@ def html_of(
         advice=advice_on(selection, best),
         facts=list(_facts(selection, data)),
         near=tables.near(selection, best),
-        picture=_picture(selection),
+        picture=None if best is None else _picture(selection),
         grid=tables.grid(selection),
         marks=tables.marks(selection),
         models=tables.models(selection),

@@ -6,11 +6,9 @@ import math
 from collections import Counter
 from dataclasses import dataclass
 
-import numpy as np
 import pandas as pd
 
 from ..comparison.columns import Column
-from ..data.words import listed
 from ..inference.fit import Fit
 from ..metrics import adjusted_rand
 from ..report.tables import SHADES, Cell, Row, Table, number, table_of
@@ -21,24 +19,12 @@ from .record import Model, Selected
 MOST_MATRICES = 12  # features of which covariances are shown
 MOST_NEAR = 10  # models near the best whose clusters are held against its
 LIGHT = 0.6  # share of the models whose criterion has a shade
-MARKS = {  # words of a status after a number
-    "not sound": "are not sound",
-    "too few points": "have too few points",
-    "step limit": "stopped at the step limit",
-}
 OF_NEAR = (
     Column("behind", "Behind the best", ".2f", meaning="Difference from the best model's."),
     Column(
         "rand", "Agreement", ".3f",
         meaning="Adjusted Rand index of its clusters against those of the best: 1 for the same "
         "partition, about 0 for chance.",
-    ),
-)  # fmt: skip
-OF_WEIGHTS = (
-    Column("weight", "Weight", ".3f", meaning="Share of the mixture."),
-    Column(
-        "points", "Points", ".10g",
-        meaning="How many points, or how much weight of them, are most probably of it.",
     ),
 )  # fmt: skip
 
@@ -69,10 +55,14 @@ def models(selection: Selected) -> Table:
 
 
 def marks(selection: Selected) -> str:
-    """How many models have which trouble, as a sentence; nothing if none has."""
+    """How many models ended otherwise than converged, as a sentence; nothing if none did.
+
+    Args:
+        selection: the selection.
+    """
     found = Counter(cell.status for cell in selection.cells if cell.status != "converged")
-    words = [f"{count} {MARKS.get(status, status)}" for status, count in found.items()]
-    return f"Of these, {listed(words)}." if words else ""
+    words = [f"{count} {status}" for status, count in found.items()]
+    return f"Of these, marked: {', '.join(words)}." if words else ""
 
 
 def near(selection: Selected, best: Fit | None) -> Table | None:
@@ -110,33 +100,33 @@ def _near_row(selection: Selected, first: Model, cell: Model, best: Fit) -> dict
 
 
 def grid(selection: Selected) -> list[Row]:
-    """The criterion, a row a family and a cell a number of components: the darker, the better."""
-    frame, kind = selection.grid(), CRITERIA[selection.criterion]
-    status = {(c.n_components, c.covariance): c.status for c in selection.cells}
-    values = frame.to_numpy(dtype=float)
-    known = np.sort((-values if kind.higher_is_better else values)[~np.isnan(values)])
-    behind = known - known[0] if len(known) else known
-    most = float(behind[int(LIGHT * (len(behind) - 1))]) if len(behind) else 0.0
-    form = form_of(pd.Series(known)) if len(known) else ".1f"
+    """The criterion, a row a family and a cell a number of components: the darker, the better.
 
-    def cell(value: float, k: int, family: str) -> Cell:
+    Args:
+        selection: the selection.
+    """
+    frame = selection.grid()
+    badness = -frame if CRITERIA[selection.criterion].higher_is_better else frame
+    behind = badness - badness.min().min()
+    most = float(_flat(behind).quantile(LIGHT))
+    form = form_of(_flat(frame))
+    status = {(c.n_components, c.covariance): c.status for c in selection.cells}
+
+    def cell(k: int, family: str, value: float, gap: float) -> Cell:
         if math.isnan(value):
             return Cell(status.get((k, family), ""), "")
-        gap = (
-            abs(value)
-            if not len(known)
-            else (-value if kind.higher_is_better else value) - known[0]
-        )
-        share = 1 - gap / most if most > 0 else float(gap == 0)
-        return Cell(number(value, form), repr(value), gap == 0, round(SHADES * max(0.0, share)))
+        share = max(0.0, 1 - gap / most) if most > 0 else float(gap == 0)
+        return Cell(number(value, form), repr(value), gap == 0, round(SHADES * share))
 
-    return [
-        Row(
-            str(family),
-            tuple(cell(v, k, str(family)) for v, k in zip(column, frame.index, strict=True)),
-        )
-        for family, column in zip(frame.columns, values.T.tolist(), strict=True)
-    ]
+    def row(family: str) -> Row:
+        columns = (frame.index, frame[family].tolist(), behind[family].tolist())
+        return Row(family, tuple(cell(k, family, *at) for k, *at in zip(*columns, strict=True)))
+
+    return [row(str(family)) for family in frame]
+
+
+def _flat(frame: pd.DataFrame) -> pd.Series[float]:
+    return pd.Series(frame.to_numpy(dtype=float).ravel())
 
 
 # ---------------------------------------------------------------------- the best mixture
@@ -147,8 +137,15 @@ def parameters(best: Fit) -> Table:
     mixture, weight = best.mixture, best.observations.sample_weight
     sizes = best.labels.bincount(weight, mixture.n_components).tolist()
     frame = pd.DataFrame({"weight": mixture.weights.tolist(), "points": sizes})
-    columns = list(OF_WEIGHTS)
-    spreads = mixture.covariances.diagonal(dim1=-2, dim2=-1).sqrt().expand_as(mixture.means)
+    points = "How many points are most probably of it."
+    weights = "The weight of the points that are most probably of it."
+    columns = [
+        Column("weight", "Weight", ".3f", meaning="Share of the mixture."),
+        Column("points", "Points", "d", meaning=points)
+        if weight is None
+        else Column("points", "Weight of points", ".1f", meaning=weights),
+    ]
+    spreads = mixture.covariance_matrices().diagonal(dim1=-2, dim2=-1).sqrt()
     for j, feature in enumerate(mixture.feature_names):
         for word, says, values in (
             ("Mean", "Mean", mixture.means),
@@ -163,12 +160,12 @@ def parameters(best: Fit) -> Table:
 
 def covariances(best: Fit) -> list[Matrix]:
     """Covariance matrices of the components, unless there is one feature, or there are many."""
-    mixture = best.mixture
-    names, shared = mixture.feature_names, mixture.covariances.ndim == 2
+    names, matrices = best.mixture.feature_names, best.mixture.covariance_matrices()
     if not 1 < len(names) <= MOST_MATRICES:
         return []
+    shared = len(matrices) > 1 and bool((matrices == matrices[0]).all())
     found = []
-    for j, matrix in enumerate(mixture.covariances.view(-1, len(names), len(names)).tolist()):
+    for j, matrix in enumerate(matrices[: 1 if shared else None].tolist()):
         rows = [
             Row(name, tuple(Cell(number(v, "#.4g"), repr(v)) for v in values))
             for name, values in zip(names, matrix, strict=True)

@@ -28,7 +28,7 @@ from ..inference.starts.starting import (
     k_means_plus_plus,
     sample_of,
 )
-from ..inference.task import Task
+from ..inference.task import Status, Task
 from ..mixture.value import GaussianMixture
 from ..model.program import MixtureModel
 from ..reduction.assignments import GivenLabels
@@ -276,6 +276,8 @@ def _one_by_one(
                 continue
             model = MixtureModel(k, family.name)
             found = fit(model, observations, method, missing="integrate", **options)
+            if found.status is Status.INTERRUPTED:
+                raise KeyboardInterrupt
             criteria = found.mixture.criteria(observations.x, observations.sample_weight)
             status = found.status.name.lower().replace("_", " ")
             more = _others(found, criterion)
