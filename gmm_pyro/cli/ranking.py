@@ -24,13 +24,14 @@ MOST = 20
 BEST, NEAR, NOTHING = "*", "~", "-"
 
 
-def print_selection(selection: Selection, data: Dataset, components: str) -> None:
+def print_selection(selection: Selection, data: Dataset, components: str, table: str) -> None:
     """Print what was tried, the criterion of all models, the best ones in full, and the answer.
 
     Args:
         selection: the selection.
         data: what it was fitted to.
         components: the numbers of components in words.
+        table: name of the file that has all models.
     """
     console = plain_console()
     families = len({cell.covariance for cell in selection.cells})
@@ -41,7 +42,7 @@ def print_selection(selection: Selection, data: Dataset, components: str) -> Non
     for cells in (*grid_blocks(selection, console.width), *best_blocks(selection, console.width)):
         console.print(ruled(cells))
         console.print()
-    for line in _answer(selection):
+    for line in _answer(selection, table):
         console.print(line, soft_wrap=True)
 
 
@@ -78,8 +79,8 @@ def best_blocks(selection: Selection, width: int) -> Iterator[dict[str, list[str
         "k": [str(k) for k in table["n_components"]],
         "covariance": [str(name) for name in table["covariance"]],
     }
-    columns = {c.narrow or c.name: _texts(table[c.name], c.form) for c in columns_of(table)}
-    columns["status"] = [str(status) for status in table["status"]]
+    columns = {"status": [str(status) for status in table["status"]]}
+    columns |= {c.narrow or c.name: _texts(table[c.name], c.form) for c in columns_of(table)}
     yield from in_blocks(lead, columns, width)
 
 
@@ -98,13 +99,15 @@ def _ties(selection: Selection) -> Sequence[Cell]:
     return selection.ties if any(cell.counts for cell in selection.cells) else ()
 
 
-def _answer(selection: Selection) -> Iterator[str]:
+def _answer(selection: Selection, table: str) -> Iterator[str]:
     """How many models are not shown, and the best one in words, with what the marks mean."""
     ties, left = _ties(selection), len(selection.cells) - _shown(selection)
     kinds = Counter(cell.status for cell in selection.cells if not cell.counts)
     marked = [f"{count} {status}" for status, count in kinds.items()]
     if left > 0:
-        among = f", of all: {', '.join(marked)}" if marked else ""
-        yield f"{counted(left, 'model')} more in the table that is written{among}"
+        verb = "is" if left == 1 else "are"
+        yield f"{counted(left, 'more model')} {verb} in {table}"
+    if marked:
+        yield f"models that do not count: {', '.join(marked)}"
     near = f", {NEAR} near it" if len(ties) > 1 else ""
     yield f"best ({BEST}{near}): {selection.in_words()}" if ties else selection.in_words()

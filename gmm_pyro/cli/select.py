@@ -253,9 +253,11 @@ def _print(
     out: Path,
     files: list[Path],
 ) -> None:
+    from ..selection.saving import TABLE
     from .ranking import print_selection
 
-    print_selection(selection, content.dataset, told.components)
+    table = f"{TABLE}.{told.table_format}"
+    print_selection(selection, content.dataset, told.components, table)
     names = [file.relative_to(out) for file in files]
     alone = [name.as_posix() for name in names if name.parts[0] != "best"]
     best = " and the best fit in best/" if len(alone) < len(names) else ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ..comparison.columns import Column, highest, lowest
@@ -62,23 +63,25 @@ def columns_of(table: pd.DataFrame) -> list[Column]:
 
 
 def _column(name: str, values: pd.Series[float]) -> Column:
-    words = name.removesuffix("_se").replace("_", " ")
-    is_error = name.endswith("_se")
-    plain = Column(
-        name,
-        "± s.e." if is_error else words.capitalize(),
-        narrow=f"± {words}" if is_error else words,
-        meaning=f"Standard error of {words}." if is_error else "",
-    )
-    known = KNOWN.get(name, plain)
-    kind = next((kind for kind in CRITERIA.values() if kind.column == name), None)
-    better, badness = "", None
-    if kind is not None:
-        direction = "Higher" if kind.higher_is_better else "Lower"
-        better, badness = f" {direction} is better.", highest if kind.higher_is_better else lowest
-    meaning = f"{known.meaning or kind and kind.label or known.header}{better}"
+    known = KNOWN.get(name) or _unknown(name)
     form = known.form if known.form == "d" else form_of(values)
-    return Column(name, known.header, form, badness, known.narrow, meaning=meaning)
+    kind = next((kind for kind in CRITERIA.values() if kind.column == name), None)
+    if kind is None:
+        return replace(known, form=form)
+    better = "Higher is better." if kind.higher_is_better else "Lower is better."
+    badness = highest if kind.higher_is_better else lowest
+    return replace(known, form=form, badness=badness, meaning=f"{known.meaning} {better}")
+
+
+def _unknown(name: str) -> Column:
+    """A column that goes by its name: a criterion, a standard error, or whatever else there is."""
+    base = name.removesuffix("_se")
+    words = base.replace("_", " ")
+    if base != name:
+        short = KNOWN[base].narrow if base in KNOWN else words
+        return Column(name, "± s.e.", narrow=f"± {short}", meaning=f"Standard error of {words}.")
+    title = words.capitalize()
+    return Column(name, title, narrow=words, meaning=f"{title}.")
 
 
 def form_of(values: pd.Series[float]) -> str:
