@@ -33,15 +33,15 @@ def _none(selection: Selected) -> Advice:
 def _ties(selection: Selected) -> Iterator[tuple[str, str]]:
     ties = selection.ties
     if len(ties) > 1:
-        near, label = CRITERIA[selection.criterion].near, selection.criterion.upper()
         numbers = sorted({cell.n_components for cell in ties})
         shared = f"all have {counted(numbers[0], 'component')}"
         apart = f"they have {numbers[0]} to {numbers[-1]} components"
+        label = CRITERIA[selection.criterion].label.partition(" (")[0]
         yield (
-            f"{len(ties)} models lie within {near:g} of the best by {label}: "
+            f"{len(ties)} models, the best among them, hardly differ by {label}: "
             f"{shared if len(numbers) == 1 else apart}.",
             "Look whether what you conclude is the same for them: the table of models near the "
-            "best says how far their clusters agree. More points would tell them apart.",
+            "best says how far their clusters agree. More points may tell them apart.",
         )
 
 

@@ -58,8 +58,8 @@ def columns_of(table: pd.DataFrame) -> list[Column]:
     Args:
         table: that of a selection.
     """
-    named = [str(name) for name in table if name not in WORDS]
-    return [_column(name, table[name]) for name in named if table[name].notna().any()]
+    numbers = table.drop(columns=list(WORDS)).select_dtypes("number")
+    return [_column(str(name), numbers[name]) for name in numbers if numbers[name].notna().any()]
 
 
 def _column(name: str, values: pd.Series[float]) -> Column:
@@ -74,14 +74,21 @@ def _column(name: str, values: pd.Series[float]) -> Column:
 
 
 def _unknown(name: str) -> Column:
-    """A column that goes by its name: a criterion, a standard error, or whatever else there is."""
+    """A column that goes by its name: a criterion, a difference, a standard error of one of them.
+
+    Example:
+        >>> _unknown("elpd_diff").narrow, _unknown("elpd_diff_se").narrow, _unknown("a_b").header
+        ('behind', '± behind', 'A b')
+    """
     base = name.removesuffix("_se")
-    words = base.replace("_", " ")
     if base != name:
-        short = KNOWN[base].narrow if base in KNOWN else words
-        return Column(name, "± s.e.", narrow=f"± {short}", meaning=f"Standard error of {words}.")
-    title = words.capitalize()
-    return Column(name, title, narrow=words, meaning=f"{title}.")
+        of = KNOWN.get(base) or _unknown(base)
+        meaning = f"Standard error of the column “{of.header}”."
+        return Column(name, "± s.e.", narrow=f"± {of.narrow}", meaning=meaning)
+    if name.endswith("_diff"):
+        return Column(name, "Behind the best", narrow="behind", meaning="Difference from the best.")
+    words = name.replace("_", " ")
+    return Column(name, words.capitalize(), narrow=words, meaning=f"{words.capitalize()}.")
 
 
 def form_of(values: pd.Series[float]) -> str:

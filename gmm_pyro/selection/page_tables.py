@@ -135,7 +135,7 @@ def _flat(frame: pd.DataFrame) -> pd.Series[float]:
 def parameters(best: Fit) -> Table:
     """A row for each component: weight, points, means and standard deviations."""
     mixture, weight = best.mixture, best.observations.sample_weight
-    sizes = best.labels.bincount(weight, mixture.n_components).tolist()
+    sizes = (best.labels + 1).bincount(weight, 1 + mixture.n_components)[1:].tolist()  # -1: noise
     frame = pd.DataFrame({"weight": mixture.weights.tolist(), "points": sizes})
     points = "How many points are most probably of it."
     weights = "The weight of the points that are most probably of it."
