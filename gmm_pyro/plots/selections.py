@@ -15,8 +15,6 @@ if TYPE_CHECKING:
 
 
 MOST = 0.6  # share of the models that are always in the picture
-MOST_TICKS = 15  # numbers that each have one
-DASHES = ("-", "--", ":")
 FLAT = 0.5  # share of the height that these take at least, or the others are left out
 
 
@@ -36,12 +34,10 @@ def plot_selection(
     values = grid.to_numpy(dtype=float)
     numbers = grid.index.to_numpy()
     for i, family in enumerate(grid.columns):
-        turn = i // len(parts.COLOURS)  # colours that come again have other marks and dashes
-        marker, dashes = parts.MARKERS[turn % len(parts.MARKERS)], DASHES[turn % len(DASHES)]
+        marker = parts.MARKERS[i // len(parts.COLOURS) % len(parts.MARKERS)]
         ax.plot(
             numbers,
             values[:, i],
-            dashes,
             color=parts.COLOURS[i % len(parts.COLOURS)],
             marker=marker,
             markersize=4,
@@ -60,10 +56,7 @@ def plot_selection(
         ax.set_ylim(*cut)
         label += f"\n(up to {abs(cut[1] - cut[0]):.0f} from the best)"
     ax.set(xlabel="number of components", ylabel=label)
-    if len(numbers) > MOST_TICKS:
-        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
-    else:
-        ax.set_xticks(numbers)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.grid(alpha=0.3)
     if len(grid.columns) < len(parts.COLOURS):
         ax.legend(fontsize="small")
