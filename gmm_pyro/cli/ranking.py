@@ -80,7 +80,8 @@ def best_blocks(selection: Selection, width: int) -> Iterator[dict[str, list[str
         "covariance": [str(name) for name in table["covariance"]],
     }
     columns = {"status": [str(status) for status in table["status"]]}
-    columns |= {c.narrow or c.name: _texts(table[c.name], c.form) for c in columns_of(table)}
+    known = columns_of(table, selection.criterion)
+    columns |= {column.narrow: _texts(table[column.name], column.form) for column in known}
     yield from in_blocks(lead, columns, width)
 
 

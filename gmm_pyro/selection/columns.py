@@ -37,6 +37,15 @@ KNOWN = {
         meaning="Integrated completed likelihood: BIC, and a penalty for points whose component is "
         "in doubt, which is small where clusters are well apart.",
     ),
+    "cross_validation": Column(
+        "cross_validation", "Held out", narrow="held out",
+        meaning="Mean log density of points that are held out in turn, in nats a point.",
+    ),
+    "stability": Column(
+        "stability", "Stability", narrow="stability",
+        meaning="Mean adjusted Rand index of the clusterings by fits to pairs of resamples: 1 for "
+        "the same partition, about 0 for chance.",
+    ),
     "elpd": Column(
         "elpd", "ELPD", narrow="elpd",
         meaning="Expected log predictive density of all points by leave-one-out, in nats.",
@@ -52,14 +61,17 @@ KNOWN = {
 }  # fmt: skip
 
 
-def columns_of(table: pd.DataFrame) -> list[Column]:
-    """The columns of numbers that a table has, with what it is that is better.
+def columns_of(table: pd.DataFrame, criterion: str) -> list[Column]:
+    """The columns of numbers that a table has: the criterion and its errors, then all others.
 
     Args:
         table: that of a selection.
+        criterion: what its models are compared by.
     """
     numbers = table.drop(columns=list(WORDS)).select_dtypes("number")
-    return [_column(str(name), numbers[name]) for name in numbers if numbers[name].notna().any()]
+    known = [name for name in map(str, numbers) if numbers[name].notna().any()]
+    known.sort(key=lambda name: not name.startswith(CRITERIA[criterion].column))
+    return [_column(name, numbers[name]) for name in known]
 
 
 def _column(name: str, values: pd.Series[float]) -> Column:

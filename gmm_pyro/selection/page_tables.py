@@ -20,7 +20,7 @@ MOST_MATRICES = 12  # features of which covariances are shown
 MOST_NEAR = 10  # models near the best whose clusters are held against its
 LIGHT = 0.6  # share of the models whose criterion has a shade
 OF_NEAR = (
-    Column("behind", "Behind the best", ".2f", meaning="Difference from the best model's."),
+    Column("behind", "Behind the best", "#.3g", meaning="Difference from the best model's."),
     Column(
         "rand", "Agreement", ".3f",
         meaning="Adjusted Rand index of its clusters against those of the best: 1 for the same "
@@ -51,7 +51,7 @@ def models(selection: Selected) -> Table:
     known = {(cell.n_components, cell.covariance): cell for cell in selection.cells}
     cells = [known[key] for key in zip(table["n_components"], table["covariance"], strict=True)]
     named = table.set_axis([name_of(cell) for cell in cells])
-    return table_of(named, columns_of(table), [cell.counts for cell in cells])
+    return table_of(named, columns_of(table, selection.criterion), [cell.counts for cell in cells])
 
 
 def marks(selection: Selected) -> str:
@@ -83,7 +83,7 @@ def near(selection: Selected, best: Fit | None) -> Table | None:
     frame = pd.DataFrame(rows, index=[name_of(cell) for cell in others])
     frame["status"] = [cell.status for cell in others]
     name = CRITERIA[selection.criterion].column
-    column = next(c for c in columns_of(selection.table) if c.name == name)
+    column = next(c for c in columns_of(selection.table, selection.criterion) if c.name == name)
     return table_of(
         frame, (Column(name, column.header, column.form, meaning=column.meaning), *OF_NEAR)
     )
