@@ -326,6 +326,7 @@ def of_selections() -> dict[str, Asked]:
         "Selection.cell": asked(found.cell, k=2, covariance="VVV"),
         "Selection.fit": asked(found.fit, k=2, covariance="VVV"),
         "Selection.plot": asked(found.plot, criterion="bic", sign="mclust", ax=None),
+        "Selection.report": asked(found.report, path="page.html", name="mine", command="make"),
     }
 
 

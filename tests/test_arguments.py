@@ -27,7 +27,11 @@ from calls import GROUPS
 CASES = int(os.environ.get("GMM_PYRO_CASES", "0"))
 FITS = CASES or 40
 VALUES = len(ODD) + len(DATA) if CASES else 2  # of each argument
-SLOW = ("Comparison.report", "plots.comparison_figures")  # have one of them, and no right call
+SLOW = (
+    "Comparison.report",
+    "Selection.report",
+    "plots.comparison_figures",
+)  # have one of them, and no right call
 SKLEARN = ("sklearn/utils/", "sklearn/base.py")  # whose own words the estimators keep
 POINTS = ("x", "X", "data", "points", "observations", "grid")  # arguments that are data
 FUNCTIONS = ("class", "function", "model")  # of another kind than those that an argument may be

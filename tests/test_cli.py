@@ -23,9 +23,10 @@ from gmm_pyro.files import read_dataset
 from gmm_pyro.inference import METHODS
 from gmm_pyro.inference.task import SEARCHES
 from gmm_pyro.saved_fit import TABLE_FORMATS
+from gmm_pyro.selection.criteria import CRITERIA
 
 HEAVY = ["torch", "pandas", "sklearn", "scipy", "matplotlib", "pyro", "arviz", "numpy"]
-COMMANDS = ["fit", "predict", "compare", "simulate", "methods"]
+COMMANDS = ["fit", "predict", "select", "compare", "simulate", "methods"]
 
 
 def program_in_new_process(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:
@@ -62,6 +63,7 @@ class TestHelp:
         assert [*names.CODES, *names.FAMILIES[len(names.CODES) :]] == codes
         assert names.TABLE_FORMATS == TABLE_FORMATS
         assert names.SEARCHES == SEARCHES
+        assert list(names.CRITERIA) == list(CRITERIA)
         compared = names.COMPARED.split(", ")
         ours = {name for name, method in METHODS.items() if not method.through_pyro}
         assert {*compared} == ours - {"nuts"}  # which takes longer than all others
@@ -77,6 +79,9 @@ COMPLETIONS = {
     "fit --covariance V": ["VEI", "VEE", "VEV", "VVE", "VVV", "VVI", "VII"],
     "fit --covariance tied_": ["tied_diag", "tied_spherical"],
     "fit o": ["old-faithful"],
+    "select --covariance a": ["all"],
+    "select --covariance VVV,VE": ["VVV,VEI", "VVV,VEE", "VVV,VEV"],
+    "select --criterion i": ["icl"],
     "fit --table-format p": ["parquet"],
     "fit --search t": ["thorough"],
     "compare --data b": ["bimodal"],
@@ -261,6 +266,29 @@ BAD_INPUT = {
     "fit bimodal --starts 0": "n_starts must be an integer of at least 1, got 0",
     "fit bimodal --search best": "search must be one of starts, moves, thorough; got 'best'",
     "fit bimodal --search moves --option search=starts": "option 'search' is given twice",
+    "fit bimodal -k two": "--components must be an integer, got 'two'",
+    "fit plain.csv -k 1-6": "to try several: gmm-pyro select plain.csv --components 1-6",
+    "fit bimodal --components 2,3": "to try several: gmm-pyro select bimodal --components 2,3",
+    "fit bimodal --covariance all": "to try several: gmm-pyro select bimodal --covariance all",
+    "compare --data bimodal -k 1-6": "to try several: gmm-pyro select bimodal --components 1-6",
+    "select": "Missing argument 'data'",
+    "select none.csv -k nine": "No such file or directory: none.csv",
+    "select bimodal -k nine": "--components must be numbers, as 1-9, 1,2,5 or 2-4,7; got 'nine'",
+    "select bimodal -k 9-1": "--components 9-1: the range 9-1 ends before it begins",
+    "select bimodal -k 0-3": "--components must be numbers of at least 1, got '0-3'",
+    "select bimodal -k 1-1001": "--components 1-1001: no more than 1000 numbers can be tried",
+    "select bimodal -k 1,,2": "--components must be numbers, as 1-9, 1,2,5 or 2-4,7; got '1,,2'",
+    "select plain.csv -k 4,5": "plain.csv: x has 3 points, fewer than the 4 components",
+    "select bimodal --covariance VVV,VVW": "did you mean 'VVV'?",
+    "select bimodal --covariance ,": "--covariance must be all, or families; got ','",
+    "select bimodal --criterion bics": "got 'bics'; did you mean 'bic'?",
+    "select bimodal --criterion elpd": "criterion 'elpd' needs draws",
+    "select bimodal --method gibs": "got 'gibs'; did you mean 'gibbs'?",
+    "select bimodal --chains 3": "method 'em' has no option --chains: it has --seed, ",
+    "select bimodal --search moves": "--search is for methods that are run model by model",
+    "select bimodal --option start=random": "select takes no start",
+    "select plain.csv -k 1 --weights-column w": "plain.csv has no column 'w': it has a, b",
+    "select bimodal --out .": "the folder is not empty, and is replaced with --force only: .",
     "fit bimodal --table-format xls": "table_format must be one of csv, tsv, parquet; got 'xls'",
     "fit plain.csv -k 2 --weights-column w": "plain.csv has no column 'w': it has a, b",
     "fit . --components 2": "data must be one of ",

@@ -13,7 +13,17 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from .names import CODES, DATASETS, FAMILIES, NOISES, completing, listed
+from .names import (
+    CODES,
+    DATASETS,
+    FAMILIES,
+    METHOD_NAMES,
+    NOISES,
+    SEARCHES,
+    TABLE_FORMATS,
+    completing,
+    listed,
+)
 from .output import say
 
 FILES = (
@@ -21,6 +31,7 @@ FILES = (
     "(FILE:NAME is one sheet or array of several)"
 )
 OF_READING = "Reading files"
+OF_METHODS = "Options of methods"
 
 Source = Annotated[
     str,
@@ -32,10 +43,11 @@ Source = Annotated[
     ),
 ]
 Components = Annotated[
-    int | None,
+    str | None,  # so that several numbers can be told what they are for
     typer.Option(
         "--components", "-k",
         help="Number of components.", show_default="that of the truth or labels",
+        metavar="<int>",
     ),
 ]  # fmt: skip
 Columns = Annotated[
@@ -157,6 +169,13 @@ Json = Annotated[
     bool, typer.Option("--json", help="Print one JSON document, and nothing else, for programs.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Replace what an earlier run has written.")]
+TableFormat = Annotated[
+    str,
+    typer.Option(
+        help=f"Format of the tables: {listed(TABLE_FORMATS)}.",
+        autocompletion=completing(*TABLE_FORMATS),
+    ),
+]
 OutFile = Annotated[
     str,
     typer.Option(
@@ -181,12 +200,74 @@ class ReadingArguments:
 class DataArguments(ReadingArguments):
     """What commands that read a data set are told of it."""
 
-    components: Components = None
     columns: Columns
     exclude: Exclude
     label_column: LabelColumn = None
     weights_column: WeightsColumn = None
     missing: Missing = None
+
+
+def _own(meaning: str, **more: Any) -> Any:
+    """An option that has another default in each method."""
+    default, panel = "the method's own", OF_METHODS
+    return typer.Option(help=meaning, show_default=default, rich_help_panel=panel, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodArguments:
+    """What commands that run one method are told of it."""
+
+    method: Annotated[
+        str,
+        typer.Option(
+            "--method", "-m",
+            help=f"Method: {listed(METHOD_NAMES)}.",
+            autocompletion=completing(*METHOD_NAMES),
+        ),
+    ] = "em"  # fmt: skip
+    seed: Annotated[
+        int, typer.Option(help="Seed of every random choice.", rich_help_panel=OF_METHODS)
+    ] = 0
+    starts: Annotated[int | None, _own("Restarts.")] = None
+    search: Annotated[
+        str | None,
+        _own(
+            f"How to look for the likeliest mixture: {listed(SEARCHES)}. 'starts' is the quickest, "
+            "'thorough' the longest.",
+            autocompletion=completing(*SEARCHES),
+        ),
+    ] = None
+    max_steps: Annotated[int | None, _own("Most steps.")] = None
+    tolerance: Annotated[
+        float | None, _own("Gain that may be left, in nats a point, when a fit stops.")
+    ] = None
+    draws: Annotated[
+        int | None, _own("Draws that a posterior keeps; of samplers, in each chain.")
+    ] = None
+    chains: Annotated[int | None, _own("Chains of a sampler.")] = None
+    warmup: Annotated[int | None, _own("Steps of a sampler that are forgotten.")] = None
+    option: Annotated[
+        list[str],
+        typer.Option(
+            help="NAME=VALUE: any other option, as 'gmm-pyro methods METHOD' lists them; can be "
+            "given several times.",
+            rich_help_panel=OF_METHODS,
+            default_factory=list,
+            show_default=False,
+        ),
+    ]
+
+    def options(self) -> dict[str, Any]:
+        """What the method is told.
+
+        Raises:
+            ValueError: if it has no such option, or a value is of another type.
+        """
+        from .options import FLAGS, parsed
+
+        given = {f"--{name.replace('_', '-')}": value for name, value in vars(self).items()}
+        flags = {name: given[flag] for name, flag in FLAGS.items()}
+        return parsed(self.method, self.option, flags)
 
 
 def command_of(command: Callable[[Any], None]) -> Callable[..., None]:

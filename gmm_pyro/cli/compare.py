@@ -9,12 +9,23 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..data.words import counted
-from .arguments import FILES, Covariance, DataArguments, Force, Json, Noise, Priors, command_line
+from .arguments import (
+    FILES,
+    Components,
+    Covariance,
+    DataArguments,
+    Force,
+    Json,
+    Noise,
+    Priors,
+    command_line,
+)
 from .data import checked, headline, load, n_components, refuse_no_source
 from .names import COMPARED, DATASETS, NOISES, complete_methods, completing, listed
 from .output import FAILED, INTERRUPTED, as_typed, fit_warnings_said, print_json, say
 from .priors import read_priors, refuse_without_priors, with_priors
 from .progress import progress_said
+from .sizes import refuse_several
 
 if TYPE_CHECKING:
     from ..comparison import Comparison
@@ -42,6 +53,7 @@ class CompareArguments(DataArguments):
             autocompletion=complete_methods,
         ),
     ] = COMPARED
+    components: Components = None
     covariance: Covariance = "full"
     noise_component: Noise = None
     priors: Priors = None
@@ -76,6 +88,7 @@ def compare(told: CompareArguments) -> None:
     from ..model.program import MixtureModel
 
     refuse_no_source(told.data)
+    refuse_several(told.data, told.components, told.covariance)
     priors = read_priors(told.priors)
     names = [name.strip() for name in told.methods.split(",") if name.strip()]
     refuse_without_priors(names, priors)
@@ -84,7 +97,7 @@ def compare(told: CompareArguments) -> None:
     refuse_existing(told.out, force=told.force)
     refuse_unwritable(told.out)
     dataset = load(told.data, told).dataset
-    k = n_components(dataset, told)
+    k = n_components(dataset, told.components)
     model = MixtureModel(k, told.covariance, noise_component=told.noise_component)
     observations = checked(told.data, dataset, model, told.missing)
     model = with_priors(model, priors, observations)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.words import counted
-from .arguments import DataArguments, ReadingArguments
+from .arguments import DataArguments, ReadingArguments, command_line
 from .output import say
 
 if TYPE_CHECKING:
@@ -173,21 +173,39 @@ def names_in(words: list[str]) -> list[str]:
 
 def headline(data: Dataset, shape: MixtureModel | GaussianMixture) -> str:
     """What is fitted by what: points, what their weights sum to, features and components."""
+    parts = f"{counted(shape.n_components, 'component')}, {shape.family.name} covariances"
+    return f"{size_of(data)}; {parts}"
+
+
+def size_of(data: Dataset) -> str:
+    """How many points there are, what their weights sum to, and how many features."""
     weight = data.sample_weight
     summed = "" if weight is None else f" with weights that sum to {float(weight.sum()):.10g}"
-    size = f"{counted(data.n, 'point')}{summed}, {counted(data.d, 'feature')}"
-    parts = f"{counted(shape.n_components, 'component')}, {shape.family.name} covariances"
-    return f"{data.name}: {size}; {parts}"
+    return f"{data.name}: {counted(data.n, 'point')}{summed}, {counted(data.d, 'feature')}"
 
 
-def n_components(dataset: Dataset, told: DataArguments) -> int:
+def facts_of(source: str, content: FileContent, told: DataArguments) -> dict[str, Any]:
+    """What the command line adds to the facts of a fit: the data, and what was typed."""
+    return {
+        "data": {
+            "source": source,
+            "label_column": content.label_column,
+            "weights_column": told.weights_column,
+            "left_out": dict(content.left_out),
+            "reading": reading_of(told).facts(),
+        },
+        "command": command_line(),
+    }
+
+
+def n_components(dataset: Dataset, asked: str | None) -> int:
     """The number that was asked for, or that of the truth or of the classes.
 
     Raises:
         ValueError: if there is none.
     """
-    if told.components is not None:
-        return told.components
+    if asked is not None:
+        return int(asked)
     if dataset.truth is not None:
         return dataset.truth.n_components
     if dataset.labels is None:

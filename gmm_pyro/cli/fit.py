@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-import itertools
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,18 +12,21 @@ import typer
 
 from ..data.words import counted
 from .arguments import (
+    Components,
     Covariance,
     DataArguments,
     Force,
     Json,
     Keep,
+    MethodArguments,
     Noise,
     Priors,
     Source,
-    command_line,
+    TableFormat,
 )
 from .data import (
     checked,
+    facts_of,
     headline,
     load,
     n_components,
@@ -33,38 +34,26 @@ from .data import (
     reading_of,
     refuse_no_source,
 )
-from .names import METHOD_NAMES, NOISES, SEARCHES, TABLE_FORMATS, completing, listed
+from .folders import folder_of, written
+from .names import NOISES, TABLE_FORMATS
 from .output import INTERRUPTED, fit_warnings_said, print_json, say
 from .priors import PriorFile, read_priors, refuse_without_priors, with_priors
 from .progress import progress_said
+from .sizes import refuse_several
 
 if TYPE_CHECKING:
     from ..files import FileContent
     from ..inference.fit import Fit
 
 FOLDER = Path("fit")  # where none is named
-OF_METHODS = "Options of methods"
-
-
-def _own(meaning: str, **more: Any) -> Any:
-    """An option that has another default in each method."""
-    default, panel = "the method's own", OF_METHODS
-    return typer.Option(help=meaning, show_default=default, rich_help_panel=panel, **more)
 
 
 @dataclass(frozen=True, kw_only=True)
-class FitArguments(DataArguments):
+class FitArguments(MethodArguments, DataArguments):
     """What `gmm-pyro fit` is told."""
 
     data: Source
-    method: Annotated[
-        str,
-        typer.Option(
-            "--method", "-m",
-            help=f"Method: {listed(METHOD_NAMES)}.",
-            autocompletion=completing(*METHOD_NAMES),
-        ),
-    ] = "em"  # fmt: skip
+    components: Components = None
     covariance: Covariance = "full"
     noise_component: Noise = None
     priors: Priors = None
@@ -76,46 +65,9 @@ class FitArguments(DataArguments):
             help="Folder for the fit.", show_default="a new one: fit, fit-2, …",
         ),
     ] = None  # fmt: skip
-    table_format: Annotated[
-        str,
-        typer.Option(
-            help=f"Format of the tables: {listed(TABLE_FORMATS)}.",
-            autocompletion=completing(*TABLE_FORMATS),
-        ),
-    ] = "csv"
+    table_format: TableFormat = "csv"
     json: Json = False
     force: Force = False
-    seed: Annotated[
-        int, typer.Option(help="Seed of every random choice.", rich_help_panel=OF_METHODS)
-    ] = 0
-    starts: Annotated[int | None, _own("Restarts.")] = None
-    search: Annotated[
-        str | None,
-        _own(
-            f"How to look for the likeliest mixture: {listed(SEARCHES)}. 'starts' is the quickest, "
-            "'thorough' the longest.",
-            autocompletion=completing(*SEARCHES),
-        ),
-    ] = None
-    max_steps: Annotated[int | None, _own("Most steps.")] = None
-    tolerance: Annotated[
-        float | None, _own("Gain that may be left, in nats a point, when a fit stops.")
-    ] = None
-    draws: Annotated[
-        int | None, _own("Draws that a posterior keeps; of samplers, in each chain.")
-    ] = None
-    chains: Annotated[int | None, _own("Chains of a sampler.")] = None
-    warmup: Annotated[int | None, _own("Steps of a sampler that are forgotten.")] = None
-    option: Annotated[
-        list[str],
-        typer.Option(
-            help="NAME=VALUE: any other option, as 'gmm-pyro methods METHOD' lists them; can be "
-            "given several times.",
-            rich_help_panel=OF_METHODS,
-            default_factory=list,
-            show_default=False,
-        ),
-    ]
 
 
 def fit(told: FitArguments) -> None:
@@ -129,12 +81,13 @@ def fit(told: FitArguments) -> None:
     from ..model.program import MixtureModel
 
     refuse_no_source(told.data)  # before mistakes in words, and these before those in data
+    refuse_several(told.data, told.components, told.covariance)
     priors = read_priors(told.priors)
-    options = _options(told)
+    options = told.options()
     keep = names_in(told.keep)
     _check_words(told, priors, keep)
     content = load(told.data, told, keep)
-    k = n_components(content.dataset, told)
+    k = n_components(content.dataset, told.components)
     model = MixtureModel(k, told.covariance, noise_component=told.noise_component)
     place = {name: options.pop(name, None) for name in ("dtype", "device")}
     observations = checked(told.data, content.dataset, model, told.missing, **place)
@@ -162,40 +115,22 @@ def _check_words(told: FitArguments, priors: PriorFile | None, keep: list[str]) 
     refuse_without_priors([told.method], priors)
     refuse_clashes(keep, noise=told.noise_component is not None)
     reading_of(told)
-    out = _folder(told)
+    out = folder_of(told.out, FOLDER, force=told.force)
     refuse_existing(out, force=told.force)
     refuse_unwritable(out)
-
-
-def _folder(told: FitArguments) -> Path:
-    """The folder that was asked for, or the first one of fit, fit-2, … in which there is nothing.
-
-    With --force and no folder, it is the first of all.
-    """
-    from ..disk.placing import refuse_existing
-
-    if told.out is not None or told.force:
-        return told.out or FOLDER
-    for number in itertools.count(1):
-        path = FOLDER if number == 1 else Path(f"{FOLDER}-{number}")
-        with contextlib.suppress(FileExistsError):
-            refuse_existing(path)
-            return path
-    raise AssertionError
 
 
 def _save(
     result: Fit, content: FileContent, told: FitArguments, facts: Mapping[str, Any]
 ) -> tuple[Path, list[Path]]:
-    """The folder and its files; another new folder, if another fit has taken this one."""
+    """The folder and its files."""
     from ..saved_fit import save_fit
 
-    out = _folder(told)
-    try:
+    def write(out: Path) -> list[Path]:
         with warnings.catch_warnings():
             # of ArviZ, after an interrupt that came early
             warnings.filterwarnings("ignore", "More chains", UserWarning)
-            files = save_fit(
+            return save_fit(
                 *(result, out),
                 table_format=told.table_format,
                 force=told.force,
@@ -203,34 +138,14 @@ def _save(
                 facts=facts,
                 beside=content.kept,
             )
-    except FileExistsError:
-        if _folder(told) == out:
-            raise
-        return _save(result, content, told, facts)
-    return out, files
 
-
-def _options(told: FitArguments) -> dict[str, Any]:
-    """What the method is told."""
-    from .options import FLAGS, parsed
-
-    given = {f"--{name.replace('_', '-')}": value for name, value in vars(told).items()}
-    return parsed(told.method, told.option, {name: given[flag] for name, flag in FLAGS.items()})
+    return written(write, told.out, FOLDER, force=told.force)
 
 
 def _facts(content: FileContent, told: FitArguments, priors: PriorFile | None) -> dict[str, Any]:
     """What the command line adds to the facts of a fit."""
-    return {
-        **({} if priors is None else {"priors_given": priors.facts()}),
-        "data": {
-            "source": told.data,
-            "label_column": content.label_column,
-            "weights_column": told.weights_column,
-            "left_out": dict(content.left_out),
-            "reading": reading_of(told).facts(),
-        },
-        "command": command_line(),
-    }
+    given = {} if priors is None else {"priors_given": priors.facts()}
+    return {**given, **facts_of(told.data, content, told)}
 
 
 def _print(

@@ -21,6 +21,7 @@ DATASETS = (
     *("three-clusters", "bimodal", "make-mixture", "anisotropic", "tight-and-diffuse"),
     *("iris", "wine", "old-faithful", "galaxies"),
 )
+CRITERIA = ("bic", "icl", "aic", "cross_validation", "stability", "elpd", "evidence")
 SEARCHES = ("starts", "moves", "thorough")
 TABLE_FORMATS = ("csv", "tsv", "parquet")
 NOISES = ("uniform",)  # components of noise that need nothing but a name
@@ -52,7 +53,22 @@ def complete_methods(incomplete: str) -> list[str]:
         >>> complete_methods("em,gi")
         ['em,gibbs']
     """
+    return _last_of(METHOD_NAMES, incomplete)
+
+
+def complete_families(incomplete: str) -> list[str]:
+    """Completions of "all", or of the last one of several covariance families.
+
+    Example:
+        >>> complete_families("a"), complete_families("VVV,VE")
+        (['all'], ['VVV,VEI', 'VVV,VEE', 'VVV,VEV'])
+    """
+    alone = ("all",) if "," not in incomplete else ()
+    return _last_of((*alone, *FAMILIES, *CODES), incomplete)
+
+
+def _last_of(names: tuple[str, ...], incomplete: str) -> list[str]:
     before, comma, last = incomplete.rpartition(",")
     named = {word.strip() for word in before.split(",")}
-    found = [name for name in METHOD_NAMES if name.startswith(last.strip()) and name not in named]
+    found = [name for name in names if name.startswith(last.strip()) and name not in named]
     return [f"{before}{comma}{name}" for name in found]

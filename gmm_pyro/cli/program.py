@@ -16,6 +16,7 @@ from .fit import fit
 from .methods import methods
 from .output import BAD_INPUT, FAILED, INTERRUPTED, say
 from .predict import predict
+from .select import select
 from .simulate import simulate
 
 PROGRAM = "gmm-pyro"
@@ -26,7 +27,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, predict, compare, simulate, methods):
+for command in (fit, predict, select, compare, simulate, methods):
     app.command(command.__name__)(command_of(command))
 
 

@@ -11,7 +11,10 @@ from contextlib import contextmanager, redirect_stderr
 from typing import Any, TextIO
 
 EVERY = 30.0  # seconds from one line to the next, where there is no terminal
-BAR = re.compile(r"(?P<name>.+?): +(?:\d+%\|.*\| )?(?P<done>\d+)(?:/(?P<most>\d+)|step)")
+BAR = re.compile(
+    r"(?P<name>.+?): +(?:\d+%\|.*\| )?(?P<done>\d+)(?:/(?P<most>\d+)|step)(?P<rest>.*)"
+)
+UNIT = re.compile(r"([^\W\d_]+)/s\]|s/([^\W\d_]+)\]")  # of what there are so many, in the rate
 
 
 def is_terminal() -> bool:
@@ -77,9 +80,14 @@ def in_words(bar: str, seconds: float) -> str:
     Example:
         >>> in_words("em:   3%|3         | 30/1000 [00:30<16:10,  1.00step/s]", 30.2)
         'em: step 30 of at most 1000 after 30 s'
+        >>> in_words("select:  14%|#4        | 2/14 [00:30<03:00, 15.00s/family]", 30.2)
+        'select: family 2 of 14 after 30 s'
     """
     found = BAR.match(bar)
     if found is None:
         return ""
+    unit = next((a or b for a, b in UNIT.findall(bar)), "step")
+    if unit != "step":
+        return f"{found['name']}: {unit} {found['done']} of {found['most']} after {seconds:.0f} s"
     most = f" of at most {found['most']}" if found["most"] else ""
     return f"{found['name']}: step {found['done']}{most} after {seconds:.0f} s"

@@ -39,10 +39,28 @@ def _turned(cells: Mapping[str, list[str]], width: int) -> Iterator[dict[str, li
     (corner, headers), *rows = cells.items()
     names = [name for name, _ in rows]
     columns = dict(zip(headers, zip(*(row for _, row in rows), strict=True), strict=True))
-    part = {corner: names}
+    yield from in_blocks({corner: names}, columns, width)
+
+
+def in_blocks(
+    lead: Mapping[str, list[str]], columns: Mapping[str, Sequence[str]], width: int
+) -> Iterator[dict[str, list[str]]]:
+    """A table by header in parts that begin alike, of as many columns as there is room for.
+
+    Args:
+        lead: the columns that each part begins with.
+        columns: the others.
+        width: how many characters a line has.
+
+    Example:
+        >>> parts = in_blocks({"": ["a"]}, {"one": ["1"], "two": ["2"]}, width=7)
+        >>> [list(part) for part in parts]
+        [['', 'one'], ['', 'two']]
+    """
+    part = dict(lead)
     for header, column in columns.items():
-        if width_of({**part, header: list(column)}) > width and len(part) > 1:
+        if width_of({**part, header: list(column)}) > width and len(part) > len(lead):
             yield part
-            part = {corner: names}
+            part = dict(lead)
         part[header] = list(column)
     yield part

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -141,6 +141,13 @@ def solutions_figure(fit: Result) -> Figure:
     assert fit.search is not None
     rows = min(searches.MOST, len(fit.search.solutions))
     ax = searches.plot_solutions(fit, _axes((6.2, max(1.9, 0.26 * rows + 1.3))))
+    return _figure(ax)
+
+
+def drawn_by(draw: Callable[[Axes], object], size: tuple[float, float]) -> Figure:
+    """A figure of some inches with what a function draws on its axes."""
+    ax = _axes(size)
+    draw(ax)
     return _figure(ax)
 
 

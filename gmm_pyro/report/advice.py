@@ -77,6 +77,11 @@ def advice_on(comparison: Record) -> list[Advice]:
     return [*found, *_close(comparison)]
 
 
+def advice_on_fit(fit: Fit) -> list[Advice]:
+    """What a fit says of itself: how it ended, whether it is degenerate, what it leaves out."""
+    return [Advice(None, *told) for told in (*_status(fit), *_problems(fit), *_modes(fit))]
+
+
 def _close(comparison: Record) -> Iterator[Advice]:
     """Of searches whose best solution is hardly better than another: once for all who share it."""
     for search, names in by_search(comparison).items():

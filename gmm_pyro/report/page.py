@@ -2,38 +2,30 @@
 
 from __future__ import annotations
 
-import base64
-import errno
-import hashlib
-import os
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
 
 from ..comparison.columns import OF_FITS, OF_POSTERIORS
 from ..comparison.record import Record
 from ..data.words import counted
-from ..disk.placing import whole_file, write_bytes
 from ..inference_data import posterior_summary
 from ..plots.report_figures import MOST_NUMBERED
 from ..posterior import Posterior
 from ..running.threads import one_thread_a_product
-from ..running.versions import __version__, versions
 from . import pictures, tables
 from .advice import advice_on
 from .searches import OF_SOLUTIONS, search_sections
-from .settings import Fact, fingerprint, priors_of, python_call, settings_of
+from .settings import Fact, enumerated, fingerprint, priors_of, python_call, settings_of
+from .sheet import rendered, write_page
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
 MOST_ROWS = 60  # of a posterior's table
-HERE = Path(__file__).parent / "templates"
 
 
 def write_report(comparison: Record, path: str | Path, command: str | None = None) -> Path:
@@ -50,28 +42,16 @@ def write_report(comparison: Record, path: str | Path, command: str | None = Non
     Raises:
         OSError: if it cannot be written there, with the path.
     """
-    path = Path(path)
-    if path.is_dir():
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path))
-    with whole_file(path) as partial:  # before the work, in case it cannot be written
-        write_bytes(partial, html_of(comparison, command).encode("utf-8", "replace"))
-    return path
+    return write_page(path, lambda: html_of(comparison, command))
 
 
 @one_thread_a_product()
 def html_of(comparison: Record, command: str | None = None) -> str:
     """The page as text: see `Comparison.report`."""
-    style, script = ((HERE / name).read_text("utf-8") for name in ("report.css", "report.js"))
     table, fits = comparison.table, comparison.fits
     agree = len(fits) > 1
-    return _template().render(
-        style=style,
-        script=script,
-        style_hash=_digest(style),
-        script_hash=_digest(script),
-        version=__version__,
+    return rendered(
+        "report.html.j2",
         data=comparison.dataset,
         comparison=comparison,
         facts=list(_facts(comparison)),
@@ -95,26 +75,7 @@ def html_of(comparison: Record, command: str | None = None) -> str:
         priors=priors_of(comparison),
         call=command or python_call(comparison),
         is_command=command is not None,
-        versions=[Fact(name, version) for name, version in versions().items()],
     )
-
-
-@cache
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("report.html.j2")
-
-
-def _digest(text: str) -> str:
-    """How a page names the one script or style that it lets run."""
-    digest = hashlib.sha256(text.encode("utf-8")).digest()
-    return "sha256-" + base64.b64encode(digest).decode("ascii")
 
 
 # ---------------------------------------------------------------------- in short
@@ -126,7 +87,7 @@ def _facts(comparison: Record) -> Iterator[Fact]:
     yield Fact("Fitted points", tables.number(data.n, "d"))
     if data.sample_weight is not None:
         yield Fact("Their weights sum to", f"{float(data.sample_weight.sum()):.10g}")
-    yield Fact(f"Features ({data.d})", _enumerated(data.feature_names), long=data.d > 3)
+    yield Fact(f"Features ({data.d})", enumerated(data.feature_names), long=data.d > 3)
     if data.labels is not None:
         yield Fact("True classes", str(len(data.labels[data.labels >= 0].unique())))
     if data.truth is not None:
@@ -171,11 +132,6 @@ def _findings(comparison: Record) -> Iterator[str]:
         yield f"Posteriors are held against that of {words}."
     elif comparison.measured_against:
         yield f"Posteriors are held against none: {comparison.measured_against}."
-
-
-def _enumerated(names: tuple[str, ...], most: int = 20) -> str:
-    left = len(names) - most
-    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
 
 
 # ---------------------------------------------------------------------- tables

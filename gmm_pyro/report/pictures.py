@@ -56,7 +56,7 @@ class Picture:
     height: int
 
 
-def _picture(figure: Figure, name: str, alt: str, note: str = "") -> Picture:
+def picture(figure: Figure, name: str, alt: str, note: str = "") -> Picture:
     """A figure as a picture; letters that its font does not have are left as boxes."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from", UserWarning)
@@ -64,6 +64,28 @@ def _picture(figure: Figure, name: str, alt: str, note: str = "") -> Picture:
     width, height = (round(inches * SHOWN_AT) for inches in figure.get_size_inches())
     uri = "data:image/png;base64," + base64.b64encode(content).decode("ascii")
     return Picture(name, alt, note, uri, width, height)
+
+
+def pictures_of_fit(fit: Fit, name: str, data: Dataset) -> list[Picture]:
+    """The clusters of one fit, and its density in the features that tell clusters apart best.
+
+    Args:
+        fit: the fit.
+        name: what the pictures call it.
+        data: what it was fitted to.
+    """
+    shown = thinned(data)
+    _, clusters = figures.cluster_figures(
+        shown.x, {name: fit}, None, shown.feature_names, shown.sample_weight
+    )
+    found = [picture(clusters, "Clusters", _told_clusters(name, fit.mixture, shown))]
+    for column in telling_features(fit.mixture):
+        feature = data.feature_names[column]
+        figure = figures.marginal_figure(shown.x, {name: fit}, column, feature, shown.sample_weight)
+        told = _told_peaks(name, fit.mixture, shown, column)
+        alt = f"Density of {feature} over a histogram of the data. {told}."
+        found.append(picture(figure, f"Density of {feature}", alt))
+    return found
 
 
 def thinned(data: Dataset) -> Dataset:
@@ -82,11 +104,11 @@ def cluster_pictures(comparison: Record) -> list[Picture]:
     )
     classes = "" if data.labels is None else ", coloured by true class"
     title = "Data" if data.labels is None else "Data, true classes"
-    pictures = [_picture(drawn[0], title, f"{_points(data)}{classes}.")]
+    pictures = [picture(drawn[0], title, f"{_points(data)}{classes}.")]
     scores = comparison.table["ari"]
     for (name, fit), figure in zip(fits.items(), drawn[1:], strict=True):
         note = "" if scores.isna()[name] else f"ARI {number(scores[name])}"
-        pictures.append(_picture(figure, name, _told_clusters(name, fit.mixture, data), note))
+        pictures.append(picture(figure, name, _told_clusters(name, fit.mixture, data), note))
     return pictures
 
 
@@ -130,7 +152,7 @@ def density_pictures(comparison: Record) -> list[tuple[str, list[Picture]]]:
         figure = figures.marginal_figure(data.x, fits, column, feature, data.sample_weight)
         told = "; ".join(_told_peaks(name, f.mixture, data, column) for name, f in fits.items())
         alt = f"Density of {feature} by every method over a histogram of the data. {told}."
-        pictures = [_picture(figure, "All methods", alt, "point estimates")]
+        pictures = [picture(figure, "All methods", alt, "point estimates")]
         pictures += [_band(name, draws, fits[name], column) for name, draws in drawn.items()]
         found.append((feature, pictures))
     return found
@@ -143,7 +165,7 @@ def _band(name: str, posterior: Posterior, fit: Fit, column: int) -> Picture:
         f"Posterior mean of the density of {data.feature_names[column]} by {name}, with a band "
         f"that holds 94 % of the draws. {_told_peaks(name, fit.mixture, thin, column)}."
     )
-    return _picture(figures.band_figure(posterior, column), name, alt, "mean and 94 % band")
+    return picture(figures.band_figure(posterior, column), name, alt, "mean and 94 % band")
 
 
 def telling_features(mixture: GaussianMixture) -> list[int]:
@@ -195,7 +217,7 @@ def _climbs(fits: Mapping[str, Fit]) -> Picture:
         gap = gap / fit.observations.total_weight
         told.append(f"{name} gained {number(float(gap), '.2g')} in {fit.steps} steps")
     alt = f"Gap of each method to its own best objective, in nats a point: {'; '.join(told)}."
-    return _picture(figures.traces_figure(fits), "Climbs", alt, "lower is nearer to the end")
+    return picture(figures.traces_figure(fits), "Climbs", alt, "lower is nearer to the end")
 
 
 def _chains(name: str, posterior: Posterior) -> Picture:
@@ -207,7 +229,7 @@ def _chains(name: str, posterior: Posterior) -> Picture:
         f"lie between {low} and {high} nats."
     )
     note = "chains that have mixed lie on top of each other"
-    return _picture(figures.log_density_figure(posterior), name, alt, note)
+    return picture(figures.log_density_figure(posterior), name, alt, note)
 
 
 def error_picture(comparison: Record) -> Picture | None:
@@ -221,7 +243,7 @@ def error_picture(comparison: Record) -> Picture | None:
         for name, row in known.iterrows()
     ]
     alt = f"Errors of the parameters of each method. {'; '.join(told)}."
-    return _picture(figures.errors_figure(table), "Errors of the parameters", alt)
+    return picture(figures.errors_figure(table), "Errors of the parameters", alt)
 
 
 def solutions_picture(fit: Fit, name: str, told: str) -> Picture:
@@ -229,4 +251,4 @@ def solutions_picture(fit: Fit, name: str, told: str) -> Picture:
     assert fit.search is not None
     gaps = ", ".join(number(gap, ".2f") for gap in fit.search.frame()["behind"][:MOST_TOLD])
     alt = f"How far behind the best the solutions of {name} are, in nats: {gaps}. {told}"
-    return _picture(figures.solutions_figure(fit), name, alt)
+    return picture(figures.solutions_figure(fit), name, alt)

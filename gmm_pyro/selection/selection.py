@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..data.checks import check_choice, check_count
+from ..data.checks import check_choice, check_count, check_path, shown
 from ..data.points import Observations
 from ..data.words import counted
 from ..inference.fit import Fit, fit
@@ -203,6 +204,38 @@ class Selection:
             errors=errors,
             ax=ax,
         )
+
+    def report(self, path: str | Path, *, name: str = "data", command: str | None = None) -> Path:
+        """Write the selection as one HTML page that needs nothing else, not even a network.
+
+        It has the answer in words, what is near it, the criterion by family and number of
+        components, all models, pictures and parameters of the best mixture, and how to make it
+        again. It appears when it is whole, and replaces an earlier one.
+
+        Args:
+            path: where to write it.
+            name: what the page calls the data.
+            command: the command line that made the selection; None shows the Python call.
+
+        Returns:
+            The path.
+
+        Raises:
+            OSError: if it cannot be written there.
+
+        Example:
+            >>> import tempfile
+            >>> import gmm_pyro as gp
+            >>> selection = gp.select(gp.datasets.bimodal().x, k=[1, 2], covariance="full")
+            >>> selection.report(f"{tempfile.mkdtemp()}/selection.html", name="bimodal").name
+            'selection.html'
+        """
+        from .page import write_report  # templates and pictures take a second to import
+
+        for argument, value in {"name": name, "command": command or ""}.items():
+            if not isinstance(value, str):
+                raise TypeError(f"{argument} must be a word, got {shown(value)}")
+        return write_report(self, check_path("path", path), name=name, command=command)
 
     # ------------------------------------------------------------------ helpers
 
