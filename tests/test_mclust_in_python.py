@@ -14,7 +14,6 @@ import pytest
 
 import gmm_pyro as gp
 
-EMBEDDINGS = ((600, 15, 0), (600, 15, 1), (900, 10, 2))  # spots, components, seed
 CLUSTERS = 7
 SCRIPT = r"""
 if (!requireNamespace("mclust", quietly = TRUE)) quit(status = 3)
@@ -27,7 +26,7 @@ for (file in commandArgs(trailingOnly = TRUE)) {
 """
 
 
-def embedding(n: int, d: int, seed: int) -> np.ndarray:
+def drawn(n: int, d: int, seed: int) -> np.ndarray:
     """Like principal components of spots: variances that fall, clusters of one oblique shape."""
     generator = np.random.default_rng(seed)
     deviation = 10 * 0.8 ** np.arange(d)
@@ -35,6 +34,13 @@ def embedding(n: int, d: int, seed: int) -> np.ndarray:
     shape = np.eye(d) + 0.3 * generator.normal(size=(d, d)) / np.sqrt(d)
     labels = generator.choice(CLUSTERS, n, p=generator.dirichlet(np.full(CLUSTERS, 8.0)))
     return (centres[labels] + generator.normal(size=(n, d)) @ shape) * deviation
+
+
+EMBEDDINGS = (
+    drawn(600, 15, seed=0),
+    drawn(600, 15, seed=1),
+    gp.datasets.make_mixture(1200, 10, 7, covariance="EEE", separation=4.0, seed=3).x.numpy(),
+)  # the last is the page's
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +51,9 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
     folder: Path = tmp_path_factory.mktemp("mclust")
     (folder / "fits.R").write_text(SCRIPT.replace("CLUSTERS", str(CLUSTERS)), encoding="utf-8")
     files = []
-    for case in EMBEDDINGS:
-        files.append(str(folder / f"{case[-1]}.csv"))
-        np.savetxt(files[-1], embedding(*case), delimiter=",", fmt="%.17g")
+    for number, x in enumerate(EMBEDDINGS):
+        files.append(str(folder / f"{number}.csv"))
+        np.savetxt(files[-1], x, delimiter=",", fmt="%.17g")
     command = ["Rscript", "--vanilla", str(folder / "fits.R"), *files]
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
     if done.returncode == 3:
@@ -60,7 +66,7 @@ def theirs(tmp_path_factory: pytest.TempPathFactory) -> list[np.ndarray]:
 @pytest.mark.parametrize("start", ["several", "agglomeration"])
 def test_every_spot_has_the_same_cluster(case: int, start: str, theirs: list[np.ndarray]) -> None:
     (log_likelihood, bic), clusters = np.split(theirs[case], [2])
-    x = embedding(*EMBEDDINGS[case])
+    x = EMBEDDINGS[case]
     fit = gp.fit(gp.MixtureModel(CLUSTERS, covariance="EEE"), x, start=start)
     assert fit.objective == pytest.approx(log_likelihood, abs=0.05)  # its tolerance leaves that
     assert fit.mixture.bic(x) == pytest.approx(bic, abs=0.1)
@@ -68,7 +74,6 @@ def test_every_spot_has_the_same_cluster(case: int, start: str, theirs: list[np.
 
 
 def test_the_selection_finds_the_same_solution(theirs: list[np.ndarray]) -> None:
-    x = embedding(*EMBEDDINGS[0])
-    selection = gp.select(x, k=[6, 7, 8], covariance="EEE")
+    selection = gp.select(EMBEDDINGS[0], k=[6, 7, 8], covariance="EEE")
     assert selection.best_cell.n_components == CLUSTERS
     assert selection.best.objective == pytest.approx(theirs[0][0], abs=0.05)
