@@ -35,7 +35,10 @@ def selected(estimator: Any, x: Array, sample_weight: Any) -> Selection:
     """
     refuse_what_supposes_a_model(estimator)
     k, random = estimator.n_components, check_random_state(estimator.random_state)
-    options = told(estimator) | dict(estimator.method_options or {})
+    options = told(estimator)
+    if estimator.n_init == 1:  # one start would seldom do for all sizes: the method's own number
+        options.pop("n_starts", None)
+    options |= dict(estimator.method_options or {})
     choice(estimator.method, options)  # names an option that the method does not have
     if estimator.method == "em":
         options.pop("search", None)  # a selection has one of its own
@@ -44,7 +47,7 @@ def selected(estimator: Any, x: Array, sample_weight: Any) -> Selection:
         k=range(1, min(MOST, len(x)) + 1) if k == AUTO else k,
         covariance="all" if estimator.covariance_type == AUTO else estimator.covariance_type,
         method=estimator.method,
-        **{**options, "progress": bool(estimator.verbose), "seed": int(random.randint(2**31 - 1))},
+        **{"progress": bool(estimator.verbose), "seed": int(random.randint(2**31 - 1)), **options},
     )
 
 
@@ -62,7 +65,7 @@ def refuse_what_supposes_a_model(estimator: Any) -> None:
     ]
     if estimator.warm_start:
         given.append("warm_start")
-    if estimator.method == "em" and estimator.init_params != INIT_PARAMS:
+    if estimator.init_params != INIT_PARAMS:
         given.append("init_params")
     if given:
         raise ValueError(

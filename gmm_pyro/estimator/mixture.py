@@ -82,8 +82,9 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         verbose_interval: steps between the lines.
 
     With "auto", `gmm_pyro.select` fits all models, by "em", "gradient" or "map". Its EM has a
-    search and a floor of its own, as with `search`, and the numbers are not scikit-learn's. The
-    arguments stay as they are; `n_components_` and `covariance_type_` are what was chosen.
+    search and a floor of its own, as with `search`, and the numbers are not scikit-learn's; all
+    begin from ten starts, or `n_init` if it is not 1. The arguments stay as they are;
+    `n_components_` and `covariance_type_` are what was chosen.
 
     `tol` and `max_iter` are those of EM without a search. Other methods take them as `tolerance`
     and `max_steps` where they differ from the default, and have their own otherwise; all take
@@ -194,7 +195,8 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: if the data or a parameter is not valid, or EM meets a covariance that is
                 not positive definite.
-            KeyboardInterrupt: after an interrupt; the attributes hold the best state so far.
+            KeyboardInterrupt: after an interrupt; the attributes hold the best state so far, and
+                there are none while "auto" is still being chosen.
         """
         x = validate_data(self, X, **CHECKED, ensure_min_samples=2)
         return self._fit(x, sample_weight)
