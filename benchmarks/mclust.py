@@ -56,7 +56,7 @@ while (length(line <- readLines(told, 1)) > 0) {
   } else {
     k <- as.integer(words[2])
     fit <- summary(bic, x, G = k, modelNames = words[3])
-    sigma <- fit$parameters$variance$sigma
+    sigma <- fit$parameters$variance[["sigma"]]
     if (is.null(sigma)) sigma <- rep_len(fit$parameters$variance$sigmasq, k)
     say(tabulate(fit$classification, k))
     say(fit$parameters$pro)
@@ -159,8 +159,8 @@ class Mclust:
 
 
 def rule(x: np.ndarray, code: str, k: int) -> Soundness:
-    """gmm_pyro's rule of soundness for a cell."""
-    model = gp.MixtureModel(k, family_named(code).name)
+    """gmm_pyro's rule of soundness for a cell; codes of one feature have one letter."""
+    model = gp.MixtureModel(k, family_named(3 * code if len(code) == 1 else code).name)
     return Soundness.for_task(Task("em", model, observe(x), EMOptions()))
 
 

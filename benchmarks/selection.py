@@ -100,14 +100,14 @@ def compared(r: Mclust, x: np.ndarray, grid: Grid, selection: gp.Selection) -> R
     return found
 
 
-def grids(r: Mclust, rounds: int) -> list[Row]:
+def grids(r: Mclust, rounds: int, numbers: range, names: Sequence[str]) -> list[Row]:
     """The table of `grids`."""
     rows = []
-    for name in GRIDS:
+    for name in names:
         x = gp.datasets.dataset_named(name.replace("_", "-")).x.numpy()
         print(name, flush=True)
         codes = ["EEE", "VVV"] if x.shape[1] == 1 else CODES
-        grid, selection, times = in_turns(r, x, NUMBERS, codes, rounds)
+        grid, selection, times = in_turns(r, x, numbers, codes, rounds)
         best = selection.best_cell
         rows.append(
             {
@@ -120,6 +120,7 @@ def grids(r: Mclust, rounds: int) -> list[Row]:
                 **seconds(times),
             }
         )
+        print(rows[-1], flush=True)
     return rows
 
 
@@ -156,6 +157,7 @@ def timed(r: Mclust, rounds: int, *, quick: bool) -> list[Row]:
                 **seconds(times),
             }
         )
+        print(rows[-1], flush=True)
     return rows
 
 
@@ -170,11 +172,15 @@ def main() -> None:
         when = f"({r.version}, {time.strftime('%Y-%m-%d')}; `python benchmarks/selection.py`)"
         gp.select(gp.datasets.bimodal().x, k=[1, 2], covariance="VVV")  # to warm up
         for table in tables:
-            rows = grids(r, rounds) if table == "grids" else timed(r, rounds, quick=told.quick)
-            title = {"grids": "Every cell of a selection", "times": "Seconds of a selection"}
-            if told.quick:
-                print(*rows, sep="\n")
+            if table == "grids":
+                numbers = range(1, 4) if told.quick else NUMBERS
+                rows = grids(
+                    r, rounds, numbers, ["old_faithful", "galaxies"] if told.quick else GRIDS
+                )
             else:
+                rows = timed(r, rounds, quick=told.quick)
+            title = {"grids": "Every cell of a selection", "times": "Seconds of a selection"}
+            if not told.quick:
                 common.report(f"selection_{table}", f"{title[table]} {when}", rows)
 
 
