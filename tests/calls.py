@@ -557,6 +557,11 @@ def of_estimators() -> dict[str, Asked]:
             n_init=2,
             means_init=None,
         ),
+        "estimator.PyroGaussianMixture chosen by BIC": asked(
+            lambda **given: PyroGaussianMixture("auto", **given).fit(X[:, :1]),
+            **{"covariance_type": "tied", "max_iter": 5, "n_init": 2, "warm_start": False},
+            method_options={"tolerance": 1e-3},
+        ),
         "estimator.PyroGaussianMixture.fit": asked(
             PyroGaussianMixture().fit, X=X, y=None, sample_weight=np.ones(len(X))
         ),

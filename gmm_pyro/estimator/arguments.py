@@ -24,6 +24,7 @@ from .starts import STARTS, RandomState, starts
 
 MOST_STARTS = 10**6
 INIT_PARAMS = "kmeans"  # the default
+AUTO = "auto"  # a number of components, or a family, that BIC chooses
 TOLERANCE, MAX_ITER = 1e-3, 100  # scikit-learn's, for EM; other methods have limits of their own
 START_NAMES = {  # of the other methods
     "kmeans": "k-means",
@@ -33,8 +34,8 @@ START_NAMES = {  # of the other methods
 }
 COUNT = [Interval(Integral, 1, None, closed="left")]  # one or more
 OF_METHODS: dict[str, list[Any]] = {  # what both estimators take
-    "n_components": COUNT,
-    "covariance_type": [StrOptions({*FAMILIES, *(f.mclust for f in FAMILIES.values())})],
+    "n_components": [*COUNT, StrOptions({AUTO})],
+    "covariance_type": [StrOptions({AUTO, *FAMILIES, *(f.mclust for f in FAMILIES.values())})],
     "method": [StrOptions(set(METHODS))],
     "priors": [Priors, ConjugatePriors, None],
     "method_options": [dict, None],
@@ -71,7 +72,15 @@ def choice_of(
 def by_recipe(estimator: Any) -> bool:
     """Whether an estimator is to be fitted by scikit-learn's EM."""
     noise = getattr(estimator, "noise_component", None)  # scikit-learn has none
-    return estimator.method == "em" and estimator.search is None and noise is None
+    own = estimator.search is not None or noise is not None or bool(left_open(estimator))
+    return estimator.method == "em" and not own
+
+
+def left_open(estimator: Any) -> list[str]:
+    """Names of what an estimator leaves to the data."""
+    return [
+        name for name in ("n_components", "covariance_type") if getattr(estimator, name) == AUTO
+    ]
 
 
 def _recipe_options(
@@ -108,22 +117,25 @@ def _options_by_name(
     options: dict[str, Any] = {
         "seed": int(random.randint(2**31 - 1)),
         "start": _start(estimator) if before is None else before,
-        "n_starts": estimator.n_init,
         "progress": bool(estimator.verbose),
     }
-    if estimator.method == "em" and estimator.n_init == 1:  # it searches from its own number
-        del options["n_starts"]
     if before is None and given:
         parameters = starts(estimator, observations, given, 1, random)
         family = family_named(estimator.covariance_type)
         options["start"] = GaussianMixture.from_parameters(family, parameters)
-    told = (
+    return options | told(estimator) | dict(estimator.method_options or {})
+
+
+def told(estimator: Any) -> dict[str, Any]:
+    """Options of a method by the constructor's names for them, but its start."""
+    known = (
         ("max_steps", estimator.max_iter, MAX_ITER),
         ("tolerance", estimator.tol, TOLERANCE),
         ("search", estimator.search, None),
+        # EM searches from a number of its own; what others do with one start is theirs to say
+        ("n_starts", estimator.n_init, 1 if estimator.method == "em" else None),
     )
-    options |= {name: value for name, value, default in told if value != default}
-    return options | dict(estimator.method_options or {})
+    return {name: value for name, value, default in known if value != default}
 
 
 def _start(estimator: Any) -> str:

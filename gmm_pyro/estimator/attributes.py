@@ -11,12 +11,13 @@ import torch
 from sklearn.exceptions import ConvergenceWarning
 
 from ..covariance import CovarianceFamily, family_named
-from ..data.points import LeftOut
+from ..data.points import LeftOut, Observations
 from ..inference.fit import Fit
 from ..inference.task import FitWarning
 from ..inference.warned import complaints
 from ..mixture.record import check_noise
 from ..mixture.value import GaussianMixture
+from .arguments import AUTO
 from .starts import Array, RandomState
 
 
@@ -25,6 +26,8 @@ def attributes_of(mixture: GaussianMixture) -> dict[str, Any]:
     family, factor, like = mixture.family, mixture.parameters.factor[0], mixture.means
     noise = {} if mixture.noise_component is None else {"noise_weight_": mixture.noise_weight}
     return {
+        "n_components_": mixture.n_components,
+        "covariance_type_": family.name,
         "weights_": numpy_of(mixture.weights),
         "means_": numpy_of(mixture.means),
         "covariances_": numpy_of(mixture.covariances),
@@ -44,7 +47,7 @@ def by_hand(estimator: Any) -> GaussianMixture:
     found = GaussianMixture(
         estimator.weights_,
         torch.as_tensor(np.asarray(estimator.means_, dtype=float)),
-        *(_covariances_by_hand(estimator), estimator.covariance_type),
+        *(_covariances_by_hand(estimator), _family_by_hand(estimator)),
         getattr(estimator, "feature_names_in_", None),
     )
     fitted = estimator.fit_.mixture if hasattr(estimator, "fit_") else found
@@ -63,10 +66,16 @@ def _covariances_by_hand(estimator: Any) -> Any:
     """From the Cholesky factors of the precisions, as in scikit-learn, if they are there."""
     if not hasattr(estimator, "precisions_cholesky_"):
         return estimator.covariances_
-    family = family_named(estimator.covariance_type)
+    family = family_named(_family_by_hand(estimator))
     root = torch.as_tensor(np.asarray(estimator.precisions_cholesky_, dtype=float))
     precisions = root @ root.mT if family.is_matrix else root.square()
     return family.precisions(family.factorise(precisions))
+
+
+def _family_by_hand(estimator: Any) -> str:
+    """The family that the constructor names, or that a fit has chosen."""
+    name: str = estimator.covariance_type
+    return estimator.covariance_type_ if name == AUTO else name
 
 
 def sampled(
@@ -103,13 +112,9 @@ def in_type(mixture: GaussianMixture, dtype: np.dtype[Any]) -> GaussianMixture:
     )
 
 
-def without_data(fit: Fit) -> Fit:
-    """The fit with nothing that grows with the number of points; draws are kept.
-
-    What needs the data raises ValueError.
-    """
-    whole, posterior = fit.observations, fit.posterior
-    observations = LeftOut(
+def left_out(whole: Observations) -> LeftOut:
+    """What is known of data without the points."""
+    return LeftOut(
         (whole.n, whole.d),
         torch.empty(0, dtype=whole.dtype, device=whole.device),
         whole.feature_names,
@@ -117,6 +122,14 @@ def without_data(fit: Fit) -> Fit:
         whole.scale,
         whole.total_weight,
     )
+
+
+def without_data(fit: Fit) -> Fit:
+    """The fit with nothing that grows with the number of points; draws are kept.
+
+    What needs the data raises ValueError.
+    """
+    observations, posterior = left_out(fit.observations), fit.posterior
     if posterior is not None:
         posterior = replace(posterior, observations=observations, allocations=None, kept=None)
     return replace(fit, posterior=posterior, observations=observations, own_labels=None)

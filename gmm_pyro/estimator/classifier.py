@@ -15,12 +15,13 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..data.arrays import finite
+from ..data.checks import check_count
 from ..data.weighting import as_weights
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..reduction.far import FAR
-from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples
+from .arguments import AUTO, MAX_ITER, OF_METHODS, TOLERANCE, check_n_samples
 from .attributes import in_type, sampled
 from .mixture import PyroGaussianMixture
 from .semi_supervised import fitted_together
@@ -37,7 +38,9 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
     point may come from any component, fitted from what the others say (semi-supervised learning).
 
     Args:
-        n_components: number of components of every class, or a mapping from class to number.
+        n_components: number of components of every class, or a mapping from class to number;
+            "auto" chooses by BIC for each class by itself, and so does covariance_type="auto", as
+            mclust's MclustDA does. They need points that all have a class.
         class_prior: probabilities of the classes in sorted order, or None for their shares.
         unlabelled: what y has where the class is not known, or None where all are known. Beside a
             single other value it is a class as any other, as in classes -1 and 1.
@@ -66,14 +69,14 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
 
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OF_METHODS,
-        "n_components": [*COUNT, Mapping],
+        "n_components": [*OF_METHODS["n_components"], Mapping],
         "class_prior": ["array-like", None],
         "unlabelled": [object],
     }
 
     def __init__(
         self,
-        n_components: int | Mapping[Any, int] = 1,
+        n_components: int | str | Mapping[Any, int | str] = 1,
         *,
         covariance_type: str = "full",
         method: str = "em",
@@ -156,6 +159,8 @@ class GaussianMixtureClassifier(ClassifierMixin, BaseEstimator):  # type: ignore
             if name not in count:
                 raise ValueError(f"n_components has no number for class {name!r}: it has {count}")
             count = count[name]
+            if count != AUTO:
+                count = check_count(f"n_components of class {name!r}", count)
         parameters = {shared: getattr(self, shared) for shared in SHARED}
         mixture = PyroGaussianMixture(count, random_state=seed, **parameters)
         mixture.n_features_in_ = self.n_features_in_

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import copy
-import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -16,19 +14,14 @@ from sklearn.utils import Tags, check_random_state
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from ..data.checks import shown
-from ..data.observations import observe
-from ..inference.fit import Fit, fit_observations
+from ..inference.fit import Fit
 from ..inference.task import SEARCHES, Status
-from ..inference.warned import held_fixed
 from ..metrics import mean_log_density
 from ..mixture.noise_component import NoiseComponent
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
-from ..model.program import MixtureModel
-from ..running.threads import one_thread_a_product
-from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, by_recipe, check_n_samples, choice_of
+from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, by_recipe, check_n_samples, left_open
 from .attributes import (
     attributes_of,
     by_hand,
@@ -38,7 +31,9 @@ from .attributes import (
     warn_of,
     without_data,
 )
-from .starts import Array, Tensors, check_given
+from .auto import selected, selection_without_data
+from .fitting import fitted
+from .starts import Array
 
 NOT_CONVERGED = (
     "Best performing initialization did not converge. Try different init parameters, or increase "
@@ -55,9 +50,9 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
     `gmm_pyro.fit` bring priors and posteriors.
 
     Args:
-        n_components: number of components k.
+        n_components: number of components k; or "auto", 1 to 9 are tried and BIC chooses.
         covariance_type: "full", "tied", "diag" or "spherical", and this package's other families,
-            also by mclust's code.
+            also by mclust's code; or "auto", all are tried and BIC chooses.
         method: name of the method.
         priors: priors of the methods that have them, or None for their default.
         noise_component: "uniform", a `gmm_pyro.UniformBox` or a `gmm_pyro.WideGaussian` for points
@@ -86,11 +81,20 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         verbose: 0 for silence, 1 for a line now and then, 2 for more in it.
         verbose_interval: steps between the lines.
 
+    With "auto", `gmm_pyro.select` fits all models, by "em", "gradient" or "map". Its EM has a
+    search and a floor of its own, as with `search`, and the numbers are not scikit-learn's; all
+    begin from ten starts, or `n_init` if it is not 1. The arguments stay as they are;
+    `n_components_` and `covariance_type_` are what was chosen.
+
     `tol` and `max_iter` are those of EM without a search. Other methods take them as `tolerance`
     and `max_steps` where they differ from the default, and have their own otherwise; all take
     `n_init`, the start and `random_state`.
 
     Attributes:
+        n_components_: number of components of the fit.
+        covariance_type_: covariance family of the fit, by scikit-learn's name if it has one.
+        selection_: where something was "auto", all models, a `gmm_pyro.Selection`. A pickle leaves
+            the data out: it has the table, and no more fits.
         weights_: shape (k,).
         means_: shape (k, d).
         covariances_: (k, d, d) for full, (d, d) tied, (k, d) diag, (k,) spherical, (d,) tied_diag,
@@ -130,7 +134,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def __init__(
         self,
-        n_components: int = 1,
+        n_components: int | str = 1,
         *,
         covariance_type: str = "full",
         method: str = "em",
@@ -191,27 +195,25 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         Raises:
             ValueError: if the data or a parameter is not valid, or EM meets a covariance that is
                 not positive definite.
-            KeyboardInterrupt: after an interrupt; the attributes hold the best state so far.
+            KeyboardInterrupt: after an interrupt; the attributes hold the best state so far, and
+                there are none while "auto" is still being chosen.
         """
         x = validate_data(self, X, **CHECKED, ensure_min_samples=2)
         return self._fit(x, sample_weight)
 
     def _fit(self, x: Array, sample_weight: Any, labels: Any = None) -> Self:
         """`fit` on a checked array; labels are those of `gmm_pyro.fit`."""
-        if len(x) < self.n_components:
-            raise ValueError(
-                "Expected n_samples >= n_components but got n_components = "
-                f"{shown(self.n_components)}, n_samples = {len(x)}"
-            )
-        given = check_given(self, x.shape[1])
-        with one_thread_a_product():
-            result = self._fitted(x, sample_weight, labels, given)
-        self._keep(result)
+        if left_open(self):
+            selection = selected(self, x, sample_weight)
+            self._keep(result := selection.best)
+            self.selection_ = selection
+        else:
+            self._keep(result := fitted(self, x, sample_weight, labels))
         if result.status is Status.INTERRUPTED:
             raise KeyboardInterrupt
         if by_recipe(self) and self.max_iter > 0 and not result.converged:
             warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
-        elif not by_recipe(self):
+        elif not by_recipe(self) and not left_open(self):  # which has warned already
             warn_of(result)
         return self
 
@@ -219,28 +221,11 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         """The most probable component of each point of the data, shape (n,)."""
         return self.fit(X, y, sample_weight).predict(X)
 
-    def _fitted(self, x: Array, sample_weight: Any, labels: Any, given: Tensors) -> Fit:
-        started = time.perf_counter()
-        own = self.n_components, self.covariance_type, self.priors
-        noise = getattr(self, "noise_component", None)  # not in an old pickle
-        model = held_fixed(MixtureModel(*own, noise_component=noise))
-        observations = observe(
-            x,
-            n_components=self.n_components,
-            sample_weight=sample_weight,
-            labels=labels,
-            dtype=str(x.dtype),
-            constant_columns=by_recipe(self),
-        )
-        names = getattr(self, "feature_names_in_", observations.feature_names)
-        observations = replace(observations, feature_names=tuple(map(str, names)))
-        chosen = choice_of(self, observations, given, check_random_state(self.random_state))
-        return fit_observations(model, observations, chosen, started)
-
     def _keep(self, result: Fit) -> None:
         """The attributes, from the result."""
         self.fit_, total = result, result.observations.total_weight
-        self.__dict__.pop("noise_weight_", None)  # of a fit before
+        for name in ("noise_weight_", "selection_"):  # of a fit before
+            self.__dict__.pop(name, None)
         self.__dict__.update(attributes_of(result.mixture))
         self.converged_ = result.converged
         self.n_iter_ = result.steps
@@ -306,8 +291,12 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
 
     def __getstate__(self) -> dict[str, Any]:
         """What a pickle holds: no data, which predictions do not need."""
-        state = super().__getstate__()
-        return {**state, "fit_": without_data(state["fit_"])} if "fit_" in state else state
+        state: dict[str, Any] = super().__getstate__()
+        if "fit_" in state:
+            state = {**state, "fit_": without_data(state["fit_"])}
+        if "selection_" in state:
+            state = {**state, "selection_": selection_without_data(state["selection_"])}
+        return state
 
     def __copy__(self) -> Self:
         """A copy has the data: it is no pickle."""

@@ -29,7 +29,8 @@ class GMMRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ig
     their points are; so the spread of y may change with x, and have several modes. Inputs that are
     missing (NaN) are integrated out, in fitting and in predicting, and so are outputs in fitting.
 
-    The arguments are those of `PyroGaussianMixture`.
+    The arguments are those of `PyroGaussianMixture`; "auto" chooses by the BIC of the mixture of
+    inputs and outputs together.
 
     Attributes:
         mixture_: the fitted `PyroGaussianMixture` of inputs and outputs, the latter last.
@@ -53,7 +54,7 @@ class GMMRegressor(RegressorMixin, MultiOutputMixin, BaseEstimator):  # type: ig
 
     def __init__(
         self,
-        n_components: int = 1,
+        n_components: int | str = 1,
         *,
         covariance_type: str = "full",
         method: str = "em",

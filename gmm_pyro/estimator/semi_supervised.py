@@ -15,6 +15,7 @@ from ..covariance import CovarianceFamily, family_named
 from ..inference.fit import Fit
 from ..inference.starts.starting import brought_into
 from ..mixture.value import GaussianMixture
+from .arguments import left_open
 from .attributes import attributes_of
 from .mixture import PyroGaussianMixture
 from .starts import Array
@@ -37,9 +38,15 @@ def fitted_together(
         weight: sample weights, or None.
 
     Raises:
-        ValueError: if covariances are tied within classes of several components.
+        ValueError: if covariances are tied within classes of several components, or something is
+            left to the data.
     """
-    counts = [mixture.n_components for mixture in mixtures]
+    if is_open := [name for mixture in mixtures for name in left_open(mixture)]:
+        raise ValueError(
+            f"{is_open[0]}='auto' chooses for each class by itself, and points without a class "
+            "make all classes one fit: give numbers and a family, or leave these points out"
+        )
+    counts = [int(mixture.n_components) for mixture in mixtures]
     every = PyroGaussianMixture(**mixtures[0].get_params())
     family = _family(every.covariance_type, max(counts))
     search = "moves" if every.method == "em" else None

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 MOST = 0.6  # share of the models that are always in the picture
 BESIDE = 0.4  # of the way to the next number that bars of all families take
+MANY = 12  # numbers of components, up to which each has a tick
 LARGE = 10.0  # from which a range is shown in whole numbers
 FLAT = 0.5  # share of the height that these take at least, or the others are left out
 
@@ -56,7 +57,10 @@ def plot_selection(
         shown = abs(cut[1] - cut[0])
         label += f"\n(up to {shown:.{0 if shown >= LARGE else 2}f} from the best)"
     ax.set(xlabel="number of components", ylabel=label)
-    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    if len(numbers) > MANY:
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    else:
+        ax.set_xticks(numbers)
     ax.grid(alpha=0.3)
     title = None if errors is None else "bars: standard error of\ndifference from the best"
     outside: dict[str, Any] = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0)}
@@ -81,8 +85,9 @@ def _lines(
             values,
             color=colour,
             marker=marker,
-            markersize=4,
+            markersize=5,
             linewidth=1.2,
+            linestyle=("-", "--", ":")[i // len(parts.COLOURS) % 3],
             label=str(family),
         )
         if errors is not None:
