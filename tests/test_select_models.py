@@ -161,7 +161,7 @@ def test_few_steps_have_not_converged(max_steps: int) -> None:
             said[cell.status] += 1
             behind = other.criteria.log_likelihood - cell.criteria.log_likelihood
             assert cell.status == "step limit" or behind < 2e-7 * len(x)
-    assert said["step limit"] >= 2
+    assert said["step limit"] > 0
     unfinished = next(c for c in few.cells if c.status == "step limit")
     with pytest.warns(gp.FitWarning, match="stopped at the step limit"):
         fit = few.fit(unfinished.n_components, unfinished.covariance)

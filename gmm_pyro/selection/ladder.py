@@ -169,8 +169,10 @@ class Ladder:
         least = tolerance * points.total_weight
         rule = Rule(self.family, self.floor, least, max_steps, leaps=True)
         going, ends = side_by_side(self.family, list(mixtures.values())), dict[int, Rung]()
+        taken = 0
         while len(going):
-            going = going.stepped(points, rule, STRIDE)
+            steps = min(STRIDE, max_steps - taken)
+            going, taken = going.stepped(points, rule, steps), taken + steps
             left = going.ends.left(rule).tolist()
             ends |= self._ended(going[[i for i, more in enumerate(left) if not more]], points)
             going = going[[i for i, more in enumerate(left) if more]]
