@@ -24,6 +24,7 @@ from torch import Tensor
 
 from .diagonal import Diagonal, DiagonalAlgebra
 from .family import CovarianceFamily
+from .graded import eigen
 from .orientation import Axes, common_axes
 from .records import TINY, times
 from .triangular import Full, MatrixAlgebra
@@ -218,7 +219,7 @@ class EEV(CoupledMatrix):
         self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
     ) -> Float[Tensor, "s k d d"]:
         """D_k Σ Ω_k D_kᵀ / n, with the eigenvalues Ω_k and eigenvectors D_k of W_k in one order."""
-        values, vectors = torch.linalg.eigh(scatter)
+        values, vectors = eigen(scatter)
         shape = values.sum(1, keepdim=True) / counts.sum(1)[:, None, None]
         return _assembled(shape.expand_as(values), vectors)
 
@@ -236,7 +237,7 @@ class VEV(CoupledMatrix):
         self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
     ) -> Float[Tensor, "s k d d"]:
         """As VEI of the eigenvalues of W_k in one order, in the axes of its eigenvectors."""
-        values, vectors = torch.linalg.eigh(scatter)
+        values, vectors = eigen(scatter)
         return _assembled(_one_shape(values, counts, _sizes_of(self, current)), vectors)
 
 
@@ -343,4 +344,4 @@ def _axes_of(factor: Float[Tensor, "s k d d"]) -> Float[Tensor, "s d d"]:
     together = times(weight, factor @ factor.mT).sum(1)
     finite = together.isfinite().flatten(1).all(1)
     any_axes = torch.eye(factor.shape[-1]).to(factor)
-    return torch.linalg.eigh(torch.where(_of_sets(finite, together), together, any_axes))[1]
+    return eigen(torch.where(_of_sets(finite, together), together, any_axes))[1]
