@@ -24,13 +24,14 @@ from torch import Tensor
 
 from .diagonal import Diagonal, DiagonalAlgebra
 from .family import CovarianceFamily
-from .graded import eigen
+from .graded import are_lost, eigen, thinness
 from .orientation import Axes, common_axes
 from .records import TINY, times
 from .triangular import Full, MatrixAlgebra
 from .volumes import EMPTY, Shares, volumes
 
-FAR = 1e-6  # share of a covariance by which one may differ from the family's and be of it
+FAR = 1e-6  # of any entry, in units of its features' deviations, that is taken for rounding
+ROUNDINGS = 16.0  # as many add up, from what a covariance is made of
 WARM = 1  # sweeps of common axes within EM, from those before
 
 
@@ -87,14 +88,23 @@ class Coupled(CovarianceFamily):
         found = torch.where(_of_sets(sound, found), found, torch.nan)
         return self.fit(found, torch.zeros_like(floor))
 
-    def members(self, factor: Float[Tensor, "k *event"]) -> Float[Tensor, "k *event"]:
-        """The factors, or NaN where they are not those of the family's nearest covariances."""
-        given = self.covariances(factor)
-        counts = factor.new_ones(1, len(factor))
-        d = factor.shape[-1]
-        nearest = self.covariances(self.fit_all(given[None], counts, factor.new_zeros(d))[0])
-        far = (nearest - given).abs().flatten(1).amax(1) > FAR * given.abs().flatten(1).amax(1)
-        return factor.masked_fill(far.view(-1, *(1,) * (factor.ndim - 1)), torch.nan)
+    def members(
+        self, factor: Float[Tensor, "k *event"], given: Float[Tensor, "k *event"]
+    ) -> Float[Tensor, "k *event"]:
+        """The factors, or NaN where they are not those of the family's nearest covariances.
+
+        An entry is compared in units of its features' own deviations, and may be off by what the
+        digits of covariances leave open. Rounding moves their eigenvalues by up to its share over
+        the smallest eigenvalue of the correlations.
+        """
+        counts, floor = factor.new_ones(1, len(factor)), factor.new_zeros(factor.shape[-1])
+        nearest = self.covariances(self.fit_all(given[None], counts, floor, factor[None])[0])
+        size = self.square(self.diagonal(given, len(floor)).sqrt())
+        off = ((nearest - given) / size).abs().flatten(1).amax(1)
+        kind = torch.float32 if given.equal(given.float().double()) else torch.float64
+        thinnest = thinness(self.scale_tril(factor, len(floor))).amin()
+        near = off <= FAR + ROUNDINGS * torch.finfo(kind).eps / thinnest
+        return factor.masked_fill(~near.view(-1, *(1,) * (factor.ndim - 1)), torch.nan)
 
 
 def _of_sets(chosen: Tensor, like: Tensor) -> Tensor:
@@ -111,7 +121,7 @@ class CoupledDiagonal(Coupled, DiagonalAlgebra):
 
     def factorise(self, covariances: Tensor) -> Tensor:
         """See the base class; NaN also where they are not of the family."""
-        return self.members(super().factorise(covariances))
+        return self.members(super().factorise(covariances), covariances)
 
 
 class VEI(CoupledDiagonal):
@@ -154,9 +164,14 @@ class EVI(CoupledDiagonal):
 class CoupledMatrix(Coupled, MatrixAlgebra):
     """Covariance matrices that depend on each other."""
 
+    def fit(self, covariance: Tensor, floor: Float[Tensor, "d"]) -> Tensor:
+        """See the base class; NaN also where all that is left of an eigenvalue is rounding."""
+        factor = super().fit(covariance, floor)
+        return factor.masked_fill(are_lost(factor)[..., None, None], torch.nan)
+
     def factorise(self, covariances: Tensor) -> Tensor:
         """See the base class; NaN also where they are not of the family."""
-        return self.members(super().factorise(covariances))
+        return self.members(super().factorise(covariances), covariances)
 
     @property
     def of_marginals(self) -> CovarianceFamily:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import functools
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 GRADED = 1e-9  # share of the largest eigenvalue, below which LAPACK's have lost too many digits
 SWEEPS = 30  # more than are ever needed: turns shrink quadratically
+LOST = 256.0  # roundings, the least that an eigenvalue of correlations must be to have any digits
 TURNED = 4.0  # roundings that a correlation may be from none
 
 
@@ -30,6 +31,30 @@ def eigen(
     if graded.any():
         values[graded], vectors[graded] = _by_rotations(matrices[graded])
     return values, vectors
+
+
+def are_lost(factor: Float[Tensor, "*b d d"]) -> Bool[Tensor, "*b"]:
+    """Whether Cholesky factors are of correlations that only rounding keeps from being singular.
+
+    A squared diagonal entry is what the features before leave unexplained of a variance, which is
+    the sum of its row's squares.
+    """
+    square = factor.square()
+    least = LOST * torch.finfo(factor.dtype).eps
+    return (square.diagonal(dim1=-2, dim2=-1) < least * square.sum(-1)).any(-1)
+
+
+def thinness(factor: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b"]:
+    """The smallest eigenvalue of the correlations, from Cholesky factors; NaN where they are so."""
+    rows = factor / factor.norm(dim=-1, keepdim=True)
+    return smallest_singular_value(rows).square()
+
+
+def smallest_singular_value(matrices: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b"]:
+    """Of each; NaN where a matrix is not finite, which LAPACK refuses with all others."""
+    finite = matrices.isfinite().flatten(-2).all(-1)
+    values = torch.linalg.svdvals(torch.where(finite[..., None, None], matrices, 0.0))
+    return values[..., -1].masked_fill(~finite, torch.nan)
 
 
 def _by_rotations(

@@ -90,6 +90,7 @@ def volumes(
         return found, d * (counts * path).sum(1) + total[:, 0] * found.log_determinant
 
     here, value = at(path)
+    enough, going = ENOUGH * total[:, 0], torch.ones_like(value, dtype=torch.bool)
     alone = torch.diag_embed(empty.double()) + 1 / counts.shape[1]  # what the Hessian lacks
     for _ in range(STEPS):
         slope = d * counts - total * here.own
@@ -97,14 +98,30 @@ def volumes(
         move = -torch.linalg.solve_ex(hessian, slope[..., None])[0][..., 0] / total
         move = move - move.mean(1, keepdim=True)  # the common factor stays
         promise = -(slope * move).sum(1)
-        share = torch.ones_like(value)
-        for _ in range(HALVINGS):
-            there, reached = at(path + share[:, None] * move)
-            short = reached > value - SUFFICIENT * share * promise + ENOUGH * total[:, 0]
-            if not short.any():
-                break
-            share = torch.where(short, share / 2, share)
-        path, here, value = path + share[:, None] * move, there, reached
-        if not (promise > ENOUGH * total[:, 0]).any():
+        least = torch.where(going, SUFFICIENT * promise, -torch.inf)
+        path, here, reached = _halved(at, path, move, value + enough, least)
+        going = going & (promise > enough) & (value - reached > enough)  # else lost in rounding
+        value = reached
+        if not going.any():
             break
     return path.exp()
+
+
+def _halved(
+    at: Callable[[Tensor], tuple[Shares, Tensor]],
+    path: Float[Tensor, "s k"],
+    move: Float[Tensor, "s k"],
+    value: Float[Tensor, "s"],
+    least: Float[Tensor, "s"],
+) -> tuple[Tensor, Shares, Tensor]:
+    """Where a step leads that is halved until it brings at least its share; -inf stays."""
+    share, stays = torch.ones_like(value), least.isneginf()
+    move = move.masked_fill(stays[:, None], 0.0)
+    for _ in range(HALVINGS):
+        there = path + share[:, None] * move
+        found, reached = at(there)
+        short = ~stays & (reached > value - share * least)
+        if not short.any():
+            break
+        share = torch.where(short, share / 2, share)
+    return there, found, reached
