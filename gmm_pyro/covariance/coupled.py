@@ -5,9 +5,10 @@ a letter of the code for each: V where it varies between components, E where it 
 there is none to speak of, as it is the axes'. The M-step takes the scatters and counts of all
 components at once; in compact form the covariances are what they are in `diag` or `full`.
 
-The floor is a point's worth of scatter in every component, before the M-step. So it is a penalty
-tr(Σ_k⁻¹ F) / 2 nats, under which EM stays monotone: to raise what the M-step gives would leave the
-family. A component without points has the covariance of the one with most.
+The floor is a point's worth of scatter in every component, before the M-step, or less where all
+weights together are less than a point a component. So it is a penalty tr(Σ_k⁻¹ F) / 2 nats, under
+which EM stays monotone: to raise what the M-step gives would leave the family. A component without
+points has the covariance of the one with most.
 
 Sources: Celeux & Govaert (1995), "Gaussian parsimonious clustering models"; Browne & McNicholas
 (2014), "Estimating common principal components in high dimensions".
@@ -16,23 +17,20 @@ Sources: Celeux & Govaert (1995), "Gaussian parsimonious clustering models"; Bro
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .diagonal import Diagonal, DiagonalAlgebra
 from .family import CovarianceFamily
 from .graded import are_lost, eigen, thinness
-from .orientation import Axes, common_axes
 from .records import TINY, times
 from .triangular import Full, MatrixAlgebra
 from .volumes import EMPTY, Shares, volumes
 
 FAR = 1e-6  # of any entry, in units of its features' deviations, that is taken for rounding
 ROUNDINGS = 16.0  # as many add up, from what a covariance is made of
-WARM = 1  # sweeps of common axes within EM, from those before
 
 
 class Coupled(CovarianceFamily):
@@ -74,10 +72,12 @@ class Coupled(CovarianceFamily):
         """See the base class."""
         empty = counts <= EMPTY * counts.sum(1, keepdim=True)
         held = counts.masked_fill(empty, 0.0)
-        scatter = times(counts, covariance) + self.compress(floor.diag())
+        worth = counts.mean(1).clamp_max(1.0)  # of weights far below one, no point is worth one
+        floors = self.compress(floor.diag()).expand_as(covariance)
+        scatter = times(counts, covariance) + times(worth, floors)
         scatter = scatter.masked_fill(empty.view(*empty.shape, *(1,) * (scatter.ndim - 2)), 0.0)
         sound = scatter.isfinite().flatten(1).all(1)
-        scatter = torch.where(_of_sets(sound, scatter), scatter, 1.0)  # eigh refuses NaN
+        scatter = torch.where(of_sets(sound, scatter), scatter, 1.0)  # eigh refuses NaN
         found = self.constrained(scatter, held, current)
         fullest = counts.argmax(1)
         found = torch.where(
@@ -85,7 +85,7 @@ class Coupled(CovarianceFamily):
             found[torch.arange(len(found), device=found.device), fullest][:, None],
             found,
         )
-        found = torch.where(_of_sets(sound, found), found, torch.nan)
+        found = torch.where(of_sets(sound, found), found, torch.nan)
         return self.fit(found, torch.zeros_like(floor))
 
     def members(
@@ -107,7 +107,8 @@ class Coupled(CovarianceFamily):
         return factor.masked_fill(~near.view(-1, *(1,) * (factor.ndim - 1)), torch.nan)
 
 
-def _of_sets(chosen: Tensor, like: Tensor) -> Tensor:
+def of_sets(chosen: Bool[Tensor, "s"], like: Float[Tensor, "s *value"]) -> Bool[Tensor, "s *one"]:
+    """Which sets are chosen, so that it broadcasts over values of theirs."""
     return chosen.view(-1, *(1,) * (like.ndim - 1))
 
 
@@ -158,7 +159,7 @@ class EVI(CoupledDiagonal):
         self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
     ) -> Float[Tensor, "s k d"]:
         """λ B_k with B_k = W_k over its volume, and λ the sum of these volumes over n."""
-        return _one_volume(scatter, scatter.log().sum(-1), counts)
+        return one_volume(scatter, scatter.log().sum(-1), counts)
 
 
 class CoupledMatrix(Coupled, MatrixAlgebra):
@@ -218,7 +219,7 @@ class EVV(CoupledMatrix):
         """λ C_k with C_k = W_k over its volume, and λ the sum of these volumes over n."""
         root, failed = torch.linalg.cholesky_ex(scatter)
         log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return _one_volume(scatter, log_determinant.masked_fill(failed != 0, -torch.inf), counts)
+        return one_volume(scatter, log_determinant.masked_fill(failed != 0, -torch.inf), counts)
 
 
 class EEV(CoupledMatrix):
@@ -236,7 +237,7 @@ class EEV(CoupledMatrix):
         """D_k Σ Ω_k D_kᵀ / n, with the eigenvalues Ω_k and eigenvectors D_k of W_k in one order."""
         values, vectors = eigen(scatter)
         shape = values.sum(1, keepdim=True) / counts.sum(1)[:, None, None]
-        return _assembled(shape.expand_as(values), vectors)
+        return assembled(shape.expand_as(values), vectors)
 
 
 class VEV(CoupledMatrix):
@@ -253,66 +254,7 @@ class VEV(CoupledMatrix):
     ) -> Float[Tensor, "s k d d"]:
         """As VEI of the eigenvalues of W_k in one order, in the axes of its eigenvectors."""
         values, vectors = eigen(scatter)
-        return _assembled(_one_shape(values, counts, _sizes_of(self, current)), vectors)
-
-
-class CommonAxes(CoupledMatrix):
-    """One orientation, which no closed form gives."""
-
-    equal_volumes: ClassVar[bool]
-
-    @abstractmethod
-    def in_common_axes(
-        self, diagonals: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
-    ) -> Float[Tensor, "s k d"]:
-        """The likeliest diagonals of Dᵀ Σ_k D, given those of Dᵀ W_k D."""
-
-    def constrained(
-        self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
-    ) -> Float[Tensor, "s k d d"]:
-        """D times those of scatters in common axes D; see `orientation.py`."""
-        equal = self.equal_volumes
-        if current is None:
-            vectors = common_axes(scatter, counts, equal=equal)
-            axes = Axes.of(scatter, vectors, counts, equal=equal)
-        else:
-            axes = Axes.of(scatter, _axes_of(current), counts, equal=equal).swept(WARM, near=True)
-        diagonals = self.in_common_axes(axes.diagonals, counts)
-        return _assembled(diagonals, axes.vectors[:, None].expand_as(scatter))
-
-
-class EVE(CommonAxes):
-    """One volume and orientation, and a shape for each component (mclust's EVE)."""
-
-    name = mclust = "EVE"
-    equal_volumes = True
-
-    def n_coupled_parameters(self, k: int, d: int) -> int:
-        """See the base class."""
-        return 1 + k * (d - 1) + d * (d - 1) // 2
-
-    def in_common_axes(
-        self, diagonals: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
-    ) -> Float[Tensor, "s k d"]:
-        """As EVI."""
-        return _one_volume(diagonals, diagonals.log().sum(-1), counts)
-
-
-class VVE(CommonAxes):
-    """One orientation, and a volume and shape for each component (mclust's VVE)."""
-
-    name = mclust = "VVE"
-    equal_volumes = False
-
-    def n_coupled_parameters(self, k: int, d: int) -> int:
-        """See the base class."""
-        return k * d + d * (d - 1) // 2
-
-    def in_common_axes(
-        self, diagonals: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
-    ) -> Float[Tensor, "s k d"]:
-        """As VVI."""
-        return diagonals / counts[..., None]
+        return assembled(_one_shape(values, counts, _sizes_of(self, current)), vectors)
 
 
 def _sizes_of(family: CovarianceFamily, factor: Tensor | None) -> Float[Tensor, "s k"] | None:
@@ -334,7 +276,7 @@ def _one_shape(
     return times(size / counts.sum(1, keepdim=True), pooled)
 
 
-def _one_volume(
+def one_volume(
     scatter: Tensor, log_determinant: Float[Tensor, "s k"], counts: Float[Tensor, "s k"]
 ) -> Tensor:
     """Covariances λ C_k, with C_k = W_k over its volume and λ the sum of these volumes over n."""
@@ -344,19 +286,8 @@ def _one_volume(
     return times(common / size.clamp_min(TINY), scatter)
 
 
-def _assembled(
+def assembled(
     values: Float[Tensor, "s k d"], vectors: Float[Tensor, "s k d d"]
 ) -> Float[Tensor, "s k d d"]:
     """Matrices of these eigenvalues and eigenvectors."""
     return (vectors * values[..., None, :]) @ vectors.mT
-
-
-def _axes_of(factor: Float[Tensor, "s k d d"]) -> Float[Tensor, "s d d"]:
-    """The eigenvectors that covariances have in common: those of a sum that hides no difference."""
-    log_size = factor.diagonal(dim1=-2, dim2=-1).log().mean(-1)
-    unlike = 1 + torch.arange(factor.shape[1]).to(factor).sqrt() / factor.shape[1]
-    weight = unlike * (-2 * log_size).exp()
-    together = times(weight, factor @ factor.mT).sum(1)
-    finite = together.isfinite().flatten(1).all(1)
-    any_axes = torch.eye(factor.shape[-1]).to(factor)
-    return eigen(torch.where(_of_sets(finite, together), together, any_axes))[1]
