@@ -80,7 +80,7 @@ def test_what_is_lost() -> None:
         unit = torch.tensor([1e-8, 1e8]).double()
         factor = torch.tensor([[1.0, 0.0], [1 - gap, math.sqrt(gap * (2 - gap))]]).double()
         factor = unit[:, None] * factor
-        assert bool(are_lost(factor)) == lost
+        assert bool(are_lost(factor, factor @ factor.T)) == lost
         assert float(thinness(factor)) == pytest.approx(gap, rel=0.1)
 
 

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from .coupled import CoupledMatrix, assembled, of_sets, one_volume
+from .coupled import CoupledMatrix, assembled, one_volume
 from .graded import eigen
 from .orientation import Axes, common_axes
 from .records import times
@@ -87,4 +87,4 @@ def _axes_of(factor: Float[Tensor, "s k d d"]) -> Float[Tensor, "s d d"]:
     together = times(weight, factor @ factor.mT).sum(1)
     finite = together.isfinite().flatten(1).all(1)
     any_axes = torch.eye(factor.shape[-1]).to(factor)
-    return eigen(torch.where(of_sets(finite, together), together, any_axes))[1]
+    return eigen(torch.where(finite[:, None, None], together, any_axes))[1]

@@ -70,23 +70,27 @@ class Coupled(CovarianceFamily):
         current: Float[Tensor, "s k *event"] | None = None,
     ) -> Float[Tensor, "s k *event"]:
         """See the base class."""
-        empty = counts <= EMPTY * counts.sum(1, keepdim=True)
-        held = counts.masked_fill(empty, 0.0)
-        worth = counts.mean(1).clamp_max(1.0)  # of weights far below one, no point is worth one
-        floors = self.compress(floor.diag()).expand_as(covariance)
-        scatter = times(counts, covariance) + times(worth, floors)
-        scatter = scatter.masked_fill(empty.view(*empty.shape, *(1,) * (scatter.ndim - 2)), 0.0)
+        total, k = counts.sum(1, keepdim=True), counts.shape[1]
+        worth = (total / k).clamp_max(1.0)  # where weights are small, points are less
+        scatter = times(counts, covariance) + times(worth, self.compress(floor.diag())[None, None])
+        empty = counts <= EMPTY * total
+        all_held = not empty.any()
+        if not all_held:
+            counts, scatter = counts.masked_fill(empty, 0.0), _without(empty, scatter, 0.0)
         sound = scatter.isfinite().flatten(1).all(1)
-        scatter = torch.where(of_sets(sound, scatter), scatter, 1.0)  # eigh refuses NaN
-        found = self.constrained(scatter, held, current)
-        fullest = counts.argmax(1)
-        found = torch.where(
-            empty.view(*empty.shape, *(1,) * (found.ndim - 2)),
-            found[torch.arange(len(found), device=found.device), fullest][:, None],
-            found,
-        )
-        found = torch.where(of_sets(sound, found), found, torch.nan)
-        return self.fit(found, torch.zeros_like(floor))
+        if sound.all():
+            found = self.constrained(scatter, counts, current)
+        else:  # eigh refuses NaN
+            found = self.constrained(_without(~sound, scatter, 1.0), counts, current)
+            found = _without(~sound, found, torch.nan)
+        if not all_held:
+            fullest = found[torch.arange(len(found), device=found.device), counts.argmax(1)]
+            found = torch.where(_like(empty, found), fullest[:, None], found)
+        return self.rooted(found)
+
+    @abstractmethod
+    def rooted(self, covariance: Float[Tensor, "s k *event"]) -> Float[Tensor, "s k *event"]:
+        """The factors; NaN where a covariance is not positive definite."""
 
     def members(
         self, factor: Float[Tensor, "k *event"], given: Float[Tensor, "k *event"]
@@ -97,6 +101,8 @@ class Coupled(CovarianceFamily):
         digits of covariances leave open. Rounding moves their eigenvalues by up to its share over
         the smallest eigenvalue of the correlations.
         """
+        if not factor.isfinite().all():
+            return factor
         counts, floor = factor.new_ones(1, len(factor)), factor.new_zeros(factor.shape[-1])
         nearest = self.covariances(self.fit_all(given[None], counts, floor, factor[None])[0])
         size = self.square(self.diagonal(given, len(floor)).sqrt())
@@ -107,9 +113,14 @@ class Coupled(CovarianceFamily):
         return factor.masked_fill(~near.view(-1, *(1,) * (factor.ndim - 1)), torch.nan)
 
 
-def of_sets(chosen: Bool[Tensor, "s"], like: Float[Tensor, "s *value"]) -> Bool[Tensor, "s *one"]:
-    """Which sets are chosen, so that it broadcasts over values of theirs."""
-    return chosen.view(-1, *(1,) * (like.ndim - 1))
+def _like(chosen: Bool[Tensor, "*sk"], values: Float[Tensor, "*sk *value"]) -> Tensor:
+    """Which sets, or components of them, are chosen, so that it broadcasts over their values."""
+    return chosen.view(*chosen.shape, *(1,) * (values.ndim - chosen.ndim))
+
+
+def _without(chosen: Bool[Tensor, "*sk"], values: Tensor, number: float) -> Tensor:
+    """Values with a number in place of those of chosen sets, or of components of them."""
+    return values.masked_fill(_like(chosen, values), number)
 
 
 def _size(log_determinant: Tensor, d: int) -> Tensor:
@@ -119,6 +130,10 @@ def _size(log_determinant: Tensor, d: int) -> Tensor:
 
 class CoupledDiagonal(Coupled, DiagonalAlgebra):
     """Diagonal covariances that depend on each other."""
+
+    def rooted(self, covariance: Float[Tensor, "s k d"]) -> Float[Tensor, "s k d"]:
+        """See the base class."""
+        return torch.where(covariance > 0, covariance, torch.nan).sqrt()
 
     def factorise(self, covariances: Tensor) -> Tensor:
         """See the base class; NaN also where they are not of the family."""
@@ -165,10 +180,11 @@ class EVI(CoupledDiagonal):
 class CoupledMatrix(Coupled, MatrixAlgebra):
     """Covariance matrices that depend on each other."""
 
-    def fit(self, covariance: Tensor, floor: Float[Tensor, "d"]) -> Tensor:
+    def rooted(self, covariance: Float[Tensor, "s k d d"]) -> Float[Tensor, "s k d d"]:
         """See the base class; NaN also where all that is left of an eigenvalue is rounding."""
-        factor = super().fit(covariance, floor)
-        return factor.masked_fill(are_lost(factor)[..., None, None], torch.nan)
+        factor, failed = torch.linalg.cholesky_ex(covariance)
+        bad = are_lost(factor, covariance) | (failed != 0)
+        return factor.masked_fill(bad[..., None, None], torch.nan) if bad.any() else factor
 
     def factorise(self, covariances: Tensor) -> Tensor:
         """See the base class; NaN also where they are not of the family."""

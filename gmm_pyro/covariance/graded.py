@@ -33,15 +33,16 @@ def eigen(
     return values, vectors
 
 
-def are_lost(factor: Float[Tensor, "*b d d"]) -> Bool[Tensor, "*b"]:
+def are_lost(
+    factor: Float[Tensor, "*b d d"], covariance: Float[Tensor, "*b d d"]
+) -> Bool[Tensor, "*b"]:
     """Whether Cholesky factors are of correlations that only rounding keeps from being singular.
 
-    A squared diagonal entry is what the features before leave unexplained of a variance, which is
-    the sum of its row's squares.
+    A squared diagonal entry is what the features before leave unexplained of a variance.
     """
-    square = factor.square()
+    left = factor.diagonal(dim1=-2, dim2=-1).square()
     least = LOST * torch.finfo(factor.dtype).eps
-    return (square.diagonal(dim1=-2, dim2=-1) < least * square.sum(-1)).any(-1)
+    return (left < least * covariance.diagonal(dim1=-2, dim2=-1)).any(-1)
 
 
 def thinness(factor: Float[Tensor, "*b d d"]) -> Float[Tensor, "*b"]:
