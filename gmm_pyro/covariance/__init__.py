@@ -6,8 +6,9 @@ A new family is one class in a file of this folder and one row of `FAMILIES`.
 from __future__ import annotations
 
 from ..data.checks import check_choice
+from .axes_in_common import EVE, VVE
 from .conjugacy import ConjugateFamily, conjugate
-from .coupled import EEV, EVE, EVI, EVV, VEE, VEI, VEV, VVE
+from .coupled import EEV, EVI, EVV, VEE, VEI, VEV
 from .diagonal import Diagonal, Spherical, TiedDiagonal, TiedSpherical
 from .family import CovarianceFamily
 from .records import NaturalParameters, Parameters, Statistics

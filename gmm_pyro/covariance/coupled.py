@@ -5,9 +5,10 @@ a letter of the code for each: V where it varies between components, E where it 
 there is none to speak of, as it is the axes'. The M-step takes the scatters and counts of all
 components at once; in compact form the covariances are what they are in `diag` or `full`.
 
-The floor is a point's worth of scatter in every component, before the M-step. So it is a penalty
-tr(Σ_k⁻¹ F) / 2 nats, under which EM stays monotone: to raise what the M-step gives would leave the
-family. A component without points has the covariance of the one with most.
+The floor is a point's worth of scatter in every component, before the M-step, or less where all
+weights together are less than a point a component. So it is a penalty tr(Σ_k⁻¹ F) / 2 nats, under
+which EM stays monotone: to raise what the M-step gives would leave the family. A component without
+points has the covariance of the one with most.
 
 Sources: Celeux & Govaert (1995), "Gaussian parsimonious clustering models"; Browne & McNicholas
 (2014), "Estimating common principal components in high dimensions".
@@ -16,21 +17,20 @@ Sources: Celeux & Govaert (1995), "Gaussian parsimonious clustering models"; Bro
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from .diagonal import Diagonal, DiagonalAlgebra
 from .family import CovarianceFamily
-from .orientation import Axes, common_axes
+from .graded import are_lost, eigen, thinness
 from .records import TINY, times
 from .triangular import Full, MatrixAlgebra
 from .volumes import EMPTY, Shares, volumes
 
-FAR = 1e-6  # share of a covariance by which one may differ from the family's and be of it
-WARM = 1  # sweeps of common axes within EM, from those before
+FAR = 1e-6  # of any entry, in units of its features' deviations, that is taken for rounding
+ROUNDINGS = 16.0  # as many add up, from what a covariance is made of
 
 
 class Coupled(CovarianceFamily):
@@ -70,34 +70,57 @@ class Coupled(CovarianceFamily):
         current: Float[Tensor, "s k *event"] | None = None,
     ) -> Float[Tensor, "s k *event"]:
         """See the base class."""
-        empty = counts <= EMPTY * counts.sum(1, keepdim=True)
-        held = counts.masked_fill(empty, 0.0)
-        scatter = times(counts, covariance) + self.compress(floor.diag())
-        scatter = scatter.masked_fill(empty.view(*empty.shape, *(1,) * (scatter.ndim - 2)), 0.0)
+        total, k = counts.sum(1, keepdim=True), counts.shape[1]
+        worth = (total / k).clamp_max(1.0)  # where weights are small, points are less
+        scatter = times(counts, covariance) + times(worth, self.compress(floor.diag())[None, None])
+        empty = counts <= EMPTY * total
+        all_held = not empty.any()
+        if not all_held:
+            counts, scatter = counts.masked_fill(empty, 0.0), _without(empty, scatter, 0.0)
         sound = scatter.isfinite().flatten(1).all(1)
-        scatter = torch.where(_of_sets(sound, scatter), scatter, 1.0)  # eigh refuses NaN
-        found = self.constrained(scatter, held, current)
-        fullest = counts.argmax(1)
-        found = torch.where(
-            empty.view(*empty.shape, *(1,) * (found.ndim - 2)),
-            found[torch.arange(len(found), device=found.device), fullest][:, None],
-            found,
-        )
-        found = torch.where(_of_sets(sound, found), found, torch.nan)
-        return self.fit(found, torch.zeros_like(floor))
+        if sound.all():
+            found = self.constrained(scatter, counts, current)
+        else:  # eigh refuses NaN
+            found = self.constrained(_without(~sound, scatter, 1.0), counts, current)
+            found = _without(~sound, found, torch.nan)
+        if not all_held:
+            fullest = found[torch.arange(len(found), device=found.device), counts.argmax(1)]
+            found = torch.where(_like(empty, found), fullest[:, None], found)
+        return self.rooted(found)
 
-    def members(self, factor: Float[Tensor, "k *event"]) -> Float[Tensor, "k *event"]:
-        """The factors, or NaN where they are not those of the family's nearest covariances."""
-        given = self.covariances(factor)
-        counts = factor.new_ones(1, len(factor))
-        d = factor.shape[-1]
-        nearest = self.covariances(self.fit_all(given[None], counts, factor.new_zeros(d))[0])
-        far = (nearest - given).abs().flatten(1).amax(1) > FAR * given.abs().flatten(1).amax(1)
-        return factor.masked_fill(far.view(-1, *(1,) * (factor.ndim - 1)), torch.nan)
+    @abstractmethod
+    def rooted(self, covariance: Float[Tensor, "s k *event"]) -> Float[Tensor, "s k *event"]:
+        """The factors; NaN where a covariance is not positive definite."""
+
+    def members(
+        self, factor: Float[Tensor, "k *event"], given: Float[Tensor, "k *event"]
+    ) -> Float[Tensor, "k *event"]:
+        """The factors, or NaN where they are not those of the family's nearest covariances.
+
+        An entry is compared in units of its features' own deviations, and may be off by what the
+        digits of covariances leave open. Rounding moves their eigenvalues by up to its share over
+        the smallest eigenvalue of the correlations.
+        """
+        if not factor.isfinite().all():
+            return factor
+        counts, floor = factor.new_ones(1, len(factor)), factor.new_zeros(factor.shape[-1])
+        nearest = self.covariances(self.fit_all(given[None], counts, floor, factor[None])[0])
+        size = self.square(self.diagonal(given, len(floor)).sqrt())
+        off = ((nearest - given) / size).abs().flatten(1).amax(1)
+        kind = torch.float32 if given.equal(given.float().double()) else torch.float64
+        thinnest = thinness(self.scale_tril(factor, len(floor))).amin()
+        near = off <= FAR + ROUNDINGS * torch.finfo(kind).eps / thinnest
+        return factor.masked_fill(~near.view(-1, *(1,) * (factor.ndim - 1)), torch.nan)
 
 
-def _of_sets(chosen: Tensor, like: Tensor) -> Tensor:
-    return chosen.view(-1, *(1,) * (like.ndim - 1))
+def _like(chosen: Bool[Tensor, "*sk"], values: Float[Tensor, "*sk *value"]) -> Tensor:
+    """Which sets, or components of them, are chosen, so that it broadcasts over their values."""
+    return chosen.view(*chosen.shape, *(1,) * (values.ndim - chosen.ndim))
+
+
+def _without(chosen: Bool[Tensor, "*sk"], values: Tensor, number: float) -> Tensor:
+    """Values with a number in place of those of chosen sets, or of components of them."""
+    return values.masked_fill(_like(chosen, values), number)
 
 
 def _size(log_determinant: Tensor, d: int) -> Tensor:
@@ -108,9 +131,13 @@ def _size(log_determinant: Tensor, d: int) -> Tensor:
 class CoupledDiagonal(Coupled, DiagonalAlgebra):
     """Diagonal covariances that depend on each other."""
 
+    def rooted(self, covariance: Float[Tensor, "s k d"]) -> Float[Tensor, "s k d"]:
+        """See the base class."""
+        return torch.where(covariance > 0, covariance, torch.nan).sqrt()
+
     def factorise(self, covariances: Tensor) -> Tensor:
         """See the base class; NaN also where they are not of the family."""
-        return self.members(super().factorise(covariances))
+        return self.members(super().factorise(covariances), covariances)
 
 
 class VEI(CoupledDiagonal):
@@ -147,15 +174,21 @@ class EVI(CoupledDiagonal):
         self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
     ) -> Float[Tensor, "s k d"]:
         """λ B_k with B_k = W_k over its volume, and λ the sum of these volumes over n."""
-        return _one_volume(scatter, scatter.log().sum(-1), counts)
+        return one_volume(scatter, scatter.log().sum(-1), counts)
 
 
 class CoupledMatrix(Coupled, MatrixAlgebra):
     """Covariance matrices that depend on each other."""
 
+    def rooted(self, covariance: Float[Tensor, "s k d d"]) -> Float[Tensor, "s k d d"]:
+        """See the base class; NaN also where all that is left of an eigenvalue is rounding."""
+        factor, failed = torch.linalg.cholesky_ex(covariance)
+        bad = are_lost(factor, covariance) | (failed != 0)
+        return factor.masked_fill(bad[..., None, None], torch.nan) if bad.any() else factor
+
     def factorise(self, covariances: Tensor) -> Tensor:
         """See the base class; NaN also where they are not of the family."""
-        return self.members(super().factorise(covariances))
+        return self.members(super().factorise(covariances), covariances)
 
     @property
     def of_marginals(self) -> CovarianceFamily:
@@ -202,7 +235,7 @@ class EVV(CoupledMatrix):
         """λ C_k with C_k = W_k over its volume, and λ the sum of these volumes over n."""
         root, failed = torch.linalg.cholesky_ex(scatter)
         log_determinant = 2 * root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
-        return _one_volume(scatter, log_determinant.masked_fill(failed != 0, -torch.inf), counts)
+        return one_volume(scatter, log_determinant.masked_fill(failed != 0, -torch.inf), counts)
 
 
 class EEV(CoupledMatrix):
@@ -218,9 +251,9 @@ class EEV(CoupledMatrix):
         self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
     ) -> Float[Tensor, "s k d d"]:
         """D_k Σ Ω_k D_kᵀ / n, with the eigenvalues Ω_k and eigenvectors D_k of W_k in one order."""
-        values, vectors = torch.linalg.eigh(scatter)
+        values, vectors = eigen(scatter)
         shape = values.sum(1, keepdim=True) / counts.sum(1)[:, None, None]
-        return _assembled(shape.expand_as(values), vectors)
+        return assembled(shape.expand_as(values), vectors)
 
 
 class VEV(CoupledMatrix):
@@ -236,67 +269,8 @@ class VEV(CoupledMatrix):
         self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
     ) -> Float[Tensor, "s k d d"]:
         """As VEI of the eigenvalues of W_k in one order, in the axes of its eigenvectors."""
-        values, vectors = torch.linalg.eigh(scatter)
-        return _assembled(_one_shape(values, counts, _sizes_of(self, current)), vectors)
-
-
-class CommonAxes(CoupledMatrix):
-    """One orientation, which no closed form gives."""
-
-    equal_volumes: ClassVar[bool]
-
-    @abstractmethod
-    def in_common_axes(
-        self, diagonals: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
-    ) -> Float[Tensor, "s k d"]:
-        """The likeliest diagonals of Dᵀ Σ_k D, given those of Dᵀ W_k D."""
-
-    def constrained(
-        self, scatter: Tensor, counts: Float[Tensor, "s k"], current: Tensor | None
-    ) -> Float[Tensor, "s k d d"]:
-        """D times those of scatters in common axes D; see `orientation.py`."""
-        equal = self.equal_volumes
-        if current is None:
-            vectors = common_axes(scatter, counts, equal=equal)
-            axes = Axes.of(scatter, vectors, counts, equal=equal)
-        else:
-            axes = Axes.of(scatter, _axes_of(current), counts, equal=equal).swept(WARM, near=True)
-        diagonals = self.in_common_axes(axes.diagonals, counts)
-        return _assembled(diagonals, axes.vectors[:, None].expand_as(scatter))
-
-
-class EVE(CommonAxes):
-    """One volume and orientation, and a shape for each component (mclust's EVE)."""
-
-    name = mclust = "EVE"
-    equal_volumes = True
-
-    def n_coupled_parameters(self, k: int, d: int) -> int:
-        """See the base class."""
-        return 1 + k * (d - 1) + d * (d - 1) // 2
-
-    def in_common_axes(
-        self, diagonals: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
-    ) -> Float[Tensor, "s k d"]:
-        """As EVI."""
-        return _one_volume(diagonals, diagonals.log().sum(-1), counts)
-
-
-class VVE(CommonAxes):
-    """One orientation, and a volume and shape for each component (mclust's VVE)."""
-
-    name = mclust = "VVE"
-    equal_volumes = False
-
-    def n_coupled_parameters(self, k: int, d: int) -> int:
-        """See the base class."""
-        return k * d + d * (d - 1) // 2
-
-    def in_common_axes(
-        self, diagonals: Float[Tensor, "s k d"], counts: Float[Tensor, "s k"]
-    ) -> Float[Tensor, "s k d"]:
-        """As VVI."""
-        return diagonals / counts[..., None]
+        values, vectors = eigen(scatter)
+        return assembled(_one_shape(values, counts, _sizes_of(self, current)), vectors)
 
 
 def _sizes_of(family: CovarianceFamily, factor: Tensor | None) -> Float[Tensor, "s k"] | None:
@@ -318,7 +292,7 @@ def _one_shape(
     return times(size / counts.sum(1, keepdim=True), pooled)
 
 
-def _one_volume(
+def one_volume(
     scatter: Tensor, log_determinant: Float[Tensor, "s k"], counts: Float[Tensor, "s k"]
 ) -> Tensor:
     """Covariances λ C_k, with C_k = W_k over its volume and λ the sum of these volumes over n."""
@@ -328,19 +302,8 @@ def _one_volume(
     return times(common / size.clamp_min(TINY), scatter)
 
 
-def _assembled(
+def assembled(
     values: Float[Tensor, "s k d"], vectors: Float[Tensor, "s k d d"]
 ) -> Float[Tensor, "s k d d"]:
     """Matrices of these eigenvalues and eigenvectors."""
     return (vectors * values[..., None, :]) @ vectors.mT
-
-
-def _axes_of(factor: Float[Tensor, "s k d d"]) -> Float[Tensor, "s d d"]:
-    """The eigenvectors that covariances have in common: those of a sum that hides no difference."""
-    log_size = factor.diagonal(dim1=-2, dim2=-1).log().mean(-1)
-    unlike = 1 + torch.arange(factor.shape[1]).to(factor).sqrt() / factor.shape[1]
-    weight = unlike * (-2 * log_size).exp()
-    together = times(weight, factor @ factor.mT).sum(1)
-    finite = together.isfinite().flatten(1).all(1)
-    any_axes = torch.eye(factor.shape[-1]).to(factor)
-    return torch.linalg.eigh(torch.where(_of_sets(finite, together), together, any_axes))[1]

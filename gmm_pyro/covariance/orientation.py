@@ -18,7 +18,6 @@ scatters are tight.
 
 from __future__ import annotations
 
-import functools
 import math
 from dataclasses import dataclass
 
@@ -27,6 +26,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from .graded import eigen, rotations, rounds, smallest_angle
 from .records import TINY, Sets
 
 ANGLES = 12  # that are tried of a plane, before the best is made exact
@@ -86,6 +86,17 @@ class Axes:
         """What is to be small, in nats a point."""
         return objective(self.diagonals, self.counts, equal=self.equal)
 
+    def anew(self, scatter: Float[Tensor, "s k d d"]) -> Axes:
+        """The same axes, at right angles to the last digit, and the scatters in them.
+
+        Turns at random round what is small to what is large, so that it may seem smaller than it
+        is; and axes of very different lengths that are not at right angles mix them.
+        """
+        d = self.vectors.shape[-1]
+        askew = self.vectors.mT @ self.vectors - torch.eye(d).to(self.vectors)
+        vectors = self.vectors - self.vectors @ askew / 2
+        return Axes.of(scatter, vectors, self.counts, equal=self.equal)
+
     def by(self, rotation: Float[Tensor, "s d d"]) -> Axes:
         """After a rotation of the axes."""
         turned = rotation.mT[:, None] @ self.turned @ rotation[:, None]
@@ -95,7 +106,7 @@ class Axes:
         """After so many turns in every plane: near ones, or all around."""
         found = self
         for _ in range(times):
-            for i, j in _rounds(self.vectors.shape[-1], self.vectors.device):
+            for i, j in rounds(self.vectors.shape[-1], self.vectors.device):
                 found = found.by(found._turn(i, j, near=near))
         return found
 
@@ -106,14 +117,11 @@ class Axes:
         d = self.vectors.shape[-1]
         one, two, across = (self.turned[:, :, a, b] for a, b in ((i, i), (j, j), (i, j)))
         if near:
-            angle = _near_angle(one, two, across, self._weights()) / 2
+            angle = _near_angle(one, two, across, self._weights())
         else:
             plane = _Plane.of(one, two, across, self._weights(), len(i) / d)
             angle = plane.best_angle(exact=not self.equal) / 2
-        rotation = torch.eye(d).to(self.vectors).repeat(len(angle), 1, 1)
-        rotation[:, i, i] = rotation[:, j, j] = angle.cos()
-        rotation[:, j, i], rotation[:, i, j] = angle.sin(), -angle.sin()
-        return rotation
+        return rotations(angle, i, j, d)
 
     def _weights(self) -> Float[Tensor, "s k 1"]:
         if not self.equal:
@@ -132,9 +140,9 @@ def objective(
 
 
 def _near_angle(one: Tensor, two: Tensor, across: Tensor, weight: Tensor) -> Float[Tensor, "s p"]:
-    """Twice the angle that is best for the tangents of the logarithms of diagonal entries."""
+    """The angle that is best for the tangents of the logarithms of diagonal entries."""
     unlike = weight * (one.clamp_min(TINY).reciprocal() - two.clamp_min(TINY).reciprocal())
-    return torch.atan2(-(unlike * across).sum(1), -(unlike * (one - two)).sum(1) / 2)
+    return smallest_angle(-2 * (unlike * across).sum(1), -(unlike * (one - two)).sum(1))
 
 
 def _sizes(diagonals: Tensor, counts: Tensor) -> Float[Tensor, "s k"]:
@@ -208,18 +216,6 @@ class _Plane:
         return step.clamp(-STEP, STEP)
 
 
-@functools.lru_cache(maxsize=16)
-def _rounds(d: int, device: torch.device) -> list[tuple[Tensor, Tensor]]:
-    """All pairs of axes, in rounds of pairs that have none in common: a tournament's."""
-    order, rounds = list(range(d + d % 2 if d > 1 else 1)), []
-    for _ in range(len(order) - 1):
-        pairs = [sorted((order[i], order[-1 - i])) for i in range(len(order) // 2)]
-        i, j = torch.tensor([pair for pair in pairs if pair[1] < d], device=device).T
-        rounds.append((i, j))
-        order = [order[0], order[-1], *order[1:-1]]
-    return rounds
-
-
 def common_axes(
     scatter: Float[Tensor, "s k d d"], counts: Float[Tensor, "s k"], *, equal: bool
 ) -> Float[Tensor, "s d d"]:
@@ -233,8 +229,10 @@ def common_axes(
     starts = _starts(scatter, counts)
     sets = torch.arange(s, device=scatter.device).repeat_interleave(starts.shape[1])
     axes = Axes.of(scatter[sets], starts.flatten(0, 1), counts[sets], equal=equal)
-    axes = axes.swept(1, near=False).best_of_each(s, STAY)
-    axes = axes.swept(1, near=False).swept(SCREENING, near=True).best_of_each(s, 1)
+    axes = axes.swept(1, near=False).anew(scatter[sets]).best_of_each(s, STAY)
+    sets = torch.arange(s, device=scatter.device).repeat_interleave(len(axes.vectors) // s)
+    axes = axes.swept(1, near=False).swept(SCREENING, near=True)
+    axes = axes.anew(scatter[sets]).best_of_each(s, 1)
     value = axes.objective
     for _ in range(SWEEPS):
         axes = axes.swept(1, near=True)
@@ -244,7 +242,7 @@ def common_axes(
             break
     vectors = axes.vectors
     for i in going.nonzero()[:, 0].tolist() if d * d <= LARGEST else ():
-        vectors[i] = _by_bfgs(axes[[i]])
+        vectors[i] = _by_bfgs(axes[[i]], scatter[[i]])
     return vectors
 
 
@@ -252,7 +250,7 @@ def _starts(scatter: Tensor, counts: Tensor) -> Float[Tensor, "s b d d"]:
     d = scatter.shape[-1]
     share = counts.clamp_min(TINY)[..., None, None].reciprocal() * (counts > 0)[..., None, None]
     together = torch.stack([scatter.sum(1), (scatter * share).sum(1)], 1)
-    own = torch.linalg.eigh(torch.cat([together, scatter], 1))[1]
+    own = eigen(torch.cat([together, scatter], 1))[1]
     if d < 3:  # in one plane the minimum is looked for all around
         return own[:, :1]
     many, generator = min(RANDOM * d, MOST_RANDOM), torch.Generator().manual_seed(0)
@@ -261,7 +259,7 @@ def _starts(scatter: Tensor, counts: Tensor) -> Float[Tensor, "s b d d"]:
     return torch.cat([own, random], 1)
 
 
-def _by_bfgs(axes: Axes) -> Float[Tensor, "d d"]:
+def _by_bfgs(axes: Axes, scatter: Float[Tensor, "1 k d d"]) -> Float[Tensor, "d d"]:
     """The axes of one set at a minimum over rotations exp(A - Aᵀ)."""
     from scipy.optimize import minimize
 
@@ -280,5 +278,5 @@ def _by_bfgs(axes: Axes) -> Float[Tensor, "d d"]:
         return float(result.detach()), slope.cpu().numpy()
 
     end = minimize(value, np.zeros(len(rows)), jac=True, method="BFGS", options={"gtol": GENTLE})
-    best = rotated(torch.as_tensor(end.x).to(axes.vectors))
+    best = rotated(torch.as_tensor(end.x).to(axes.vectors)).anew(scatter)
     return (best if best.objective < axes.objective else axes).vectors[0]

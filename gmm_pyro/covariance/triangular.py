@@ -14,6 +14,7 @@ from torch.distributions import Distribution, constraints
 
 from .conjugacy import ConjugateFamily
 from .family import CovarianceFamily
+from .graded import smallest_singular_value
 
 TALLEST_BAND = 4  # rows of z zᵀ that are made at once: fewer calls, for some features made twice
 
@@ -137,7 +138,7 @@ class MatrixAlgebra(CovarianceFamily):
     def smallest_ratio(self, factor: Tensor, variance: Float[Tensor, "d"]) -> Float[Tensor, "*k1"]:
         """See the base class."""
         standardised = factor / variance.sqrt()[:, None]
-        return torch.linalg.svdvals(standardised)[..., -1].square()
+        return smallest_singular_value(standardised).square()
 
     def site_shapes(self, k: int, d: int) -> dict[str, tuple[int, ...]]:
         """Standard deviations, and Cholesky factors of correlations where d > 1."""

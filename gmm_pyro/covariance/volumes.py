@@ -3,7 +3,7 @@
 With the scatter W_k of component k and its count n_k, and l_k = log λ_k, minus twice the
 log-likelihood is up to constants, after its minimum over C,
 
-    F(l) = d Σ n_k l_k + n log det Σ W_k exp(-l_k),      n = Σ n_k
+    F(l) / n = d Σ p_k l_k + log det Σ W_k exp(-l_k),      p_k = n_k / Σ n_k
 
 which is convex in l, and does not change with l + c. The alternation of Celeux & Govaert (1995) has
 the same minimum, but takes thousands of steps where scatters are thin in different directions;
@@ -79,34 +79,51 @@ def volumes(
         d: number of features.
         near: volumes to begin at, which a step of EM does not change by much.
     """
-    total = counts.sum(1, keepdim=True)
-    empty = counts <= EMPTY * total
-    counts = counts.masked_fill(empty, 0.0)
-    one = torch.ones_like(counts) if near is None else near
-    enough = (ENOUGH if near is None else ENOUGH_NEAR) * total[:, 0]
-    start = one * shares(scatter, one).own / (d * counts)
+    part = counts / counts.sum(1, keepdim=True)
+    empty = part <= EMPTY
+    part = part.masked_fill(empty, 0.0)
+    one = torch.ones_like(part) if near is None else near
+    enough = ENOUGH if near is None else ENOUGH_NEAR
+    start = one * shares(scatter, one).own / (d * part)
     path = start.masked_fill(empty, 1.0).log()
 
     def at(path: Tensor) -> tuple[Shares, Tensor]:
         found = shares(scatter, path.exp())
-        return found, d * (counts * path).sum(1) + total[:, 0] * found.log_determinant
+        return found, d * (part * path).sum(1) + found.log_determinant
 
     here, value = at(path)
-    alone = torch.diag_embed(empty.double()) + 1 / counts.shape[1]  # what the Hessian lacks
+    going = torch.ones_like(value, dtype=torch.bool)
+    alone = torch.diag_embed(empty.double()) + 1 / part.shape[1]  # what the Hessian lacks
     for _ in range(STEPS):
-        slope = d * counts - total * here.own
+        slope = d * part - here.own
         hessian = torch.diag_embed(here.own) - here.pairs + alone
-        move = -torch.linalg.solve_ex(hessian, slope[..., None])[0][..., 0] / total
+        move = -torch.linalg.solve_ex(hessian, slope[..., None])[0][..., 0]
         move = move - move.mean(1, keepdim=True)  # the common factor stays
         promise = -(slope * move).sum(1)
-        share = torch.ones_like(value)
-        for _ in range(HALVINGS):
-            there, reached = at(path + share[:, None] * move)
-            short = reached > value - SUFFICIENT * share * promise + ENOUGH * total[:, 0]
-            if not short.any():
-                break
-            share = torch.where(short, share / 2, share)
-        path, here, value = path + share[:, None] * move, there, reached
-        if not (promise > enough).any():
+        least = torch.where(going, SUFFICIENT * promise, -torch.inf)
+        path, here, reached = _halved(at, path, move, value + ENOUGH, least)
+        going = going & (promise > enough) & (value - reached > ENOUGH)  # else lost in rounding
+        value = reached
+        if not going.any():
             break
     return path.exp()
+
+
+def _halved(
+    at: Callable[[Tensor], tuple[Shares, Tensor]],
+    path: Float[Tensor, "s k"],
+    move: Float[Tensor, "s k"],
+    value: Float[Tensor, "s"],
+    least: Float[Tensor, "s"],
+) -> tuple[Tensor, Shares, Tensor]:
+    """Where a step leads that is halved until it brings at least its share; -inf stays."""
+    share, stays = torch.ones_like(value), least.isneginf()
+    move = move.masked_fill(stays[:, None], 0.0)
+    for _ in range(HALVINGS):
+        there = path + share[:, None] * move
+        found, reached = at(there)
+        short = ~stays & (reached > value - share * least)
+        if not short.any():
+            break
+        share = torch.where(short, share / 2, share)
+    return there, found, reached

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.fixed import Fixed
+from ..covariance.graded import LOST, thinness
 from ..covariance.records import TINY
 from ..data.points import Observations
 from ..data.words import listed
@@ -57,24 +59,41 @@ def diagnose(
         rule: what a solution of maximum likelihood must have to be sound; a prior makes up for it.
         fixed: what is held of the parameters, if anything is: no covariance of those is a problem.
     """
-    k = parameters.means.shape[1]
+    if odd := _without_numbers(family, parameters):
+        return Diagnosis(0, tuple(odd))
     statistics = reduce(observations, theta_of(family, parameters, observations), argmax)
-    empty = [i for i in range(k) if k > 1 and not statistics.counts[0, i] > 0]
-    filled = [i for i in range(k) if i not in empty]
-    missed = [i for i in empty if i not in surplus]
-    problems = _missed(missed, alone=len(filled) == 1 and statistics.noise is None)
+    filled, problems = _filled(statistics, surplus)
     if observations.log_noise is not None and observations.log_noise.isneginf().all():
         problems.append("the noise component reaches no point")
     given = [] if fixed is None else fixed.held_covariances
     fitted = [i for i in filled if i not in given]
     thin, named = _singular(observations, family, parameters, floor, fitted)
-    problems += named
+    sound = [i for i in fitted if i not in thin]
+    problems += named + _lost(observations, family, parameters, sound)
     if rule is not None:
         problems += _accidents(observations, rule, parameters, statistics, filled, thin)
     if not family.shares("covariances"):
-        sound = [i for i in fitted if i not in thin]
         problems += _single(observations, family, parameters, statistics, sound)
     return Diagnosis(len(filled), tuple(problems))
+
+
+def _without_numbers(family: CovarianceFamily, parameters: Parameters) -> list[str]:
+    """A sentence about components whose parameters are no numbers: nothing else is known then."""
+    odd = parameters.log_weights[0].isnan() | ~parameters.means[0].isfinite().all(-1)
+    odd = odd | ~parameters.factor[0].flatten(1).isfinite().all(-1)
+    return _sentence(
+        odd.nonzero()[:, 0].tolist(),
+        "the parameters of component {} are no numbers",
+        "the parameters of components {} are no numbers",
+    )
+
+
+def _filled(statistics: Statistics, surplus: Collection[int]) -> tuple[list[int], list[str]]:
+    """The components that hold a point, and a sentence about others."""
+    counts = statistics.counts[0].tolist()
+    filled = [i for i, count in enumerate(counts) if len(counts) == 1 or count > 0]
+    missed = [i for i in range(len(counts)) if i not in filled and i not in surplus]
+    return filled, _missed(missed, alone=len(filled) == 1 and statistics.noise is None)
 
 
 def _missed(components: Sequence[int], *, alone: bool) -> list[str]:
@@ -125,6 +144,27 @@ def _singular(
             f"the covariances of components {{}} are singular: their smallest eigenvalue is {so}",
         )
     return thin, problems
+
+
+def _lost(
+    observations: Observations,
+    family: CovarianceFamily,
+    parameters: Parameters,
+    components: Sequence[int],
+) -> list[str]:
+    """A sentence about covariances whose smallest eigenvalue is lost in the rounding of others."""
+    if not family.is_matrix or not components:
+        return []
+    least = LOST * torch.finfo(observations.dtype).eps
+    thin = (thinness(parameters.factor[0]) < least).expand(parameters.means.shape[1]).tolist()
+    what = f"too thin for {str(observations.dtype).removeprefix('torch.')}: rounding has a share"
+    if family.shares("covariances"):
+        return [f"the shared covariance is {what} in it"] if any(thin) else []
+    return _sentence(
+        [i for i in components if thin[i]],
+        f"the covariance of component {{}} is {what} in it",
+        f"the covariances of components {{}} are {what} in them",
+    )
 
 
 def _accidents(

@@ -101,7 +101,12 @@ class _Pairs:
         return cls(family, family.log_peak(p)[0], p.means[0], *each)
 
     def logits(self, x: Float[Tensor, "m d"]) -> tuple[Float[Tensor, "m"], Float[Tensor, "k m"]]:
-        """The largest logit of every point, and all logits above it: none is positive."""
+        """The largest logit of every point, and all logits above it: none is positive.
+
+        They are NaN where parameters are.
+        """
+        if self.peak.isnan().any():
+            return x.new_full((len(x),), torch.nan), x.new_full((len(self.peak), len(x)), torch.nan)
         possible = (self.peak > -torch.inf).nonzero()[:, 0].tolist()
         best = torch.full((len(x),), possible[0], device=x.device)
         for j in possible[1:]:

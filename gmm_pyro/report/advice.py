@@ -25,6 +25,10 @@ PROBLEMS = {  # words in a sentence of the diagnosis, and what to do
     "are tried.",
     "singular": "Take a method with priors, as map; or a family with fewer parameters, as 'diag' "
     "or 'tied'; or raise covariance_floor. Repeated rows in the data do this, too.",
+    "too thin": "Leave out features that follow from others, and points that lie very far away; in "
+    "float32, take dtype='float64'.",
+    "no numbers": "Leave out points that lie very far away, and features that follow from others; "
+    "in float32, take dtype='float64'.",
     "single point": "Look at that point: it may be an outlier, or a value that data were rounded "
     "to. Else take fewer components, or raise n_starts.",
     "all points are in one component": "The data may have one cluster only; else raise n_starts, "

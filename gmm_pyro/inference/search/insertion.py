@@ -70,7 +70,7 @@ def _seeds(
     """Weights, means and factors of the newcomers to try, and how much they hold at least."""
     family, p = state.theta.family, state.parameters
     k, d = p.means.shape[1:]
-    weights = sample.weights.cpu().float()
+    weights = (sample.weights / sample.weights.max()).cpu().float()  # which a float32 can hold
     chosen = torch.multinomial(weights, SEEDS, replacement=True, generator=generator)
     chosen = chosen.to(p.means.device)
     fewest = max(2, round(rule.least_points))
