@@ -273,3 +273,13 @@ def test_what_was_not_tried(faithful: gp.Selection) -> None:
         faithful.cell(9, "EEE")
     with pytest.raises(ValueError, match="criterion must be one of"):
         faithful.grid("loo")
+
+
+def test_what_has_no_sound_solution_is_tried_from_below() -> None:
+    """Five Gaussians of the 82 galaxies are found by splits of four, which were not asked for."""
+    x = gp.datasets.galaxies().x
+    some, one_by_one = (gp.select(x, k, "full") for k in (range(5, 8), range(1, 8)))
+    for k in range(5, 8):
+        assert some.cell(k, "full").counts == one_by_one.cell(k, "full").counts
+    assert any(cell.counts for cell in some.cells)
+    assert [cell.n_components for cell in some.cells] == [5, 6, 7]

@@ -80,13 +80,16 @@ def _settings(options: Mapping[str, Any], seed: int, observations: Observations)
 
 
 def _climb(ladder: Ladder, labels: Int[Tensor, "s n"], sizes: list[int]) -> None:
-    """From starts of its own and from families within, and once more what these outdo."""
+    """From starts of its own and families within; once more from below, and from what outdoes."""
     options = ladder.task.options
     begun = [_from_labels(ladder, labels, sizes)]
     if within := ladder.from_within():
         begun.append(side_by_side(ladder.family, within))
     ladder.climb(Sizes.joined(begun))
     ladder.converge(options.tolerance, options.max_steps)
+    if ladder.widened():
+        ladder.climb(_from_labels(ladder, torch.zeros_like(labels[:1]), [1]))
+        ladder.converge(options.tolerance, options.max_steps)
     if repaired := ladder.repair():
         ladder.climb(side_by_side(ladder.family, repaired))
         ladder.converge(options.tolerance, options.max_steps)

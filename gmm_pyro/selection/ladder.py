@@ -82,11 +82,15 @@ class Ladder:
         numbers: Sequence[int],
         within: Sequence[Ladder] = (),
     ) -> None:
-        self.task, self.points, self.numbers, self.within = task, points, numbers, within
+        self.task, self.points, self.within = task, points, within
         self.family = task.model.family
         self.found: dict[int, list[Rung]] = {}
         self.ends: dict[int, Rung] = {}
-        self.rules: dict[int, Soundness] = rules_for(task, numbers)
+        self._have(numbers)
+
+    def _have(self, numbers: Sequence[int]) -> None:
+        self.numbers = numbers
+        self.rules: dict[int, Soundness] = rules_for(self.task, numbers)
         self.rounds = dict.fromkeys(numbers, 0)  # times that neighbours began from there
 
     @property
@@ -221,6 +225,17 @@ class Ladder:
         return insertions(self.task, state, self.points, self.rules[k], generator, NEWCOMERS)
 
     # ------------------------------------------------------------------ what should not be
+
+    def widened(self) -> bool:
+        """Whether something below a number without a sound solution was not asked for.
+
+        It is a step on the way there, and is now one of the numbers.
+        """
+        without = [k for k in self.numbers if k not in self.rungs or not self.rungs[k].sound]
+        below = set(range(1, max(without, default=0))) - set(self.numbers)
+        if below:
+            self._have(sorted({*self.numbers, *below}))
+        return bool(below)
 
     def outdone(self, k: int) -> bool:
         """Whether a solution of fewer components, or of a family within, is likelier in the end."""
