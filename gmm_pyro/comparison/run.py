@@ -118,11 +118,7 @@ def compare(
         fits=fits,
         dataset=train.dataset,
         held_out=None if held_out is None else held_out.dataset,
-        notes={
-            name: notes
-            for name, attempt in attempts.items()
-            if (notes := (*attempt.notes, *_beyond_noise(attempt.fit, held_out)))
-        },
+        notes=_notes(attempts, held_out),
         reference=reference,
         interrupted=any(attempt.interrupted for attempt in attempts.values()),
         request=request,
@@ -132,6 +128,15 @@ def compare(
 def _given(**arguments: Any) -> tuple[str, ...]:
     """Names of the arguments that are not left out."""
     return tuple(name for name, value in arguments.items() if value is not None)
+
+
+def _notes(attempts: Mapping[str, Attempt], held_out: Sample | None) -> dict[str, tuple[str, ...]]:
+    """What there is to say of each method, if there is anything."""
+    found = {
+        name: (*attempt.notes, *_beyond_noise(attempt.fit, held_out))
+        for name, attempt in attempts.items()
+    }
+    return {name: notes for name, notes in found.items() if notes}
 
 
 def _beyond_noise(result: Fit | None, held_out: Sample | None) -> Iterator[str]:

@@ -271,32 +271,45 @@ def _check(noise: UniformBox | WideGaussian, *names: str) -> None:
     The names of labelled ones are kept, which must be the same for all.
     """
     given = {name: value for name in names if (value := getattr(noise, name)) is not None}
+    named = _names(noise.feature_names, given)
+    object.__setattr__(noise, "feature_names", named)
+    for name, value in given.items():
+        object.__setattr__(noise, name, _numbers(name, value, named))
+    object.__setattr__(noise, "concentration", _beta(noise.concentration))
+
+
+def _names(known: Any, given: Mapping[str, Any]) -> tuple[str, ...] | None:
+    """The names of the features, by the labels of the arrays if these have some."""
     labels = {found for value in given.values() if (found := _labels(value)) is not None}
     if len(labels) > 1:
         raise ValueError(
             f"{' and '.join(given)} of the noise component must have their names in one order, got "
             f"{' and '.join(shown(list(found)) for found in sorted(labels))}"
         )
-    if labels:
-        object.__setattr__(noise, "feature_names", labels.pop())
-    if noise.feature_names is not None:
-        object.__setattr__(noise, "feature_names", check_names(noise.feature_names))
-    for name, value in given.items():
-        numbers = np.atleast_1d(finite(value, f"{name} of the noise component"))
-        if (numbers.ndim != 1 and name != "covariance") or not len(numbers):
-            raise ValueError(
-                f"{name} of the noise component must have shape (d,), got {numbers.shape}"
-            )
-        object.__setattr__(noise, name, torch.as_tensor(numbers))
-        if noise.feature_names is not None and len(noise.feature_names) != len(numbers):
-            raise ValueError(
-                f"{name} of the noise component must have a number for each of "
-                f"{', '.join(noise.feature_names)}, got {len(numbers)}"
-            )
-    prior = finite(noise.concentration, "concentration of the noise component")
+    names = labels.pop() if labels else known
+    return None if names is None else check_names(names)
+
+
+def _numbers(name: str, value: Any, named: tuple[str, ...] | None) -> Tensor:
+    """An array with one number a feature, or one row."""
+    numbers = np.atleast_1d(finite(value, f"{name} of the noise component"))
+    if (numbers.ndim != 1 and name != "covariance") or not len(numbers):
+        raise ValueError(f"{name} of the noise component must have shape (d,), got {numbers.shape}")
+    if named is not None and len(named) != len(numbers):
+        raise ValueError(
+            f"{name} of the noise component must have a number for each of "
+            f"{', '.join(named)}, got {len(numbers)}"
+        )
+    return torch.as_tensor(numbers)
+
+
+def _beta(concentration: Any) -> tuple[float, float]:
+    """The two numbers of the weight's prior."""
+    prior = finite(concentration, "concentration of the noise component")
     if prior.shape != (2,) or not (prior > 0).all():
         raise ValueError(
             "concentration of the noise component must be two positive numbers, a and b of "
-            f"Beta(a, b), got {shown(noise.concentration)}"
+            f"Beta(a, b), got {shown(concentration)}"
         )
-    object.__setattr__(noise, "concentration", tuple(prior.tolist()))
+    a, b = prior.tolist()
+    return a, b

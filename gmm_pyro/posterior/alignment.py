@@ -257,12 +257,7 @@ def values_of(
     """
     pair = by if isinstance(by, tuple) and len(by) == 2 else ("means" if by is None else by, None)
     name, index = pair
-    k = draws["weights"].shape[2]
-    sites = [
-        site
-        for site, value in draws.items()
-        if not family.shares(site) and value.shape[2:3] == (k,)
-    ]
+    sites = _of_components(draws, family)
     if not isinstance(name, str) or name not in sites:
         raise ValueError(
             "by must be one of the sites that each component has its own value of, "
@@ -275,6 +270,16 @@ def values_of(
     if not _is_inside(place, shape):
         raise ValueError(f"by must give a place in {name!r} of shape {shape}, got {shown(index)}")
     return values[(..., *place)]
+
+
+def _of_components(draws: Mapping[str, Tensor], family: CovarianceFamily) -> list[str]:
+    """The sites of which each component has a value of its own."""
+    k = draws["weights"].shape[2]
+    return [
+        site
+        for site, value in draws.items()
+        if not family.shares(site) and value.shape[2:3] == (k,)
+    ]
 
 
 def _is_inside(place: tuple[Any, ...], shape: tuple[int, ...]) -> bool:
