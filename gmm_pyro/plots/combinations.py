@@ -57,6 +57,14 @@ def combination(
     return figure
 
 
+def _below(steps: np.ndarray, k: int) -> list[set[int]]:
+    """The components below each node of a tree, those of the ends first."""
+    below = [{i} for i in range(k)]
+    for one, other in steps[:, :2].astype(int).tolist():
+        below.append(below[one] | below[other])
+    return below
+
+
 def merging_tree(
     combination: CombinationRecord, n_clusters: int | None = None, ax: Axes | None = None
 ) -> Axes:
@@ -81,9 +89,7 @@ def merging_tree(
     steps = found.linkage
     steps[:, 2] = range(1, k)
     own = {i: number for number, part in enumerate(clusters) for i in part}
-    below = [{i} for i in range(k)]
-    for one, other in steps[:, :2].astype(int).tolist():
-        below.append(below[one] | below[other])
+    below = _below(steps, k)
 
     def colour(node: int) -> str:
         numbers = {own[i] for i in below[node]}

@@ -47,15 +47,20 @@ def dendrogram(tree: Tree, k: int | None = None, ax: Axes | None = None) -> Axes
         ax=ax,
     )
     ax.set_ylim(bottom=-MARGIN * tree.linkage[-1, 2])  # merges at zero are seen
-    heights = np.concatenate([[0.0], tree.linkage[:, 2]])
     if k is not None and k > 1:
-        level = heights[m - k : m - k + 2].mean()
-        ax.axhline(level, color=parts.DARK, linewidth=0.8, linestyle="--", zorder=0)
+        _cut(ax, tree, k)
     squares = tree.criterion == "EII"
     ax.set_ylabel("squares added by the merge" if squares else "loss by the merge, nats")
     ax.set_xlabel("row" if m <= MOST_LEAVES else "row, or (number of points)")
     ax.set_title(f"{tree.criterion}" + ("" if k is None else f", {k} clusters"))
     return ax
+
+
+def _cut(ax: Axes, tree: Tree, k: int) -> None:
+    """A line where k clusters are left."""
+    left, heights = len(tree.rows) - k, np.concatenate([[0.0], tree.linkage[:, 2]])
+    level = heights[left : left + 2].mean()
+    ax.axhline(level, color=parts.DARK, linewidth=0.8, linestyle="--", zorder=0)
 
 
 def _colours(tree: Tree, k: int) -> list[str]:

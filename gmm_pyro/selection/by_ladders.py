@@ -56,21 +56,32 @@ def by_ladders(
             update()
         return [Cell(k, family.name, TOO_FEW) for family in families for k in numbers]
     settings = _settings(options, plan.choice.options.seed, observations)
-    tasks = [Task("em", MixtureModel(1, f.name), observations, settings) for f in families]
-    sample = sample_of(observations, max(possible), tasks[0].generator(Stream.SEARCH))
-    starts = _labels(sample, possible, settings)
+    found = _ladders(observations, families, possible, settings, update)
+    return [_cell(found[family], family, k, observations) for family in families for k in numbers]
+
+
+def _ladders(
+    observations: Observations,
+    families: Sequence[CovarianceFamily],
+    numbers: Sequence[int],
+    options: EMOptions,
+    update: Callable[[], Any],
+) -> dict[CovarianceFamily, Ladder | Exception]:
+    """The ladder of each family once it has been climbed, or what that has raised."""
+    tasks = [Task("em", MixtureModel(1, f.name), observations, options) for f in families]
+    sample = sample_of(observations, max(numbers), tasks[0].generator(Stream.SEARCH))
+    starts = _labels(sample, numbers, options)
     ladders: dict[CovarianceFamily, Ladder] = {}
     errors: dict[CovarianceFamily, Exception] = {}
     for family, task in zip(families, tasks, strict=True):
-        ladder = Ladder(task, sample, possible, _closest(family, ladders))
+        ladder = Ladder(task, sample, numbers, _closest(family, ladders))
         try:
             _climb(ladder, *starts)
             ladders[family] = ladder
         except ERRORS as error:
             errors[family] = error
         update()
-    found: dict[CovarianceFamily, Ladder | Exception] = {**ladders, **errors}
-    return [_cell(found[family], family, k, observations) for family in families for k in numbers]
+    return {**ladders, **errors}
 
 
 def _settings(options: Mapping[str, Any], seed: int, observations: Observations) -> EMOptions:
