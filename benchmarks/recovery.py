@@ -1,6 +1,6 @@
 """Does BIC find the truth: the number of components and the family of simulated mixtures.
 
-    python benchmarks/recovery.py [--sets 20] [--most 6] [--quick]
+    python benchmarks/recovery.py [--sets 20] [--most 6] [--workers 2] [--quick]
 
 Of each of the fourteen families, so many data sets of 500 points in four features are drawn from
 mixtures of three components. gmm_pyro and R's mclust choose by BIC among one to `--most` components
@@ -25,11 +25,14 @@ import argparse
 import time
 import warnings
 from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
+from multiprocessing import get_context
 from typing import Any
 
 import common
 import numpy as np
+import torch
 from mclust import CODES, Mclust
 
 import gmm_pyro as gp
@@ -119,6 +122,14 @@ def tried(r: Mclust, code: str, seed: int, ks: range) -> Trial:
     return Trial(code, ours, r.grid(x, ks, CODES).best)
 
 
+def of_family(code: str, sets: int, ks: range) -> tuple[list[Trial], str]:
+    """All trials of a family, and R's version."""
+    warnings.simplefilter("ignore", gp.FitWarning)
+    torch.set_num_threads(1)
+    with Mclust() as r:
+        return [tried(r, code, seed, ks) for seed in range(sets)], r.version
+
+
 RIGHT: dict[str, Callable[[str, Choice], bool]] = {
     "k": lambda code, choice: choice[1] == K,
     "family": lambda code, choice: choice[0] == code,
@@ -146,14 +157,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sets", type=int, default=20, help="data sets of each family")
     parser.add_argument("--most", type=int, default=6, help="components that are tried")
+    parser.add_argument("--workers", type=int, default=2, help="families at a time")
     parser.add_argument("--quick", action="store_true", help="one each; nothing is written")
     told = parser.parse_args()
-    warnings.simplefilter("ignore", gp.FitWarning)
     trials, rows, sets = [], [], 1 if told.quick else told.sets
-    with Mclust() as r:
-        version = r.version
-        for code in CODES:
-            own = [tried(r, code, seed, range(1, told.most + 1)) for seed in range(sets)]
+    ks = range(1, told.most + 1)
+    with ProcessPoolExecutor(told.workers, get_context("spawn")) as pool:
+        jobs = [pool.submit(of_family, code, sets, ks) for code in CODES]
+        for code, job in zip(CODES, jobs, strict=True):
+            own, version = job.result()
             rows.append(row(code, own))
             trials += own
             print(rows[-1], flush=True)

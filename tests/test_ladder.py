@@ -37,7 +37,7 @@ def mixtures(family: str, k: int, seeds: range) -> Parameters:
 
 
 def ladder_of(family: str, numbers: list[int], within: list[Ladder] | None = None) -> Ladder:
-    task = Task("em", gp.MixtureModel(1, family), POINTS, EMOptions())
+    task = Task("em", gp.MixtureModel(1, family), POINTS, EMOptions(tolerance=1e-6, max_steps=1000))
     return Ladder(task, POINTS, numbers, within or [])
 
 
@@ -163,7 +163,7 @@ def test_where_the_best_comes_to_be_unsound_the_next_one_is_taken() -> None:
         Rung(accident, 0.0, sound=True),  # as it was said to be before the last steps
         Rung(mixtures("full", 2, range(1)), -1.0, sound=True),
     ]
-    ladder.converge(1e-6, 1000)
+    ladder.converge()
     best = ladder.rungs[2]
     assert best.sound
     assert best.converged
@@ -176,13 +176,13 @@ def test_what_a_smaller_one_outdoes_is_begun_anew() -> None:
     ladder.climb(side_by_side(FAMILIES["full"], [mixtures("full", 2, range(2))]))
     poor = mixtures("full", 3, range(1))
     ladder.found[3] = [Rung(poor, -1300.0, sound=True, ended=True)]
-    ladder.converge(1e-6, 1000)
-    ladder.finish(POINTS, 1e-6, 1000)
+    ladder.converge()
+    ladder.finish()
     assert ladder.outdone(3)
     assert not ladder.outdone(2)
     ladder.climb(side_by_side(FAMILIES["full"], ladder.repair()))
-    ladder.converge(1e-6, 1000)
-    ladder.finish(POINTS, 1e-6, 1000)
+    ladder.converge()
+    ladder.finish()
     assert not ladder.outdone(3)
     assert ladder.repair() == []
 
@@ -190,16 +190,16 @@ def test_what_a_smaller_one_outdoes_is_begun_anew() -> None:
 def test_what_a_family_within_outdoes_is_begun_there() -> None:
     within = ladder_of("tied", [3])
     within.climb(side_by_side(FAMILIES["tied"], [mixtures("tied", 3, range(4))]))
-    within.converge(1e-6, 1000)
-    within.finish(POINTS, 1e-6, 1000)
+    within.converge()
+    within.finish()
     ladder = ladder_of("full", [3], [within])
     ladder.found[3] = [Rung(mixtures("full", 3, range(1)), -1300.0, sound=True, ended=True)]
-    ladder.finish(POINTS, 1e-6, 1000)
+    ladder.finish()
     assert ladder.outdone(3)
     ladder.climb(side_by_side(FAMILIES["full"], ladder.repair()))
-    ladder.converge(1e-6, 1000)
+    ladder.converge()
     assert ladder.rungs[3].log_likelihood >= within.rungs[3].log_likelihood - 1e-3
-    ladder.finish(POINTS, 1e-6, 1000)
+    ladder.finish()
     assert not ladder.outdone(3)
 
 

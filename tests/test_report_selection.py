@@ -269,3 +269,13 @@ def test_the_fit_itself_is_a_doubt(faithful: gp.Selection) -> None:
     stopped = replace(faithful.best, status=gp.inference.Status.STEP_LIMIT)
     found = with_best(faithful, 3, 2, 3, 4)
     assert "It stopped at the step limit" in advice_on(found, stopped)[-1].fact
+
+
+def test_the_call_to_make_it_again_has_all_arguments(tmp_path: Path) -> None:
+    x = gp.datasets.old_faithful().x
+    told = {"noise_component": "uniform", "fixed": {"weights": [0.3]}, "dtype": "float32"}
+    found = gp.select(x, [2, 3], "EII", "cross_validation", n_folds=2, n_starts=1, **told)
+    page = Outline(found.report(tmp_path / "selection.html").read_text(encoding="utf-8"))
+    [call] = [pre.text for pre in page.all("pre") if "gp.select(" in pre.text]
+    for words in ("noise_component='uniform'", "fixed=...", "dtype='float32'", "n_folds=2"):
+        assert words in call

@@ -252,6 +252,7 @@ def test_picture(faithful: gp.Selection) -> None:
     [
         ({"k": []}, "k must be numbers of components, as range(1, 10), got"),
         ({"k": "1-9"}, "k must be numbers of components"),
+        ({"k": [True, 2]}, "k must be numbers of components, as range(1, 10), got [True, 2]"),
         ({"k": [0]}, "k must be"),
         ({"covariance": []}, "covariance must be 'all', or at least one family, got none"),
         ({"covariance": "VVW"}, "did you mean 'VVV'"),
@@ -283,3 +284,61 @@ def test_what_has_no_sound_solution_is_tried_from_below() -> None:
         assert some.cell(k, "full").counts == one_by_one.cell(k, "full").counts
     assert any(cell.counts for cell in some.cells)
     assert [cell.n_components for cell in some.cells] == [5, 6, 7]
+
+
+def heavy_tailed(n: int, d: int, seed: int) -> np.ndarray:
+    return np.random.default_rng(seed).standard_t(1.2, size=(n, d))
+
+
+@pytest.mark.parametrize("k", [[1, 2, 3, 5], [4]])
+def test_numbers_with_gaps(k: list[int]) -> None:
+    """What a family within tries on its way up is not asked of the others."""
+    found = gp.select(heavy_tailed(150, 2, seed=0), k, ["tied", "VEI", "full"])
+    assert {cell.n_components for cell in found.cells} == set(k)
+    assert found.best_cell.counts
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_what_is_said_to_have_converged_has(seed: int) -> None:
+    """Far points make plateaus, on which a step gains less than what is left."""
+    found = gp.select(heavy_tailed(150, 5, seed), [2, 5], ["tied_diag", "VEI", "diag"])
+    for cell in found.cells:
+        if cell.status == "converged":
+            fit = found.fit(cell.n_components, cell.covariance)
+            assert fit.objective == pytest.approx(cell.criteria.log_likelihood, abs=0.1)
+
+
+def test_of_many_points_no_family_is_behind_one_within() -> None:
+    """A search on 5,000 of the points goes on with all of them, and is repaired there."""
+    random = np.random.default_rng(0)
+    x = random.normal(size=(12_000, 3)) + 4 * random.integers(0, 3, (12_000, 1))
+    found = gp.select(x, [3, 4, 5], ["spherical", "VEI", "diag"])
+    for k in (3, 4, 5):
+        values = [found.cell(k, family).criteria.log_likelihood for family in ("VII", "VEI", "VVI")]
+        assert np.diff(values).min() > -0.5
+        assert all(found.cell(k, family).counts for family in ("VII", "VEI", "VVI"))
+
+
+def test_no_tolerance_ends_where_nothing_changes() -> None:
+    found = gp.select(gp.datasets.old_faithful().x, [1, 2], "tied", tolerance=0.0)
+    assert [cell.status for cell in found.cells] == ["converged"] * 2
+
+
+def test_numbers_and_families_of_any_kind() -> None:
+    x = gp.datasets.old_faithful().x
+    for k in ({1, 2}, (i for i in (2, 1)), np.array([1, 2]), torch.tensor([2, 1])):
+        found = gp.select(x, k, np.array(["EEE", "VVV"]))
+        assert [cell.n_components for cell in found.cells] == [1, 2, 1, 2]
+
+
+def test_threads_change_nothing() -> None:
+    x, before = gp.datasets.old_faithful().x, torch.get_num_threads()
+    try:
+        values = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found = gp.select(x, [1, 2, 3], ["EEE", "VEI", "VVI", "EVV"])
+            values.append([cell.criteria.log_likelihood for cell in found.cells])
+    finally:
+        torch.set_num_threads(before)
+    assert values[0] == values[1]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -20,15 +21,15 @@ from ..model.program import MixtureModel
 from ..reduction.assignments import GivenLabels
 from ..reduction.theta import anywhere
 from ..running.seeds import Stream
-from ..running.threads import one_thread_a_product
+from ..running.threads import map_in_threads, one_thread_a_product
 from .cell import ERRORS, FAILED, NOT_SOUND, OUTDONE, TOO_FEW, Cell
 from .ladder import Ladder
 from .plan import Plan
 from .sizes import Sizes, from_assignment, side_by_side
 
 MAX_STEPS = 1000  # by default; `Selection.fit` runs on
-LEFT = 0.1  # nats that may be left of any likelihood, by default,
-OF_FEW, OF_MANY = 1e-5, 1e-6  # but no more than so many a point of few, and no fewer of many
+LEFT = 1e-6  # nats a point that may be left, by default: a plateau of few points is no end
+FEW = 1 << 14  # numbers of the data, up to which families are climbed at the same time
 TREES = ("VVV", "VII")  # criteria of agglomeration
 ORDER = "IEV"  # of the letters of a code: a family holds those whose letters are none later
 THINNEST = 1e-3  # share of a feature's variance that a start has: few points are no cluster yet
@@ -55,7 +56,8 @@ def by_ladders(
         for _ in families:
             update()
         return [Cell(k, family.name, TOO_FEW) for family in families for k in numbers]
-    settings = _settings(options, plan.choice.options.seed, observations)
+    defaults = {"tolerance": LEFT, "max_steps": MAX_STEPS}
+    settings = EMOptions(**{**defaults, **options, "seed": plan.choice.options.seed})
     found = _ladders(observations, families, possible, settings, update)
     return [_cell(found[family], family, k, observations) for family in families for k in numbers]
 
@@ -67,50 +69,59 @@ def _ladders(
     options: EMOptions,
     update: Callable[[], Any],
 ) -> dict[CovarianceFamily, Ladder | Exception]:
-    """The ladder of each family once it has been climbed, or what that has raised."""
-    tasks = [Task("em", MixtureModel(1, f.name), observations, options) for f in families]
-    sample = sample_of(observations, max(numbers), tasks[0].generator(Stream.SEARCH))
+    """The ladder of each family once it has been climbed, or what that has raised.
+
+    Families of which none holds another are climbed at the same time, where the data are so few
+    that a pass over them has no use for two threads.
+    """
+    task = Task("em", MixtureModel(1), observations, options)
+    sample = sample_of(observations, max(numbers), task.generator(Stream.SEARCH))
     starts = _labels(sample, numbers, options)
-    ladders: dict[CovarianceFamily, Ladder] = {}
-    errors: dict[CovarianceFamily, Exception] = {}
-    for family, task in zip(families, tasks, strict=True):
-        ladder = Ladder(task, sample, numbers, _closest(family, ladders))
+    found: dict[CovarianceFamily, Ladder | Exception] = {}
+
+    def climbed(family: CovarianceFamily) -> Ladder | Exception:
+        own = replace(task, model=MixtureModel(1, family.name))
+        held = [one for one in found.values() if isinstance(one, Ladder)]
+        held = [one for one in held if _holds(family, one.family)]
+        ladder = Ladder(own, sample, numbers, held)
         try:
             _climb(ladder, *starts)
-            ladders[family] = ladder
         except ERRORS as error:
-            errors[family] = error
-        update()
-    return {**ladders, **errors}
+            return error
+        return ladder
+
+    for level in _levels(families):
+        few = sample.n * sample.d <= FEW and observations.n == sample.n
+        ended = map_in_threads(lambda: climbed, level) if few else [climbed(f) for f in level]
+        found |= zip(level, ended, strict=True)
+        for _ in level:
+            update()
+    return found
 
 
-def _settings(options: Mapping[str, Any], seed: int, observations: Observations) -> EMOptions:
-    tolerance = max(OF_MANY, min(OF_FEW, LEFT / observations.total_weight))
-    defaults = {"tolerance": tolerance, "max_steps": MAX_STEPS}
-    return EMOptions(**{**defaults, **options, "seed": seed})
+def _levels(families: Sequence[CovarianceFamily]) -> Iterator[list[CovarianceFamily]]:
+    """The families, those that hold none of the others first; then those that hold only these."""
+    left = list(families)
+    while left:
+        level = [one for one in left if not any(_holds(one, other) for other in left)]
+        yield level
+        left = [one for one in left if one not in level]
 
 
 def _climb(ladder: Ladder, labels: Int[Tensor, "s n"], sizes: list[int]) -> None:
     """From starts of its own and families within; once more from below, and from what outdoes."""
-    options = ladder.task.options
     begun = [_from_labels(ladder, labels, sizes)]
     if within := ladder.from_within():
         begun.append(side_by_side(ladder.family, within))
     ladder.climb(Sizes.joined(begun))
-    ladder.converge(options.tolerance, options.max_steps)
+    ladder.converge()
     if ladder.widened():
         ladder.climb(_from_labels(ladder, torch.zeros_like(labels[:1]), [1]))
-        ladder.converge(options.tolerance, options.max_steps)
+        ladder.converge()
     if repaired := ladder.repair():
         ladder.climb(side_by_side(ladder.family, repaired))
-        ladder.converge(options.tolerance, options.max_steps)
-    ladder.finish(ladder.task.observations, options.tolerance, options.max_steps)
-
-
-def _closest(family: CovarianceFamily, ladders: dict[CovarianceFamily, Ladder]) -> list[Ladder]:
-    """The ladders of the largest families that a family holds."""
-    within = [other for other in ladders if _holds(family, other)]
-    return [ladders[one] for one in within if not any(_holds(other, one) for other in within)]
+        ladder.converge()
+    ladder.finish()
 
 
 def _labels(

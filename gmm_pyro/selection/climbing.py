@@ -43,7 +43,7 @@ class Rule:
     Attributes:
         family: covariance family.
         floor: smallest variance of each feature.
-        tolerance: log-likelihood that may be left, in nats.
+        tolerance: log-likelihood that may be left, in nats; None of sets that go on in any case.
         max_steps: most steps of each.
         fixed: what is held of the parameters, if anything is.
         leaps: whether every few steps one is tried that goes farther.
@@ -51,7 +51,7 @@ class Rule:
 
     family: CovarianceFamily
     floor: Float[Tensor, "d"]
-    tolerance: float
+    tolerance: float | None
     max_steps: int
     fixed: Fixed | None = None
     leaps: bool = False
@@ -217,7 +217,7 @@ def stepped(
             statistics = expected(theta)
             history, plain = _appended(history, statistics), plain + 1
         taken = taken + 1
-        if rule.tolerance > 0:
+        if rule.tolerance is not None:
             converged = converged | stalled(history, rule.tolerance)
             if bool(converged.all()):
                 break

@@ -58,6 +58,11 @@ class Rung:
     converged: bool = False
 
     @property
+    def number(self) -> int:
+        """Of its components."""
+        return self.parameters.means.shape[1]
+
+    @property
     def rank(self) -> tuple[bool, float]:
         """What is better is larger."""
         return self.sound, self.log_likelihood
@@ -70,7 +75,7 @@ class Ladder:
         task: the family, the data and EM's options; its number of components is of no account.
         points: all points, or some of very many, which all is tried on.
         numbers: of components.
-        within: ladders of families that this one contains.
+        held: ladders of all families that this one contains.
         found: the best few solutions of every number, the best one first.
         ends: where the best has come to with all of the data.
     """
@@ -80,9 +85,9 @@ class Ladder:
         task: Task[Options],
         points: Observations,
         numbers: Sequence[int],
-        within: Sequence[Ladder] = (),
+        held: Sequence[Ladder] = (),
     ) -> None:
-        self.task, self.points, self.within = task, points, within
+        self.task, self.points, self.held = task, points, held
         self.family = task.model.family
         self.found: dict[int, list[Rung]] = {}
         self.ends: dict[int, Rung] = {}
@@ -110,7 +115,7 @@ class Ladder:
 
         A set stays in the pool for as long as it may come to be the best of its number.
         """
-        rule = Rule(self.family, self.floor, 0.0, CHASE, leaps=True)
+        rule = Rule(self.family, self.floor, None, CHASE, leaps=True)
         while len(pool):
             is_young = bool((pool.ends.steps < OLD).any())
             pool = pool.stepped(self.points, rule, LEG if is_young else STRIDE)
@@ -141,65 +146,76 @@ class Ladder:
         found = [*self.found.get(k, []), new]
         self.found[k] = sorted(found, key=lambda rung: rung.rank, reverse=True)[:RESERVES]
 
-    def converge(self, tolerance: float, max_steps: int) -> None:
+    def converge(self) -> None:
         """Take the best of all numbers on until nothing is left to gain, or as long as they may.
 
         Where one comes to be unsound, the next best is taken on.
         """
-        while going := {k: rung.parameters for k, rung in self.rungs.items() if not rung.ended}:
-            for k, rung in self._taken_on(self.points, going, tolerance, max_steps).items():
-                self.found[k] = _with_ended(self.found[k][1:], rung)
+        while going := [rung.parameters for rung in self.rungs.values() if not rung.ended]:
+            for rung in self._taken_on(self.points, going):
+                self.found[rung.number] = _with_ended(self.found[rung.number][1:], rung)
 
-    def finish(self, points: Observations, tolerance: float, max_steps: int) -> None:
+    def finish(self) -> None:
         """Take what has converged on some of the points on with all of them."""
-        if points is self.points:
+        if self.points is self.task.observations:
             self.ends = self.rungs
             return
         left = {k: list(found) for k, found in self.found.items()}
-        while going := {k: found[0].parameters for k, found in left.items() if found}:
-            for k, rung in self._taken_on(points, going, tolerance, max_steps).items():
-                if k not in self.ends or rung.rank > self.ends[k].rank:
-                    self.ends[k] = rung
-                left[k] = [] if rung.sound else [one for one in left[k][1:] if one.sound]
+        while going := [found[0].parameters for found in left.values() if found]:
+            for rung in self._finished(going):
+                others = left[rung.number][1:]
+                left[rung.number] = [] if rung.sound else [one for one in others if one.sound]
+        for begun in self._of_others():
+            self._finished(begun)
+        for k in self.ends:
+            below = self.ends.get(k - 1)
+            if below is not None and below.sound and not self.ends[k].sound:
+                joined = self._joined_by_newcomers(below.parameters, k - 1)
+                self._finished([] if joined is None else [joined])
 
-    def _taken_on(
-        self,
-        points: Observations,
-        mixtures: dict[int, Parameters],
-        tolerance: float,
-        max_steps: int,
-    ) -> dict[int, Rung]:
-        """Where mixtures of different numbers come to."""
-        least = tolerance * points.total_weight
-        rule = Rule(self.family, self.floor, least, max_steps, leaps=True)
-        going, ends = side_by_side(self.family, list(mixtures.values())), dict[int, Rung]()
-        taken = 0
+    def _finished(self, mixtures: Sequence[Parameters]) -> list[Rung]:
+        """Where mixtures come to with all of the data; the best of each number are the ends."""
+        found = self._taken_on(self.task.observations, mixtures)
+        for rung in found:
+            known = self.ends.get(rung.number, rung)
+            self.ends[rung.number] = max(known, rung, key=lambda one: one.rank)
+        return found
+
+    def _taken_on(self, points: Observations, mixtures: Sequence[Parameters]) -> list[Rung]:
+        """Where mixtures of any numbers come to."""
+        options, taken, ends = self.task.options, 0, list[Rung]()
+        least = options.tolerance * points.total_weight
+        rule = Rule(self.family, self.floor, least, options.max_steps, leaps=True)
+        if not mixtures:
+            return []
+        going = side_by_side(self.family, mixtures)
         while len(going):
-            steps = min(STRIDE, max_steps - taken)
+            steps = min(STRIDE, options.max_steps - taken)
             going, taken = going.stepped(points, rule, steps), taken + steps
             left = going.ends.left(rule).tolist()
-            ends |= self._ended(going[[i for i, more in enumerate(left) if not more]], points)
+            ends += self._ended(going[[i for i, more in enumerate(left) if not more]], points)
             going = going[[i for i, more in enumerate(left) if more]]
         return ends
 
-    def _ended(self, ended: Sizes, points: Observations) -> dict[int, Rung]:
+    def _ended(self, ended: Sizes, points: Observations) -> list[Rung]:
         if not len(ended):
-            return {}
+            return []
         values = ended.ends.log_likelihood.nan_to_num(nan=-math.inf).tolist()
         done, sound = ended.ends.converged.tolist(), ended.sound(self.rules, points)
-        return {
-            k: Rung(ended.parameters(i), values[i], sound[i], ended=True, converged=done[i])
-            for i, k in enumerate(ended.numbers)
-        }
+        return [
+            Rung(ended.parameters(i), values[i], sound[i], ended=True, converged=done[i])
+            for i in range(len(ended))
+        ]
 
     # ------------------------------------------------------------------ what neighbours suggest
 
     def from_within(self) -> list[Parameters]:
-        """The solutions of the families within, as of this one."""
+        """The solutions of the largest families within, as of this one."""
         return [
             brought(self.family, other.family, rung.parameters)
-            for other in self.within
-            for rung in other.rungs.values()
+            for other in self._closest()
+            for k, rung in other.rungs.items()
+            if k in self.numbers
         ]
 
     def _suggestions(self, k: int) -> Iterable[Parameters]:
@@ -239,27 +255,47 @@ class Ladder:
 
     def outdone(self, k: int) -> bool:
         """Whether a solution of fewer components, or of a family within, is likelier in the end."""
-        rivals = [self.ends.get(k - 1), *(one.ends.get(k) for one in self.within)]
-        return any(self._beats(rival, self.ends[k]) for rival in rivals)
+        rivals = [self.ends.get(k - 1), *(one.ends.get(k) for one in self.held)]
+        weight = self.task.observations.total_weight
+        return any(_beats(rival, self.ends[k], weight) for rival in rivals)
 
     def repair(self) -> list[Parameters]:
         """Starts for the numbers that are outdone, from what does."""
         starts: list[Parameters] = []
+        weight = self.points.total_weight
         for k, rung in self.rungs.items():
-            if self._beats(self.rungs.get(k - 1), rung):
+            if _beats(self.rungs.get(k - 1), rung, weight):
                 starts += self._of_one_more(k - 1, with_newcomers=True)
             starts += [
                 brought(self.family, one.family, one.rungs[k].parameters)
-                for one in self.within
-                if self._beats(one.rungs.get(k), rung)
+                for one in self.held
+                if _beats(one.rungs.get(k), rung, weight)
             ]
         return starts
 
-    def _beats(self, rival: Rung | None, rung: Rung) -> bool:
-        if rival is None or not rival.sound:
-            return False
-        gain = GAIN * self.task.observations.total_weight
-        return not rung.sound or rival.log_likelihood > rung.log_likelihood + gain
+    def _of_others(self) -> Iterable[list[Parameters]]:
+        """For the numbers that are outdone in the end, what does: once from each family within."""
+        weight = self.task.observations.total_weight
+        for one in sorted(self.held, key=lambda one: len(one.held), reverse=True):
+            begun = [
+                brought(self.family, one.family, one.ends[k].parameters)
+                for k, rung in self.ends.items()
+                if _beats(one.ends.get(k), rung, weight)
+            ]
+            if begun:
+                yield begun
+
+    def _closest(self) -> list[Ladder]:
+        """The largest of the families within."""
+        held = self.held
+        return [one for one in held if not any(one in other.held for other in held)]
+
+
+def _beats(rival: Rung | None, rung: Rung, weight: float) -> bool:
+    """Whether there is a rival that is sound, and likelier with data of this weight."""
+    if rival is None or not rival.sound:
+        return False
+    return not rung.sound or rival.log_likelihood > rung.log_likelihood + GAIN * weight
 
 
 def _with_ended(others: Sequence[Rung], rung: Rung) -> list[Rung]:

@@ -115,6 +115,7 @@ def _facts(selection: Selected, data: Dataset) -> Iterator[Fact]:
     yield Fact(f"Covariances ({len(families)})", ", ".join(families), long=len(families) > 3)
     yield Fact("Criterion", CRITERIA[selection.criterion].label)
     yield Fact("Method", selection.method)
+    yield from (Fact(name, value) for name, value in selection.told.items())
     yield Fact("Seed", str(selection.seed))
     yield Fact("Seconds", number(selection.seconds, ".2f"))
     yield Fact("Fingerprint", f"{fingerprint(data)} (SHA-256 of the points)")
@@ -161,6 +162,7 @@ def _call(selection: Selected, data: Dataset) -> str:
     given += [f'criterion="{selection.criterion}"', f'method="{selection.method}"']
     given += [f"seed={selection.seed}"]
     given += ["sample_weight=..."] if data.sample_weight is not None else []
+    given += [f"{name}={value}" for name, value in selection.told.items()]
     given += [f"{name}={short(value)}" for name, value in selection.options.items()]
     about = f"{' '.join(data.name.split())}: {data.n} x {data.d}, fingerprint {fingerprint(data)}"
     return "\n".join(

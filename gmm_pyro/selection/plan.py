@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from numbers import Integral
 from typing import Any
 
 import numpy as np
+import torch
 
 from ..covariance import FAMILIES, CovarianceFamily, family_named
 from ..data.allowed import Allowed
@@ -105,7 +106,13 @@ class Plan:
 def numbers_of(k: Any) -> list[int]:
     """Numbers of components, in order."""
     wanted = "numbers of components, as range(1, 10)"
-    given = whole_numbers([k] if isinstance(k, Integral) else k, "k", wanted)
+    if isinstance(k, Integral):
+        k = [k]
+    elif isinstance(k, Iterable) and not isinstance(k, str | Mapping) and not hasattr(k, "shape"):
+        k = list(k)  # a set, or a generator
+    if isinstance(k, list) and any(isinstance(number, bool) for number in k):
+        raise ValueError(f"k must be {wanted}, got {shown(k)}")
+    given = whole_numbers(k, "k", wanted)
     return sorted({check_count("k", number) for number in given.tolist()})
 
 
@@ -114,7 +121,9 @@ def families_of(given: Any, d: int, *, every: bool) -> list[CovarianceFamily]:
 
     All of one feature are two: of one variance, or of several.
     """
-    if isinstance(given, str) and given == "all":
+    if hasattr(given, "tolist"):
+        given = given.tolist()
+    if given == "all" or given == ["all"]:
         names = ["tied", "full"] if d == 1 else list(FAMILIES)
         found = [FAMILIES[name] for name in names if every or FAMILIES[name].has_sites]
     else:
@@ -131,6 +140,20 @@ def noise_of(given: Any, observations: Observations) -> NoiseComponent | None:
     """The component of noise, with what it takes from the data; None if there is none."""
     noise = as_noise_component(given)
     return None if noise is None else noise.scaled_to(observations)
+
+
+def as_written(**given: Any) -> dict[str, str]:
+    """Arguments of `select` as a call has them, but for defaults; what is long is dots."""
+    told = {name: value for name, value in given.items() if value is not None}
+    if told.get("missing") == "integrate":
+        del told["missing"]
+    return {name: _short(value) for name, value in told.items()}
+
+
+def _short(value: Any) -> str:
+    if isinstance(value, torch.dtype):
+        return repr(str(value).removeprefix("torch."))
+    return repr(value) if isinstance(value, str | Integral) else "..."
 
 
 def check_needs(criterion: str, method: str) -> None:

@@ -69,6 +69,10 @@ class Selected(Protocol):
         """Of all random choices."""
 
     @property
+    def told(self) -> Mapping[str, str]:
+        """Other arguments that were given, as a call has them."""
+
+    @property
     def seconds(self) -> float:
         """That it took."""
 

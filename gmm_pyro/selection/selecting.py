@@ -21,7 +21,16 @@ from .criteria import CRITERIA
 from .measuring import MEASURES
 from .one_by_one import MEASURES as OF_FITS
 from .one_by_one import Measure, nothing, one_by_one
-from .plan import Plan, check_needs, families_of, labelled, noise_of, numbers_of, times_of
+from .plan import (
+    Plan,
+    as_written,
+    check_needs,
+    families_of,
+    labelled,
+    noise_of,
+    numbers_of,
+    times_of,
+)
 from .selection import Selection
 
 
@@ -121,7 +130,11 @@ def select(
         cells = _measured(observations, plan, options, criterion, times, bar)
     complain(cells)
     seconds = time.perf_counter() - started
-    return Selection(observations, tuple(cells), criterion, method, options, seed, seconds)
+    told = as_written(
+        **{"noise_component": noise_component, "n_folds": n_folds, "n_resamples": n_resamples},
+        **{"missing": missing, "labels": labels, "fixed": fixed, "dtype": dtype},
+    )
+    return Selection(observations, tuple(cells), criterion, method, options, seed, seconds, told)
 
 
 def _measured(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +36,7 @@ class Selection:
         options: its options, as they were given.
         seed: of all random choices.
         seconds: that it took.
+        told: other arguments of `select` that were given, as a call has them.
 
     Example:
         >>> import gmm_pyro as gp
@@ -51,6 +52,7 @@ class Selection:
     options: Mapping[str, Any]
     seed: int
     seconds: float
+    told: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"<selection of {counted(len(self.cells), 'model')}: {self.in_words()}>"
