@@ -23,7 +23,7 @@ EMPTY = 1e-12  # share of the points, below which a component has none to speak 
 STEPS = 50
 HALVINGS = 30
 ENOUGH = 1e-13  # nats a point that a step promises, when it is the last
-ENOUGH_NEAR = 1e-9  # the same within EM, whose next step goes on from there
+ENOUGH_NEAR = 1e-11  # the same within EM, whose next step goes on from there
 SUFFICIENT = 1e-4  # share of what a step promises that it has to bring
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,7 +21,7 @@ from ..model.program import MixtureModel
 from ..reduction.assignments import GivenLabels
 from ..reduction.theta import anywhere
 from ..running.seeds import Stream
-from ..running.threads import map_in_threads, one_thread_a_product
+from ..running.threads import one_thread_a_product
 from .cell import ERRORS, FAILED, NOT_SOUND, OUTDONE, TOO_FEW, Cell
 from .ladder import Ladder
 from .plan import Plan
@@ -29,7 +29,6 @@ from .sizes import Sizes, from_assignment, side_by_side
 
 MAX_STEPS = 1000  # by default; `Selection.fit` runs on
 LEFT = 1e-6  # nats a point that may be left, by default: a plateau of few points is no end
-FEW = 1 << 14  # numbers of the data, up to which families are climbed at the same time
 TREES = ("VVV", "VII")  # criteria of agglomeration
 ORDER = "IEV"  # of the letters of a code: a family holds those whose letters are none later
 THINNEST = 1e-3  # share of a feature's variance that a start has: few points are no cluster yet
@@ -69,43 +68,23 @@ def _ladders(
     options: EMOptions,
     update: Callable[[], Any],
 ) -> dict[CovarianceFamily, Ladder | Exception]:
-    """The ladder of each family once it has been climbed, or what that has raised.
-
-    Families of which none holds another are climbed at the same time, where the data are so few
-    that a pass over them has no use for two threads.
-    """
+    """The ladder of each family once it has been climbed, or what that has raised."""
     task = Task("em", MixtureModel(1), observations, options)
     sample = sample_of(observations, max(numbers), task.generator(Stream.SEARCH))
     starts = _labels(sample, numbers, options)
-    found: dict[CovarianceFamily, Ladder | Exception] = {}
-
-    def climbed(family: CovarianceFamily) -> Ladder | Exception:
+    ladders: dict[CovarianceFamily, Ladder] = {}
+    errors: dict[CovarianceFamily, Exception] = {}
+    for family in families:
         own = replace(task, model=MixtureModel(1, family.name))
-        held = [one for one in found.values() if isinstance(one, Ladder)]
-        held = [one for one in held if _holds(family, one.family)]
+        held = [one for other, one in ladders.items() if _holds(family, other)]
         ladder = Ladder(own, sample, numbers, held)
         try:
             _climb(ladder, *starts)
+            ladders[family] = ladder
         except ERRORS as error:
-            return error
-        return ladder
-
-    for level in _levels(families):
-        few = sample.n * sample.d <= FEW and observations.n == sample.n
-        ended = map_in_threads(lambda: climbed, level) if few else [climbed(f) for f in level]
-        found |= zip(level, ended, strict=True)
-        for _ in level:
-            update()
-    return found
-
-
-def _levels(families: Sequence[CovarianceFamily]) -> Iterator[list[CovarianceFamily]]:
-    """The families, those that hold none of the others first; then those that hold only these."""
-    left = list(families)
-    while left:
-        level = [one for one in left if not any(_holds(one, other) for other in left)]
-        yield level
-        left = [one for one in left if one not in level]
+            errors[family] = error
+        update()
+    return {**ladders, **errors}
 
 
 def _climb(ladder: Ladder, labels: Int[Tensor, "s n"], sizes: list[int]) -> None:
