@@ -61,7 +61,7 @@ test-arviz1: ## Run the ArviZ tests on ArviZ 1.x, in .venv-arviz1 with Python 3.
 	$(MAKE) --no-print-directory setup VENV=$(ARVIZ1_VENV) PYTHON="$$python" && \
 	$(ARVIZ1_VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS) \
 	  tests/test_inference_data.py tests/test_arviz_plots.py tests/test_arviz_tools.py \
-	  tests/test_convergence.py tests/test_bootstrap.py
+	  tests/test_convergence.py tests/test_bootstrap.py tests/test_select_criteria.py
 
 check-long: ## Run all tests and the long checks on Python 3.13 in .venv-long, which takes an hour; results go to tests/long/results/
 	@python="$(PYTHON313)"; if [ -z "$$python" ]; then \
