@@ -1,6 +1,6 @@
 """`gp.select` beside R's mclust: what both find in every cell of a grid, and how long it takes.
 
-    python benchmarks/selection.py [--quick] [grids] [times]
+    python benchmarks/selection.py [--quick] [--rounds 3] [grids] [times] [--data iris ...]
 
 `grids`: one to nine components by fourteen families (of one feature: two) of five data sets. A cell
 counts as higher or lower where the log-likelihoods differ by more than .1 nat and gmm_pyro calls
@@ -10,14 +10,15 @@ its own solution sound; where it is lower, mclust's solution is put to the same 
 from a random subset of 2,000; its other options are its defaults, too. The last row is what
 `mclust_R(adata, 7, modelNames="EEE")` calls.
 
-Both sides take turns; seconds are medians of three, of the work without the start of R. mclust has
-one thread, gmm_pyro has one and then two. The tables need R with the package mclust.
+Both sides take turns; seconds are medians of the rounds, of the work without the start of R. mclust
+has one thread, gmm_pyro has one and then two. The tables need R with the package mclust.
 """
 
 from __future__ import annotations
 
 import argparse
 import statistics
+import sys
 import time
 import warnings
 from collections.abc import Sequence
@@ -165,18 +166,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("tables", nargs="*", choices=["grids", "times"], default=[])
     parser.add_argument("--quick", action="store_true", help="one round, small; nothing is written")
+    parser.add_argument("--rounds", type=int, default=3, help="of which seconds are medians")
+    parser.add_argument("--data", nargs="+", choices=GRIDS, default=GRIDS, help="of the grids")
     told = parser.parse_args()
-    tables, rounds = told.tables or ["grids", "times"], 1 if told.quick else 3
+    tables, rounds = told.tables or ["grids", "times"], 1 if told.quick else told.rounds
     warnings.simplefilter("ignore", gp.FitWarning)
     with Mclust() as r:
-        when = f"({r.version}, {time.strftime('%Y-%m-%d')}; `python benchmarks/selection.py`)"
+        command = " ".join(["python benchmarks/selection.py", *sys.argv[1:]])
+        when = f"({r.version}, {time.strftime('%Y-%m-%d')}; `{command}`)"
         gp.select(gp.datasets.bimodal().x, k=[1, 2], covariance="VVV")  # to warm up
         for table in tables:
             if table == "grids":
                 numbers = range(1, 4) if told.quick else NUMBERS
-                rows = grids(
-                    r, rounds, numbers, ["old_faithful", "galaxies"] if told.quick else GRIDS
-                )
+                names = ["old_faithful", "galaxies"] if told.quick else told.data
+                rows = grids(r, rounds, numbers, names)
             else:
                 rows = timed(r, rounds, quick=told.quick)
             title = {"grids": "Every cell of a selection", "times": "Seconds of a selection"}
