@@ -160,18 +160,27 @@ class Ladder:
         if self.points is self.task.observations:
             self.ends = self.rungs
             return
+        self._finish_the_best()
+        for begun in self._of_others():
+            self._finished(begun)
+        for k in self.ends:
+            self._finished(self._from_below(k))
+
+    def _finish_the_best(self) -> None:
+        """Of every number the best, and where that comes to be unsound the next ones."""
         left = {k: list(found) for k, found in self.found.items()}
         while going := [found[0].parameters for found in left.values() if found]:
             for rung in self._finished(going):
                 others = left[rung.number][1:]
                 left[rung.number] = [] if rung.sound else [one for one in others if one.sound]
-        for begun in self._of_others():
-            self._finished(begun)
-        for k in self.ends:
-            below = self.ends.get(k - 1)
-            if below is not None and below.sound and not self.ends[k].sound:
-                joined = self._joined_by_newcomers(below.parameters, k - 1)
-                self._finished([] if joined is None else [joined])
+
+    def _from_below(self, k: int) -> list[Parameters]:
+        """Starts for a number without a sound end: the end of one less, with newcomers."""
+        below = self.ends.get(k - 1)
+        if self.ends[k].sound or below is None or not below.sound:
+            return []
+        joined = self._joined_by_newcomers(below.parameters, k - 1)
+        return [] if joined is None else [joined]
 
     def _finished(self, mixtures: Sequence[Parameters]) -> list[Rung]:
         """Where mixtures come to with all of the data; the best of each number are the ends."""
