@@ -20,13 +20,14 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from ..covariance import CovarianceFamily, Statistics
-from ..data.points import Block, Observations, Points
-from ..data.spread import ROWS, chunks
-from ..running.threads import Sums, total
+from ..covariance import Statistics
+from ..data.points import Block, Points
+from ..data.spread import chunks
+from ..running.threads import Sums
 from .assignments import Assignment, Rows
 from .background import Background
 from .barred import Barred
+from .shared import shared_term
 from .theta import Theta
 
 Some = TypeVar("Some")  # rows that a thread takes at a time
@@ -268,10 +269,8 @@ class Features(Whole):
         moments = (sums[0].T if self.tall else sums[0]).reshape(*self.shape, -1)
         counts, first = moments[..., 0], moments[..., 1 : 1 + self.d]
         if not self.quadratic:
-            assert isinstance(self.points, Observations)
-            second = _second_moment(self.theta.family, self.points)
-            second = second.expand(self.shape[0], 1, *second.shape)
-            log_norm = log_norm + (self.theta.natural.quadratic * second).flatten(1).sum(1)
+            second, shared = shared_term(self.theta, self.points)
+            log_norm = log_norm + shared
         else:
             second = self.theta.family.unpack(moments[..., 1 + self.d :], self.d)
         return Statistics(log_norm, counts, first, second, self.theta.reference)
@@ -327,19 +326,3 @@ def chunk_rows(numbers_a_point: int, n: int, like: Tensor) -> int:
         return n
     even = 2 * math.ceil(n / most / 2)  # chunks, as many for one thread as for another
     return math.ceil(n / even / 16) * 16 + 8
-
-
-def _second_moment(family: CovarianceFamily, observations: Observations) -> Tensor:
-    """Σ u z zᵀ over the data in compact form, which a tied family needs once a fit."""
-    key = f"second moment, {family.name}"
-    if key not in observations.cache:
-        origin = observations.origin
-
-        def second_moment(block: Block) -> Sums:
-            z = block.x.double() - origin
-            weight = z.new_ones(len(z)) if block.weight is None else block.weight.double()
-            return (family.weighted_square(z, weight),)
-
-        rows = max(1, ROWS // observations.d)
-        (observations.cache[key],) = total(lambda: second_moment, observations.blocks(rows))
-    return observations.cache[key]
