@@ -49,6 +49,7 @@ class Points:
         measured: what is known of points that are not known as they are, or None.
         allowed: which components they may come from, or None where nothing is known of that.
         log_noise: log density of a component of noise at each, in nats, or None without one.
+        compiled: whether reductions are compiled, where they can be.
     """
 
     x: Float[Tensor, "n d"]
@@ -57,6 +58,7 @@ class Points:
     measured: Measured | None = field(default=None, kw_only=True)
     allowed: Allowed | None = field(default=None, kw_only=True)
     log_noise: Float[Tensor, "n"] | None = field(default=None, kw_only=True)
+    compiled: bool = field(default=False, kw_only=True)
 
     def __repr__(self) -> str:
         return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
@@ -129,7 +131,9 @@ class Points:
 
     def about(self, origin: Float[Tensor, "d"]) -> Points:
         """The points alone, with another origin."""
-        known = {name: getattr(self, name) for name in ("measured", "allowed", "log_noise")}
+        known = {
+            name: getattr(self, name) for name in ("measured", "allowed", "log_noise", "compiled")
+        }
         return Points(self.x, self.feature_names, origin, **known)
 
     def labelled(self, labels: Any, n_components: int) -> Self:

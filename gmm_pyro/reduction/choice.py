@@ -1,17 +1,54 @@
-"""Which kernel evaluates which parameters at which points."""
+"""Which kernel evaluates which parameters at which points, and what a reduction is done by."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Protocol, Self
 
 from torch import Tensor
 
+from ..covariance import Statistics
 from ..data.points import Points
+from ..running.threads import Sums
+from .assignments import Assignment
 from .background import Background
 from .barred import Barred
+from .compiled import Compiled, Recipe
+from .decision import is_installed
 from .incomplete import Incomplete
 from .kernels import Centred, Features, Kernel
 from .theta import Theta
+
+
+class Reducer(Protocol):
+    """What gives sums of blocks of rows: a kernel, or a compiled loop."""
+
+    def fresh(self) -> Self:
+        """The same with state of its own, for one thread to work with."""
+        ...
+
+    def blocks(self) -> list[Any]:
+        """All points, in units of work for threads."""
+        ...
+
+    def sums(self, block: Any, assign: Assignment) -> Sums:
+        """Sums of a block of rows under an assignment."""
+        ...
+
+    def summed(self, sums: Sums) -> Statistics:
+        """The statistics that these stand for, added up over all blocks."""
+        ...
+
+
+def reducer_for(theta: Theta, points: Points, assign: Assignment) -> Reducer:
+    """What reduces points under an assignment: compiled where the fit has decided so.
+
+    The centred kernel takes over where it must, and torch's kernels take what the loops do not know.
+    """
+    if points.compiled and not theta.centred and points.measured is None and is_installed():
+        recipe = Recipe.of(assign, len(theta.parameters.means))
+        if recipe is not None:
+            return Compiled(theta, points, recipe)
+    return kernel_for(theta, points)
 
 
 def kernel_for(theta: Theta, points: Points, like: Tensor | None = None) -> Kernel[Any]:

@@ -39,6 +39,7 @@ from .assignments import (
 )
 from .background import Background
 from .barred import Barred
+from .decision import operations
 from .kernels import BLOCKS
 from .shared import shared_term
 from .theta import Theta
@@ -157,11 +158,11 @@ class Plan:
         points, width = WIDEST * lanes, math.ceil(rows / lanes) * lanes
         held = features + rows + width + 4 * sets  # numbers that are known of a point
         group = min(MOST, max(FEWEST, GROUP_BYTES // (size * points * held)))
-        operations = 4 * rows * features + 50 * rows + 4 * features
+        a_point = operations(features, rows)
         whole = group * points
 
-        def of_work(work: float) -> int:
-            return whole * max(1, int(work / operations / whole))
+        def of_work(wanted: float) -> int:
+            return whole * max(1, int(wanted / a_point / whole))
 
         room = group * points * held + features * width
         return cls(points, group, width, room, of_work(BLOCK_WORK), of_work(CALL_WORK))

@@ -36,7 +36,7 @@ from ..data.points import Block, Observations, Points
 from ..running.threads import Sums, one_thread_a_product, total
 from .assignments import Assignment, asks_parameters, softmax
 from .background import Background
-from .choice import kernel_for
+from .choice import reducer_for
 from .kernels import Centred
 from .pointwise import shares
 from .theta import Theta, theta_of
@@ -59,13 +59,13 @@ def reduce(observations: Observations, theta: Theta, assign: Assignment = softma
     Returns:
         Statistics in float64; log_norm is in nats.
     """
-    kernel = kernel_for(theta, observations)
+    reducer = reducer_for(theta, observations, assign)
 
     def make_worker() -> Callable[[Any], Sums]:
-        own = kernel.fresh()
+        own = reducer.fresh()
         return lambda block: own.sums(block, assign)
 
-    return kernel.summed(total(make_worker, kernel.blocks()))
+    return reducer.summed(total(make_worker, reducer.blocks()))
 
 
 @one_thread_a_product()

@@ -1,0 +1,79 @@
+"""Whether the reductions of a fit are compiled: once a fit, by its sizes and options alone.
+
+The environment variable `GMM_PYRO_COMPILED` overrides it: "always", "never", or "auto", the
+default. What is on disk from earlier fits does not count, so that a first and a second run are the
+same to the last bit.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+import os
+from dataclasses import replace
+
+import torch
+
+from ..covariance import CovarianceFamily
+from ..data.checks import check_choice
+from ..data.points import Observations
+from .theta import WIDE
+
+SETTING = "GMM_PYRO_COMPILED"
+CHOICES = ("auto", "always", "never")
+SAVED_A_PASS, SAVED_AN_OPERATION = 2e-4, 3e-11  # seconds that a compiled reduction spares
+WORTH = 0.5  # seconds spared, from which it is compiled: numba takes .2 to .9 to import
+
+
+def operations(features: int, rows: int) -> int:
+    """What a point takes: two products, an exponential a row of Θ, and its features."""
+    return 4 * rows * features + 50 * rows + 4 * features
+
+
+def decided(
+    observations: Observations, family: CovarianceFamily, k: int, passes: int, sets: int = 1
+) -> Observations:
+    """The data, which know whether their reductions are to be compiled.
+
+    Args:
+        observations: the data.
+        family: covariance family.
+        k: number of components.
+        passes: how many reductions are to be expected.
+        sets: how many sets of components each is of.
+
+    Raises:
+        ValueError: if the setting is none of those that there are, or asks for what is not there.
+    """
+    setting = os.environ.get(SETTING, "auto")
+    check_choice(SETTING, setting, CHOICES)
+    if setting == "always" and not is_installed():
+        raise ValueError(
+            f"the environment variable {SETTING} is 'always', and numba is not there or does not "
+            "work: pip install 'gmm-pyro[fast]', or leave the variable away"
+        )
+    d = observations.d
+    features = 1 + d + family.n_own_features(d)
+    work = observations.n * operations(features, sets * k)
+    spared = passes * (SAVED_A_PASS + SAVED_AN_OPERATION * work)
+    wanted = setting == "always" or (setting == "auto" and spared > WORTH)
+    possible = (
+        observations.device.type == "cpu"
+        and observations.measured is None
+        and (d <= WIDE or family.n_features(d) <= d)
+    )
+    compiled = wanted and possible and is_installed()
+    return observations if observations.compiled == compiled else replace(observations, compiled=compiled)
+
+
+@functools.cache
+def is_installed() -> bool:
+    """Whether numba is there and works; what it is not asked for, it does not import."""
+    if importlib.util.find_spec("numba") is None:
+        return False
+    try:
+        importlib.import_module("gmm_pyro.reduction.loops.entry")
+    except Exception:  # noqa: BLE001 - a numba that does not fit its NumPy or Python
+        return False
+    return True
