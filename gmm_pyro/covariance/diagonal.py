@@ -97,10 +97,6 @@ class DiagonalAlgebra(CovarianceFamily):
         """Squares only."""
         return lambda: torch.mul(z, z, out=out)
 
-    def feature_pairs(self, d: int) -> list[tuple[int, int]] | None:
-        """See the base class."""
-        return [(i, i) for i in range(d)]
-
     def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
         """See the base class."""
         return z.square()
@@ -222,9 +218,6 @@ class Spherical(Diagonal):
     ) -> Callable[[], Any]:
         """Squared norms."""
         return lambda: torch.sum(z.square(), 0, keepdim=True, out=out)
-
-    def feature_pairs(self, d: int) -> None:
-        """See the base class."""
 
     def square(self, z: Float[Tensor, "*k d"]) -> Tensor:
         """See the base class."""

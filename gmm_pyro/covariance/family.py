@@ -193,10 +193,6 @@ class CovarianceFamily(ABC):
         Slicing costs as much as the arithmetic of a small chunk, so it is done here, once.
         """
 
-    @abstractmethod
-    def feature_pairs(self, d: int) -> list[tuple[int, int]] | None:
-        """Which two features each quadratic feature is the product of; None if it is |z|²."""
-
     def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:
         """Coefficients of the quadratic features, from the compact form of a symmetric matrix."""
         return quadratic

@@ -106,10 +106,6 @@ class MatrixAlgebra(CovarianceFamily):
 
         return write
 
-    def feature_pairs(self, d: int) -> list[tuple[int, int]] | None:
-        """See `_Triangle`."""
-        return [(i, j) for band in _bands(d) for i in band for j in range(band.start, d)]
-
     def pack(self, quadratic: Tensor, d: int) -> Float[Tensor, "*k q"]:
         """Entries off the diagonal count twice: the features hold one of each pair."""
         triangle = _triangle(d, quadratic.device)

@@ -39,9 +39,10 @@ from .assignments import (
 )
 from .background import Background
 from .barred import Barred
-from .decision import operations
+from .decision import loops, operations
 from .kernels import BLOCKS
 from .shared import shared_term
+from .small import kind_of
 from .theta import Theta
 
 GROUP_BYTES = 256 << 10  # what is known of a group of panels, for which a core's cache has room
@@ -73,8 +74,7 @@ class Recipe:
     @classmethod
     def of(cls, assign: Assignment, sets: int) -> Recipe | None:
         """Of an assignment of s sets, or None if the loops do not know it."""
-        from .loops import chunk
-
+        chunk = loops().chunk
         if assign is softmax or assign is argmax:
             return cls(chunk.SOFTMAX if assign is softmax else chunk.ARGMAX)
         match assign:
@@ -90,41 +90,17 @@ class Recipe:
         return None
 
 
-@dataclass(frozen=True, eq=False)
-class Form:
-    """The quadratic features of a family, as the loops form them.
-
-    Attributes:
-        number: of the form.
-        count: how many there are.
-        first: for each of them one of the family's features that is the same.
-        of_family: for each of the family's features the one that is the same.
-    """
-
-    number: int
-    count: int
-    first: Int[Tensor, "q"]
-    of_family: Int[Tensor, "r"]
-
-    @classmethod
-    @functools.lru_cache(maxsize=64)
-    def of(cls, family: CovarianceFamily, d: int) -> Form:
-        """Of a family in d dimensions."""
-        from .loops import chunk
-
-        nothing = torch.zeros(0, dtype=torch.int64)
-        if not family.n_own_features(d):
-            return cls(chunk.NOTHING, 0, nothing, nothing)
-        pairs = family.feature_pairs(d)
-        if pairs is None:
-            one = torch.zeros(1, dtype=torch.int64)
-            return cls(chunk.LENGTH, 1, one, one)
-        ordered = [(min(pair), max(pair)) for pair in pairs]
-        known = sorted(set(ordered))
-        place = {pair: i for i, pair in enumerate(known)}
-        number = chunk.PAIRS if any(i < j for i, j in known) else chunk.SQUARES
-        first = torch.tensor([pairs.index(pair) for pair in known])
-        return cls(number, len(known), first, torch.tensor([place[pair] for pair in ordered]))
+@functools.cache
+def form_of(family: CovarianceFamily, d: int) -> tuple[int, int]:
+    """The quadratic features of a family as the loops form them, and how many they are."""
+    chunk, kind = loops().chunk, kind_of(family, d)
+    if not family.n_own_features(d):
+        return chunk.NOTHING, 0
+    return (
+        (chunk.PAIRS, d * (d + 1) // 2),
+        (chunk.SQUARES, d),
+        (chunk.LENGTH, 1),
+    )[kind]
 
 
 @dataclass(frozen=True)
@@ -151,11 +127,9 @@ class Plan:
     @functools.lru_cache(maxsize=256)
     def of(cls, features: int, sets: int, k: int, size: int) -> Plan:
         """For s sets of k rows of Θ, in numbers of so many bytes."""
-        from .loops.lanes import BITS
-        from .loops.products import WIDEST
-
-        lanes, rows = BITS // (8 * size), sets * k
-        points, width = WIDEST * lanes, math.ceil(rows / lanes) * lanes
+        chunk = loops().chunk
+        lanes, rows = chunk.BITS // (8 * size), sets * k
+        points, width = chunk.WIDEST * lanes, math.ceil(rows / lanes) * lanes
         held = features + rows + width + 4 * sets  # numbers that are known of a point
         group = min(MOST, max(FEWEST, GROUP_BYTES // (size * points * held)))
         a_point = operations(features, rows)
@@ -174,14 +148,12 @@ class Compiled:
     work: Any  # where a thread works, from `fresh` on
 
     def __init__(self, theta: Theta, points: Points, recipe: Recipe) -> None:
-        from .loops.entry import entry
-
         self.theta, self.points, self.recipe = theta, points, recipe
-        self.run = entry(points.dtype)
+        self.run = loops().entry(points.dtype)
         self.sets, k = theta.parameters.log_weights.shape
         self.background = Background.of(points, theta, points.x)
-        self.form = Form.of(theta.family, points.d)
-        self.k, self.features = k + (self.background is not None), 1 + points.d + self.form.count
+        self.form, count = form_of(theta.family, points.d)
+        self.k, self.features = k + (self.background is not None), 1 + points.d + count
         self.plan = Plan.of(self.features, self.sets, self.k, points.x.element_size())
         self.arguments = self._arguments(Barred.of(points, k, points.x))
 
@@ -208,19 +180,25 @@ class Compiled:
 
     def summed(self, sums: Sums) -> Statistics:
         """The statistics that what `sums` gives stands for, added up over all blocks."""
-        (totals,), family, d = sums, self.theta.family, self.points.d
-        log_norm, moments = totals[: self.sets], totals[self.sets :].view(self.features, -1)
-        moments = moments[:, : self.sets * self.k].T.unflatten(0, (self.sets, self.k))
-        noise = None
-        if self.background is not None:
-            noise, moments = moments[:, -1, 0], moments[:, :-1]
-        counts, first = moments[..., 0], moments[..., 1 : 1 + d]
-        if self.form.count:
-            second = family.unpack(moments[..., 1 + d + self.form.of_family], d)
-        else:
-            second, shared = shared_term(self.theta, self.points)
+        (totals,), theta, natural = sums, self.theta, self.theta.natural
+        counts, first = torch.empty_like(natural.constant), torch.empty_like(natural.linear)
+        noise = None if natural.noise is None else torch.empty_like(natural.noise)
+        own = natural.quadratic if self.form else natural.quadratic[:, :0]  # not where it is none
+        second = torch.empty_like(own)
+        loops().taken_apart()(
+            totals.numpy(),
+            self.plan.width,
+            self.form,
+            counts.numpy(),
+            first.numpy(),
+            second.flatten(2).numpy(),
+            _array(noise, _nothing(counts.dtype)[0]),
+        )
+        log_norm = totals[: self.sets]
+        if not self.form:
+            second, shared = shared_term(theta, self.points)
             log_norm = log_norm + shared
-        return Statistics(log_norm, counts, first, second, self.theta.reference, noise)
+        return Statistics(log_norm, counts, first, second, theta.reference, noise)
 
     def _arguments(self, barred: Barred | None) -> tuple[Any, ...]:
         """What a call needs beside its rows, as `loops.chunk.work_on` has it."""
@@ -229,9 +207,9 @@ class Compiled:
         density = none if background is None else torch.atleast_2d(background.log_density).numpy()
         return (
             self.theta.reference.to(x).numpy(),
-            self._coefficients().to(x).flatten().numpy(),
+            self._coefficients(),
             (self.sets, self.k),
-            self.form.number,
+            self.form,
             recipe.mode,
             _array(self.points.weight_of(slice(self.points.n)), none[0]),
             _array(recipe.each, none, x.dtype),
@@ -244,23 +222,27 @@ class Compiled:
             self.plan.group,
         )
 
-    def _coefficients(self) -> Float[Tensor, "s k f"]:
+    def _coefficients(self) -> np.ndarray:
         """Natural parameters of all rows of Θ, by the features of the loops."""
-        found, d, natural = self.theta.coefficients(), self.points.d, self.theta.natural
-        if self.form.count:
-            found = torch.cat([found[..., : 1 + d], found[..., 1 + d + self.form.first]], -1)
-        if natural.noise is not None:
-            noise = found.new_zeros(self.sets, 1, self.features)
-            noise[:, 0, 0] = natural.noise
-            found = torch.cat([found, noise], 1)
+        natural, dtype = self.theta.natural, self.points.dtype
+        own = natural.quadratic if self.form else natural.quadratic[:, :0]
+        found = torch.zeros(self.sets * self.k * self.features, dtype=dtype).numpy()
+        loops().by_features(dtype)(
+            _array(natural.constant),
+            _array(natural.linear),
+            _array(own.flatten(2)),
+            _array(natural.noise, _nothing(natural.constant.dtype)[0]),
+            self.form,
+            found,
+        )
         return found
 
 
-def _array(tensor: Tensor | None, nothing: Any, dtype: torch.dtype | None = None) -> Any:
-    """A tensor as an array, in a type if one is named; an empty one in the place of None."""
+def _array(tensor: Tensor | None, nothing: Any = None, dtype: torch.dtype | None = None) -> Any:
+    """A tensor as an array, in a type if one is named; another one in the place of None."""
     if tensor is None:
         return nothing
-    return (tensor if dtype is None else tensor.to(dtype)).numpy()
+    return (tensor if dtype is None else tensor.to(dtype)).detach().numpy()
 
 
 @functools.cache

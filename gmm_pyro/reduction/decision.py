@@ -12,14 +12,13 @@ import importlib
 import importlib.util
 import os
 from dataclasses import replace
-
-import torch
+from types import ModuleType
 
 from ..covariance import CovarianceFamily
 from ..data.checks import check_choice
 from ..data.points import Observations
-from .theta import WIDE
 
+WIDE = 100  # features, from which the centred kernel takes over
 SETTING = "GMM_PYRO_COMPILED"
 CHOICES = ("auto", "always", "never")
 SAVED_A_PASS, SAVED_AN_OPERATION = 2e-4, 3e-11  # seconds that a compiled reduction spares
@@ -73,7 +72,13 @@ def is_installed() -> bool:
     if importlib.util.find_spec("numba") is None:
         return False
     try:
-        importlib.import_module("gmm_pyro.reduction.loops.entry")
+        loops()
     except Exception:  # noqa: BLE001 - a numba that does not fit its NumPy or Python
         return False
     return True
+
+
+@functools.cache
+def loops() -> ModuleType:
+    """The compiled functions, by name."""
+    return importlib.import_module("gmm_pyro.reduction.loops.entry")

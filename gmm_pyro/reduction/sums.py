@@ -39,6 +39,7 @@ from .background import Background
 from .choice import reducer_for
 from .kernels import Centred
 from .pointwise import shares
+from .small import m_step as small_m_step
 from .theta import Theta, theta_of
 
 HESSIAN_NUMBERS = 2_000_000  # features of all components that a second derivative has at once
@@ -172,10 +173,12 @@ def maximised(
     An M-step that is a search goes on from the parameters, where these are near.
     """
     current = theta.parameters.factor if near else None
+    is_plain = points.compiled and not ridge
 
     def m_step(statistics: Statistics) -> Parameters:
         if fixed is None:
-            return theta.family.m_step(statistics, floor, ridge, current)
+            small = small_m_step(theta.family, statistics, floor) if is_plain else None
+            return small or theta.family.m_step(statistics, floor, ridge, current)
         return fixed.m_step(statistics, theta.parameters, floor, ridge)
 
     found = theta_of(theta.family, m_step(statistics), points)

@@ -11,9 +11,10 @@ from torch import Tensor
 from ..covariance import CovarianceFamily, NaturalParameters, Parameters
 from ..covariance.records import Sets
 from ..data.points import Observations, Points
+from .decision import WIDE
+from .small import natural as small_natural
 
 IMPRECISE = 1e-9  # error of a logit, in nats, from which the centred kernel takes over
-WIDE = 100  # features, from which the centred kernel takes over
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +77,10 @@ def theta_of(family: CovarianceFamily, parameters: Parameters, points: Points) -
     d, noise = parameters.means.shape[-1], parameters.log_odds is not None
     if (d > WIDE and family.n_features(d) > d) or (noise and not family.n_own_features(d)):
         return Theta.about_means(family, parameters)  # noise does not share what all others do
+    if points.compiled:
+        small = small_natural(family, parameters, points, _allowed(points))
+        if small is not None:
+            return Theta(family, parameters, small, points.origin, centred=False)
     natural = family.natural(parameters, points.origin)
     theta = Theta(family, parameters, natural, points.origin, centred=False)
     return Theta.about_means(family, parameters) if _cancels(theta, points) else theta
@@ -96,8 +101,7 @@ def anywhere(points: Points, family: CovarianceFamily, sets: tuple[int, int]) ->
 @torch.no_grad()
 def _cancels(theta: Theta, points: Points) -> bool:
     """Whether the terms of z P z, about the points' origin, lose more than `IMPRECISE` nats."""
-    epsilon = torch.finfo(points.dtype).eps
-    allowed = max(IMPRECISE, 1e4 * epsilon) / (2 * epsilon)
+    allowed = _allowed(points)
     family, factor, quadratic = theta.family, theta.parameters.factor, theta.natural.quadratic
     shift = theta.parameters.means - points.origin
     size, away, wide = (
@@ -109,3 +113,9 @@ def _cancels(theta: Theta, points: Points) -> bool:
     reach = family.square(shift.abs() + family.deviations(factor, points.d))
     largest = (quadratic.abs() * reach).flatten(2).sum(-1).amax()
     return not bool(largest <= allowed)  # NaN is not sound: a variance that cancelled is negative
+
+
+def _allowed(points: Points) -> float:
+    """The largest term of z P z whose rounding is no more than `IMPRECISE` nats."""
+    epsilon = torch.finfo(points.dtype).eps
+    return max(IMPRECISE, 1e4 * epsilon) / (2 * epsilon)

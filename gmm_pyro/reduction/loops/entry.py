@@ -1,4 +1,4 @@
-"""The one function of these loops that is called from outside, for each type of number."""
+"""The functions that are called from outside."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ import torch
 from numba import types
 
 from .build import kept
-from .chunk import work_on
+from . import algebra, chunk
+
+
+def anyhow(kind: types.Type, ndim: int) -> types.Array:
+    """Arrays of any order in memory: one variant is enough."""
+    return types.Array(kind, ndim, "A")
+
 
 NUMBERS = {torch.float32: types.float32, torch.float64: types.float64}
 
 
 @functools.cache
 def entry(dtype: torch.dtype) -> Callable[..., None]:
-    """`chunk.work_on` for points of a type, compiled or read from where it is kept.
-
-    Arrays that come from outside may lie in memory in any order: one variant is enough.
-    """
+    """`chunk.work_on` for points of a type, compiled or read from where it is kept."""
     number, index = NUMBERS[dtype], types.int64
-
-    def anyhow(kind: types.Type, ndim: int) -> types.Array:
-        return types.Array(kind, ndim, "A")
 
     flat = types.Array(number, 1, "C")
     signature = types.void(
@@ -33,4 +33,37 @@ def entry(dtype: torch.dtype) -> Callable[..., None]:
         *(anyhow(index, 1), anyhow(index, 2), anyhow(number, 3)),
         *(index, flat, types.Array(types.float64, 1, "C")),
     )
-    return kept(work_on.py_func, signature)
+    return kept(chunk.work_on.py_func, signature)
+
+
+FLOATS, INDEX = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3)), types.int64
+ONE, TWO, THREE = FLOATS
+
+
+@functools.cache
+def taken_apart() -> Callable[..., None]:
+    """`algebra.taken_apart`, as `entry` has it."""
+    signature = types.void(ONE, INDEX, INDEX, TWO, THREE, THREE, ONE)
+    return kept(algebra.taken_apart.py_func, signature)
+
+
+@functools.cache
+def by_features(dtype: torch.dtype) -> Callable[..., None]:
+    """`algebra.by_features` for points of a type, as `entry` has it."""
+    flat = types.Array(NUMBERS[dtype], 1, "C")
+    signature = types.void(TWO, THREE, THREE, ONE, INDEX, flat)
+    return kept(algebra.by_features.py_func, signature)
+
+
+@functools.cache
+def m_step() -> Callable[..., bool]:
+    """`algebra.m_step`, as `entry` has it."""
+    signature = types.boolean(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, THREE)
+    return kept(algebra.m_step.py_func, signature)
+
+
+@functools.cache
+def natural() -> Callable[..., float]:
+    """`algebra.natural`, as `entry` has it."""
+    signature = types.float64(TWO, THREE, THREE, ONE, INDEX, TWO, THREE, THREE)
+    return kept(algebra.natural.py_func, signature)

@@ -1,0 +1,290 @@
+"""The algebra of a step, where components are few and small: calls would take longer than the work.
+
+Axes are s sets, k components, c covariances (1 if components share it) and the d numbers, or d d,
+of a covariance in compact form. See `covariance/family.py` for the formulae.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from .build import compiled
+from .chunk import PAIRS
+
+MATRIX, DIAGONAL, SPHERE = range(3)  # of covariances: d d numbers, d, or 1
+TINY = np.finfo(np.float64).tiny
+LOG_2PI = math.log(2 * math.pi)
+
+Array = Any  # numba's, of float64 if nothing else is said
+
+
+@compiled
+def taken_apart(
+    totals: Array, width: int, form: int, counts: Array, first: Array, second: Array, noise: Array
+) -> None:
+    """Moments of all rows of Θ, by features, as the statistics of each set.
+
+    Args:
+        totals: of each set log_norm, then moments (features, width).
+        width: rows of Θ of all sets, filled up.
+        form: of the quadratic features.
+        counts: shape (s, k).
+        first: shape (s, k, d).
+        second: shape (s, k, e); (s, 0, e) where there are no quadratic features.
+        noise: shape (s,); empty without noise.
+    """
+    sets, k, d = first.shape
+    rows = k + (len(noise) > 0)
+    for s in range(sets):
+        if len(noise) > 0:
+            noise[s] = totals[sets + s * rows + k]
+        for c in range(k):
+            at = sets + s * rows + c
+            counts[s, c] = totals[at]
+            for i in range(d):
+                first[s, c, i] = totals[at + (1 + i) * width]
+            at += (1 + d) * width
+            if second.shape[1] == 0:
+                continue
+            if form == PAIRS:
+                for i in range(d):
+                    for j in range(i, d):
+                        second[s, c, i * d + j] = second[s, c, j * d + i] = totals[at]
+                        at += width
+            else:
+                for i in range(second.shape[2]):
+                    second[s, c, i] = totals[at + i * width]
+
+
+@compiled
+def by_features(
+    constant: Array, linear: Array, quadratic: Array, noise: Array, form: int, theta: Array
+) -> None:
+    """Natural parameters by the features of the loops, row of Θ after row, of any type.
+
+    Args:
+        constant: shape (s, k).
+        linear: shape (s, k, d).
+        quadratic: shape (s, k, e); empty where quadratic features are none.
+        noise: log weight of the noise, shape (s,); empty without noise.
+        form: of the quadratic features.
+        theta: where they are written; zeros.
+    """
+    sets, k, d = linear.shape
+    at = 0
+    for s in range(sets):
+        for c in range(k):
+            theta[at] = constant[s, c]
+            for i in range(d):
+                theta[at + 1 + i] = linear[s, c, i]
+            at += 1 + d
+            if quadratic.shape[1] == 0:
+                continue
+            if form == PAIRS:
+                for i in range(d):
+                    theta[at] = quadratic[s, c, i * d + i]
+                    for j in range(i + 1, d):
+                        theta[at + j - i] = 2 * quadratic[s, c, i * d + j]
+                    at += d - i
+            else:
+                for i in range(quadratic.shape[2]):
+                    theta[at + i] = quadratic[s, c, i]
+                at += quadratic.shape[2]
+        if len(noise) > 0:
+            theta[at] = noise[s]
+            at += len(theta) // (sets * (k + 1))
+
+
+@compiled
+def m_step(
+    counts: Array, first: Array, second: Array, reference: Array, floor: Array, kind: int,
+    log_weights: Array, means: Array, factor: Array,
+) -> bool:
+    """The M-step of components whose covariances have nothing to do with each other, or are one.
+
+    Args:
+        counts: shape (s, k).
+        first: shape (s, k, d).
+        second: shape (s, c, e).
+        reference: shape (d,).
+        floor: shape (d,).
+        kind: of covariances.
+        log_weights: where they are written.
+        means: likewise.
+        factor: likewise, shape (s, c, e).
+
+    Returns:
+        Whether all is well: not where a covariance is singular, or below the floor.
+    """
+    sets, k, d = first.shape
+    for s in range(sets):
+        total = counts[s].sum()
+        for c in range(k):
+            log_weights[s, c] = math.log(counts[s, c] / total) if counts[s, c] > 0 else -np.inf
+            for i in range(d):
+                means[s, c, i] = reference[i] + first[s, c, i] / max(counts[s, c], TINY)
+        for c in range(factor.shape[1]):
+            members = range(c, c + 1) if factor.shape[1] == k else range(k)
+            scatter(counts[s], first[s], second[s, c], members, kind, factor[s, c])
+            if not take_root(factor[s, c], floor, kind):
+                return False
+    return True
+
+
+@compiled
+def scatter(
+    counts: Array, first: Array, second: Array, members: Any, kind: int, covariance: Array
+) -> None:
+    """The covariance of some components together, about the means of each."""
+    d, total = first.shape[1], 0.0
+    covariance[:] = second
+    for c in members:
+        n = max(counts[c], TINY)
+        total += n
+        for i in range(d):
+            shift = first[c, i] / n
+            if kind == MATRIX:
+                for j in range(d):
+                    covariance[i * d + j] -= shift * first[c, j]
+            else:
+                covariance[i if kind == DIAGONAL else 0] -= shift * first[c, i]
+    covariance /= total
+
+
+@compiled
+def take_root(covariance: Array, floor: Array, kind: int) -> bool:
+    """Make a covariance into its factor; False where it is not above the floor everywhere."""
+    d = len(floor)
+    if kind == MATRIX:
+        above = covariance.copy()
+        for i in range(d):
+            above[i * d + i] -= floor[i]
+        return cholesky(above, d) and cholesky(covariance, d)
+    for i in range(len(covariance)):
+        value = covariance[i] if kind == DIAGONAL else covariance[i] / d
+        least = floor[i] if kind == DIAGONAL else floor.mean()
+        if not (value > 0 and value >= least):
+            return False
+        covariance[i] = math.sqrt(value)
+    return True
+
+
+@compiled
+def cholesky(matrix: Array, d: int) -> bool:
+    """The lower factor in the place of a matrix, row by row; False if it is not definite."""
+    for i in range(d):
+        for j in range(i + 1):
+            value = matrix[i * d + j]
+            for m in range(j):
+                value -= matrix[i * d + m] * matrix[j * d + m]
+            if i > j:
+                matrix[i * d + j] = value / matrix[j * d + j]
+            elif value > 0:
+                matrix[i * d + i] = math.sqrt(value)
+            else:
+                return False
+        matrix[i * d + i + 1 : (i + 1) * d] = 0.0
+    return True
+
+
+@compiled
+def natural(
+    log_weights: Array, means: Array, factor: Array, reference: Array, kind: int,
+    constant: Array, linear: Array, quadratic: Array,
+) -> float:
+    """Natural parameters about a reference point.
+
+    Args:
+        log_weights: shape (s, k).
+        means: shape (s, k, d).
+        factor: shape (s, c, e).
+        reference: shape (d,).
+        kind: of covariances.
+        constant: where they are written.
+        linear: likewise.
+        quadratic: likewise, shape (s, c, e).
+
+    Returns:
+        A bound of the terms of z P z within deviations of the means: see `theta._cancels`.
+    """
+    sets, k, d = means.shape
+    each = factor.shape[1] == k
+    size, away, wide = 0.0, 0.0, 0.0
+    shift = np.empty(d)
+    for s in range(sets):
+        for c in range(factor.shape[1]):
+            precision(factor[s, c], d, kind, quadratic[s, c])
+            for i in range(factor.shape[2]):
+                size, wide = bound(size, 0.5 * quadratic[s, c, i]), bound(wide, factor[s, c, i])
+        for c in range(k):
+            own = c if each else 0
+            for i in range(d):
+                shift[i] = means[s, c, i] - reference[i]
+                away = bound(away, shift[i])
+            times(quadratic[s, own], shift, kind, linear[s, c])
+            distance = 0.0
+            for i in range(d):
+                distance += shift[i] * linear[s, c, i]
+            half = half_log_determinant(factor[s, own], d, kind)
+            constant[s, c] = log_weights[s, c] - half - 0.5 * (d * LOG_2PI + distance)
+        for c in range(factor.shape[1]):
+            for i in range(factor.shape[2]):
+                quadratic[s, c, i] *= -0.5
+    across = d * (away + d * wide)
+    return size * across * across
+
+
+@compiled
+def bound(so_far: float, value: float) -> float:
+    """The larger size; NaN stays NaN."""
+    return so_far if abs(value) <= so_far else abs(value)
+
+
+@compiled
+def precision(factor: Array, d: int, kind: int, found: Array) -> None:
+    """Σ⁻¹ from its factor."""
+    if kind != MATRIX:
+        for i in range(len(factor)):
+            found[i] = 1 / (factor[i] * factor[i])
+        return
+    inverse = np.zeros((d, d))
+    for j in range(d):
+        for i in range(j, d):
+            value = 1.0 if i == j else 0.0
+            for m in range(j, i):
+                value -= factor[i * d + m] * inverse[m, j]
+            inverse[i, j] = value / factor[i * d + i]
+    for i in range(d):
+        for j in range(i + 1):
+            value = 0.0
+            for m in range(i, d):
+                value += inverse[m, i] * inverse[m, j]
+            found[i * d + j] = found[j * d + i] = value
+
+
+@compiled
+def times(matrix: Array, vector: Array, kind: int, found: Array) -> None:
+    """A matrix in compact form times a vector."""
+    d = len(vector)
+    for i in range(d):
+        if kind == MATRIX:
+            value = 0.0
+            for j in range(d):
+                value += matrix[i * d + j] * vector[j]
+            found[i] = value
+        else:
+            found[i] = matrix[i if kind == DIAGONAL else 0] * vector[i]
+
+
+@compiled
+def half_log_determinant(factor: Array, d: int, kind: int) -> float:
+    """Half of log det Σ."""
+    if kind == SPHERE:
+        return d * math.log(factor[0])
+    step, total = d + 1 if kind == MATRIX else 1, 0.0
+    for i in range(d):
+        total += math.log(factor[i * step])
+    return total
