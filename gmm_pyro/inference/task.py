@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
+from functools import cached_property
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -143,7 +144,7 @@ class Task(Generic[Chosen]):
     observations: Observations
     options: Chosen
 
-    @property
+    @cached_property
     def floor(self) -> Float[Tensor, "d"]:
         """Smallest variance of each feature."""
         return self.options.covariance_floor * self.observations.bulk.square()

@@ -42,13 +42,16 @@ from .barred import Barred
 from .decision import loops, operations
 from .kernels import BLOCKS
 from .shared import shared_term
-from .small import kind_of
+from .small import array, compact, kind_of
 from .theta import Theta
 
 GROUP_BYTES = 256 << 10  # what is known of a group of panels, for which a core's cache has room
 FEWEST, MOST = 8, 64  # panels in a group, at the end of which moments are taken
 BLOCK_WORK = 1e7  # operations of a block at least: some tenths of a millisecond
 CALL_WORK = 5e8  # operations of a call at most: an interrupt waits for its end
+
+NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
+NOTHING = np.empty(0)
 
 _held = threading.local()  # where a thread's last kernel has worked
 
@@ -181,24 +184,26 @@ class Compiled:
     def summed(self, sums: Sums) -> Statistics:
         """The statistics that what `sums` gives stands for, added up over all blocks."""
         (totals,), theta, natural = sums, self.theta, self.theta.natural
-        counts, first = torch.empty_like(natural.constant), torch.empty_like(natural.linear)
-        noise = None if natural.noise is None else torch.empty_like(natural.noise)
-        own = natural.quadratic if self.form else natural.quadratic[:, :0]  # not where it is none
-        second = torch.empty_like(own)
+        counts, first = np.empty(natural.constant.shape), np.empty(natural.linear.shape)
+        second = np.empty(self._own(natural.quadratic).shape)
+        noise = np.empty(0 if natural.noise is None else self.sets)
         loops().taken_apart()(
-            totals.numpy(),
-            self.plan.width,
-            self.form,
-            counts.numpy(),
-            first.numpy(),
-            second.flatten(2).numpy(),
-            _array(noise, _nothing(counts.dtype)[0]),
+            totals.numpy(), self.plan.width, self.form, counts, first, second, noise
         )
-        log_norm = totals[: self.sets]
-        if not self.form:
+        log_norm, moments = totals[: self.sets], map(torch.from_numpy, (counts, first, second))
+        counts, first, second = moments
+        if self.form:
+            second = second.view(natural.quadratic.shape)
+        else:
             second, shared = shared_term(theta, self.points)
             log_norm = log_norm + shared
-        return Statistics(log_norm, counts, first, second, theta.reference, noise)
+        own_noise = None if natural.noise is None else torch.from_numpy(noise)
+        return Statistics(log_norm, counts, first, second, theta.reference, own_noise)
+
+    def _own(self, quadratic: Tensor) -> np.ndarray:
+        """What tells components apart of their quadratic terms, as an array (s, k, e)."""
+        found = compact(quadratic)
+        return found if self.form else found[:, :0]
 
     def _arguments(self, barred: Barred | None) -> tuple[Any, ...]:
         """What a call needs beside its rows, as `loops.chunk.work_on` has it."""
@@ -225,13 +230,12 @@ class Compiled:
     def _coefficients(self) -> np.ndarray:
         """Natural parameters of all rows of Θ, by the features of the loops."""
         natural, dtype = self.theta.natural, self.points.dtype
-        own = natural.quadratic if self.form else natural.quadratic[:, :0]
-        found = torch.zeros(self.sets * self.k * self.features, dtype=dtype).numpy()
+        found = np.zeros(self.sets * self.k * self.features, NUMPY[dtype])
         loops().by_features(dtype)(
-            _array(natural.constant),
-            _array(natural.linear),
-            _array(own.flatten(2)),
-            _array(natural.noise, _nothing(natural.constant.dtype)[0]),
+            array(natural.constant),
+            array(natural.linear),
+            self._own(natural.quadratic),
+            _array(natural.noise, NOTHING),
             self.form,
             found,
         )

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import functools
 
+import numpy as np
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
@@ -33,27 +35,27 @@ def is_small(means: Tensor) -> bool:
 
 
 def m_step(family: CovarianceFamily, statistics: Statistics, floor: Tensor) -> Parameters | None:
-    """`CovarianceFamily.m_step`, where covariances are fitted one by one and none is at the floor."""
-    first = statistics.first
-    apart = type(family).fit_all is CovarianceFamily.fit_all
-    if not apart or statistics.noise is not None or not is_small(first):
+    """`CovarianceFamily.m_step`, where each covariance is fitted alone and none is at the floor."""
+    first, second = statistics.first, statistics.second
+    alone = type(family).fit_all is CovarianceFamily.fit_all
+    if not alone or statistics.noise is not None or statistics.reference.ndim > 1:
         return None
-    if statistics.reference.ndim > 1:
+    if not is_small(first):
         return None
-    log_weights, means = torch.empty_like(statistics.counts), torch.empty_like(first)
-    factor = torch.empty_like(statistics.second, memory_format=torch.contiguous_format)
+    found = np.empty(first.shape[:2]), np.empty(first.shape), np.empty(compact(second).shape)
     sound = loops().m_step()(
-        statistics.counts.numpy(),
-        first.numpy(),
-        statistics.second.contiguous().flatten(2).numpy(),
+        array(statistics.counts),
+        array(first),
+        compact(second),
         statistics.reference.numpy(),
         floor.numpy(),
         kind_of(family, first.shape[-1]),
-        log_weights.numpy(),
-        means.numpy(),
-        factor.flatten(2).numpy(),
+        *found,
     )
-    return Parameters(log_weights, means, factor) if sound else None
+    if not sound:
+        return None
+    log_weights, means, factor = map(torch.from_numpy, found)
+    return Parameters(log_weights, means, factor.view(second.shape))
 
 
 def natural(
@@ -64,16 +66,28 @@ def natural(
     learned = torch.is_grad_enabled() and any(value.requires_grad for value in p.values)
     if learned or p.log_odds is not None or not is_small(p.means):
         return None
-    constant, linear = torch.empty_like(p.log_weights), torch.empty_like(p.means)
-    quadratic = torch.empty_like(p.factor, memory_format=torch.contiguous_format)
+    factor = compact(p.factor)
+    found = np.empty(p.log_weights.shape), np.empty(p.means.shape), np.empty(factor.shape)
     terms = loops().natural()(
-        p.log_weights.contiguous().numpy(),
-        p.means.contiguous().numpy(),
-        p.factor.contiguous().flatten(2).numpy(),
+        array(p.log_weights),
+        array(p.means),
+        factor,
         points.origin.numpy(),
         kind_of(family, points.d),
-        constant.numpy(),
-        linear.numpy(),
-        quadratic.flatten(2).numpy(),
+        *found,
     )
-    return NaturalParameters(constant, linear, quadratic) if terms <= allowed else None
+    if not terms <= allowed:
+        return None
+    constant, linear, quadratic = map(torch.from_numpy, found)
+    return NaturalParameters(constant, linear, quadratic.view(p.factor.shape))
+
+
+def array(tensor: Tensor) -> np.ndarray:
+    """A tensor as an array of its own order, whether it is learned or not."""
+    return tensor.detach().contiguous().numpy()
+
+
+def compact(tensor: Float[Tensor, "s c *event"]) -> np.ndarray:
+    """Covariances in compact form as an array (s, c, e)."""
+    found = array(tensor)
+    return found.reshape(*found.shape[:2], -1)
