@@ -16,6 +16,7 @@ from ..data.points import Observations
 from ..mixture.value import GaussianMixture
 from ..model.declaration import require_sites
 from ..model.program import MixtureModel
+from ..reduction.decision import decided
 from ..running.threads import one_thread_a_product
 from .chains.sampling import log_ratios
 from .diagnosis import diagnose
@@ -282,6 +283,9 @@ def fit_observations(
     model, observations = model.beside_noise(observations)
     if method.priors is not None:
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)
+    if not method.through_pyro:
+        wanted = chosen.options.reductions
+        observations = decided(observations, model.family, model.n_components, *wanted)
     task = Task(chosen.name, model, observations, chosen.options)
     surplus = model.surplus if method.priors is not None else None
     rule = Soundness.for_task(task) if method.likeliest else None
@@ -312,6 +316,7 @@ def _result(
         *(observations, family, outcome.parameters, task.floor, surplus or (), rule), fixed=fixed
     )
     modes = {} if outcome.modes is None else outcome.modes.figures()
+    kernel = {"kernel": "compiled" if observations.compiled else "torch"}
     return Fit(
         model=task.model,
         method=task.name,
@@ -325,7 +330,7 @@ def _result(
         seconds=time.perf_counter() - started,
         seed=task.options.seed,
         options=task.options,
-        diagnostics={**vars(diagnosis), **outcome.diagnostics, **modes},
+        diagnostics={**vars(diagnosis), **outcome.diagnostics, **modes, **kernel},
         observations=observations,
         own_labels=outcome.own_labels,
         surplus=surplus or frozenset(),

@@ -85,6 +85,11 @@ class GuideOptions(Options):
             self._measure("rate", positive=True)
         self._check_guide()
 
+    @property
+    def reductions(self) -> tuple[int, int]:
+        """See `Options`."""
+        return super().reductions[0], self.n_particles or FIXED_DRAWS
+
     def _check_guide(self) -> None:
         if not isinstance(self.guide, str) or self.guide not in GUIDES:
             raise ValueError(

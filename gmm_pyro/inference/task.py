@@ -33,6 +33,7 @@ LARGEST = {  # more would not be held in memory
     **dict.fromkeys(("n_starts", "n_chains", "n_particles"), 10**6),
     "n_draws": 10**7,
 }
+TYPICAL = 100  # steps of a fit, where the limit is far
 ROUNDING = 1e-15  # relative change of an objective that is no change
 
 
@@ -109,6 +110,11 @@ class Options:
         if self.least_points is not None:
             self._count(least_points=1)
         check_choice("search", self.search, SEARCHES)
+
+    @property
+    def reductions(self) -> tuple[int, int]:
+        """How many passes over the data a fit takes, about, and of how many sets each is."""
+        return min(self.max_steps, TYPICAL), 1
 
     def _count(self, **smallest: int) -> None:
         """Have options as Python's integers, of at least so much."""

@@ -15,6 +15,7 @@ from ..data.observations import observe
 from ..data.points import Observations
 from ..inference.methods import choice, method_named
 from ..mixture.noise_component import NoiseComponent, beside_noise
+from ..reduction.decision import decided
 from .by_ladders import by_ladders
 from .cell import Cell, complain, refuse_if_all_failed
 from .criteria import CRITERIA
@@ -32,6 +33,8 @@ from .plan import (
     times_of,
 )
 from .selection import Selection
+
+STEPS, SETS = 200, 30  # that a family takes, often, and sets of components that take one at once
 
 
 def select(
@@ -167,4 +170,6 @@ def _fitted(
     """The cells of all models."""
     if not plan.by_ladder(observations):
         return one_by_one(observations, plan, measure, bar.update)
+    passes, most = STEPS * len(plan.families), max(plan.numbers)
+    observations = decided(observations, plan.families[0], most, passes, SETS)
     return by_ladders(observations, plan, options, bar.update)

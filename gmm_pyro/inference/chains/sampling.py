@@ -68,6 +68,11 @@ class SamplingOptions(Options):
         """Steps of each chain."""
         return self.n_warmup + (self.n_draws - 1) * self.thin + 1
 
+    @property
+    def reductions(self) -> tuple[int, int]:
+        """See `Options`."""
+        return self.n_steps, self.n_chains
+
 
 def to_next(n_draws: int, thin: int) -> int:
     """Steps before the next draw of chains whose distance is doubled, and every second one gone."""

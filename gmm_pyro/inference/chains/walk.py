@@ -23,6 +23,7 @@ from .sampling import SamplingOptions
 from .setting_out import chosen
 from .trajectory import NoUTurn, Point, Transition
 
+LEAPFROGS = 8  # of a trajectory, often
 JUMPING_DEPTH = 5  # doublings of trajectories that jumps follow, which lead further at less cost
 FIRST_EXCHANGES = 20  # that chains start with
 SHRINKAGE, DELAY, FORGETTING = 0.05, 10, 0.75  # γ, t₀ and κ of dual averaging
@@ -51,6 +52,11 @@ class NUTSOptions(SamplingOptions):
         super().__post_init__()
         self._count(max_tree_depth=1)
         self._measure("target_accept", high=1.0, positive=True)
+
+    @property
+    def reductions(self) -> tuple[int, int]:
+        """See `Options`."""
+        return LEAPFROGS * self.n_steps, self.n_chains
 
 
 @dataclass(frozen=True, eq=False)
