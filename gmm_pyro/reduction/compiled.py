@@ -47,7 +47,7 @@ from .theta import Theta
 
 GROUP_BYTES = 256 << 10  # what is known of a group of panels, for which a core's cache has room
 FEWEST, MOST = 8, 64  # panels in a group, at the end of which moments are taken
-BLOCK_WORK = 1e7  # operations of a block at least: some tenths of a millisecond
+BLOCK_WORK = 2e7  # operations of a block at least: about a millisecond
 CALL_WORK = 5e8  # operations of a call at most: an interrupt waits for its end
 
 NUMPY = {torch.float32: np.float32, torch.float64: np.float64}
