@@ -184,21 +184,15 @@ def uniforms(seed: int, chains: range, rows: Rows, like: Tensor) -> Float[Tensor
         rows: of the whole data.
         like: a tensor of the type and place of the numbers.
     """
-    chain = chain_states(seed, chains, like.device)
+    chain = (
+        torch.arange(chains.start + 1, chains.stop + 1, device=like.device).mul_(GAMMA).add_(seed)
+    )
     if isinstance(rows, slice):
         rows = torch.arange(rows.start, rows.stop, device=like.device)
     place = (rows + 1).mul_(GAMMA)
-    mixed, bits = split_mix(chain[:, None] + place), BITS[like.dtype]
+    mixed, bits = split_mix(split_mix(chain)[:, None] + place), BITS[like.dtype]
     _shift(mixed, 64 - bits, out=mixed)
     return mixed.to(like.dtype).mul_(2.0**-bits)
-
-
-def chain_states(
-    seed: int, chains: range, device: torch.device | None = None
-) -> Int[Tensor, "s"]:
-    """The state in which each chain's own generator begins."""
-    numbers = torch.arange(chains.start + 1, chains.stop + 1, device=device)
-    return split_mix(numbers.mul_(GAMMA).add_(seed))
 
 
 def split_mix(state: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:

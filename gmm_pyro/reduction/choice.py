@@ -45,8 +45,8 @@ def reducer_for(theta: Theta, points: Points, assign: Assignment) -> Reducer:
     The centred kernel takes over where it must, and torch's kernels take what the loops do not know.
     """
     if points.compiled and not theta.centred and points.measured is None and is_installed():
-        recipe = Recipe.of(assign, len(theta.parameters.means))
-        if recipe is not None:
+        recipe = Recipe.of(assign)
+        if recipe is not None and not (recipe.beside and points.log_noise is not None):
             return Compiled(theta, points, recipe)
     return kernel_for(theta, points)
 

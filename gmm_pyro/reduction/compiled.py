@@ -29,12 +29,12 @@ from ..data.spread import chunks
 from ..running.threads import Sums
 from .assignments import (
     Assignment,
+    Beside,
     Drawn,
     Given,
     GivenLabels,
     Weighted,
     argmax,
-    chain_states,
     softmax,
 )
 from .background import Background
@@ -62,33 +62,37 @@ class Recipe:
 
     Attributes:
         mode: its number.
-        seeds: of each set's draws.
+        seed: of draws.
         labels: components that are taken, or written.
         shares: responsibilities that are taken.
         each: weights of every set.
+        beside: a density that is held fixed, as noise would be, if components are alone beside it.
     """
 
     mode: int
-    seeds: Int[Tensor, "s"] | None = None
+    seed: int = 0
     labels: Int[Tensor, "s n"] | None = None
     shares: Float[Tensor, "s k n"] | None = None
     each: Float[Tensor, "s n"] | None = None
+    beside: Background | None = None
 
     @classmethod
-    def of(cls, assign: Assignment, sets: int) -> Recipe | None:
-        """Of an assignment of s sets, or None if the loops do not know it."""
+    def of(cls, assign: Assignment) -> Recipe | None:
+        """Of an assignment, or None if the loops do not know it."""
         chunk = loops().chunk
         if assign is softmax or assign is argmax:
             return cls(chunk.SOFTMAX if assign is softmax else chunk.ARGMAX)
         match assign:
             case Drawn(seed, labels):
-                return cls(chunk.DRAWN, chain_states(seed, range(sets)), labels)
+                return cls(chunk.DRAWN, seed, labels)
             case GivenLabels(labels):
                 return cls(chunk.LABELS, labels=labels)
             case Given(shares):
                 return cls(chunk.SHARES, shares=shares)
+            case Beside(log_rest, log_share):
+                return cls(chunk.SOFTMAX, beside=Background(log_share, log_rest))
             case Weighted(inner, weight):
-                found = cls.of(inner, sets)
+                found = cls.of(inner)
                 return None if found is None else replace(found, each=weight)
         return None
 
@@ -154,7 +158,7 @@ class Compiled:
         self.theta, self.points, self.recipe = theta, points, recipe
         self.run = loops().entry(points.dtype)
         self.sets, k = theta.parameters.log_weights.shape
-        self.background = Background.of(points, theta, points.x)
+        self.background = recipe.beside or Background.of(points, theta, points.x)
         self.form, count = form_of(theta.family, points.d)
         self.k, self.features = k + (self.background is not None), 1 + points.d + count
         self.plan = Plan.of(self.features, self.sets, self.k, points.x.element_size())
@@ -186,7 +190,7 @@ class Compiled:
         (totals,), theta, natural = sums, self.theta, self.theta.natural
         counts, first = np.empty(natural.constant.shape), np.empty(natural.linear.shape)
         second = np.empty(self._own(natural.quadratic).shape)
-        noise = np.empty(0 if natural.noise is None else self.sets)
+        noise = np.empty(0 if self.background is None else self.sets)
         loops().taken_apart()(
             totals.numpy(), self.plan.width, self.form, counts, first, second, noise
         )
@@ -209,7 +213,7 @@ class Compiled:
         """What a call needs beside its rows, as `loops.chunk.work_on` has it."""
         x, recipe, background = self.points.x, self.recipe, self.background
         none, no_integers = _nothing(x.dtype), _nothing(torch.int64)
-        density = none if background is None else torch.atleast_2d(background.log_density).numpy()
+        density = none if background is None else torch.atleast_2d(background.log_density.to(x)).numpy()
         return (
             self.theta.reference.to(x).numpy(),
             self._coefficients(),
@@ -221,7 +225,7 @@ class Compiled:
             _array(None if barred is None else barred.kind, no_integers[0]),
             _array(None if barred is None else barred.log_allowed, none),
             density,
-            _array(recipe.seeds, no_integers[0]),
+            recipe.seed,
             _array(recipe.labels, no_integers),
             _array(recipe.shares, none[None], x.dtype),
             self.plan.group,
@@ -235,7 +239,7 @@ class Compiled:
             array(natural.constant),
             array(natural.linear),
             self._own(natural.quadratic),
-            _array(natural.noise, NOTHING),
+            NOTHING if self.background is None else array(self.background.log_weight.double()),
             self.form,
             found,
         )

@@ -47,7 +47,7 @@ Array = Any  # numba's, of one of two types
 def work_on(
     x: Array, first: int, origin: Array, theta: Array, shape: tuple[int, int], form: int,
     mode: int, weight: Array, each: Array, kind: Array, allowed: Array, noise: Array,
-    seeds: Array, labels: Array, shares: Array, group: int, work: Array, totals: Array,
+    seed: int, labels: Array, shares: Array, group: int, work: Array, totals: Array,
 ) -> None:
     """Add what some rows give to totals: of each set log_norm, then moments (features, rows of Θ).
 
@@ -64,7 +64,7 @@ def work_on(
         kind: what is known of each row's component, or none.
         allowed: 0 or -inf for each row of Θ and kind.
         noise: log density of the noise, shape (s, n) or (1, n), or (1, 0) without it.
-        seeds: of each set's draws.
+        seed: of draws.
         labels: components (s, n), to be taken or to be written; (s, 0) if they are not wanted.
         shares: responsibilities (s, k, n), if these are to be taken.
         group: panels in a group.
@@ -97,7 +97,7 @@ def work_on(
             softmax(work, logits, k, cells, sums, weights)
         elif mode == DRAWN:
             densities(work, logits, k, cells, tops, sums)
-            write_uniforms(seeds, rows_here, cells, work, chosen)
+            write_uniforms(seed, rows_here, sets, cells, work, chosen)
             draw(work, logits, k, cells, sums, chosen)
             keep_labels(labels, rows_here, cells, work, chosen)
         elif mode == ARGMAX:
@@ -211,16 +211,17 @@ def write_offsets(
 
 @compiled
 def write_uniforms(
-    seeds: Array, here: tuple[int, int], cells: int, work: Array, at: int
+    seed: int, here: tuple[int, int], sets: int, cells: int, work: Array, at: int
 ) -> None:
     """A number from (0, 1) for each point and set: see `assignments.uniforms`."""
-    (row, _), sets, points = here, len(seeds), WIDEST * lanes_of(work)
+    (row, _), points = here, WIDEST * lanes_of(work)
     bits = np.uint64(53 if lanes_of(work) == BITS // 64 else 24)
     unit = 2.0 ** -np.float64(bits)
     for cell in range(cells):
-        seed, first = np.uint64(seeds[cell % sets]), row + cell // sets * points + 1
+        chain = split_mix(np.uint64(cell % sets + 1) * GAMMA + np.uint64(seed))
+        first = row + cell // sets * points + 1
         for p in range(points):
-            mixed = split_mix(seed + np.uint64(first + p) * GAMMA)
+            mixed = split_mix(chain + np.uint64(first + p) * GAMMA)
             number = (mixed >> (np.uint64(64) - bits)) * unit
             work[at + cell * points + p] = max(number, SMALLEST)
 

@@ -30,7 +30,7 @@ def entry(dtype: torch.dtype) -> Callable[..., None]:
         *(anyhow(number, 2), index, flat, flat, types.UniTuple(index, 2), index, index),
         *(anyhow(number, 1), anyhow(number, 2)),
         *(anyhow(index, 1), anyhow(number, 2), anyhow(number, 2)),
-        *(anyhow(index, 1), anyhow(index, 2), anyhow(number, 3)),
+        *(index, anyhow(index, 2), anyhow(number, 3)),
         *(index, flat, types.Array(types.float64, 1, "C")),
     )
     return kept(chunk.work_on.py_func, signature)
