@@ -1,6 +1,8 @@
-"""Seconds that importing the package and asking for help take, in processes of their own.
+"""Seconds that importing the package, asking for help and a small fit take, in processes of their own.
 
-python benchmarks/imports.py
+    python benchmarks/imports.py
+
+A small fit is not compiled: it takes as long where numba is there as where it is forbidden.
 """
 
 from __future__ import annotations
@@ -11,11 +13,19 @@ from typing import Any
 
 import common
 
+FIT = """
+import sys, gmm_pyro as gp
+gp.fit(gp.MixtureModel(3), gp.datasets.three_clusters().x)
+assert "numba" not in sys.modules
+"""
+FORBIDDEN = "import os; os.environ['GMM_PYRO_COMPILED'] = 'never'"
 COMMANDS = {
     "python -c pass": ["-c", "pass"],
     "import gmm_pyro": ["-c", "import gmm_pyro"],
     "import sklearn.mixture": ["-c", "import sklearn.mixture"],
     "gmm-pyro --help": ["-m", "gmm_pyro", "--help"],
+    "a fit, 300 x 2, k = 3": ["-c", FIT],
+    "the same, compiling forbidden": ["-c", FORBIDDEN + FIT],
 }
 
 

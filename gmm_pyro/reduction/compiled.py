@@ -79,18 +79,18 @@ class Recipe:
     @classmethod
     def of(cls, assign: Assignment) -> Recipe | None:
         """Of an assignment, or None if the loops do not know it."""
-        chunk = loops().chunk
+        records = loops().records
         if assign is softmax or assign is argmax:
-            return cls(chunk.SOFTMAX if assign is softmax else chunk.ARGMAX)
+            return cls(records.SOFTMAX if assign is softmax else records.ARGMAX)
         match assign:
             case Drawn(seed, labels):
-                return cls(chunk.DRAWN, seed, labels)
+                return cls(records.DRAWN, seed, labels)
             case GivenLabels(labels):
-                return cls(chunk.LABELS, labels=labels)
+                return cls(records.LABELS, labels=labels)
             case Given(shares):
-                return cls(chunk.SHARES, shares=shares)
+                return cls(records.SHARES, shares=shares)
             case Beside(log_rest, log_share):
-                return cls(chunk.SOFTMAX, beside=Background(log_share, log_rest))
+                return cls(records.SOFTMAX, beside=Background(log_share, log_rest))
             case Weighted(inner, weight):
                 found = cls.of(inner)
                 return None if found is None else replace(found, each=weight)
@@ -100,13 +100,13 @@ class Recipe:
 @functools.cache
 def form_of(family: CovarianceFamily, d: int) -> tuple[int, int]:
     """The quadratic features of a family as the loops form them, and how many they are."""
-    chunk, kind = loops().chunk, kind_of(family, d)
+    records, kind = loops().records, kind_of(family, d)
     if not family.n_own_features(d):
-        return chunk.NOTHING, 0
+        return records.NOTHING, 0
     return (
-        (chunk.PAIRS, d * (d + 1) // 2),
-        (chunk.SQUARES, d),
-        (chunk.LENGTH, 1),
+        (records.PAIRS, d * (d + 1) // 2),
+        (records.SQUARES, d),
+        (records.LENGTH, 1),
     )[kind]
 
 
@@ -134,9 +134,8 @@ class Plan:
     @functools.lru_cache(maxsize=256)
     def of(cls, features: int, sets: int, k: int, size: int) -> Plan:
         """For s sets of k rows of Θ, in numbers of so many bytes."""
-        chunk = loops().chunk
-        lanes, rows = chunk.BITS // (8 * size), sets * k
-        points, width = chunk.WIDEST * lanes, math.ceil(rows / lanes) * lanes
+        lanes, rows = loops().lanes.BITS // (8 * size), sets * k
+        points, width = loops().products.WIDEST * lanes, math.ceil(rows / lanes) * lanes
         held = features + rows + width + 4 * sets  # numbers that are known of a point
         group = min(MOST, max(FEWEST, GROUP_BYTES // (size * points * held)))
         a_point = operations(features, rows)
@@ -162,7 +161,12 @@ class Compiled:
         self.form, count = form_of(theta.family, points.d)
         self.k, self.features = k + (self.background is not None), 1 + points.d + count
         self.plan = Plan.of(self.features, self.sets, self.k, points.x.element_size())
-        self.arguments = self._arguments(Barred.of(points, k, points.x))
+        self.data = theta.reference.to(points.x).numpy(), self._coefficients()
+        self.told = (
+            (self.sets, self.k, self.form, self.plan.group),
+            self._known(Barred.of(points, k, points.x)),
+            self._asked(),
+        )
 
     def fresh(self) -> Self:
         """The same with a place to work of its own, for one thread."""
@@ -181,8 +185,8 @@ class Compiled:
         """Sums of a block of rows under the assignment that the recipe is of."""
         totals = np.zeros(self.sets + self.features * self.plan.width)
         for some in chunks(len(block.x), self.plan.call):
-            x = block.x[some].numpy()
-            self.run(x, block.first + some.start, *self.arguments, self.work, totals)
+            data = block.x[some].numpy(), block.first + some.start, *self.data
+            self.run(data, *self.told, self.work, totals)
         return (torch.from_numpy(totals),)
 
     def summed(self, sums: Sums) -> Statistics:
@@ -209,27 +213,23 @@ class Compiled:
         found = compact(quadratic)
         return found if self.form else found[:, :0]
 
-    def _arguments(self, barred: Barred | None) -> tuple[Any, ...]:
-        """What a call needs beside its rows, as `loops.chunk.work_on` has it."""
-        x, recipe, background = self.points.x, self.recipe, self.background
-        none, no_integers = _nothing(x.dtype), _nothing(torch.int64)
-        density = none if background is None else torch.atleast_2d(background.log_density.to(x)).numpy()
+    def _known(self, barred: Barred | None) -> tuple[np.ndarray, ...]:
+        """What belongs to rows: see `loops.records.Known`."""
+        points, background, none = self.points, self.background, _nothing(self.points.dtype)
+        weight = points.weight_of(slice(points.n))
         return (
-            self.theta.reference.to(x).numpy(),
-            self._coefficients(),
-            (self.sets, self.k),
-            self.form,
-            recipe.mode,
-            _array(self.points.weight_of(slice(self.points.n)), none[0]),
-            _array(recipe.each, none, x.dtype),
-            _array(None if barred is None else barred.kind, no_integers[0]),
-            _array(None if barred is None else barred.log_allowed, none),
-            density,
-            recipe.seed,
-            _array(recipe.labels, no_integers),
-            _array(recipe.shares, none[None], x.dtype),
-            self.plan.group,
+            none[0] if weight is None else weight.numpy(),
+            _array(self.recipe.each, none),
+            _nothing(torch.int64)[0] if barred is None else barred.kind.numpy(),
+            none if barred is None else barred.log_allowed.numpy(),
+            none if background is None else np.atleast_2d(_array(background.log_density, none)),
         )
+
+    def _asked(self) -> tuple[Any, ...]:
+        """What logits are made into: see `loops.records.Asked`."""
+        recipe, none = self.recipe, _nothing(self.points.dtype)
+        labels = _nothing(torch.int64) if recipe.labels is None else recipe.labels.numpy()
+        return recipe.mode, recipe.seed, labels, _array(recipe.shares, none[None])
 
     def _coefficients(self) -> np.ndarray:
         """Natural parameters of all rows of Θ, by the features of the loops."""
@@ -239,21 +239,19 @@ class Compiled:
             array(natural.constant),
             array(natural.linear),
             self._own(natural.quadratic),
-            NOTHING if self.background is None else array(self.background.log_weight.double()),
+            NOTHING if self.background is None else _array(self.background.log_weight, NOTHING),
             self.form,
             found,
         )
         return found
 
 
-def _array(tensor: Tensor | None, nothing: Any = None, dtype: torch.dtype | None = None) -> Any:
-    """A tensor as an array, in a type if one is named; another one in the place of None."""
-    if tensor is None:
-        return nothing
-    return (tensor if dtype is None else tensor.to(dtype)).detach().numpy()
+def _array(tensor: Tensor | None, nothing: np.ndarray) -> np.ndarray:
+    """A tensor as an array of the type of another one, which stands in for None."""
+    return nothing if tensor is None else tensor.detach().numpy().astype(nothing.dtype, copy=False)
 
 
 @functools.cache
-def _nothing(dtype: torch.dtype) -> Any:
+def _nothing(dtype: torch.dtype) -> np.ndarray:
     """An array (1, 0) of a type."""
     return torch.zeros(1, 0, dtype=dtype).numpy()

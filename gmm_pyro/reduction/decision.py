@@ -63,7 +63,11 @@ def decided(
         and (d <= WIDE or family.n_features(d) <= d)
     )
     compiled = wanted and possible and is_installed()
-    return observations if observations.compiled == compiled else replace(observations, compiled=compiled)
+    return (
+        observations
+        if observations.compiled == compiled
+        else replace(observations, compiled=compiled)
+    )
 
 
 @functools.cache

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from .build import compiled
-from .chunk import PAIRS
+from .records import PAIRS
 
 MATRIX, DIAGONAL, SPHERE = range(3)  # of covariances: d d numbers, d, or 1
 TINY = np.finfo(np.float64).tiny
@@ -100,8 +100,15 @@ def by_features(
 
 @compiled
 def m_step(
-    counts: Array, first: Array, second: Array, reference: Array, floor: Array, kind: int,
-    log_weights: Array, means: Array, factor: Array,
+    counts: Array,
+    first: Array,
+    second: Array,
+    reference: Array,
+    floor: Array,
+    kind: int,
+    log_weights: Array,
+    means: Array,
+    factor: Array,
 ) -> bool:
     """The M-step of components whose covariances have nothing to do with each other, or are one.
 
@@ -192,8 +199,14 @@ def cholesky(matrix: Array, d: int) -> bool:
 
 @compiled
 def natural(
-    log_weights: Array, means: Array, factor: Array, reference: Array, kind: int,
-    constant: Array, linear: Array, quadratic: Array,
+    log_weights: Array,
+    means: Array,
+    factor: Array,
+    reference: Array,
+    kind: int,
+    constant: Array,
+    linear: Array,
+    quadratic: Array,
 ) -> float:
     """Natural parameters about a reference point.
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from numba import types
 
+from . import algebra, chunk, lanes, products, records
 from .build import kept
-from . import algebra, chunk
+from .records import Asked, Known, Shape
 
 
 def anyhow(kind: types.Type, ndim: int) -> types.Array:
@@ -20,20 +22,30 @@ def anyhow(kind: types.Type, ndim: int) -> types.Array:
 NUMBERS = {torch.float32: types.float32, torch.float64: types.float64}
 
 
+def pass_over(
+    data: tuple[Any, ...], shape: tuple[int, ...], known: Any, asked: Any, work: Any, totals: Any
+) -> None:
+    """`chunk.work_on`, of tuples in the place of records, whose arrays may be of any order."""
+    x, first, origin, theta = data
+    weight, each, kind, allowed, noise = known
+    mode, seed, labels, shares = asked
+    of_rows = Known(weight, each, kind, allowed, noise)
+    sets, k, form, group = shape
+    sizes, assignment = Shape(sets, k, form, group), Asked(mode, seed, labels, shares)
+    chunk.work_on(x, first, origin, theta, sizes, of_rows, assignment, work, totals)
+
+
 @functools.cache
 def entry(dtype: torch.dtype) -> Callable[..., None]:
-    """`chunk.work_on` for points of a type, compiled or read from where it is kept."""
+    """`pass_over` for points of a type, compiled or read from where it is kept."""
     number, index = NUMBERS[dtype], types.int64
-
-    flat = types.Array(number, 1, "C")
-    signature = types.void(
-        *(anyhow(number, 2), index, flat, flat, types.UniTuple(index, 2), index, index),
-        *(anyhow(number, 1), anyhow(number, 2)),
-        *(anyhow(index, 1), anyhow(number, 2), anyhow(number, 2)),
-        *(index, anyhow(index, 2), anyhow(number, 3)),
-        *(index, flat, types.Array(types.float64, 1, "C")),
-    )
-    return kept(chunk.work_on.py_func, signature)
+    flat, totals = types.Array(number, 1, "C"), types.Array(types.float64, 1, "C")
+    of_one, of_two, of_three = (anyhow(number, ndim) for ndim in (1, 2, 3))
+    data = types.Tuple([of_two, index, flat, flat])
+    known = types.Tuple([of_one, of_two, anyhow(index, 1), of_two, of_two])
+    asked = types.Tuple([index, index, anyhow(index, 2), of_three])
+    signature = types.void(data, types.UniTuple(index, 4), known, asked, flat, totals)
+    return kept(pass_over, signature)
 
 
 FLOATS, INDEX = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3)), types.int64
