@@ -128,7 +128,9 @@ def m_step(
     """
     sets, k, d = first.shape
     for s in range(sets):
-        total = counts[s].sum()
+        total = 0.0
+        for c in range(k):
+            total += counts[s, c]
         for c in range(k):
             log_weights[s, c] = math.log(counts[s, c] / total) if counts[s, c] > 0 else -np.inf
             for i in range(d):
@@ -147,7 +149,8 @@ def scatter(
 ) -> None:
     """The covariance of some components together, about the means of each."""
     d, total = first.shape[1], 0.0
-    covariance[:] = second
+    for i in range(len(covariance)):
+        covariance[i] = second[i]
     for c in members:
         n = max(counts[c], TINY)
         total += n
@@ -158,7 +161,8 @@ def scatter(
                     covariance[i * d + j] -= shift * first[c, j]
             else:
                 covariance[i if kind == DIAGONAL else 0] -= shift * first[c, i]
-    covariance /= total
+    for i in range(len(covariance)):
+        covariance[i] /= total
 
 
 @compiled
@@ -166,13 +170,16 @@ def take_root(covariance: Array, floor: Array, kind: int) -> bool:
     """Make a covariance into its factor; False where it is not above the floor everywhere."""
     d = len(floor)
     if kind == MATRIX:
-        above = covariance.copy()
-        for i in range(d):
-            above[i * d + i] -= floor[i]
+        above = np.empty(d * d)
+        for i in range(d * d):
+            above[i] = covariance[i] - (floor[i // d] if i % (d + 1) == 0 else 0.0)
         return cholesky(above, d) and cholesky(covariance, d)
+    mean = 0.0
+    for i in range(d):
+        mean += floor[i] / d
     for i in range(len(covariance)):
         value = covariance[i] if kind == DIAGONAL else covariance[i] / d
-        least = floor[i] if kind == DIAGONAL else floor.mean()
+        least = floor[i] if kind == DIAGONAL else mean
         if not (value > 0 and value >= least):
             return False
         covariance[i] = math.sqrt(value)
@@ -193,7 +200,8 @@ def cholesky(matrix: Array, d: int) -> bool:
                 matrix[i * d + i] = math.sqrt(value)
             else:
                 return False
-        matrix[i * d + i + 1 : (i + 1) * d] = 0.0
+        for j in range(i + 1, d):
+            matrix[i * d + j] = 0.0
     return True
 
 

@@ -6,8 +6,11 @@ from typing import Any
 
 from numba import njit
 
-compiled: Any = njit(nogil=True, error_model="numpy")
-compiled_in_place: Any = njit(nogil=True, error_model="numpy", forceinline=True)
+OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
+INNER = {**OPTIONS, "no_cpython_wrapper": True}  # of functions that only others of these call
+compiled: Any = njit(**INNER)
+compiled_in_place: Any = njit(**INNER, forceinline=True)
+part_of_caller: Any = njit(**INNER, inline="always")  # which spares a round of the compiler
 
 
 def kept(function: Any, signature: Any) -> Any:
@@ -15,8 +18,7 @@ def kept(function: Any, signature: Any) -> Any:
 
     Where neither the package's folder nor the user's own can be written, it is not kept.
     """
-    options = {"nogil": True, "error_model": "numpy"}
     try:
-        return njit(signature, cache=True, **options)(function)
+        return njit(signature, cache=True, **OPTIONS)(function)
     except (RuntimeError, OSError):
-        return njit(signature, **options)(function)
+        return njit(signature, **OPTIONS)(function)

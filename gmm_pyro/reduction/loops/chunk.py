@@ -6,7 +6,7 @@ from its features to its moments; both products are sums in registers (`products
 
 from __future__ import annotations
 
-from .build import compiled
+from .build import part_of_caller
 from .features import write_features
 from .lanes import lanes_of
 from .products import WIDEST, multiply
@@ -44,7 +44,7 @@ from .rows import (
 )
 
 
-@compiled
+@part_of_caller
 def work_on(
     x: Array,
     first: int,
@@ -86,7 +86,7 @@ def work_on(
         add_moments(rows, features, panels, work, at, totals[shape.sets :])
 
 
-@compiled
+@part_of_caller
 def write_logits(
     theta: Array, rows: int, features: int, panels: int, work: Array, at: Places
 ) -> None:
@@ -100,7 +100,7 @@ def write_logits(
     )
 
 
-@compiled
+@part_of_caller
 def assign(
     asked: Asked, here: tuple[int, int], shape: Shape, cells: int, work: Array, at: Places
 ) -> None:
@@ -125,7 +125,7 @@ def assign(
         single_out(work, at, k, cells)
 
 
-@compiled
+@part_of_caller
 def add_moments(
     rows: int, features: int, panels: int, work: Array, at: Places, totals: Array
 ) -> None:
