@@ -123,6 +123,34 @@ def store(typing: Any, array: Any, index: Any, lanes: Any) -> Any:
 
 
 @intrinsic
+def turn_square(typing: Any, array: Any, start: Any, step: Any, there: Any, width: Any) -> Any:
+    """Write the columns of as many lanes as each has numbers, a step apart, as rows of a width."""
+    dtype, count = array.dtype, Lanes(array.dtype).count
+    low = [i // 2 + count * (i % 2) for i in range(count)]  # of two lanes, in turns
+    high = [i + count // 2 for i in low]
+
+    def build(context: Value, builder: Value, signature: Any, values: Value) -> None:
+        data, start, step, there, width = values
+
+        def pointer(first: Value, apart: Value, times: int) -> Value:
+            index = builder.add(first, builder.mul(apart, apart.type(times)))
+            return place(context, builder, array, data, index)
+
+        def shuffled(a: Value, b: Value, order: list[int]) -> Value:
+            kind = ir.VectorType(ir.IntType(32), count)
+            return builder.shuffle_vector(a, b, ir.Constant(kind, order))
+
+        rows = [read(builder, pointer(start, step, r), dtype) for r in range(count)]
+        for _ in range(count.bit_length() - 1):
+            pairs = list(zip(rows[: count // 2], rows[count // 2 :], strict=True))
+            rows = [shuffled(*pair, order) for pair in pairs for order in (low, high)]
+        for r in range(count):
+            write(builder, rows[r], pointer(there, width, r), dtype)
+
+    return types.void(array, types.intp, types.intp, types.intp, types.intp), build
+
+
+@intrinsic
 def get(typing: Any, array: Any, index: Any) -> Any:
     """One number of an array; a place below 0 is no place from its end, which takes time to see."""
 

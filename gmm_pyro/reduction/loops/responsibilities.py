@@ -12,12 +12,11 @@ from .elementary import exp, log
 from .lanes import (
     added_up,
     fill,
-    get,
     lanes_of,
     larger,
     load,
-    put,
     store,
+    turn_square,
     where_equal,
     where_less,
 )
@@ -136,11 +135,10 @@ def add_log_norm(work: Array, at: Places, sets: int, cells: int, totals: Array) 
 
 @compiled
 def turn(work: Array, at: Places, rows: int, panels: int, width: int) -> None:
-    """Write (rows of Θ, points) of panels as (points, rows of Θ)."""
-    points = points_of(work)
+    """Write (rows of Θ, points) of panels as (points, rows of Θ); what fills these up is anything."""
+    lanes, points = lanes_of(work), points_of(work)
     for panel in range(panels):
-        for c in range(rows):
-            own = at.logits + (panel * rows + c) * points
-            there = at.turned + panel * points * width + c
-            for p in range(points):
-                put(work, there + p * width, get(work, own + p))
+        own, there = at.logits + panel * rows * points, at.turned + panel * points * width
+        for c in range(0, width, lanes):
+            for p in range(0, points, lanes):
+                turn_square(work, own + c * points + p, points, there + p * width + c, width)
