@@ -119,7 +119,7 @@ class TestFit:
         assert isinstance(found.diagnostics, Mapping)
         for value in found.diagnostics.values():
             assert isinstance(value, float | int | str | tuple)
-        assert len(str(found.diagnostics)) < 300
+        assert len(str(found.diagnostics)) < 350
         draws = {} if found.posterior is None else found.posterior.statistics
         assert all(v.shape == found.posterior.draws["means"].shape[:2] for v in draws.values())
 
