@@ -84,7 +84,8 @@ def natural(
 
 def array(tensor: Tensor) -> np.ndarray:
     """A tensor as an array of its own order, whether it is learned or not."""
-    return tensor.detach().contiguous().numpy()
+    found = (tensor.detach() if tensor.requires_grad else tensor).numpy()
+    return found if found.flags.c_contiguous else np.ascontiguousarray(found)
 
 
 def compact(tensor: Float[Tensor, "s c *event"]) -> np.ndarray:

@@ -30,6 +30,9 @@ _lock = Lock()
 @contextmanager
 def one_thread_a_product() -> Iterator[None]:
     """Run torch single-threaded in this block, and keep its threads for `map_in_threads`."""
+    if _available.get() and torch.get_num_threads() == 1:  # within another such block
+        yield
+        return
     with _lock:
         before = torch.get_num_threads()
         if before == 1 and not _available.get() and current_thread() is not main_thread():
@@ -75,6 +78,8 @@ def map_in_threads(
         make_worker: called once in each thread; gives the function from an item to its result.
         items: what there is to do; a thread takes the next one when it has finished one.
     """
+    if len(items) == 1 and _available.get():  # nothing to share, as often where data are small
+        return [make_worker()(items[0])]
     threads = min(_available.get() or torch.get_num_threads(), len(items))
     todo = deque(enumerate(items))
     with one_thread_a_product():

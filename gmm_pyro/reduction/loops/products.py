@@ -49,10 +49,12 @@ def multiply(a: Any, a_at: Any, b: Any, b_at: Any, c: Any, c_at: Any, size: Any)
         size: rows, lanes in a row, entries of a part, parts, results.
     """
     rows, wide, entries, parts, results = size
-    groups, first = -(-rows // TALLEST), 0
-    for group in range(groups):
-        tall = -(-(rows - first) // (groups - group))
-        for result in range(results):
+    groups = -(-rows // TALLEST)
+    least, more = rows // groups, rows % groups
+    for result in range(results):
+        first = 0
+        for group in range(groups):
+            tall = least + (1 if group < more else 0)
             for j in range(0, wide, WIDEST):
                 ahead = j * lanes_of(b)
                 tile(
@@ -61,7 +63,7 @@ def multiply(a: Any, a_at: Any, b: Any, b_at: Any, c: Any, c_at: Any, size: Any)
                     *(c, (c_at[0] + ahead + result * c_at[2] + first * c_at[1], c_at[1])),
                     (tall, min(WIDEST, wide - j), entries, parts),
                 )
-        first += tall
+            first += tall
 
 
 @intrinsic
