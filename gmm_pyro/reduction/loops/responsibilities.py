@@ -10,6 +10,7 @@ import numpy as np
 from .build import compiled
 from .elementary import exp, log
 from .lanes import (
+    BITS,
     added_up,
     fill,
     lanes_of,
@@ -24,14 +25,16 @@ from .records import Array, Places, points_of
 
 LOWEST = -81.0  # what logits further below the largest are taken for
 NEGLIGIBLE = np.exp(-80.0)  # of a point's density, below which there is no responsibility
-LEAST = -3e38  # in place of a largest logit of -inf: -inf less -inf would be NaN
+# In place of a largest logit of -inf, the lowest number: -inf less -inf would be NaN
+LEAST, LEAST_SINGLE = (-float(np.finfo(kind).max) for kind in (np.float64, np.float32))
 
 
 @compiled
 def densities(work: Array, at: Places, k: int, cells: int) -> None:
     """Make logits into densities over the largest one's; keeps that logit, and their sums."""
     lanes, points = lanes_of(work), points_of(work)
-    lowest, least, zero = fill(work[0], LOWEST), fill(work[0], LEAST), fill(work[0], 0.0)
+    lowest, zero = fill(work[0], LOWEST), fill(work[0], 0.0)
+    least = fill(work[0], LEAST if lanes_of(work) == BITS // 64 else LEAST_SINGLE)
     for cell in range(cells):
         for p in range(0, points, lanes):
             own = at.logits + cell * k * points + p
