@@ -13,7 +13,7 @@ from numba import types
 
 from gmm_pyro.reduction.loops import elementary
 from gmm_pyro.reduction.loops.build import kept
-from gmm_pyro.reduction.loops.lanes import BITS, Lanes, added_up, lanes_of, load, store
+from gmm_pyro.reduction.loops.lanes import BITS, added_up, lanes_of, load, store
 from gmm_pyro.reduction.loops.products import multiply
 
 ULP = 2.0  # units in the last place
