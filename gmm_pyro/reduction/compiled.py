@@ -89,7 +89,8 @@ class Recipe:
                 return cls(chunk.SHARES, shares=shares)
             case Weighted(inner, weight):
                 found = cls.of(inner, sets)
-                return None if found is None else replace(found, each=weight)
+                known = found is not None and found.each is None  # not the weight of a weighted one
+                return replace(found, each=weight) if known else None
         return None
 
 
