@@ -24,7 +24,9 @@ from gmm_pyro.covariance.records import present
 from gmm_pyro.data.observations import observe
 from gmm_pyro.data.points import Observations
 from gmm_pyro.reduction import pointwise
-from gmm_pyro.reduction.assignments import Given, GivenLabels, argmax, softmax
+from gmm_pyro.reduction.assignments import Assignment, Given, GivenLabels, argmax, softmax
+from gmm_pyro.reduction.choice import reducer_for
+from gmm_pyro.reduction.compiled import Compiled
 from gmm_pyro.reduction.sums import log_likelihood, maximise, reduce
 from gmm_pyro.reduction.theta import Theta, theta_of
 from oracles import EPSILON, every_class, normal
@@ -113,10 +115,11 @@ def both_gradients(
 
 @dataclass(frozen=True)
 class Kernel:
-    """A way to the statistics: which kernel, about which points."""
+    """A way to the statistics: which kernel, about which points, and whether it is compiled."""
 
     centred: bool
     about_means: bool = False
+    compiled: bool = False
 
     def theta(self, family: CovarianceFamily, p: Parameters, observations: Observations) -> Theta:
         if self.about_means:
@@ -124,9 +127,17 @@ class Kernel:
         natural = family.natural(p, observations.origin)
         return Theta(family, p, natural, observations.origin, self.centred)
 
+    def reduce(
+        self, observations: Observations, theta: Theta, assign: Assignment = softmax
+    ) -> Statistics:
+        observations = replace(observations, compiled=self.compiled)
+        assert isinstance(reducer_for(theta, observations, assign), Compiled) == self.compiled
+        return reduce(observations, theta, assign)
+
 
 KERNELS = {
     "features": Kernel(centred=False),
+    "compiled": Kernel(centred=False, compiled=True),
     "centred": Kernel(centred=True),
     "centred about the means": Kernel(centred=True, about_means=True),
 }
@@ -302,7 +313,7 @@ class TestEveryKernel:
         expected = dense_statistics(
             family, logits.softmax(1) * u, logits.logsumexp(1) @ u, observations.x, theta.reference
         )
-        close_statistics(reduce(observations, theta), expected)
+        close_statistics(kernel.reduce(observations, theta), expected)
 
     def test_argmax(
         self, family: CovarianceFamily, kernel: Kernel, observations: Observations, p: Parameters
@@ -314,7 +325,7 @@ class TestEveryKernel:
         expected = dense_statistics(
             family, hard * u, logits.amax(1) @ u, observations.x, theta.reference
         )
-        close_statistics(reduce(observations, theta, argmax), expected)
+        close_statistics(kernel.reduce(observations, theta, argmax), expected)
 
     def test_labels_known_beforehand(
         self, family: CovarianceFamily, kernel: Kernel, observations: Observations, p: Parameters
@@ -322,8 +333,8 @@ class TestEveryKernel:
         labels = torch.arange(800).view(2, 400) % 3
         theta = kernel.theta(family, p, observations)
         r = torch.nn.functional.one_hot(labels, 3).mT.double()
-        by_label = reduce(observations, theta, GivenLabels(labels))
-        by_responsibility = reduce(observations, theta, Given(r))
+        by_label = kernel.reduce(observations, theta, GivenLabels(labels))
+        by_responsibility = kernel.reduce(observations, theta, Given(r))
         assert identical(by_label, by_responsibility)
 
     def test_responsibilities_known_beforehand(
@@ -331,7 +342,7 @@ class TestEveryKernel:
     ) -> None:
         r = normal(2, 3, 400, seed=2).softmax(1)
         theta = kernel.theta(family, p, observations)
-        actual = reduce(observations, theta, Given(r))
+        actual = kernel.reduce(observations, theta, Given(r))
         r = r * observations.sample_weight
         expected = dense_statistics(family, r, actual.log_norm, observations.x, theta.reference)
         close_statistics(actual, expected)
@@ -377,7 +388,8 @@ def test_a_component_without_weight_changes_nothing(
     )
     three = replace(three, log_weights=three.log_weights.index_fill(1, torch.tensor(2), -math.inf))
     with_it, without = (
-        reduce(observations, kernel.theta(family, p, observations), assign) for p in (three, two)
+        kernel.reduce(observations, kernel.theta(family, p, observations), assign)
+        for p in (three, two)
     )
     assert with_it.counts[0, 2] == 0
     assert with_it.first[0, 2].tolist() == [0.0, 0.0]
@@ -415,8 +427,8 @@ def test_float32_points_give_the_float64_statistics_nearly(
     p = replace(p, means=(p.means + offset).float().double())
     half, whole = observe(x, dtype=torch.float32), observe(x)
     whole = replace(whole, origin=half.origin)  # moments about the same point
-    single = reduce(half, kernel.theta(family, p, half))
-    double = reduce(whole, kernel.theta(family, p, whole))
+    single = kernel.reduce(half, kernel.theta(family, p, half))
+    double = kernel.reduce(whole, kernel.theta(family, p, whole))
     assert all(part.dtype == torch.float64 for part in astuple_of(single))
     close_statistics(single, double, FLOAT32)
 
@@ -462,7 +474,7 @@ def test_several_threads_give_the_same_bits_as_one(
     results = []
     for threads in (1, 2):
         torch.set_num_threads(threads)
-        results.append(reduce(observations, theta))
+        results.append(kernel.reduce(observations, theta))
         assert torch.get_num_threads() == threads
     assert identical(*results)
 
@@ -616,9 +628,9 @@ def test_chosen_sets_get_the_same_numbers_as_in_the_whole_batch(
     observations = observe(normal(500, 3))
     p = random_parameters(family, s=5, k=3, d=3)
     whole = kernel.theta(family, p, observations)
-    batch = reduce(observations, whole)
+    batch = kernel.reduce(observations, whole)
     for theta in (whole[sets], kernel.theta(family, p[sets], observations)):
-        chosen = reduce(observations, theta)
+        chosen = kernel.reduce(observations, theta)
         for name in ("log_norm", "counts", "first", "second"):
             close(getattr(batch, name)[sets], getattr(chosen, name), rounding=1e2 * EPSILON)
 

@@ -297,8 +297,10 @@ def iterate(
     return Run(state, history, status, stride)
 
 
-def stalled(tolerance: float) -> Callable[[list[float]], bool]:
+def stalled(tolerance: float, rounding: float = ROUNDING) -> Callable[[list[float]], bool]:
     """The rule that stops a linearly converging climb within `tolerance` nats of where it leads.
+
+    It stops, too, where a gain is no more than what rounding is, as a share of the objective.
 
     Successive gains shrink by a ratio ρ, so what is left after a gain g is about g ρ / (1 - ρ):
     Aitken's extrapolation (Böhning et al. 1994). A small last gain alone says little where ρ is
@@ -307,7 +309,7 @@ def stalled(tolerance: float) -> Callable[[list[float]], bool]:
 
     def rule(history: list[float]) -> bool:
         gain = history[-1] - history[-2]
-        if abs(gain) <= ROUNDING * abs(history[-1]):
+        if abs(gain) <= rounding * abs(history[-1]):
             return True
         if abs(gain) > tolerance or len(history) < 3:
             return False

@@ -93,7 +93,8 @@ class Recipe:
                 return cls(records.SOFTMAX, beside=Background(log_share, log_rest))
             case Weighted(inner, weight):
                 found = cls.of(inner)
-                return None if found is None else replace(found, each=weight)
+                known = found is not None and found.each is None  # not the weight of a weighted one
+                return replace(found, each=weight) if known else None
         return None
 
 

@@ -45,7 +45,7 @@ def decided(
     Raises:
         ValueError: if the setting is none of those that there are, or asks for what is not there.
     """
-    setting = os.environ.get(SETTING, "auto")
+    setting = os.environ.get(SETTING) or "auto"
     check_choice(SETTING, setting, CHOICES)
     if setting == "always" and not is_installed():
         raise ValueError(

@@ -261,7 +261,7 @@ def natural(
 @compiled
 def bound(so_far: float, value: float) -> float:
     """The larger size; NaN stays NaN."""
-    return so_far if abs(value) <= so_far else abs(value)
+    return abs(value) if abs(value) > so_far or value != value else so_far
 
 
 @compiled

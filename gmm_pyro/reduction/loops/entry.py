@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from numba import types
 
-from . import algebra, chunk, lanes, products, records
+from . import algebra, chunk, lanes, products, records  # noqa: F401 - callers ask for their sizes
 from .build import kept
 from .records import Asked, Known, Shape
 
