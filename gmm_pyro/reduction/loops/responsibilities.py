@@ -138,7 +138,7 @@ def add_log_norm(work: Array, at: Places, sets: int, cells: int, totals: Array) 
 
 @compiled
 def turn(work: Array, at: Places, rows: int, panels: int, width: int) -> None:
-    """Write (rows of Θ, points) of panels as (points, rows of Θ); what fills these up is anything."""
+    """Write (rows of Θ, points) of panels as (points, rows of Θ), filled up with anything."""
     lanes, points = lanes_of(work), points_of(work)
     for panel in range(panels):
         own, there = at.logits + panel * rows * points, at.turned + panel * points * width
