@@ -306,7 +306,6 @@ def stalled(tolerance: float, dtype: torch.dtype) -> Callable[[list[float]], boo
     Aitken's extrapolation (Böhning et al. 1994). A small last gain alone says little where ρ is
     close to one.
     """
-
     rounding = max(ROUNDING, torch.finfo(dtype).eps)
 
     def rule(history: list[float]) -> bool:

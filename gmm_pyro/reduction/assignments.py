@@ -193,9 +193,7 @@ def uniforms(seed: int, chains: range, rows: Rows, like: Tensor) -> Float[Tensor
     return mixed.to(like.dtype).mul_(2.0**-bits)
 
 
-def chain_states(
-    seed: int, chains: range, device: torch.device | None = None
-) -> Int[Tensor, "s"]:
+def chain_states(seed: int, chains: range, device: torch.device | None = None) -> Int[Tensor, "s"]:
     """The state in which each chain's own generator begins."""
     numbers = torch.arange(chains.start + 1, chains.stop + 1, device=device)
     return split_mix(numbers.mul_(GAMMA).add_(seed))

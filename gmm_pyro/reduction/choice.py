@@ -42,7 +42,7 @@ class Reducer(Protocol):
 def reducer_for(theta: Theta, points: Points, assign: Assignment) -> Reducer:
     """What reduces points under an assignment: compiled where the fit has decided so.
 
-    The centred kernel takes over where it must, and torch's kernels take what the loops do not know.
+    The centred kernel takes over where it must, and torch's take what the loops do not know.
     """
     if points.compiled and not theta.centred and points.measured is None and is_installed():
         recipe = Recipe.of(assign, len(theta.parameters.means))

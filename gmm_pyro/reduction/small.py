@@ -61,7 +61,7 @@ def m_step(family: CovarianceFamily, statistics: Statistics, floor: Tensor) -> P
 def natural(
     family: CovarianceFamily, parameters: Parameters, points: Points, allowed: float
 ) -> NaturalParameters | None:
-    """`CovarianceFamily.natural` about the origin, where terms are surely not above what is allowed."""
+    """`CovarianceFamily.natural` about the origin, where terms are surely within bounds."""
     p = parameters
     learned = torch.is_grad_enabled() and any(value.requires_grad for value in p.values)
     if learned or p.log_odds is not None or not is_small(p.means) or not is_installed():

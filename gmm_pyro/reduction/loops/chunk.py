@@ -29,7 +29,7 @@ from .lanes import (
 )
 from .products import WIDEST, multiply
 
-NOTHING, SQUARES, PAIRS, LENGTH = range(4)  # quadratic features: none, z_i², z_i z_j for i ≤ j, |z|²
+NOTHING, SQUARES, PAIRS, LENGTH = range(4)  # quadratic ones: none, z_i², z_i z_j for i ≤ j, |z|²
 SOFTMAX, ARGMAX, DRAWN, LABELS, SHARES = range(5)  # what logits are made into
 LOWEST = -81.0  # what logits further below the largest are taken for
 NEGLIGIBLE = np.exp(-80.0)  # of a point's density, below which there is no responsibility
@@ -226,7 +226,7 @@ def write_uniforms(
 
 
 @compiled
-def split_mix(state: int) -> int:
+def split_mix(state: Any) -> Any:
     """The output of SplitMix64 in a state."""
     state = (state ^ (state >> np.uint64(30))) * FIRST
     state = (state ^ (state >> np.uint64(27))) * SECOND

@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from numba import types
 
-from .build import kept
 from . import algebra, chunk
+from .build import kept
 
 
 def anyhow(kind: types.Type, ndim: int) -> types.Array:

@@ -166,9 +166,7 @@ def added_up(typing: Any, lanes: Any) -> Any:
         ]
         parts = [context.cast(builder, part, lanes.dtype, types.float64) for part in parts]
         while len(parts) > 1:
-            parts = [
-                builder.fadd(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)
-            ]
+            parts = [builder.fadd(a, b) for a, b in zip(parts[::2], parts[1::2], strict=True)]
         return parts[0]
 
     return types.float64(lanes), build

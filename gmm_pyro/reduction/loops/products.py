@@ -19,9 +19,23 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from .build import compiled_in_place
-from .lanes import Lanes, Value, constant, lanes_of, multiply_add, place, read, spread, vector, write
+from .lanes import (
+    Lanes,
+    Value,
+    constant,
+    lanes_of,
+    multiply_add,
+    place,
+    read,
+    spread,
+    vector,
+    write,
+)
 
-TALLEST, WIDEST = 6, 2  # rows and lanes of a tile: its sums, and what they are of, fill 16 registers
+TALLEST, WIDEST = (
+    6,
+    2,
+)  # rows and lanes of a tile: its sums, and what they are of, fill 16 registers
 
 
 @compiled_in_place
@@ -54,9 +68,7 @@ def multiply(a: Any, a_at: Any, b: Any, b_at: Any, c: Any, c_at: Any, size: Any)
 
 
 @intrinsic
-def tile(
-    typing: Any, a: Any, a_at: Any, b: Any, b_at: Any, c: Any, c_at: Any, size: Any
-) -> Any:
+def tile(typing: Any, a: Any, a_at: Any, b: Any, b_at: Any, c: Any, c_at: Any, size: Any) -> Any:
     """As `multiply`, of one result with no more rows and lanes than stay in registers."""
 
     def build(context: Value, builder: Value, signature: Any, values: Value) -> None:
@@ -78,7 +90,9 @@ def tile(
                 sums = _sums(builder, a.dtype, (rows, lanes), a_steps, b_steps, summed)
                 for (r, j), total in sums.items():
                     row = _ahead(builder, target, (c_place[1], r))
-                    write(builder, builder.load(total), _lanes_on(builder, row, a.dtype, j), a.dtype)
+                    write(
+                        builder, builder.load(total), _lanes_on(builder, row, a.dtype, j), a.dtype
+                    )
 
     return types.void(a, a_at, b, b_at, c, c_at, size), build
 
@@ -101,9 +115,7 @@ def _sums(
     with cgutils.for_range(builder, parts) as part, cgutils.for_range(builder, entries) as entry:
         own = builder.gep(_ahead(builder, a, (a_part, part.index)), [entry.index])
         there = _ahead(builder, b, (b_part, part.index), (b_entry, entry.index))
-        lanes = [
-            read(builder, _lanes_on(builder, there, dtype, j), dtype) for j in range(shape[1])
-        ]
+        lanes = [read(builder, _lanes_on(builder, there, dtype, j), dtype) for j in range(shape[1])]
         numbers = [
             spread(builder, builder.load(_ahead(builder, own, (a_row, r))), count)
             for r in range(shape[0])
