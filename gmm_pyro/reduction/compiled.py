@@ -93,8 +93,8 @@ class Recipe:
                 return cls(records.SOFTMAX, beside=Background(log_share, log_rest))
             case Weighted(inner, weight):
                 found = cls.of(inner)
-                known = found is not None and found.each is None  # not the weight of a weighted one
-                return replace(found, each=weight) if known else None
+                if found is not None and found.each is None:  # not twice
+                    return replace(found, each=weight)
         return None
 
 
@@ -199,15 +199,21 @@ class Compiled:
         loops().taken_apart()(
             totals.numpy(), self.plan.width, self.form, counts, first, second, noise
         )
-        log_norm, moments = totals[: self.sets], map(torch.from_numpy, (counts, first, second))
-        counts, first, second = moments
+        log_norm = totals[: self.sets]
         if self.form:
-            second = second.view(natural.quadratic.shape)
+            own = torch.from_numpy(second).view(natural.quadratic.shape)
         else:
-            second, shared = shared_term(theta, self.points)
+            own, shared = shared_term(theta, self.points)
             log_norm = log_norm + shared
         own_noise = None if natural.noise is None else torch.from_numpy(noise)
-        return Statistics(log_norm, counts, first, second, theta.reference, own_noise)
+        return Statistics(
+            log_norm,
+            torch.from_numpy(counts),
+            torch.from_numpy(first),
+            own,
+            theta.reference,
+            own_noise,
+        )
 
     def _own(self, quadratic: Tensor) -> np.ndarray:
         """What tells components apart of their quadratic terms, as an array (s, k, e)."""

@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import ModuleType
 
@@ -63,11 +64,8 @@ def decided(
         and (d <= WIDE or family.n_features(d) <= d)
     )
     compiled = wanted and possible and is_installed()
-    return (
-        observations
-        if observations.compiled == compiled
-        else replace(observations, compiled=compiled)
-    )
+    known = observations.compiled == compiled
+    return observations if known else replace(observations, compiled=compiled)
 
 
 @functools.cache
@@ -84,5 +82,10 @@ def is_installed() -> bool:
 
 @functools.cache
 def loops() -> ModuleType:
-    """The compiled functions, by name."""
-    return importlib.import_module("gmm_pyro.reduction.loops.entry")
+    """The compiled functions, by name.
+
+    Another thread imports them: an interrupt, which is the main thread's, waits until that is done,
+    and leaves no library half imported.
+    """
+    with ThreadPoolExecutor(1) as beside:
+        return beside.submit(importlib.import_module, "gmm_pyro.reduction.loops.entry").result()

@@ -30,7 +30,7 @@ compiled_in_place: Any = njit(**INNER, forceinline=True)
 part_of_caller: Any = njit(**INNER, inline="always")  # which spares a round of the compiler
 
 
-def kept(function: FunctionType, signature: Any) -> Any:
+def kept(function: Any, signature: Any) -> Any:
     """A function compiled for a signature, or read from where an earlier process has kept it.
 
     Where neither the package's folder nor the user's own can be written, it is not kept; files
@@ -53,7 +53,7 @@ def kept(function: FunctionType, signature: Any) -> Any:
     return found
 
 
-def renamed(function: FunctionType, name: str) -> FunctionType:
+def renamed(function: Any, name: str) -> FunctionType:
     """The same function under another name."""
     own = FunctionType(function.__code__, function.__globals__, function.__name__)
     own.__qualname__ = name
@@ -75,7 +75,7 @@ def sources() -> str:
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 
-def _dispatcher(function: FunctionType, *, keep: bool) -> Any:
+def _dispatcher(function: Any, *, keep: bool) -> Any:
     """What compiles a function, and keeps it if that is wanted and there is a place for it."""
     try:
         return njit(**OPTIONS, cache=keep)(function)

@@ -6,6 +6,8 @@ the last panel up are taken for its last row.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .build import compiled
@@ -74,7 +76,7 @@ def write_uniforms(
 
 
 @compiled
-def split_mix(state: int) -> int:
+def split_mix(state: Any) -> Any:
     """The output of SplitMix64 in a state."""
     state = (state ^ (state >> np.uint64(30))) * FIRST
     state = (state ^ (state >> np.uint64(27))) * SECOND

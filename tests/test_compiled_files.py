@@ -1,0 +1,253 @@
+"""Claims about what is kept of compiled loops: a fit works whatever has become of the files.
+
+What compiles does so in processes of their own, with a folder of their own for what is kept. Those
+that need not compile a whole pass are content with the smallest of the functions.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gmm_pyro.reduction.decision import SETTING
+from gmm_pyro.reduction.loops import build
+
+ROOT = Path(build.__file__).parents[3]
+slow = pytest.mark.slow  # compiles a whole pass
+needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
+
+SMALL = """
+import numpy as np, torch
+from gmm_pyro.reduction.loops import entry
+
+def work():
+    "Whether the smallest function is right, and how often it was read, and not."
+    run = entry.by_features(torch.float64)
+    found = np.zeros(6)
+    numbers = np.arange(6.0)
+    parts = numbers[:1][None], numbers[1:3][None, None], numbers[3:5][None, None], numbers[:0]
+    run(*parts, 1, found)
+    read, made = (sum(count.values()) for count in run.stats[1:])
+    return found.tolist() == [0, 1, 2, 3, 4, 0], read, made, len(run.overloads)
+"""
+FIT = """
+import warnings
+import gmm_pyro as gp
+warnings.simplefilter("ignore")
+x = gp.datasets.make_mixture(n=300, d=2, k=2, separation=6, seed=3).x
+
+def fit():
+    found = gp.fit(gp.MixtureModel(2), x, max_steps=5)
+    return found.diagnostics["kernel"], round(found.objective, 6)
+"""
+
+
+def begun(code: str, kept: Path | None, home: Path = ROOT) -> subprocess.Popen[str]:
+    """A process of its own, with a folder for what is kept, or the one that all have."""
+    places = os.pathsep.join([str(home), *filter(None, sys.path)])
+    env = {**os.environ, "PYTHONPATH": places, SETTING: "always"}
+    env |= {} if kept is None else {"NUMBA_CACHE_DIR": str(kept)}
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", code],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=env,
+        cwd=home,
+    )
+
+
+def printed(process: subprocess.Popen[str]) -> list[str]:
+    """Its lines."""
+    out, told = process.communicate(timeout=200)
+    assert process.returncode == 0, told[-2000:]
+    return out.splitlines()
+
+
+def files(kept: Path, kind: str) -> list[Path]:
+    return sorted(kept.rglob(f"*.{kind}"))
+
+
+# ---------------------------------------------------------------------- one function
+
+
+@pytest.fixture(scope="module")
+def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder where one process has kept the function."""
+    kept = tmp_path_factory.mktemp("kept")
+    assert printed(begun(SMALL + "print(*work())", kept)) == ["True 0 1 1"]
+    return kept
+
+
+DAMAGES = {
+    "index cut off": ("nbi", lambda content: content[: len(content) // 2]),
+    "index empty": ("nbi", lambda content: b""),
+    "index of anything": ("nbi", lambda content: bytes(range(256)) * 8),
+    "code cut off": ("nbc", lambda content: content[: len(content) // 2]),
+    "code empty": ("nbc", lambda content: b""),
+    "code of anything": ("nbc", lambda content: bytes(range(256)) * 8),
+    "code of zeros": ("nbc", lambda content: bytes(len(content))),
+    "code of another kind": ("nbc", lambda content: b"\x80\x04K\x01."),  # the number 1
+}
+
+
+def test_files_that_cannot_be_read_are_made_anew(sound: Path, tmp_path: Path) -> None:
+    """One after the other in one process, and then they are sound."""
+    shutil.copytree(sound, tmp_path / "kept")
+    (index,), (code,) = files(tmp_path / "kept", "nbi"), files(tmp_path / "kept", "nbc")
+    whole = {"nbi": index.read_bytes(), "nbc": code.read_bytes()}
+    cases = []
+    for name, (kind, damage) in DAMAGES.items():
+        (tmp_path / name).write_bytes(damage(whole[kind]))
+        cases.append((str(tmp_path / name), str({"nbi": index, "nbc": code}[kind])))
+    program = f"""
+import shutil
+for broken, place in {cases}:
+    shutil.copy(broken, place)
+    for _ in range(2):
+        entry.by_features.cache_clear()
+        print(*work())
+"""
+    lines = printed(begun(SMALL + program, tmp_path / "kept"))
+    assert lines == ["True 0 1 1", "True 1 0 1"] * len(DAMAGES)
+
+
+def test_a_process_that_was_killed_leaves_what_others_do_not_mind(
+    sound: Path, tmp_path: Path
+) -> None:
+    """Killed before it wrote the code, or before it named what it had written."""
+    shutil.copytree(sound, tmp_path / "kept")
+    (code,) = files(tmp_path / "kept", "nbc")
+    code.rename(code.with_name(code.name + ".tmp.0123456789abcdef"))
+    program = "print(*work()); entry.by_features.cache_clear(); print(*work())"
+    lines = printed(begun(SMALL + program, tmp_path / "kept"))
+    assert lines == ["True 0 1 1", "True 1 0 1"]
+
+
+NOWHERE = {
+    "no place at all": "from numba.core import caching; caching.CacheImpl._locator_classes = []",
+    "a place that cannot be written": """
+from numba.core import caching
+def refuse(*_): raise PermissionError("read-only")
+caching.IndexDataCacheFile.save = refuse
+""",
+    "a full disk": """
+import errno
+from numba.core import caching
+def refuse(*_): raise OSError(errno.ENOSPC, "No space left on device")
+caching.IndexDataCacheFile._save_data = refuse
+""",
+    "a folder that cannot be read": """
+from numba.core import caching
+def refuse(*_): raise PermissionError("not for you")
+caching.IndexDataCacheFile._load_index = refuse
+""",
+}
+
+
+@pytest.mark.parametrize("case", NOWHERE)
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(case: str, tmp_path: Path) -> None:
+    (line,) = printed(begun(NOWHERE[case] + SMALL + "print(*work())", tmp_path / "kept"))
+    assert line.startswith("True 0")
+    assert line.endswith("1")
+    assert files(tmp_path, "nbc") == []
+
+
+def test_a_file_in_the_place_of_the_folder_is_no_obstacle(tmp_path: Path) -> None:
+    """numba then goes on to the places that it has beside."""
+    (tmp_path / "kept").write_text("")
+    (line,) = printed(begun(SMALL + "print(work()[0])", tmp_path / "kept"))
+    assert line == "True"
+
+
+def test_two_that_compile_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+    two = [begun(SMALL + "print(work()[0])", tmp_path) for _ in range(2)]
+    assert [printed(process) for process in two] == [["True"], ["True"]]
+    assert printed(begun(SMALL + "print(*work())", tmp_path)) == ["True 1 0 1"]
+
+
+@needs_fork
+def test_an_edit_of_any_of_the_files_is_seen(tmp_path: Path) -> None:
+    """numba itself looks at the file of the function alone, and not at those that it calls."""
+    home = tmp_path / "home"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "gmm_pyro", home / "gmm_pyro", ignore=ignored)
+    loops = home / "gmm_pyro" / "reduction" / "loops"
+    program = f"""
+import os, sys, numba, torch, gmm_pyro.reduction.compiled
+from pathlib import Path
+numba.njit("int64(int64)")(lambda i: i)
+
+def child():
+    "Runs the function as a process does that starts now."
+    sys.stdout.flush()
+    if os.fork() == 0:
+        exec({SMALL!r}, globals())
+        print(*work())
+        sys.stdout.flush()
+        os._exit(0)
+    os.wait()
+
+for name in [None, "chunk.py", "lanes.py", "algebra.py", "elementary.py", None]:
+    if name is not None:
+        file = Path({str(loops)!r}) / name
+        file.write_text(file.read_text() + "\\n")
+    child()
+"""
+    lines = printed(begun(program, tmp_path / "kept", home))
+    assert lines == [*["True 0 1 1"] * 5, "True 1 0 1"]
+
+
+# ---------------------------------------------------------------------- a whole fit
+
+
+@needs_fork
+def test_a_child_fits_what_its_parent_has_fitted() -> None:
+    program = """
+import multiprocessing, os, signal
+from concurrent.futures import ThreadPoolExecutor
+
+before = fit()
+with ThreadPoolExecutor(1) as beside:  # the child has none of its parent's threads
+    assert beside.submit(fit).result() == before
+    child = os.fork()
+    if child == 0:
+        signal.alarm(60)
+        os._exit(fit() != before)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+with multiprocessing.get_context("fork").Pool(2) as pool:
+    print(pool.apply_async(fit).get(60) == before, before[0])
+"""
+    assert printed(begun(FIT + program, None)) == ["0", "True compiled"]
+
+
+@slow
+def test_an_interrupt_at_any_moment_leaves_nothing_half_done(tmp_path: Path) -> None:
+    """While numba is imported, or compiles: the next fit in the same process is as ever."""
+    program = """
+import signal
+signal.signal(signal.SIGINT, signal.default_int_handler)
+print("begins", flush=True)
+for attempt in range(5):
+    try:
+        print(*fit())
+        break
+    except KeyboardInterrupt:
+        print("interrupted", flush=True)
+"""
+    process = begun(FIT + program, tmp_path)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "begins\n"
+    for moment in (0.3, 3.0):
+        time.sleep(moment)
+        process.send_signal(signal.SIGINT)
+    lines = printed(process)
+    assert lines[-1].startswith("compiled ")
+    assert printed(begun(FIT + "print(*fit())", tmp_path)) == lines[-1:]
