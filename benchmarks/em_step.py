@@ -2,9 +2,9 @@
 
     python benchmarks/em_step.py [--quick]
 
-Our steps are those of the compiled kernel; "torch" are those of torch's, in float64. oneDAL is its
-C++ EM through daal4py, where it is installed; what it takes to set up counts, which is little beside
-its steps.
+Our steps are those of the compiled kernel, whether a fit of this size would choose it or not;
+"torch" are those of torch's, in float64. oneDAL is its C++ EM through daal4py, where it
+is installed; what it takes to set up counts, which is little beside its steps.
 """
 
 from __future__ import annotations
@@ -182,7 +182,9 @@ def main() -> None:
     quick = "--quick" in sys.argv
     sizes = [size for size in SIZES if not quick or size[0] * size[1] <= 1_000_000]
     rows = [row(size, rounds=3 if quick else 7) for size in sizes]
-    common.report("em_step", "A step of EM: minimum / median milliseconds, ratio of medians", rows)
+    common.report(
+        "em_step", "A step of EM, compiled: minimum / median milliseconds, median of ratios", rows
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Seconds that importing the package, asking for help and a small fit take, in processes of their own.
+"""Seconds that importing the package, asking for help and a small fit take, each in a process.
 
     python benchmarks/imports.py
 

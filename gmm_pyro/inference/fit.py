@@ -285,7 +285,8 @@ def fit_observations(
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)
     if not method.through_pyro:
         wanted = chosen.options.reductions
-        observations = decided(observations, model.family, model.n_components, *wanted)
+        rows = chosen.options.batch_size if method.minibatches else None  # type: ignore[attr-defined]
+        observations = decided(observations, model.family, model.n_components, *wanted, rows=rows)
     task = Task(chosen.name, model, observations, chosen.options)
     surplus = model.surplus if method.priors is not None else None
     rule = Soundness.for_task(task) if method.likeliest else None

@@ -161,7 +161,12 @@ class Weighted:
         """See `Assignment`."""
         log_p, weight = self.assign(logits, rows), self.weight[:, rows].to(logits)
         logits.mul_(weight[:, None])
-        return log_p.mul_(weight)
+        return counted(log_p, weight)
+
+
+def counted(log_p: Float[Tensor, "s n"], weight: Float[Tensor, "*s n"]) -> Float[Tensor, "s n"]:
+    """Each point's share of `log_norm` times its weight: nothing of a point that does not count."""
+    return torch.where(weight > 0, log_p * weight, 0.0)
 
 
 def _finite(largest: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from .assignments import Assignment
 from .background import Background
 from .barred import Barred
 from .compiled import Compiled, Recipe
-from .decision import is_installed
+from .decision import is_ready
 from .incomplete import Incomplete
 from .kernels import Centred, Features, Kernel
 from .theta import Theta
@@ -44,7 +44,7 @@ def reducer_for(theta: Theta, points: Points, assign: Assignment) -> Reducer:
 
     The centred kernel takes over where it must; torch's take what the loops do not know.
     """
-    if points.compiled and not theta.centred and points.measured is None and is_installed():
+    if points.compiled and not theta.centred and points.measured is None and is_ready(points.dtype):
         recipe = Recipe.of(assign)
         if recipe is not None and not (recipe.beside and points.log_noise is not None):
             return Compiled(theta, points, recipe)

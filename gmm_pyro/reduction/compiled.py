@@ -223,10 +223,10 @@ class Compiled:
     def _known(self, barred: Barred | None) -> tuple[np.ndarray, ...]:
         """What belongs to rows: see `loops.records.Known`."""
         points, background, none = self.points, self.background, _nothing(self.points.dtype)
-        weight = points.weight_of(slice(points.n))
+        weight, each = points.weight_of(slice(points.n)), self.recipe.each
         return (
             none[0] if weight is None else weight.numpy(),
-            _array(self.recipe.each, none),
+            none if each is None else _array(each.expand(self.sets, -1), none),
             _nothing(torch.int64)[0] if barred is None else barred.kind.numpy(),
             none if barred is None else barred.log_allowed.numpy(),
             none if background is None else np.atleast_2d(_array(background.log_density, none)),
@@ -235,8 +235,12 @@ class Compiled:
     def _asked(self) -> tuple[Any, ...]:
         """What logits are made into: see `loops.records.Asked`."""
         recipe, none = self.recipe, _nothing(self.points.dtype)
-        labels = _nothing(torch.int64) if recipe.labels is None else recipe.labels.numpy()
-        return recipe.mode, recipe.seed, labels, _array(recipe.shares, none[None])
+        labels, shares = _nothing(torch.int64), none[None]
+        if recipe.labels is not None:  # what is drawn is written there, and has its type
+            labels = _array(recipe.labels.expand(self.sets, -1), labels)
+        if recipe.shares is not None:
+            shares = _array(recipe.shares.expand(self.sets, -1, -1), shares)
+        return recipe.mode, recipe.seed, labels, shares
 
     def _coefficients(self) -> np.ndarray:
         """Natural parameters of all rows of Θ, by the features of the loops."""

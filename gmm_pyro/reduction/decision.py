@@ -11,9 +11,12 @@ import functools
 import importlib
 import importlib.util
 import os
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import ModuleType
+
+import torch
 
 from ..covariance import CovarianceFamily
 from ..data.checks import check_choice
@@ -32,7 +35,12 @@ def operations(features: int, rows: int) -> int:
 
 
 def decided(
-    observations: Observations, family: CovarianceFamily, k: int, passes: int, sets: int = 1
+    observations: Observations,
+    family: CovarianceFamily,
+    k: int,
+    passes: int,
+    sets: int = 1,
+    rows: int | None = None,
 ) -> Observations:
     """The data, which know whether their reductions are to be compiled.
 
@@ -42,6 +50,7 @@ def decided(
         k: number of components.
         passes: how many reductions are to be expected.
         sets: how many sets of components each is of.
+        rows: of how many points each is; of all, if None.
 
     Raises:
         ValueError: if the setting is none of those that there are, or asks for what is not there.
@@ -53,17 +62,18 @@ def decided(
             f"the environment variable {SETTING} is 'always', and numba is not there or does not "
             "work: pip install 'gmm-pyro[fast]', or leave the variable away"
         )
-    d = observations.d
-    features = 1 + d + family.n_own_features(d)
-    work = observations.n * operations(features, sets * k)
+    d, own = observations.d, family.n_own_features(observations.d)
+    work = min(rows or observations.n, observations.n) * operations(1 + d + own, sets * k)
     spared = passes * (SAVED_A_PASS + SAVED_AN_OPERATION * work)
     wanted = setting == "always" or (setting == "auto" and spared > WORTH)
     possible = (
         observations.device.type == "cpu"
+        and not observations.x.is_neg()  # a view that NumPy does not know
         and observations.measured is None
         and (d <= WIDE or family.n_features(d) <= d)
+        and (observations.log_noise is None or own > 0)  # else the centred kernel does all
     )
-    compiled = wanted and possible and is_installed()
+    compiled = wanted and possible and is_ready(observations.dtype)
     known = observations.compiled == compiled
     return observations if known else replace(observations, compiled=compiled)
 
@@ -74,8 +84,28 @@ def is_installed() -> bool:
     if importlib.util.find_spec("numba") is None:
         return False
     try:
-        loops()
+        return bool(loops().lanes.SERVES)
     except Exception:  # noqa: BLE001 - a numba that does not fit its NumPy or Python
+        return False
+
+
+@functools.cache
+def is_ready(dtype: torch.dtype) -> bool:
+    """Whether all loops for a type of number are compiled, or read from where they are kept.
+
+    Whatever a compiler may fail of, a fit does not: torch's kernels then do the work.
+    """
+    if not is_installed():
+        return False
+    try:
+        loops().make_ready(dtype)
+    except Exception as error:  # noqa: BLE001 - whatever it is
+        warnings.warn(
+            f"numba could not compile the loops of gmm_pyro ({type(error).__name__}: {error}): "
+            "torch works in their place",
+            RuntimeWarning,
+            stacklevel=2,
+        )
         return False
     return True
 

@@ -24,7 +24,7 @@ from ..covariance import Statistics
 from ..data.points import Block, Points
 from ..data.spread import chunks
 from ..running.threads import Sums
-from .assignments import Assignment, Rows
+from .assignments import Assignment, Rows, counted
 from .background import Background
 from .barred import Barred
 from .shared import shared_term
@@ -137,7 +137,8 @@ class Kernel(ABC, Generic[Some]):
                 log_p, share = self.background.assigned(assign, logits, piece.rows)
                 noise = noise + (share if piece.weight is None else share * piece.weight).sum(1)
             if piece.weight is not None:
-                log_p, logits = log_p * piece.weight, logits.mul_(piece.weight)
+                log_p = counted(log_p, piece.weight)
+                logits = logits.mul_(piece.weight)
             self.add_moments(logits)
             log_norm = log_norm + log_p.sum(1)
         return log_norm, *(() if self.background is None else (noise,)), *self.moments

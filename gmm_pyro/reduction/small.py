@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
 from ..data.points import Points
-from .decision import is_installed, loops
+from .decision import is_ready, loops
 
 MOST = 1e5  # k d³ of all sets, above which LAPACK's blocks are faster
 
@@ -40,7 +40,7 @@ def m_step(family: CovarianceFamily, statistics: Statistics, floor: Tensor) -> P
     alone = type(family).fit_all is CovarianceFamily.fit_all
     if not alone or statistics.noise is not None or statistics.reference.ndim > 1:
         return None
-    if not is_small(first) or not is_installed():
+    if not is_small(first) or not is_ready(torch.float64):
         return None
     found = np.empty(first.shape[:2]), np.empty(first.shape), np.empty(compact(second).shape)
     sound = loops().m_step()(
@@ -64,7 +64,7 @@ def natural(
     """`CovarianceFamily.natural` about the origin, where no term is above what is allowed."""
     p = parameters
     learned = torch.is_grad_enabled() and any(value.requires_grad for value in p.values)
-    if learned or p.log_odds is not None or not is_small(p.means) or not is_installed():
+    if learned or p.log_odds is not None or not is_small(p.means) or not is_ready(torch.float64):
         return None
     factor = compact(p.factor)
     found = np.empty(p.log_weights.shape), np.empty(p.means.shape), np.empty(factor.shape)

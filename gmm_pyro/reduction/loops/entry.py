@@ -79,3 +79,9 @@ def natural() -> Callable[..., float]:
     """`algebra.natural`, as `entry` has it."""
     signature = types.float64(TWO, THREE, THREE, ONE, INDEX, TWO, THREE, THREE)
     return kept(algebra.natural.py_func, signature)
+
+
+def make_ready(dtype: torch.dtype) -> None:
+    """Compile, or read, all that a fit to points of a type may call."""
+    entry(dtype), by_features(dtype)
+    taken_apart(), m_step(), natural()

@@ -10,15 +10,20 @@ Arrays are flat and contiguous; lanes are read and written at any place of their
 from __future__ import annotations
 
 import operator
+import platform
 from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
 from llvmlite.binding import get_host_cpu_features
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
+# Without fused sums, or where nothing is compiled, torch is faster.
+SERVES = not config.DISABLE_JIT and (
+    platform.machine() not in ("x86_64", "AMD64") or bool(get_host_cpu_features().get("fma"))
+)
 BITS = 512 if get_host_cpu_features().get("avx512f") else 256
 FRACTION = {64: 52, 32: 23}  # bits of a number's fraction
 BIAS = {64: 1023, 32: 127}  # of its exponent
@@ -151,18 +156,8 @@ def turn_square(typing: Any, array: Any, start: Any, step: Any, there: Any, widt
 
 
 @intrinsic
-def get(typing: Any, array: Any, index: Any) -> Any:
-    """One number of an array; a place below 0 is no place from its end, which takes time to see."""
-
-    def build(context: Value, builder: Value, signature: Any, values: Value) -> Value:
-        return builder.load(place(context, builder, array, *values))
-
-    return array.dtype(array, types.intp), build
-
-
-@intrinsic
 def put(typing: Any, array: Any, index: Any, number: Any) -> Any:
-    """Write one number to an array."""
+    """Write one number; none is counted from an array's end, which would take time to see."""
 
     def build(context: Value, builder: Value, signature: Any, values: Value) -> None:
         same = context.cast(builder, values[2], number, array.dtype)
