@@ -21,7 +21,7 @@ from gmm_pyro.reduction.decision import SETTING
 from gmm_pyro.reduction.loops import build
 
 ROOT = Path(build.__file__).parents[3]
-slow = pytest.mark.slow  # compiles a whole pass
+pytestmark = pytest.mark.slow  # a process takes seconds to begin, and to compile a pass
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
 SMALL = """
@@ -213,7 +213,6 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert printed(begun(FIT + program, None)) == ["0", "True compiled"]
 
 
-@slow
 def test_an_interrupt_at_any_moment_leaves_nothing_half_done(tmp_path: Path) -> None:
     """While numba is imported, or compiles: the next fit in the same process is as ever."""
     program = """

@@ -21,6 +21,7 @@ from numba import njit
 from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 
+from ...running.threads import beside
 from .lanes import BITS
 
 OPTIONS = {"nogil": True, "error_model": "numpy"}
@@ -35,6 +36,10 @@ def kept(function: FunctionType, signature: Any) -> Any:
     Where neither the package's folder nor the user's own can be written, it is not kept; files
     that cannot be read are made anew.
     """
+    return beside(functools.partial(_made, function, signature))
+
+
+def _made(function: FunctionType, signature: Any) -> Any:
     own = renamed(function, f"{function.__name__}_{digest(signature)}")
     for keep in (True, True, False):
         found = _dispatcher(own, keep=keep)
