@@ -7,6 +7,7 @@ that need not compile a whole pass are content with the smallest of the function
 from __future__ import annotations
 
 import os
+import pickle
 import shutil
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from gmm_pyro.reduction.decision import SETTING
 from gmm_pyro.reduction.loops import build
 
 ROOT = Path(build.__file__).parents[3]
-slow = pytest.mark.slow  # compiles a whole pass
+pytestmark = pytest.mark.slow  # a process takes seconds to begin, and to compile a pass
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
 SMALL = """
@@ -95,22 +96,23 @@ DAMAGES = {
     "code of anything": ("nbc", lambda content: bytes(range(256)) * 8),
     "code of zeros": ("nbc", lambda content: bytes(len(content))),
     "code of another kind": ("nbc", lambda content: b"\x80\x04K\x01."),  # the number 1
+    "no index": ("nbi", lambda content: None),
+    "no code": ("nbc", lambda content: None),  # of a process that was killed before it wrote it
 }
 
 
 def test_files_that_cannot_be_read_are_made_anew(sound: Path, tmp_path: Path) -> None:
     """One after the other in one process, and then they are sound."""
     shutil.copytree(sound, tmp_path / "kept")
-    (index,), (code,) = files(tmp_path / "kept", "nbi"), files(tmp_path / "kept", "nbc")
-    whole = {"nbi": index.read_bytes(), "nbc": code.read_bytes()}
-    cases = []
-    for name, (kind, damage) in DAMAGES.items():
-        (tmp_path / name).write_bytes(damage(whole[kind]))
-        cases.append((str(tmp_path / name), str({"nbi": index, "nbc": code}[kind])))
+    places = {kind: files(tmp_path / "kept", kind)[0] for kind in ("nbi", "nbc")}
+    contents = {kind: place.read_bytes() for kind, place in places.items()}
+    cases = [(str(places[kind]), damage(contents[kind])) for kind, damage in DAMAGES.values()]
+    (tmp_path / "cases").write_bytes(pickle.dumps(cases))
     program = f"""
-import shutil
-for broken, place in {cases}:
-    shutil.copy(broken, place)
+import pickle
+from pathlib import Path
+for place, content in pickle.loads(Path({str(tmp_path / "cases")!r}).read_bytes()):
+    Path(place).unlink() if content is None else Path(place).write_bytes(content)
     for _ in range(2):
         entry.by_features.cache_clear()
         print(*work())
@@ -119,44 +121,27 @@ for broken, place in {cases}:
     assert lines == ["True 0 1 1", "True 1 0 1"] * len(DAMAGES)
 
 
-def test_a_process_that_was_killed_leaves_what_others_do_not_mind(
-    sound: Path, tmp_path: Path
-) -> None:
-    """Killed before it wrote the code, or before it named what it had written."""
-    shutil.copytree(sound, tmp_path / "kept")
-    (code,) = files(tmp_path / "kept", "nbc")
-    code.rename(code.with_name(code.name + ".tmp.0123456789abcdef"))
-    program = "print(*work()); entry.by_features.cache_clear(); print(*work())"
-    lines = printed(begun(SMALL + program, tmp_path / "kept"))
-    assert lines == ["True 0 1 1", "True 1 0 1"]
-
-
-NOWHERE = {
-    "no place at all": "from numba.core import caching; caching.CacheImpl._locator_classes = []",
-    "a place that cannot be written": """
-from numba.core import caching
-def refuse(*_): raise PermissionError("read-only")
-caching.IndexDataCacheFile.save = refuse
-""",
-    "a full disk": """
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path: Path) -> None:
+    """Neither written nor read, on a full disk, and with no place at all."""
+    program = """
 import errno
+from unittest.mock import patch
 from numba.core import caching
-def refuse(*_): raise OSError(errno.ENOSPC, "No space left on device")
-caching.IndexDataCacheFile._save_data = refuse
-""",
-    "a folder that cannot be read": """
-from numba.core import caching
-def refuse(*_): raise PermissionError("not for you")
-caching.IndexDataCacheFile._load_index = refuse
-""",
-}
 
-
-@pytest.mark.parametrize("case", NOWHERE)
-def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(case: str, tmp_path: Path) -> None:
-    (line,) = printed(begun(NOWHERE[case] + SMALL + "print(*work())", tmp_path / "kept"))
-    assert line.startswith("True 0")
-    assert line.endswith("1")
+file = caching.IndexDataCacheFile
+full = OSError(errno.ENOSPC, "No space left on device")
+for obstacle in (
+    patch.object(file, "save", side_effect=PermissionError("read-only")),
+    patch.object(file, "_load_index", side_effect=PermissionError("not for you")),
+    patch.object(file, "_save_data", side_effect=full),
+    patch.object(caching.CacheImpl, "_locator_classes", []),
+):
+    entry.by_features.cache_clear()
+    with obstacle:
+        right, read, _, made = work()
+    print(right, read, made)
+"""
+    assert printed(begun(SMALL + program, tmp_path)) == ["True 0 1"] * 4
     assert files(tmp_path, "nbc") == []
 
 
@@ -228,7 +213,6 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert printed(begun(FIT + program, None)) == ["0", "True compiled"]
 
 
-@slow
 def test_an_interrupt_at_any_moment_leaves_nothing_half_done(tmp_path: Path) -> None:
     """While numba is imported, or compiles: the next fit in the same process is as ever."""
     program = """

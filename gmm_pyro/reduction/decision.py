@@ -12,7 +12,6 @@ import importlib
 import importlib.util
 import os
 import warnings
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from types import ModuleType
 
@@ -21,6 +20,7 @@ import torch
 from ..covariance import CovarianceFamily
 from ..data.checks import check_choice
 from ..data.points import Observations
+from ..running.threads import beside
 
 WIDE = 100  # features, from which the centred kernel takes over
 SETTING = "GMM_PYRO_COMPILED"
@@ -112,10 +112,5 @@ def is_ready(dtype: torch.dtype) -> bool:
 
 @functools.cache
 def loops() -> ModuleType:
-    """The compiled functions, by name.
-
-    Another thread imports them: an interrupt, which is the main thread's, waits until that is done,
-    and leaves no library half imported.
-    """
-    with ThreadPoolExecutor(1) as beside:
-        return beside.submit(importlib.import_module, "gmm_pyro.reduction.loops.entry").result()
+    """The compiled functions, by name."""
+    return beside(lambda: importlib.import_module("gmm_pyro.reduction.loops.entry"))

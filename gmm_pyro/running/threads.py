@@ -69,6 +69,19 @@ def _of_a_new_thread() -> int:
         return fresh.submit(torch.get_num_threads).result()
 
 
+def beside(work: Callable[[], Result]) -> Result:
+    """What some work gives that is done by a thread of its own, as no interrupt may stop it.
+
+    An interrupt is the main thread's, where it comes at once, and the work goes on to its end: a
+    library that is half imported, or a compiler that stopped anywhere, would not work from then on.
+    """
+    fresh = ThreadPoolExecutor(1, thread_name_prefix="gmm_pyro beside")
+    try:
+        return fresh.submit(work).result()
+    finally:
+        fresh.shutdown(wait=False)
+
+
 def map_in_threads(
     make_worker: Callable[[], Callable[[Item], Result]], items: list[Item]
 ) -> list[Result]:

@@ -21,6 +21,7 @@ from numba import njit
 from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 
+from ...running.threads import beside
 from .lanes import BITS
 
 OPTIONS = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
@@ -36,6 +37,11 @@ def kept(function: Any, signature: Any) -> Any:
     Where neither the package's folder nor the user's own can be written, it is not kept; files
     that cannot be read are made anew.
     """
+    return beside(functools.partial(_made, function, signature))
+
+
+def _made(function: Any, signature: Any) -> Any:
+    """As `kept`, in whatever thread."""
     own = renamed(function, f"{function.__name__}_{digest(signature)}")
     for keep in (True, True, False):
         found = _dispatcher(own, keep=keep)
