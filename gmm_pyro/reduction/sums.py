@@ -177,7 +177,7 @@ def maximised(
 
     def m_step(statistics: Statistics) -> Parameters:
         if fixed is None:
-            small = small_m_step(theta.family, statistics, floor) if is_plain else None
+            small = small_m_step(theta.family, statistics, floor, current) if is_plain else None
             return small or theta.family.m_step(statistics, floor, ridge, current)
         return fixed.m_step(statistics, theta.parameters, floor, ridge)
 

@@ -119,19 +119,27 @@ def m_step(
     Returns:
         Whether all is well: not where a covariance is singular, or below the floor.
     """
-    sets, k, d = first.shape
+    sets, k = counts.shape
     for s in range(sets):
-        total = counts[s].sum()
-        for c in range(k):
-            log_weights[s, c] = math.log(counts[s, c] / total) if counts[s, c] > 0 else -np.inf
-            for i in range(d):
-                means[s, c, i] = reference[i] + first[s, c, i] / max(counts[s, c], TINY)
+        weights_and_means(counts[s], first[s], reference, log_weights[s], means[s])
         for c in range(factor.shape[1]):
             members = range(c, c + 1) if factor.shape[1] == k else range(k)
             scatter(counts[s], first[s], second[s, c], members, kind, factor[s, c])
             if not take_root(factor[s, c], floor, kind):
                 return False
     return True
+
+
+@compiled
+def weights_and_means(
+    counts: Array, first: Array, reference: Array, log_weights: Array, means: Array
+) -> None:
+    """The M-step of one set, but for covariances."""
+    total = counts.sum()
+    for c in range(len(counts)):
+        log_weights[c] = math.log(counts[c] / total) if counts[c] > 0 else -np.inf
+        for i in range(len(reference)):
+            means[c, i] = reference[i] + first[c, i] / max(counts[c], TINY)
 
 
 @compiled
@@ -251,18 +259,24 @@ def precision(factor: Array, d: int, kind: int, found: Array) -> None:
             found[i] = 1 / (factor[i] * factor[i])
         return
     inverse = np.zeros((d, d))
-    for j in range(d):
-        for i in range(j, d):
-            value = 1.0 if i == j else 0.0
-            for m in range(j, i):
-                value -= factor[i * d + m] * inverse[m, j]
-            inverse[i, j] = value / factor[i * d + i]
+    inverted(factor, d, inverse)
     for i in range(d):
         for j in range(i + 1):
             value = 0.0
             for m in range(i, d):
                 value += inverse[m, i] * inverse[m, j]
             found[i * d + j] = found[j * d + i] = value
+
+
+@compiled
+def inverted(factor: Array, d: int, inverse: Array) -> None:
+    """The inverse of a lower factor (d d,), as a matrix (d, d) of zeros takes it."""
+    for j in range(d):
+        for i in range(j, d):
+            value = 1.0 if i == j else 0.0
+            for m in range(j, i):
+                value -= factor[i * d + m] * inverse[m, j]
+            inverse[i, j] = value / factor[i * d + i]
 
 
 @compiled

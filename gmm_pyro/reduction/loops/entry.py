@@ -8,8 +8,8 @@ from collections.abc import Callable
 import torch
 from numba import types
 
+from . import algebra, chunk, coupled
 from .build import kept
-from . import algebra, chunk
 
 
 def anyhow(kind: types.Type, ndim: int) -> types.Array:
@@ -60,6 +60,16 @@ def m_step() -> Callable[..., bool]:
     """`algebra.m_step`, as `entry` has it."""
     signature = types.boolean(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, THREE)
     return kept(algebra.m_step.py_func, signature)
+
+
+@functools.cache
+def coupled_m_step() -> Callable[..., bool]:
+    """`coupled.m_step`, as `entry` has it."""
+    rule, rounds = types.UniTuple(INDEX, 3), types.Array(INDEX, 3, "C")
+    signature = types.boolean(
+        *(TWO, THREE, THREE, ONE, ONE, rule, rounds, THREE), *(TWO, THREE, THREE)
+    )
+    return kept(coupled.m_step.py_func, signature)
 
 
 @functools.cache
