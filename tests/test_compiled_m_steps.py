@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from gmm_pyro.covariance import FAMILIES, CovarianceFamily, Statistics
-from gmm_pyro.reduction import small
+from gmm_pyro.reduction import coupled, small
 
 pytest.importorskip("numba")
 
@@ -115,7 +115,7 @@ def test_a_thorough_search_is_left_to_torch(code: str) -> None:
 
 @pytest.mark.parametrize("code", ["EEV", "VVE"])
 def test_eigenvectors_of_many_features_are_left_to_torch(code: str) -> None:
-    family, d = dict(ALL)[code], small.FEW + 1
+    family, d = dict(ALL)[code], coupled.FEW + 1
     before, statistics = moments(family, 2, d, seed=0)
     assert small.m_step(family, statistics, floor(d), begun(family, before)) is None
 

@@ -14,22 +14,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
-from ..covariance.graded import rounds
 from ..data.points import Points
+from . import coupled
 from .decision import loops
 
 MOST = 1e5  # k d³ of all sets, above which LAPACK's blocks are faster
-FEW = 8  # features, up to which plane rotations are faster than its eigenvectors
-RULES = {
-    "VEI": ("ALONG", "ONE_SHAPE"),
-    "EVI": ("ALONG", "ONE_VOLUME"),
-    "VEE": ("ALONG", "ONE_SHAPE"),
-    "EVV": ("ALONG", "ONE_VOLUME"),
-    "EEV": ("OWN", "ALIKE"),
-    "VEV": ("OWN", "ONE_SHAPE"),
-    "EVE": ("COMMON", "ONE_VOLUME"),
-    "VVE": ("COMMON", "FREE"),
-}  # axes that scatters are seen in, and what covariances have in common along these
 
 
 @functools.cache
@@ -53,6 +42,10 @@ def m_step(
     first, second = statistics.first, statistics.second
     if statistics.noise is not None or statistics.reference.ndim > 1 or not is_small(first):
         return None
+    alone = type(family).fit_all is CovarianceFamily.fit_all  # each covariance is fitted so
+    goes_on = current is not None
+    if not (alone or coupled.has_loops(family, first.shape[-1], goes_on=goes_on)):
+        return None
     found = np.empty(first.shape[:2]), np.empty(first.shape), np.empty(compact(second).shape)
     given = (
         array(statistics.counts),
@@ -60,41 +53,23 @@ def m_step(
         compact(second),
         statistics.reference.numpy(),
         floor.numpy(),
+        kind_of(family, first.shape[-1]),
     )
-    kind, d = kind_of(family, first.shape[-1]), first.shape[-1]
-    if type(family).fit_all is CovarianceFamily.fit_all:  # each covariance is fitted alone
-        sound = loops().m_step()(*given, kind, *found)
-    elif family.name in RULES and d <= FEW:
-        rule = kind, *rule_of(family)
-        near = compact(second)[:0] if current is None else compact(current)
-        sound = loops().coupled_m_step()(*given, rule, turns(d), near, *found)
+    if alone:
+        sound = loops().m_step()(*given, *found)
     else:
-        return None
+        near = None if current is None else compact(current)
+        sound = coupled.m_step(family, given, near, found)
     if not sound:
         return None
     log_weights, means, factor = map(torch.from_numpy, found)
     return Parameters(log_weights, means, factor.view(second.shape))
 
 
-@functools.cache
-def rule_of(family: CovarianceFamily) -> tuple[int, int]:
-    """Axes of covariances, and what they have in common along these, as the loops have it."""
-    rules = loops().coupled
-    axes, common = RULES[family.name]
-    return getattr(rules, axes), getattr(rules, common)
-
-
-@functools.cache
-def turns(d: int) -> np.ndarray:
-    """Pairs of axes by rounds (r, p, 2), of which those of a round have none in common."""
-    pairs = [torch.stack(round, 1) for round in rounds(d, torch.device("cpu"))]
-    return np.empty((0, 0, 2), np.int64) if d == 1 else torch.stack(pairs).numpy()
-
-
 def natural(
     family: CovarianceFamily, parameters: Parameters, points: Points, allowed: float
 ) -> NaturalParameters | None:
-    """`CovarianceFamily.natural` about the origin, where terms are surely not above what is allowed."""
+    """`CovarianceFamily.natural` about the origin, where terms are surely no more than allowed."""
     p = parameters
     learned = torch.is_grad_enabled() and any(value.requires_grad for value in p.values)
     if learned or p.log_odds is not None or not is_small(p.means):

@@ -1,6 +1,6 @@
-"""Axes of few scatters in few dimensions: `covariance/graded.py` and `orientation.py`, one set.
+"""Axes of few scatters in few dimensions: `covariance/graded.py` and `orientation.py`, in loops.
 
-Turns are by plane rotations, of which an angle turns axis i towards axis j.
+A turn by an angle takes axis i towards axis j. Axes are s sets, k components and d features.
 """
 
 from __future__ import annotations
@@ -17,26 +17,114 @@ EPSILON = float(np.finfo(np.float64).eps)
 
 
 @compiled
-def eigen(matrix: Array, values: Array, vectors: Array) -> bool:
-    """Eigenvalues from the smallest to the largest, and eigenvectors as columns.
+def own_axes(scatters: Array, counts: Array, values: Array, vectors: Array) -> bool:
+    """Eigenvalues, from the smallest to the largest, and eigenvectors of every scatter.
+
+    Args:
+        scatters: shape (s, k, d d).
+        counts: shape (s, k).
+        values: where they are written, shape (s, k, d).
+        vectors: likewise, as columns, shape (s, k, d, d).
 
     Returns:
-        False where an eigenvalue is so much smaller than another that its digits need care.
+        Whether all have digits enough.
     """
+    sets, k, d = values.shape
+    matrix = np.empty((d, d))
+    for s in range(sets):
+        for c in range(k):
+            for i in range(d * d):
+                matrix[i // d, i % d] = scatters[s, c, i]
+            sound = eigen(matrix, values[s, c], vectors[s, c])
+            if counts[s, c] > 0 and not sound:
+                return False
+    return True
+
+
+@compiled
+def common_axes(
+    scatters: Array, counts: Array, current: Array, equal: bool, rounds: Array,
+    values: Array, vectors: Array,
+) -> bool:
+    """Variances along the axes that covariances have in common, after a sweep from current ones.
+
+    Args:
+        scatters: shape (s, k, d d).
+        counts: shape (s, k).
+        current: factors, shape (s, k, d d).
+        equal: whether volumes are equal.
+        rounds: pairs of axes by rounds, shape (r, p, 2): those of a round have none in common.
+        values: where they are written, shape (s, k, d).
+        vectors: likewise, as `own_axes` has them.
+
+    Returns:
+        Whether there are axes to go on from.
+    """  # fmt: skip
+    sets, k, d = values.shape
+    weights, turned = np.empty(k), np.empty((k, d, d))
+    for s in range(sets):
+        axes, total = vectors[s, 0], 0.0
+        if not axes_of(current[s], turned[0], values[s, 0], axes):
+            return False
+        for c in range(k):
+            total += counts[s, c]
+            seen_in(axes, scatters[s, c], turned[c])
+        for c in range(k):
+            weights[c] = counts[s, c] / total
+        for r in range(len(rounds)):
+            if equal:
+                sizes_of(turned, counts[s], weights)
+            for p in range(rounds.shape[1]):
+                turn_near(turned, axes, weights, rounds[r, p, 0], rounds[r, p, 1])
+        for c in range(k):
+            for i in range(d):
+                values[s, c, i] = turned[c, i, i]
+                for j in range(d):
+                    vectors[s, c, i, j] = axes[i, j]
+    return True
+
+
+@compiled
+def assembled(values: Array, vectors: Array, found: Array) -> None:
+    """Matrices (s, k, d d) of these eigenvalues and eigenvectors."""
+    sets, k, d = values.shape
+    for s in range(sets):
+        for c in range(k):
+            for i in range(d):
+                for j in range(i + 1):
+                    value = 0.0
+                    for m in range(d):
+                        value += vectors[s, c, i, m] * values[s, c, m] * vectors[s, c, j, m]
+                    found[s, c, i * d + j] = found[s, c, j * d + i] = value
+
+
+@compiled
+def eigen(matrix: Array, values: Array, vectors: Array) -> bool:
+    """Of one matrix, which is turned until it is diagonal."""
     d = len(matrix)
-    turned, axes = matrix.copy(), np.eye(d)
+    for i in range(d):
+        for j in range(d):
+            vectors[i, j] = 1.0 if i == j else 0.0
     for _ in range(SWEEPS):
-        if is_diagonal(turned):
+        if is_diagonal(matrix):
             break
         for i in range(d):
             for j in range(i + 1, d):
-                angle = smallest_angle(2 * turned[i, j], turned[i, i] - turned[j, j])
-                turn(turned, i, j, angle)
-                turn_columns(axes, i, j, angle)
-    order = np.argsort(np.diag(turned))
+                angle = smallest_angle(2 * matrix[i, j], matrix[i, i] - matrix[j, j])
+                cosine, sine = math.cos(angle), math.sin(angle)
+                turn(matrix, i, j, cosine, sine)
+                turn_columns(vectors, i, j, cosine, sine)
     for i in range(d):
-        values[i] = turned[order[i], order[i]]
-        vectors[:, i] = axes[:, order[i]]
+        values[i] = matrix[i, i]
+    for i in range(d):
+        least = i
+        for j in range(i + 1, d):
+            least = j if values[j] < values[least] else least
+        values[i], values[least] = values[least], values[i]
+        for row in range(d):
+            one = vectors[row, i]
+            vectors[row, i] = vectors[row, least]
+            vectors[row, least] = one
     return values[0] > 0 and values[0] >= GRADED * values[d - 1]
 
 
@@ -58,75 +146,85 @@ def smallest_angle(across: float, apart: float) -> float:
 
 
 @compiled
-def turn(matrix: Array, i: int, j: int, angle: float) -> None:
+def turn(matrix: Array, i: int, j: int, cosine: float, sine: float) -> None:
     """Rᵀ A R in the place of A."""
-    turn_columns(matrix, i, j, angle)
-    turn_columns(matrix.T, i, j, angle)
+    turn_columns(matrix, i, j, cosine, sine)
+    for column in range(len(matrix)):
+        one, two = matrix[i, column], matrix[j, column]
+        matrix[i, column], matrix[j, column] = cosine * one + sine * two, cosine * two - sine * one
 
 
 @compiled
-def turn_columns(matrix: Array, i: int, j: int, angle: float) -> None:
+def turn_columns(matrix: Array, i: int, j: int, cosine: float, sine: float) -> None:
     """A R in the place of A."""
-    cosine, sine = math.cos(angle), math.sin(angle)
     for row in range(len(matrix)):
         one, two = matrix[row, i], matrix[row, j]
-        matrix[row, i] = cosine * one + sine * two
-        matrix[row, j] = cosine * two - sine * one
+        matrix[row, i], matrix[row, j] = cosine * one + sine * two, cosine * two - sine * one
 
 
 @compiled
-def axes_of(factors: Array, d: int, vectors: Array) -> bool:
+def axes_of(factors: Array, together: Array, values: Array, vectors: Array) -> bool:
     """The eigenvectors that all covariances have in common; False where there are none."""
-    k, together = len(factors), np.zeros((d, d))
+    k, d, total = len(factors), len(together), 0.0
     for c in range(k):
-        factor, size = factors[c].reshape(d, d), 0.0
+        size = 0.0
         for i in range(d):
-            size += math.log(factor[i, i]) / d
+            size += math.log(factors[c, i * (d + 1)]) / d
         weight = (1 + math.sqrt(c) / k) * math.exp(-2 * size)
         for i in range(d):
             for j in range(d):
+                value = 0.0
                 for m in range(min(i, j) + 1):
-                    together[i, j] += weight * factor[i, m] * factor[j, m]
-    if not math.isfinite(together.sum()):
-        return False
-    return eigen(together, np.empty(d), vectors)
+                    value += factors[c, i * d + m] * factors[c, j * d + m]
+                together[i, j] = weight * value + (together[i, j] if c > 0 else 0.0)
+                total += weight * value
+    return math.isfinite(total) and eigen(together, values, vectors)
 
 
 @compiled
-def swept(turned: Array, vectors: Array, weights: Array, equal: bool, rounds: Array) -> None:
-    """Turn common axes once in every plane, to where tangents of the objective are smallest.
-
-    Args:
-        turned: scatters in these axes, shape (k, d, d).
-        vectors: the axes, shape (d, d).
-        weights: each component's share of the points, shape (k,).
-        equal: whether volumes are equal, which then are the weights.
-        rounds: pairs of axes by rounds, shape (r, p, 2): those of a round have none in common.
-    """
-    for pairs in rounds:
-        if equal:
-            sizes_of(turned, weights)
-        for p in range(len(pairs)):
-            i, j = pairs[p, 0], pairs[p, 1]
-            across, apart = 0.0, 0.0
-            for c in range(len(turned)):
-                one, two = max(turned[c, i, i], TINY), max(turned[c, j, j], TINY)
-                unlike = weights[c] * (1 / one - 1 / two)
-                across -= 2 * unlike * turned[c, i, j]
-                apart -= unlike * (turned[c, i, i] - turned[c, j, j])
-            angle = smallest_angle(across, apart)
-            turn_columns(vectors, i, j, angle)
-            for c in range(len(turned)):
-                turn(turned[c], i, j, angle)
+def seen_in(axes: Array, scatter: Array, found: Array) -> None:
+    """Dᵀ W D."""
+    d = len(axes)
+    half = np.empty((d, d))
+    for i in range(d):
+        for j in range(d):
+            value = 0.0
+            for m in range(d):
+                value += scatter[i * d + m] * axes[m, j]
+            half[i, j] = value
+    for i in range(d):
+        for j in range(d):
+            value = 0.0
+            for m in range(d):
+                value += axes[m, i] * half[m, j]
+            found[i, j] = value
 
 
 @compiled
-def sizes_of(turned: Array, sizes: Array) -> None:
+def turn_near(turned: Array, axes: Array, weights: Array, i: int, j: int) -> None:
+    """Turn two axes to where the tangents of the objective are smallest."""
+    across, apart = 0.0, 0.0
+    for c in range(len(turned)):
+        one, two = max(turned[c, i, i], TINY), max(turned[c, j, j], TINY)
+        unlike = weights[c] * (1 / one - 1 / two)
+        across -= 2 * unlike * turned[c, i, j]
+        apart -= unlike * (turned[c, i, i] - turned[c, j, j])
+    angle = smallest_angle(across, apart)
+    cosine, sine = math.cos(angle), math.sin(angle)
+    turn_columns(axes, i, j, cosine, sine)
+    for c in range(len(turned)):
+        turn(turned[c], i, j, cosine, sine)
+
+
+@compiled
+def sizes_of(turned: Array, counts: Array, sizes: Array) -> None:
     """Geometric means of diagonals, as shares of their sum."""
-    k, d = len(turned), turned.shape[1]
+    (k, d), total = turned.shape[:2], 0.0
     for c in range(k):
-        sizes[c] = 0.0
+        size = 0.0
         for i in range(d):
-            sizes[c] += math.log(max(turned[c, i, i], TINY)) / d
-        sizes[c] = math.exp(sizes[c])
-    sizes /= sizes.sum()
+            size += math.log(max(turned[c, i, i], TINY)) / d
+        sizes[c] = math.exp(size) if counts[c] > 0 else 0.0
+        total += sizes[c]
+    for c in range(k):
+        sizes[c] /= total

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from numba import types
 
-from . import algebra, chunk, coupled
+from . import algebra, axes, chunk, coupled, volumes
 from .build import kept
 
 
@@ -36,8 +36,8 @@ def entry(dtype: torch.dtype) -> Callable[..., None]:
     return kept(chunk.work_on.py_func, signature)
 
 
-FLOATS, INDEX = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3)), types.int64
-ONE, TWO, THREE = FLOATS
+FLOATS, INDEX = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3, 4)), types.int64
+ONE, TWO, THREE, FOUR = FLOATS
 
 
 @functools.cache
@@ -62,14 +62,24 @@ def m_step() -> Callable[..., bool]:
     return kept(algebra.m_step.py_func, signature)
 
 
+COUPLED = {
+    coupled.begin: types.boolean(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, TWO, THREE),
+    coupled.end: types.boolean(THREE, TWO, INDEX, INDEX),
+    volumes.one_shape: types.boolean(THREE, TWO, THREE, INDEX, types.UniTuple(INDEX, 2)),
+    volumes.one_volume: types.boolean(THREE, TWO, INDEX, INDEX),
+    axes.own_axes: types.boolean(THREE, TWO, THREE, FOUR),
+    axes.common_axes: types.boolean(
+        *(THREE, TWO, THREE, types.boolean, types.Array(INDEX, 3, "C"), THREE, FOUR)
+    ),
+    axes.assembled: types.void(THREE, FOUR, THREE),
+}
+
+
 @functools.cache
-def coupled_m_step() -> Callable[..., bool]:
-    """`coupled.m_step`, as `entry` has it."""
-    rule, rounds = types.UniTuple(INDEX, 3), types.Array(INDEX, 3, "C")
-    signature = types.boolean(
-        *(TWO, THREE, THREE, ONE, ONE, rule, rounds, THREE), *(TWO, THREE, THREE)
-    )
-    return kept(coupled.m_step.py_func, signature)
+def coupled_part(name: str) -> Callable[..., bool]:
+    """A part of the M-step of coupled families, as `entry` has it."""
+    function = next(one for one in COUPLED if one.py_func.__name__ == name)
+    return kept(function.py_func, COUPLED[function])
 
 
 @functools.cache

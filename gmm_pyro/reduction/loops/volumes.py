@@ -1,7 +1,7 @@
-"""Volumes of covariances of one shape, of a few components: `covariance/volumes.py`, a set at a time.
+"""Volumes of covariances of a few components: `covariance/volumes.py`, a set at a time.
 
-Scatters are numbers (k, e): variances, e = d, or matrices, e = d d. Nothing is NaN but what has
-failed, and a function says so.
+Scatters are numbers (k, e), e = d variances or e = d d of matrices, and zeros of components without
+points. A function says False where something has failed.
 """
 
 from __future__ import annotations
@@ -11,62 +11,78 @@ import math
 import numpy as np
 
 from ...covariance.volumes import ENOUGH, ENOUGH_NEAR, HALVINGS, STEPS, SUFFICIENT
-from .algebra import MATRIX, Array, cholesky, inverted
+from .algebra import MATRIX, TINY, Array, cholesky, half_log_determinant, inverted
 from .build import compiled
 
 
 @compiled
-def one_shape(scatters: Array, counts: Array, near: Array, d: int, kind: int) -> bool:
-    """Covariances λ_k C in the place of scatters; False where they are not found.
+def one_shape(scatters: Array, counts: Array, current: Array, d: int, kinds: tuple[int, int]) -> bool:
+    """Covariances λ_k C in the place of scatters.
 
     Args:
-        scatters: shape (k, e).
-        counts: shape (k,).
-        near: volumes to begin at, shape (k,); (0,) if there are none.
+        scatters: shape (s, k, e).
+        counts: shape (s, k).
+        current: factors whose volumes are begun at, shape (s, k, e); (0, k, e) if there are none.
         d: number of features.
-        kind: of scatters: matrices or variances.
+        kinds: of scatters, and of current factors.
     """
-    k, total = len(counts), counts.sum()
-    path, size, pooled = np.empty(k), np.empty(k), np.zeros(scatters.shape[1])
-    if not minimum(scatters, counts / total, near, d, kind, path):
-        return False
-    for c in range(k):
-        size[c] = math.exp(path[c])
-        for i in range(len(pooled)):
-            pooled[i] += scatters[c, i] / size[c]
-    for c in range(k):
-        for i in range(len(pooled)):
-            scatters[c, i] = size[c] / total * pooled[i]
+    sets, k, numbers = scatters.shape
+    path, size, pooled = np.empty(k), np.empty(k), np.empty(numbers)
+    for s in range(sets):
+        total = 0.0
+        for c in range(k):
+            total += counts[s, c]
+            size[c] = 1.0
+            if len(current) > 0:
+                size[c] = math.exp(2 * half_log_determinant(current[s, c], d, kinds[1]) / d)
+        enough = ENOUGH if len(current) == 0 else ENOUGH_NEAR
+        if not minimum(scatters[s], counts[s], total, size, d, kinds[0], enough, path):
+            return False
+        for i in range(numbers):
+            pooled[i] = 0.0
+            for c in range(k):
+                pooled[i] += scatters[s, c, i] / math.exp(path[c])
+            for c in range(k):
+                scatters[s, c, i] = math.exp(path[c]) / total * pooled[i]
     return True
 
 
 @compiled
-def minimum(scatters: Array, part: Array, near: Array, d: int, kind: int, path: Array) -> bool:
+def minimum(
+    scatters: Array,
+    counts: Array,
+    total: float,
+    size: Array,
+    d: int,
+    kind: int,
+    enough: float,
+    path: Array,
+) -> bool:
     """The logarithms of volumes, up to a common number, by Newton's method."""
-    k, enough = len(part), ENOUGH if len(near) == 0 else ENOUGH_NEAR
-    own, pairs, size = np.empty(k), np.empty((k, k)), np.ones(k)
-    slope, move, there = np.empty(k), np.empty(k), np.empty(k)
-    if len(near) > 0:
-        size[:] = near
-    shares(scatters, size, d, kind, own, pairs)
+    k = len(counts)
+    own, pairs, here = np.empty(k), np.empty((k, k)), np.empty(k)
+    part, slope, move = np.empty(k), np.empty(k), np.empty(k)
     for c in range(k):
-        path[c] = math.log(size[c] * own[c] / (d * part[c]))
-    value = at(scatters, part, path, d, kind, own, pairs)
-    for _ in range(STEPS):
+        part[c], path[c] = counts[c] / total, math.log(size[c])
+    value = objective(scatters, part, path, d, kind, own, pairs)
+    for turn in range(STEPS):
+        if turn == 0:  # a step of the alternation
+            for c in range(k):
+                path[c] = math.log(size[c] * own[c] / (d * part[c])) if part[c] > 0 else 0.0
+            value = objective(scatters, part, path, d, kind, own, pairs)
         if not direction(d, part, own, pairs, slope, move):
             return False
-        promise = 0.0
+        promise, share, reached = 0.0, 1.0, value
         for c in range(k):
             promise -= slope[c] * move[c]
-        share = 1.0
+            here[c] = path[c]
         for _ in range(HALVINGS):
             for c in range(k):
-                there[c] = path[c] + share * move[c]
-            reached = at(scatters, part, there, d, kind, own, pairs)
+                path[c] = here[c] + share * move[c]
+            reached = objective(scatters, part, path, d, kind, own, pairs)
             if not reached > value + ENOUGH - share * SUFFICIENT * promise:
                 break
             share /= 2
-        path[:] = there
         gain, value = value - reached, reached
         if not (promise > enough and gain > ENOUGH):
             break
@@ -74,78 +90,70 @@ def minimum(scatters: Array, part: Array, near: Array, d: int, kind: int, path: 
 
 
 @compiled
-def at(
+def objective(
     scatters: Array, part: Array, path: Array, d: int, kind: int, own: Array, pairs: Array
 ) -> float:
-    """What is to be small, at logarithms of volumes; writes the shares there."""
-    size, value = np.empty(len(path)), 0.0
-    for c in range(len(path)):
-        size[c] = math.exp(path[c])
-        value += d * part[c] * path[c]
-    return value + shares(scatters, size, d, kind, own, pairs)
-
-
-@compiled
-def shares(scatters: Array, size: Array, d: int, kind: int, own: Array, pairs: Array) -> float:
-    """How log det Σ W_k / λ_k depends on volumes: it, and writes what `Shares` has of it."""
+    """What is to be small, at logarithms of volumes; writes what `Shares` has there."""
     k, numbers = scatters.shape
-    each, total = np.empty((k, numbers)), np.zeros(numbers)
+    each, total, value = np.empty((k, numbers)), np.zeros(numbers), 0.0
     for c in range(k):
+        value += d * part[c] * path[c]
         for i in range(numbers):
-            each[c, i] = scatters[c, i] / size[c]
+            each[c, i] = scatters[c, i] / math.exp(path[c])
             total[i] += each[c, i]
-    found = in_units_of(total, each, d, kind)
+    step = d + 1 if kind == MATRIX else 1
+    if kind == MATRIX:
+        whiten(total, each, d)
+    else:
+        for i in range(d):
+            for c in range(k):
+                each[c, i] /= total[i]
+    for i in range(d):
+        value += math.log(total[i * step]) * (2 if kind == MATRIX else 1)
     for c in range(k):
-        own[c] = each[c, :: d + 1 if kind == MATRIX else 1].sum()
+        own[c] = 0.0
+        for i in range(d):
+            own[c] += each[c, i * step]
         for b in range(c + 1):
-            value = 0.0
+            product = 0.0
             for i in range(numbers):
-                value += each[c, i] * each[b, i]
-            pairs[c, b] = pairs[b, c] = value
-    return found
+                product += each[c, i] * each[b, i]
+            pairs[c, b] = pairs[b, c] = product
+    return value
 
 
 @compiled
-def in_units_of(total: Array, each: Array, d: int, kind: int) -> float:
-    """Make scatters into those where the total is one; its log determinant, or NaN."""
-    found = 0.0
-    if kind != MATRIX:
-        for i in range(d):
-            found += math.log(total[i])
-            each[:, i] /= total[i]
-        return found
-    if not cholesky(total, d):
-        each[:] = np.nan
-        return np.nan
+def whiten(total: Array, each: Array, d: int) -> None:
+    """Make scatters into those where the total is one, and this into its factor; NaN if it has none."""
     inverse, half = np.zeros((d, d)), np.empty((d, d))
+    if not cholesky(total, d):
+        total[0] = np.nan
     inverted(total, d, inverse)
     for c in range(len(each)):
         for i in range(d):
             for j in range(d):
-                half[i, j] = 0.0
+                value = 0.0
                 for m in range(i + 1):
-                    half[i, j] += inverse[i, m] * each[c, m * d + j]
+                    value += inverse[i, m] * each[c, m * d + j]
+                half[i, j] = value
         for i in range(d):
             for j in range(d):
                 value = 0.0
                 for m in range(j + 1):
                     value += half[i, m] * inverse[j, m]
                 each[c, i * d + j] = value
-    for i in range(d):
-        found += 2 * math.log(total[i * d + i])
-    return found
 
 
 @compiled
 def direction(d: int, part: Array, own: Array, pairs: Array, slope: Array, move: Array) -> bool:
     """Newton's step, of which the common factor is left out; False if there is none."""
-    k = len(part)
+    k, mean = len(part), 0.0
     hessian = np.empty(k * k)
     for c in range(k):
         slope[c] = d * part[c] - own[c]
         for b in range(k):
             hessian[c * k + b] = 1 / k - pairs[c, b]
-        hessian[c * k + c] += own[c]
+        hessian[c * k + c] += own[c] if part[c] > 0 else 1.0
     if not cholesky(hessian, k):
         return False
     for c in range(k):
@@ -157,5 +165,31 @@ def direction(d: int, part: Array, own: Array, pairs: Array, slope: Array, move:
         for b in range(c + 1, k):
             move[c] -= hessian[b * k + c] * move[b]
         move[c] /= hessian[c * k + c]
-    move -= move.mean()
+        mean += move[c] / k
+    for c in range(k):
+        move[c] -= mean
+    return True
+
+
+@compiled
+def one_volume(scatters: Array, counts: Array, d: int, kind: int) -> bool:
+    """Covariances λ C_k in the place of scatters, as `one_shape` has them."""
+    sets, k, numbers = scatters.shape
+    size, factor = np.empty(k), np.empty(numbers)
+    for s in range(sets):
+        total, together = 0.0, 0.0
+        for c in range(k):
+            size[c] = 0.0
+            if counts[s, c] > 0:
+                for i in range(numbers):
+                    factor[i] = scatters[s, c, i]
+                if kind == MATRIX and not cholesky(factor, d):
+                    return False
+                half = half_log_determinant(factor, d, kind)
+                size[c] = math.exp((2 * half if kind == MATRIX else half) / d)
+            total += counts[s, c]
+            together += size[c]
+        for c in range(k):
+            for i in range(numbers):
+                scatters[s, c, i] *= together / total / max(size[c], TINY)
     return True
