@@ -26,7 +26,7 @@ from ..inference.task import ROUNDING
 from ..reduction.assignments import argmax
 from ..reduction.small import m_step as small_m_step
 from ..reduction.sums import maximised
-from ..reduction.theta import Theta, theta_of
+from ..reduction.theta import Theta, are_tight, theta_of
 from ..reduction.together import Samples
 from ..running.threads import map_in_threads, one_thread_a_product
 
@@ -200,12 +200,17 @@ def stepped(
         return maximised(sample.points, theta, statistics, expected, rule.floor, fixed=rule.fixed)
 
     theta = theta_of(rule.family, ends.parameters, sample.points)
+    if _are_unlike(theta, sample.points):
+        return _in_groups(sample, ends, rule, steps, absent, are_tight(theta, sample.points))
     statistics = expected(theta)
     history, converged, taken = ends.history, ends.converged, ends.steps
     begins = history[:, -1].isnan()
     history = torch.where(begins[:, None], _appended(history, statistics), history)
     last, plain = statistics, 0  # statistics before the last step, and steps since a leap
     for i in range(steps):
+        if _are_unlike(theta, sample.points):
+            here = Ends(theta.parameters, history, converged, taken)
+            return stepped(sample, here, rule, steps - i, absent)
         if rule.leaps and plain >= PLAIN and i + PLAIN < steps and not theta.centred:
             there, plain = _leap(rule, theta, _ahead(last, statistics, history), sample.points), 0
             if not there.centred:
@@ -223,6 +228,31 @@ def stepped(
             if bool(converged.all()):
                 break
     return Ends(theta.parameters, history, converged, taken)
+
+
+def _are_unlike(theta: Theta, points: Points) -> bool:
+    """Whether some sets alone need the centred kernel, which takes ten times as long for all."""
+    if not theta.centred or len(theta.parameters.means) == 1:
+        return False
+    tight = are_tight(theta, points)
+    return bool(tight.any() and not tight.all())
+
+
+def _in_groups(
+    sample: Samples,
+    ends: Ends,
+    rule: Rule,
+    steps: int,
+    absent: Bool[Tensor, "s k"] | None,
+    tight: Bool[Tensor, "s"],
+) -> Ends:
+    """As `stepped`, without leaps as a centred batch has none: the tight ones, and the others."""
+    groups, rule = [tight.nonzero()[:, 0], (~tight).nonzero()[:, 0]], replace(rule, leaps=False)
+    parts = [
+        stepped(sample[group], ends[group], rule, steps, None if absent is None else absent[group])
+        for group in groups
+    ]
+    return Ends.joined(parts)[torch.cat(groups).argsort()]
 
 
 def _ahead(last: Statistics, statistics: Statistics, history: Float[Tensor, "s 3"]) -> Statistics:
