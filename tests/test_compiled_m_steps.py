@@ -56,11 +56,14 @@ def begun(family: CovarianceFamily, statistics: Statistics) -> torch.Tensor:
 
 
 def check(
-    family: CovarianceFamily, statistics: Statistics, current: torch.Tensor | None = None
+    family: CovarianceFamily,
+    statistics: Statistics,
+    current: torch.Tensor | None = None,
+    least: float = 1e-6,
 ) -> None:
     d = statistics.first.shape[-1]
-    found = small.m_step(family, statistics, floor(d), current)
-    wanted = family.m_step(statistics, floor(d), current=current)
+    found = small.m_step(family, statistics, floor(d, least), current)
+    wanted = family.m_step(statistics, floor(d, least), current=current)
     assert found is not None
     torch.testing.assert_close(found.log_weights, wanted.log_weights, rtol=RELATIVE, atol=1e-14)
     torch.testing.assert_close(found.means, wanted.means, rtol=RELATIVE, atol=1e-12)
@@ -98,12 +101,31 @@ def test_what_is_not_as_it_mostly_is_is_left_to_torch(family: CovarianceFamily) 
     assert good is not None
     for value in (torch.nan, 0.0, -1.0):  # lost, singular, and cancelled
         broken = replace(statistics, second=statistics.second.clone(), first=0 * statistics.first)
-        broken.second[1, 0] *= value
+        broken.second[1] *= value
         assert small.m_step(family, broken, floor(d, 0.0), current) is None
     noise = replace(statistics, noise=torch.ones(SETS, dtype=torch.float64))
     assert small.m_step(family, noise, floor(d), current) is None
-    about_each = replace(statistics, reference=statistics.reference.expand(SETS, 2, d))
-    assert small.m_step(family, about_each, floor(d), current) is None
+
+
+@each_family
+def test_moments_may_be_about_a_point_a_component(family: CovarianceFamily) -> None:
+    before, statistics = moments(family, 2, 3, seed=1)
+    reference = torch.arange(2 * 3 * SETS, dtype=torch.float64).view(SETS, 2, 3)
+    check(family, replace(statistics, reference=reference), begun(family, before))
+
+
+@each_family
+def test_a_set_that_is_not_as_others_leaves_them_sound(family: CovarianceFamily) -> None:
+    before, statistics = moments(family, 2, 3, seed=2)
+    current, broken = begun(family, before), statistics.second.clone()
+    broken[1] *= torch.nan
+    found = small.tried_m_step(family, replace(statistics, second=broken), floor(3), current)
+    wanted = small.m_step(family, statistics, floor(3), current)
+    assert found is not None
+    assert wanted is not None
+    assert found[1].tolist() == [True, False, True]
+    for ours, theirs in zip(found[0].values, wanted.values, strict=True):
+        torch.testing.assert_close(ours[found[1]], theirs[found[1]], rtol=0, atol=0)
 
 
 @pytest.mark.parametrize("code", SEARCHES)
@@ -121,14 +143,22 @@ def test_eigenvectors_of_many_features_are_left_to_torch(code: str) -> None:
 
 
 @pytest.mark.parametrize("code", ["EEV", "VEV"])
-def test_eigenvalues_that_need_care_are_left_to_torch(code: str) -> None:
+def test_small_eigenvalues_keep_their_digits(code: str) -> None:
     family, d = dict(ALL)[code], 3
-    before, statistics = moments(family, 2, d, seed=0)
+    _, statistics = moments(family, 2, d, seed=0)
     units = torch.tensor([1.0, 1.0, 1e-6], dtype=torch.float64)
-    scaled = replace(
-        statistics,
-        first=statistics.first * units,
-        second=statistics.second * units * units[:, None],
-    )
-    assert small.m_step(family, statistics, floor(d, 0.0)) is not None
-    assert small.m_step(family, scaled, floor(d, 0.0)) is None
+    first, second = statistics.first * units, statistics.second * units * units[:, None]
+    check(family, replace(statistics, first=first, second=second), least=0.0)
+
+
+@pytest.mark.parametrize("code", ["EEE", "EEI", "EII", "VII", "VVI", "VVV"])
+@pytest.mark.parametrize("d", [1, 3])
+def test_covariances_alone_are_raised_to_the_floor(code: str, d: int) -> None:
+    """Those of few points, or made of moments that have been extrapolated too far."""
+    family = dict(ALL)[code]
+    _, statistics = moments(family, 3, d, seed=3)
+    for share in (0.98, 1.02):
+        factor = statistics.counts[..., None].sqrt()
+        between = family.pooled(family.square(statistics.first / factor))
+        second = statistics.second + share * (between - statistics.second)
+        check(family, replace(statistics, second=second), least=1e-1)

@@ -1,7 +1,7 @@
 """The M-step of coupled families as compiled parts, for few components: see `small.py`.
 
 Scatters are seen along some axes, what covariances have in common there takes their place, and that
-is assembled. A part says False where something is not as it mostly is: torch then does it all.
+is assembled. Where something is not as it mostly is, a set is not sound: that is left to torch.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from .decision import loops
 FEW = 8  # features, up to which plane rotations are faster than LAPACK's eigenvectors
 
 Array = np.ndarray
-Kinds = tuple[int, int]  # of what is seen along axes, and of covariances
+Kinds = tuple[int, int, int]  # features, and the kinds of what is along axes and of covariances
 
 
 def has_loops(family: CovarianceFamily, d: int, *, goes_on: bool) -> bool:
@@ -34,86 +34,70 @@ def has_loops(family: CovarianceFamily, d: int, *, goes_on: bool) -> bool:
 
 
 def m_step(
-    family: CovarianceFamily,
-    given: tuple[Any, ...],
-    current: Array | None,
-    found: tuple[Array, Array, Array],
-) -> bool:
-    """Whether an M-step could be done.
-
-    Args:
-        family: the family.
-        given: counts, first and second moments, reference, floor, and the kind of covariances.
-        current: factors to go on from, shape (s, k, e), or None.
-        found: where log weights, means and factors are written.
-    """
-    log_weights, means, factor = found
+    family: CovarianceFamily, given: tuple[Any, ...], current: Array | None, *found: Array
+) -> None:
+    """As `loops.algebra.m_step` has it, going on from current factors (s, k, e) if there are any."""
+    log_weights, means, factor, sound = found
     held, kind, d = np.empty(log_weights.shape), given[-1], means.shape[2]
     near = factor[:0] if current is None else current
-    return (
-        part("begin")(*given, log_weights, means, held, factor)
-        and covariances(family, factor, held, near, d)
-        and part("end")(factor, held, d, kind)
-    )
+    part("begin")(*given, *found, held)
+    constrain(family, factor, held, near, d, sound)
+    part("end")(factor, held, d, kind, sound)
 
 
-def covariances(
-    family: CovarianceFamily, scatters: Array, counts: Array, current: Array, d: int
-) -> bool:
+def constrain(
+    family: CovarianceFamily, scatters: Array, counts: Array, current: Array, d: int, sound: Array
+) -> None:
     """Put the family's likeliest covariances in the place of scatters."""
     axes, common = RULES[type(family)]
     kinds = loops().algebra
     kind = kinds.MATRIX if family.is_matrix else kinds.DIAGONAL
     if axes is None:
-        return common(scatters, counts, current, d, (kind, kind))
-    values = np.empty((*counts.shape, d))
-    vectors = np.empty((*counts.shape, d, d))
-    if not axes(family, scatters, counts, current, values, vectors):
-        return False
-    if not common(values, counts, current, d, (kinds.DIAGONAL, kind)):
-        return False
+        common(scatters, counts, current, (d, kind, kind), sound)
+        return
+    values = np.zeros((*counts.shape, d))  # as they stay of components without points
+    vectors = np.zeros((*counts.shape, d, d))
+    axes(family, scatters, counts, current, sound, values, vectors)
+    common(values, counts, current, (d, kinds.DIAGONAL, kind), sound)
     part("assembled")(values, vectors, scatters)
-    return True
 
 
 def own_axes(
     family: CovarianceFamily, scatters: Array, counts: Array, current: Array, *found: Array
-) -> bool:
+) -> None:
     """Of each scatter."""
-    return part("own_axes")(scatters, counts, *found)
+    part("own_axes")(scatters, counts, *found)
 
 
 def common_axes(
     family: CovarianceFamily, scatters: Array, counts: Array, current: Array, *found: Array
-) -> bool:
+) -> None:
     """The same for all, near the current ones."""
-    equal, turns = RULES[type(family)][1] is one_volume, turns_of(found[0].shape[2])
-    return part("common_axes")(scatters, counts, current, equal, turns, *found)
+    equal, turns = RULES[type(family)][1] is one_volume, turns_of(found[1].shape[2])
+    part("common_axes")(scatters, counts, current, turns, int(equal), *found)
 
 
-def one_shape(scatters: Array, counts: Array, current: Array, d: int, kinds: Kinds) -> bool:
+def one_shape(scatters: Array, counts: Array, current: Array, as_: Kinds, sound: Array) -> None:
     """Volumes differ."""
-    return part("one_shape")(scatters, counts, current, d, kinds)
+    part("one_shape")(scatters, counts, current, as_[0], as_[1:], sound)
 
 
-def one_volume(scatters: Array, counts: Array, current: Array, d: int, kinds: Kinds) -> bool:
+def one_volume(scatters: Array, counts: Array, current: Array, as_: Kinds, sound: Array) -> None:
     """Shapes differ."""
-    return part("one_volume")(scatters, counts, d, kinds[0])
+    part("one_volume")(scatters, counts, *as_[:2], sound)
 
 
-def alike(scatters: Array, counts: Array, current: Array, d: int, kinds: Kinds) -> bool:
+def alike(scatters: Array, counts: Array, current: Array, as_: Kinds, sound: Array) -> None:
     """Nothing differs."""
-    scatters[:] = scatters.sum(1, keepdims=True) / counts.sum(1)[:, None, None]
-    return True
+    scatters[:] = (scatters.sum(1) / counts.sum(1)[:, None])[:, None]
 
 
-def free(scatters: Array, counts: Array, current: Array, d: int, kinds: Kinds) -> bool:
+def free(scatters: Array, counts: Array, current: Array, as_: Kinds, sound: Array) -> None:
     """All differs."""
     scatters /= np.where(counts > 0, counts, 1.0)[..., None]
-    return True
 
 
-RULES: dict[type[CovarianceFamily], tuple[Callable[..., bool] | None, Callable[..., bool]]] = {
+RULES: dict[type[CovarianceFamily], tuple[Callable[..., None] | None, Callable[..., None]]] = {
     VEI: (None, one_shape),
     EVI: (None, one_volume),
     VEE: (None, one_shape),

@@ -10,7 +10,7 @@ import functools
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
@@ -38,32 +38,40 @@ def is_small(means: Tensor) -> bool:
 def m_step(
     family: CovarianceFamily, statistics: Statistics, floor: Tensor, current: Tensor | None = None
 ) -> Parameters | None:
-    """`CovarianceFamily.m_step`, where all is as it mostly is: no covariance is at the floor."""
-    first, second = statistics.first, statistics.second
-    if statistics.noise is not None or statistics.reference.ndim > 1 or not is_small(first):
+    """`CovarianceFamily.m_step`, where all is as it mostly is: no covariance is singular."""
+    found = tried_m_step(family, statistics, floor, current)
+    return found[0] if found is not None and bool(found[1].all()) else None
+
+
+def tried_m_step(
+    family: CovarianceFamily, statistics: Statistics, floor: Tensor, current: Tensor | None = None
+) -> tuple[Parameters, Bool[Tensor, "s"]] | None:
+    """The same, with the sets for which it is so; the others have parameters of no account."""
+    first, second, d = statistics.first, statistics.second, len(floor)
+    if statistics.noise is not None or not is_small(first):
         return None
     alone = type(family).fit_all is CovarianceFamily.fit_all  # each covariance is fitted so
-    goes_on = current is not None
-    if not (alone or coupled.has_loops(family, first.shape[-1], goes_on=goes_on)):
+    if not (alone or coupled.has_loops(family, d, goes_on=current is not None)):
         return None
-    found = np.empty(first.shape[:2]), np.empty(first.shape), np.empty(compact(second).shape)
+    around = statistics.reference if statistics.reference.ndim == 1 else torch.zeros_like(floor)
+    compact_second, sound = compact(second), np.ones(len(first), np.bool_)
+    found = np.empty(first.shape[:2]), np.empty(first.shape), np.empty(compact_second.shape), sound
     given = (
         array(statistics.counts),
         array(first),
-        compact(second),
-        statistics.reference.numpy(),
-        floor.numpy(),
-        kind_of(family, first.shape[-1]),
+        compact_second,
+        array(around),
+        array(floor),
+        kind_of(family, d),
     )
     if alone:
-        sound = loops().m_step()(*given, *found)
+        loops().m_step()(*given, *found)
     else:
-        near = None if current is None else compact(current)
-        sound = coupled.m_step(family, given, near, found)
-    if not sound:
-        return None
-    log_weights, means, factor = map(torch.from_numpy, found)
-    return Parameters(log_weights, means, factor.view(second.shape))
+        coupled.m_step(family, given, None if current is None else compact(current), *found)
+    log_weights, means, factor, good = map(torch.from_numpy, found)
+    if statistics.reference.ndim > 1:
+        means += statistics.reference
+    return Parameters(log_weights, means, factor.view(second.shape)), good
 
 
 def natural(

@@ -24,7 +24,7 @@ from ..inference.expectation import FAR
 from ..inference.soundness import Soundness
 from ..inference.task import ROUNDING
 from ..reduction.assignments import argmax
-from ..reduction.small import m_step as small_m_step
+from ..reduction.small import tried_m_step
 from ..reduction.sums import maximised
 from ..reduction.theta import Theta, are_tight, theta_of
 from ..reduction.together import Samples
@@ -285,11 +285,15 @@ def _ahead(last: Statistics, statistics: Statistics, history: Float[Tensor, "s 3
 def _leap(rule: Rule, theta: Theta, ahead: Statistics, points: Points) -> Theta:
     """The M-step from there; sets of which a covariance would shrink too much stay as they are."""
     family, before = rule.family, theta.parameters
-    found = small_m_step(family, ahead, rule.floor, before.factor) if points.compiled else None
-    found = found or family.m_step(ahead, rule.floor, 0.0, before.factor)
+    small = tried_m_step(family, ahead, rule.floor, before.factor) if points.compiled else None
+    if small is None:
+        found = family.m_step(ahead, rule.floor, 0.0, before.factor)
+    else:
+        found, sound = small
     d = before.means.shape[-1]
     least = family.log_determinant(before.factor, d) - math.log(SHRUNK)
     good = (family.log_determinant(found.factor, d) >= least).flatten(1).all(1)
+    good = good if small is None else good & sound
     place = torch.arange(len(good), device=good.device)
     place = torch.where(good, place + len(good), place)
     return theta_of(family, Parameters.joined([before, found])[place], points)

@@ -13,12 +13,11 @@ import numpy as np
 
 from .build import compiled
 from .chunk import PAIRS
+from .eigen import Array, eigen
 
 MATRIX, DIAGONAL, SPHERE = range(3)  # of covariances: d d numbers, d, or 1
 TINY = np.finfo(np.float64).tiny
 LOG_2PI = math.log(2 * math.pi)
-
-Array = Any  # numba's, of float64 if nothing else is said
 
 
 @compiled
@@ -101,8 +100,8 @@ def by_features(
 @compiled
 def m_step(
     counts: Array, first: Array, second: Array, reference: Array, floor: Array, kind: int,
-    log_weights: Array, means: Array, factor: Array,
-) -> bool:
+    log_weights: Array, means: Array, factor: Array, sound: Array,
+) -> None:
     """The M-step of components whose covariances have nothing to do with each other, or are one.
 
     Args:
@@ -115,19 +114,15 @@ def m_step(
         log_weights: where they are written.
         means: likewise.
         factor: likewise, shape (s, c, e).
-
-    Returns:
-        Whether all is well: not where a covariance is singular, or below the floor.
+        sound: likewise whether all is well, shape (s,): no covariance is lost or singular.
     """
     sets, k = counts.shape
     for s in range(sets):
         weights_and_means(counts[s], first[s], reference, log_weights[s], means[s])
         for c in range(factor.shape[1]):
-            members = range(c, c + 1) if factor.shape[1] == k else range(k)
+            members = (c, c + 1) if factor.shape[1] == k else (0, k)
             scatter(counts[s], first[s], second[s, c], members, kind, factor[s, c])
-            if not take_root(factor[s, c], floor, kind):
-                return False
-    return True
+            sound[s] = sound[s] and take_root(factor[s, c], floor, kind)
 
 
 @compiled
@@ -135,7 +130,9 @@ def weights_and_means(
     counts: Array, first: Array, reference: Array, log_weights: Array, means: Array
 ) -> None:
     """The M-step of one set, but for covariances."""
-    total = counts.sum()
+    total = 0.0
+    for c in range(len(counts)):
+        total += counts[c]
     for c in range(len(counts)):
         log_weights[c] = math.log(counts[c] / total) if counts[c] > 0 else -np.inf
         for i in range(len(reference)):
@@ -144,12 +141,13 @@ def weights_and_means(
 
 @compiled
 def scatter(
-    counts: Array, first: Array, second: Array, members: Any, kind: int, covariance: Array
+    counts: Array, first: Array, second: Array, members: tuple[int, int], kind: int, covariance: Array
 ) -> None:
     """The covariance of some components together, about the means of each."""
     d, total = first.shape[1], 0.0
-    covariance[:] = second
-    for c in members:
+    for i in range(len(second)):
+        covariance[i] = second[i]
+    for c in range(members[0], members[1]):
         n = max(counts[c], TINY)
         total += n
         for i in range(d):
@@ -159,24 +157,52 @@ def scatter(
                     covariance[i * d + j] -= shift * first[c, j]
             else:
                 covariance[i if kind == DIAGONAL else 0] -= shift * first[c, i]
-    covariance /= total
+    for i in range(len(second)):
+        covariance[i] /= total
 
 
 @compiled
 def take_root(covariance: Array, floor: Array, kind: int) -> bool:
-    """Make a covariance into its factor; False where it is not above the floor everywhere."""
+    """Make a covariance that is raised to the floor into its factor; False if it has none."""
     d = len(floor)
     if kind == MATRIX:
-        above = covariance.copy()
-        for i in range(d):
-            above[i * d + i] -= floor[i]
-        return cholesky(above, d) and cholesky(covariance, d)
+        above = np.empty(d * d)
+        for i in range(d * d):
+            above[i] = covariance[i] - (floor[i // d] if i % (d + 1) == 0 else 0.0)
+        return (cholesky(above, d) or raise_eigenvalues(covariance, floor)) and cholesky(
+            covariance, d
+        )
+    mean = 0.0
+    for i in range(d):
+        mean += floor[i] / d
     for i in range(len(covariance)):
         value = covariance[i] if kind == DIAGONAL else covariance[i] / d
-        least = floor[i] if kind == DIAGONAL else floor.mean()
-        if not (value > 0 and value >= least):
+        least = floor[i] if kind == DIAGONAL else mean
+        value = least if value < least else value
+        if not value > 0:
             return False
         covariance[i] = math.sqrt(value)
+    return True
+
+
+@compiled
+def raise_eigenvalues(covariance: Array, floor: Array) -> bool:
+    """Raise those below one, in units of the floor, to it; False where that cannot be done."""
+    d = len(floor)
+    matrix, vectors, values = np.empty((d, d)), np.empty((d, d)), np.empty(d)
+    for i in range(d):
+        for j in range(d):
+            matrix[i, j] = covariance[i * d + j] / math.sqrt(floor[i]) / math.sqrt(floor[j])
+            if not math.isfinite(matrix[i, j]):
+                return False
+    eigen(matrix, values, vectors)
+    for i in range(d if values[0] < 1 else 0):
+        for j in range(i + 1):
+            value = 0.0
+            for m in range(d):
+                value += vectors[i, m] * max(values[m], 1.0) * vectors[j, m]
+            value *= math.sqrt(floor[i]) * math.sqrt(floor[j])
+            covariance[i * d + j] = covariance[j * d + i] = value
     return True
 
 

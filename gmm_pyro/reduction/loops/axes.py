@@ -1,6 +1,6 @@
-"""Axes of few scatters in few dimensions: `covariance/graded.py` and `orientation.py`, in loops.
+"""Axes of few scatters in few dimensions: `covariance/orientation.py` in loops.
 
-A turn by an angle takes axis i towards axis j. Axes are s sets, k components and d features.
+Axes of arrays are s sets, k components and d features.
 """
 
 from __future__ import annotations
@@ -9,25 +9,23 @@ import math
 
 import numpy as np
 
-from ...covariance.graded import GRADED, SWEEPS, TURNED
 from .algebra import TINY, Array
 from .build import compiled
-
-EPSILON = float(np.finfo(np.float64).eps)
+from .eigen import eigen, smallest_angle, turn, turn_columns
 
 
 @compiled
-def own_axes(scatters: Array, counts: Array, values: Array, vectors: Array) -> bool:
+def own_axes(
+    scatters: Array, counts: Array, sound: Array, values: Array, vectors: Array
+) -> None:
     """Eigenvalues, from the smallest to the largest, and eigenvectors of every scatter.
 
     Args:
         scatters: shape (s, k, d d).
         counts: shape (s, k).
+        sound: which sets are, shape (s,).
         values: where they are written, shape (s, k, d).
         vectors: likewise, as columns, shape (s, k, d, d).
-
-    Returns:
-        Whether all have digits enough.
     """
     sets, k, d = values.shape
     matrix = np.empty((d, d))
@@ -35,37 +33,34 @@ def own_axes(scatters: Array, counts: Array, values: Array, vectors: Array) -> b
         for c in range(k):
             for i in range(d * d):
                 matrix[i // d, i % d] = scatters[s, c, i]
-            sound = eigen(matrix, values[s, c], vectors[s, c])
-            if counts[s, c] > 0 and not sound:
-                return False
-    return True
+            if sound[s] and counts[s, c] > 0:
+                eigen(matrix, values[s, c], vectors[s, c])
 
 
 @compiled
 def common_axes(
-    scatters: Array, counts: Array, current: Array, equal: bool, rounds: Array,
-    values: Array, vectors: Array,
-) -> bool:
+    scatters: Array, counts: Array, current: Array, rounds: Array,
+    equal: int, sound: Array, values: Array, vectors: Array,
+) -> None:
     """Variances along the axes that covariances have in common, after a sweep from current ones.
 
     Args:
         scatters: shape (s, k, d d).
         counts: shape (s, k).
         current: factors, shape (s, k, d d).
-        equal: whether volumes are equal.
         rounds: pairs of axes by rounds, shape (r, p, 2): those of a round have none in common.
+        equal: 1 if volumes are equal, else 0.
+        sound: which sets are, shape (s,): no more so where there are no axes to go on from.
         values: where they are written, shape (s, k, d).
         vectors: likewise, as `own_axes` has them.
-
-    Returns:
-        Whether there are axes to go on from.
     """  # fmt: skip
     sets, k, d = values.shape
     weights, turned = np.empty(k), np.empty((k, d, d))
     for s in range(sets):
         axes, total = vectors[s, 0], 0.0
-        if not axes_of(current[s], turned[0], values[s, 0], axes):
-            return False
+        sound[s] = sound[s] and axes_of(current[s], turned[0], values[s, 0], axes)
+        if not sound[s]:
+            continue
         for c in range(k):
             total += counts[s, c]
             seen_in(axes, scatters[s, c], turned[c])
@@ -81,7 +76,6 @@ def common_axes(
                 values[s, c, i] = turned[c, i, i]
                 for j in range(d):
                     vectors[s, c, i, j] = axes[i, j]
-    return True
 
 
 @compiled
@@ -96,70 +90,6 @@ def assembled(values: Array, vectors: Array, found: Array) -> None:
                     for m in range(d):
                         value += vectors[s, c, i, m] * values[s, c, m] * vectors[s, c, j, m]
                     found[s, c, i * d + j] = found[s, c, j * d + i] = value
-
-
-@compiled
-def eigen(matrix: Array, values: Array, vectors: Array) -> bool:
-    """Of one matrix, which is turned until it is diagonal."""
-    d = len(matrix)
-    for i in range(d):
-        for j in range(d):
-            vectors[i, j] = 1.0 if i == j else 0.0
-    for _ in range(SWEEPS):
-        if is_diagonal(matrix):
-            break
-        for i in range(d):
-            for j in range(i + 1, d):
-                angle = smallest_angle(2 * matrix[i, j], matrix[i, i] - matrix[j, j])
-                cosine, sine = math.cos(angle), math.sin(angle)
-                turn(matrix, i, j, cosine, sine)
-                turn_columns(vectors, i, j, cosine, sine)
-    for i in range(d):
-        values[i] = matrix[i, i]
-    for i in range(d):
-        least = i
-        for j in range(i + 1, d):
-            least = j if values[j] < values[least] else least
-        values[i], values[least] = values[least], values[i]
-        for row in range(d):
-            one = vectors[row, i]
-            vectors[row, i] = vectors[row, least]
-            vectors[row, least] = one
-    return values[0] > 0 and values[0] >= GRADED * values[d - 1]
-
-
-@compiled
-def is_diagonal(matrix: Array) -> bool:
-    """Whether nothing off the diagonal is more than rounding beside what is on it."""
-    for i in range(len(matrix)):
-        for j in range(i):
-            size = math.sqrt(abs(matrix[i, i])) * math.sqrt(abs(matrix[j, j]))
-            if abs(matrix[i, j]) > TURNED * EPSILON * size:
-                return False
-    return True
-
-
-@compiled
-def smallest_angle(across: float, apart: float) -> float:
-    """Half of the angle whose tangent this is, from -π/4 to π/4."""
-    return math.atan2(-across if apart < 0 else across, abs(apart)) / 2
-
-
-@compiled
-def turn(matrix: Array, i: int, j: int, cosine: float, sine: float) -> None:
-    """Rᵀ A R in the place of A."""
-    turn_columns(matrix, i, j, cosine, sine)
-    for column in range(len(matrix)):
-        one, two = matrix[i, column], matrix[j, column]
-        matrix[i, column], matrix[j, column] = cosine * one + sine * two, cosine * two - sine * one
-
-
-@compiled
-def turn_columns(matrix: Array, i: int, j: int, cosine: float, sine: float) -> None:
-    """A R in the place of A."""
-    for row in range(len(matrix)):
-        one, two = matrix[row, i], matrix[row, j]
-        matrix[row, i], matrix[row, j] = cosine * one + sine * two, cosine * two - sine * one
 
 
 @compiled
@@ -178,7 +108,8 @@ def axes_of(factors: Array, together: Array, values: Array, vectors: Array) -> b
                     value += factors[c, i * d + m] * factors[c, j * d + m]
                 together[i, j] = weight * value + (together[i, j] if c > 0 else 0.0)
                 total += weight * value
-    return math.isfinite(total) and eigen(together, values, vectors)
+    eigen(together, values, vectors)
+    return math.isfinite(total)
 
 
 @compiled

@@ -11,15 +11,15 @@ import math
 from ...covariance.graded import LOST
 from ...covariance.volumes import EMPTY
 from .algebra import MATRIX, Array, cholesky, weights_and_means
-from .axes import EPSILON
 from .build import compiled
+from .eigen import EPSILON
 
 
 @compiled
 def begin(
     counts: Array, first: Array, second: Array, reference: Array, floor: Array, kind: int,
-    log_weights: Array, means: Array, held: Array, scatters: Array,
-) -> bool:
+    log_weights: Array, means: Array, scatters: Array, sound: Array, held: Array,
+) -> None:
     """Weights, means, and scatters about these with the floor in them.
 
     Args:
@@ -31,20 +31,16 @@ def begin(
         kind: of covariances.
         log_weights: where they are written.
         means: likewise.
-        held: likewise the counts, with zeros in place of what is as good as nothing.
         scatters: likewise, with zeros where there are no points.
-
-    Returns:
-        Whether all is finite.
+        sound: likewise whether all is finite, shape (s,).
+        held: likewise the counts, with zeros in place of what is as good as nothing.
     """  # fmt: skip
-    (sets, k, d), check = first.shape, 0.0
+    sets, k, d = first.shape
     for s in range(sets):
         weights_and_means(counts[s], first[s], reference, log_weights[s], means[s])
-        total = 0.0
+        total, check = 0.0, 0.0
         for c in range(k):
             total += counts[s, c]
-        if not total > 0:
-            return False
         worth = min(total / k, 1.0)
         for c in range(k):
             held[s, c] = counts[s, c] if counts[s, c] > EMPTY * total else 0.0
@@ -54,28 +50,26 @@ def begin(
                 value += worth * floor[row] if row == column else 0.0
                 scatters[s, c, i] = value if held[s, c] > 0 else 0.0
                 check += scatters[s, c, i]
-    return math.isfinite(check)
+        sound[s] = total > 0 and math.isfinite(check)
 
 
 @compiled
-def end(covariances: Array, held: Array, d: int, kind: int) -> bool:
+def end(covariances: Array, held: Array, d: int, kind: int, sound: Array) -> None:
     """Factors in the place of covariances: where there are no points, those of where most are.
 
-    Returns:
-        Whether all are definite by more than rounding.
+    What is sound before stays so where all are definite by more than rounding.
     """
     sets, k, numbers = covariances.shape
     for s in range(sets):
         fullest = 0
         for c in range(k):
             fullest = c if held[s, c] > held[s, fullest] else fullest
-            if held[s, c] > 0 and not take_root(covariances[s, c], d, kind):
-                return False
+            if sound[s] and held[s, c] > 0:
+                sound[s] = take_root(covariances[s, c], d, kind)
         for c in range(k):
             if not held[s, c] > 0:
                 for i in range(numbers):
                     covariances[s, c, i] = covariances[s, fullest, i]
-    return True
 
 
 @compiled

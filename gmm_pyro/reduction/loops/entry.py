@@ -38,6 +38,7 @@ def entry(dtype: torch.dtype) -> Callable[..., None]:
 
 FLOATS, INDEX = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3, 4)), types.int64
 ONE, TWO, THREE, FOUR = FLOATS
+FLAGS = types.Array(types.boolean, 1, "C")
 
 
 @functools.cache
@@ -56,27 +57,27 @@ def by_features(dtype: torch.dtype) -> Callable[..., None]:
 
 
 @functools.cache
-def m_step() -> Callable[..., bool]:
+def m_step() -> Callable[..., None]:
     """`algebra.m_step`, as `entry` has it."""
-    signature = types.boolean(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, THREE)
+    signature = types.void(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, THREE, FLAGS)
     return kept(algebra.m_step.py_func, signature)
 
 
 COUPLED = {
-    coupled.begin: types.boolean(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, TWO, THREE),
-    coupled.end: types.boolean(THREE, TWO, INDEX, INDEX),
-    volumes.one_shape: types.boolean(THREE, TWO, THREE, INDEX, types.UniTuple(INDEX, 2)),
-    volumes.one_volume: types.boolean(THREE, TWO, INDEX, INDEX),
-    axes.own_axes: types.boolean(THREE, TWO, THREE, FOUR),
-    axes.common_axes: types.boolean(
-        *(THREE, TWO, THREE, types.boolean, types.Array(INDEX, 3, "C"), THREE, FOUR)
+    coupled.begin: types.void(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, THREE, FLAGS, TWO),
+    coupled.end: types.void(THREE, TWO, INDEX, INDEX, FLAGS),
+    volumes.one_shape: types.void(THREE, TWO, THREE, INDEX, types.UniTuple(INDEX, 2), FLAGS),
+    volumes.one_volume: types.void(THREE, TWO, INDEX, INDEX, FLAGS),
+    axes.own_axes: types.void(THREE, TWO, FLAGS, THREE, FOUR),
+    axes.common_axes: types.void(
+        *(THREE, TWO, THREE, types.Array(INDEX, 3, "C"), INDEX, FLAGS, THREE, FOUR)
     ),
     axes.assembled: types.void(THREE, FOUR, THREE),
 }
 
 
 @functools.cache
-def coupled_part(name: str) -> Callable[..., bool]:
+def coupled_part(name: str) -> Callable[..., None]:
     """A part of the M-step of coupled families, as `entry` has it."""
     function = next(one for one in COUPLED if one.py_func.__name__ == name)
     return kept(function.py_func, COUPLED[function])

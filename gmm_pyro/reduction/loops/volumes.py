@@ -16,7 +16,9 @@ from .build import compiled
 
 
 @compiled
-def one_shape(scatters: Array, counts: Array, current: Array, d: int, kinds: tuple[int, int]) -> bool:
+def one_shape(
+    scatters: Array, counts: Array, current: Array, d: int, kinds: tuple[int, int], sound: Array
+) -> None:
     """Covariances λ_k C in the place of scatters.
 
     Args:
@@ -25,26 +27,27 @@ def one_shape(scatters: Array, counts: Array, current: Array, d: int, kinds: tup
         current: factors whose volumes are begun at, shape (s, k, e); (0, k, e) if there are none.
         d: number of features.
         kinds: of scatters, and of current factors.
+        sound: which sets are, shape (s,).
     """
     sets, k, numbers = scatters.shape
     path, size, pooled = np.empty(k), np.empty(k), np.empty(numbers)
     for s in range(sets):
         total = 0.0
+        if not sound[s]:
+            continue
         for c in range(k):
             total += counts[s, c]
             size[c] = 1.0
             if len(current) > 0:
                 size[c] = math.exp(2 * half_log_determinant(current[s, c], d, kinds[1]) / d)
         enough = ENOUGH if len(current) == 0 else ENOUGH_NEAR
-        if not minimum(scatters[s], counts[s], total, size, d, kinds[0], enough, path):
-            return False
+        sound[s] = minimum(scatters[s], counts[s], total, size, d, kinds[0], enough, path)
         for i in range(numbers):
             pooled[i] = 0.0
             for c in range(k):
                 pooled[i] += scatters[s, c, i] / math.exp(path[c])
             for c in range(k):
                 scatters[s, c, i] = math.exp(path[c]) / total * pooled[i]
-    return True
 
 
 @compiled
@@ -172,7 +175,7 @@ def direction(d: int, part: Array, own: Array, pairs: Array, slope: Array, move:
 
 
 @compiled
-def one_volume(scatters: Array, counts: Array, d: int, kind: int) -> bool:
+def one_volume(scatters: Array, counts: Array, d: int, kind: int, sound: Array) -> None:
     """Covariances λ C_k in the place of scatters, as `one_shape` has them."""
     sets, k, numbers = scatters.shape
     size, factor = np.empty(k), np.empty(numbers)
@@ -183,8 +186,7 @@ def one_volume(scatters: Array, counts: Array, d: int, kind: int) -> bool:
             if counts[s, c] > 0:
                 for i in range(numbers):
                     factor[i] = scatters[s, c, i]
-                if kind == MATRIX and not cholesky(factor, d):
-                    return False
+                sound[s] = sound[s] and (kind != MATRIX or cholesky(factor, d))
                 half = half_log_determinant(factor, d, kind)
                 size[c] = math.exp((2 * half if kind == MATRIX else half) / d)
             total += counts[s, c]
@@ -192,4 +194,3 @@ def one_volume(scatters: Array, counts: Array, d: int, kind: int) -> bool:
         for c in range(k):
             for i in range(numbers):
                 scatters[s, c, i] *= together / total / max(size[c], TINY)
-    return True
