@@ -7,6 +7,7 @@ thousand points. Each function returns None where the family's own algebra is to
 from __future__ import annotations
 
 import functools
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, NaturalParameters, Parameters, Statistics
+from ..covariance.records import ABSENT
 from ..data.points import Points
 from . import coupled
 from .decision import loops
@@ -74,6 +76,24 @@ def tried_m_step(
     return Parameters(log_weights, means, factor.view(second.shape)), good
 
 
+def with_copies(statistics: Statistics, absent: Bool[Tensor, "s k"]) -> Statistics:
+    """`Statistics.with_copies` in a loop."""
+    k, places = absent.shape[1], array(absent)
+
+    def copied(values: Tensor) -> Tensor:
+        found = compact(values).copy()
+        loops().write_copies()(places, ABSENT, found)
+        return torch.from_numpy(found).view(values.shape)
+
+    shared = statistics.second.shape[1] < k
+    return replace(
+        statistics,
+        counts=copied(statistics.counts),
+        first=copied(statistics.first),
+        second=statistics.second if shared else copied(statistics.second),
+    )
+
+
 def natural(
     family: CovarianceFamily, parameters: Parameters, points: Points, allowed: float
 ) -> NaturalParameters | None:
@@ -100,7 +120,8 @@ def natural(
 
 def array(tensor: Tensor) -> np.ndarray:
     """A tensor as an array of its own order, whether it is learned or not."""
-    return tensor.detach().contiguous().numpy()
+    found: np.ndarray = (tensor.detach() if tensor.requires_grad else tensor).numpy()
+    return found if found.flags.c_contiguous else np.ascontiguousarray(found)
 
 
 def compact(tensor: Float[Tensor, "s c *event"]) -> np.ndarray:

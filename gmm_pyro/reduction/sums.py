@@ -61,12 +61,15 @@ def reduce(observations: Observations, theta: Theta, assign: Assignment = softma
         Statistics in float64; log_norm is in nats.
     """
     reducer = reducer_for(theta, observations, assign)
+    blocks = reducer.blocks()
+    if len(blocks) == 1:  # as small data are, whose time is that of calls
+        return reducer.summed(reducer.fresh().sums(blocks[0], assign))
 
     def make_worker() -> Callable[[Any], Sums]:
         own = reducer.fresh()
         return lambda block: own.sums(block, assign)
 
-    return reducer.summed(total(make_worker, reducer.blocks()))
+    return reducer.summed(total(make_worker, blocks))
 
 
 @one_thread_a_product()

@@ -24,7 +24,7 @@ from ..inference.expectation import FAR
 from ..inference.soundness import Soundness
 from ..inference.task import ROUNDING
 from ..reduction.assignments import argmax
-from ..reduction.small import tried_m_step
+from ..reduction.small import tried_m_step, with_copies
 from ..reduction.sums import maximised
 from ..reduction.theta import Theta, are_tight, theta_of
 from ..reduction.together import Samples
@@ -194,7 +194,9 @@ def stepped(
 
     def expected(theta: Theta) -> Statistics:
         found = sample.reduce(theta)
-        return found if absent is None else found.with_copies(absent)
+        if absent is None:
+            return found
+        return with_copies(found, absent) if sample.points.compiled else found.with_copies(absent)
 
     def maximum(theta: Theta, statistics: Statistics) -> Theta:
         return maximised(sample.points, theta, statistics, expected, rule.floor, fixed=rule.fixed)

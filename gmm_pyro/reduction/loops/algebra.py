@@ -59,6 +59,22 @@ def taken_apart(
 
 
 @compiled
+def write_copies(absent: Array, small: float, values: Array) -> None:
+    """So small a part of what the first component of a set has, for those that are absent.
+
+    Args:
+        absent: which of all components are, shape (s, k).
+        small: the part.
+        values: what they have, shape (s, k, e).
+    """
+    sets, k, numbers = values.shape
+    for s in range(sets):
+        for c in range(k):
+            for i in range(numbers if absent[s, c] else 0):
+                values[s, c, i] = small * values[s, 0, i]
+
+
+@compiled
 def by_features(
     constant: Array, linear: Array, quadratic: Array, noise: Array, form: int, theta: Array
 ) -> None:

@@ -49,6 +49,13 @@ def taken_apart() -> Callable[..., None]:
 
 
 @functools.cache
+def write_copies() -> Callable[..., None]:
+    """`algebra.write_copies`, as `entry` has it."""
+    signature = types.void(types.Array(types.boolean, 2, "C"), types.float64, THREE)
+    return kept(algebra.write_copies.py_func, signature)
+
+
+@functools.cache
 def by_features(dtype: torch.dtype) -> Callable[..., None]:
     """`algebra.by_features` for points of a type, as `entry` has it."""
     flat = types.Array(NUMBERS[dtype], 1, "C")
