@@ -39,7 +39,11 @@ def family_named(name: str) -> CovarianceFamily:
 
 def untied(family: CovarianceFamily) -> CovarianceFamily:
     """The family in which each component has such a covariance of its own."""
-    own = {Tied: Full(), TiedDiagonal: Diagonal(), TiedSpherical: Spherical()}
+    own: dict[type[CovarianceFamily], CovarianceFamily] = {
+        Tied: Full(),
+        TiedDiagonal: Diagonal(),
+        TiedSpherical: Spherical(),
+    }
     return own.get(type(family), family)
 
 

@@ -36,7 +36,7 @@ def has_loops(family: CovarianceFamily, d: int, *, goes_on: bool) -> bool:
 def m_step(
     family: CovarianceFamily, given: tuple[Any, ...], current: Array | None, *found: Array
 ) -> None:
-    """As `loops.algebra.m_step` has it, going on from current factors (s, k, e) if there are any."""
+    """As `loops.algebra.m_step` has it, from current factors (s, k, e) on if there are any."""
     log_weights, means, factor, sound = found
     held, kind, d = np.empty(log_weights.shape), given[-1], means.shape[2]
     near = factor[:0] if current is None else current

@@ -76,8 +76,14 @@ def tried_m_step(
     return Parameters(log_weights, means, factor.view(second.shape)), good
 
 
-def with_copies(statistics: Statistics, absent: Bool[Tensor, "s k"]) -> Statistics:
-    """`Statistics.with_copies` in a loop."""
+def filled(
+    statistics: Statistics, absent: Bool[Tensor, "s k"] | None, points: Points
+) -> Statistics:
+    """`Statistics.with_copies` in the places of absent components, if there are any."""
+    if absent is None:
+        return statistics
+    if not points.compiled:
+        return statistics.with_copies(absent)
     k, places = absent.shape[1], array(absent)
 
     def copied(values: Tensor) -> Tensor:

@@ -39,6 +39,7 @@ from .background import Background
 from .choice import reducer_for
 from .kernels import Centred
 from .pointwise import shares
+from .small import filled
 from .small import m_step as small_m_step
 from .theta import Theta, theta_of
 
@@ -150,14 +151,11 @@ def maximise(
     taken once more, about its mean.
     """
 
-    def filled(statistics: Statistics) -> Statistics:
-        return statistics if absent is None else statistics.with_copies(absent)
-
     def again(about: Theta) -> Statistics:
-        return filled(reduce(observations, about, assign))
+        return filled(reduce(observations, about, assign), absent, observations)
 
-    near = asks_parameters(assign)
-    return maximised(observations, theta, filled(statistics), again, floor, ridge, fixed, near=near)
+    near, known = asks_parameters(assign), filled(statistics, absent, observations)
+    return maximised(observations, theta, known, again, floor, ridge, fixed, near=near)
 
 
 def maximised(

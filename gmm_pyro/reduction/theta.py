@@ -104,18 +104,19 @@ def _is_always_centred(family: CovarianceFamily, parameters: Parameters) -> bool
     return d > WIDE and family.n_features(d) > d
 
 
-def are_tight(theta: Theta, points: Points) -> Bool[Tensor, "s"]:
-    """Which sets have made a batch centred by their digits; all, if that is for another reason."""
-    if _is_always_centred(theta.family, theta.parameters):
-        return torch.ones(len(theta.parameters.means), dtype=torch.bool)
-    return ~(_largest(theta, points) <= _allowed(points))
+def tight_ones(theta: Theta, points: Points) -> Bool[Tensor, "s"] | None:
+    """Which sets have made a batch centred by their digits; None if not some of them alone have."""
+    if not theta.centred or _is_always_centred(theta.family, theta.parameters):
+        return None
+    tight = ~(_largest(theta, points) <= _allowed(points))
+    return tight if bool(tight.any()) and not bool(tight.all()) else None
 
 
 @torch.no_grad()
 def _cancels(theta: Theta, points: Points) -> bool:
     """Whether the terms of z P z, about the points' origin, lose more than `IMPRECISE` nats."""
     allowed = _allowed(points)
-    family, factor, quadratic = theta.family, theta.parameters.factor, theta.natural.quadratic
+    factor, quadratic = theta.parameters.factor, theta.natural.quadratic
     shift = theta.parameters.means - points.origin
     size, away, wide = (
         float(torch.linalg.vector_norm(part, torch.inf)) for part in (quadratic, shift, factor)

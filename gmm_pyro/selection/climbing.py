@@ -24,9 +24,9 @@ from ..inference.expectation import FAR
 from ..inference.soundness import Soundness
 from ..inference.task import ROUNDING
 from ..reduction.assignments import argmax
-from ..reduction.small import tried_m_step, with_copies
+from ..reduction.small import filled, tried_m_step
 from ..reduction.sums import maximised
-from ..reduction.theta import Theta, are_tight, theta_of
+from ..reduction.theta import Theta, theta_of, tight_ones
 from ..reduction.together import Samples
 from ..running.threads import map_in_threads, one_thread_a_product
 
@@ -193,24 +193,22 @@ def stepped(
     """
 
     def expected(theta: Theta) -> Statistics:
-        found = sample.reduce(theta)
-        if absent is None:
-            return found
-        return with_copies(found, absent) if sample.points.compiled else found.with_copies(absent)
+        return filled(sample.reduce(theta), absent, sample.points)
 
     def maximum(theta: Theta, statistics: Statistics) -> Theta:
         return maximised(sample.points, theta, statistics, expected, rule.floor, fixed=rule.fixed)
 
     theta = theta_of(rule.family, ends.parameters, sample.points)
-    if _are_unlike(theta, sample.points):
-        return _in_groups(sample, ends, rule, steps, absent, are_tight(theta, sample.points))
+    tight = tight_ones(theta, sample.points)
+    if tight is not None:
+        return _in_groups(sample, ends, rule, steps, absent, tight)
     statistics = expected(theta)
     history, converged, taken = ends.history, ends.converged, ends.steps
     begins = history[:, -1].isnan()
     history = torch.where(begins[:, None], _appended(history, statistics), history)
     last, plain = statistics, 0  # statistics before the last step, and steps since a leap
     for i in range(steps):
-        if _are_unlike(theta, sample.points):
+        if tight_ones(theta, sample.points) is not None:
             here = Ends(theta.parameters, history, converged, taken)
             return stepped(sample, here, rule, steps - i, absent)
         if rule.leaps and plain >= PLAIN and i + PLAIN < steps and not theta.centred:
@@ -232,14 +230,6 @@ def stepped(
     return Ends(theta.parameters, history, converged, taken)
 
 
-def _are_unlike(theta: Theta, points: Points) -> bool:
-    """Whether some sets alone need the centred kernel, which takes ten times as long for all."""
-    if not theta.centred or len(theta.parameters.means) == 1:
-        return False
-    tight = are_tight(theta, points)
-    return bool(tight.any() and not tight.all())
-
-
 def _in_groups(
     sample: Samples,
     ends: Ends,
@@ -248,7 +238,10 @@ def _in_groups(
     absent: Bool[Tensor, "s k"] | None,
     tight: Bool[Tensor, "s"],
 ) -> Ends:
-    """As `stepped`, without leaps as a centred batch has none: the tight ones, and the others."""
+    """As `stepped`: the tight ones, and the others, so that these need no centred kernel.
+
+    There are no leaps, as a centred batch has none: it is the same way up.
+    """
     groups, rule = [tight.nonzero()[:, 0], (~tight).nonzero()[:, 0]], replace(rule, leaps=False)
     parts = [
         stepped(sample[group], ends[group], rule, steps, None if absent is None else absent[group])
@@ -288,14 +281,11 @@ def _leap(rule: Rule, theta: Theta, ahead: Statistics, points: Points) -> Theta:
     """The M-step from there; sets of which a covariance would shrink too much stay as they are."""
     family, before = rule.family, theta.parameters
     small = tried_m_step(family, ahead, rule.floor, before.factor) if points.compiled else None
-    if small is None:
-        found = family.m_step(ahead, rule.floor, 0.0, before.factor)
-    else:
-        found, sound = small
+    found, sound = small or (family.m_step(ahead, rule.floor, 0.0, before.factor), None)
     d = before.means.shape[-1]
     least = family.log_determinant(before.factor, d) - math.log(SHRUNK)
     good = (family.log_determinant(found.factor, d) >= least).flatten(1).all(1)
-    good = good if small is None else good & sound
+    good = good if sound is None else good & sound
     place = torch.arange(len(good), device=good.device)
     place = torch.where(good, place + len(good), place)
     return theta_of(family, Parameters.joined([before, found])[place], points)

@@ -74,7 +74,7 @@ def _seeds(
     rule: Soundness,
     generator: torch.Generator,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Weights, means and factors of the newcomers to try, by the component that each point is of."""
+    """Weights, means and factors of newcomers to try, given the component that each point is of."""
     family, p = state.theta.family, state.parameters
     k, d = p.means.shape[1:]
     weights = (sample.weights / sample.weights.max()).cpu().float()  # which a float32 can hold

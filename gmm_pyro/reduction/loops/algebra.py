@@ -7,7 +7,6 @@ of a covariance in compact form. See `covariance/family.py` for the formulae.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
@@ -157,7 +156,8 @@ def weights_and_means(
 
 @compiled
 def scatter(
-    counts: Array, first: Array, second: Array, members: tuple[int, int], kind: int, covariance: Array
+    counts: Array, first: Array, second: Array, members: tuple[int, int], kind: int,
+    covariance: Array,
 ) -> None:
     """The covariance of some components together, about the means of each."""
     d, total = first.shape[1], 0.0

@@ -15,9 +15,7 @@ from .eigen import eigen, smallest_angle, turn, turn_columns
 
 
 @compiled
-def own_axes(
-    scatters: Array, counts: Array, sound: Array, values: Array, vectors: Array
-) -> None:
+def own_axes(scatters: Array, counts: Array, sound: Array, values: Array, vectors: Array) -> None:
     """Eigenvalues, from the smallest to the largest, and eigenvectors of every scatter.
 
     Args:
@@ -39,8 +37,14 @@ def own_axes(
 
 @compiled
 def common_axes(
-    scatters: Array, counts: Array, current: Array, rounds: Array,
-    equal: int, sound: Array, values: Array, vectors: Array,
+    scatters: Array,
+    counts: Array,
+    current: Array,
+    rounds: Array,
+    equal: int,
+    sound: Array,
+    values: Array,
+    vectors: Array,
 ) -> None:
     """Variances along the axes that covariances have in common, after a sweep from current ones.
 
@@ -72,10 +76,16 @@ def common_axes(
             for p in range(rounds.shape[1]):
                 turn_near(turned, axes, weights, rounds[r, p, 0], rounds[r, p, 1])
         for c in range(k):
-            for i in range(d):
-                values[s, c, i] = turned[c, i, i]
-                for j in range(d):
-                    vectors[s, c, i, j] = axes[i, j]
+            write_axes(turned[c], axes, values[s, c], vectors[s, c])
+
+
+@compiled
+def write_axes(turned: Array, axes: Array, values: Array, vectors: Array) -> None:
+    """The variances along axes, and these, of one component."""
+    for i in range(len(axes)):
+        values[i] = turned[i, i]
+        for j in range(len(axes)):
+            vectors[i, j] = axes[i, j]
 
 
 @compiled

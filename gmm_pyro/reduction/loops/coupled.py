@@ -1,4 +1,4 @@
-"""The M-step of families whose covariances have a part in common: what all of them begin and end by.
+"""M-steps of families whose covariances have a part in common: what all of them begin and end by.
 
 Between the two, covariances take the places of scatters: see `volumes.py` and `axes.py`. Shapes are
 those of `algebra.py`.
@@ -17,8 +17,17 @@ from .eigen import EPSILON
 
 @compiled
 def begin(
-    counts: Array, first: Array, second: Array, reference: Array, floor: Array, kind: int,
-    log_weights: Array, means: Array, scatters: Array, sound: Array, held: Array,
+    counts: Array,
+    first: Array,
+    second: Array,
+    reference: Array,
+    floor: Array,
+    kind: int,
+    log_weights: Array,
+    means: Array,
+    scatters: Array,
+    sound: Array,
+    held: Array,
 ) -> None:
     """Weights, means, and scatters about these with the floor in them.
 

@@ -41,6 +41,13 @@ def eigen(matrix: Array, values: Array, vectors: Array) -> None:
                 turn_columns(vectors, i, j, cosine, sine)
     for i in range(d):
         values[i] = matrix[i, i]
+    sort(values, vectors)
+
+
+@compiled
+def sort(values: Array, vectors: Array) -> None:
+    """Put the smallest value, with its column, first, and the largest last."""
+    d = len(values)
     for i in range(d):
         least = i
         for j in range(i + 1, d):

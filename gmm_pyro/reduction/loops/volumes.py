@@ -67,12 +67,11 @@ def minimum(
     part, slope, move = np.empty(k), np.empty(k), np.empty(k)
     for c in range(k):
         part[c], path[c] = counts[c] / total, math.log(size[c])
+    objective(scatters, part, path, d, kind, own, pairs)
+    for c in range(k):  # a step of the alternation
+        path[c] = math.log(size[c] * own[c] / (d * part[c])) if part[c] > 0 else 0.0
     value = objective(scatters, part, path, d, kind, own, pairs)
-    for turn in range(STEPS):
-        if turn == 0:  # a step of the alternation
-            for c in range(k):
-                path[c] = math.log(size[c] * own[c] / (d * part[c])) if part[c] > 0 else 0.0
-            value = objective(scatters, part, path, d, kind, own, pairs)
+    for _ in range(STEPS):
         if not direction(d, part, own, pairs, slope, move):
             return False
         promise, share, reached = 0.0, 1.0, value
@@ -113,6 +112,14 @@ def objective(
                 each[c, i] /= total[i]
     for i in range(d):
         value += math.log(total[i * step]) * (2 if kind == MATRIX else 1)
+    take_shares(each, d, step, own, pairs)
+    return value
+
+
+@compiled
+def take_shares(each: Array, d: int, step: int, own: Array, pairs: Array) -> None:
+    """Traces of scatters in units of their total, and those of their products."""
+    k, numbers = each.shape
     for c in range(k):
         own[c] = 0.0
         for i in range(d):
@@ -122,12 +129,11 @@ def objective(
             for i in range(numbers):
                 product += each[c, i] * each[b, i]
             pairs[c, b] = pairs[b, c] = product
-    return value
 
 
 @compiled
 def whiten(total: Array, each: Array, d: int) -> None:
-    """Make scatters into those where the total is one, and this into its factor; NaN if it has none."""
+    """Scatters in units of their total, and this as its factor, which is NaN if there is none."""
     inverse, half = np.zeros((d, d)), np.empty((d, d))
     if not cholesky(total, d):
         total[0] = np.nan
