@@ -12,6 +12,7 @@ from gmm_pyro.covariance import FAMILIES, Parameters
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.em import EMOptions
 from gmm_pyro.inference.task import Task
+from gmm_pyro.reduction.theta import theta_of
 from gmm_pyro.reduction.together import Same
 from gmm_pyro.selection.climbing import Ends, Rule, climbed, stepped
 from gmm_pyro.selection.ladder import Ladder, Rung
@@ -39,6 +40,28 @@ def mixtures(family: str, k: int, seeds: range) -> Parameters:
 def ladder_of(family: str, numbers: list[int], within: list[Ladder] | None = None) -> Ladder:
     task = Task("em", gp.MixtureModel(1, family), POINTS, EMOptions(tolerance=1e-6, max_steps=1000))
     return Ladder(task, POINTS, numbers, within or [])
+
+
+# ---------------------------------------------------------------------- sets side by side
+
+
+@pytest.mark.parametrize("tight", [0, 2])
+def test_a_tight_set_and_the_others_go_their_own_ways(tight: int) -> None:
+    """It needs the centred kernel, and they do not."""
+    rule = Rule(FAMILIES["full"], FLOOR, tolerance=None, max_steps=1000, leaps=False)
+    p = mixtures("full", 2, range(3))
+    p.means[tight, 0] = POINTS.x[0]
+    p.factor[tight, 0] *= 1e-4
+    assert theta_of(rule.family, p, POINTS).centred
+    together = stepped(Same(POINTS), Ends.begun(p), rule, 6)
+    for i in range(3):
+        alone = stepped(Same(POINTS), Ends.begun(p[[i]]), rule, 6)
+        assert together.steps[i] == 6
+        for ours, theirs in zip(
+            together.parameters[[i]].values, alone.parameters.values, strict=True
+        ):
+            torch.testing.assert_close(ours, theirs, rtol=1e-7, atol=1e-10)
+        torch.testing.assert_close(together.history[[i]], alone.history, rtol=1e-9, atol=0)
 
 
 # ---------------------------------------------------------------------- leaps

@@ -15,7 +15,7 @@ from torch import Tensor
 
 import gmm_pyro as gp
 from gmm_pyro import GaussianMixture, MixtureModel
-from gmm_pyro.covariance import CovarianceFamily, Parameters, family_named
+from gmm_pyro.covariance import CovarianceFamily, Parameters, family_named, untied
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.expectation import Climb, expect_at
 from gmm_pyro.inference.methods import choice
@@ -28,8 +28,9 @@ from gmm_pyro.inference.starts.seeding import greedy_k_means_plus_plus, invarian
 from gmm_pyro.inference.starts.starting import STARTS, starting_parameters
 from gmm_pyro.inference.task import Task
 from gmm_pyro.reduction.assignments import Beside
+from gmm_pyro.reduction.pointwise import labels, log_density, log_density_and_labels
 from gmm_pyro.reduction.sums import reduce
-from gmm_pyro.reduction.theta import Theta
+from gmm_pyro.reduction.theta import Theta, theta_of
 from oracles import (
     STANDARD_ERRORS,
     close,
@@ -275,11 +276,23 @@ def test_the_gain_of_a_newcomer_is_that_of_the_joined_mixture(family: Any) -> No
     if family.shares("covariances"):
         factor = p.factor.expand(2, *p.factor.shape[1:])
     newcomers = Parameters(share.log()[:, None], means, factor)
-    theta = Theta.about_means(family, newcomers)
     beside = Beside(mixture_of(family, p).log_prob(x), (-share).log1p())
     together = joined(family, p, share, means, factor)
     expected = [float(mixture_of(family, together, i).log_prob(x).sum()) for i in range(2)]
-    close(reduce(points, theta, beside).log_norm, expected)
+    for theta in (
+        Theta.about_means(family, newcomers),
+        theta_of(untied(family), newcomers, points),  # which leaves nothing out
+    ):
+        close(reduce(points, theta, beside).log_norm, expected)
+
+
+@pytest.mark.parametrize("family", ["full", "tied"])
+def test_densities_and_labels_are_the_same_together(family: str) -> None:
+    points = observe(hard(1))
+    theta = theta_of(family_named(family), em(points.x, 3, family).mixture.parameters, points)
+    density, found = log_density_and_labels(points, theta)
+    close(density, log_density(points, theta))
+    assert torch.equal(found, labels(points, theta))
 
 
 def test_a_start_stays_by_those_before_it_alone() -> None:

@@ -37,6 +37,16 @@ def family_named(name: str) -> CovarianceFamily:
     return families[check_choice("covariance", name, families)]
 
 
+def untied(family: CovarianceFamily) -> CovarianceFamily:
+    """The family in which each component has such a covariance of its own."""
+    own: dict[type[CovarianceFamily], CovarianceFamily] = {
+        Tied: Full(),
+        TiedDiagonal: Diagonal(),
+        TiedSpherical: Spherical(),
+    }
+    return own.get(type(family), family)
+
+
 __all__ = [
     "FAMILIES",
     "ConjugateFamily",
@@ -46,4 +56,5 @@ __all__ = [
     "Statistics",
     "conjugate",
     "family_named",
+    "untied",
 ]

@@ -145,6 +145,11 @@ class Statistics:
     noise: Float[Tensor, "s"] | None = None
 
     @property
+    def means(self) -> Float[Tensor, "s k d"]:
+        """Where the components' points are on average."""
+        return self.reference + times(self.counts.clamp_min(TINY).reciprocal(), self.first)
+
+    @property
     def sums(self) -> tuple[Tensor, ...]:
         """The derivatives of `log_norm` by the natural parameters, as `leaves` has them."""
         return present((self.counts, self.first, self.second, self.noise))

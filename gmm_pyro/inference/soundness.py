@@ -16,6 +16,7 @@ says nothing. A component is an accident of few points, and the solution is not 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Bool, Float
@@ -69,15 +70,20 @@ class Soundness:
         rounding = OF_ROUNDING * task.observations.rounding.square()
         return cls(family, least, weight, CLOSE * task.floor, rounding, n, task.model.fixed)
 
+    @cached_property
+    def _lowest(self) -> tuple[Float[Tensor, "d"], Float[Tensor, "d"]]:
+        """What is close to the floor, and of rounding alone, as the family has them."""
+        close, rounding = self.close.clamp_min(TINY), self.rounding.clamp_min(TINY)
+        return as_fitted(self.family, close), as_fitted(self.family, rounding)
+
     def above_floor(self, p: Parameters) -> Float[Tensor, "*k1"]:
         """Smallest eigenvalue of each covariance, in units of what is close to the floor."""
-        lowest = as_fitted(self.family, self.close.clamp_min(TINY))
-        return self._of_free(self.family.smallest_ratio(p.factor, lowest))
+        return self._of_free(self.family.smallest_ratio(p.factor, self._lowest[0]))
 
     def above_rounding(self, p: Parameters) -> Float[Tensor, "*k1"]:
         """The same without bias, or a feature's variance, in units of the variance by rounding."""
         family, counts = self.family, self.n_points * p.log_shares.exp()
-        lowest = as_fitted(family, self.rounding.clamp_min(TINY))
+        lowest = self._lowest[1]
         lost = len(lowest) if family.is_matrix else 1
         held = counts.sum(-1, keepdim=True) if family.shares("covariances") else counts
         oblique = family.smallest_ratio(p.factor, lowest) * held / (held - lost).clamp_min(1.0)

@@ -12,6 +12,7 @@ import importlib
 import importlib.util
 import os
 import warnings
+from collections.abc import Callable
 from dataclasses import replace
 from types import ModuleType
 
@@ -95,10 +96,18 @@ def is_ready(dtype: torch.dtype) -> bool:
 
     Whatever a compiler may fail of, a fit does not: torch's kernels then do the work.
     """
-    if not is_installed():
-        return False
+    return is_installed() and _works(functools.partial(loops().make_ready, dtype))
+
+
+@functools.cache
+def coupled_is_ready() -> bool:
+    """The same of the M-steps of coupled families."""
+    return is_installed() and _works(loops().make_coupled_ready)
+
+
+def _works(make: Callable[[], None]) -> bool:
     try:
-        loops().make_ready(dtype)
+        make()
     except Exception as error:  # noqa: BLE001 - whatever it is
         warnings.warn(
             f"numba could not compile the loops of gmm_pyro ({type(error).__name__}: {error}): "

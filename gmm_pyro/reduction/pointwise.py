@@ -55,6 +55,19 @@ def labels(points: Points, theta: Theta, dtype: torch.dtype | None = None) -> In
     return found.masked_fill(found == theta.parameters.means.shape[1], NOISE)
 
 
+def log_density_and_labels(
+    points: Points, theta: Theta
+) -> tuple[Float[Tensor, "s n"], Int[Tensor, "s n"]]:
+    """Both in one pass, in the points' type."""
+    kind, k = points.dtype, theta.parameters.means.shape[1]
+
+    def pick(log_p: Tensor, share: Tensor) -> Tensor:
+        return torch.stack([log_p, share.to(kind).argmax(1).to(log_p)], 1)
+
+    log_p, found = at_points(points, theta.with_shared_term(), pick).unbind(1)
+    return log_p.to(kind), found.long().masked_fill(found == k, NOISE)
+
+
 @one_thread_a_product()
 @torch.no_grad()
 def at_points(

@@ -39,6 +39,7 @@ from .background import Background
 from .choice import reducer_for
 from .kernels import Centred
 from .pointwise import shares
+from .small import filled
 from .small import m_step as small_m_step
 from .theta import Theta, theta_of
 
@@ -61,12 +62,15 @@ def reduce(observations: Observations, theta: Theta, assign: Assignment = softma
         Statistics in float64; log_norm is in nats.
     """
     reducer = reducer_for(theta, observations, assign)
+    blocks = reducer.blocks()
+    if len(blocks) == 1:  # as small data are, whose time is that of calls
+        return reducer.summed(reducer.fresh().sums(blocks[0], assign))
 
     def make_worker() -> Callable[[Any], Sums]:
         own = reducer.fresh()
         return lambda block: own.sums(block, assign)
 
-    return reducer.summed(total(make_worker, reducer.blocks()))
+    return reducer.summed(total(make_worker, blocks))
 
 
 @one_thread_a_product()
@@ -147,14 +151,11 @@ def maximise(
     taken once more, about its mean.
     """
 
-    def filled(statistics: Statistics) -> Statistics:
-        return statistics if absent is None else statistics.with_copies(absent)
-
     def again(about: Theta) -> Statistics:
-        return filled(reduce(observations, about, assign))
+        return filled(reduce(observations, about, assign), absent, observations)
 
-    near = asks_parameters(assign)
-    return maximised(observations, theta, filled(statistics), again, floor, ridge, fixed, near=near)
+    near, known = asks_parameters(assign), filled(statistics, absent, observations)
+    return maximised(observations, theta, known, again, floor, ridge, fixed, near=near)
 
 
 def maximised(
@@ -177,7 +178,7 @@ def maximised(
 
     def m_step(statistics: Statistics) -> Parameters:
         if fixed is None:
-            small = small_m_step(theta.family, statistics, floor) if is_plain else None
+            small = small_m_step(theta.family, statistics, floor, current) if is_plain else None
             return small or theta.family.m_step(statistics, floor, ridge, current)
         return fixed.m_step(statistics, theta.parameters, floor, ridge)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, NaturalParameters, Parameters
@@ -74,9 +74,8 @@ def theta_of(family: CovarianceFamily, parameters: Parameters, points: Points) -
 
     Differentiable: the natural parameters keep their graph.
     """
-    d, noise = parameters.means.shape[-1], parameters.log_odds is not None
-    if (d > WIDE and family.n_features(d) > d) or (noise and not family.n_own_features(d)):
-        return Theta.about_means(family, parameters)  # noise does not share what all others do
+    if _is_always_centred(family, parameters):
+        return Theta.about_means(family, parameters)
     if points.compiled:
         small = small_natural(family, parameters, points, _allowed(points))
         if small is not None:
@@ -98,11 +97,26 @@ def anywhere(points: Points, family: CovarianceFamily, sets: tuple[int, int]) ->
     return theta_of(family, parameters, points)
 
 
+def _is_always_centred(family: CovarianceFamily, parameters: Parameters) -> bool:
+    d, noise = parameters.means.shape[-1], parameters.log_odds is not None
+    if noise and not family.n_own_features(d):
+        return True  # noise does not share what all others do
+    return d > WIDE and family.n_features(d) > d
+
+
+def tight_ones(theta: Theta, points: Points) -> Bool[Tensor, "s"] | None:
+    """Which sets have made a batch centred by their digits; None if not some of them alone have."""
+    if not theta.centred or _is_always_centred(theta.family, theta.parameters):
+        return None
+    tight = ~(_largest(theta, points) <= _allowed(points))
+    return tight if bool(tight.any()) and not bool(tight.all()) else None
+
+
 @torch.no_grad()
 def _cancels(theta: Theta, points: Points) -> bool:
     """Whether the terms of z P z, about the points' origin, lose more than `IMPRECISE` nats."""
     allowed = _allowed(points)
-    family, factor, quadratic = theta.family, theta.parameters.factor, theta.natural.quadratic
+    factor, quadratic = theta.parameters.factor, theta.natural.quadratic
     shift = theta.parameters.means - points.origin
     size, away, wide = (
         float(torch.linalg.vector_norm(part, torch.inf)) for part in (quadratic, shift, factor)
@@ -110,9 +124,16 @@ def _cancels(theta: Theta, points: Points) -> bool:
     across = points.d * (away + points.d * wide)
     if size * across * across <= allowed:  # not ** 2, which raises where a product is infinite
         return False  # by far: no sum is larger than all of its terms at their largest
-    reach = family.square(shift.abs() + family.deviations(factor, points.d))
-    largest = (quadratic.abs() * reach).flatten(2).sum(-1).amax()
-    return not bool(largest <= allowed)  # NaN is not sound: a variance that cancelled is negative
+    return not bool((_largest(theta, points) <= allowed).all())  # NaN: a variance has cancelled
+
+
+@torch.no_grad()
+def _largest(theta: Theta, points: Points) -> Float[Tensor, "s"]:
+    """The largest terms of z P z of each set within deviations of its means."""
+    family, p = theta.family, theta.parameters
+    reach = (p.means - points.origin).abs() + family.deviations(p.factor, points.d)
+    terms = theta.natural.quadratic.abs() * family.square(reach)
+    return terms.flatten(2).sum(-1).amax(1)
 
 
 def _allowed(points: Points) -> float:

@@ -24,8 +24,9 @@ from ..inference.expectation import FAR
 from ..inference.soundness import Soundness
 from ..inference.task import ROUNDING
 from ..reduction.assignments import argmax
+from ..reduction.small import filled, tried_m_step
 from ..reduction.sums import maximised
-from ..reduction.theta import Theta, theta_of
+from ..reduction.theta import Theta, theta_of, tight_ones
 from ..reduction.together import Samples
 from ..running.threads import map_in_threads, one_thread_a_product
 
@@ -192,19 +193,24 @@ def stepped(
     """
 
     def expected(theta: Theta) -> Statistics:
-        found = sample.reduce(theta)
-        return found if absent is None else found.with_copies(absent)
+        return filled(sample.reduce(theta), absent, sample.points)
 
     def maximum(theta: Theta, statistics: Statistics) -> Theta:
         return maximised(sample.points, theta, statistics, expected, rule.floor, fixed=rule.fixed)
 
     theta = theta_of(rule.family, ends.parameters, sample.points)
+    tight = tight_ones(theta, sample.points)
+    if tight is not None:
+        return _in_groups(sample, ends, rule, steps, absent, tight)
     statistics = expected(theta)
     history, converged, taken = ends.history, ends.converged, ends.steps
     begins = history[:, -1].isnan()
     history = torch.where(begins[:, None], _appended(history, statistics), history)
     last, plain = statistics, 0  # statistics before the last step, and steps since a leap
     for i in range(steps):
+        if tight_ones(theta, sample.points) is not None:
+            here = Ends(theta.parameters, history, converged, taken)
+            return stepped(sample, here, rule, steps - i, absent)
         if rule.leaps and plain >= PLAIN and i + PLAIN < steps and not theta.centred:
             there, plain = _leap(rule, theta, _ahead(last, statistics, history), sample.points), 0
             if not there.centred:
@@ -222,6 +228,26 @@ def stepped(
             if bool(converged.all()):
                 break
     return Ends(theta.parameters, history, converged, taken)
+
+
+def _in_groups(
+    sample: Samples,
+    ends: Ends,
+    rule: Rule,
+    steps: int,
+    absent: Bool[Tensor, "s k"] | None,
+    tight: Bool[Tensor, "s"],
+) -> Ends:
+    """As `stepped`: the tight ones, and the others, so that these need no centred kernel.
+
+    There are no leaps, as a centred batch has none: it is the same way up.
+    """
+    groups, rule = [tight.nonzero()[:, 0], (~tight).nonzero()[:, 0]], replace(rule, leaps=False)
+    parts = [
+        stepped(sample[group], ends[group], rule, steps, None if absent is None else absent[group])
+        for group in groups
+    ]
+    return Ends.joined(parts)[torch.cat(groups).argsort()]
 
 
 def _ahead(last: Statistics, statistics: Statistics, history: Float[Tensor, "s 3"]) -> Statistics:
@@ -254,9 +280,12 @@ def _ahead(last: Statistics, statistics: Statistics, history: Float[Tensor, "s 3
 def _leap(rule: Rule, theta: Theta, ahead: Statistics, points: Points) -> Theta:
     """The M-step from there; sets of which a covariance would shrink too much stay as they are."""
     family, before = rule.family, theta.parameters
-    found, d = family.m_step(ahead, rule.floor, 0.0, before.factor), before.means.shape[-1]
+    small = tried_m_step(family, ahead, rule.floor, before.factor) if points.compiled else None
+    found, sound = small or (family.m_step(ahead, rule.floor, 0.0, before.factor), None)
+    d = before.means.shape[-1]
     least = family.log_determinant(before.factor, d) - math.log(SHRUNK)
     good = (family.log_determinant(found.factor, d) >= least).flatten(1).all(1)
+    good = good if sound is None else good & sound
     place = torch.arange(len(good), device=good.device)
     place = torch.where(good, place + len(good), place)
     return theta_of(family, Parameters.joined([before, found])[place], points)

@@ -10,6 +10,7 @@ import math
 from dataclasses import replace
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
@@ -34,17 +35,24 @@ def splits(family: CovarianceFamily, p: Parameters, axes: int) -> Parameters:
     values, vectors = torch.linalg.eigh(dense)
     away = APART * vectors * values.clamp_min(0).sqrt()[:, None, :]
     longest = range(d - 1, max(-1, d - 1 - axes), -1)
-    return Parameters.joined(
-        [_halved(family, p, j, away[j, :, axis]) for axis in longest for j in range(k)]
-    )
+    away = torch.cat([away[:, :, axis] for axis in longest])
+    sets = torch.arange(len(away), device=away.device)
+    return _halved(family, p[torch.zeros_like(sets)], (sets, sets % k), away)
 
 
-def _halved(family: CovarianceFamily, p: Parameters, j: int, away: Tensor) -> Parameters:
-    means = torch.cat([p.means, p.means[:, [j]] + away], 1)
-    means[:, j] -= away
-    log_weights = torch.cat([p.log_weights, p.log_weights[:, [j]]], 1)
-    log_weights[:, [j, -1]] -= math.log(2)
-    factor = p.factor if family.tied else torch.cat([p.factor, p.factor[:, [j]]], 1)
+def _halved(
+    family: CovarianceFamily,
+    p: Parameters,
+    place: tuple[Int[Tensor, "s"], Int[Tensor, "s"]],
+    away: Float[Tensor, "s d"],
+) -> Parameters:
+    """One component of each set in two halves, so far from its mean."""
+    means = torch.cat([p.means, (p.means[place] + away)[:, None]], 1)
+    means[place] -= away
+    log_weights = torch.cat([p.log_weights, p.log_weights[place][:, None]], 1)
+    log_weights[place] -= math.log(2)
+    log_weights[:, -1] -= math.log(2)
+    factor = p.factor if family.tied else torch.cat([p.factor, p.factor[place][:, None]], 1)
     return replace(p, log_weights=log_weights, means=means, factor=factor)
 
 

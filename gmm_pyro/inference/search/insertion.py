@@ -13,13 +13,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ...covariance import CovarianceFamily, Parameters
+from ...covariance import CovarianceFamily, Parameters, untied
 from ...covariance.records import TINY
 from ...data.points import Observations
 from ...reduction.assignments import Beside
-from ...reduction.pointwise import labels, log_density
+from ...reduction.pointwise import log_density_and_labels
 from ...reduction.sums import maximise, reduce
-from ...reduction.theta import Theta, theta_of
+from ...reduction.theta import theta_of
 from ..expectation import Expectation
 from ..soundness import Soundness
 from ..task import Options, Task
@@ -40,21 +40,24 @@ def insertions(
 ) -> Parameters | None:
     """The mixture, joined by one newcomer a set: at most so many sets, or None if none adds."""
     family, shared = task.model.family, task.model.family.shares("covariances")
-    rest = log_density(sample, state.theta)[0]
-    weights, means, factor, least = _seeds(state, sample, rule, generator)
+    own = untied(family)  # beside a density, what components would share does not drop out
+    rest, component = log_density_and_labels(sample, state.theta)
+    weights, means, factor = _seeds(state, component[0], sample, rule, generator)
     base = state.log_likelihood[0]
     for left in reversed(range(PARTIAL + 1)):
         alone = Parameters(weights.log()[:, None], means, factor)
-        theta = Theta.about_means(family, alone) if shared else theta_of(family, alone, sample)
-        beside = Beside(rest, (-weights).log1p())
+        theta, beside = theta_of(own, alone, sample), Beside(rest[0], (-weights).log1p())
         statistics = reduce(sample, theta, beside)
         gain = statistics.log_norm - base
         if left:
-            found = maximise(sample, theta, statistics, task.floor, beside).parameters
             counts = statistics.counts[:, 0]
-            weights, means = (counts / sample.total_weight).clamp(TINY, 1 - 1e-3), found.means
-            factor = factor if shared else found.factor
-            fit = (counts >= least) & factor.flatten(1).isfinite().all(1) & gain.isfinite()
+            weights = (counts / sample.total_weight).clamp(TINY, 1 - 1e-3)
+            if shared:
+                means = statistics.means
+            else:
+                found = maximise(sample, theta, statistics, task.floor, beside).parameters
+                means, factor = found.means, found.factor
+            fit = (counts >= rule.least) & factor.flatten(1).isfinite().all(1) & gain.isfinite()
             weights, means, factor = weights[fit], means[fit], factor[fit]
             if not len(weights):
                 return None
@@ -65,9 +68,13 @@ def insertions(
 
 
 def _seeds(
-    state: Expectation, sample: Observations, rule: Soundness, generator: torch.Generator
-) -> tuple[Tensor, Tensor, Tensor, float]:
-    """Weights, means and factors of the newcomers to try, and how much they hold at least."""
+    state: Expectation,
+    component: Int[Tensor, "n"],
+    sample: Observations,
+    rule: Soundness,
+    generator: torch.Generator,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Weights, means and factors of newcomers to try, given the component that each point is of."""
     family, p = state.theta.family, state.parameters
     k, d = p.means.shape[1:]
     weights = (sample.weights / sample.weights.max()).cpu().float()  # which a float32 can hold
@@ -79,14 +86,14 @@ def _seeds(
     held = (
         (fewest * (widest / fewest) ** share).long().clamp(fewest, sample.n - 1).to(chosen.device)
     )
-    own = family.of_component(labels(sample, state.theta)[0][chosen])
+    own = family.of_component(component[chosen])
     factor = p.factor[0][own][:, None]
     weights = (held / sample.n).to(p.means)
     if not family.shares("covariances"):
         reach = _reach(family, factor, sample, chosen, held)
         width = (reach / (d + 2)).clamp_min(TINY).sqrt()
         factor = factor * width.view(-1, *(1,) * (factor.ndim - 1))
-    return weights, sample.filled[chosen].to(p.means)[:, None], factor, rule.least
+    return weights, sample.filled[chosen].to(p.means)[:, None], factor
 
 
 def _reach(

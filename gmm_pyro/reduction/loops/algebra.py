@@ -7,18 +7,16 @@ of a covariance in compact form. See `covariance/family.py` for the formulae.
 from __future__ import annotations
 
 import math
-from typing import Any
 
 import numpy as np
 
 from .build import compiled
+from .eigen import Array, eigen
 from .records import PAIRS
 
 MATRIX, DIAGONAL, SPHERE = range(3)  # of covariances: d d numbers, d, or 1
 TINY = np.finfo(np.float64).tiny
 LOG_2PI = math.log(2 * math.pi)
-
-Array = Any  # numba's, of float64 if nothing else is said
 
 
 @compiled
@@ -57,6 +55,22 @@ def taken_apart(
             else:
                 for i in range(second.shape[2]):
                     second[s, c, i] = totals[at + i * width]
+
+
+@compiled
+def write_copies(absent: Array, small: float, values: Array) -> None:
+    """So small a part of what the first component of a set has, for those that are absent.
+
+    Args:
+        absent: which of all components are, shape (s, k).
+        small: the part.
+        values: what they have, shape (s, k, e).
+    """
+    sets, k, numbers = values.shape
+    for s in range(sets):
+        for c in range(k):
+            for i in range(numbers if absent[s, c] else 0):
+                values[s, c, i] = small * values[s, 0, i]
 
 
 @compiled
@@ -109,7 +123,8 @@ def m_step(
     log_weights: Array,
     means: Array,
     factor: Array,
-) -> bool:
+    sound: Array,
+) -> None:
     """The M-step of components whose covariances have nothing to do with each other, or are one.
 
     Args:
@@ -122,36 +137,45 @@ def m_step(
         log_weights: where they are written.
         means: likewise.
         factor: likewise, shape (s, c, e).
-
-    Returns:
-        Whether all is well: not where a covariance is singular, or below the floor.
+        sound: likewise whether all is well, shape (s,): no covariance is lost or singular.
     """
-    sets, k, d = first.shape
+    sets, k = counts.shape
     for s in range(sets):
-        total = 0.0
-        for c in range(k):
-            total += counts[s, c]
-        for c in range(k):
-            log_weights[s, c] = math.log(counts[s, c] / total) if counts[s, c] > 0 else -np.inf
-            for i in range(d):
-                means[s, c, i] = reference[i] + first[s, c, i] / max(counts[s, c], TINY)
+        weights_and_means(counts[s], first[s], reference, log_weights[s], means[s])
         for c in range(factor.shape[1]):
-            members = range(c, c + 1) if factor.shape[1] == k else range(k)
+            members = (c, c + 1) if factor.shape[1] == k else (0, k)
             scatter(counts[s], first[s], second[s, c], members, kind, factor[s, c])
-            if not take_root(factor[s, c], floor, kind):
-                return False
-    return True
+            sound[s] = sound[s] and take_root(factor[s, c], floor, kind)
+
+
+@compiled
+def weights_and_means(
+    counts: Array, first: Array, reference: Array, log_weights: Array, means: Array
+) -> None:
+    """The M-step of one set, but for covariances."""
+    total = 0.0
+    for c in range(len(counts)):
+        total += counts[c]
+    for c in range(len(counts)):
+        log_weights[c] = math.log(counts[c] / total) if counts[c] > 0 else -np.inf
+        for i in range(len(reference)):
+            means[c, i] = reference[i] + first[c, i] / max(counts[c], TINY)
 
 
 @compiled
 def scatter(
-    counts: Array, first: Array, second: Array, members: Any, kind: int, covariance: Array
+    counts: Array,
+    first: Array,
+    second: Array,
+    members: tuple[int, int],
+    kind: int,
+    covariance: Array,
 ) -> None:
     """The covariance of some components together, about the means of each."""
     d, total = first.shape[1], 0.0
-    for i in range(len(covariance)):
+    for i in range(len(second)):
         covariance[i] = second[i]
-    for c in members:
+    for c in range(members[0], members[1]):
         n = max(counts[c], TINY)
         total += n
         for i in range(d):
@@ -161,28 +185,52 @@ def scatter(
                     covariance[i * d + j] -= shift * first[c, j]
             else:
                 covariance[i if kind == DIAGONAL else 0] -= shift * first[c, i]
-    for i in range(len(covariance)):
+    for i in range(len(second)):
         covariance[i] /= total
 
 
 @compiled
 def take_root(covariance: Array, floor: Array, kind: int) -> bool:
-    """Make a covariance into its factor; False where it is not above the floor everywhere."""
+    """Make a covariance that is raised to the floor into its factor; False if it has none."""
     d = len(floor)
     if kind == MATRIX:
         above = np.empty(d * d)
         for i in range(d * d):
             above[i] = covariance[i] - (floor[i // d] if i % (d + 1) == 0 else 0.0)
-        return cholesky(above, d) and cholesky(covariance, d)
+        return (cholesky(above, d) or raise_eigenvalues(covariance, floor)) and cholesky(
+            covariance, d
+        )
     mean = 0.0
     for i in range(d):
         mean += floor[i] / d
     for i in range(len(covariance)):
         value = covariance[i] if kind == DIAGONAL else covariance[i] / d
         least = floor[i] if kind == DIAGONAL else mean
-        if not (value > 0 and value >= least):
+        value = least if value < least else value
+        if not value > 0:
             return False
         covariance[i] = math.sqrt(value)
+    return True
+
+
+@compiled
+def raise_eigenvalues(covariance: Array, floor: Array) -> bool:
+    """Raise those below one, in units of the floor, to it; False where that cannot be done."""
+    d = len(floor)
+    matrix, vectors, values = np.empty((d, d)), np.empty((d, d)), np.empty(d)
+    for i in range(d):
+        for j in range(d):
+            matrix[i, j] = covariance[i * d + j] / math.sqrt(floor[i]) / math.sqrt(floor[j])
+            if not math.isfinite(matrix[i, j]):
+                return False
+    eigen(matrix, values, vectors)
+    for i in range(d if values[0] < 1 else 0):
+        for j in range(i + 1):
+            value = 0.0
+            for m in range(d):
+                value += vectors[i, m] * max(values[m], 1.0) * vectors[j, m]
+            value *= math.sqrt(floor[i]) * math.sqrt(floor[j])
+            covariance[i * d + j] = covariance[j * d + i] = value
     return True
 
 
@@ -272,18 +320,24 @@ def precision(factor: Array, d: int, kind: int, found: Array) -> None:
             found[i] = 1 / (factor[i] * factor[i])
         return
     inverse = np.zeros((d, d))
-    for j in range(d):
-        for i in range(j, d):
-            value = 1.0 if i == j else 0.0
-            for m in range(j, i):
-                value -= factor[i * d + m] * inverse[m, j]
-            inverse[i, j] = value / factor[i * d + i]
+    inverted(factor, d, inverse)
     for i in range(d):
         for j in range(i + 1):
             value = 0.0
             for m in range(i, d):
                 value += inverse[m, i] * inverse[m, j]
             found[i * d + j] = found[j * d + i] = value
+
+
+@compiled
+def inverted(factor: Array, d: int, inverse: Array) -> None:
+    """The inverse of a lower factor (d d,), as a matrix (d, d) of zeros takes it."""
+    for j in range(d):
+        for i in range(j, d):
+            value = 1.0 if i == j else 0.0
+            for m in range(j, i):
+                value -= factor[i * d + m] * inverse[m, j]
+            inverse[i, j] = value / factor[i * d + i]
 
 
 @compiled

@@ -9,7 +9,16 @@ from typing import Any
 import torch
 from numba import types
 
-from . import algebra, chunk, lanes, products, records  # noqa: F401 - callers ask for their sizes
+from . import (  # noqa: F401 - callers ask for sizes of some
+    algebra,
+    axes,
+    chunk,
+    coupled,
+    lanes,
+    products,
+    records,
+    volumes,
+)
 from .build import kept
 from .records import Asked, Known, Shape
 
@@ -48,8 +57,9 @@ def entry(dtype: torch.dtype) -> Callable[..., None]:
     return kept(pass_over, signature)
 
 
-FLOATS, INDEX = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3)), types.int64
-ONE, TWO, THREE = FLOATS
+FLOATS, INDEX = (types.Array(types.float64, ndim, "C") for ndim in (1, 2, 3, 4)), types.int64
+ONE, TWO, THREE, FOUR = FLOATS
+FLAGS = types.Array(types.boolean, 1, "C")
 
 
 @functools.cache
@@ -57,6 +67,13 @@ def taken_apart() -> Callable[..., None]:
     """`algebra.taken_apart`, as `entry` has it."""
     signature = types.void(ONE, INDEX, INDEX, TWO, THREE, THREE, ONE)
     return kept(algebra.taken_apart.py_func, signature)
+
+
+@functools.cache
+def write_copies() -> Callable[..., None]:
+    """`algebra.write_copies`, as `entry` has it."""
+    signature = types.void(types.Array(types.boolean, 2, "C"), types.float64, THREE)
+    return kept(algebra.write_copies.py_func, signature)
 
 
 @functools.cache
@@ -68,10 +85,30 @@ def by_features(dtype: torch.dtype) -> Callable[..., None]:
 
 
 @functools.cache
-def m_step() -> Callable[..., bool]:
+def m_step() -> Callable[..., None]:
     """`algebra.m_step`, as `entry` has it."""
-    signature = types.boolean(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, THREE)
+    signature = types.void(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, THREE, FLAGS)
     return kept(algebra.m_step.py_func, signature)
+
+
+COUPLED = {
+    coupled.begin: types.void(TWO, THREE, THREE, ONE, ONE, INDEX, TWO, THREE, THREE, FLAGS, TWO),
+    coupled.end: types.void(THREE, TWO, INDEX, INDEX, FLAGS),
+    volumes.one_shape: types.void(THREE, TWO, THREE, INDEX, types.UniTuple(INDEX, 2), FLAGS),
+    volumes.one_volume: types.void(THREE, TWO, INDEX, INDEX, FLAGS),
+    axes.own_axes: types.void(THREE, TWO, FLAGS, THREE, FOUR),
+    axes.common_axes: types.void(
+        *(THREE, TWO, THREE, types.Array(INDEX, 3, "C"), INDEX, FLAGS, THREE, FOUR)
+    ),
+    axes.assembled: types.void(THREE, FOUR, THREE),
+}
+
+
+@functools.cache
+def coupled_part(name: str) -> Callable[..., None]:
+    """A part of the M-step of coupled families, as `entry` has it."""
+    function = next(one for one in COUPLED if one.py_func.__name__ == name)
+    return kept(function.py_func, COUPLED[function])
 
 
 @functools.cache
@@ -84,4 +121,10 @@ def natural() -> Callable[..., float]:
 def make_ready(dtype: torch.dtype) -> None:
     """Compile, or read, all that a fit to points of a type may call."""
     entry(dtype), by_features(dtype)
-    taken_apart(), m_step(), natural()
+    taken_apart(), m_step(), natural(), write_copies()
+
+
+def make_coupled_ready() -> None:
+    """Compile, or read, all parts of the M-steps of coupled families."""
+    for part in COUPLED:
+        coupled_part(part.py_func.__name__)
