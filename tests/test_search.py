@@ -351,15 +351,15 @@ def test_greedy_k_means_plus_plus_is_as_good_as_scikit_learn_s() -> None:
     x = gp.datasets.make_mixture(400, 2, 8, separation=3.0, seed=4).x
     weight = torch.ones(400).double()
     ours = []
-    for labels in greedy_k_means_plus_plus(x, weight, 8, range(200), seed=5):
-        centres = torch.stack([x[labels == j].mean(0) for j in labels.unique()])
-        ours.append(float((x - centres[labels.unique(return_inverse=True)[1]]).square().sum()))
+    for own in greedy_k_means_plus_plus(x, weight, 8, range(200), seed=5):
+        centres = torch.stack([x[own == j].mean(0) for j in own.unique()])
+        ours.append(float((x - centres[own.unique(return_inverse=True)[1]]).square().sum()))
     theirs = []
     for seed in range(200):
         centres = torch.as_tensor(kmeans_plusplus(x.numpy(), 8, random_state=seed)[0])
-        labels = torch.cdist(x, centres).argmin(1)
-        means = torch.stack([x[labels == j].mean(0) for j in range(8)])
-        theirs.append(float((x - means[labels]).square().sum()))
+        own = torch.cdist(x, centres).argmin(1)
+        means = torch.stack([x[own == j].mean(0) for j in range(8)])
+        theirs.append(float((x - means[own]).square().sum()))
     error = np.sqrt(np.var(ours) / 200 + np.var(theirs) / 200)
     assert abs(np.mean(ours) - np.mean(theirs)) < STANDARD_ERRORS * error
 

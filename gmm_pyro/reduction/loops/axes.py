@@ -9,9 +9,9 @@ import math
 
 import numpy as np
 
-from .algebra import TINY, Array
+from .algebra import TINY
 from .build import compiled
-from .eigen import eigen, smallest_angle, turn, turn_columns
+from .eigen import Array, eigen, smallest_angle, turn, turn_columns
 
 
 @compiled

@@ -10,9 +10,9 @@ import math
 
 from ...covariance.graded import LOST
 from ...covariance.volumes import EMPTY
-from .algebra import MATRIX, Array, cholesky, weights_and_means
+from .algebra import MATRIX, cholesky, weights_and_means
 from .build import compiled
-from .eigen import EPSILON
+from .eigen import EPSILON, Array
 
 
 @compiled

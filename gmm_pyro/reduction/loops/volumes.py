@@ -11,8 +11,9 @@ import math
 import numpy as np
 
 from ...covariance.volumes import ENOUGH, ENOUGH_NEAR, HALVINGS, STEPS, SUFFICIENT
-from .algebra import MATRIX, TINY, Array, cholesky, half_log_determinant, inverted
+from .algebra import MATRIX, TINY, cholesky, half_log_determinant, inverted
 from .build import compiled
+from .eigen import Array
 
 
 @compiled
