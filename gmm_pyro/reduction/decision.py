@@ -63,20 +63,24 @@ def decided(
             f"the environment variable {SETTING} is 'always', and numba is not there or does not "
             "work: pip install 'gmm-pyro[fast]', or leave the variable away"
         )
-    d, own = observations.d, family.n_own_features(observations.d)
-    work = min(rows or observations.n, observations.n) * operations(1 + d + own, sets * k)
+    work = min(rows or observations.n, observations.n) * operations(
+        1 + observations.d + family.n_own_features(observations.d), sets * k
+    )
     spared = passes * (SAVED_A_PASS + SAVED_AN_OPERATION * work)
     wanted = setting == "always" or (setting == "auto" and spared > WORTH)
-    possible = (
-        observations.device.type == "cpu"
-        and not observations.x.is_neg()  # a view that NumPy does not know
-        and observations.measured is None
-        and (d <= WIDE or family.n_features(d) <= d)
-        and (observations.log_noise is None or own > 0)  # else the centred kernel does all
-    )
-    compiled = wanted and possible and is_ready(observations.dtype)
+    compiled = wanted and _can_be(observations, family) and is_ready(observations.dtype)
     known = observations.compiled == compiled
     return observations if known else replace(observations, compiled=compiled)
+
+
+def _can_be(observations: Observations, family: CovarianceFamily) -> bool:
+    """Whether the loops can do what is to be done: not what is the centred kernel's anyhow."""
+    d, x = observations.d, observations.x
+    if observations.measured is not None or (d > WIDE and family.n_features(d) > d):
+        return False
+    if observations.log_noise is not None and not family.n_own_features(d):
+        return False
+    return x.device.type == "cpu" and not x.is_neg()  # a view that NumPy does not know
 
 
 @functools.cache

@@ -14,6 +14,7 @@ from . import (  # noqa: F401 - callers ask for sizes of some
     axes,
     chunk,
     coupled,
+    exchange,
     lanes,
     products,
     records,
@@ -64,24 +65,24 @@ FLAGS = types.Array(types.boolean, 1, "C")
 
 @functools.cache
 def taken_apart() -> Callable[..., None]:
-    """`algebra.taken_apart`, as `entry` has it."""
+    """`exchange.taken_apart`, as `entry` has it."""
     signature = types.void(ONE, INDEX, INDEX, TWO, THREE, THREE, ONE)
-    return kept(algebra.taken_apart.py_func, signature)
+    return kept(exchange.taken_apart.py_func, signature)
 
 
 @functools.cache
 def write_copies() -> Callable[..., None]:
-    """`algebra.write_copies`, as `entry` has it."""
+    """`exchange.write_copies`, as `entry` has it."""
     signature = types.void(types.Array(types.boolean, 2, "C"), types.float64, THREE)
-    return kept(algebra.write_copies.py_func, signature)
+    return kept(exchange.write_copies.py_func, signature)
 
 
 @functools.cache
 def by_features(dtype: torch.dtype) -> Callable[..., None]:
-    """`algebra.by_features` for points of a type, as `entry` has it."""
+    """`exchange.by_features` for points of a type, as `entry` has it."""
     flat = types.Array(NUMBERS[dtype], 1, "C")
     signature = types.void(TWO, THREE, THREE, ONE, INDEX, flat)
-    return kept(algebra.by_features.py_func, signature)
+    return kept(exchange.by_features.py_func, signature)
 
 
 @functools.cache

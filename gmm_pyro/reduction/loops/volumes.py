@@ -75,17 +75,18 @@ def minimum(
     for _ in range(STEPS):
         if not direction(d, part, own, pairs, slope, move):
             return False
-        promise, share, reached = 0.0, 1.0, value
+        promise = 0.0
         for c in range(k):
             promise -= slope[c] * move[c]
             here[c] = path[c]
+        share, reached = 2.0, np.inf
         for _ in range(HALVINGS):
+            share /= 2
             for c in range(k):
                 path[c] = here[c] + share * move[c]
             reached = objective(scatters, part, path, d, kind, own, pairs)
             if not reached > value + ENOUGH - share * SUFFICIENT * promise:
                 break
-            share /= 2
         gain, value = value - reached, reached
         if not (promise > enough and gain > ENOUGH):
             break
