@@ -92,7 +92,7 @@ def scatter(
             else:
                 covariance[i if kind == DIAGONAL else 0] -= shift * first[c, i]
     for i in range(len(second)):
-        covariance[i] /= total
+        covariance[i] /= total if total < np.inf else np.nan
 
 
 @compiled
