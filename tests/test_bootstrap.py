@@ -138,7 +138,7 @@ def test_the_rule_that_stops_is_that_of_a_fit() -> None:
     gains = torch.rand(200, 2, generator=generator, dtype=torch.float64) ** 8
     history = torch.cat([torch.full((200, 1), -50.0), gains], 1).double().cumsum(1)
     found = climbing.stalled(history, 1e-3).tolist()
-    assert found == [stalled(1e-3, torch.float64)(row) for row in history.tolist()]
+    assert found == [stalled(1e-3)(row) for row in history.tolist()]
     assert 0 < sum(found) < 200
 
 

@@ -110,7 +110,7 @@ def run_em(
         lambda state: step(task, state, observations),
         state,
         lambda state: float(state.log_likelihood[0]),
-        converged=stalled(tolerance * observations.total_weight, observations.dtype),
+        converged=stalled(tolerance * observations.total_weight),
         max_steps=max(0, max_steps - len(history)),
         bar=bar,
     )
@@ -148,7 +148,7 @@ def _leaps(
         leap,
         state,
         lambda state: float(state.log_likelihood[0]),
-        converged=stalled(tolerance * observations.total_weight, observations.dtype),
+        converged=stalled(tolerance * observations.total_weight),
         max_steps=max_steps,
         bar=bar,
         stride=3,
