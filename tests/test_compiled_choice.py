@@ -19,7 +19,7 @@ import gmm_pyro as gp
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.data.observations import observe
 from gmm_pyro.data.points import Observations
-from gmm_pyro.inference.task import Status
+from gmm_pyro.inference.task import Status, stalled
 from gmm_pyro.reduction import decision
 from gmm_pyro.reduction.decision import SETTING, decided
 from gmm_pyro.saved_fit import load_fit, save_fit
@@ -206,18 +206,28 @@ def test_a_fit_ends_where_it_does_without_compilation(setting: Settings, case: s
     assert first.mixture.means.equal(second.mixture.means)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("at_random", [False, True], ids=["up and down", "at random"])
+def test_a_climb_that_only_rounding_moves_has_stopped(*, at_random: bool) -> None:
+    rule, history = stalled(1e-6), [-100.0 - 0.5**i for i in range(20)]
+    for _ in range(80):
+        assert not rule(history)
+        history.append(history[-1] + 1e-4)  # slow, and above the tolerance: it goes on
+    jitter = normal(200, seed=1) if at_random else (torch.arange(200) % 2).double()
+    for value in (1e-4 * jitter).tolist():
+        history.append(-90.0 + value)
+        if rule(history):
+            break
+    assert len(history) < 200
+
+
 @pytest.mark.parametrize("value", ["never", "always"])
-def test_em_in_float32_stops_where_its_rounding_begins(
-    setting: Settings, value: str, seed: int
-) -> None:
-    x = clusters(n=300, k=3, separation=4, seed=seed).x
+def test_a_fit_in_float32_is_that_in_float64_nearly(setting: Settings, value: str) -> None:
     setting(value)
-    fit = gp.fit(gp.MixtureModel(3), x, dtype="float32")
-    exact = gp.fit(gp.MixtureModel(3), x)
-    assert fit.status is Status.CONVERGED
-    assert fit.steps < 500
-    assert fit.objective == pytest.approx(exact.objective, rel=1e-5)
+    with quietly():  # where rounding begins depends on the processor
+        single = gp.fit(gp.MixtureModel(3), some(), dtype="float32")
+    double = gp.fit(gp.MixtureModel(3), some())
+    assert single.objective == pytest.approx(double.objective, rel=1e-5)
+    close(single.mixture.means.double(), double.mixture.means, 1e-2)
 
 
 @pytest.mark.parametrize("threads", [2, 4])

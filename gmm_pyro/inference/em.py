@@ -10,17 +10,14 @@ import math
 from dataclasses import dataclass, replace
 from typing import Any
 
-import torch
 from tqdm import tqdm
 
 from ..data.checks import shown
-from ..data.points import Observations
 from ..reduction.theta import theta_of
 from .climb.coordinates import Coordinates
 from .expectation import Climb, Expectation, expect, expect_at, step
 from .search.likeliest import Search, searched
 from .task import (
-    ROUNDING,
     Options,
     Outcome,
     Run,
@@ -122,16 +119,11 @@ def run_em(
         lambda state: step(task, state, observations),
         state,
         lambda state: float(state.log_likelihood[0]),
-        converged=stalled(tolerance * observations.total_weight, rounding(observations)),
+        converged=stalled(tolerance * observations.total_weight),
         max_steps=max(0, max_steps - len(history)),
         bar=bar,
     )
     return Run(run.state, history + run.history, run.status)
-
-
-def rounding(observations: Observations) -> float:
-    """Of a log-likelihood, as a share of it: as much as if it were a number of the points' type."""
-    return max(ROUNDING, torch.finfo(observations.dtype).eps / 2)
 
 
 def _leaps(
@@ -165,7 +157,7 @@ def _leaps(
         leap,
         state,
         lambda state: float(state.log_likelihood[0]),
-        converged=stalled(tolerance * observations.total_weight, rounding(observations)),
+        converged=stalled(tolerance * observations.total_weight),
         max_steps=max_steps,
         bar=bar,
         stride=3,

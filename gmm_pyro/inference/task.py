@@ -35,6 +35,7 @@ LARGEST = {  # more would not be held in memory
 }
 TYPICAL = 100  # steps of a fit, where the limit is far
 ROUNDING = 1e-15  # relative change of an objective that is no change
+LEVEL = 10  # steps that come no higher than as many before them, after which there is no way up
 
 
 class FitWarning(UserWarning):
@@ -297,19 +298,22 @@ def iterate(
     return Run(state, history, status, stride)
 
 
-def stalled(tolerance: float, rounding: float = ROUNDING) -> Callable[[list[float]], bool]:
+def stalled(tolerance: float) -> Callable[[list[float]], bool]:
     """The rule that stops a linearly converging climb within `tolerance` nats of where it leads.
-
-    It stops, too, where a gain is no more than what rounding is, as a share of the objective.
 
     Successive gains shrink by a ratio ρ, so what is left after a gain g is about g ρ / (1 - ρ):
     Aitken's extrapolation (Böhning et al. 1994). A small last gain alone says little where ρ is
     close to one.
+
+    In float32 rounding may move the objective by more than the tolerance, up and down for ever: the
+    climb has stopped, too, where the last steps came no higher than those before them.
     """
 
     def rule(history: list[float]) -> bool:
         gain = history[-1] - history[-2]
-        if abs(gain) <= rounding * abs(history[-1]):
+        if abs(gain) <= ROUNDING * abs(history[-1]):
+            return True
+        if len(history) > 2 * LEVEL and max(history[-LEVEL:]) <= max(history[-2 * LEVEL : -LEVEL]):
             return True
         if abs(gain) > tolerance or len(history) < 3:
             return False
