@@ -20,6 +20,7 @@ PACKAGES = [
     "scipy",
     "scikit-learn",
     "scikit-learn-intelex",
+    "numba",
     "pomegranate",
     "pyro-ppl",
     "numpyro",

@@ -34,12 +34,15 @@ def summary() -> list[dict[str, Any]]:
         size = f"{row['n']:,} x {row['d']}, k = {row['k']}, {row['covariance']}"
         for peer in ("scikit-learn", "oneDAL", "pomegranate"):
             lines.append(("EM step", size, peer, row[f"{peer} / ours"]))
+        lines.append(("EM step", size, "our torch kernel", row["torch / ours"]))
         lines.append(("EM step, float32", size, "ours in float64", row["ours / float32"]))
     for row in rows_of("whole_fit"):
         size = f"{row['n']:,} x {row['d']}, k = {row['k']}"
         for tol in ("tol 1e-3", "tol 1e-7"):
             peer = f"scikit-learn, {tol}"
             lines.append(("whole fit, 10 starts", size, peer, row[f"{tol} / ours"]))
+        forbidden = row["by torch / with moves"]
+        lines.append(("whole fit with moves", size, "compiling forbidden", forbidden))
     for row in rows_of("drop_in"):
         size = f"{row['n']:,} x {row['d']}, k = {row['k']}, {row['arguments']}"
         lines.append(("the estimator", size, "scikit-learn", row["scikit-learn / ours"]))
