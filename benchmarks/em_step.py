@@ -140,7 +140,7 @@ def row(size: tuple[int, int, int, str], rounds: int) -> dict[str, Any]:
     data = gp.datasets.make_mixture(n, d, k, covariance=covariance, separation=2.0, seed=1)
     x = data.x.numpy()
     start = data.truth  # where all are well conditioned; a step takes as long anywhere
-    steps = max(1, min(50, int(2e8 / (n * k * d * d))))
+    steps = max(1, min(20, int(2e8 / (n * k * d * d))))
     sides = {
         "gmm_pyro": ours(x, start, steps, torch.float64, "compiled"),
         "float32": ours(x, start, steps, torch.float32, "compiled"),
