@@ -161,7 +161,9 @@ def sweeps() -> list[dict[str, Any]]:
     sides = {"gmm_pyro": sweeping(small, 16), "other": sweeping(small, 16, compiled=False)}
     return [
         *rows,
-        against("a sweep of 16 chains / the same by torch, 300 x 2, k = 3", sides, rounds),
+        against(
+            "a sweep of 16 chains / the same by torch, 300 x 2, k = 3", sides, rounds, repeats=30
+        ),
     ]
 
 
