@@ -21,6 +21,7 @@ from numba import njit
 from numba.core.errors import NumbaError
 from numba.core.registry import cpu_target
 
+from ... import covariance
 from ...running.threads import beside
 from .lanes import BITS
 
@@ -75,9 +76,10 @@ def digest(signature: Any) -> str:
 
 @functools.cache
 def sources() -> str:
-    """A digest of all files of this folder."""
-    files = sorted(importlib.resources.files(__package__).iterdir(), key=lambda file: file.name)
-    texts = (file.read_bytes() for file in files if file.name.endswith(".py"))
+    """A digest of all files of this folder and of the families', whose constants loops have."""
+    folders = (importlib.resources.files(name) for name in (__package__, covariance.__name__))
+    files = [file for folder in folders for file in folder.iterdir() if file.name.endswith(".py")]
+    texts = (file.read_bytes() for file in sorted(files, key=str))
     return hashlib.sha256(b"".join(texts)).hexdigest()
 
 

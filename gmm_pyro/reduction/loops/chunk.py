@@ -66,7 +66,7 @@ def work_on(
         shape: sizes.
         known: what belongs to rows.
         asked: what logits are made into.
-        work: where to work, as long as `places_of` says.
+        work: where to work, as long as `compiled.Plan` says.
         totals: of each set log_norm, then moments (features, rows of Θ of all sets, filled up).
     """
     rows, points = shape.sets * shape.k, points_of(work)

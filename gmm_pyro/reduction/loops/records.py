@@ -79,8 +79,7 @@ class Places(NamedTuple):
         weights: how often each point counts, in each set.
         tops: the largest logit of each point, in each set.
         sums: of densities over the largest one's.
-        chosen: components, and uniform numbers before.
-        end: how long the array is.
+        chosen: components, and uniform numbers before; they are the last.
     """
 
     logits: int
@@ -90,7 +89,6 @@ class Places(NamedTuple):
     tops: int
     sums: int
     chosen: int
-    end: int
 
 
 @compiled
@@ -104,7 +102,7 @@ def places_of(shape: Shape, features: int, lanes: int) -> Places:
     weights = moments + features * width
     step = points * shape.sets
     tops, sums, chosen = weights + step, weights + 2 * step, weights + 3 * step
-    return Places(logits, turned, moments, weights, tops, sums, chosen, chosen + step)
+    return Places(logits, turned, moments, weights, tops, sums, chosen)
 
 
 @compiled
