@@ -31,11 +31,14 @@ if TYPE_CHECKING:
     from .inference.task import FitWarning, Status
     from .mixture.noise_kinds import UniformBox, WideGaussian
     from .mixture.value import GaussianMixture
+    from .model.concentration import DirichletProcess, Dynamic, Static
     from .model.conjugate import ConjugatePriors
+    from .model.hierarchy import RandomScale
     from .model.log_density import LogDensity
     from .model.priors import Priors
     from .model.program import MixtureModel
     from .model.program_prior import PriorProgram
+    from .model.unknown import Unknown
     from .posterior import Posterior
     from .selection import (
         Bootstrap,
@@ -55,6 +58,8 @@ _HOME = {
     "Combination": "combining",
     "Comparison": "comparison",
     "Dataset": "datasets",
+    "DirichletProcess": "model.concentration",
+    "Dynamic": "model.concentration",
     "ConjugatePriors": "model.conjugate",
     "FAMILIES": "covariance",
     "Fit": "inference.fit",
@@ -68,8 +73,11 @@ _HOME = {
     "Posterior": "posterior",
     "PriorProgram": "model.program_prior",
     "Priors": "model.priors",
+    "RandomScale": "model.hierarchy",
     "Selection": "selection",
+    "Static": "model.concentration",
     "Status": "inference.task",
+    "Unknown": "model.unknown",
     "UniformBox": "mixture.noise_kinds",
     "WideGaussian": "mixture.noise_kinds",
     "combine": "combining",
@@ -91,6 +99,8 @@ __all__ = [
     "Comparison",
     "ConjugatePriors",
     "Dataset",
+    "DirichletProcess",
+    "Dynamic",
     "Fit",
     "FitWarning",
     "GaussianMixture",
@@ -102,9 +112,12 @@ __all__ = [
     "Posterior",
     "PriorProgram",
     "Priors",
+    "RandomScale",
     "Selection",
+    "Static",
     "Status",
     "UniformBox",
+    "Unknown",
     "WideGaussian",
     "agglomerate",
     "bootstrap",

@@ -8,6 +8,7 @@ Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,17 +16,23 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
+from torch.distributions import Distribution
 
 from ..covariance import CovarianceFamily, conjugate
 from ..data.arrays import finite
 from ..data.checks import shown
 from ..data.features import check_names
+from .concentration import Concentration, DirichletProcess, Dynamic, Static, as_concentration
+from .hierarchical_sites import hierarchical_sites
+from .hierarchy import Hierarchy, RandomScale, ScalePrior
 from .mixing import Mixing
 from .nested import learned
 from .normal_wishart import Conjugate, IndependentMeans, NormalWishart
 from .priors import DefaultPrior, one_a_feature
 from .sites import Sites
+from .unknown import Unknown
 
+DEFAULT = 2.0  # concentration of a known number of components
 NUMBERS = ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale", "spread")
 
 
@@ -49,12 +56,15 @@ class ConjugatePriors(DefaultPrior):
     tighter than that is widened, as any inverse-Wishart prior would: give it a smaller `scale`.
 
     Attributes:
-        concentration: of the Dirichlet, one number or k of them.
+        concentration: of the Dirichlet, one number or k of them; or a distribution of one number;
+            or `gmm_pyro.Static`, `gmm_pyro.Dynamic` or `gmm_pyro.DirichletProcess`, which are what
+            they say. None is 2, and `gmm_pyro.Dynamic()` of an unknown number of components.
         mean: centre of the means, one number or shape (d,); from the data if None.
         mean_strength: observations that the prior of a mean is worth.
         dof: degrees of freedom; if None, d + 2, or 3 for each variance of diagonal families.
         scale: prior sum of squares, one number, d numbers or a matrix (d, d); if None,
-            spread² / k^(2/d), which is the prior mean of a covariance if `dof` is None.
+            spread² / k^(2/d), which is the prior mean of a covariance if `dof` is None; k is its
+            prior mean, rounded, where it is unknown. Or a `gmm_pyro.RandomScale`.
         mean_scale: standard deviations of means that do not depend on the covariances, one number
             or shape (d,): Normal(mean, mean_scale), which is conjugate a block at a time. None for
             means in units of the covariances.
@@ -69,7 +79,7 @@ class ConjugatePriors(DefaultPrior):
 
     CENTRE = "mean"
 
-    concentration: Any = 2.0
+    concentration: Any = None
     mean: Any = None
     mean_strength: Any = 0.01
     dof: Any = None
@@ -85,13 +95,16 @@ class ConjugatePriors(DefaultPrior):
             object.__setattr__(self, "spread", one_a_feature("spread", self.spread))
         for name in NUMBERS:
             value = getattr(self, name)
-            if value is not None or name in ("concentration", "mean_strength"):
+            if isinstance(value, Concentration | RandomScale | Distribution):
+                _check_kind(name, value)
+            elif value is not None or name == "mean_strength":
                 _check_numbers(name, value)
 
     def features_known(self, n_components: int) -> int | None:
         """See `Prior`: the length of what is given as an array."""
         del n_components
-        arrays = (self.mean, self.scale, self.mean_scale, self.spread)
+        scale = self.scale.mean if isinstance(self.scale, RandomScale) else self.scale
+        arrays = (self.mean, scale, self.mean_scale, self.spread)
         known = [_numbers("a prior", value).shape[:1] for value in arrays if value is not None]
         return max((size for shape in known for size in shape), default=None)
 
@@ -99,21 +112,81 @@ class ConjugatePriors(DefaultPrior):
         """Precisions."""
         return conjugate(family).precision_sites(factor)
 
+    @property
+    def is_hierarchical(self) -> bool:
+        """Whether the concentration or the scale is unknown itself, or weights are of a stick."""
+        return isinstance(self.concentration, Concentration | Distribution) or isinstance(
+            self.scale, RandomScale
+        )
+
     def sites(
         self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None
     ) -> Sites:
         """See `Prior`."""
         prior = self.conjugate(family, n_components, like)
+        if prior is None:
+            return hierarchical_sites(self.hierarchy(family, n_components, like))
         return Sites(weights=prior.mixing.prior, **prior.components.sites(n_components))
 
     def conjugate(
         self, family: CovarianceFamily, n_components: int, like: Tensor | None = None
-    ) -> Conjugate:
+    ) -> Conjugate | None:
         """The distributions of the weights and the components of a model, their numbers checked.
+
+        None where the concentration or the scale is unknown: `hierarchy` has these.
 
         Raises:
             ValueError: if they do not fit the model, or the data's units are not known.
         """
+        if self.is_hierarchical:
+            return None
+        components, _ = self._components(family, n_components, like)
+        alpha = DEFAULT if self.concentration is None else self.concentration
+        concentration = _vector("concentration", alpha, n_components, components.dof)
+        return Conjugate(Mixing(concentration), components)
+
+    def hierarchy(
+        self,
+        family: CovarianceFamily,
+        n_components: int,
+        like: Tensor | None = None,
+        unknown: Unknown | None = None,
+    ) -> Hierarchy:
+        """The distributions with those of what is unknown.
+
+        Args:
+            family: covariance family.
+            n_components: number of components, the largest of an unknown one.
+            like: a tensor whose dtype and device the numbers take; float64 if None.
+            unknown: the number of components, if it is unknown.
+
+        Raises:
+            ValueError: as `conjugate`; or if concentrations are of single components.
+        """
+        typical = n_components
+        if unknown is not None:
+            sizes = torch.arange(1, unknown.most + 1)
+            typical = max(1, round(float(unknown.probabilities @ sizes.double())))
+        components, scale = self._components(family, typical, like)
+        given = as_concentration(self.concentration)
+        if given is None:
+            given = Static(DEFAULT) if unknown is None else Dynamic()
+        elif not isinstance(given, Concentration):
+            given = Static(given)
+        if unknown is not None and isinstance(given, DirichletProcess):
+            raise ValueError(
+                "a Dirichlet process has no number of components to be unknown: give the model the "
+                "number n_components where its stick ends"
+            )
+        log_sizes = torch.full((n_components,), -math.inf, dtype=torch.float64)
+        log_sizes[-1] = 0.0
+        log_sizes = log_sizes if unknown is None else unknown.log_prior
+        return Hierarchy(components, given, log_sizes.to(components.dof.device), scale)
+
+    def _components(
+        self, family: CovarianceFamily, k: int, like: Tensor | None
+    ) -> tuple[NormalWishart | IndependentMeans, ScalePrior | None]:
+        """Means and covariances, and the prior of their scale if it is random."""
         known = self._known_spread()
         family, d = conjugate(family), len(known)
         like = known.double() if like is None else like
@@ -125,18 +198,31 @@ class ConjugatePriors(DefaultPrior):
                 f"dof must be above {family.proper_dof(d)} for {family.name} covariances in "
                 f"{d} dimensions, got {float(dof)}"
             )
-        if self.scale is None:
-            matrix = torch.diag(spread.square()) / n_components ** (2 / d)
+        random = self.scale if isinstance(self.scale, RandomScale) else None
+        given = self.scale if random is None else random.mean
+        if given is None:
+            matrix = torch.diag(spread.square()) / k ** (2 / d)
         else:
-            matrix = _matrix(_numbers("scale", self.scale).to(like), d)
-        mixing = Mixing(_vector("concentration", self.concentration, n_components, like))
+            matrix = _matrix(_numbers("scale", given).to(like), d)
         mean = _vector("mean", self.mean, d, like)[None, None]
         precisions = dof[None, None], family.compress(matrix)[None, None]
+        scale = None if random is None else ScalePrior.of(family, random.dof, matrix, like)
         if self.mean_scale is not None:
             spread = _vector("mean_scale", self.mean_scale, d, like)
-            return Conjugate(mixing, IndependentMeans(family, mean, spread, *precisions))
+            return IndependentMeans(family, mean, spread, *precisions), scale
         strength = _numbers("mean_strength", self.mean_strength).to(like)[None, None]
-        return Conjugate(mixing, NormalWishart(family, mean, strength, *precisions))
+        return NormalWishart(family, mean, strength, *precisions), scale
+
+
+def _check_kind(name: str, value: Any) -> None:
+    """Refuse what is no number where only a number makes sense."""
+    kinds = {"concentration": Concentration | Distribution, "scale": RandomScale}
+    if name not in kinds or not isinstance(value, kinds[name]):
+        raise ValueError(f"{name} must be a number or an array of numbers, got {shown(value)}")
+    if isinstance(value, RandomScale) and value.mean is not None:
+        _check_numbers("scale", value.mean)
+    if name == "concentration":
+        as_concentration(value)
 
 
 def _check_numbers(name: str, value: Any) -> None:

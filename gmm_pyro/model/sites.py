@@ -21,18 +21,19 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class Conditional:
-    """The prior of a real-valued site whose distribution depends on the values of others.
+    """The prior of a site whose distribution depends on the values of others.
 
     Attributes:
         event_shape: shape of the site.
         given: the distribution, from the values of the sites that are sampled before it.
         log_density: in nats, from s values of all sites.
+        support: of its values, whatever the others are.
     """
 
     event_shape: tuple[int, ...]
     given: Callable[[Mapping[str, Tensor]], TorchDistribution]
     log_density: Callable[[Mapping[str, Tensor]], Float[Tensor, "s"]]
-    support = constraints.real_vector
+    support: Any = constraints.real_vector
 
 
 class Sites(dict[str, "TorchDistribution | Conditional"]):
@@ -182,7 +183,9 @@ def _check_parameters(name: str, prior: Any) -> None:
 def _check_support(name: str, prior: Any, shape: tuple[int, ...]) -> None:
     """Refuse a prior that puts mass where the site cannot be."""
     each = tuple(prior.event_shape)
+    positive = ("positive numbers (as a Gamma)", -1e-6, each)
     sites = {  # what there must be, and a number and a shape that make values of another kind
+        "concentration": positive,
         "weights": ("probability vectors (as a Dirichlet)", 0.4, shape[-1:] or (1,)),
         "scales": ("positive numbers (as a LogNormal)", -1e-6, each),
         "correlations": ("Cholesky factors of correlation matrices (as an LKJCholesky)", 0.4, each),

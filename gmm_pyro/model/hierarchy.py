@@ -1,0 +1,187 @@
+"""A conjugate prior whose concentration, scale or number of components is unknown itself.
+
+Given these it is the conjugate prior, so that the components of known points are drawn, or
+integrated out, in closed form. A partition of n points into blocks of N_1, …, N_b has, among k
+components whose weights are Dirichlet(γ, …, γ), the prior probability
+
+    k! / (k - b)!  ·  Γ(k γ) / Γ(k γ + n)  ·  Π_j Γ(N_j + γ) / Γ(γ)
+
+where γ is the concentration e of a static prior, and α / k of a dynamic one.
+
+Source: Frühwirth-Schnatter, Malsiner-Walli & Grün (2021), §2; Richardson & Green (1997) for scales.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..covariance import ConjugateFamily
+from ..data.checks import check_number, shown
+from .concentration import Concentration, DirichletProcess, Dynamic
+from .normal_wishart import IndependentMeans, NormalWishart
+
+
+@dataclass(frozen=True, eq=False)
+class RandomScale:
+    """A scale of the components' precisions that is unknown, and in common to them.
+
+        precisions P of each component ~ Wishart(dof of the prior, Ψ⁻¹)
+        Ψ                              ~ Wishart(dof, dof · mean⁻¹), or gamma distributions
+
+    So components are alike in size, at a size that the data say. With one feature, and a prior
+    `dof` of 4, this is Richardson & Green's (1997): 1/σ² ~ Gamma(2, β) with Ψ = 2 β.
+
+    Attributes:
+        dof: degrees of freedom, above d - 1 for full covariances and above 0 for others; one more
+            than that if None.
+        mean: prior mean of Ψ: one number, d numbers or a matrix (d, d); the default of
+            `ConjugatePriors(scale=...)` if None.
+
+    Example:
+        >>> RandomScale(dof=0.4, mean=1.0).dof
+        0.4
+    """
+
+    dof: float | None = None
+    mean: Any = None
+
+    def __post_init__(self) -> None:
+        if self.dof is not None:
+            object.__setattr__(self, "dof", check_number("dof", self.dof, positive=True))
+
+
+@dataclass(frozen=True, eq=False)
+class ScalePrior:
+    """The distribution of Ψ, in the compact form of a family.
+
+    Attributes:
+        family: covariance family.
+        dof: degrees of freedom, shape (1, 1).
+        rate: the matrix H of the density ∝ |Ψ|^(…) exp(-tr(H Ψ) / 2), shape (1, 1, *event).
+    """
+
+    family: ConjugateFamily
+    dof: Float[Tensor, "1 1"]
+    rate: Float[Tensor, "1 1 *event"]
+
+    @classmethod
+    def of(
+        cls, family: ConjugateFamily, dof: float | None, mean: Tensor, like: Tensor
+    ) -> ScalePrior:
+        """The one of this mean, a matrix (d, d).
+
+        Raises:
+            ValueError: if there are too few degrees of freedom.
+        """
+        d = len(mean)
+        least = family.proper_dof(d)
+        dof = least + 1.0 if dof is None else dof
+        if not dof > least:
+            raise ValueError(
+                f"dof of a RandomScale must be above {least} for {family.name} covariances in {d} "
+                f"dimensions, got {shown(dof)}"
+            )
+        inverse = torch.linalg.inv(mean) if family.is_matrix else family.compress(mean).reciprocal()
+        return cls(family, like.new_tensor([[dof]]), (dof * inverse).to(like)[None, None])
+
+    def draw(self, count: int, generator: torch.Generator) -> Float[Tensor, "s 1 *event"]:
+        """Draws from the prior."""
+        shape = count, 1, *self.rate.shape[2:]
+        return self._drawn(self.dof.expand(count, 1), self.rate.expand(shape), generator)
+
+    def draw_given(
+        self,
+        precision: Float[Tensor, "s k1 *event"],
+        count: Float[Tensor, "s"],
+        dof: Float[Tensor, "1 1"],
+        generator: torch.Generator,
+    ) -> Float[Tensor, "s 1 *event"]:
+        """Draws given precisions of components, those that do not count being zero.
+
+        Args:
+            precision: in compact form.
+            count: how many precisions there are in each set.
+            dof: of their distribution.
+            generator: source of randomness.
+        """
+        total = self.rate + precision.sum(1, keepdim=True)
+        return self._drawn(self.dof + count[:, None] * dof, total, generator)
+
+    def _drawn(
+        self, dof: Float[Tensor, "s 1"], rate: Float[Tensor, "s 1 *event"], generator: Any
+    ) -> Float[Tensor, "s 1 *event"]:
+        """As the precisions whose scale is the rate."""
+        return self.family.precision(self.family.draw_factor(dof, rate, generator))
+
+
+@dataclass(frozen=True, eq=False)
+class Hierarchy:
+    """A conjugate prior given what is unknown of it, and the distributions of that.
+
+    Attributes:
+        components: of means and covariances; where the scale is random, in place of it its mean.
+        concentration: of the weights.
+        log_sizes: log prior of 1, 2, … components, up to the most, in nats; -inf but for the last
+            where their number is known.
+        scale: distribution of the scale, if it is random.
+        noise: a and b of the weight of a noise component, Beta(a, b); None without one.
+    """
+
+    components: NormalWishart | IndependentMeans
+    concentration: Concentration
+    log_sizes: Float[Tensor, "most"]
+    scale: ScalePrior | None = None
+    noise: tuple[float, float] | None = None
+
+    @property
+    def most(self) -> int:
+        """The largest number of components."""
+        return len(self.log_sizes)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the number of components is."""
+        return not bool(self.log_sizes[:-1].isfinite().any())
+
+    @property
+    def sticks(self) -> bool:
+        """Whether weights are broken off a stick."""
+        return isinstance(self.concentration, DirichletProcess)
+
+    @cached_property
+    def sizes(self) -> Int[Tensor, "most"]:
+        """1, 2, … most."""
+        return torch.arange(1, self.most + 1, device=self.log_sizes.device)
+
+    def given(self, scale: Float[Tensor, "s 1 *event"] | None) -> NormalWishart | IndependentMeans:
+        """The distribution of the components, given scales."""
+        return self.components if scale is None else replace(self.components, scale=scale)
+
+    def log_partitions(
+        self, counts: Float[Tensor, "s m"], concentration: Float[Tensor, "s"]
+    ) -> Float[Tensor, "s most"]:
+        """Log probability that points part so, and of each number of components, in nats.
+
+        Args:
+            counts: points of the blocks of each partition, zeros among them.
+            concentration: e, or α.
+        """
+        blocks, n = (counts > 0).sum(1, keepdim=True), counts.sum(1, keepdim=True)
+        k = self.sizes.to(counts)
+        gamma = self.concentration.of_each(concentration[:, None], k)
+        ways = (k + 1).lgamma() - (k - blocks + 1).clamp_min(1).lgamma()
+        total = (gamma * k).lgamma() - (gamma * k + n).lgamma()
+        each = gamma if isinstance(self.concentration, Dynamic) else gamma[:, :1]
+        each = each[..., None]  # a static one is that of every k
+        filled = ((counts[:, None] + each).lgamma() - each.lgamma()).where(
+            (counts > 0)[:, None], counts.new_zeros(())
+        )
+        found = self.log_sizes + ways + total + filled.sum(2)
+        return found.masked_fill(k < blocks, -math.inf)
