@@ -7,7 +7,9 @@ probability
     k! / (k - b)!  ·  Γ(k α) / Γ(k α + n)  ·  Π_b Γ(α + n_b) / Γ(α)
 
 under the symmetric Dirichlet distribution of concentration α, and the data have a closed form given
-the partition. Eight points have 4,140 partitions: all of them are summed.
+the partition. Eight points have 4,140 partitions: all of them are summed. Where the number of
+components is unknown it is summed over too, a concentration with a prior of its own is integrated
+out numerically, and blocks go to all places of a stick.
 
 Source: Richardson & Green (1997); Nobile & Fearnside (2007) for the integrals.
 """
@@ -17,6 +19,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import permutations
 from typing import Any
 
 import torch
@@ -26,14 +29,16 @@ from torch import Tensor
 from ..data.observations import as_points, observe
 from ..data.points import Observations
 from ..inference.warned import held_fixed
+from ..model.concentration import Static
 from ..model.conjugate import ConjugatePriors
 from ..model.declaration import require_conjugate
-from ..model.mixing import Mixing
-from ..model.normal_wishart import Conjugate, NormalWishart
+from ..model.hierarchy import Hierarchy
+from ..model.normal_wishart import NormalWishart
 from ..model.program import MixtureModel, check_model
 from ..reduction.sums import reduce_given
 
 MOST_POINTS = 8  # which have 4,140 partitions; a ninth makes it 21,147
+GRID = (-14.0, 14.0, 801)  # of logarithms of concentrations
 NUMBERS = 2**21  # in the largest temporary, over which predictions are made in turn
 
 
@@ -69,6 +74,15 @@ class ExactPosterior:
         result = self.probabilities.new_zeros(self.model.n_components)
         return result.index_add(0, filled, self.probabilities)
 
+    @cached_property
+    def components(self) -> Float[Tensor, "k"]:
+        """Posterior probabilities of 1, 2, …, k components, with points or without."""
+        hierarchy = _hierarchy(self.model)
+        if hierarchy.is_known:
+            return hierarchy.log_sizes.exp()
+        log_prior = log_partition_priors(self.partitions, hierarchy)
+        return self.probabilities @ log_prior.softmax(1)
+
     def log_predictive(self, points: Any) -> Float[Tensor, "m"]:
         """log p(new point | x) in nats: the evidence with one more point, over that without it.
 
@@ -81,7 +95,7 @@ class ExactPosterior:
         d, n, k = self.observations.d, self.observations.n, self.model.n_components
         names = self.observations.feature_names
         new = as_points(points, feature_names=names, what="points").x.double()
-        prior = require_conjugate(self.model, "an exact posterior")
+        prior = _hierarchy(self.model)
         partitions = set_partitions(n + 1, k)
         blocks = int(partitions.max()) + 1
         rows = max(1, NUMBERS // (len(partitions) * blocks * (n + 1) * d))
@@ -126,10 +140,7 @@ def exact_posterior(model: MixtureModel, x: Any) -> ExactPosterior:
         raise ValueError("an exact posterior is of clusters alone, got a noise_component")
     model = held_fixed(model)
     model = replace(model, priors=model.priors or ConjugatePriors()).specialise(observations)
-    prior = require_conjugate(model, "an exact posterior")
-    if not prior.mixing.is_symmetric:
-        alpha = prior.mixing.concentration.tolist()
-        raise ValueError(f"concentration must be equal for all components, got {alpha}")
+    prior = _hierarchy(model)
     partitions = set_partitions(observations.n, model.n_components)
     joint = _log_joint(prior, observations.x.double()[None], partitions)[0]
     return ExactPosterior(
@@ -152,13 +163,66 @@ def set_partitions(n: int, k: int) -> Int[Tensor, "p n"]:
     return blocks
 
 
-def log_partition_prior(partitions: Int[Tensor, "p n"], mixing: Mixing) -> Float[Tensor, "p"]:
-    """Log prior probability of partitions under equal concentrations: of all their labellings."""
-    k, sizes = len(mixing.concentration), _one_hot(partitions).sum(2)
-    free = (k - (sizes > 0).sum(1)).to(sizes)
-    labellings = math.lgamma(k + 1) - (free + 1).lgamma()
-    unused = sizes.new_zeros(len(sizes), k - sizes.shape[1])
-    return labellings + mixing.log_probability(torch.cat([sizes, unused], 1))
+def _hierarchy(model: MixtureModel) -> Hierarchy:
+    """The prior, with the number of components and the concentration, be they known or not.
+
+    Raises:
+        ValueError: if it is not conjugate, or tells components apart.
+    """
+    found = model.hierarchy()
+    if found is None:
+        prior = require_conjugate(model, "an exact posterior")
+        if not prior.mixing.is_symmetric:
+            alpha = prior.mixing.concentration.tolist()
+            raise ValueError(f"concentration must be equal for all components, got {alpha}")
+        log_sizes = torch.full((model.n_components,), -math.inf, dtype=torch.float64)
+        log_sizes[-1] = 0.0
+        concentration = Static(float(prior.mixing.concentration[0]))
+        found = Hierarchy(prior.components, concentration, log_sizes)
+    if not isinstance(found.components, NormalWishart):
+        raise ValueError(  # noqa: TRY004 - a conjugate prior of the other kind
+            "an exact posterior needs means in units of the covariances: ConjugatePriors without "
+            "mean_scale"
+        )
+    if found.scale is not None:
+        raise ValueError("an exact posterior needs a scale that is known, got a RandomScale")
+    return found
+
+
+def log_partition_priors(
+    partitions: Int[Tensor, "p n"], hierarchy: Hierarchy
+) -> Float[Tensor, "p k"]:
+    """Log prior probabilities of partitions and numbers of components: of all their labellings."""
+    counts = _one_hot(partitions).sum(2)
+    if not hierarchy.concentration.is_random:
+        value = counts.new_full((len(counts),), float(hierarchy.concentration.value))
+        return _log_priors_given(hierarchy, counts, value)
+    grid = torch.linspace(*GRID, dtype=torch.float64).exp()
+    log_prior = (hierarchy.concentration.log_prior(grid) + grid.log()).log_softmax(0)
+    parts = [
+        log_p + _log_priors_given(hierarchy, counts, value.expand(len(counts)))
+        for value, log_p in zip(grid, log_prior, strict=True)
+    ]
+    return torch.stack(parts).logsumexp(0)
+
+
+def _log_priors_given(
+    hierarchy: Hierarchy, counts: Float[Tensor, "p b"], concentration: Float[Tensor, "p"]
+) -> Float[Tensor, "p k"]:
+    if not hierarchy.sticks:
+        return hierarchy.log_partitions(counts, concentration)
+    p, blocks, k = len(counts), counts.shape[1], hierarchy.most
+    found = counts.new_full((p, k), -math.inf)
+    for some in range(1, blocks + 1):  # blocks that are there come first
+        rows = (counts > 0).sum(1) == some
+        orders = torch.tensor(list(permutations(range(k), some)))
+        placed = counts.new_zeros(int(rows.sum()), len(orders), k)
+        own = counts[rows, None, :some].expand(-1, len(orders), -1)
+        placed.scatter_(2, orders.expand(len(placed), -1, -1), own)
+        alpha = concentration[rows].repeat_interleave(len(orders))
+        log_p = hierarchy.log_labels(placed.flatten(0, 1), alpha).view(len(placed), -1)
+        found[rows, -1] = log_p.logsumexp(1)
+    return found
 
 
 def _one_hot(partitions: Int[Tensor, "p n"]) -> Float[Tensor, "p b n"]:
@@ -166,19 +230,15 @@ def _one_hot(partitions: Int[Tensor, "p n"]) -> Float[Tensor, "p b n"]:
 
 
 def _log_joint(
-    prior: Conjugate, x: Float[Tensor, "m n d"], partitions: Int[Tensor, "p n"]
+    prior: Hierarchy, x: Float[Tensor, "m n d"], partitions: Int[Tensor, "p n"]
 ) -> Float[Tensor, "m p"]:
     """log p(x, partition) of m data sets, whose components are integrated out."""
     components = prior.components
-    if not isinstance(components, NormalWishart):
-        raise ValueError(  # noqa: TRY004 - a conjugate prior of the other kind
-            "an exact posterior needs means in units of the covariances: ConjugatePriors without "
-            "mean_scale"
-        )
+    assert isinstance(components, NormalWishart)
     m, p = len(x), len(partitions)
     x = x.repeat_interleave(p, 0)
     reference = x.mean(1, keepdim=True)  # moments about it do not cancel
     assigned = _one_hot(partitions.repeat(m, 1))
     statistics = reduce_given(components.family, x - reference, assigned, reference)
     evidence = components.log_evidence(statistics).view(m, p)
-    return log_partition_prior(partitions, prior.mixing) + evidence
+    return log_partition_priors(partitions, prior).logsumexp(1) + evidence

@@ -283,6 +283,7 @@ def fit_observations(
     model, observations = model.beside_noise(observations)
     if method.priors is not None:
         model = replace(model, priors=model.priors or method.priors()).specialise(observations)
+    chosen = replace(chosen, options=chosen.options.settled(model))
     if not method.through_pyro:
         wanted = chosen.options.reductions
         rows = chosen.options.batch_size if method.minibatches else None  # type: ignore[attr-defined]

@@ -32,10 +32,14 @@ from .chains.sweeping import GibbsChains, GibbsOptions, Step, lengthen, run_chai
 from .starts.solutions import distinct_solutions, log_mass, most_unlike, within_reach
 from .starts.starting import is_given, starting_parameters
 from .task import Outcome, Task, progress_bar
+from .telescoping.sampling import fit_telescoping
 
 
 def fit_gibbs(task: Task[GibbsOptions]) -> Outcome:
     """Draws from the posterior, numbered alike, and the mixture at their mean."""
+    hierarchy = task.model.hierarchy(task.observations.origin)
+    if hierarchy is not None:
+        return fit_telescoping(task, hierarchy)
     density = task.model.log_density(task.observations)
     sampler, options, generator = _sampler(task), task.options, task.generator(Stream.CHAINS)
     with progress_bar(task) as bar:

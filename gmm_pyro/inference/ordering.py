@@ -29,6 +29,8 @@ def in_stable_order(fit: Fitted) -> Fitted:
     A start that is given numbers the components itself, also of chains that exchange them, and so
     do a prior and labels that tell them apart: only those that these do not are put in order.
     """
+    if fit.model.unknown is not None:
+        return _with_unknown_number(fit)
     classes = _classes(fit)
     if is_given(fit.options.start):
         drawn = fit.posterior is not None and not fit.posterior.independent
@@ -42,6 +44,13 @@ def in_stable_order(fit: Fitted) -> Fitted:
         for place, i in zip(alike, sorted(alike, key=lambda i: rows[i]), strict=True):
             order[place] = i
     return renumbered(fit, order)
+
+
+def _with_unknown_number(fit: Fitted) -> Fitted:
+    """The fit with the mixture in order: its draws have other numbers of components."""
+    rows = fit.mixture.means.tolist()
+    order = sorted(range(len(rows)), key=lambda i: rows[i])
+    return replace(fit, mixture=fit.mixture.permute(order))
 
 
 def _start_of(fit: Result) -> GaussianMixture:

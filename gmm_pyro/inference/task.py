@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cached_property
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, Self, TypeVar
 
 import torch
 from jaxtyping import Float, Int
@@ -111,6 +111,11 @@ class Options:
         if self.least_points is not None:
             self._count(least_points=1)
         check_choice("search", self.search, SEARCHES)
+
+    def settled(self, model: MixtureModel) -> Self:
+        """The same with what depends on the model: a number in the place of None."""
+        del model
+        return self
 
     @property
     def reductions(self) -> tuple[int, int]:

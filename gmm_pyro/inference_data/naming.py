@@ -27,8 +27,9 @@ def assembled(
 ) -> Any:
     """All groups with their dimensions, coordinates and attributes, and more of these."""
     names = list(fit.observations.feature_names)
+    n_components = (fit.posterior or fit.model).n_components
     coords = {
-        "component": np.arange(fit.model.n_components),
+        "component": np.arange(n_components),
         "feature": names,
         "feature_bis": names,
         "pair": pair_names(names),

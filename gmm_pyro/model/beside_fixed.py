@@ -23,7 +23,7 @@ from ..covariance import Parameters, Statistics
 from ..covariance.fixed import Fixed
 from .held_components import HeldComponents
 from .mixing import Mixing
-from .normal_wishart import Components, Conjugate, IndependentMeans, NormalWishart
+from .normal_wishart import Components, Conjugate, IndependentMeans, NormalWishart, draw_noise
 
 
 def drawn_beside(
@@ -44,7 +44,7 @@ def drawn_beside(
     """
     found = _components_drawn(fixed, prior.components, statistics, current, generator)
     log_weights = MixingBeside.beside(prior.mixing, fixed).draw(statistics.counts, generator)
-    log_odds = prior.draw_noise(statistics, generator)
+    log_odds = draw_noise(prior.noise, statistics, generator)
     return fixed.imposed(Parameters(log_weights, found.means, found.factor, log_odds))
 
 

@@ -55,6 +55,13 @@ class Concentration(ABC):
         """Whether it has a prior."""
         return isinstance(self.value, Distribution)
 
+    @property
+    def typical(self) -> float:
+        """The number, or the median of some draws from its prior."""
+        if not self.is_random:
+            return float(self.value)
+        return float(self.draw(101, torch.Generator().manual_seed(0)).median())
+
     def log_prior(self, value: Float[Tensor, "*s"]) -> Float[Tensor, "*s"]:
         """Log prior density of values in nats; 0 where it is known."""
         if not self.is_random:

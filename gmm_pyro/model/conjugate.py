@@ -113,11 +113,14 @@ class ConjugatePriors(DefaultPrior):
         return conjugate(family).precision_sites(factor)
 
     @property
+    def has_dirichlet_weights(self) -> bool:
+        """See `Prior`."""
+        return not isinstance(self.concentration, Concentration | Distribution)
+
+    @property
     def is_hierarchical(self) -> bool:
         """Whether the concentration or the scale is unknown itself, or weights are of a stick."""
-        return isinstance(self.concentration, Concentration | Distribution) or isinstance(
-            self.scale, RandomScale
-        )
+        return not self.has_dirichlet_weights or isinstance(self.scale, RandomScale)
 
     def sites(
         self, family: CovarianceFamily, n_components: int, like: Float[Tensor, "*"] | None = None

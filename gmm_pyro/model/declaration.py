@@ -18,6 +18,8 @@ from ..data.observations import as_points, observed
 from ..data.points import Observations
 from ..mixture.noise_component import NoiseComponent, beside_noise
 from ..mixture.noise_kinds import as_noise_component
+from .conjugate import ConjugatePriors
+from .hierarchy import Hierarchy
 from .mixing import Mixing
 from .nested import held, learned
 from .noise_site import SitesBesideNoise
@@ -25,6 +27,8 @@ from .normal_wishart import Conjugate
 from .priors import Prior, Priors
 from .program_prior import PriorProgram
 from .sites import Sites
+from .unknown import Unknown
+from .unknown_sites import UnknownSites
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,15 +38,19 @@ class Declaration:
     The attributes are those of `MixtureModel`.
     """
 
-    n_components: int
+    n_components: Any
     covariance: str = "full"
     priors: Prior | Callable[..., Any] | None = None
     prefix: str = ""
     noise_component: NoiseComponent | str | None = field(default=None, kw_only=True)
     fixed: Fixed | None = field(default=None, kw_only=True, repr=False)
+    unknown: Unknown | None = field(default=None, kw_only=True, repr=False)
     _sites: dict[tuple[Any, ...], Sites] = field(default_factory=dict, init=False, repr=False)
 
     def __post_init__(self) -> None:
+        if isinstance(self.n_components, Unknown):
+            object.__setattr__(self, "unknown", self.n_components)
+            object.__setattr__(self, "n_components", self.n_components.most)
         object.__setattr__(self, "n_components", check_count("n_components", self.n_components))
         if not isinstance(self.priors, Prior | None):
             if not callable(self.priors) or isinstance(
@@ -79,7 +87,9 @@ class Declaration:
     @property
     def prior(self) -> Prior:
         """The prior; the default one, where none was given."""
-        return Priors() if self.priors is None else cast(Prior, self.priors)
+        if self.priors is None:
+            return Priors() if self.unknown is None else ConjugatePriors()
+        return cast(Prior, self.priors)
 
     @property
     def n_features(self) -> int | None:
@@ -144,7 +154,10 @@ class Declaration:
 
     def _new_sites(self, like: Tensor | None) -> Sites:
         require_sites(self.family, "priors, and what is made of them,")
-        found = self.prior.sites(self.family, self.n_components, like)
+        if self.unknown is not None:
+            found: Sites = UnknownSites(self._unknown_hierarchy(like))
+        else:
+            found = self.prior.sites(self.family, self.n_components, like)
         if self.noise is None:
             return found
         like = torch.empty(0, dtype=torch.float64) if like is None else like
@@ -154,14 +167,50 @@ class Declaration:
     def surplus(self) -> frozenset[int]:
         """Components that the prior would rather leave empty: of a concentration below 1.
 
-        They make `n_components` a maximum (Rousseau & Mengersen 2011).
+        They make `n_components` a maximum (Rousseau & Mengersen 2011). All of them may be, where
+        their number or their concentration is unknown.
         """
+        if self.unknown is not None or not self.prior.has_dirichlet_weights:
+            return frozenset(range(self.n_components))
         mixing = Mixing.of(self.sites().get("weights"))
         few = [] if mixing is None else (mixing.concentration < 1).nonzero()[:, 0].tolist()
         return frozenset(few)
 
+    @property
+    def hierarchical(self) -> bool:
+        """Whether the number of components, their concentration or scale is unknown."""
+        prior = self.priors
+        own = isinstance(prior, ConjugatePriors) and prior.is_hierarchical
+        return self.unknown is not None or own
+
+    def hierarchy(self, like: Tensor | None = None) -> Hierarchy | None:
+        """The distributions of a prior of which something is unknown; None of another."""
+        if self.unknown is not None:
+            found = self._unknown_hierarchy(like)
+        elif isinstance(self.priors, ConjugatePriors) and self.priors.is_hierarchical:
+            found = self.priors.hierarchy(self.family, self.n_components, like)
+        else:
+            return None
+        return found if self.noise is None else replace(found, noise=self.noise.concentration)
+
+    def _unknown_hierarchy(self, like: Tensor | None) -> Hierarchy:
+        """The distributions of an unknown number of components.
+
+        Raises:
+            ValueError: if the prior is not the conjugate one.
+        """
+        prior = self.prior
+        if not isinstance(prior, ConjugatePriors):
+            raise ValueError(
+                "an unknown number of components needs a conjugate prior: MixtureModel(Unknown(), "
+                f"priors=ConjugatePriors()), got {prior.kind}"
+            )
+        return prior.hierarchy(self.family, self.n_components, like, self.unknown)
+
     def conjugate(self, like: Tensor | None = None) -> Conjugate | None:
         """The distributions of a conjugate prior, which knows the data's units; None of another."""
+        if self.unknown is not None:
+            return None
         found = self.prior.conjugate(self.family, self.n_components, like)
         if found is None or self.noise is None:
             return found

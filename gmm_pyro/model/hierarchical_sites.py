@@ -91,8 +91,9 @@ def hierarchical_sites(hierarchy: Hierarchy) -> HierarchicalSites:
             partial(_log_precisions_given, hierarchy),
             own["precisions"].support,
         )
-    sites["weights"] = _weights_given(hierarchy, {})
-    if concentration.is_random:
+    if not concentration.is_random:
+        sites["weights"] = _weights_given(hierarchy, {})
+    else:
         sites["weights"] = Conditional(
             (k,),
             partial(_weights_given, hierarchy),

@@ -8,7 +8,8 @@ components whose weights are Dirichlet(γ, …, γ), the prior probability
 
 where γ is the concentration e of a static prior, and α / k of a dynamic one.
 
-Source: Frühwirth-Schnatter, Malsiner-Walli & Grün (2021), §2; Richardson & Green (1997) for scales.
+Source: Frühwirth-Schnatter, Malsiner-Walli & Grün (2021), §2; Richardson & Green (1997) for scales;
+Ishwaran & James (2001) for sticks.
 """
 
 from __future__ import annotations
@@ -185,3 +186,20 @@ class Hierarchy:
         )
         found = self.log_sizes + ways + total + filled.sum(2)
         return found.masked_fill(k < blocks, -math.inf)
+
+    def log_labels(
+        self, counts: Float[Tensor, "s k"], concentration: Float[Tensor, "s"]
+    ) -> Float[Tensor, "s"]:
+        """Log probability in nats of the components of all points, where weights are of a stick.
+
+        It is Π_{j<k} α Γ(1 + n_j) Γ(α + m_j) / Γ(1 + α + n_j + m_j), where m_j are in later ones.
+        """
+        after, alpha = beyond(counts)[:, :-1], concentration[:, None]
+        own = counts[:, :-1]
+        found = alpha.log() + (own + 1).lgamma() + (alpha + after).lgamma()
+        return (found - (1 + alpha + own + after).lgamma()).sum(1)
+
+
+def beyond(counts: Float[Tensor, "s k"]) -> Float[Tensor, "s k"]:
+    """How many points the components after each one have."""
+    return counts.flip(1).cumsum(1).flip(1) - counts

@@ -124,6 +124,22 @@ class NormalWishart:
         gain = self.given(statistics).log_normaliser - self.alike(n.shape[1]).log_normaliser
         return gain - 0.5 * d * LOG_2PI * n.sum(-1)
 
+    def log_density(self, drawn: Components) -> Float[Tensor, "s k"]:
+        """Log density in nats of each component; where they share precisions, of its mean alone.
+
+        It is over means and precisions P with the measure |P|^(-c / 2) dP of `ConjugateFamily`.
+        """
+        family, d = self.family, self.mean.shape[-1]
+        away = (drawn.means - self.mean)[..., None, :]
+        distance = family.whiten(drawn.factor, away).square().sum((-2, -1))
+        half = family.log_determinant(drawn.factor, d) - 0.5 * d * (
+            self.mean_strength.log() - LOG_2PI
+        )
+        of_means = -0.5 * self.mean_strength * distance - half
+        if family.tied:
+            return of_means
+        return of_means + log_kernel(family, self.dof, self.scale, drawn)
+
     @property
     def log_normaliser(self) -> Float[Tensor, "s"]:
         """Logarithm of the integral of the unnormalised density, but for (2π)^(d / 2) a mean."""
@@ -215,12 +231,18 @@ class IndependentMeans:
         generator: torch.Generator | None,
     ) -> Float[Tensor, "s k1 *event"]:
         """Factors of covariances, given points of known components and all means."""
+        return self.family.draw_factor(*self._precisions_given(statistics, means), generator)
+
+    def _precisions_given(
+        self, statistics: Statistics, means: Float[Tensor, "s k d"]
+    ) -> tuple[Float[Tensor, "s k1"], Float[Tensor, "s k1 *event"]]:
+        """ν and Ψ of the precisions, given points of known components and all means."""
         n = statistics.counts
         mean = statistics.first / n.clamp_min(TINY)[..., None]
         square = self.family.square
         away = square(mean - (means - statistics.reference)) - square(mean)
         scale = self.scale + statistics.second + self.family.pooled(times(n, away))
-        return self.family.draw_factor(_dof_given(self, n), scale, generator)
+        return _dof_given(self, n), scale
 
     def sites(self, k: int) -> dict[str, TorchDistribution | Conditional]:
         """The sites of k components that are alike a priori, precisions and means."""
@@ -229,9 +251,44 @@ class IndependentMeans:
         normal, shape = dist.Normal(self.mean[0, 0], self.mean_scale), (k, self.mean.shape[-1])
         return {"precisions": _precisions(self, k), "means": over("means", normal, shape)}
 
+    def log_density(self, drawn: Components) -> Float[Tensor, "s k"]:
+        """Log density in nats of each component; where they share precisions, of its mean alone.
+
+        It is over means and precisions P with the measure |P|^(-c / 2) dP of `ConjugateFamily`.
+        """
+        deviation = (drawn.means - self.mean) / self.mean_scale
+        of_means = -0.5 * (deviation.square() + LOG_2PI).sum(-1) - self.mean_scale.log().sum()
+        if self.family.tied:
+            return of_means
+        return of_means + log_kernel(self.family, self.dof, self.scale, drawn)
+
+    def log_density_given(
+        self, statistics: Statistics, current: Tensor, drawn: Components
+    ) -> Float[Tensor, "s k"]:
+        """Log density in nats of what `draw_given` gave of these points and factors.
+
+        It is of components with precisions of their own, as `log_density` has it.
+        """
+        centre, root = self._means_given(statistics, current)
+        away = statistics.reference + centre - drawn.means
+        pulled = (root.mT @ away[..., None])[..., 0]
+        half = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
+        of_means = half - 0.5 * (pulled.square() + LOG_2PI).sum(-1)
+        dof, scale = self._precisions_given(statistics, drawn.means)
+        return of_means + log_kernel(self.family, dof, scale, drawn)
+
     def _draw_means(
         self, statistics: Statistics, factor: Tensor, generator: torch.Generator | None
     ) -> Float[Tensor, "s k d"]:
+        centre, root = self._means_given(statistics, factor)
+        noise = standard_normal(statistics.first, generator)[..., None]
+        drawn = torch.linalg.solve_triangular(root.mT, noise, upper=True)[..., 0]
+        return statistics.reference + centre + drawn
+
+    def _means_given(
+        self, statistics: Statistics, factor: Tensor
+    ) -> tuple[Float[Tensor, "s k d"], Float[Tensor, "s k d d"]]:
+        """Centres of the means about the reference, and Cholesky factors of their precisions."""
         tril = self.family.scale_tril(factor, self.mean.shape[-1])
         precision = torch.cholesky_inverse(tril).expand(*statistics.first.shape, -1)
         prior = self.mean_scale.square().reciprocal()
@@ -239,10 +296,7 @@ class IndependentMeans:
         offset = self.mean - statistics.reference
         pulled = (precision @ statistics.first[..., None])[..., 0] + prior * offset
         root = torch.linalg.cholesky_ex(total)[0]
-        centre = torch.cholesky_solve(pulled[..., None], root)
-        noise = standard_normal(statistics.first, generator)[..., None]
-        drawn = centre + torch.linalg.solve_triangular(root.mT, noise, upper=True)
-        return statistics.reference + drawn[..., 0]
+        return torch.cholesky_solve(pulled[..., None], root)[..., 0], root
 
 
 @dataclass(frozen=True, eq=False)
@@ -271,18 +325,8 @@ class Conjugate:
         """
         log_weights = self.mixing.draw(statistics.counts, generator)
         drawn = self.components.draw_given(statistics, current, generator)
-        log_odds = self.draw_noise(statistics, generator)
+        log_odds = draw_noise(self.noise, statistics, generator)
         return Parameters(log_weights, drawn.means, drawn.factor, log_odds)
-
-    def draw_noise(
-        self, statistics: Statistics, generator: torch.Generator | None
-    ) -> Float[Tensor, "s"] | None:
-        """Log odds of the noise, drawn given how many points are noise; None without noise."""
-        if self.noise is None or statistics.noise is None:
-            return None
-        counts = torch.stack([statistics.noise, statistics.counts.sum(-1)], -1)
-        log_weights = Mixing(counts.new_tensor(self.noise)).draw(counts, generator)
-        return log_weights[:, 0] - log_weights[:, 1]
 
     def log_probability(self, statistics: Statistics) -> Float[Tensor, "s"]:
         """Log probability in nats that points part as they do, noise among them."""
@@ -291,6 +335,33 @@ class Conjugate:
             return found
         counts = torch.stack([statistics.noise, statistics.counts.sum(-1)], -1)
         return found + Mixing(counts.new_tensor(self.noise)).log_probability(counts)
+
+
+def log_kernel(
+    family: ConjugateFamily, dof: Tensor, scale: Tensor, drawn: Components
+) -> Float[Tensor, "s k1"]:
+    """Log density in nats of precisions P with the measure |P|^(-c / 2) dP of `ConjugateFamily`."""
+    d = drawn.means.shape[-1]
+    trace = (family.precision(drawn.factor) * scale).flatten(2).sum(-1)
+    half = family.log_determinant(drawn.factor, d) * dof / family.squares_a_point(d)
+    return -half - 0.5 * trace - family.log_normaliser(dof, scale)
+
+
+def draw_noise(
+    noise: tuple[float, float] | None, statistics: Statistics, generator: torch.Generator | None
+) -> Float[Tensor, "s"] | None:
+    """Log odds of the noise, drawn given how many points are noise; None without noise.
+
+    Args:
+        noise: a and b of its weight, Beta(a, b).
+        statistics: of hard assignments.
+        generator: source of randomness.
+    """
+    if noise is None or statistics.noise is None:
+        return None
+    counts = torch.stack([statistics.noise, statistics.counts.sum(-1)], -1)
+    log_weights = Mixing(counts.new_tensor(noise)).draw(counts, generator)
+    return log_weights[:, 0] - log_weights[:, 1]
 
 
 def _precisions(prior: NormalWishart | IndependentMeans, k: int) -> TorchDistribution:

@@ -72,6 +72,11 @@ class Prior(ABC):
         found = {n: unit for n, unit in units.items() if vars(self)[n] is None}
         return replace(self, **found)
 
+    @property
+    def has_dirichlet_weights(self) -> bool:
+        """Whether weights have no prior that is unknown itself, and are not broken off a stick."""
+        return True
+
     @abstractmethod
     def features_known(self, n_components: int) -> int | None:
         """How many features the prior says something about by itself, if it does."""

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..mixture.value import GaussianMixture
-from . import clustering, predictive, readable, relabelling
+from . import clustering, predictive, readable, relabelling, sizes
 from .alignment import Key
 from .clustering import Partition
 from .convergence import Convergence
@@ -50,6 +50,30 @@ class Posterior(Draws):
         The definitions are ArviZ's (Vehtari et al. 2021).
         """
         return readable.convergence(self)
+
+    # ------------------------------------------------------------------ numbers of components
+
+    def of_filled(self, k: int | None = None) -> Posterior:
+        """All draws with k components that have points: those of these, aligned by `relabel`.
+
+        They are the posterior given that number, as one chain in the order of the chains. Weights
+        are those of these components among themselves.
+
+        Args:
+            k: number of components with points; the one that most draws have, if None.
+
+        Raises:
+            ValueError: if the model knows its number of components, or no draw has so many.
+
+        Example:
+            >>> import gmm_pyro as gp
+            >>> data = gp.datasets.make_mixture(n=60, k=2, separation=8.0)
+            >>> model = gp.MixtureModel(gp.Unknown())
+            >>> fit = gp.fit(model, data.x, "gibbs", n_draws=100, n_chains=8)  # doctest: +SKIP
+            >>> fit.posterior.of_filled().n_components  # doctest: +SKIP
+            2
+        """
+        return sizes.of_filled(self, k)
 
     # ------------------------------------------------------------------ labels
 

@@ -55,7 +55,9 @@ class SamplingOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._count(n_chains=1, n_draws=1, n_warmup=0, thin=1, max_doublings=0)
+        if self.n_chains is not None:  # which gibbs settles later
+            self._count(n_chains=1)
+        self._count(n_draws=1, n_warmup=0, thin=1, max_doublings=0)
         check_choice("jumps", self.jumps, JUMPS)
 
     def are_to_jump(self, persistence: float) -> bool:
@@ -163,6 +165,8 @@ def _aligned(density: LogDensity, posterior: Posterior) -> Posterior:
     log_prior = density.log_prior(sites).view(posterior.n_chains, posterior.n_draws)
     lp = posterior.statistics["log_likelihood"] + log_prior
     posterior = replace(posterior, statistics={**posterior.statistics, "lp": lp})
+    if density.model.unknown is not None:  # of which no number says which is which
+        return posterior
     return posterior.relabel(within=exchangeable_classes(density))
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from typing import Any, Self
 
 import torch
 from jaxtyping import Float, Int
@@ -12,10 +12,13 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...covariance import Parameters, Statistics
+from ...model.program import MixtureModel
 from ...reduction.assignments import softmax
 from .jumps import SweptJumps
 from .sampling import SamplingOptions
 from .sweep import Sampler
+
+CHAINS, MANY_CHAINS = 4, 16  # the latter mix slowly, and take hardly longer than one chain does
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +26,8 @@ class GibbsOptions(SamplingOptions):
     """Options of Gibbs sampling.
 
     Attributes:
+        n_chains: number of chains, which are one batch; if None, 4, and 16 where the number of
+            components, their concentration or scale is unknown.
         n_starts: restarts of EM, where chains set out from solutions and not from a population:
             each chain starts at a solution of its own, of those that are not far below the best;
             with 1, each at a restart of its own that is not run on.
@@ -31,6 +36,7 @@ class GibbsOptions(SamplingOptions):
             spaced; 0 keeps none.
     """
 
+    n_chains: int | None = None  # type: ignore[assignment]
     n_warmup: int = 200
     exchange: bool = True
     keep_allocations: int = 0
@@ -39,6 +45,12 @@ class GibbsOptions(SamplingOptions):
         super().__post_init__()
         self._count(keep_allocations=0)
         self._flag("exchange")
+
+    def settled(self, model: MixtureModel) -> Self:
+        """See `Options`."""
+        if self.n_chains is not None:
+            return self
+        return replace(self, n_chains=MANY_CHAINS if model.hierarchical else CHAINS)
 
     def allocates(self, draw: int) -> bool:
         """Whether the components of all points are kept with this draw."""

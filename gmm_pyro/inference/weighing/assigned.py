@@ -28,7 +28,7 @@ from ...model.conjugate import ConjugatePriors
 from ...model.declaration import require_conjugate
 from ...model.log_density import LogDensity
 from ...model.mixing import Mixing
-from ...model.normal_wishart import Conjugate
+from ...model.normal_wishart import Conjugate, draw_noise
 from ...model.numbering import n_numberings
 from ...model.priors import Priors
 from ...reduction.sums import about
@@ -113,7 +113,7 @@ class Assigned:
             self.mixing.draw(statistics.counts, generator),
             self.density.observations.origin + drawn.means.reshape(len(chosen), k, -1),
             drawn.factor.reshape(len(chosen), family.n_covariances(k), *drawn.factor.shape[2:]),
-            self.prior.draw_noise(statistics, generator),
+            draw_noise(self.prior.noise, statistics, generator),
         )
 
     def log_density(self, p: Parameters) -> Float[Tensor, "s"]:

@@ -1,0 +1,235 @@
+"""A fit by telescoping: how chains begin and go on, and what their draws are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from tqdm import tqdm
+
+from ...model.hierarchical_sites import CONCENTRATION, SCALE
+from ...model.hierarchy import Hierarchy
+from ...model.log_density import LogDensity
+from ...model.unknown_sites import FILLED, SIZE
+from ...posterior import Posterior
+from ...running.seeds import Stream
+from ..chains.sampling import drawn, of_others, to_next
+from ..chains.sweeping import GibbsOptions
+from ..starts.starting import is_given, starting_parameters
+from ..task import Outcome, Task, progress_bar
+from .moves import Moves
+from .reversible import Reversible
+from .state import Assigned, State, joined
+from .sweep import Telescope
+
+FIRST = (1, 2, 4, 8, 16)  # components that chains begin with, in turn
+
+
+def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
+    """Draws from the posterior of a mixture of which more is unknown than its parameters.
+
+    Raises:
+        ValueError: if points have weights, or something is held or known of components.
+    """
+    _check(task)
+    density = task.model.log_density(task.observations)
+    telescope = Telescope.of(hierarchy, task.observations)
+    chains = Chains(
+        telescope,
+        Moves.of(hierarchy, task.observations),
+        None if hierarchy.is_known else Reversible(hierarchy, telescope.log_likelihood),
+        begun(task, hierarchy),
+        task.generator(Stream.CHAINS),
+    )
+    with progress_bar(task) as bar:
+        bar.reset(task.options.n_steps)
+        chains.lengthen(task.options, bar, task.options.thin, task.options.n_warmup)
+        sample = TelescopedSample(density, task.options, chains, task.options.thin, bar)
+        return drawn(density, sample, task.options)
+
+
+def _check(task: Task[GibbsOptions]) -> None:
+    unknown = "where the number of components, their concentration or scale is unknown"
+    if task.observations.sample_weight is not None:
+        raise ValueError(
+            "gibbs takes no sample_weight: an assignment that is drawn cannot be a fraction"
+        )
+    if task.observations.allowed is not None:
+        raise ValueError(f"gibbs takes no labels {unknown}: they number components")
+    if task.model.fixed is not None:
+        raise ValueError(f"gibbs holds nothing fixed {unknown}")
+
+
+def begun(task: Task[GibbsOptions], hierarchy: Hierarchy) -> State:
+    """Where chains begin: with one, two, four, … components in turn, or as the start says."""
+    count, options = task.options.n_chains, task.options
+    observations, family = task.observations, task.model.family
+    sizes = [min(k, hierarchy.most, observations.n) for k in FIRST]
+    sizes = [hierarchy.most] if hierarchy.is_known or is_given(options.start) else sizes
+    states = []
+    for i in range(count):
+        k = sizes[i % len(sizes)]
+        found = starting_parameters(
+            *(options.start, observations, family, k),
+            n_starts=1,
+            floor=task.floor,
+            generator=torch.Generator().manual_seed(options.seed),
+            first=i,
+        )
+        like = found.log_weights[:, 0]
+        scale = None
+        if hierarchy.scale is not None:
+            own = hierarchy.components.scale
+            scale = own.expand(1, *own.shape[1:])
+        value = hierarchy.concentration.typical
+        states.append(State(found, torch.full_like(like, k).long(), like * 0 + value, scale))
+    return joined(family, states, max(sizes))
+
+
+@dataclass(eq=False)
+class Chains:
+    """A batch of s chains, and what they have drawn: one entry a draw that is kept.
+
+    Attributes:
+        telescope: what a sweep does.
+        moves: splits and merges of points, if there are any.
+        reversible: splits and merges of parameters, if the number of components is unknown.
+        last: where the chains are.
+        generator: source of randomness.
+        drawn: the draws, each with the assignment that was drawn given it.
+        interrupted: whether there was an interrupt.
+    """
+
+    telescope: Telescope
+    moves: Moves | None
+    reversible: Reversible | None
+    last: State
+    generator: torch.Generator
+    drawn: list[Drawn] = field(default_factory=list)
+    interrupted: bool = False
+
+    def step(self) -> Assigned:
+        """Go on by a sweep and a move; what was assigned on the way."""
+        if self.reversible is not None:
+            self.last = self.reversible.moved(self.last, self.generator)
+        labelled = self.moves is not None
+        found = self.telescope.assigned(self.last, self.generator, labelled=labelled)
+        moved = found if self.moves is None else self.moves.moved(found, self.generator)
+        self.last = self.telescope.drawn(moved, self.generator)
+        return found
+
+    def lengthen(self, options: GibbsOptions, bar: tqdm[Any], thin: int, to_first: int) -> None:
+        """Go on until there are as many draws as wanted; an interrupt ends it with what there is.
+
+        Args:
+            options: how many draws there are to be.
+            bar: counts the steps.
+            thin: steps from one draw to the next.
+            to_first: steps before the first one.
+        """
+        try:
+            while len(self.drawn) < options.n_draws and not self.interrupted:
+                for _ in range(to_first):
+                    self.step()
+                    bar.update()
+                self.drawn.append(Drawn.of(self.step(), options.allocates(len(self.drawn))))
+                bar.update()
+                to_first = thin - 1
+        except KeyboardInterrupt:
+            self.interrupted = True
+        if not self.drawn:
+            self.drawn.append(Drawn.of(self.step(), keeps=False))
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """A draw of every chain.
+
+    Attributes:
+        state: its parameters, components with points first.
+        filled: number of components with points.
+        log_likelihood: in nats.
+        labels: the component of every point, if it is kept.
+    """
+
+    state: State
+    filled: Int[Tensor, "s"]
+    log_likelihood: Float[Tensor, "s"]
+    labels: Int[Tensor, "s n"] | None
+
+    @classmethod
+    def of(cls, found: Assigned, keeps: bool) -> Drawn:  # noqa: FBT001 - one of two only
+        """What was found on the way."""
+        labels = found.labels if keeps else None
+        return cls(found.state, found.filled.sum(1), found.statistics.log_norm, labels)
+
+
+@dataclass(frozen=True, eq=False)
+class TelescopedSample:
+    """The chains of a fit, which may go on: a `chains.sampling.Sample`."""
+
+    density: LogDensity
+    options: GibbsOptions
+    chains: Chains
+    thin: int
+    bar: tqdm[Any]
+
+    @property
+    def interrupted(self) -> bool:
+        """See `chains.sampling.Sample`."""
+        return self.chains.interrupted
+
+    def posterior(self) -> Posterior:
+        """See `chains.sampling.Sample`: components are filled up to the most of all draws."""
+        draws, density = self.chains.drawn, self.density
+        hierarchy = self.chains.telescope.hierarchy
+        k = max(int(draw.state.size.max()) for draw in draws)
+        states = joined(density.model.family, [draw.state for draw in draws], k)
+        values = sites_of(hierarchy, density, states)
+        values[FILLED] = torch.cat([draw.filled for draw in draws])
+        kept = [i for i, draw in enumerate(draws) if draw.labels is not None]
+        labels = [draws[i].labels for i in kept]
+
+        def by_chain(value: Tensor) -> Tensor:
+            return value.unflatten(0, (len(draws), -1)).transpose(0, 1).contiguous()
+
+        others = of_others(density)
+        return Posterior(
+            {name: by_chain(value) for name, value in values.items()},
+            density.model.family,
+            density.observations,
+            statistics={"log_likelihood": torch.stack([d.log_likelihood for d in draws], 1)},
+            allocations=torch.stack(labels, 1) if labels else None,  # type: ignore[arg-type]
+            kept=torch.tensor(kept) if kept else None,
+            **{**others, "axes": {**others["axes"], FILLED: None}},
+        )
+
+    def doubled(self) -> TelescopedSample:
+        """See `chains.sampling.Sample`."""
+        n_draws, thin = len(self.chains.drawn), 2 * self.thin
+        half = [
+            replace(draw, labels=draw.labels if self.options.allocates(i) else None)
+            for i, draw in enumerate(self.chains.drawn[::2])
+        ]
+        chains = replace(self.chains, drawn=half)
+        chains.lengthen(self.options, self.bar, thin, to_next(n_draws, self.thin))
+        return replace(self, chains=chains, thin=thin)
+
+
+def sites_of(hierarchy: Hierarchy, density: LogDensity, state: State) -> dict[str, Tensor]:
+    """Values of the model's sites."""
+    p = state.parameters
+    covariance = density.model.prior.covariance_sites(density.model.family, p.factor)
+    found = {"weights": p.log_weights.exp(), "means": p.means, **covariance}
+    if p.log_odds is not None:
+        found["noise_weight"] = p.log_odds.sigmoid()
+    if not hierarchy.is_known:
+        found[SIZE] = state.size
+    if hierarchy.concentration.is_random:
+        found[CONCENTRATION] = state.concentration
+    if state.scale is not None:
+        found[SCALE] = state.scale[:, 0]
+    return found
