@@ -35,6 +35,7 @@ from ..running.threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete
 from .quantities import Quantities, check_quantities, evaluate
 from .ranks import FAILURE_RATE
+from .telescoped import TelescopedSweeps
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -127,13 +128,20 @@ def geweke(
     n_points = check_count("n_points", n_points, 2, MOST)
     n_chains = check_count("n_chains", n_chains, 2, MOST)
     n_sweeps, seed = check_count("n_sweeps", n_sweeps), check_seed(seed)
-    sweep = _gibbs_sweep(model) if sweep is None else check_function("sweep", sweep)
+    hierarchy, own = model.hierarchy(), sweep
+    if own is not None:
+        sweep = check_function("sweep", own)
+    elif hierarchy is None:
+        sweep = _gibbs_sweep(model)
     quantities = check_quantities(quantities, model, seed)
     generator = torch.Generator().manual_seed(seed)
     independent = draw_prior(model, n_chains, generator)
     data = draw_points(model, independent, n_points, generator)
     prior = evaluate(quantities, independent, data)
     parameters, successive = draw_prior(model, n_chains, generator), []
+    if own is None and hierarchy is not None:
+        sweep = TelescopedSweeps.from_prior(model, hierarchy, n_chains, generator)
+        parameters = sweep.state.parameters
     for step in range(n_sweeps):
         data = draw_points(model, parameters, n_points, generator)
         parameters = sweep(parameters, data, generator)

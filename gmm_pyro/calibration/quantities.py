@@ -15,6 +15,7 @@ from ..data.checks import check_function, check_mapping, check_seed, shown
 from ..model.program import MixtureModel
 from ..running.seeds import SPACING
 from .joint import draw_points, draw_prior, log_noise_at, require_concrete
+from .telescoped import components, evenness, largest_weight, mean
 
 Quantity = Callable[[Parameters, Float[Tensor, "s n d"]], Float[Tensor, "s"]]
 Quantities = Mapping[str, Quantity]
@@ -36,6 +37,9 @@ def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity
       prior predictive distribution;
     - `same_component`: the probability that the data's first two points share a component.
 
+    Where the number of components is unknown there are, in the place of means, weights and volume,
+    `components`, `largest_weight`, `evenness` (Σ w²) and `mean` (of the whole).
+
     Args:
         model: a model with concrete priors.
         seed: of the fixed points.
@@ -51,16 +55,25 @@ def default_quantities(model: MixtureModel, seed: int = 0) -> dict[str, Quantity
     generator = torch.Generator().manual_seed(check_seed(seed) + SPACING)
     places = draw_points(model, draw_prior(model, PLACES, generator), 1, generator)[:, 0]
     quantities: dict[str, Quantity] = {"log_likelihood": partial(_log_likelihood, model)}
-    quantities |= {f"mean_{i + 1}": partial(_sorted_mean, i) for i in range(k)}
-    quantities |= {f"weight_{i + 1}": partial(_sorted_weight, i) for i in range(k - 1)}
     if model.noise is not None:
         quantities["noise_weight"] = _noise_weight
-    quantities["log_volume"] = partial(_log_volume, model.family)
+    quantities |= _of_components(model)
     for i, place in enumerate(places):
         quantities[f"log_density_{i + 1}"] = partial(_log_density, model, place)
     if k > 1:
         quantities["same_component"] = partial(_same_component, model)
     return quantities
+
+
+def _of_components(model: MixtureModel) -> dict[str, Quantity]:
+    """Those that see means, weights and covariances, by name."""
+    if model.unknown is not None:
+        of_whole = (components, largest_weight, evenness, mean)
+        return {function.__name__: function for function in of_whole}
+    k = model.n_components
+    found: dict[str, Quantity] = {f"mean_{i + 1}": partial(_sorted_mean, i) for i in range(k)}
+    found |= {f"weight_{i + 1}": partial(_sorted_weight, i) for i in range(k - 1)}
+    return {**found, "log_volume": partial(_log_volume, model.family)}
 
 
 def check_quantities(quantities: Any, model: MixtureModel, seed: int) -> Quantities:

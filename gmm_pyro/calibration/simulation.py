@@ -30,11 +30,13 @@ from ..inference.starts.starting import starting_parameters
 from ..inference.task import FitWarning, Status
 from ..inference.warned import held_fixed
 from ..mixture.noise_component import beside_noise
+from ..model.hierarchy import Hierarchy
 from ..model.program import MixtureModel
 from ..running.threads import one_thread_a_product
 from .joint import draw_points, draw_prior, gibbs_sampler, require_concrete
 from .quantities import Quantities, check_quantities, evaluate
 from .ranks import Calibration, ranks_among
+from .telescoped import TelescopedSweeps
 
 BATCHED = ("n_warmup", "thin", "exchange")  # options of Gibbs sampling of many data sets at once
 WARMUP, THIN = 200, 8  # its sweeps before the first draw that is ranked, and from one to the next
@@ -144,6 +146,9 @@ def _gibbs_values(simulated: _Simulated, options: Mapping[str, Any]) -> Values:
     chosen = GibbsOptions(
         n_draws=simulated.n_draws, **{"n_warmup": WARMUP, "thin": THIN, **options}
     )
+    hierarchy = model.hierarchy()
+    if hierarchy is not None:
+        return _telescoped_values(simulated, hierarchy, chosen)
     sampler = gibbs_sampler(model, x, exchange=chosen.exchange)
     start = _starts(model, x, simulated.generator)
     with tqdm(disable=True) as bar:
@@ -151,6 +156,19 @@ def _gibbs_values(simulated: _Simulated, options: Mapping[str, Any]) -> Values:
     if chains.interrupted:
         raise KeyboardInterrupt
     return _stacked([evaluate(simulated.quantities, p, x) for p in chains.parameters], 0)
+
+
+def _telescoped_values(
+    simulated: _Simulated, hierarchy: Hierarchy, options: GibbsOptions
+) -> Values:
+    """The same where the number of components is unknown, or their prior: from draws of that."""
+    x, generator, found = simulated.x, simulated.generator, []
+    sweep = TelescopedSweeps.from_prior(simulated.model, hierarchy, len(x), generator)
+    for step in range(options.n_warmup + options.n_draws * options.thin):
+        parameters = sweep(sweep.state.parameters, x, generator)
+        if step >= options.n_warmup and (step - options.n_warmup) % options.thin == 0:
+            found.append(evaluate(simulated.quantities, parameters, x))
+    return _stacked(found, 0)
 
 
 def _stacked(values: list[dict[str, Tensor]], axis: int) -> Values:

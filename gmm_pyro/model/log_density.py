@@ -22,6 +22,7 @@ from .declaration import Declaration
 from .fixed_sites import free_maps
 from .layout import Site, laid_out, log_jacobian
 from .sites import Sites
+from .unknown_sites import UnknownSites
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +75,7 @@ class LogDensity:
 
     def _new_sites(self) -> tuple[Site, ...]:
         maps = free_maps(self.model, self.prior)
-        return laid_out(self.prior, self.observations.origin, maps)
+        return laid_out(self.prior.in_vector, self.observations.origin, maps)
 
     @property
     def dimension(self) -> int:
@@ -158,11 +159,23 @@ class LogDensity:
                 inference need it) or of the sites themselves (as the MAP estimate needs it).
             rows: a random subset of the observations, for a minibatch estimate.
         """
-        values, log_prior = self.prior.evaluated(self._own(vector))
-        total = log_prior + self.log_likelihood(values, rows)
+        own = self._own(vector)
+        if isinstance(self.prior, UnknownSites):
+            values, total = own, self._over_sizes(self.prior, own, rows)
+        else:
+            values, log_prior = self.prior.evaluated(own)
+            total = log_prior + self.log_likelihood(values, rows)
         if jacobian:
             total = total + self.log_jacobian(vector, values)
         return total
+
+    def _over_sizes(
+        self, prior: UnknownSites, own: Mapping[str, Tensor], rows: Observations | None
+    ) -> Float[Tensor, "s"]:
+        """Summed over the numbers of components, where these are unknown."""
+        values, log_prior = prior.over_sizes(own)
+        found = self.log_likelihood(values, rows).view_as(log_prior)
+        return (log_prior + found).logsumexp(1)
 
     def log_jacobian(
         self, vector: Float[Tensor, "s m"], values: Mapping[str, Tensor]

@@ -94,6 +94,11 @@ class Sites(dict[str, "TorchDistribution | Conditional"]):
         return True
 
     @property
+    def in_vector(self) -> Mapping[str, Any]:
+        """The sites whose values a vector of unconstrained numbers has."""
+        return self
+
+    @property
     def nesting(self) -> int:
         """How deep the plates are nested that the sites are in."""
         return 0

@@ -10,6 +10,14 @@ number of components k and of k numbered components.
     weights         Dirichlet, of k components
     precisions, means
 
+The Pyro program, and the log density of vectors, have no site whose support depends on k. They have
+all `most` components, and in place of the weights
+
+    extra_components    k - 1, which is enumerated or summed over
+    fractions           Dirichlet, of `most` components with the concentration of k
+
+of which the first k, over their sum, are the weights: those have the distribution that is meant.
+
 Source: Frühwirth-Schnatter, Malsiner-Walli & Grün (2021), §2.
 """
 
@@ -29,6 +37,7 @@ from .hierarchical_sites import CONCENTRATION, SCALE, HierarchicalSites, hierarc
 from .hierarchy import Hierarchy
 
 SIZE, FILLED = "n_components", "n_filled"
+BEYOND, FRACTIONS = "extra_components", "fractions"
 
 
 class UnknownSites(HierarchicalSites):
@@ -122,6 +131,74 @@ class UnknownSites(HierarchicalSites):
     def component_axis(self, name: str, family: CovarianceFamily) -> int | None:
         """See `Sites`."""
         return None if name in (SIZE, FILLED) else super().component_axis(name, family)
+
+    # ------------------------------------------------------------------ the program, and vectors
+
+    @property
+    def in_vector(self) -> Mapping[str, Any]:
+        """See `Sites`: the fractions in place of the weights, and no number of components."""
+        named = {"weights": FRACTIONS}
+        return {named.get(name, name): prior for name, prior in self.base.items()}
+
+    def sampled(
+        self, prefix: str = "", held: Mapping[str, Tensor] | None = None
+    ) -> dict[str, Tensor]:
+        """See `Sites`: the weights follow from what is sampled."""
+        import pyro
+        import pyro.distributions as dist
+
+        del held
+        values: dict[str, Tensor] = {}
+        size = 1 + pyro.sample(
+            f"{prefix}{BEYOND}",
+            dist.Categorical(logits=self.hierarchy.log_sizes),
+            infer={"enumerate": "parallel"},
+        )
+        for name in self.base:
+            if name == "weights":
+                fractions = pyro.sample(f"{prefix}{FRACTIONS}", self._fractions(values, size))
+                values[name] = self._first(fractions, size)
+            else:
+                values[name] = pyro.sample(f"{prefix}{name}", self.base.given(name, values))
+        return values
+
+    def over_sizes(
+        self, values: Mapping[str, Tensor]
+    ) -> tuple[dict[str, Tensor], Float[Tensor, "s most"]]:
+        """Values of `in_vector` with each number of components, and their log densities in nats.
+
+        Args:
+            values: s sets.
+
+        Returns:
+            s · most sets, with the weights among them, and their log priors.
+        """
+        sizes, most = self.hierarchy.sizes, self.hierarchy.most
+        others = {name: value for name, value in values.items() if name != FRACTIONS}
+        fractions = values[FRACTIONS][:, None]
+        by_set = {name: value[:, None] for name, value in others.items() if name == CONCENTRATION}
+        log_prior = self._fractions(by_set, sizes).log_prob(fractions) + self.hierarchy.log_sizes
+        own = [self.base.log_prob(name, others)[:, None] for name in others]
+        found = {name: value.repeat_interleave(most, 0) for name, value in others.items()}
+        found["weights"] = self._first(fractions, sizes).flatten(0, 1)
+        return found, log_prior + sum(own)
+
+    def _fractions(self, values: Mapping[str, Tensor], size: Tensor) -> Any:
+        """Distribution of the fractions, given the concentration and the number of components."""
+        import pyro.distributions as dist
+
+        known = self.hierarchy.components.dof.new_tensor
+        value = values.get(CONCENTRATION)
+        value = known(self.hierarchy.concentration.value) if value is None else value
+        each = self.hierarchy.concentration.of_each(value, size)[..., None]
+        shape = *each.shape[:-1], self.hierarchy.most
+        return dist.Dirichlet(each.expand(shape), validate_args=False)
+
+    def _first(self, fractions: Float[Tensor, "*s most"], size: Tensor) -> Float[Tensor, "*s most"]:
+        """The weights: the first of the fractions, over their sum."""
+        exists = self.hierarchy.sizes <= size[..., None]
+        kept = fractions * exists
+        return kept / kept.sum(-1, keepdim=True)
 
 
 LOG_TINY = math.log(TINY)
