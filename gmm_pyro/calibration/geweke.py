@@ -128,9 +128,9 @@ def geweke(
     n_points = check_count("n_points", n_points, 2, MOST)
     n_chains = check_count("n_chains", n_chains, 2, MOST)
     n_sweeps, seed = check_count("n_sweeps", n_sweeps), check_seed(seed)
-    hierarchy, own = model.hierarchy(), sweep
-    if own is not None:
-        sweep = check_function("sweep", own)
+    hierarchy, own = model.hierarchy(), sweep is not None
+    if sweep is not None:
+        check_function("sweep", sweep)
     elif hierarchy is None:
         sweep = _gibbs_sweep(model)
     quantities = check_quantities(quantities, model, seed)
@@ -139,9 +139,10 @@ def geweke(
     data = draw_points(model, independent, n_points, generator)
     prior = evaluate(quantities, independent, data)
     parameters, successive = draw_prior(model, n_chains, generator), []
-    if own is None and hierarchy is not None:
-        sweep = TelescopedSweeps.from_prior(model, hierarchy, n_chains, generator)
-        parameters = sweep.state.parameters
+    if hierarchy is not None and not own:
+        telescoped = TelescopedSweeps.from_prior(model, hierarchy, n_chains, generator)
+        sweep, parameters = telescoped, telescoped.state.parameters
+    assert sweep is not None
     for step in range(n_sweeps):
         data = draw_points(model, parameters, n_points, generator)
         parameters = sweep(parameters, data, generator)

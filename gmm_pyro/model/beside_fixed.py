@@ -21,9 +21,10 @@ from torch import Tensor
 
 from ..covariance import Parameters, Statistics
 from ..covariance.fixed import Fixed
+from .draws import draw_noise
 from .held_components import HeldComponents
 from .mixing import Mixing
-from .normal_wishart import Components, Conjugate, IndependentMeans, NormalWishart, draw_noise
+from .normal_wishart import Components, Conjugate, IndependentMeans, NormalWishart
 
 
 def drawn_beside(

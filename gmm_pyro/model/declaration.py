@@ -201,7 +201,7 @@ class Declaration:
         """
         prior = self.prior
         if not isinstance(prior, ConjugatePriors):
-            raise ValueError(
+            raise ValueError(  # noqa: TRY004 - as for the other arguments
                 "an unknown number of components needs a conjugate prior: MixtureModel(Unknown(), "
                 f"priors=ConjugatePriors()), got {prior.kind}"
             )

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from ..covariance import ConjugateFamily, Parameters, Statistics
 from ..covariance.records import LOG_2PI, TINY, Sets, times
+from .draws import draw_noise, log_kernel, standard_normal
 from .mixing import Mixing
 from .sites import Conditional, over
 
@@ -138,7 +139,7 @@ class NormalWishart:
         of_means = -0.5 * self.mean_strength * distance - half
         if family.tied:
             return of_means
-        return of_means + log_kernel(family, self.dof, self.scale, drawn)
+        return of_means + log_kernel(family, self.dof, self.scale, drawn.factor, d)
 
     @property
     def log_normaliser(self) -> Float[Tensor, "s"]:
@@ -260,7 +261,9 @@ class IndependentMeans:
         of_means = -0.5 * (deviation.square() + LOG_2PI).sum(-1) - self.mean_scale.log().sum()
         if self.family.tied:
             return of_means
-        return of_means + log_kernel(self.family, self.dof, self.scale, drawn)
+        return of_means + log_kernel(
+            self.family, self.dof, self.scale, drawn.factor, len(self.mean_scale)
+        )
 
     def log_density_given(
         self, statistics: Statistics, current: Tensor, drawn: Components
@@ -275,7 +278,7 @@ class IndependentMeans:
         half = root.diagonal(dim1=-2, dim2=-1).log().sum(-1)
         of_means = half - 0.5 * (pulled.square() + LOG_2PI).sum(-1)
         dof, scale = self._precisions_given(statistics, drawn.means)
-        return of_means + log_kernel(self.family, dof, scale, drawn)
+        return of_means + log_kernel(self.family, dof, scale, drawn.factor, len(self.mean_scale))
 
     def _draw_means(
         self, statistics: Statistics, factor: Tensor, generator: torch.Generator | None
@@ -337,33 +340,6 @@ class Conjugate:
         return found + Mixing(counts.new_tensor(self.noise)).log_probability(counts)
 
 
-def log_kernel(
-    family: ConjugateFamily, dof: Tensor, scale: Tensor, drawn: Components
-) -> Float[Tensor, "s k1"]:
-    """Log density in nats of precisions P with the measure |P|^(-c / 2) dP of `ConjugateFamily`."""
-    d = drawn.means.shape[-1]
-    trace = (family.precision(drawn.factor) * scale).flatten(2).sum(-1)
-    half = family.log_determinant(drawn.factor, d) * dof / family.squares_a_point(d)
-    return -half - 0.5 * trace - family.log_normaliser(dof, scale)
-
-
-def draw_noise(
-    noise: tuple[float, float] | None, statistics: Statistics, generator: torch.Generator | None
-) -> Float[Tensor, "s"] | None:
-    """Log odds of the noise, drawn given how many points are noise; None without noise.
-
-    Args:
-        noise: a and b of its weight, Beta(a, b).
-        statistics: of hard assignments.
-        generator: source of randomness.
-    """
-    if noise is None or statistics.noise is None:
-        return None
-    counts = torch.stack([statistics.noise, statistics.counts.sum(-1)], -1)
-    log_weights = Mixing(counts.new_tensor(noise)).draw(counts, generator)
-    return log_weights[:, 0] - log_weights[:, 1]
-
-
 def _precisions(prior: NormalWishart | IndependentMeans, k: int) -> TorchDistribution:
     """The prior of the site `precisions`."""
     family, scale = prior.family, prior.scale[0]
@@ -377,8 +353,3 @@ def _precisions(prior: NormalWishart | IndependentMeans, k: int) -> TorchDistrib
 def _dof_given(prior: NormalWishart | IndependentMeans, counts: Tensor) -> Float[Tensor, "s k1"]:
     family = prior.family
     return prior.dof + family.pooled(counts) * family.squares_a_point(prior.mean.shape[-1])
-
-
-def standard_normal(like: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Independent standard normal numbers, as many as there are of something else."""
-    return torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)

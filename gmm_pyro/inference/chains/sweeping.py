@@ -36,7 +36,7 @@ class GibbsOptions(SamplingOptions):
             spaced; 0 keeps none.
     """
 
-    n_chains: int | None = None  # type: ignore[assignment]
+    n_chains: int = None  # type: ignore[assignment]  # until it is settled
     n_warmup: int = 200
     exchange: bool = True
     keep_allocations: int = 0

@@ -29,57 +29,11 @@ from ...data.points import Observations
 from ...model.hierarchy import Hierarchy
 from ...model.normal_wishart import Components, IndependentMeans, NormalWishart
 from ...reduction.sums import about, reduce_given
+from .pairs import Pair, Split, bernoulli, log_probability, relabelled, statistics_where, where
 from .state import Assigned, filled_first, resized, resized_parameters
 from .surroundings import Surroundings
 
 SCANS = 3  # restricted sweeps, the last of which proposes
-MOST_POINTS = 20_000  # of which all chains have the labels at once
-
-
-@dataclass(frozen=True, eq=False)
-class Pair:
-    """Two points of every chain, and the points that share a component with one of them.
-
-    Attributes:
-        points: shape (s, 2).
-        own: their components, shape (s, 2).
-        members: shape (s, n).
-    """
-
-    points: Int[Tensor, "s 2"]
-    own: Int[Tensor, "s 2"]
-    members: Bool[Tensor, "s n"]
-
-    @classmethod
-    def of(cls, points: Int[Tensor, "s 2"], labels: Int[Tensor, "s n"]) -> Pair:
-        """The one of these points."""
-        own = labels.gather(1, points)
-        return cls(points, own, (labels == own[:, :1]) | (labels == own[:, 1:]))
-
-    @property
-    def together(self) -> Bool[Tensor, "s"]:
-        """Whether they are in one component, which may be split."""
-        return self.own[:, 0] == self.own[:, 1]
-
-    def parted(self, second: Bool[Tensor, "s n"]) -> Bool[Tensor, "s n"]:
-        """Which members go with the second point: it does, and the first does not."""
-        sides = torch.tensor([False, True], device=second.device).expand(len(second), 2)
-        return second.scatter(1, self.points, sides) & self.members
-
-
-@dataclass(frozen=True, eq=False)
-class Split:
-    """Two components in the place of one, from a launch that knows nothing of the present one.
-
-    Attributes:
-        components: of every chain.
-        log_odds: of each point to go with the second one.
-        log_density: of the components, in nats, where they are a part of the proposal; else 0.
-    """
-
-    components: Components
-    log_odds: Float[Tensor, "s n"]
-    log_density: Float[Tensor, "s"] | float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -98,23 +52,6 @@ class Moves:
     z: Float[Tensor, "n d"]
     surroundings: Surroundings
 
-    @staticmethod
-    def of(hierarchy: Hierarchy, observations: Observations) -> Moves | None:
-        """Those of some data; None where there are none.
-
-        So it is of sticks, with two points or very many, holes, noise, and with means that do not
-        depend on covariances which components share.
-        """
-        independent = isinstance(hierarchy.components, IndependentMeans)
-        shared = hierarchy.components.family.tied and independent
-        partly = observations.measured is not None or observations.log_noise is not None
-        few = not 3 <= observations.n <= MOST_POINTS
-        if shared or partly or few or hierarchy.sticks:
-            return None
-        z = observations.x.double() - observations.origin
-        around = Surroundings.of(z / observations.scale.double())
-        return (KeptMoves if independent else Moves)(hierarchy, observations, z, around)
-
     def moved(self, found: Assigned, generator: torch.Generator) -> Assigned:
         """The same after a split or a merge has been proposed to every chain."""
         assert found.labels is not None
@@ -125,7 +62,7 @@ class Moves:
         pair = Pair.of(points, found.labels)
         split = self._split(here, pair, first, generator)
         second = self._second(split, pair, found.labels, generator)
-        log_q = _log_probability(split.log_odds, second, pair)
+        log_q = log_probability(split.log_odds, second, pair)
         there, places = self._proposed(here, pair, second)
         target = self._log_target(there, here) - self._log_target(here.statistics, here)
         sign = torch.where(pair.together, 1.0, -1.0).to(log_q)
@@ -135,9 +72,9 @@ class Moves:
         taken = uniform.log() < gain.nan_to_num(nan=-math.inf)
         return filled_first(
             family,
-            replace(here.state, parameters=_where(taken, parameters, here.state.parameters)),
-            _statistics_where(taken, there, here.statistics),
-            _relabelled(found.labels, taken, pair, second, places),
+            replace(here.state, parameters=where(taken, parameters, here.state.parameters)),
+            statistics_where(taken, there, here.statistics),
+            relabelled(found.labels, taken, pair, second, places),
         )
 
     def _with_room(self, found: Assigned, k: int) -> Assigned:
@@ -169,7 +106,7 @@ class Moves:
             odds = self._log_odds(drawn, statistics.counts)
             if scan < SCANS - 1:
                 factor = drawn.factor
-                second = pair.parted(_bernoulli(odds, generator))
+                second = pair.parted(bernoulli(odds, generator))
         return Split(drawn, odds), statistics, before
 
     def _start(self, s: int, k: int) -> Float[Tensor, "s k1 *event"]:
@@ -216,7 +153,7 @@ class Moves:
     ) -> Bool[Tensor, "s n"]:
         """Which members are on the side of the second point: drawn, or as they are now."""
         now = labels == pair.own[:, 1:]
-        drawn = _bernoulli(split.log_odds, generator)
+        drawn = bernoulli(split.log_odds, generator)
         return pair.parted(torch.where(pair.together[:, None], drawn, now))
 
     def _proposed(
@@ -265,132 +202,3 @@ class Moves:
         """What components weigh as two, less as one, and parameters after the move: any will do."""
         del places, pair, split, second, generator
         return 0.0, here.state.parameters
-
-
-@dataclass(frozen=True, eq=False)
-class KeptMoves(Moves):
-    """Splits and merges where means do not integrate out: all draws are a part of the proposal."""
-
-    def _split(
-        self, here: Assigned, pair: Pair, first: Bool[Tensor, "s n"], generator: torch.Generator
-    ) -> Split:
-        """Drawn where the two points are together, else as components are now."""
-        found, statistics, factor = self._launched(here, pair, first, generator)
-        drawn = _components_where(
-            pair.together, found.components, _at(here.state.parameters, pair.own)
-        )
-        log_density = self._kept_prior(here).log_density_given(statistics, factor, drawn).sum(1)
-        return Split(drawn, self._log_odds(drawn, statistics.counts), log_density)
-
-    def _kept_prior(self, here: Assigned) -> IndependentMeans:
-        prior = self._prior(here)
-        assert isinstance(prior, IndependentMeans)
-        return prior
-
-    def _of_components(
-        self,
-        here: Assigned,
-        places: Int[Tensor, "s 2"],
-        pair: Pair,
-        split: Split,
-        second: Bool[Tensor, "s n"],
-        generator: torch.Generator,
-    ) -> tuple[Float[Tensor, "s"], Parameters]:
-        """See `Moves`: prior, likelihood and proposal of the two, less those of the one."""
-        prior, sides = self._kept_prior(here), torch.stack([pair.members & ~second, second], 1)
-        one, log_q_one = self._one(here, pair, generator)
-        of_two = prior.log_density(split.components).sum(1) - split.log_density
-        of_two = of_two + (self._log_densities(split.components) * sides).sum((1, 2))
-        of_one = prior.log_density(one).sum(1) - log_q_one
-        of_one = of_one + (self._log_densities(one)[:, 0] * pair.members).sum(1)
-        both = Components(
-            one.means.expand(-1, 2, -1), one.factor.expand_as(split.components.factor)
-        )
-        new = _components_where(pair.together, split.components, both)
-        rows = torch.arange(len(places), device=places.device)[:, None]
-        p = here.state.parameters
-        means = p.means.index_put((rows, places), new.means)
-        factor = p.factor.index_put((rows, places), new.factor)
-        return of_two - of_one, replace(p, means=means, factor=factor)
-
-    def _one(
-        self, here: Assigned, pair: Pair, generator: torch.Generator
-    ) -> tuple[Components, Float[Tensor, "s"]]:
-        """The merged component, as it is or proposed, and its log density as a proposal."""
-        statistics = self._of_weights(pair.members[:, None].to(self.z))
-        factor = self._start(len(pair.members), 1)
-        for _ in range(SCANS):
-            before = factor
-            drawn = self._drawn(here, statistics, factor, generator)
-            factor = drawn.factor
-        now = _at(here.state.parameters, pair.own[:, :1])
-        one = _components_where(~pair.together, drawn, now)
-        return one, self._kept_prior(here).log_density_given(statistics, before, one).sum(1)
-
-
-# ---------------------------------------------------------------------- small parts
-
-
-def _log_probability(
-    log_odds: Float[Tensor, "s n"], second: Bool[Tensor, "s n"], pair: Pair
-) -> Float[Tensor, "s"]:
-    """Log probability in nats that the members part so, but for the two points."""
-    signed = torch.where(second, log_odds, -log_odds)
-    free = pair.members & ~torch.zeros_like(pair.members).scatter(1, pair.points, value=True)
-    return torch.nn.functional.logsigmoid(signed).where(free, 0.0).sum(1)
-
-
-def _bernoulli(log_odds: Float[Tensor, "s n"], generator: torch.Generator) -> Bool[Tensor, "s n"]:
-    like = log_odds
-    uniform = torch.rand(like.shape, generator=generator, dtype=like.dtype, device=like.device)
-    return uniform < log_odds.sigmoid()
-
-
-def _at(p: Parameters, places: Int[Tensor, "s c"]) -> Components:
-    """Means and factors of some components of every chain."""
-    rows = torch.arange(len(places), device=places.device)[:, None]
-    return Components(p.means[rows, places], p.factor[rows, places])
-
-
-def _like(chosen: Bool[Tensor, "s"], values: Tensor) -> Bool[Tensor, "s *1"]:
-    return chosen.view(-1, *(1,) * (values.ndim - 1))
-
-
-def _components_where(chosen: Bool[Tensor, "s"], one: Components, other: Components) -> Components:
-    """Those of the one in chosen chains, and of the other elsewhere."""
-    return Components(
-        torch.where(_like(chosen, one.means), one.means, other.means),
-        torch.where(_like(chosen, one.factor), one.factor, other.factor),
-    )
-
-
-def _where(chosen: Bool[Tensor, "s"], one: Parameters, other: Parameters) -> Parameters:
-    """The one's means and factors in chosen chains."""
-    if one is other:
-        return other
-    return replace(
-        other,
-        means=torch.where(_like(chosen, one.means), one.means, other.means),
-        factor=torch.where(_like(chosen, one.factor), one.factor, other.factor),
-    )
-
-
-def _statistics_where(chosen: Bool[Tensor, "s"], one: Statistics, other: Statistics) -> Statistics:
-    """The one's in chosen chains, both about one point."""
-    first = torch.where(_like(chosen, one.first), one.first, other.first)
-    second = torch.where(_like(chosen, one.second), one.second, other.second)
-    counts = torch.where(_like(chosen, one.counts), one.counts, other.counts)
-    return replace(other, counts=counts, first=first, second=second)
-
-
-def _relabelled(
-    labels: Int[Tensor, "s n"],
-    taken: Bool[Tensor, "s"],
-    pair: Pair,
-    second: Bool[Tensor, "s n"],
-    places: Int[Tensor, "s 2"],
-) -> Int[Tensor, "s n"]:
-    """Components of all points after the moves that are taken."""
-    side = places[:, :1].expand_as(labels)
-    side = torch.where(second & pair.together[:, None], places[:, 1:], side)
-    return torch.where(pair.members & taken[:, None], side, labels)

@@ -50,6 +50,44 @@ class Coordinates:
 
 
 @dataclass(frozen=True, eq=False)
+class Proposal:
+    """A split or a merge of every chain.
+
+    Attributes:
+        there: where it leads.
+        fits: whether there may be so many components, or so few.
+        first: the place of one of the two components, where they are apart.
+        second: of the other.
+        log_weight: of the two together.
+        difference: between them; that of the means in units of the whole's covariance.
+        factor: of the covariance of the whole.
+    """
+
+    there: State
+    fits: Bool[Tensor, "s"]
+    first: Int[Tensor, "s"]
+    second: Int[Tensor, "s"]
+    log_weight: Float[Tensor, "s"]
+    difference: Coordinates
+    factor: Float[Tensor, "s 1 *event"]
+
+    def or_else(self, chosen: Bool[Tensor, "s"], other: Proposal) -> Proposal:
+        """The same in chosen chains, and the other elsewhere, but for where they lead."""
+        mine, theirs = self.difference, other.difference
+        difference = Coordinates(
+            _either(chosen, mine.means, theirs.means), _either(chosen, mine.shape, theirs.shape)
+        )
+        return replace(
+            self,
+            first=torch.where(chosen, self.first, other.first),
+            second=torch.where(chosen, self.second, other.second),
+            log_weight=torch.where(chosen, self.log_weight, other.log_weight),
+            difference=difference,
+            factor=_either(chosen, self.factor, other.factor),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class Reversible:
     """Splits and merges of a batch of chains.
 
@@ -81,11 +119,13 @@ class Reversible:
         parameters = resized_parameters(self.family, state.parameters, k + 1)
         here = replace(state, parameters=parameters)
         splits = torch.rand(s, generator=generator, device=generator.device) < 0.5
-        split, log_split = self._split(here, generator)
-        merged, log_merge = self._merged(here, generator)
-        there = _where(splits, split, merged)
+        split, merge = self._split(here, generator), self._merged(here, generator)
+        there = _where(splits, split.there, merge.there)
+        cost = self._log_cost(_where(splits, split.there, here), split.or_else(splits, merge))
+        log_ratio = torch.where(splits, -cost, cost)
+        log_ratio = log_ratio.masked_fill(~torch.where(splits, split.fits, merge.fits), NOTHING)
         after = self.log_likelihood(there.parameters) + self._log_prior(there)
-        gain = (after - before + torch.where(splits, log_split, log_merge)).nan_to_num(nan=NOTHING)
+        gain = (after - before + log_ratio).nan_to_num(nan=NOTHING)
         uniform = torch.rand(s, generator=generator, dtype=gain.dtype, device=gain.device)
         taken = uniform.log() < gain
         moved = _where(taken, there, here)
@@ -95,28 +135,28 @@ class Reversible:
 
     # ------------------------------------------------------------------ the two moves
 
-    def _split(self, here: State, generator: torch.Generator) -> tuple[State, Float[Tensor, "s"]]:
-        """A component of every chain in two, and the log ratio of what the two moves cost."""
+    def _split(self, here: State, generator: torch.Generator) -> Proposal:
+        """A component of every chain in two."""
         p = here.parameters
         s = len(here)
         chosen = torch.multinomial(p.log_weights.exp(), 1, generator=generator)[:, 0]
         whole = self._coordinates(p, chosen)
+        factor = self._factor(whole, p)
         share = torch.rand(s, generator=generator, dtype=p.means.dtype, device=p.means.device)
         difference = Coordinates(
             WIDTH_OF_MEANS * _student(whole.means, generator),
             WIDTH * _student(whole.shape, generator),
         )
-        first, second = self._parted(whole, share, difference, p)
+        first, second = self._parted(whole, share, difference, factor)
         log_w = _at(p.log_weights, chosen)
         there = self._placed(here, chosen, first, log_w + share.log())
         there = self._placed(there, here.size, second, log_w + (-share).log1p())
         fits = here.size < self.hierarchy.most
         there = replace(there, size=here.size + 1)
-        cost = self._log_cost(there, chosen, here.size, log_w, whole, difference, p)
-        return there, -cost.where(fits, math.inf)
+        return Proposal(there, fits, chosen, here.size, log_w, difference, factor)
 
-    def _merged(self, here: State, generator: torch.Generator) -> tuple[State, Float[Tensor, "s"]]:
-        """Two components of every chain in one, and the log ratio of what the two moves cost."""
+    def _merged(self, here: State, generator: torch.Generator) -> Proposal:
+        """Two components of every chain in one."""
         p = here.parameters
         closeness, exists = self._closeness(here), torch.isfinite(p.log_weights)
         fits = here.size > 1
@@ -131,8 +171,8 @@ class Reversible:
         shape = share[:, None] * one.shape + (1 - share)[:, None] * other.shape
         means = share[:, None] * one.means + (1 - share)[:, None] * other.means
         whole = Coordinates(means, shape)
-        away = (one.means - other.means)[:, None, None]
-        apart = self.family.whiten(self._factor(whole, p), away)[:, 0, 0]
+        away, factor = (one.means - other.means)[:, None, None], self._factor(whole, p)
+        apart = self.family.whiten(factor, away)[:, 0, 0]
         difference = Coordinates(apart, one.shape - other.shape)
         there = self._placed(here, first, whole, log_w)
         last = here.size - 1  # goes where the second one was, unless that or the first is the last
@@ -143,34 +183,25 @@ class Reversible:
         there = replace(
             there, size=last, parameters=replace(there.parameters, log_weights=log_weights)
         )
-        cost = self._log_cost(here, first, second, log_w, whole, difference, p)
-        return there, cost.where(fits, NOTHING)
+        return Proposal(there, fits, first, second, log_w, difference, factor)
 
-    def _log_cost(
-        self,
-        apart: State,
-        first: Int[Tensor, "s"],
-        second: Int[Tensor, "s"],
-        log_w: Float[Tensor, "s"],
-        whole: Coordinates,
-        difference: Coordinates,
-        like: Parameters,
-    ) -> Float[Tensor, "s"]:
+    def _log_cost(self, apart: State, move: Proposal) -> Float[Tensor, "s"]:
         """Log density of the split that leads apart, over the probability of the merge back.
 
         With k + 1 components apart, one of k is split by its weight, and its parts may have either
         number; sets of components without numbers are as many as (k + 1)! and k!.
         """
-        rows = torch.arange(len(apart), device=first.device)
-        closeness = self._closeness(apart)
+        rows = torch.arange(len(apart), device=move.first.device)
+        closeness, k1 = self._closeness(apart), apart.size.to(move.log_weight)
         shares = closeness / closeness.sum(2, keepdim=True)
-        pair = shares[rows, first, second] + shares[rows, second, first]
-        log_merge = pair.log() - apart.size.to(log_w).log()
-        log_split = log_w + math.log(2) + _log_student(difference.means, WIDTH_OF_MEANS)
-        log_split = log_split + _log_student(difference.shape, WIDTH)
-        factor = self._factor(whole, like)
-        volume = self.family.log_determinant(factor, difference.means.shape[1])[:, 0]
-        return log_split - log_merge - log_w - volume - apart.size.to(log_w).log()
+        pair = shares[rows, move.first, move.second] + shares[rows, move.second, move.first]
+        difference, d = move.difference, apart.parameters.means.shape[-1]
+        log_density = _log_student(difference.means, WIDTH_OF_MEANS)
+        log_density = log_density + _log_student(difference.shape, WIDTH)
+        log_split = move.log_weight + math.log(2) + log_density
+        log_merge = pair.log() - k1.log()
+        volume = move.log_weight + self.family.log_determinant(move.factor, d)[:, 0]
+        return log_split - log_merge - volume - k1.log()
 
     # ------------------------------------------------------------------ densities
 
@@ -212,7 +243,7 @@ class Reversible:
             return Coordinates(means, factor.log())
         scale = factor.diagonal(dim1=-2, dim2=-1)
         ratios = factor / scale[..., None]
-        below = torch.tril_indices(*factor.shape[1:], -1, device=factor.device)
+        below = torch.tril_indices(means.shape[1], means.shape[1], -1, device=factor.device)
         return Coordinates(means, torch.cat([scale.log(), ratios[:, below[0], below[1]]], 1))
 
     def _factor(self, found: Coordinates, like: Parameters) -> Float[Tensor, "s 1 *event"]:
@@ -232,11 +263,11 @@ class Reversible:
         whole: Coordinates,
         share: Float[Tensor, "s"],
         difference: Coordinates,
-        like: Parameters,
+        factor: Float[Tensor, "s 1 *event"],
     ) -> tuple[Coordinates, Coordinates]:
         """Two components in the place of one."""
         d = whole.means.shape[1]
-        tril = self.family.scale_tril(self._factor(whole, like), d)[:, 0]
+        tril = self.family.scale_tril(factor, d)[:, 0]
         away = (tril @ difference.means[..., None])[..., 0]
 
         def moved(by: Float[Tensor, "s"]) -> Coordinates:
@@ -272,18 +303,19 @@ def _at(values: Float[Tensor, "s k *value"], place: Int[Tensor, "s"]) -> Float[T
 
 def _where(chosen: Bool[Tensor, "s"], one: State, other: State) -> State:
     """The one in chosen chains."""
-
-    def either(a: Tensor, b: Tensor) -> Tensor:
-        return torch.where(chosen.view(-1, *(1,) * (a.ndim - 1)), a, b)
-
     p, q = one.parameters, other.parameters
     parameters = replace(
         q,
-        log_weights=either(p.log_weights, q.log_weights),
-        means=either(p.means, q.means),
-        factor=either(p.factor, q.factor),
+        log_weights=_either(chosen, p.log_weights, q.log_weights),
+        means=_either(chosen, p.means, q.means),
+        factor=_either(chosen, p.factor, q.factor),
     )
-    return replace(other, parameters=parameters, size=either(one.size, other.size))
+    return replace(other, parameters=parameters, size=_either(chosen, one.size, other.size))
+
+
+def _either(chosen: Bool[Tensor, "s"], one: Tensor, other: Tensor) -> Tensor:
+    """Rows of the one where they are chosen, else of the other."""
+    return torch.where(chosen.view(-1, *(1,) * (one.ndim - 1)), one, other)
 
 
 def _student(like: Float[Tensor, "s e"], generator: torch.Generator) -> Float[Tensor, "s e"]:

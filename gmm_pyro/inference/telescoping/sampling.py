@@ -20,6 +20,7 @@ from ..chains.sampling import drawn, of_others, to_next
 from ..chains.sweeping import GibbsOptions
 from ..starts.starting import is_given, starting_parameters
 from ..task import Outcome, Task, progress_bar
+from .kept_moves import moves_of
 from .moves import Moves
 from .reversible import Reversible
 from .state import Assigned, State, joined
@@ -39,7 +40,7 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
     telescope = Telescope.of(hierarchy, task.observations)
     chains = Chains(
         telescope,
-        Moves.of(hierarchy, task.observations),
+        moves_of(hierarchy, task.observations),
         None if hierarchy.is_known else Reversible(hierarchy, telescope.log_likelihood),
         begun(task, hierarchy),
         task.generator(Stream.CHAINS),

@@ -24,8 +24,8 @@ from torch import Tensor
 from ...covariance import Parameters, Statistics
 from ...covariance.records import times
 from ...data.points import Observations
+from ...model.draws import draw_noise
 from ...model.hierarchy import Hierarchy
-from ...model.normal_wishart import draw_noise
 from ...model.unknown_sites import log_dirichlet
 from ...reduction.assignments import Assignment, Drawn, softmax
 from ...reduction.background import NOISE

@@ -26,9 +26,10 @@ from torch import Tensor
 from ...covariance import Parameters, Statistics
 from ...model.conjugate import ConjugatePriors
 from ...model.declaration import require_conjugate
+from ...model.draws import draw_noise
 from ...model.log_density import LogDensity
 from ...model.mixing import Mixing
-from ...model.normal_wishart import Conjugate, draw_noise
+from ...model.normal_wishart import Conjugate
 from ...model.numbering import n_numberings
 from ...model.priors import Priors
 from ...reduction.sums import about
