@@ -20,7 +20,7 @@ from tqdm import tqdm
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel
 from gmm_pyro.calibration import exact_posterior
-from gmm_pyro.calibration.exact import _log_joint, log_partition_prior
+from gmm_pyro.calibration.exact import log_evidences
 from gmm_pyro.calibration.joint import draw_prior, gibbs_sampler
 from gmm_pyro.covariance import Parameters
 from gmm_pyro.data.observations import observe
@@ -104,8 +104,7 @@ class TestExactPosterior:
         allocations = torch.tensor(list(itertools.product(range(2), repeat=5)))
         blocks = torch.where(allocations[:, :1] == 1, 1 - allocations, allocations)
         prior = model.priors.conjugate(model.family, 2)  # type: ignore[union-attr]
-        joint = _log_joint(prior, x[None], blocks)[0]
-        evidence = joint - log_partition_prior(blocks, prior.mixing)
+        evidence = log_evidences(prior.components, x[None], blocks)[0]
         counts = torch.nn.functional.one_hot(allocations).sum(1).double()
         log_p = evidence + (alpha + counts).lgamma().sum(1)
         self.assert_labelled(sample(model, x), allocations, log_p, alpha)

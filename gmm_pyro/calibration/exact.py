@@ -233,12 +233,18 @@ def _log_joint(
     prior: Hierarchy, x: Float[Tensor, "m n d"], partitions: Int[Tensor, "p n"]
 ) -> Float[Tensor, "m p"]:
     """log p(x, partition) of m data sets, whose components are integrated out."""
-    components = prior.components
-    assert isinstance(components, NormalWishart)
+    assert isinstance(prior.components, NormalWishart)
+    evidence = log_evidences(prior.components, x, partitions)
+    return log_partition_priors(partitions, prior).logsumexp(1) + evidence
+
+
+def log_evidences(
+    components: NormalWishart, x: Float[Tensor, "m n d"], partitions: Int[Tensor, "p n"]
+) -> Float[Tensor, "m p"]:
+    """log p(x | partition) of m data sets in nats, with means and covariances integrated out."""
     m, p = len(x), len(partitions)
     x = x.repeat_interleave(p, 0)
     reference = x.mean(1, keepdim=True)  # moments about it do not cancel
     assigned = _one_hot(partitions.repeat(m, 1))
     statistics = reduce_given(components.family, x - reference, assigned, reference)
-    evidence = components.log_evidence(statistics).view(m, p)
-    return log_partition_priors(partitions, prior).logsumexp(1) + evidence
+    return components.log_evidence(statistics).view(m, p)

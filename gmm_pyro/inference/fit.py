@@ -236,7 +236,7 @@ def fit(
     with one_thread_a_product():
         observations = observe(
             x,
-            n_components=model.n_components,
+            n_components=model.fewest_points,
             sample_weight=sample_weight,
             feature_names=model.feature_names,
             dtype=dtype,
@@ -244,7 +244,7 @@ def fit(
             missing=missing or "integrate",
             noise=noise,
             projection=projection,
-            labels=labels,
+            labels=model.known_labels(labels),
         )
     model = holding_all(model, conditions, fixed, observations)
     if missing is None and observations.has_holes:

@@ -79,6 +79,21 @@ class Declaration:
         return family_named(self.covariance)
 
     @property
+    def fewest_points(self) -> int:
+        """Points that there must be: one a component, where their number is known."""
+        return self.n_components if self.unknown is None else 1
+
+    def known_labels(self, labels: Any) -> Any:
+        """What is known of points' components.
+
+        Raises:
+            ValueError: if anything is, and the number of components is unknown.
+        """
+        if labels is not None and self.unknown is not None:
+            raise ValueError("labels are numbers of components, whose number is unknown here")
+        return labels
+
+    @property
     def feature_names(self) -> tuple[str, ...] | None:
         """Names of the features of the data that the priors were made concrete for, if any."""
         names: tuple[str, ...] | None = vars(self.prior)["feature_names"]

@@ -19,7 +19,8 @@ from torch import Tensor
 from ..covariance import ConjugateFamily
 from ..covariance.fixed import Fixed
 from ..covariance.records import LOG_2PI, times
-from .normal_wishart import Components, NormalWishart, standard_normal
+from .draws import standard_normal
+from .normal_wishart import Components, NormalWishart
 
 
 @dataclass(frozen=True, eq=False)

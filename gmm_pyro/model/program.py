@@ -145,7 +145,7 @@ class MixtureModel(Declaration):
         data = x
         told = {"sample_weight": sample_weight, **known}
         if not isinstance(x, Observations) or any(value is not None for value in told.values()):
-            k, names = self.n_components, self.feature_names
+            k, names = self.fewest_points, self.feature_names
             data = observe(x, n_components=k, feature_names=names, **told)
         model, data = self.specialise(data).beside_noise(data)
         held = held_values(model, data.origin)

@@ -53,7 +53,7 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
 
 
 def _check(task: Task[GibbsOptions]) -> None:
-    unknown = "where the number of components, their concentration or scale is unknown"
+    unknown = "where the concentration or scale of components is unknown, or their number"
     if task.observations.sample_weight is not None:
         raise ValueError(
             "gibbs takes no sample_weight: an assignment that is drawn cannot be a fraction"
