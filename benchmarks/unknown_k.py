@@ -77,12 +77,11 @@ def posterior(draws: int) -> list[dict[str, Any]]:
     assert fit.posterior is not None
     density = fit.posterior.statistics["lp"].numpy()
     found = r_hat(np.stack([sizes, density], 2))
-    rows.append(
-        {
-            "components": f"{fit.status.name}, {sizes.size:,} draws, {seconds:.0f} s; R-hat of k "
-            f"{found[0]:.4f}, of the log density {found[1]:.4f}"
-        }
+    ended = (
+        f"{fit.status.name}, {sizes.size:,} draws, {seconds:.0f} s; R-hat of k "
+        f"{found[0]:.4f}, of the log density {found[1]:.4f}"
     )
+    rows.append({**dict.fromkeys(rows[0], ""), "components": ended})
     return rows
 
 
