@@ -198,9 +198,18 @@ class TestFits:
         x = torch.cat([x, torch.tensor([[30.0, -30.0], [-30.0, 20.0]]).double()])
         model = gp.MixtureModel(gp.Unknown(most=6), noise_component="uniform")
         with quietly():
-            fit = gp.fit(model, x, "gibbs", n_draws=40, n_warmup=60, n_chains=4, max_doublings=0)
+            fit = gp.fit(
+                *(model, x, "gibbs"),
+                n_draws=40,
+                n_warmup=60,
+                n_chains=4,
+                max_doublings=0,
+                keep_allocations=4,
+            )
         assert fit.posterior is not None
         assert fit.posterior.draws["noise_weight"].shape == (4, 40)
+        assert fit.posterior.allocations is not None
+        assert (fit.posterior.allocations == -1).any()
         assert fit.mixture.predict(x)[-2:].tolist() == [-1, -1]
 
     @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from ...data.words import listed
 from ...posterior import Posterior
 from ...posterior.convergence import Convergence, convergence_of, r_hat
 from ...posterior.readable import convergence, flattened, has_surplus, of_whole
+from ...posterior.sizes import SIZE
 
 LARGEST_R_HAT = 1.01
 FEWEST_EFFECTIVE = 400
@@ -67,7 +68,8 @@ def judged(posterior: Posterior, alone: Sequence[int] = ()) -> Mixing:
         return Mixing(found, mixed=True, advice="")
     density = {"log density": posterior.statistics["lp"].cpu().numpy()}
     whole, names = flattened(density | of_whole(posterior))
-    places = _places(whole, names) if found.worst and len(whole) > 1 else ""
+    unknown = SIZE in posterior.draws  # chains that come and go slowly are in no mode of their own
+    places = "" if unknown or not found.worst or len(whole) < 2 else _places(whole, names)
     if places:
         advice = f"drew chains that disagree: {places}"
     else:
@@ -93,7 +95,8 @@ def _remedy(posterior: Posterior, of_whole: Convergence) -> str:
             f"{of_whole.r_hat:.3f}), so components that overlap pass for each other: ask for "
             "co_clustering, partition or predictive_density, or take fewer components"
         )
-    return "; raise n_draws"
+    chains = " or n_chains" if SIZE in posterior.draws else ""
+    return f"; raise n_draws{chains}"
 
 
 # ---------------------------------------------------------------------- chains in different places

@@ -26,7 +26,7 @@ from .reversible import Reversible
 from .state import Assigned, State, joined
 from .sweep import Telescope
 
-FIRST = (1, 2, 4, 8, 16)  # components that chains begin with, in turn
+FIRST = (1, 2, 4, 8)  # components that chains begin with, in turn
 
 
 def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
@@ -44,6 +44,7 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
         None if hierarchy.is_known else Reversible(hierarchy, telescope.log_likelihood),
         begun(task, hierarchy),
         task.generator(Stream.CHAINS),
+        keeps=task.options.keep_allocations > 0,
     )
     with progress_bar(task) as bar:
         bar.reset(task.options.n_steps)
@@ -101,6 +102,7 @@ class Chains:
         last: where the chains are.
         generator: source of randomness.
         drawn: the draws, each with the assignment that was drawn given it.
+        keeps: whether some draws keep the components of points.
         interrupted: whether there was an interrupt.
     """
 
@@ -110,13 +112,14 @@ class Chains:
     last: State
     generator: torch.Generator
     drawn: list[Drawn] = field(default_factory=list)
+    keeps: bool = False
     interrupted: bool = False
 
     def step(self) -> Assigned:
         """Go on by a sweep and a move; what was assigned on the way."""
         if self.reversible is not None:
             self.last = self.reversible.moved(self.last, self.generator)
-        labelled = self.moves is not None
+        labelled = self.moves is not None or self.keeps
         found = self.telescope.assigned(self.last, self.generator, labelled=labelled)
         moved = found if self.moves is None else self.moves.moved(found, self.generator)
         self.last = self.telescope.drawn(moved, self.generator)
