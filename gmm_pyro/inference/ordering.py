@@ -15,6 +15,7 @@ from ..metrics import match_components
 from ..mixture.value import GaussianMixture
 from ..model.numbering import exchangeable_classes, told_apart
 from ..posterior.relabelling import permuted
+from ..posterior.sizes import FILLED
 from .diagnosis import diagnose
 from .result import Result
 from .starts.starting import is_given, starting_parameters
@@ -29,7 +30,7 @@ def in_stable_order(fit: Fitted) -> Fitted:
     A start that is given numbers the components itself, also of chains that exchange them, and so
     do a prior and labels that tell them apart: only those that these do not are put in order.
     """
-    if fit.model.unknown is not None:
+    if fit.posterior is not None and FILLED in fit.posterior.draws:
         return _with_unknown_number(fit)
     classes = _classes(fit)
     if is_given(fit.options.start):

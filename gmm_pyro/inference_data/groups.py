@@ -22,6 +22,7 @@ from ..inference.result import Result
 from ..mixture.noise_component import NoiseComponent, with_noise
 from ..posterior import Posterior
 from ..posterior.readable import readable_sites, without_constants
+from ..posterior.sizes import FILLED
 from ..running.seeds import Stream
 from ..running.threads import one_thread_a_product
 from .generation import Values
@@ -189,6 +190,8 @@ def _readable(
 def _log_priors(fit: Result, posterior: Posterior) -> dict[str, Float[Tensor, "s"]]:
     """Log prior density of each site of every draw; their sum is that of the draw."""
     density = fit.model.log_density(fit.observations)
+    if FILLED in posterior.draws:  # of a stick, whose places they may have left
+        posterior = posterior.raw()
     values = {name: value.flatten(0, 1) for name, value in posterior.draws.items()}
     with one_thread_a_product():
         return density.prior.log_probs(values)

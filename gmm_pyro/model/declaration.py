@@ -185,7 +185,7 @@ class Declaration:
         They make `n_components` a maximum (Rousseau & Mengersen 2011). All of them may be, where
         their number or their concentration is unknown.
         """
-        if self.unknown is not None or not self.prior.has_dirichlet_weights:
+        if self.counts_filled:
             return frozenset(range(self.n_components))
         mixing = Mixing.of(self.sites().get("weights"))
         few = [] if mixing is None else (mixing.concentration < 1).nonzero()[:, 0].tolist()
@@ -197,6 +197,11 @@ class Declaration:
         prior = self.priors
         own = isinstance(prior, ConjugatePriors) and prior.is_hierarchical
         return self.unknown is not None or own
+
+    @property
+    def counts_filled(self) -> bool:
+        """Whether components may be surplus, so that those with points are what is counted."""
+        return self.unknown is not None or not self.prior.has_dirichlet_weights
 
     def hierarchy(self, like: Tensor | None = None) -> Hierarchy | None:
         """The distributions of a prior of which something is unknown; None of another."""

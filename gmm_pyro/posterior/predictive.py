@@ -24,7 +24,7 @@ from ..reduction.theta import Theta
 from ..running.threads import one_thread_a_product
 from .draws import DRAWS_AT_ONCE, over_draws
 from .record import Draws
-from .sizes import FILLED, SIZE, of_filled
+from .sizes import FILLED, of_filled
 
 NUMBERS = 4_000_000  # densities that are sorted at a time
 
@@ -197,9 +197,9 @@ def sample_predictive(posterior: Draws, n: int, seed: int) -> Float[Tensor, "n d
 def mean_parameters(posterior: Draws) -> Parameters:
     """Weights, means and covariances averaged over the draws, as a batch of one set.
 
-    Where the number of components is unknown, over those draws that have the one that most have.
+    Where components may be surplus, those that have points, over draws with the likeliest number.
     """
-    if FILLED in posterior.draws and SIZE in posterior.draws:
+    if FILLED in posterior.draws:
         posterior = of_filled(posterior, None)
     parameters, family = posterior.parameters(), posterior.family
     s, _, d = parameters.means.shape

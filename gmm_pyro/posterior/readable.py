@@ -16,7 +16,7 @@ from ..covariance import CovarianceFamily
 from ..covariance.family import NOISE_WEIGHT
 from .convergence import Convergence, convergence_of
 from .record import Draws
-from .sizes import SIZE, likeliest
+from .sizes import FILLED, likeliest
 
 SITES = ("weights", "means", "scales", "correlations", NOISE_WEIGHT)
 COMES_AND_GOES = 0.01  # share of the draws in which a surplus component has no point
@@ -103,7 +103,7 @@ def flattened(named: Named) -> tuple[Float[np.ndarray, "chain draw q"], list[str
 
 def has_surplus(posterior: Draws) -> bool:
     """Whether some component often has less than one point to expect: it comes and goes."""
-    if SIZE in posterior.draws:
+    if FILLED in posterior.draws:
         return True
     least = posterior.draws["weights"].amin(-1) * posterior.observations.total_weight
     return posterior.n_components > 1 and float((least < 1).double().mean()) > COMES_AND_GOES
@@ -124,7 +124,7 @@ def of_whole(posterior: Draws) -> Named:
     centre = (weights * p.means).sum(1)
     variance = (weights * (variances + (p.means - centre[:, None]).square())).sum(1)
     falling = weights[..., 0].sort(1, descending=True).values
-    if SIZE in posterior.draws:  # beyond those that most draws have, there is often none
+    if FILLED in posterior.draws:  # beyond those that most draws have, there is often none
         falling = falling[:, : likeliest(posterior)]
     found = {
         "weights in falling order": falling,

@@ -20,7 +20,7 @@ from ...data.words import listed
 from ...posterior import Posterior
 from ...posterior.convergence import Convergence, convergence_of, r_hat
 from ...posterior.readable import convergence, flattened, has_surplus, of_whole
-from ...posterior.sizes import SIZE
+from ...posterior.sizes import FILLED
 
 LARGEST_R_HAT = 1.01
 FEWEST_EFFECTIVE = 400
@@ -68,7 +68,9 @@ def judged(posterior: Posterior, alone: Sequence[int] = ()) -> Mixing:
         return Mixing(found, mixed=True, advice="")
     density = {"log density": posterior.statistics["lp"].cpu().numpy()}
     whole, names = flattened(density | of_whole(posterior))
-    unknown = SIZE in posterior.draws  # chains that come and go slowly are in no mode of their own
+    unknown = (
+        FILLED in posterior.draws
+    )  # chains that come and go slowly are in no mode of their own
     places = "" if unknown or not found.worst or len(whole) < 2 else _places(whole, names)
     if places:
         advice = f"drew chains that disagree: {places}"
@@ -95,7 +97,7 @@ def _remedy(posterior: Posterior, of_whole: Convergence) -> str:
             f"{of_whole.r_hat:.3f}), so components that overlap pass for each other: ask for "
             "co_clustering, partition or predictive_density, or take fewer components"
         )
-    chains = " or n_chains" if SIZE in posterior.draws else ""
+    chains = " or n_chains" if FILLED in posterior.draws else ""
     return f"; raise n_draws{chains}"
 
 

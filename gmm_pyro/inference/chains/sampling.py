@@ -161,12 +161,12 @@ def _aligned(density: LogDensity, posterior: Posterior) -> Posterior:
 
     Those that the prior tells apart keep the numbers that it knows them by.
     """
+    if "lp" in posterior.statistics:  # of which no number says which component is which
+        return posterior
     sites = {name: values.flatten(0, 1) for name, values in posterior.draws.items()}
     log_prior = density.log_prior(sites).view(posterior.n_chains, posterior.n_draws)
     lp = posterior.statistics["log_likelihood"] + log_prior
     posterior = replace(posterior, statistics={**posterior.statistics, "lp": lp})
-    if density.model.unknown is not None:  # of which no number says which is which
-        return posterior
     return posterior.relabel(within=exchangeable_classes(density))
 
 

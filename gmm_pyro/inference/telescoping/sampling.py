@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
@@ -15,6 +15,7 @@ from ...model.hierarchy import Hierarchy
 from ...model.log_density import LogDensity
 from ...model.unknown_sites import FILLED, SIZE
 from ...posterior import Posterior
+from ...posterior.relabelling import permuted
 from ...running.seeds import Stream
 from ..chains.sampling import drawn, of_others, to_next
 from ..chains.sweeping import GibbsOptions
@@ -154,13 +155,13 @@ class Drawn:
 
     Attributes:
         state: its parameters, components with points first.
-        filled: number of components with points.
+        filled: which components have points.
         log_likelihood: in nats.
         labels: the component of every point, if it is kept.
     """
 
     state: State
-    filled: Int[Tensor, "s"]
+    filled: Bool[Tensor, "s k"]
     log_likelihood: Float[Tensor, "s"]
     labels: Int[Tensor, "s n"] | None
 
@@ -168,7 +169,7 @@ class Drawn:
     def of(cls, found: Assigned, keeps: bool) -> Drawn:  # noqa: FBT001 - one of two only
         """What was found on the way."""
         labels = found.labels if keeps else None
-        return cls(found.state, found.filled.sum(1), found.statistics.log_norm, labels)
+        return cls(found.state, found.filled, found.statistics.log_norm, labels)
 
 
 @dataclass(frozen=True, eq=False)
@@ -191,25 +192,33 @@ class TelescopedSample:
         draws, density = self.chains.drawn, self.density
         hierarchy = self.chains.telescope.hierarchy
         k = max(int(draw.state.size.max()) for draw in draws)
+
+        def padded(filled: Bool[Tensor, "s b"]) -> Bool[Tensor, "s k"]:
+            return torch.nn.functional.pad(filled[:, :k], (0, max(0, k - filled.shape[1])))
+
         states = joined(density.model.family, [draw.state for draw in draws], k)
         values = sites_of(hierarchy, density, states)
-        values[FILLED] = torch.cat([draw.filled for draw in draws])
+        log_likelihood = torch.stack([draw.log_likelihood for draw in draws], 1)
         kept = [i for i, draw in enumerate(draws) if draw.labels is not None]
         labels = [draws[i].labels for i in kept]
 
         def by_chain(value: Tensor) -> Tensor:
             return value.unflatten(0, (len(draws), -1)).transpose(0, 1).contiguous()
 
-        others = of_others(density)
-        return Posterior(
+        posterior = Posterior(
             {name: by_chain(value) for name, value in values.items()},
             density.model.family,
             density.observations,
-            statistics={"log_likelihood": torch.stack([d.log_likelihood for d in draws], 1)},
+            statistics={"log_likelihood": log_likelihood},
             allocations=torch.stack(labels, 1) if labels else None,  # type: ignore[arg-type]
             kept=torch.tensor(kept) if kept else None,
-            **{**others, "axes": {**others["axes"], FILLED: None}},
+            **of_others(density),
         )
+        if not density.model.counts_filled:
+            return posterior
+        lp = log_likelihood + by_chain(density.log_prior(values))
+        filled = by_chain(torch.cat([padded(draw.filled) for draw in draws]))
+        return with_filled_first(posterior, lp, filled)
 
     def doubled(self) -> TelescopedSample:
         """See `chains.sampling.Sample`."""
@@ -221,6 +230,23 @@ class TelescopedSample:
         chains = replace(self.chains, drawn=half)
         chains.lengthen(self.options, self.bar, thin, to_next(n_draws, self.thin))
         return replace(self, chains=chains, thin=thin)
+
+
+def with_filled_first(
+    posterior: Posterior, lp: Float[Tensor, "chain draw"], filled: Bool[Tensor, "chain draw k"]
+) -> Posterior:
+    """The draws with their log densities, and the components that have points first.
+
+    On a stick they have been elsewhere, where the prior knows them: `permutation` says where.
+    """
+    order = (~filled).to(torch.uint8).argsort(dim=-1, stable=True)
+    ordered = permuted(posterior, order)
+    return replace(
+        ordered,
+        draws={**ordered.draws, FILLED: filled.sum(-1)},
+        statistics={**posterior.statistics, "lp": lp},
+        axes={**posterior.axes, FILLED: None},
+    )
 
 
 def sites_of(hierarchy: Hierarchy, density: LogDensity, state: State) -> dict[str, Tensor]:
