@@ -18,6 +18,7 @@ from ..data.observations import as_points, observed
 from ..data.points import Observations
 from ..mixture.noise_component import NoiseComponent, beside_noise
 from ..mixture.noise_kinds import as_noise_component
+from .conjugate import ConjugatePriors
 from .mixing import Mixing
 from .nested import held, learned
 from .noise_site import SitesBesideNoise
@@ -154,11 +155,14 @@ class Declaration:
     def surplus(self) -> frozenset[int]:
         """Components that the prior would rather leave empty: of a concentration below 1.
 
-        They make `n_components` a maximum (Rousseau & Mengersen 2011).
+        They make `n_components` a maximum (Rousseau & Mengersen 2011). So do a concentration with a
+        prior of its own, and a stick.
         """
-        mixing = Mixing.of(self.sites().get("weights"))
-        few = [] if mixing is None else (mixing.concentration < 1).nonzero()[:, 0].tolist()
-        return frozenset(few)
+        mixing, prior = Mixing.of(self.sites().get("weights")), self.prior
+        if mixing is None:
+            some = isinstance(prior, ConjugatePriors) and prior.is_hierarchical
+            return frozenset(range(self.n_components) if some else ())
+        return frozenset((mixing.concentration < 1).nonzero()[:, 0].tolist())
 
     def conjugate(self, like: Tensor | None = None) -> Conjugate | None:
         """The distributions of a conjugate prior, which knows the data's units; None of another."""

@@ -91,7 +91,6 @@ def hierarchical_sites(hierarchy: Hierarchy) -> HierarchicalSites:
             partial(_log_precisions_given, hierarchy),
             own["precisions"].support,
         )
-    sites["weights"] = _weights_given(hierarchy, {})
     if concentration.is_random:
         sites["weights"] = Conditional(
             (k,),
@@ -99,6 +98,8 @@ def hierarchical_sites(hierarchy: Hierarchy) -> HierarchicalSites:
             partial(_log_weights_given, hierarchy),
             constraints.simplex,
         )
+    else:
+        sites["weights"] = _weights_given(hierarchy, {})
     return HierarchicalSites(hierarchy, sites | own)
 
 
