@@ -338,6 +338,7 @@ def _result(
         uses_priors=surplus is not None,
         search=outcome.search,
         found_modes=outcome.modes,
+        variational=outcome.variational,
     )
 
 

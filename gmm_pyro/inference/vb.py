@@ -50,4 +50,5 @@ def fit_vb(task: Task[VBOptions]) -> Outcome:
     factors, generator = run.state.factors, task.generator(Stream.DRAWS)
     density = task.model.log_density(task.observations)
     posterior = draws_of(density, prior, factors, task.options.n_draws, generator)
-    return run.outcome(prior.means(factors), posterior=posterior)
+    q = prior.record(factors, run.state.statistics.counts)
+    return run.outcome(prior.means(factors), posterior=posterior, variational=q)

@@ -24,8 +24,10 @@ from ...covariance.records import Sets, in_order
 from ...model.conjugate import ConjugatePriors
 from ...model.declaration import Declaration, require_conjugate
 from ...model.hierarchy import Hierarchy
-from .components import ComponentsPrior, Factor, components_prior
+from ...model.normal_wishart import NormalWishart
+from .components import ComponentsPrior, Factor, SeparateFactor, components_prior
 from .nodes import Nodes
+from .record import Variational
 from .scale import Scale, ScaleFactor
 from .weights import DirichletWeights, Weights, WeightsFactor, expected_logs, log_beta, weights_of
 
@@ -158,10 +160,18 @@ class VariationalPrior:
             found = found + shift - log_beta(q.noise) + log_beta(self.noise)
         return found + components.divergence(q.components)
 
-    def in_best_order(self, statistics: Statistics, before: Factors) -> Statistics:
-        """The statistics with components numbered as the weights' prior holds likeliest."""
+    def in_best_order(
+        self, statistics: Statistics, before: Factors
+    ) -> tuple[Statistics, Factors]:
+        """Both with components numbered as the weights' prior holds likeliest."""
         order = self.weights.best_order(statistics.counts, before.weights)
-        return statistics if order is None else renumbered(self.family, statistics, order)
+        if order is None:
+            return statistics, before
+        components = before.components
+        if isinstance(components, SeparateFactor):  # of which the next one depends on it
+            components = components.permuted(order, tied=self.family.tied)
+        statistics = renumbered(self.family, statistics, order)
+        return statistics, replace(before, components=components)
 
     def means(self, q: Factors) -> Parameters:
         """The mixture of posterior means: of weights, means and, where there are any, covariances.
@@ -174,6 +184,29 @@ class VariationalPrior:
         log_weights = self.weights.means(q.weights).log()
         log_odds = None if q.noise is None else q.noise[:, 0].log() - q.noise[:, 1].log()
         return Parameters(log_weights, mean, factor, log_odds)
+
+    def record(self, q: Factors, counts: Float[Tensor, "1 k"]) -> Variational:
+        """What there is to tell of one set, in the shapes of a mixture."""
+        family, factor = self.family, q.components
+        wishart, joint = self.components.expected(factor), isinstance(factor, NormalWishart)
+        first, second, alike = q.weights.first, q.weights.second, self.weights.is_symmetric
+        number = float(q.weights.log_masses[0].exp() @ self.weights.nodes.values)
+        root = family.fit(wishart.inverse_of_mean, factor.mean.new_zeros(factor.mean.shape[-1]))
+        prior_scale = None if q.scale is None or self.scale is None else self.scale.mean(q.scale)
+        return Variational(
+            family=family,
+            counts=counts[0],
+            weight_concentration=first[0] if second.shape != first.shape else torch.cat([first, second]),
+            mean=factor.mean[0],
+            mean_strength=factor.mean_strength[0] if joint else None,
+            mean_covariance=None if joint else factor.covariance[0],
+            degrees_of_freedom=factor.dof[0, 0] if family.tied else factor.dof[0],
+            scale=family.outward(factor.scale[0]),
+            covariance=family.covariances(root[0]),
+            concentration=number if alike else None,
+            prior_scale=None if prior_scale is None else prior_scale[0, 0],
+            noise=None if q.noise is None else q.noise[0],
+        )
 
 
 def renumbered(

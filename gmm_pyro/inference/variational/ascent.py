@@ -13,7 +13,9 @@ from ...data.points import Observations
 from ...reduction.sums import reduce
 from ...reduction.theta import Theta, theta_of
 from ..expectation import heading
-from .approximation import Factors, VariationalPrior
+from .approximation import Expected, Factors, VariationalPrior
+
+NEAR = 5.0  # times the last gain of a step, the most that is taken to be ahead
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,18 +82,22 @@ class Ascent:
         Where a component comes to be so tight that moments about the data's centre have cancelled,
         they are taken once more, about the component's mean.
         """
-        if self.renumber and before is not None:
-            statistics = self.prior.in_best_order(statistics, before)
-        factors = self.prior.given(statistics, before)
-        expected = self.prior.expected(factors)
+        factors, expected = self._given(statistics, before)
         following = theta_of(self.prior.family, expected.parameters, self.observations)
         if following.centred and theta is not None and not theta.centred:
             about = Theta.about_means(self.prior.family, theta.parameters)
-            statistics = reduce(self.observations, about)
-            if self.renumber and before is not None:
-                statistics = self.prior.in_best_order(statistics, before)
-            return self.at(self.prior.given(statistics, before))
+            factors, expected = self._given(reduce(self.observations, about), before)
+            following = theta_of(self.prior.family, expected.parameters, self.observations)
         return self._at(factors, following, expected.left_out)
+
+    def _given(
+        self, statistics: Statistics, before: Factors | None
+    ) -> tuple[Factors, Expected]:
+        """q, and what the reduction is to go by next."""
+        if self.renumber and before is not None:
+            statistics, before = self.prior.in_best_order(statistics, before)
+        factors = self.prior.given(statistics, before)
+        return factors, self.prior.expected(factors)
 
     def _at(self, factors: Factors, theta: Theta, left_out: Float[Tensor, "s"]) -> State:
         statistics = reduce(self.observations, theta)
@@ -131,8 +137,15 @@ class Climb:
 
     @property
     def headings(self) -> list[float]:
-        """The bound that each is on its way to; -inf, if it is no number."""
-        values: list[float] = heading(self.history).nan_to_num(nan=-torch.inf).tolist()
+        """The bound that each is on its way to; -inf, if it is no number.
+
+        Gains of the first steps shrink slowly, and say little of where they end: no more than
+        `NEAR` times the last one is promised.
+        """
+        reached, before = self.history[:, -1], self.history[:, :-1][:, -1:].sum(1)
+        most = reached + NEAR * (reached - before).clamp_min(0.0)
+        found = torch.minimum(heading(self.history), most)
+        values: list[float] = found.nan_to_num(nan=-torch.inf).tolist()
         return values
 
 

@@ -16,11 +16,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...covariance import ConjugateFamily, Statistics
-from ...covariance.records import TINY, Sets, times
+from ...covariance.records import TINY, Sets, in_order, times
 from ...model.normal_wishart import Components, IndependentMeans, NormalWishart, standard_normal
 
 
@@ -59,6 +59,12 @@ class SeparateFactor:
     def __getitem__(self, sets: Sets) -> SeparateFactor:
         """The chosen sets."""
         return SeparateFactor(*(value[sets] for value in vars(self).values()))
+
+    def permuted(self, order: Int[Tensor, "s k"], *, tied: bool) -> SeparateFactor:
+        """The same with component order[j] of every set in place j."""
+        own = [in_order(value, order) for value in (self.mean, self.covariance)]
+        shared = self.dof, self.scale
+        return SeparateFactor(*own, *(shared if tied else (in_order(v, order) for v in shared)))
 
 
 Factor = NormalWishart | SeparateFactor  # q(means, precisions)

@@ -38,8 +38,9 @@ def draws_of(
         log_ratio = log_ratio + _log_ratio_of_number(prior, q, number)
     if prior.scale is not None:
         assert q.scale is not None
-        scale = prior.scale.draw(q.scale, count, generator)
-        log_ratio = log_ratio + prior.scale.log_ratio(q.scale, scale)
+        root = prior.scale.draw(q.scale, count, generator)
+        log_ratio = log_ratio + prior.scale.log_ratio(q.scale, root)
+        scale = components.family.precision(root)
         components = components.under(scale)
         values[SCALE] = scale[:, 0]
     drawn = components.draw(q.components, count, generator)

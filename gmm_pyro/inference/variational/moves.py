@@ -25,7 +25,7 @@ from .ascent import Ascent, Climb, State, climbed
 MERGERS, REMOVALS = 6, 3  # mixtures of a component fewer that are tried
 FILLED = 0.5  # points from which on a component is more than a place for one
 GONE = -1e6  # logarithm of the weight of a component that is to be empty
-ROUNDS = ((5, 6), (10, 2))  # steps, and how many candidates stay after them
+ROUNDS = ((5, 12), (10, 4), (20, 2))  # steps, and how many candidates stay after them
 CHASE, STRIDE = 60, 5  # most steps of the last candidates, while they may overtake, and at a time
 
 
@@ -59,17 +59,27 @@ class Mover:
         What is not random is not tried again from where it has failed.
         """
         present = climb.reached[0]
-        tried = self._otherwise(climb.state, again=again)
-        if tried is None:
-            return None
-        candidates = Climb.begun(self.ascent.begun(tried))
+        if not again:
+            fewer = self._fewer(climb.state)
+            higher = None if fewer is None else self._tried(fewer, present)
+            if higher is not None:
+                return higher
+        p = self.ascent.prior.means(climb.state.factors)
+        moved = self.mixtures.otherwise(expect_at(self.task, p, self.ascent.observations))
+        return None if moved is None else self._tried(moved, present)
+
+    def _tried(self, mixtures: Parameters, present: float) -> Climb | None:
+        """Where the best of some mixtures leads, if that is higher, as soon as it is."""
+        candidates, goal = Climb.begun(self.ascent.begun(mixtures)), present + self.gap
         for steps, keep in ROUNDS:
             candidates = climbed(self.ascent, candidates, steps, self.small)
             stay = self._best(candidates, present, keep)
             if not stay:
                 return None
             candidates = candidates[stay]
-        return self._chased(candidates, present)
+            if max(candidates.reached) > goal:
+                break
+        return self._chased(candidates, goal)
 
     def _best(self, candidates: Climb, present: float, keep: int) -> list[int]:
         """The highest candidates that differ from each other and from where they come from."""
@@ -81,9 +91,8 @@ class Mover:
                 taken.append(values[i])
         return [i for i in kept if values[i] > -torch.inf]
 
-    def _chased(self, candidates: Climb, present: float) -> Climb | None:
-        """The first candidate that has overtaken; none as soon as none is going to."""
-        goal = present + self.gap
+    def _chased(self, candidates: Climb, goal: float) -> Climb | None:
+        """The candidate that has overtaken first; none as soon as none is going to."""
         for _ in range(0, CHASE, STRIDE):
             if max(candidates.reached) > goal or max(candidates.headings) <= goal:
                 break
@@ -92,22 +101,13 @@ class Mover:
         best = max(range(len(values)), key=lambda i: values[i])
         return candidates[[best]] if values[best] > goal else None
 
-    def _otherwise(self, state: State, *, again: bool) -> Parameters | None:
-        """Mixtures from whose responsibilities other bounds are reached."""
-        p = self.ascent.prior.means(state.factors)
-        sample = self.ascent.observations
-        moved = self.mixtures.otherwise(expect_at(self.task, p, sample))
-        batches = [] if moved is None else [moved]
-        if not again and sample.allowed is None:
-            batches += self._fewer(state, p)
-        return Parameters.joined(batches) if batches else None
-
-    def _fewer(self, state: State, p: Parameters) -> list[Parameters]:
-        """Mixtures in which one of the filled components is empty."""
+    def _fewer(self, state: State) -> Parameters | None:
+        """Mixtures in which one of the filled components is empty; labels would miss it."""
         family, counts = self.ascent.prior.family, state.statistics.counts[0]
         filled = (counts > FILLED).nonzero()[:, 0]
-        if len(filled) < 2:
-            return []
+        if len(filled) < 2 or self.ascent.observations.allowed is not None:
+            return None
+        p = self.ascent.prior.means(state.factors)
         least = filled[counts[filled].argsort()[:REMOVALS]]
         pairs = filled[torch.triu_indices(len(filled), len(filled), 1, device=counts.device)]
         costs = merger_costs(family, p, pairs)[0]
@@ -116,7 +116,7 @@ class Mover:
             merged(family, p[[0] * cheap.shape[1]], *cheap),
             without(family, p[[0] * len(least)], least),
         ]
-        return [self._with_a_place(some) for some in found]
+        return Parameters.joined([self._with_a_place(some) for some in found])
 
     def _with_a_place(self, p: Parameters) -> Parameters:
         """Mixtures with one component more, which is to be empty."""

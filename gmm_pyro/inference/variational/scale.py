@@ -79,23 +79,15 @@ class Scale:
     def draw(
         self, q: ScaleFactor, count: int, generator: torch.Generator
     ) -> Float[Tensor, "count 1 *event"]:
-        """Draws of Ψ from the only set of q."""
-        each, family = q[[0] * count], self.prior.family
-        return family.precision(family.draw_factor(each.dof, each.rate, generator))
+        """Factors of Ψ⁻¹ for draws of Ψ from the only set of q."""
+        each = q[[0] * count]
+        return self.prior.family.draw_factor(each.dof, each.rate, generator)
 
     def log_ratio(
-        self, q: ScaleFactor, drawn: Float[Tensor, "count 1 *event"]
+        self, q: ScaleFactor, factor: Float[Tensor, "count 1 *event"]
     ) -> Float[Tensor, "count"]:
         """log q(Ψ) - log p(Ψ) of draws from the only set of q."""
-        family, wishart = self.prior.family, self._wishart(q)
-        factor = self._factor_of_inverse(drawn)
-        return wishart.log_ratio(self.prior.dof, self.prior.rate, factor)[:, 0] if family else drawn
-
-    def _factor_of_inverse(self, scale: Tensor) -> Tensor:
-        """The factor of the covariance whose precision is Ψ."""
-        family = self.prior.family
-        sites = {"precisions": family.outward(scale)} if family.tied else {"precisions": scale}
-        return family.factor(sites)
+        return self._wishart(q).log_ratio(self.prior.dof, self.prior.rate, factor)[:, 0]
 
     def _wishart(self, q: ScaleFactor) -> Wishart:
         return Wishart(self.prior.family, self.d, q.dof, q.rate)

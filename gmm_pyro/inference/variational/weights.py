@@ -62,6 +62,11 @@ class Weights(ABC):
         """Whether the concentration has a prior."""
         return len(self.nodes.values) > 1
 
+    @property
+    def is_symmetric(self) -> bool:
+        """Whether one concentration is that of all components."""
+        return True
+
     def given(
         self, counts: Float[Tensor, "s k"], before: WeightsFactor | None = None
     ) -> WeightsFactor:
@@ -134,6 +139,11 @@ class DirichletWeights(Weights):
 
     concentrations: Float[Tensor, "m k"]
 
+    @property
+    def is_symmetric(self) -> bool:
+        """See the base class."""
+        return bool((self.concentrations == self.concentrations[:, :1]).all())
+
     def _weights_given(self, counts: Tensor, log_masses: Tensor) -> WeightsFactor:
         first = counts + log_masses.exp() @ self.concentrations
         return WeightsFactor(first, first[:, :0], log_masses)
@@ -154,7 +164,7 @@ class DirichletWeights(Weights):
 
     def best_order(self, counts: Tensor, before: WeightsFactor) -> Int[Tensor, "s k"] | None:
         """The largest component is where the largest concentration is, and so on."""
-        if bool((self.concentrations == self.concentrations[:, :1]).all()):
+        if self.is_symmetric:
             return None
         places = self.concentrations[0].argsort(dim=0, descending=True, stable=True)
         order = torch.empty_like(counts, dtype=torch.long)
