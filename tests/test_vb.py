@@ -24,6 +24,7 @@ from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.sampling import log_ratios
 from gmm_pyro.inference.variational.approximation import VariationalPrior
 from gmm_pyro.inference.variational.ascent import Ascent, Climb, State, climbed
+from gmm_pyro.inference.variational.batches import Batches
 from gmm_pyro.inference.variational.drawing import draws_of
 from gmm_pyro.inference.variational.weights import weights_of
 from gmm_pyro.model.concentration import DirichletProcess, Dynamic, Static
@@ -94,12 +95,12 @@ def test_of_one_component_it_is_the_log_evidence(family: str, d: int) -> None:
 
 
 @every_family
-@pytest.mark.parametrize(("k", "alpha"), [(2, 0.05), (2, 2.0), (3, 0.5), (4, 5.0)])
+@pytest.mark.parametrize(("k", "alpha"), [(2, 0.05), (3, 0.5), (4, 5.0)])
 def test_it_is_below_the_evidence(family: str, k: int, alpha: float) -> None:
     model = MixtureModel(k, family, priors=ConjugatePriors(concentration=alpha))
-    for seed in range(4):
-        x = points(4 + seed, 1 + seed % 2, seed)
-        climb = settled(ascent(model, x), k, range(3))
+    for seed in range(2):
+        x = points(6 + seed, 1 + seed % 2, seed)
+        climb = settled(ascent(model, x), k, range(4), steps=30)
         gap = exact_posterior(model, x).log_evidence - climb.history
         assert float(gap.min()) > 0
         assert float(gap[:, -1].min()) < 8  # it says something
@@ -146,10 +147,9 @@ def test_it_is_below_the_evidence_whatever_the_weights(kind: str, family: str) -
                     + float(given.value.log_prob(torch.tensor(math.exp(t))))
                     + t
                 ),
-                *(-14, 9),
+                *(-9, 7),
                 epsabs=0,
-                epsrel=1e-6,
-                limit=100,
+                epsrel=1e-4,
             )[0]
         )
     else:
@@ -168,7 +168,7 @@ def test_missing_values_have_a_factor_too() -> None:
         return exact_posterior(model, np.where(np.isnan(x), value, x)).log_evidence
 
     peak = max(at(value) for value in np.linspace(-10, 10, 41))
-    grid = np.linspace(-60, 60, 1501)
+    grid = np.linspace(-40, 40, 401)
     area = np.trapezoid([math.exp(at(value) - peak) for value in grid], grid)
     exact = peak + math.log(area)
     made = ascent(model, x, missing="integrate")
@@ -375,3 +375,38 @@ def test_the_bound_is_a_mean_over_draws(kind: str, family: str) -> None:
     error = 4.5 * float(values.std()) / math.sqrt(count)  # fails once in 100,000 if all is right
     assert error < 0.4
     assert float(values.mean()) == pytest.approx(float(state.bound), abs=error)
+
+
+# ---------------------------------------------------------------------- minibatches
+
+
+@pytest.mark.parametrize("kind", ["numbers", "stick Gamma", "all"])
+def test_passes_by_parts_end_where_steps_do(kind: str) -> None:
+    model, x = MixtureModel(4, priors=ConjugatePriors(**KINDS[kind])), points(80, 2, 3)
+    options = {"n_starts": 2, "search": "starts", "n_draws": 2, "tolerance": 1e-10}
+    with quietly():
+        whole = gp.fit(model, x, "vb", **options)
+        parts = gp.fit(model, x, "vb", batch_size=30, **options)
+    assert float(parts.history.diff().min()) >= -1e-12 * abs(parts.objective)
+    assert parts.objective == pytest.approx(whole.objective, abs=1e-6)
+
+
+def test_the_memory_of_all_parts_is_the_bound_of_all() -> None:
+    for family, kind, noise in [("full", "default", "uniform"), ("tied", "all", None)]:
+        model = MixtureModel(3, family, priors=ConjugatePriors(**KINDS[kind]), noise_component=noise)
+        x = points(50, 2, 7)
+        x[3, 1] = math.nan
+        made = ascent(model, x, missing="integrate")
+        state = settled(made, 3, range(1), steps=5).state
+        memory = Batches.of(made, 9, torch.Generator().manual_seed(0)).begun(state.factors)
+        assert float(memory.bound) == pytest.approx(float(state.bound), abs=1e-10)
+        assert memory.total.counts.numpy() == pytest.approx(state.statistics.counts.numpy())
+
+
+def test_parts_keep_the_digits_of_tight_components() -> None:
+    rng = np.random.default_rng(0)
+    x = np.concatenate([rng.normal(size=(60, 2)) * 1e-6 + 1, rng.normal(size=(60, 2))])
+    model = MixtureModel(2, priors=ConjugatePriors(scale=1e-12))
+    with quietly():
+        whole, parts = (gp.fit(model, x, "vb", n_draws=2, batch_size=b) for b in (None, 40))
+    assert parts.objective == pytest.approx(whole.objective, abs=1e-5)

@@ -76,7 +76,7 @@ METHODS: dict[str, Method] = {
     "map": Method(fit_map, MAPOptions, Priors),
     "laplace": Method(fit_laplace, LaplaceOptions, Priors, draws=True),
     "svi": Method(fit_svi, SVIOptions, Priors, draws=True, minibatches=True),
-    "vb": Method(fit_vb, VBOptions, ConjugatePriors, draws=True),
+    "vb": Method(fit_vb, VBOptions, ConjugatePriors, draws=True, minibatches=True),
     "nuts": Method(fit_nuts, NUTSOptions, Priors, draws=True, exact=True),
     "gibbs": Method(
         fit_gibbs, GibbsOptions, ConjugatePriors, draws=True, exact=True, weights=False

@@ -29,13 +29,18 @@ class VBOptions(Options):
 
     Attributes:
         n_draws: draws from q that the posterior keeps.
+        batch_size: points in a minibatch, or None for all. Statistics of every batch are kept, so
+            that the bound is exact after each pass, which counts as a step.
     """
 
     n_draws: int = 1000
+    batch_size: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._count(n_draws=1)
+        if self.batch_size is not None:
+            self._count(batch_size=1)
 
 
 def fit_vb(task: Task[VBOptions]) -> Outcome:
@@ -46,9 +51,9 @@ def fit_vb(task: Task[VBOptions]) -> Outcome:
     """
     prior = VariationalPrior.of(task.model, task.observations.origin)
     with progress_bar(task) as bar:
-        run = highest(task, prior, bar)
+        run = highest(task, prior, bar, task.options.batch_size)
     factors, generator = run.state.factors, task.generator(Stream.DRAWS)
     density = task.model.log_density(task.observations)
     posterior = draws_of(density, prior, factors, task.options.n_draws, generator)
-    q = prior.record(factors, run.state.statistics.counts)
+    q = prior.record(factors, run.state.counts)
     return run.outcome(prior.means(factors), posterior=posterior, variational=q)

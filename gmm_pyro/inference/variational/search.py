@@ -7,10 +7,13 @@ ends are compared on all of them.
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
+from jaxtyping import Float
+from torch import Tensor
 from tqdm import tqdm
 
 from ...data.points import Observations
@@ -22,14 +25,16 @@ from ..searched import Searched, Solution
 from ..soundness import Soundness
 from ..starts.starting import is_given, sample_of
 from ..task import Options, Run, Status, Task, iterate, stalled
-from .approximation import VariationalPrior
+from .approximation import Factors, VariationalPrior
 from .ascent import Ascent, Climb, State, climbed
+from .batches import Batches, Memory
 from .moves import Mover
 
 ROUNDS = ((10, 10**6), (30, 4), (60, 2))  # steps of all starts, and how many stay after them
 PATIENCE, LAST = 3, 10  # moves in a row that gain nothing, and that of a thorough search
 THOROUGH = 10  # times as many starts
 FINALISTS = 3  # ends on a part of the data that are compared on all of them
+Bounded = TypeVar("Bounded", State, Memory)
 ALIKE = 1e-4  # nats a point: ends that are closer are told as one
 
 
@@ -164,43 +169,89 @@ class Search:
                 kept.append(end)
         return kept
 
-    def figures(self, run: Run[State]) -> Searched:
-        """What there is to tell of it, given where the best has ended."""
+    def figures(self, reached: float) -> Searched:
+        """What there is to tell of it, given the bound that the best has come to."""
         first, *others = self.different(ALIKE * self.sample.total_weight)
         by_all = self.sample.n == self.task.observations.n
-        bound = run.history[-1] if by_all else first.bound
+        bound = reached if by_all else first.bound
         solutions = [Solution(bound, True, first.times, first.moves)]
         solutions += [Solution(end.bound, True, end.times, end.moves) for end in others]
         return Searched(self.sample.n, self.starts, self.tried, self.taken, tuple(solutions))
 
 
-def highest(task: Task[Options], prior: VariationalPrior, bar: tqdm[Any]) -> Run[State]:
-    """The highest bound that is found, on all of the data, run on to convergence."""
+@dataclass(frozen=True, eq=False)
+class Highest:
+    """Where the highest ascent has ended.
+
+    Attributes:
+        factors: q of one set, but for q(z).
+        counts: expected numbers of points of the components, shape (1, k).
+    """
+
+    factors: Factors
+    counts: Float[Tensor, "1 k"]
+
+
+def highest(
+    task: Task[Options], prior: VariationalPrior, bar: tqdm[Any], size: int | None = None
+) -> Run[Highest]:
+    """The highest bound that is found, on all of the data, run on to convergence.
+
+    Args:
+        task: the task.
+        prior: of its mixture.
+        bar: counts the steps.
+        size: points in a minibatch, or None for all.
+    """
     options, observations = task.options, task.observations
     renumber = not is_given(options.start) and observations.allowed is None
     whole = Ascent(prior, observations, renumber)
     search = Search(task, replace(whole, observations=_sample(task)))
     search.run()
-    if search.sample is observations:
-        state, history = search.best.climb.state, search.best.climb.history[0, :-1].tolist()
+    state, history = _best_of_all(search, whole)
+    limit = 0 if search.interrupted else max(0, options.max_steps - len(history))
+    if size is None or size >= observations.n:
+        run = _run_on(task, whole.step, state, limit, bar)
+        found = Highest(run.state.factors, run.state.statistics.counts)
     else:
-        gap = ALIKE * search.sample.total_weight
-        ends = search.different(gap)[: 1 if search.interrupted else FINALISTS]
-        states = [whole.at(end.climb.state.factors) for end in ends]
-        if len(states) > 1:
-            states = [whole.step(state) for state in states]
-        state, history = max(states, key=lambda state: float(state.bound.nan_to_num(-math.inf))), []
-    run = iterate(
-        whole.step,
+        batches = Batches.of(whole, size, task.generator(Stream.JUDGES))
+        by_parts = _run_on(task, batches.passed, batches.begun(state.factors), limit, bar)
+        found = Highest(by_parts.state.factors, by_parts.state.total.counts)
+        run = by_parts
+    status = Status.INTERRUPTED if search.interrupted else run.status
+    values = history + run.history
+    return Run(found, values, status, search=search.figures(values[-1]))
+
+
+def _best_of_all(search: Search, whole: Ascent) -> tuple[State, list[float]]:
+    """The highest of the ends by all of the data, and the bounds that led there, if these are."""
+    if search.sample is whole.observations:
+        climb = search.best.climb
+        return climb.state, climb.history[0, :-1].tolist()
+    gap = ALIKE * search.sample.total_weight
+    ends = search.different(gap)[: 1 if search.interrupted else FINALISTS]
+    states = [whole.at(end.climb.state.factors) for end in ends]
+    if len(states) > 1:
+        states = [whole.step(state) for state in states]
+    return max(states, key=lambda state: float(state.bound.nan_to_num(-math.inf))), []
+
+
+def _run_on(
+    task: Task[Options],
+    step: Callable[[Bounded], Bounded],
+    state: Bounded,
+    limit: int,
+    bar: tqdm[Any],
+) -> Run[Bounded]:
+    """Steps until the bound has converged."""
+    return iterate(
+        step,
         state,
         lambda state: float(state.bound[0]),
-        converged=stalled(options.tolerance * observations.total_weight),
-        max_steps=0 if search.interrupted else max(0, options.max_steps - len(history)),
+        converged=stalled(task.options.tolerance * task.observations.total_weight),
+        max_steps=limit,
         bar=bar,
     )
-    status = Status.INTERRUPTED if search.interrupted else run.status
-    run = Run(run.state, history + run.history, status)
-    return replace(run, search=search.figures(run))
 
 
 def _sample(task: Task[Options]) -> Observations:
