@@ -80,8 +80,8 @@ class Fit(Result):
     def solutions(self) -> pd.DataFrame:
         """The different solutions that the search has come to: is the optimum alone?
 
-        A row for each, sound ones first, and of these the likeliest first: `log_likelihood` of the
-        points that the search went by (`search.n` of them, all or a part), how many nats it is
+        A row for each, sound ones first, and of these the likeliest first: `log_likelihood` (the
+        `bound`, of vb) of the points that the search went by (`search.n` of them, all or a part), how many nats it is
         `behind` the first, whether it is `sound`, how many `times` the search has come there, and
         after how many `moves` from a start.
 

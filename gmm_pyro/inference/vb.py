@@ -44,7 +44,7 @@ class VBOptions(Options):
 
 
 def fit_vb(task: Task[VBOptions]) -> Outcome:
-    """The approximation of the highest bound that is found, and draws from it.
+    """The posterior as independent factors, of the highest bound that is found, and their draws.
 
     Raises:
         ValueError: if the prior is not conjugate, or parameters are fixed.

@@ -25,7 +25,7 @@ from ...model.conjugate import ConjugatePriors
 from ...model.declaration import Declaration, require_conjugate
 from ...model.hierarchy import Hierarchy
 from ...model.normal_wishart import NormalWishart
-from .components import ComponentsPrior, Factor, SeparateFactor, components_prior
+from .components import ComponentsPrior, Factor, SeparateFactor, Wishart, components_prior
 from .nodes import Nodes
 from .record import Variational
 from .scale import Scale, ScaleFactor
@@ -58,15 +58,17 @@ class Factors:
 
 @dataclass(frozen=True, eq=False)
 class Expected:
-    """What the reduction is to go by: it takes parameters, and leaves a constant out.
+    """What follows from q: parameters that the reduction takes, and what the bound lacks then.
 
     Attributes:
         parameters: whose weights are not normalised.
         left_out: nats a point that are missing in the logits of all components, shape (s,).
+        divergence: KL(q || prior) of all but q(z), in nats, shape (s,).
     """
 
     parameters: Parameters
     left_out: Float[Tensor, "s"]
+    divergence: Float[Tensor, "s"]
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,31 +136,27 @@ class VariationalPrior:
         return Factors(weights, components, scale, noise)
 
     def expected(self, q: Factors) -> Expected:
-        """What the reduction is to go by."""
-        gaussians = self.components.gaussians(q.components)
+        """What the reduction is to go by, and how far q is from the prior."""
+        wishart = self.components.expected(q.components)
+        gaussians = self.components.gaussians(q.components, wishart)
         log_weights = self.weights.expected_logs(q.weights) + gaussians.log_heights
         parameters = Parameters(log_weights, gaussians.means, gaussians.factor)
-        if q.noise is None:
-            return Expected(parameters, log_weights.new_zeros(len(log_weights)))
-        of_noise, of_others = expected_logs(q.noise).unbind(1)
+        divergence = self.weights.divergence(q.weights) + self._of_components(q, wishart)
+        if q.noise is None or self.noise is None:
+            return Expected(parameters, log_weights.new_zeros(len(log_weights)), divergence)
+        of_noise, of_others = (logs := expected_logs(q.noise)).unbind(1)
         log_odds = of_noise - of_others
+        change = ((q.noise - self.noise) * logs).sum(1) - log_beta(q.noise) + log_beta(self.noise)
         left_out = of_noise - logsigmoid(log_odds)
-        return Expected(replace(parameters, log_odds=log_odds), left_out)
+        return Expected(replace(parameters, log_odds=log_odds), left_out, divergence + change)
 
-    def divergence(self, q: Factors) -> Float[Tensor, "s"]:
-        """KL(q || prior) of all but q(z), in nats."""
-        found = self.weights.divergence(q.weights)
-        components = self.components
-        if self.scale is not None:
-            assert q.scale is not None
-            n_covariances = q.components.dof.shape[1]
-            components = components.under(self.scale.mean(q.scale))
-            found = found + self.scale.divergence(q.scale, n_covariances)
-        if self.noise is not None:
-            assert q.noise is not None
-            shift = ((q.noise - self.noise) * expected_logs(q.noise)).sum(1)
-            found = found + shift - log_beta(q.noise) + log_beta(self.noise)
-        return found + components.divergence(q.components)
+    def _of_components(self, q: Factors, wishart: Wishart) -> Float[Tensor, "s"]:
+        """KL(q || prior) of means, precisions and Ψ."""
+        if self.scale is None or q.scale is None:
+            return self.components.divergence(q.components, wishart)
+        components = self.components.under(self.scale.mean(q.scale))
+        of_scale = self.scale.divergence(q.scale, q.components.dof.shape[1])
+        return components.divergence(q.components, wishart) + of_scale
 
     def in_best_order(
         self, statistics: Statistics, before: Factors
@@ -191,7 +189,6 @@ class VariationalPrior:
         wishart, joint = self.components.expected(factor), isinstance(factor, NormalWishart)
         first, second, alike = q.weights.first, q.weights.second, self.weights.is_symmetric
         number = float(q.weights.log_masses[0].exp() @ self.weights.nodes.values)
-        root = family.fit(wishart.inverse_of_mean, factor.mean.new_zeros(factor.mean.shape[-1]))
         prior_scale = None if q.scale is None or self.scale is None else self.scale.mean(q.scale)
         return Variational(
             family=family,
@@ -202,7 +199,7 @@ class VariationalPrior:
             mean_covariance=None if joint else factor.covariance[0],
             degrees_of_freedom=factor.dof[0, 0] if family.tied else factor.dof[0],
             scale=family.outward(factor.scale[0]),
-            covariance=family.covariances(root[0]),
+            covariance=family.covariances(wishart.factor[0]),
             concentration=number if alike else None,
             prior_scale=None if prior_scale is None else prior_scale[0, 0],
             noise=None if q.noise is None else q.noise[0],

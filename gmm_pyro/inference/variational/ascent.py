@@ -72,7 +72,7 @@ class Ascent:
         """The best q(z) beside these factors, and the bound."""
         expected = self.prior.expected(factors)
         theta = theta_of(self.prior.family, expected.parameters, self.observations)
-        return self._at(factors, theta, expected.left_out)
+        return self._at(factors, theta, expected)
 
     def _updated(
         self, statistics: Statistics, theta: Theta | None, before: Factors | None
@@ -88,7 +88,7 @@ class Ascent:
             about = Theta.about_means(self.prior.family, theta.parameters)
             factors, expected = self._given(reduce(self.observations, about), before)
             following = theta_of(self.prior.family, expected.parameters, self.observations)
-        return self._at(factors, following, expected.left_out)
+        return self._at(factors, following, expected)
 
     def _given(
         self, statistics: Statistics, before: Factors | None
@@ -99,10 +99,10 @@ class Ascent:
         factors = self.prior.given(statistics, before)
         return factors, self.prior.expected(factors)
 
-    def _at(self, factors: Factors, theta: Theta, left_out: Float[Tensor, "s"]) -> State:
+    def _at(self, factors: Factors, theta: Theta, expected: Expected) -> State:
         statistics = reduce(self.observations, theta)
-        of_points = statistics.log_norm + left_out * self.observations.total_weight
-        return State(factors, theta, statistics, of_points - self.prior.divergence(factors))
+        of_points = statistics.log_norm + expected.left_out * self.observations.total_weight
+        return State(factors, theta, statistics, of_points - expected.divergence)
 
 
 # ---------------------------------------------------------------------- climbs

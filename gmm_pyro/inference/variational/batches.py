@@ -76,7 +76,7 @@ class Batches:
         found = [self._part(rows, theta, reference) for rows in self.rows]
         parts, entropies = (tuple(some) for some in zip(*found, strict=True))
         total = _sum(parts)
-        bound = self._bound(factors, expected, total, entropies)
+        bound = self._bound(expected, total, entropies)
         return Memory(factors, parts, entropies, total, theta.centred, bound)
 
     def passed(self, memory: Memory) -> Memory:
@@ -92,7 +92,7 @@ class Batches:
             parts[i], entropies[i] = self._part(rows, theta, total.reference)
             total = _sum(parts)
         factors = prior.given(total, factors)
-        bound = self._bound(factors, prior.expected(factors), total, tuple(entropies))
+        bound = self._bound(prior.expected(factors), total, tuple(entropies))
         return Memory(factors, tuple(parts), tuple(entropies), total, memory.tight, bound)
 
     def _in_order(self, memory: Memory) -> Memory:
@@ -122,7 +122,6 @@ class Batches:
 
     def _bound(
         self,
-        factors: Factors,
         expected: Expected,
         total: Statistics,
         entropies: tuple[Float[Tensor, "1"], ...],
@@ -132,7 +131,7 @@ class Batches:
         natural = ascent.prior.family.natural(expected.parameters, total.reference)
         left_out = expected.left_out * ascent.observations.total_weight
         of_points = torch.stack(entropies).sum(0) + product(natural, total) + left_out
-        return of_points - ascent.prior.divergence(factors)
+        return of_points - expected.divergence
 
 
 def product(natural: NaturalParameters, statistics: Statistics) -> Float[Tensor, "s"]:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import torch
 from jaxtyping import Float, Int
@@ -115,17 +116,16 @@ class ComponentsPrior(ABC):
         """q(precisions), with its means."""
         return Wishart(self.family, self.d, q.dof, q.scale)
 
-    def gaussians(self, q: Factor) -> Gaussians:
+    def gaussians(self, q: Factor, wishart: Wishart) -> Gaussians:
         """What the reduction takes for the components of q."""
-        family, d, wishart = self.family, self.d, self.expected(q)
-        factor = family.fit(wishart.inverse_of_mean, q.mean.new_zeros(d))
+        family, d = self.family, self.d
+        factor = wishart.factor
         log_determinant = 0.5 * wishart.log_determinant + family.log_determinant(factor, d)
         spread = self.spread_of_means(q, wishart.precision)
         return Gaussians(q.mean, factor, log_determinant - 0.5 * spread)
 
-    def divergence(self, q: Factor) -> Float[Tensor, "s"]:
+    def divergence(self, q: Factor, wishart: Wishart) -> Float[Tensor, "s"]:
         """KL(q || prior) of means and precisions, in nats."""
-        wishart = self.expected(q)
         found = wishart.divergence(self.prior.dof, self.prior.scale).sum(1)
         return found + self.divergence_of_means(q, wishart.precision)
 
@@ -156,30 +156,33 @@ class Wishart:
         return self.family.squares_a_point(self.d)
 
     @property
-    def inverse_of_mean(self) -> Float[Tensor, "s k1 *event"]:
-        """(E P)⁻¹, as `CovarianceFamily.fit` takes it."""
-        return times(self.squares / self.dof, self.scale)
-
-    @property
     def mean_covariance(self) -> Float[Tensor, "s k1 *event"]:
         """E P⁻¹, as `CovarianceFamily.fit` takes it; (E P)⁻¹ where it is infinite."""
         dof = self.dof - self.family.proper_dof(self.d) - 2
         return times(self.squares / torch.where(dof > 0, dof, self.dof), self.scale)
 
-    @property
+    @cached_property
+    def factor(self) -> Float[Tensor, "s k1 *event"]:
+        """Of (E P)⁻¹."""
+        mean = times(self.squares / self.dof, self.scale)
+        return self.family.fit(mean, self.scale.new_zeros(self.d))
+
+    @cached_property
     def precision(self) -> Float[Tensor, "s k1 *event"]:
         """E P."""
-        factor = self.family.fit(self.inverse_of_mean, self.scale.new_zeros(self.d))
-        return self.family.precision(factor)
+        return self.family.precision(self.factor)
 
     @property
     def log_determinant(self) -> Float[Tensor, "s k1"]:
         """E log |P|."""
         return self.squares * 2 * self._by_dof
 
-    @property
+    @cached_property
     def _by_dof(self) -> Float[Tensor, "s k1"]:
-        """Derivative of the logarithm of the normaliser by the degrees of freedom."""
+        """Derivative of the logarithm of the normaliser by the degrees of freedom.
+
+        As in every exponential family, it is a mean (Brown 1986, theorem 2.2).
+        """
         with torch.enable_grad():
             dof = self.dof.detach().requires_grad_()
             total = self.family.log_normaliser(dof, self.scale).sum()
@@ -274,8 +277,7 @@ class Separate(ComponentsPrior):
         self, statistics: Statistics, before: SeparateFactor
     ) -> tuple[Float[Tensor, "s k d"], Float[Tensor, "s k d d"]]:
         """Mean and covariance of the means' q, given E P."""
-        eye = torch.eye(self.d, dtype=statistics.first.dtype, device=statistics.first.device)
-        factor = self.family.fit(self.expected(before).inverse_of_mean, eye.new_zeros(self.d))
+        factor = self.expected(before).factor
         precision = torch.cholesky_inverse(self.family.scale_tril(factor, self.d))
         precision = precision.expand(*statistics.first.shape, -1)
         own = self.prior.mean_scale.square().reciprocal()

@@ -176,7 +176,8 @@ class Search:
         bound = reached if by_all else first.bound
         solutions = [Solution(bound, True, first.times, first.moves)]
         solutions += [Solution(end.bound, True, end.times, end.moves) for end in others]
-        return Searched(self.sample.n, self.starts, self.tried, self.taken, tuple(solutions))
+        tried = self.starts, self.tried, self.taken
+        return Searched(self.sample.n, *tried, tuple(solutions), of="bound")
 
 
 @dataclass(frozen=True, eq=False)
