@@ -39,7 +39,9 @@ CHAINS = {"n_chains": 2, "n_draws": 4, "n_warmup": 3}
 BRIEF: dict[str, dict[str, Any]] = {
     **{name: {"max_steps": 10} for name in METHODS},
     "gradient": {"max_steps": 25},
-    **{name: {"max_steps": 10, "n_draws": 5} for name in ("laplace", "svi", "vb", "svi:enumerated")},
+    **{
+        name: {"max_steps": 10, "n_draws": 5} for name in ("laplace", "svi", "vb", "svi:enumerated")
+    },
     "nuts": {"max_steps": 10, **CHAINS, "max_tree_depth": 2},
     "nuts:enumerated": {"max_steps": 10, **CHAINS, "n_chains": 1, "max_tree_depth": 2},
     "gibbs": {"max_steps": 10, **CHAINS},

@@ -17,13 +17,13 @@ from sklearn.mixture import BayesianGaussianMixture
 from torch import Tensor
 
 import gmm_pyro as gp
-from gmm_pyro import ConjugatePriors, FitWarning, MixtureModel
+from gmm_pyro import ConjugatePriors, MixtureModel
 from gmm_pyro.calibration import exact_posterior
 from gmm_pyro.covariance import Parameters
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.sampling import log_ratios
 from gmm_pyro.inference.variational.approximation import VariationalPrior
-from gmm_pyro.inference.variational.ascent import Ascent, Climb, State, climbed
+from gmm_pyro.inference.variational.ascent import Ascent, Climb, climbed
 from gmm_pyro.inference.variational.batches import Batches
 from gmm_pyro.inference.variational.drawing import draws_of
 from gmm_pyro.inference.variational.weights import weights_of
@@ -73,7 +73,9 @@ def mixtures(made: Ascent, k: int, seeds: range) -> Parameters:
     factor = family.fit(family.compress(x.T.cov().reshape(d, d)), x.new_zeros(d))
     s, shape = len(rows), family.factor_shape(k, d)
     odds = None if made.prior.noise is None else x.new_zeros(s)
-    return Parameters(x.new_zeros(s, k) - math.log(k), x[np.stack(rows)], factor.expand(s, *shape), odds)
+    return Parameters(
+        x.new_zeros(s, k) - math.log(k), x[np.stack(rows)], factor.expand(s, *shape), odds
+    )
 
 
 def settled(made: Ascent, k: int, seeds: range = range(4), steps: int = 60) -> Climb:
@@ -173,7 +175,7 @@ def test_missing_values_have_a_factor_too() -> None:
     exact = peak + math.log(area)
     made = ascent(model, x, missing="integrate")
     gap = exact - settled(made, 2).history
-    assert 0 < float(gap.min())
+    assert float(gap.min()) > 0
     assert float(gap[:, -1].min()) < 5
     one = ascent(MixtureModel(1, priors=model.priors), x, missing="integrate")
     assert float(settled(one, 1, range(1)).history.diff(dim=1).min()) > -1e-12
@@ -245,7 +247,9 @@ def test_the_divergence_of_a_concentration_is_that_of_an_integral(kind: str) -> 
             log_p = (k - 1) * t + (value - 1) * float(left.sum())
         else:
             logs = torch.digamma(q.first) - torch.digamma(q.first.sum())
-            log_p = math.lgamma(k * one) - k * math.lgamma(one) + (float(one) - 1) * float(logs.sum())
+            log_p = (
+                math.lgamma(k * one) - k * math.lgamma(one) + (float(one) - 1) * float(logs.sum())
+            )
         return log_p + float(given.value.log_prob(torch.tensor(value, dtype=torch.float64))) + t
 
     top = max(log_integrand(t) for t in np.linspace(-12, 8, 401))
@@ -393,7 +397,9 @@ def test_passes_by_parts_end_where_steps_do(kind: str) -> None:
 
 def test_the_memory_of_all_parts_is_the_bound_of_all() -> None:
     for family, kind, noise in [("full", "default", "uniform"), ("tied", "all", None)]:
-        model = MixtureModel(3, family, priors=ConjugatePriors(**KINDS[kind]), noise_component=noise)
+        model = MixtureModel(
+            3, family, priors=ConjugatePriors(**KINDS[kind]), noise_component=noise
+        )
         x = points(50, 2, 7)
         x[3, 1] = math.nan
         made = ascent(model, x, missing="integrate")

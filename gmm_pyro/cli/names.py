@@ -11,7 +11,9 @@ METHOD_NAMES = (
     *("kmeans", "em", "gradient", "map", "laplace", "svi", "vb", "nuts", "gibbs"),
     *("map:enumerated", "svi:enumerated", "nuts:enumerated"),
 )
-COMPARED = "kmeans, em, gradient, map, laplace, svi, vb, gibbs"  # nuts takes longer than all of these
+COMPARED = (
+    "kmeans, em, gradient, map, laplace, svi, vb, gibbs"  # nuts takes longer than all of these
+)
 FAMILIES = (
     *("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"),
     *("VEI", "EVI", "VEE", "EVV", "EEV", "VEV", "EVE", "VVE"),

@@ -31,8 +31,8 @@ class Result:
             collapsed.
         history: the objective after every step, in nats.
         objective: what the method maximised, at the point estimate: the log-likelihood (em,
-            gradient), the log posterior density up to a constant (map), the ELBO (svi, vb), minus the
-            sum of squares (kmeans).
+            gradient), the log posterior density up to a constant (map), the ELBO (svi, vb), minus
+            the sum of squares (kmeans).
         status: how the fit ended.
         message: the same in words, and what to do about it.
         steps: number of steps.

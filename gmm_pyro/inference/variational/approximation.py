@@ -158,9 +158,7 @@ class VariationalPrior:
         of_scale = self.scale.divergence(q.scale, q.components.dof.shape[1])
         return components.divergence(q.components, wishart) + of_scale
 
-    def in_best_order(
-        self, statistics: Statistics, before: Factors
-    ) -> tuple[Statistics, Factors]:
+    def in_best_order(self, statistics: Statistics, before: Factors) -> tuple[Statistics, Factors]:
         """Both with components numbered as the weights' prior holds likeliest."""
         order = self.weights.best_order(statistics.counts, before.weights)
         if order is None:
@@ -186,17 +184,19 @@ class VariationalPrior:
     def record(self, q: Factors, counts: Float[Tensor, "1 k"]) -> Variational:
         """What there is to tell of one set, in the shapes of a mixture."""
         family, factor = self.family, q.components
-        wishart, joint = self.components.expected(factor), isinstance(factor, NormalWishart)
+        wishart = self.components.expected(factor)
         first, second, alike = q.weights.first, q.weights.second, self.weights.is_symmetric
         number = float(q.weights.log_masses[0].exp() @ self.weights.nodes.values)
         prior_scale = None if q.scale is None or self.scale is None else self.scale.mean(q.scale)
         return Variational(
             family=family,
             counts=counts[0],
-            weight_concentration=first[0] if second.shape != first.shape else torch.cat([first, second]),
+            weight_concentration=first[0]
+            if second.shape != first.shape
+            else torch.cat([first, second]),
             mean=factor.mean[0],
-            mean_strength=factor.mean_strength[0] if joint else None,
-            mean_covariance=None if joint else factor.covariance[0],
+            mean_strength=factor.mean_strength[0] if isinstance(factor, NormalWishart) else None,
+            mean_covariance=factor.covariance[0] if isinstance(factor, SeparateFactor) else None,
             degrees_of_freedom=factor.dof[0, 0] if family.tied else factor.dof[0],
             scale=family.outward(factor.scale[0]),
             covariance=family.covariances(wishart.factor[0]),

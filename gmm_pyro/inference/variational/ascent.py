@@ -1,4 +1,4 @@
-"""The ascent of the bound: one reduction and one update of all factors a step, of s sets at a time."""
+"""The ascent of the bound: a step is one reduction and one update of all factors, of s sets."""
 
 from __future__ import annotations
 
@@ -34,11 +34,14 @@ class State:
     statistics: Statistics
     bound: Float[Tensor, "s"]
 
+    @property
+    def counts(self) -> Float[Tensor, "s k"]:
+        """Expected numbers of points of the components."""
+        return self.statistics.counts
+
     def __getitem__(self, sets: list[int]) -> State:
         """The chosen sets."""
-        return State(
-            self.factors[sets], self.theta[sets], self.statistics[sets], self.bound[sets]
-        )
+        return State(self.factors[sets], self.theta[sets], self.statistics[sets], self.bound[sets])
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,9 +93,7 @@ class Ascent:
             following = theta_of(self.prior.family, expected.parameters, self.observations)
         return self._at(factors, following, expected)
 
-    def _given(
-        self, statistics: Statistics, before: Factors | None
-    ) -> tuple[Factors, Expected]:
+    def _given(self, statistics: Statistics, before: Factors | None) -> tuple[Factors, Expected]:
         """q, and what the reduction is to go by next."""
         if self.renumber and before is not None:
             statistics, before = self.prior.in_best_order(statistics, before)

@@ -47,6 +47,11 @@ class Memory:
     tight: bool
     bound: Float[Tensor, "1"]
 
+    @property
+    def counts(self) -> Float[Tensor, "1 k"]:
+        """Expected numbers of points of the components."""
+        return self.total.counts
+
 
 @dataclass(frozen=True, eq=False)
 class Batches:

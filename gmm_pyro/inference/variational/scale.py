@@ -60,7 +60,9 @@ class Scale:
     def alone(self, sets: int) -> ScaleFactor:
         """q(Ψ) of so many sets, before there is any precision: the prior."""
         prior = self.prior
-        return ScaleFactor(prior.dof.expand(sets, 1), prior.rate.expand(sets, *prior.rate.shape[1:]))
+        return ScaleFactor(
+            prior.dof.expand(sets, 1), prior.rate.expand(sets, *prior.rate.shape[1:])
+        )
 
     def mean(self, q: ScaleFactor) -> Float[Tensor, "s 1 *event"]:
         """E Ψ."""

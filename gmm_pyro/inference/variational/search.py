@@ -18,9 +18,10 @@ from tqdm import tqdm
 
 from ...data.points import Observations
 from ...running.seeds import Stream
+from ..search.likeliest import LEAGUE, THOROUGH
 from ..search.moves import FEW, SETTLING, Effort
 from ..search.moves import Mover as Mixtures
-from ..search.screening import started
+from ..search.screening import SAME, started
 from ..searched import Searched, Solution
 from ..soundness import Soundness
 from ..starts.starting import is_given, sample_of
@@ -32,7 +33,6 @@ from .moves import Mover
 
 ROUNDS = ((10, 10**6), (30, 4), (60, 2))  # steps of all starts, and how many stay after them
 PATIENCE, LAST = 3, 10  # moves in a row that gain nothing, and that of a thorough search
-THOROUGH = 10  # times as many starts
 FINALISTS = 3  # ends on a part of the data that are compared on all of them
 Bounded = TypeVar("Bounded", State, Memory)
 ALIKE = 1e-4  # nats a point: ends that are closer are told as one
@@ -65,20 +65,24 @@ class Search:
     Attributes:
         task: the task.
         ascent: makes the steps, on the points that it goes by.
+        bar: counts the steps.
         ends: where it has been.
         starts: how many it began with.
         tried: how many moves it tried.
         taken: how many of them led on.
         interrupted: whether it was stopped.
+        left: bounds from which moves have failed.
     """
 
     task: Task[Options]
     ascent: Ascent
+    bar: tqdm[Any]
     ends: list[End] = field(default_factory=list)
     starts: int = 0
     tried: int = 0
     taken: int = 0
     interrupted: bool = False
+    left: list[float] = field(default_factory=list)
 
     @property
     def sample(self) -> Observations:
@@ -91,50 +95,71 @@ class Search:
         return self.task.options.tolerance * self.sample.total_weight
 
     def run(self) -> None:
-        """Search with as much effort as the options say, or until an interrupt."""
+        """Search with as much effort as the options say, or until an interrupt.
+
+        Starts come in tens, each with moves of its own: more of them take nothing away.
+        """
         options, generator = self.task.options, self.task.generator(Stream.SEARCH)
         several = self.task.model.n_components > 1 and not is_given(options.start)
         n_starts = options.n_starts if several else 1
-        if options.search == "thorough" and n_starts > 1:
-            n_starts *= THOROUGH
-        parameters = started(self.task, self.sample, generator, range(n_starts))
-        self.starts = len(parameters.means)
-        climb = Climb.begun(self.ascent.begun(parameters))
-        self.ends = [End(climb[[i]]) for i in range(self.starts)]
-        if self.starts == 1:
-            return
+        n_starts *= THOROUGH if options.search == "thorough" and n_starts > 1 else 1
         try:
-            self._screen(climb)
-            if options.search != "starts":
-                self._move()
+            for first in range(0, n_starts, LEAGUE):
+                self._league(range(first, min(first + LEAGUE, n_starts)), generator)
+            if n_starts > options.n_starts:
+                self._move(self.best, self._mover(-1), LAST)
         except KeyboardInterrupt:
+            if not self.ends:
+                raise
             self.interrupted = True
 
-    def _screen(self, climb: Climb) -> None:
+    def _league(self, numbers: range, generator: torch.Generator) -> None:
+        """Starts as one batch, and moves from the best of them."""
+        parameters, found = started(self.task, self.sample, generator, numbers), len(self.ends)
+        climb = Climb.begun(self.ascent.begun(parameters))
+        self.ends += [End(climb[[i]]) for i in range(len(parameters.means))]
+        self.starts += len(parameters.means)
+        if self.starts == 1:
+            return
+        self._screen(climb, found)
+        if self.task.options.search != "starts":
+            best = max(self.ends[found:], key=lambda end: end.bound)
+            if not self._has_been_left(best):
+                self._move(best, self._mover(numbers.start), PATIENCE)
+
+    def _screen(self, climb: Climb, found: int) -> None:
         """Steps of all starts, in rounds after which only the best stay."""
-        left, numbers = self.task.options.max_steps, list(range(self.starts))
+        left, numbers = self.task.options.max_steps, list(range(found, len(self.ends)))
         for steps, keep in ROUNDS:
+            before = climb.history.shape[1]
             climb = climbed(self.ascent, climb, min(steps, left), self.small)
             left -= min(steps, left)
             for i, number in enumerate(numbers):
                 self.ends[number] = End(climb[[i]])
+            self.bar.update(climb.history.shape[1] - before)
             values = climb.headings
             best = sorted(range(len(values)), key=lambda i: values[i], reverse=True)[:keep]
             climb, numbers = climb[best], [numbers[i] for i in best]
 
-    def _move(self) -> None:
-        """Move from the best end for as long as it gains."""
-        end, mover = self.best, self._mover()
-        patience = most = LAST if self.task.options.search == "thorough" else PATIENCE
-        while patience > 0 and self._steps_left(end) > 0:
+    def _has_been_left(self, end: End) -> bool:
+        """Whether moves have begun there before."""
+        gap = SAME * self.sample.total_weight
+        return any(abs(end.bound - bound) <= gap for bound in self.left)
+
+    def _move(self, end: End, mover: Mover, patience: int) -> None:
+        """Move from an end for as long as it gains."""
+        tries = patience
+        while tries > 0 and self._steps_left(end) > 0:
             self.tried += 1
-            moved = mover.moved(end.climb, again=patience < most)
-            patience -= 1
+            moved = mover.moved(end.climb, again=tries < patience)
+            tries -= 1
             if moved is not None:
                 higher = self._settled(moved, end, mover)
-                end, patience = replace(end, climb=higher, moves=end.moves + 1), most
+                end, tries = replace(end, climb=higher, times=1, moves=end.moves + 1), patience
                 self.taken += 1
                 self.ends.append(end)
+                self.bar.update(1)
+        self.left.append(end.bound)
 
     def _settled(self, moved: Climb, end: End, mover: Mover) -> Climb:
         """After a move: some steps on, and the history of a path that only rises."""
@@ -146,10 +171,12 @@ class Search:
     def _steps_left(self, end: End) -> int:
         return max(0, self.task.options.max_steps - end.climb.history.shape[1] + 1)
 
-    def _mover(self) -> Mover:
+    def _mover(self, number: int) -> Mover:
+        """Moves with random numbers of their own."""
         few = self.sample.n * self.task.model.n_components <= FEW
         effort = Effort.of_few() if few else Effort.of_many()
-        generator = torch.Generator().manual_seed(Stream.MOVES.seed(self.task.options.seed))
+        seed = Stream.MOVES.seed(self.task.options.seed) + 7_919 * (number + 1)
+        generator = torch.Generator().manual_seed(seed % 2**63)
         rule = Soundness.for_task(self.task, self.sample)
         mixtures = Mixtures(self.task, self.sample, rule, effort, PATIENCE, generator)
         return Mover(self.task, self.ascent, mixtures)
@@ -174,8 +201,11 @@ class Search:
         first, *others = self.different(ALIKE * self.sample.total_weight)
         by_all = self.sample.n == self.task.observations.n
         bound = reached if by_all else first.bound
-        solutions = [Solution(bound, True, first.times, first.moves)]
-        solutions += [Solution(end.bound, True, end.times, end.moves) for end in others]
+        bounds = [bound, *(end.bound for end in others)]
+        solutions = [
+            Solution(value, sound=True, times=end.times, moves=end.moves)
+            for value, end in zip(bounds, (first, *others), strict=True)
+        ]
         tried = self.starts, self.tried, self.taken
         return Searched(self.sample.n, *tried, tuple(solutions), of="bound")
 
@@ -207,20 +237,18 @@ def highest(
     options, observations = task.options, task.observations
     renumber = not is_given(options.start) and observations.allowed is None
     whole = Ascent(prior, observations, renumber)
-    search = Search(task, replace(whole, observations=_sample(task)))
+    search = Search(task, replace(whole, observations=_sample(task)), bar)
     search.run()
     state, history = _best_of_all(search, whole)
     limit = 0 if search.interrupted else max(0, options.max_steps - len(history))
+    run: Run[State] | Run[Memory]
     if size is None or size >= observations.n:
         run = _run_on(task, whole.step, state, limit, bar)
-        found = Highest(run.state.factors, run.state.statistics.counts)
     else:
         batches = Batches.of(whole, size, task.generator(Stream.JUDGES))
-        by_parts = _run_on(task, batches.passed, batches.begun(state.factors), limit, bar)
-        found = Highest(by_parts.state.factors, by_parts.state.total.counts)
-        run = by_parts
+        run = _run_on(task, batches.passed, batches.begun(state.factors), limit, bar)
     status = Status.INTERRUPTED if search.interrupted else run.status
-    values = history + run.history
+    values, found = history + run.history, Highest(run.state.factors, run.state.counts)
     return Run(found, values, status, search=search.figures(values[-1]))
 
 
