@@ -20,7 +20,7 @@ from ..running.seeds import Stream
 from .task import Options, Outcome, Task, progress_bar
 from .variational.approximation import VariationalPrior
 from .variational.drawing import draws_of
-from .variational.search import highest
+from .variational.highest import highest
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,12 +36,14 @@ class Mover:
     Attributes:
         task: the task.
         ascent: makes the steps, on the points that moves go by.
-        mixtures: what EM's search would try.
+        mixtures: what EM's search would try; none where components are only to be taken away.
+        rounds: steps, and how many candidates stay after them.
     """
 
     task: Task[Options]
     ascent: Ascent
-    mixtures: Mixtures
+    mixtures: Mixtures | None
+    rounds: tuple[tuple[int, int], ...] = ROUNDS
 
     @property
     def gap(self) -> float:
@@ -64,14 +66,16 @@ class Mover:
             higher = None if fewer is None else self._tried(fewer, present)
             if higher is not None:
                 return higher
+        if self.mixtures is None:
+            return None
         p = self.ascent.prior.means(climb.state.factors)
-        moved = self.mixtures.otherwise(expect_at(self.task, p, self.ascent.observations))
+        moved = self.mixtures.otherwise(expect_at(self.task, p, self.mixtures.sample))
         return None if moved is None else self._tried(moved, present)
 
     def _tried(self, mixtures: Parameters, present: float) -> Climb | None:
         """Where the best of some mixtures leads, if that is higher, as soon as it is."""
         candidates, goal = Climb.begun(self.ascent.begun(mixtures)), present + self.gap
-        for steps, keep in ROUNDS:
+        for steps, keep in self.rounds:
             candidates = climbed(self.ascent, candidates, steps, self.small)
             stay = self._best(candidates, present, keep)
             if not stay:

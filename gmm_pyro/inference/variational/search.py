@@ -1,19 +1,15 @@
 """The search for the highest bound: starts as one batch, then moves from the best of them.
 
-Of very many points it goes by a random part, each of which then stands for several, and the best
-ends are compared on all of them.
+Of very many points it goes by a random part, as if these were all; it goes on from the best ends by
+all of them, with a few moves more, as more points tell more components apart.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 from tqdm import tqdm
 
 from ...data.points import Observations
@@ -24,17 +20,16 @@ from ..search.moves import Mover as Mixtures
 from ..search.screening import SAME, started
 from ..searched import Searched, Solution
 from ..soundness import Soundness
-from ..starts.starting import is_given, sample_of
-from ..task import Options, Run, Status, Task, iterate, stalled
-from .approximation import Factors, VariationalPrior
-from .ascent import Ascent, Climb, State, climbed
-from .batches import Batches, Memory
+from ..starts.starting import is_given
+from ..task import Options, Task
+from .ascent import Ascent, Climb, climbed
 from .moves import Mover
 
 ROUNDS = ((10, 10**6), (30, 4), (60, 2))  # steps of all starts, and how many stay after them
 PATIENCE, LAST = 3, 10  # moves in a row that gain nothing, and that of a thorough search
-FINALISTS = 3  # ends on a part of the data that are compared on all of them
-Bounded = TypeVar("Bounded", State, Memory)
+FINALISTS, FINAL_STEPS = 3, 5  # ends on a part of the data that are compared by steps on all
+EAGER = ((1, 4), (5, 2))  # steps by all of very many points, and how many candidates stay
+MANY = 1_000_000  # points times components, from which on moves by all of them only take away
 ALIKE = 1e-4  # nats a point: ends that are closer are told as one
 
 
@@ -54,8 +49,8 @@ class End:
 
     @property
     def bound(self) -> float:
-        """What it is heading for, in nats."""
-        return self.climb.headings[0]
+        """What it has come to, in nats; what it would come to is never known for sure."""
+        return self.climb.reached[0]
 
 
 @dataclass(eq=False)
@@ -107,7 +102,7 @@ class Search:
             for first in range(0, n_starts, LEAGUE):
                 self._league(range(first, min(first + LEAGUE, n_starts)), generator)
             if n_starts > options.n_starts:
-                self._move(self.best, self._mover(-1), LAST)
+                self._move(self.best, self._mover(-1, self.sample), LAST)
         except KeyboardInterrupt:
             if not self.ends:
                 raise
@@ -125,7 +120,36 @@ class Search:
         if self.task.options.search != "starts":
             best = max(self.ends[found:], key=lambda end: end.bound)
             if not self._has_been_left(best):
-                self._move(best, self._mover(numbers.start), PATIENCE)
+                self._move(best, self._mover(numbers.start, self.sample), PATIENCE)
+
+    def go_on(self, from_part: Search) -> None:
+        """Search on where a search by a part of the points has ended."""
+        self.starts, self.tried, self.taken = from_part.starts, from_part.tried, from_part.taken
+        self.interrupted = from_part.interrupted
+        found = from_part.different(ALIKE * from_part.sample.total_weight)
+        try:
+            for end in found[: 1 if self.interrupted else FINALISTS]:
+                climb = Climb.begun(self.ascent.at(end.climb.state.factors))
+                steps = 0 if self.interrupted else FINAL_STEPS
+                self.ends.append(replace(end, climb=climbed(self.ascent, climb, steps, self.small)))
+            if not self.interrupted:
+                self._go_on(from_part.sample)
+        except KeyboardInterrupt:
+            if not self.ends:
+                raise
+            self.interrupted = True
+
+    def _go_on(self, part: Observations) -> None:
+        """Settle, and move on by all points; what appears is sought for by a part of them."""
+        place = self.ends.index(self.best)
+        steps = min(SETTLING, self._steps_left(self.best))
+        settled = climbed(self.ascent, self.best.climb, steps, self.small)
+        self.ends[place] = replace(self.best, climb=settled)
+        self.bar.update(settled.history.shape[1] - 1)
+        if self.task.options.search != "starts" and self.starts > 1:
+            few = self.sample.n * self.task.model.n_components <= MANY
+            mover = replace(self._mover(-2, part if few else None), rounds=EAGER)
+            self._move(self.ends[place], mover, 1)
 
     def _screen(self, climb: Climb, found: int) -> None:
         """Steps of all starts, in rounds after which only the best stay."""
@@ -171,19 +195,21 @@ class Search:
     def _steps_left(self, end: End) -> int:
         return max(0, self.task.options.max_steps - end.climb.history.shape[1] + 1)
 
-    def _mover(self, number: int) -> Mover:
-        """Moves with random numbers of their own."""
+    def _mover(self, number: int, part: Observations | None) -> Mover:
+        """Moves with random numbers of their own; components appear where a part misses them."""
+        if part is None:
+            return Mover(self.task, self.ascent, None)
         few = self.sample.n * self.task.model.n_components <= FEW
         effort = Effort.of_few() if few else Effort.of_many()
         seed = Stream.MOVES.seed(self.task.options.seed) + 7_919 * (number + 1)
         generator = torch.Generator().manual_seed(seed % 2**63)
-        rule = Soundness.for_task(self.task, self.sample)
-        mixtures = Mixtures(self.task, self.sample, rule, effort, PATIENCE, generator)
+        rule = Soundness.for_task(self.task, part)
+        mixtures = Mixtures(self.task, part, rule, effort, PATIENCE, generator)
         return Mover(self.task, self.ascent, mixtures)
 
     @property
     def best(self) -> End:
-        """The end that is heading highest."""
+        """The highest end."""
         return max(self.ends, key=lambda end: end.bound)
 
     def different(self, gap: float) -> list[End]:
@@ -199,97 +225,10 @@ class Search:
     def figures(self, reached: float) -> Searched:
         """What there is to tell of it, given the bound that the best has come to."""
         first, *others = self.different(ALIKE * self.sample.total_weight)
-        by_all = self.sample.n == self.task.observations.n
-        bound = reached if by_all else first.bound
-        bounds = [bound, *(end.bound for end in others)]
+        bounds = [reached, *(end.bound for end in others)]
         solutions = [
             Solution(value, sound=True, times=end.times, moves=end.moves)
             for value, end in zip(bounds, (first, *others), strict=True)
         ]
         tried = self.starts, self.tried, self.taken
         return Searched(self.sample.n, *tried, tuple(solutions), of="bound")
-
-
-@dataclass(frozen=True, eq=False)
-class Highest:
-    """Where the highest ascent has ended.
-
-    Attributes:
-        factors: q of one set, but for q(z).
-        counts: expected numbers of points of the components, shape (1, k).
-    """
-
-    factors: Factors
-    counts: Float[Tensor, "1 k"]
-
-
-def highest(
-    task: Task[Options], prior: VariationalPrior, bar: tqdm[Any], size: int | None = None
-) -> Run[Highest]:
-    """The highest bound that is found, on all of the data, run on to convergence.
-
-    Args:
-        task: the task.
-        prior: of its mixture.
-        bar: counts the steps.
-        size: points in a minibatch, or None for all.
-    """
-    options, observations = task.options, task.observations
-    renumber = not is_given(options.start) and observations.allowed is None
-    whole = Ascent(prior, observations, renumber)
-    search = Search(task, replace(whole, observations=_sample(task)), bar)
-    search.run()
-    state, history = _best_of_all(search, whole)
-    limit = 0 if search.interrupted else max(0, options.max_steps - len(history))
-    run: Run[State] | Run[Memory]
-    if size is None or size >= observations.n:
-        run = _run_on(task, whole.step, state, limit, bar)
-    else:
-        batches = Batches.of(whole, size, task.generator(Stream.JUDGES))
-        run = _run_on(task, batches.passed, batches.begun(state.factors), limit, bar)
-    status = Status.INTERRUPTED if search.interrupted else run.status
-    values, found = history + run.history, Highest(run.state.factors, run.state.counts)
-    return Run(found, values, status, search=search.figures(values[-1]))
-
-
-def _best_of_all(search: Search, whole: Ascent) -> tuple[State, list[float]]:
-    """The highest of the ends by all of the data, and the bounds that led there, if these are."""
-    if search.sample is whole.observations:
-        climb = search.best.climb
-        return climb.state, climb.history[0, :-1].tolist()
-    gap = ALIKE * search.sample.total_weight
-    ends = search.different(gap)[: 1 if search.interrupted else FINALISTS]
-    states = [whole.at(end.climb.state.factors) for end in ends]
-    if len(states) > 1:
-        states = [whole.step(state) for state in states]
-    return max(states, key=lambda state: float(state.bound.nan_to_num(-math.inf))), []
-
-
-def _run_on(
-    task: Task[Options],
-    step: Callable[[Bounded], Bounded],
-    state: Bounded,
-    limit: int,
-    bar: tqdm[Any],
-) -> Run[Bounded]:
-    """Steps until the bound has converged."""
-    return iterate(
-        step,
-        state,
-        lambda state: float(state.bound[0]),
-        converged=stalled(task.options.tolerance * task.observations.total_weight),
-        max_steps=limit,
-        bar=bar,
-    )
-
-
-def _sample(task: Task[Options]) -> Observations:
-    """The points that a search goes by: all, or some that stand for all."""
-    observations, k = task.observations, task.model.n_components
-    if is_given(task.options.start):
-        return observations
-    some = sample_of(observations, k, task.generator(Stream.SEARCH))
-    if some is observations:
-        return observations
-    each = some.weights * (observations.total_weight / some.total_weight)
-    return replace(some, sample_weight=each.to(some.x), cache={})
