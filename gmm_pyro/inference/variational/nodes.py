@@ -46,7 +46,7 @@ class Nodes:
             return cls(like.new_tensor([float(given.value)]), like.new_zeros(1))
         low, high = _ends(given)
         points, _ = _panels(low, high)
-        heights = _heights(given, points)
+        heights = _heights(given, points) if low < high else points.new_full((1,), -math.inf)
         if not bool(heights.isfinite().any()):
             raise ValueError(
                 "the prior of a concentration must have a density between 1e-12 and 1e12, got "

@@ -54,10 +54,14 @@ class Variational:
     noise: Float[Tensor, "2"] | None = None
 
     def permuted(self, order: Sequence[int]) -> Variational:
-        """The same with component order[j] in place j; the pieces of a stick stay in their order.
+        """The same with component order[j] in place j.
 
         Args:
             order: numbers of the components, each once.
+
+        Raises:
+            ValueError: if pieces of a stick would change places, but for the last two, each of
+                which takes what the other leaves.
         """
         index = torch.tensor(list(order), device=self.mean.device)
         found = {name: getattr(self, name) for name in ("counts", "mean")}
@@ -66,10 +70,20 @@ class Variational:
             for name in ("mean_strength", "mean_covariance")
             if getattr(self, name) is not None
         }
-        if self.weight_concentration.ndim == 1:
-            found["weight_concentration"] = self.weight_concentration
         if not self.family.tied:
             found |= {
                 name: getattr(self, name) for name in ("degrees_of_freedom", "scale", "covariance")
             }
-        return replace(self, **{name: value[index] for name, value in found.items()})
+        moved = {name: value[index] for name, value in found.items()}
+        return replace(self, **moved, weight_concentration=self._weights(list(order)))
+
+    def _weights(self, order: list[int]) -> Tensor:
+        """The weights' numbers in another order."""
+        found, k = self.weight_concentration, len(order)
+        if found.ndim == 1:
+            return found[order]
+        if order[: k - 2] != list(range(k - 2)):
+            raise ValueError(f"the pieces of a stick stay in their order, got {order}")
+        if order == list(range(k)):
+            return found
+        return torch.cat([found[:, :-1], found[:, -1:].flip(0)], 1)
