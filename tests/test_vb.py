@@ -28,7 +28,7 @@ from gmm_pyro.model.concentration import DirichletProcess
 from gmm_pyro.reduction.pointwise import shares
 from gmm_pyro.reduction.sums import reduce_given
 from runs import quietly
-from variational import FAMILIES, KINDS, ascent, points, settled
+from variational import FAMILIES, KINDS, ascent, points, settled, stick
 
 every_family = pytest.mark.parametrize("family", FAMILIES)
 every_kind = pytest.mark.parametrize("kind", KINDS)
@@ -69,14 +69,6 @@ def enumerated(made: Ascent, log_assigned: Any, k: int) -> float:
     statistics = reduce_given(family, (x - reference).expand(len(z), n, -1), assigned, reference)
     log_p = prior.log_evidence(statistics) + log_assigned(assigned.sum(2))
     return float(log_p.logsumexp(0))
-
-
-def stick(alpha: float, counts: Tensor) -> Tensor:
-    """Log probability of assignments whose weights are broken off a stick."""
-    after = counts.flip(1).cumsum(1).flip(1)[:, 1:]
-    first, second = 1 + counts[:, :-1], alpha + after
-    beta = first.lgamma() + second.lgamma() - (first + second).lgamma()
-    return (beta + math.log(alpha)).sum(1)
 
 
 def dirichlet(e: float, counts: Tensor) -> Tensor:

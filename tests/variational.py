@@ -22,7 +22,7 @@ KINDS: dict[str, dict[str, Any]] = {
     "sparse": {"concentration": Static(dist.Gamma(1.0, 20.0))},
     "dynamic": {"concentration": Dynamic(1.5)},
     "dynamic F": {"concentration": Dynamic()},
-    "stick": {"concentration": DirichletProcess(1.0)},
+    "stick": {"concentration": DirichletProcess(2.5)},
     "stick Gamma": {"concentration": DirichletProcess()},
     "means apart": {"mean_scale": 3.0},
     "scale": {"scale": RandomScale()},
@@ -60,3 +60,11 @@ def mixtures(made: Ascent, k: int, seeds: range) -> Parameters:
 def settled(made: Ascent, k: int, seeds: range = range(4), steps: int = 60) -> Climb:
     """After so many steps from each."""
     return climbed(made, Climb.begun(made.begun(mixtures(made, k, seeds))), steps, 0.0)
+
+
+def stick(alpha: float, counts: Tensor) -> Tensor:
+    """Log probability of assignments whose weights are broken off a stick."""
+    after = counts.flip(1).cumsum(1).flip(1)[:, 1:]
+    first, second = 1 + counts[:, :-1], alpha + after
+    beta = first.lgamma() + second.lgamma() - (first + second).lgamma()
+    return (beta + math.log(alpha)).sum(1)

@@ -24,6 +24,8 @@ from ...covariance.records import TINY, Sets
 from ...model.concentration import Concentration, DirichletProcess
 from .nodes import Nodes
 
+NO_GAIN = 1e-9  # nats by which another order is no better
+
 
 @dataclass(frozen=True, eq=False)
 class WeightsFactor:
@@ -216,8 +218,33 @@ class StickWeights(Weights):
         return torch.cat([share, whole], 1) * torch.cat([whole, (1 - share).cumprod(1)], 1)
 
     def best_order(self, counts: Tensor, before: WeightsFactor) -> Int[Tensor, "s k"]:
-        """The larger a component, the sooner it is broken off."""
-        return counts.argsort(dim=1, descending=True, stable=True)
+        """Whichever is last and takes the rest, the larger others are the sooner broken off.
+
+        Two pieces in turn, of N and M points with R after them, are as likely as 1 / (α + M + R),
+        but for what does not depend on their order. All k that may be last are tried.
+        """
+        alpha = before.log_masses.exp() @ self.nodes.values
+        s, k = counts.shape
+        falling = counts.argsort(dim=1, descending=True, stable=True)
+        place = torch.arange(k, device=counts.device)
+        moved = place.expand(k, k) + (place >= place[:, None])  # without one of them
+        moved[:, -1] = place  # which is the last
+        present = place.expand(s, 1, k)
+        tried = torch.cat([present, falling[:, moved]], 1)
+        values = self._log_probability(
+            counts[:, None].expand(-1, k + 1, -1).gather(2, tried), alpha
+        )
+        gain = values - values[:, :1]
+        best = torch.where(gain.amax(1) > NO_GAIN, gain.argmax(1), 0)
+        return tried[torch.arange(s, device=counts.device), best]
+
+    def _log_probability(
+        self, counts: Float[Tensor, "s o k"], alpha: Float[Tensor, "s"]
+    ) -> Float[Tensor, "s o"]:
+        """Of assignments with these counts, but for a constant, in nats."""
+        after = counts.flip(2).cumsum(2).flip(2)[..., 1:]
+        pairs = torch.stack([1 + counts[..., :-1], alpha[:, None, None] + after], -1)
+        return log_beta(pairs).sum(2)
 
     def draw(self, q: WeightsFactor, count: int, generator: torch.Generator) -> Tensor:
         """See the base class."""
