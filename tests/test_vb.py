@@ -145,11 +145,11 @@ def test_noise_is_a_component_whose_weight_has_a_factor() -> None:
 
 
 @every_kind
-@pytest.mark.parametrize("family", ["full", "tied", "spherical"])
+@pytest.mark.parametrize("family", ["full", "tied_diag"])
 def test_no_step_lowers_it(kind: str, family: str) -> None:
     k = 4
     model = MixtureModel(k, family, priors=ConjugatePriors(**KINDS[kind]))
-    climb = settled(ascent(model, points(60, 2, 3)), k)
+    climb = settled(ascent(model, points(40, 2, 3)), k, range(2), steps=40)
     scale = climb.history.abs().max()
     assert float(climb.history.diff(dim=1).min()) >= -1e-14 * scale
     assert float((climb.history[:, -1] - climb.history[:, 0]).min()) > 1
@@ -220,9 +220,9 @@ def test_weights_have_the_means_of_their_draws() -> None:
     for kind in ("number", "stick Gamma"):
         model = MixtureModel(4, priors=ConjugatePriors(**KINDS[kind]))
         with quietly():
-            found = gp.fit(model, points(40, 1), "vb", n_draws=20_000)
+            found = gp.fit(model, points(40, 1), "vb", n_draws=4_000, n_starts=1)
         draws = found.posterior.draws["weights"][0]
-        error = 4.5 * draws.std(0) / math.sqrt(20_000) + 1e-12
+        error = 4.5 * draws.std(0) / math.sqrt(4_000) + 1e-12
         assert bool(((draws.mean(0) - found.mixture.weights).abs() < error).all())
 
 
@@ -300,10 +300,10 @@ def test_of_one_component_every_draw_has_the_weight_of_the_evidence(family: str)
 
 
 @every_kind
-@pytest.mark.parametrize("family", ["full", "tied", "spherical"])
+@pytest.mark.parametrize("family", ["tied", "spherical"])
 def test_the_bound_is_a_mean_over_draws(kind: str, family: str) -> None:
     """E log p(x, z, sites) - log q(z, sites), with draws from q and q(z) as it is, is the bound."""
-    k, n, d, count = 3, 12, 2, 4000
+    k, n, d, count = 3, 8, 2, 1500
     given = {**KINDS[kind], "dof": 9.0}
     given |= {"concentration": [0.5, 2.0, 1.0]} if kind == "numbers" else {}
     model = MixtureModel(k, family, priors=ConjugatePriors(**given))
@@ -320,7 +320,7 @@ def test_the_bound_is_a_mean_over_draws(kind: str, family: str) -> None:
     of_points = (share * (logits - share.clamp_min(1e-300).log())).sum((1, 2))
     values = log_ratios(density, posterior) - logits.logsumexp(1).sum(1) + of_points
     error = 4.5 * float(values.std()) / math.sqrt(count)  # fails once in 100,000 if all is right
-    assert error < 0.4
+    assert error < 0.6
     assert float(values.mean()) == pytest.approx(float(state.bound), abs=error)
 
 
