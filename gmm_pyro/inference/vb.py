@@ -44,7 +44,7 @@ class VBOptions(Options):
 
 
 def fit_vb(task: Task[VBOptions]) -> Outcome:
-    """The posterior as independent factors, of the highest bound that is found, and their draws.
+    """Independent factors closest to the posterior, by the highest bound found, and their draws.
 
     Raises:
         ValueError: if the prior is not conjugate, or parameters are fixed.

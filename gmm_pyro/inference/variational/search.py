@@ -41,11 +41,13 @@ class End:
         climb: one set, and the bounds that led there.
         times: how many starts have led there.
         moves: how many moves led there from a start.
+        settled: whether it is near a maximum, rather than dropped on the way.
     """
 
     climb: Climb
     times: int = 1
     moves: int = 0
+    settled: bool = False
 
     @property
     def bound(self) -> float:
@@ -164,6 +166,8 @@ class Search:
             values = climb.headings
             best = sorted(range(len(values)), key=lambda i: values[i], reverse=True)[:keep]
             climb, numbers = climb[best], [numbers[i] for i in best]
+        for number in numbers:
+            self.ends[number] = replace(self.ends[number], settled=True)
 
     def _has_been_left(self, end: End) -> bool:
         """Whether moves have begun there before."""
@@ -179,7 +183,8 @@ class Search:
             tries -= 1
             if moved is not None:
                 higher = self._settled(moved, end, mover)
-                end, tries = replace(end, climb=higher, times=1, moves=end.moves + 1), patience
+                end = End(higher, moves=end.moves + 1, settled=True)
+                tries = patience
                 self.taken += 1
                 self.ends.append(end)
                 self.bar.update(1)
@@ -213,12 +218,17 @@ class Search:
         return max(self.ends, key=lambda end: end.bound)
 
     def different(self, gap: float) -> list[End]:
-        """Ends that differ by more than so many nats, the highest first."""
+        """Ends that differ by more than so many nats, the highest first.
+
+        Where there are such that have settled, others only tell how often the search came there.
+        """
         kept: list[End] = []
-        for end in sorted(self.ends, key=lambda end: end.bound, reverse=True):
-            if kept and abs(kept[-1].bound - end.bound) <= gap:
-                kept[-1] = replace(kept[-1], times=kept[-1].times + end.times)
-            else:
+        known = any(end.settled for end in self.ends)
+        for end in sorted(self.ends, key=lambda end: (end.settled, end.bound), reverse=True):
+            same = [i for i, other in enumerate(kept) if abs(other.bound - end.bound) <= gap]
+            for i in same[:1]:
+                kept[i] = replace(kept[i], times=kept[i].times + end.times)
+            if not same and (end.settled or not known):
                 kept.append(end)
         return kept
 
