@@ -25,7 +25,8 @@ from ..task import Options, Task
 from .ascent import Ascent, Climb, climbed
 from .moves import Mover
 
-ROUNDS = ((10, 10**6), (30, 4), (60, 2))  # steps of all starts, and how many stay after them
+ROUNDS = ((10, 10**6), (30, 4), (60, 2))  # steps, and how many starts take them
+PATIENT = ((100, 10**6),)  # the same, where many sets at a time take no longer than one
 PATIENCE, LAST = 3, 10  # moves in a row that gain nothing, and that of a thorough search
 FINALISTS, FINAL_STEPS = 3, 5  # ends on a part of the data that are compared by steps on all
 EAGER = ((1, 4), (5, 2))  # steps by all of very many points, and how many candidates stay
@@ -91,6 +92,11 @@ class Search:
         """Nats that a step gains at least, or no more follow."""
         return self.task.options.tolerance * self.sample.total_weight
 
+    @property
+    def is_small(self) -> bool:
+        """Whether many sets at a time take no longer than one."""
+        return self.sample.n * self.task.model.n_components <= FEW
+
     def run(self) -> None:
         """Search with as much effort as the options say, or until an interrupt.
 
@@ -111,7 +117,7 @@ class Search:
             self.interrupted = True
 
     def _league(self, numbers: range, generator: torch.Generator) -> None:
-        """Starts as one batch, and moves from the best of them."""
+        """Starts as one batch, and moves from the best of them, or the best two of few points."""
         parameters, found = started(self.task, self.sample, generator, numbers), len(self.ends)
         climb = Climb.begun(self.ascent.begun(parameters))
         self.ends += [End(climb[[i]]) for i in range(len(parameters.means))]
@@ -120,15 +126,16 @@ class Search:
             return
         self._screen(climb, found)
         if self.task.options.search != "starts":
-            best = max(self.ends[found:], key=lambda end: end.bound)
-            if not self._has_been_left(best):
-                self._move(best, self._mover(numbers.start, self.sample), PATIENCE)
+            best = _different(self.ends[found:], ALIKE * self.sample.total_weight)
+            for rank, end in enumerate(best[: 2 if self.is_small else 1]):
+                if not self._has_been_left(end):
+                    self._move(end, self._mover(numbers.start + rank, self.sample), PATIENCE)
 
     def go_on(self, from_part: Search) -> None:
         """Search on where a search by a part of the points has ended."""
         self.starts, self.tried, self.taken = from_part.starts, from_part.tried, from_part.taken
         self.interrupted = from_part.interrupted
-        found = from_part.different(ALIKE * from_part.sample.total_weight)
+        found = _different(from_part.ends, ALIKE * from_part.sample.total_weight)
         try:
             for end in found[: 1 if self.interrupted else FINALISTS]:
                 climb = Climb.begun(self.ascent.at(end.climb.state.factors))
@@ -156,16 +163,16 @@ class Search:
     def _screen(self, climb: Climb, found: int) -> None:
         """Steps of all starts, in rounds after which only the best stay."""
         left, numbers = self.task.options.max_steps, list(range(found, len(self.ends)))
-        for steps, keep in ROUNDS:
+        for steps, keep in PATIENT if self.is_small else ROUNDS:
+            values = climb.headings
+            best = sorted(range(len(values)), key=lambda i: values[i], reverse=True)[:keep]
+            climb, numbers = climb[best], [numbers[i] for i in best]
             before = climb.history.shape[1]
             climb = climbed(self.ascent, climb, min(steps, left), self.small)
             left -= min(steps, left)
             for i, number in enumerate(numbers):
                 self.ends[number] = End(climb[[i]])
             self.bar.update(climb.history.shape[1] - before)
-            values = climb.headings
-            best = sorted(range(len(values)), key=lambda i: values[i], reverse=True)[:keep]
-            climb, numbers = climb[best], [numbers[i] for i in best]
         for number in numbers:
             self.ends[number] = replace(self.ends[number], settled=True)
 
@@ -204,8 +211,7 @@ class Search:
         """Moves with random numbers of their own; components appear where a part misses them."""
         if part is None:
             return Mover(self.task, self.ascent, None)
-        few = self.sample.n * self.task.model.n_components <= FEW
-        effort = Effort.of_few() if few else Effort.of_many()
+        effort = Effort.of_few() if self.is_small else Effort.of_many()
         seed = Stream.MOVES.seed(self.task.options.seed) + 7_919 * (number + 1)
         generator = torch.Generator().manual_seed(seed % 2**63)
         rule = Soundness.for_task(self.task, part)
@@ -217,24 +223,9 @@ class Search:
         """The highest end."""
         return max(self.ends, key=lambda end: end.bound)
 
-    def different(self, gap: float) -> list[End]:
-        """Ends that differ by more than so many nats, the highest first.
-
-        Where there are such that have settled, others only tell how often the search came there.
-        """
-        kept: list[End] = []
-        known = any(end.settled for end in self.ends)
-        for end in sorted(self.ends, key=lambda end: (end.settled, end.bound), reverse=True):
-            same = [i for i, other in enumerate(kept) if abs(other.bound - end.bound) <= gap]
-            for i in same[:1]:
-                kept[i] = replace(kept[i], times=kept[i].times + end.times)
-            if not same and (end.settled or not known):
-                kept.append(end)
-        return kept
-
     def figures(self, reached: float) -> Searched:
         """What there is to tell of it, given the bound that the best has come to."""
-        first, *others = self.different(ALIKE * self.sample.total_weight)
+        first, *others = _different(self.ends, ALIKE * self.sample.total_weight)
         bounds = [reached, *(end.bound for end in others)]
         solutions = [
             Solution(value, sound=True, times=end.times, moves=end.moves)
@@ -242,3 +233,19 @@ class Search:
         ]
         tried = self.starts, self.tried, self.taken
         return Searched(self.sample.n, *tried, tuple(solutions), of="bound")
+
+
+def _different(ends: list[End], gap: float) -> list[End]:
+    """Ends that differ by more than so many nats, the highest first.
+
+    Where there are such that have settled, others only tell how often the search came there.
+    """
+    kept: list[End] = []
+    known = any(end.settled for end in ends)
+    for end in sorted(ends, key=lambda end: (end.settled, end.bound), reverse=True):
+        same = [i for i, other in enumerate(kept) if abs(other.bound - end.bound) <= gap]
+        for i in same[:1]:
+            kept[i] = replace(kept[i], times=kept[i].times + end.times)
+        if not same and (end.settled or not known):
+            kept.append(end)
+    return kept
