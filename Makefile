@@ -19,7 +19,7 @@ NUMERICAL := agglomeration agreement assignments auto bootstrap calibration clas
   held_components jumps known_labels labels laplace learned_priors likelihood_ratio map mclust mclust_in_python methods metrics missing \
   mixing mixing_of_weights \
   mixture mixture_file model modes noise noise_component normal_wishart numbering numbers nuts nuts_jumps observations optimise partition points \
-  posterior priors projection reduction regressor relabelling search select select_criteria select_models sites spikes start svi weighting
+  posterior priors projection reduction regressor relabelling search select select_criteria select_models sites spikes start svi vb weighting
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
 

@@ -16,7 +16,16 @@ from typing import Any
 import common
 
 HERE = Path(__file__).parent
-SCRIPTS = ["em_step", "whole_fit", "drop_in", "pyro_route", "scaling", "imports", "sampling"]
+SCRIPTS = [
+    "em_step",
+    "vb_step",
+    "whole_fit",
+    "drop_in",
+    "pyro_route",
+    "scaling",
+    "imports",
+    "sampling",
+]
 HEADER = ["what", "size", "against", "times as fast (median)"]
 
 
@@ -36,6 +45,9 @@ def summary() -> list[dict[str, Any]]:
             lines.append(("EM step", size, peer, row[f"{peer} / ours"]))
         lines.append(("EM step", size, "our torch kernel", row["torch / ours"]))
         lines.append(("EM step, float32", size, "ours in float64", row["ours / float32"]))
+    for row in rows_of("vb_step"):
+        size = f"{row['n']:,} x {row['d']}, k = {row['k']}, full"
+        lines.append(("vb step", size, "scikit-learn", row["scikit-learn / ours"]))
     for row in rows_of("whole_fit"):
         size = f"{row['n']:,} x {row['d']}, k = {row['k']}"
         for tol in ("tol 1e-3", "tol 1e-7"):

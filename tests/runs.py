@@ -30,6 +30,7 @@ SETTLED: dict[str, dict[str, Any]] = {
     "laplace": {"n_draws": 20},
     "svi": {"tolerance": 1e-3, "n_draws": 20},
     "svi:enumerated": {"tolerance": 1e-2, "n_draws": 20},
+    "vb": {"n_draws": 20},
     "nuts": {"n_chains": 2, "n_draws": 10, "n_warmup": 5, "max_tree_depth": 3},
     "nuts:enumerated": {"n_chains": 1, "n_draws": 6, "n_warmup": 6, "max_tree_depth": 2},
     "gibbs": {"n_chains": 2, "n_draws": 40, "n_warmup": 200},
@@ -38,7 +39,9 @@ CHAINS = {"n_chains": 2, "n_draws": 4, "n_warmup": 3}
 BRIEF: dict[str, dict[str, Any]] = {
     **{name: {"max_steps": 10} for name in METHODS},
     "gradient": {"max_steps": 25},
-    **{name: {"max_steps": 10, "n_draws": 5} for name in ("laplace", "svi", "svi:enumerated")},
+    **{
+        name: {"max_steps": 10, "n_draws": 5} for name in ("laplace", "svi", "vb", "svi:enumerated")
+    },
     "nuts": {"max_steps": 10, **CHAINS, "max_tree_depth": 2},
     "nuts:enumerated": {"max_steps": 10, **CHAINS, "n_chains": 1, "max_tree_depth": 2},
     "gibbs": {"max_steps": 10, **CHAINS},

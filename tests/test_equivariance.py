@@ -58,6 +58,7 @@ PRECISION = {
     "map": 1e-4,
     "laplace": 1e-4,
     "svi": 1e-2,
+    "vb": 1e-7,
     "nuts": 0.3,
     "gibbs": 1e-6,
 }

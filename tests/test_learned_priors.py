@@ -21,6 +21,7 @@ from gmm_pyro import ConjugatePriors, MixtureModel, Priors
 from gmm_pyro.calibration import exact_posterior, geweke, simulation_based_calibration
 from gmm_pyro.data.observations import observe
 from gmm_pyro.estimator import PyroGaussianMixture
+from gmm_pyro.inference import METHODS
 from runs import BRIEF, every_method, told
 
 K, D = 2, 2
@@ -251,14 +252,14 @@ class TestFits:
     def test_hold_parameters_as_they_are_and_say_so_once(self, method: str) -> None:
         def priors(*, learned: bool) -> Priors | ConjugatePriors:
             loc = real(19.0).requires_grad_(learned)
-            if method == "gibbs":
+            if METHODS[method].conjugate:
                 return ConjugatePriors(mean=loc, mean_strength=0.1)
             return Priors(means=dist.Normal(loc, 3.0))
 
         mine = priors(learned=True)
         fit, said = quick(method, mine)
         expected, silence = quick(method, priors(learned=False))
-        name = "mean" if method == "gibbs" else "means"
+        name = "mean" if METHODS[method].conjugate else "means"
         assert said == [
             f"parameters of the priors of {name} require gradients: a fit holds them as they are, "
             "and learns nothing about them"
@@ -267,7 +268,7 @@ class TestFits:
         assert fit.model.learned == ()
         assert torch.equal(fit.mixture.means, expected.mixture.means)
         assert not fit.mixture.means.requires_grad
-        loc = mine.mean if method == "gibbs" else mine.means.loc
+        loc = mine.mean if METHODS[method].conjugate else mine.means.loc
         assert loc.requires_grad
         assert loc.grad is None
 

@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 METHOD_NAMES = (
-    *("kmeans", "em", "gradient", "map", "laplace", "svi", "nuts", "gibbs"),
+    *("kmeans", "em", "gradient", "map", "laplace", "svi", "vb", "nuts", "gibbs"),
     *("map:enumerated", "svi:enumerated", "nuts:enumerated"),
 )
-COMPARED = "kmeans, em, gradient, map, laplace, svi, gibbs"  # nuts takes longer than all of these
+COMPARED = (
+    "kmeans, em, gradient, map, laplace, svi, vb, gibbs"  # nuts takes longer than all of these
+)
 FAMILIES = (
     *("full", "tied", "diag", "spherical", "tied_diag", "tied_spherical"),
     *("VEI", "EVI", "VEE", "EVV", "EEV", "VEV", "EVE", "VVE"),

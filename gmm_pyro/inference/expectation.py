@@ -104,16 +104,20 @@ class Climb:
         Gains that do not shrink, or hardly, say little of where they end: no more than `FAR` times
         the last gain is promised.
         """
-        values = self.history
-        if values.shape[1] < 3:
-            return values[:, -1]
-        last, before = values[:, -1] - values[:, -2], values[:, -2] - values[:, -3]
-        ratio = torch.where(before > 0, last / before, 0.0).nan_to_num().clamp(0.0, FAR / (1 + FAR))
-        return values[:, -1] + last.clamp_min(0.0) * ratio / (1 - ratio)
+        return heading(self.history)
 
 
 CEILING = 500.0  # times the last gain of a step, more than which is hardly ever ahead
 FAR = 50.0  # times the last gain of a step, the most that is taken to be ahead
+
+
+def heading(values: Float[Tensor, "s t"]) -> Float[Tensor, "s"]:
+    """What objectives are on their way to, from those after each step; see `Climb.heading`."""
+    if values.shape[1] < 3:
+        return values[:, -1]
+    last, before = values[:, -1] - values[:, -2], values[:, -2] - values[:, -3]
+    ratio = torch.where(before > 0, last / before, 0.0).nan_to_num().clamp(0.0, FAR / (1 + FAR))
+    return values[:, -1] + last.clamp_min(0.0) * ratio / (1 - ratio)
 
 
 def climbed(

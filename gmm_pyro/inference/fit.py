@@ -40,7 +40,7 @@ class Fit(Result):
 
     @cached_property
     def k_hat(self) -> float | None:
-        """Pareto k-hat of the draws of an approximation (svi, laplace), None for other methods.
+        """Pareto k-hat of the draws of an approximation (svi, vb, laplace), None for other methods.
 
         Below 0.7, importance weights could turn them into draws from the posterior near the mode;
         above, means and deviations are not to be trusted (Vehtari et al. 2024).
@@ -80,10 +80,10 @@ class Fit(Result):
     def solutions(self) -> pd.DataFrame:
         """The different solutions that the search has come to: is the optimum alone?
 
-        A row for each, sound ones first, and of these the likeliest first: `log_likelihood` of the
-        points that the search went by (`search.n` of them, all or a part), how many nats it is
-        `behind` the first, whether it is `sound`, how many `times` the search has come there, and
-        after how many `moves` from a start.
+        A row for each, sound ones first, and of these the likeliest first: `log_likelihood` (of vb
+        the `bound`) of the points that the search went by (`search.n`, all or a part), how many
+        nats it is `behind` the first, whether it is `sound`, how many `times` the search has come
+        there, and after how many `moves` from a start.
 
         Raises:
             ValueError: if the method does not begin with a search, as those that begin at random.
@@ -339,6 +339,7 @@ def _result(
         uses_priors=surplus is not None,
         search=outcome.search,
         found_modes=outcome.modes,
+        variational=outcome.variational,
     )
 
 

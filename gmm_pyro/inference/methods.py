@@ -26,6 +26,7 @@ from .task import Options, Outcome, Task
 from .through_pyro.map import EnumeratedMAPOptions, fit_enumerated_map
 from .through_pyro.nuts import EnumeratedNUTSOptions, fit_enumerated_nuts
 from .through_pyro.svi import EnumeratedSVIOptions, fit_enumerated_svi
+from .vb import VBOptions, fit_vb
 
 ENGINES = ("collapsed", "enumerated")  # what `engine` may be of a method that goes through Pyro too
 
@@ -75,6 +76,7 @@ METHODS: dict[str, Method] = {
     "map": Method(fit_map, MAPOptions, Priors),
     "laplace": Method(fit_laplace, LaplaceOptions, Priors, draws=True),
     "svi": Method(fit_svi, SVIOptions, Priors, draws=True, minibatches=True),
+    "vb": Method(fit_vb, VBOptions, ConjugatePriors, draws=True, minibatches=True),
     "nuts": Method(fit_nuts, NUTSOptions, Priors, draws=True, exact=True),
     "gibbs": Method(
         fit_gibbs, GibbsOptions, ConjugatePriors, draws=True, exact=True, weights=False

@@ -105,8 +105,14 @@ def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
         fixed=model.fixed,
     )
     diagnostics = {**fit.diagnostics, **vars(diagnosis)}
+    q = None if fit.variational is None else fit.variational.permuted(order)
     return replace(
-        fit, mixture=mixture, posterior=posterior, own_labels=own, diagnostics=diagnostics
+        fit,
+        mixture=mixture,
+        posterior=posterior,
+        own_labels=own,
+        diagnostics=diagnostics,
+        variational=q,
     )
 
 

@@ -16,6 +16,7 @@ from ..posterior import Posterior
 from .modes.found import FoundModes
 from .searched import Searched
 from .task import Options, Status
+from .variational.record import Variational
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -30,8 +31,8 @@ class Result:
             collapsed.
         history: the objective after every step, in nats.
         objective: what the method maximised, at the point estimate: the log-likelihood (em,
-            gradient), the log posterior density up to a constant (map), the ELBO (svi), minus the
-            sum of squares (kmeans).
+            gradient), the log posterior density up to a constant (map), the ELBO (svi, vb), minus
+            the sum of squares (kmeans).
         status: how the fit ended.
         message: the same in words, and what to do about it.
         steps: number of steps.
@@ -48,6 +49,7 @@ class Result:
             one; `Fit.solutions` has it as a table.
         found_modes: the modes of the posterior that are known, of approximations; `Fit.modes` has
             them as a table.
+        variational: the factors that `vb` has found, as `Variational` has them; None for others.
     """
 
     model: MixtureModel
@@ -69,6 +71,7 @@ class Result:
     uses_priors: bool = False
     search: Searched | None = None
     found_modes: FoundModes | None = None
+    variational: Variational | None = None
 
     def __repr__(self) -> str:
         components = counted(self.model.n_components, "component")

@@ -15,7 +15,7 @@ class Solution:
 
     Attributes:
         log_likelihood: of the points that the search went by, in nats, as it will be at the end of
-            the climb.
+            the climb; or what else the search is for the highest of.
         sound: whether it is, by the rule of `soundness.py`.
         times: how many starts have led there, or moves from one.
         moves: how many moves led there from a start; 0 if none was needed.
@@ -37,6 +37,7 @@ class Searched:
         tried: how many moves it tried.
         taken: how many of them led on to something better.
         solutions: the different ends: sound ones first, and of these the likeliest first.
+        of: what it is for the highest of: "log_likelihood", or the "bound" of variational Bayes.
     """
 
     n: int
@@ -44,6 +45,7 @@ class Searched:
     tried: int
     taken: int
     solutions: tuple[Solution, ...]
+    of: str = "log_likelihood"
 
     def in_words(self) -> str:
         """Whether the optimum is alone, as a title or a sentence says it.
@@ -66,4 +68,4 @@ class Searched:
 
         table = pd.DataFrame([asdict(solution) for solution in self.solutions])
         table.insert(1, "behind", table["log_likelihood"].iloc[0] - table["log_likelihood"])
-        return table
+        return table.rename(columns={"log_likelihood": self.of})

@@ -23,6 +23,7 @@ from ..posterior import Posterior
 from ..running.seeds import Stream
 from .modes.found import FoundModes
 from .searched import Searched
+from .variational.record import Variational
 
 State = TypeVar("State")
 Other = TypeVar("Other")
@@ -184,6 +185,7 @@ class Outcome:
         diagnostics: what the method has to say beside: numbers and short words.
         search: what the search for its start has come to, of methods that begin with one.
         modes: the modes of the posterior that are known, of approximations.
+        variational: the factors that variational Bayes has found.
     """
 
     parameters: Parameters
@@ -197,6 +199,7 @@ class Outcome:
     diagnostics: Mapping[str, Any] = field(default_factory=dict)
     search: Searched | None = None
     modes: FoundModes | None = None
+    variational: Variational | None = None
 
     def __post_init__(self) -> None:
         """Whatever the method says of its end, an objective that is no number is none to reach."""

@@ -91,15 +91,15 @@ def hierarchical_sites(hierarchy: Hierarchy) -> HierarchicalSites:
             partial(_log_precisions_given, hierarchy),
             own["precisions"].support,
         )
-    if not concentration.is_random:
-        sites["weights"] = _weights_given(hierarchy, {})
-    else:
+    if concentration.is_random:
         sites["weights"] = Conditional(
             (k,),
             partial(_weights_given, hierarchy),
             partial(_log_weights_given, hierarchy),
             constraints.simplex,
         )
+    else:
+        sites["weights"] = _weights_given(hierarchy, {})
     return HierarchicalSites(hierarchy, sites | own)
 
 

@@ -135,10 +135,10 @@ def _status(fit: Fit) -> Iterator[tuple[str, str]]:
 def _steadier(fit: Fit) -> str:
     """What may help a fit that has diverged."""
     method = METHODS[fit.method]
-    if method.minibatches and method.draws:
+    if isinstance(fit.options, GuideOptions):
         return "Lower rate, or take guide='normal'."
     first = "Raise covariance_floor" if method.floored else "Try another start or seed"
-    first = "Lower rate" if method.minibatches else first
+    first = "Lower rate" if method.minibatches and method.likeliest else first
     return f"{first}, and look for columns on very different scales."
 
 

@@ -19,10 +19,10 @@ MOST_TOLD = 5  # of such solutions in a sentence
 
 OF_SOLUTIONS = (
     Column(
-        "log_likelihood",
-        "Log-likelihood",
+        "objective",
+        "Objective",
         ".2f",
-        meaning="Of the points that the search went by, in nats.",
+        meaning="The log-likelihood of the points that the search went by, or vb's bound, in nats.",
     ),
     Column(
         "behind",
@@ -72,7 +72,7 @@ def search_sections(comparison: Record) -> list[Section]:
 
 
 def _section(name: str, fit: Fit, search: Searched) -> Section:
-    frame = search.frame().head(MOST)
+    frame = search.frame().head(MOST).rename(columns={search.of: "objective"})
     frame["status"] = ["sound" if sound else "not sound" for sound in frame["sound"]]
     frame.index = frame.index + 1
     told = _told(search, fit.observations.n)

@@ -118,7 +118,7 @@ class Mover:
 
     def moved(self, climb: Climb, present: Rank) -> Move:
         """Where one move leads, if that is sound, or as the present is, and higher."""
-        fewer = self._otherwise(climb.state)
+        fewer = self.otherwise(climb.state)
         if fewer is None:
             return Move(None)
         candidates = Climb.begun(expect_at(self.task, fewer, self.sample))
@@ -130,7 +130,7 @@ class Mover:
             candidates, sound = candidates[list(best)], list(best.values())
         return self._chased(candidates, climb, present, sound=sound[0])
 
-    def _otherwise(self, state: Expectation) -> Parameters | None:
+    def otherwise(self, state: Expectation) -> Parameters | None:
         """Sets with one component elsewhere, or None if nothing adds.
 
         Known labels are of no help with one component too many, nor is what is fixed; but they

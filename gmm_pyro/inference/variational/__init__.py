@@ -1,0 +1,1 @@
+"""Parts of variational Bayes: factors of q, the bound, moves, minibatches and draws."""
