@@ -42,26 +42,39 @@ def evidence_of(
     exact = closed_form(density)
     if exact is not None:
         return exact
-    draws = posterior.n_chains * posterior.n_draws
-    by_bridge = None
+    draws, by_bridge = posterior.n_chains * posterior.n_draws, None
     if proposal is not None and draws > 1:
         by_bridge = bridged(proposal, posterior, generator)
-    if draws < ENOUGH or (by_bridge is not None and _is_sound(by_bridge)):
+    if draws < ENOUGH or _is_sound(by_bridge):
         return by_bridge
+    return _better(by_bridge, _by_particles(density, posterior, generator))
+
+
+def _is_sound(found: Evidence | None) -> bool:
+    if found is None:
+        return False
+    return found.log_evidence_se <= PRECISE and found.evidence_k_hat < TRUSTED
+
+
+def _by_particles(
+    density: LogDensity, posterior: Posterior, generator: torch.Generator
+) -> Evidence | None:
+    """By those that agree with chains; None where there are none."""
     islands = sequential(density, generator)
     if islands is None:
+        return None
+    return islands.evidence if islands.agrees_with(posterior) else UNKNOWN
+
+
+def _better(by_bridge: Evidence | None, by_particles: Evidence | None) -> Evidence | None:
+    """The more precise one whose error is what it says, as far as there are any."""
+    if by_bridge is None or by_particles is None:
+        return by_bridge or by_particles
+    if by_particles is UNKNOWN:
         return by_bridge
-    found = islands.evidence
-    if found is UNKNOWN or not islands.agrees_with(posterior):
-        return by_bridge or UNKNOWN
-    doubtful = by_bridge is None or not by_bridge.evidence_k_hat < TRUSTED
-    if doubtful or by_bridge is None or found.log_evidence_se < by_bridge.log_evidence_se:
-        return found
-    return by_bridge
-
-
-def _is_sound(found: Evidence) -> bool:
-    return found.log_evidence_se <= PRECISE and found.evidence_k_hat < TRUSTED
+    trusted = by_bridge.evidence_k_hat < TRUSTED
+    precise = by_bridge.log_evidence_se <= by_particles.log_evidence_se
+    return by_bridge if trusted and precise else by_particles
 
 
 @torch.no_grad()

@@ -122,8 +122,12 @@ class Learner:
         seen = about(self.family, seen, self.data.origin)
         new = about(self.family, self._of_power(p, learnt, assigned=True), self.data.origin)
         log_weights = self.prior.mixing.draw(seen.counts + new.counts, self.generator)
-        sums = (a + learnt.power * b for a, b in zip(seen.sums, new.sums, strict=True))
-        both = Statistics(seen.log_norm, *sums, reference=self.data.origin)
+        first, second = (
+            value + learnt.power * of_new
+            for value, of_new in ((seen.first, new.first), (seen.second, new.second))
+        )
+        counts = seen.counts + learnt.power * new.counts
+        both = replace(seen, counts=counts, first=first, second=second)
         drawn = self.prior.components.draw_given(both, p, self.generator)
         return Parameters(log_weights, drawn.means, drawn.factor), seen.log_norm
 
@@ -142,10 +146,10 @@ class Learner:
 
     def _nothing(self, p: Parameters) -> Statistics:
         """The statistics of no points."""
-        zeros = (torch.zeros_like(value) for value in (p.log_weights, p.means, p.factor))
-        none = p.means.new_zeros(len(p.means))
+        counts, first, second = map(torch.zeros_like, (p.log_weights, p.means, p.factor))
+        none = counts.new_zeros(len(counts))
         noise = None if self.data.log_noise is None else none
-        return Statistics(none, *zeros, reference=self.data.origin, noise=noise)
+        return Statistics(none, counts, first, second, self.data.origin, noise)
 
 
 def to_power(family: CovarianceFamily, p: Parameters, power: float) -> Parameters:

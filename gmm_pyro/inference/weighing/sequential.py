@@ -36,7 +36,7 @@ FEWEST, MOST = 64, 512  # particles of an island
 WORK = 2e7  # particles times points times components times features, in a pass at most
 NUMBERS = 2**24  # in the moments of all particles
 SPREAD = 64  # points that are chosen by where they are
-PASSES = 6  # over the points, each in an order of its own
+LEAST, PASSES = 2, 6  # passes over the points, each in an order of its own
 PRECISE = 0.03  # nats, an error with which there is no need of another pass
 APART = (
     0.7  # nats that estimates of islands may differ by, as a deviation: above, they have no mean
@@ -109,12 +109,12 @@ def sequential(density: LogDensity, generator: torch.Generator) -> Islands | Non
     while len(found) < PASSES:
         order = spread_first(data, generator)
         found.append(_islands(replace(learner, data=data.subset(order)), count))
-        together = Islands.joined(found)
-        if together.evidence.log_evidence_se <= PRECISE:
+        evidence = Islands.joined(found).evidence
+        if evidence is UNKNOWN:  # which more of them would hardly change
             break
-        if together.evidence is UNKNOWN:  # which more of them would hardly change
+        if len(found) >= LEAST and evidence.log_evidence_se <= PRECISE:
             break
-    return together
+    return Islands.joined(found)
 
 
 def _particles(density: LogDensity) -> int:
