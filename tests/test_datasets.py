@@ -23,6 +23,7 @@ from gmm_pyro.datasets import (
     Dataset,
     anisotropic,
     dataset_named,
+    galaxies,
     iris,
     make_mixture,
     old_faithful,
@@ -246,6 +247,27 @@ class TestOldFaithful:
         assert fit.mixture.n_parameters == count
         assert log_likelihood - 5e-4 < fit.objective < log_likelihood + 0.011
         assert fit.mixture.bic(data.x) == pytest.approx(bic, abs=0.022)
+
+
+class TestGalaxies:
+    def test_are_the_velocities_that_published_figures_are_of(self) -> None:
+        """Roeder's table 1, with quartiles as R has them of it."""
+        data = galaxies()
+        assert data.feature_names == ("velocity",)
+        summary = data.frame()["velocity"].describe()
+        known = [82, 9.172, 19.532, 20.8335, 23.133, 34.279]
+        assert summary[["count", "min", "25%", "50%", "75%", "max"]].tolist() == pytest.approx(
+            known
+        )
+
+    @pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
+    def test_are_those_of_r_but_for_its_misprint(self) -> None:
+        command = ["Rscript", "--vanilla", "-e", "cat(MASS::galaxies)"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        theirs = np.array(done.stdout.split(), float)
+        assert theirs[77] == 26690
+        theirs[77] = 26960
+        assert np.array_equal(galaxies().x[:, 0], theirs / 1000)
 
 
 def test_an_unknown_name_is_answered_with_the_nearest_one() -> None:

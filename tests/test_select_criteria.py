@@ -283,3 +283,18 @@ def test_what_was_not_computed(arguments: dict[str, Any], message: str) -> None:
 def test_bad_numbers_of_fits(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=re.escape(message)):
         gp.select(normal(30, 2), **{"k": [1, 2], **arguments})
+
+
+def test_evidences_are_near_that_are_within_their_errors() -> None:
+    """1.5 nats apart, with errors of 0.1 or of 1.2 each."""
+    x = gp.datasets.make_mixture(n=60, d=1, k=2, separation=8, seed=1).x
+    found = gp.select(x, [1, 2], "full", "evidence", method="laplace")
+
+    def told(error: float) -> gp.Selection:
+        at = {"log_evidence": -100.0, "log_evidence_se": error}
+        values = [at, {**at, "log_evidence": -101.5}]
+        pairs = zip(found.cells, values, strict=True)
+        return replace(found, cells=tuple(replace(cell, found=value) for cell, value in pairs))
+
+    assert [len(told(error).ties) for error in (0.1, 1.2, math.nan)] == [1, 2, 1]
+    assert "within 1 nats or a standard error" in told(1.2).in_words()

@@ -58,7 +58,8 @@ def galaxies() -> Dataset:
     The galaxies lie in six narrow conic sections of the sky, and gaps between their velocities hint
     at clusters in space; nothing says which belong together, so there are no labels. These are the
     velocities of Roeder (1990), JASA 85, 617-624, from Postman, Huchra & Geller (1986), with the
-    78th as 26.960.
+    78th as 26.960. That is the variant that published posteriors of the number of components
+    are of (Richardson & Green 1997); R's `MASS::galaxies` has 26.690, a misprint.
 
     Example:
         >>> data = galaxies()

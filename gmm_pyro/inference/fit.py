@@ -58,7 +58,8 @@ class Fit(Result):
     def log_evidence(self) -> float:
         """log p(x) in nats, with all parameters integrated out and numberings counted once.
 
-        Its standard error is `diagnostics["log_evidence_se"]`.
+        Its standard error is `diagnostics["log_evidence_se"]`, and what it is estimated by
+        `diagnostics["evidence_by"]`. It is NaN where estimates have failed.
 
         Raises:
             ValueError: if the method has no estimate of it.
@@ -72,7 +73,7 @@ class Fit(Result):
         if "log_evidence" not in self.diagnostics:
             raise ValueError(
                 f"this fit by {self.method} has no estimate of the evidence: laplace has, and "
-                "gibbs and nuts where a proposal comes near enough to the posterior"
+                "gibbs and nuts where a proposal comes near the posterior or points are few"
             )
         return float(self.diagnostics["log_evidence"])
 

@@ -53,7 +53,7 @@ def fit_gibbs(task: Task[GibbsOptions]) -> Outcome:
         walk(way.chains, options.thin, options.n_warmup - options.n_warmup // 2)
         sample = GibbsSample(density, options, walk, way.chains, options.thin)
         outcome = drawn(density, sample, options)
-    return concluded(outcome, way.found, way.jumps, generator)
+    return concluded(density, outcome, way.found, way.jumps, generator)
 
 
 @dataclass(frozen=True, eq=False)

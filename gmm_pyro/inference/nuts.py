@@ -49,7 +49,8 @@ def sampled_by(sample: By, task: Task[NUTSOptions]) -> Outcome:
             return outcome_at(density, spike, diagnostics=figures(unknown))
         outset = Outset.of(task, density, modes_of(task, density, sound))
         outcome = drawn(density, sample(task, density, outset, bar), task.options)
-        return concluded(outcome, outset.population, outset.jumps, task.generator(Stream.EVIDENCE))
+        generator = task.generator(Stream.EVIDENCE)
+        return concluded(density, outcome, outset.population, outset.jumps, generator)
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ class Criterion:
         column: of the table.
         needs: what it needs of the method, in words; "" if nothing.
         by_error: whether a difference that is within its standard error is near, too.
+        own_error: whether every model has a standard error of its own, which is of its draws.
         digits: that it is shown with, after the point.
         by_mclust: what axes call it with mclust's sign; "" where mclust does not have it.
         refits: the option that says how many times all models are fitted for it; "" if once.
@@ -31,6 +32,7 @@ class Criterion:
     column: str
     needs: str = ""
     by_error: bool = False
+    own_error: bool = False
     digits: int = 1
     by_mclust: str = ""
     refits: str = ""
@@ -42,7 +44,7 @@ class Criterion:
     @property
     def nearness(self) -> str:
         """What is near the best, in words."""
-        if not self.by_error:
+        if not (self.by_error or self.own_error):
             return f"within {self.near:g} of the best"
         either = f"{self.near:g} nats or " if self.near else ""
         return f"within {either}a standard error of the best"
@@ -104,5 +106,6 @@ CRITERIA = {
         near=1.0,
         column="log_evidence",
         needs="log_evidence: laplace, or gibbs or nuts",
+        own_error=True,
     ),
 }

@@ -196,9 +196,9 @@ class Selection:
         kind, grid = self._computed(criterion, sign), self.grid(criterion, sign=sign)
         by_mclust = sign == "mclust"
         errors = None
-        if kind is self._criterion and kind.by_error:
+        if kind is self._criterion and (kind.by_error or kind.own_error):
             best = self._ranked(self.criterion)[:1]
-            errors = self._by_model(lambda c: self._difference(c, best)[1])
+            errors = self._by_model(lambda c: self._error(c, best[0]) if best else math.nan)
         return plot_selection(
             grid,
             kind.by_mclust if by_mclust else kind.label,
@@ -283,8 +283,15 @@ class Selection:
     def _is_near(self, cell: Cell, best: Cell) -> bool:
         kind = self._criterion
         apart = abs(cell.value(kind) - best.value(kind))
-        error = self._difference(cell, [best])[1] if kind.by_error else 0.0
-        return cell is best or apart <= kind.near or apart <= error
+        return cell is best or apart <= kind.near or apart <= self._error(cell, best)
+
+    def _error(self, cell: Cell, best: Cell) -> float:
+        """The standard error of a difference to the best; 0 where the criterion has none."""
+        kind = self._criterion
+        if kind.own_error:
+            own = (each.found.get(f"{kind.column}_se", math.nan) for each in (cell, best))
+            return math.nan if cell is best else math.hypot(*own)
+        return self._difference(cell, [best])[1] if kind.by_error else 0.0
 
     def _by_model(self, value: Callable[[Cell], float]) -> pd.DataFrame:
         """A row for each number of components and a column for each family."""

@@ -12,8 +12,7 @@ from ...model.log_density import LogDensity
 from ..starts.starting import SEVERAL, starting_parameters
 from ..task import Outcome, Status, Task
 from ..weighing.assigned import twin_of
-from ..weighing.bridge import bridged
-from ..weighing.evidence import UNKNOWN
+from ..weighing.deciding import evidence_of
 from .jumps import Jumps
 from .population import Growth, Numbers, Population, populated
 from .sampling import SamplingOptions
@@ -85,18 +84,23 @@ def chosen(found: Population, count: int, generator: torch.Generator) -> Paramet
 
 
 def concluded(
-    outcome: Outcome, found: Population | None, jumps: Jumps | None, generator: torch.Generator
+    density: LogDensity,
+    outcome: Outcome,
+    found: Population | None,
+    jumps: Jumps | None,
+    generator: torch.Generator,
 ) -> Outcome:
     """The outcome, with the evidence, and in doubt where the search for modes was cut short."""
-    if found is None or outcome.posterior is None:
+    if outcome.posterior is None or (found is None and outcome.status is Status.INTERRUPTED):
         return outcome
+    proposal = None if found is None else found.proposal
     try:
-        evidence = bridged(found.proposal, outcome.posterior, generator)
+        evidence = evidence_of(density, outcome.posterior, proposal, generator)
     except KeyboardInterrupt:  # the draws are there, and stay
         return replace(outcome, status=Status.INTERRUPTED, message="")
     jumped = {} if jumps is None else {"jumps": jumps.rate}
-    known = {} if evidence is UNKNOWN else vars(evidence)
+    known = {} if evidence is None else vars(evidence)
     outcome = replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **known})
-    if found.settled or outcome.status is not Status.CONVERGED:
+    if found is None or found.settled or outcome.status is not Status.CONVERGED:
         return outcome
     return replace(outcome, status=Status.UNMIXED, message=UNSETTLED)

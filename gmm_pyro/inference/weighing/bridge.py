@@ -24,6 +24,7 @@ from ...posterior.convergence import FEWEST, ess_mean
 from .evidence import UNKNOWN, Evidence, pareto_k
 from .proposal import Proposal
 
+NAME = "bridge sampling"
 PROPOSED, DRAWN = 256, 256  # draws of either kind, about
 STEPS = 1000  # of the iteration, at most
 SETTLED = 1e-10  # nats
@@ -69,7 +70,7 @@ def bridge(of_chains: Float[Tensor, "c t"], of_proposal: Float[Tensor, "m"]) -> 
     if not math.isfinite(variance):
         return UNKNOWN
     weights = (theirs - theirs.logsumexp(0)).exp()
-    return Evidence(float(centre + log_z), math.sqrt(variance), pareto_k(weights))
+    return Evidence(float(centre + log_z), math.sqrt(variance), pareto_k(weights), NAME)
 
 
 def _terms(

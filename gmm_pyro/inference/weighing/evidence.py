@@ -50,25 +50,27 @@ class Evidence:
         log_evidence: in nats.
         log_evidence_se: standard error of it, in nats.
         evidence_k_hat: Pareto's k of the importance weights; above 0.7, the error is larger than
-            it says.
+            it says. NaN where there are none.
+        evidence_by: what it is estimated by.
     """
 
     log_evidence: float
     log_evidence_se: float
     evidence_k_hat: float
+    evidence_by: str = "importance sampling"
 
     @classmethod
     def of(cls, log_weights: Float[Tensor, "s"], strata: list[int]) -> Evidence:
         """The estimate from the logarithms of the weights of draws in strata of fixed sizes."""
         log_mean = float(log_weights.logsumexp(0)) - math.log(len(log_weights))
         if not math.isfinite(log_mean):
-            return cls(math.nan, math.nan, math.nan)
+            return UNKNOWN
         weights = (log_weights - log_mean).exp()
         variance = sum(len(part) * float(part.var()) for part in weights.split(strata))
         return cls(log_mean, math.sqrt(variance) / len(weights), pareto_k(weights))
 
 
-UNKNOWN = Evidence(math.nan, math.nan, math.nan)
+UNKNOWN = Evidence(math.nan, math.nan, math.nan, "nothing")
 
 
 def pareto_k(weights: Float[Tensor, "s"]) -> float:
