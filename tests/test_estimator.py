@@ -36,7 +36,7 @@ from sklearn.utils.validation import check_is_fitted
 
 import gmm_pyro as gp
 from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
-from gmm_pyro.estimator.recipe import ILL_DEFINED
+from gmm_pyro.estimator.trials import ILL_DEFINED
 
 IRIS = load_iris().data
 FOUR = ("full", "tied", "diag", "spherical")  # the families that scikit-learn has

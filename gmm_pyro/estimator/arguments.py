@@ -19,8 +19,9 @@ from ..inference.starts.starting import SEVERAL, brought_into
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
-from .recipe import RECIPE, Printer, RecipeOptions
+from .recipe import RECIPE, RecipeOptions
 from .starts import STARTS, RandomState, starts
+from .trials import Printer
 
 MOST_STARTS = 10**6
 INIT_PARAMS = "kmeans"  # the default

@@ -17,7 +17,7 @@ from ..inference.starts.starting import clustering, fitted_k_means
 from ..reduction.assignments import Assignment, Given, GivenLabels
 from ..reduction.sums import maximise, reduce
 from ..reduction.theta import anywhere
-from .recipe import refuse_ill_defined
+from .trials import refuse_ill_defined
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensors = Mapping[str, Tensor]
