@@ -5,8 +5,14 @@
 `auto.py` lets BIC choose what they leave to the data.
 """
 
+from .bayesian import PyroBayesianGaussianMixture
 from .classifier import GaussianMixtureClassifier
 from .mixture import PyroGaussianMixture
 from .regressor import GMMRegressor
 
-__all__ = ["GMMRegressor", "GaussianMixtureClassifier", "PyroGaussianMixture"]
+__all__ = [
+    "GMMRegressor",
+    "GaussianMixtureClassifier",
+    "PyroBayesianGaussianMixture",
+    "PyroGaussianMixture",
+]
