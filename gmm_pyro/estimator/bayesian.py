@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from sklearn.base import _fit_context
 from sklearn.utils._param_validation import Interval, StrOptions
-from sklearn.utils.validation import validate_data
+from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..covariance import FAMILIES, ConjugateFamily
 from ..inference.fit import Fit
@@ -203,6 +203,20 @@ class PyroBayesianGaussianMixture(MixtureEstimator):
     def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
         """Mean of `score_samples`, weighted if the points have weights; y is ignored."""
         return super().score(X, y, sample_weight) + self._predictive[1]
+
+    def to_arviz(self, **options: Any) -> Any:
+        """Draws from q as ArviZ InferenceData (0.x) or DataTree (1.x), as `gmm_pyro.Fit` has it.
+
+        Raises:
+            ValueError: if there are none, or the estimator was pickled.
+        """
+        check_is_fitted(self)
+        if self.fit_.posterior is None:
+            raise ValueError(
+                f"scikit-learn's steps have no draws of {self.covariance_type} covariances, whose "
+                "q is one of a mixture of full ones: take covariance_type='full', or a search"
+            )
+        return super().to_arviz(**options)
 
     @property
     def _mixture(self) -> GaussianMixture:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,7 @@ class BayesianPrior:
         mean: of the means, shape (d,).
         dof: ν₀, in points.
         covariance: Ψ₀, in the shape of one covariance.
+        raised: what makes Ψ₀ a prior, on its diagonal, where the data's covariance is singular.
     """
 
     family: ConjugateFamily
@@ -44,6 +46,7 @@ class BayesianPrior:
     mean: Array
     dof: float
     covariance: Array
+    raised: float = 0.0
 
     @property
     def d(self) -> int:
@@ -74,24 +77,31 @@ class BayesianPrior:
             mean=self.mean,
             mean_strength=self.mean_strength,
             dof=self.dof * self.family.squares_a_point(self.d),
-            scale=self.covariance,
+            scale=raised_by(self.raised, self.covariance),
         )
         return MixtureModel(k, self.family.name, priors=priors)
 
     def steps(self, k: int, ridge: float, like: Tensor) -> BayesianSteps:
         """scikit-learn's steps for k components."""
-        covariance = like.new_tensor(self.covariance)
-        matrix = covariance if covariance.ndim == 2 else covariance.expand(self.d).diag()
         components = NormalWishart(
             self.family,
             mean=like.new_tensor(self.mean)[None, None],
             mean_strength=like.new_tensor([[self.mean_strength]]),
             dof=like.new_tensor([[self.dof]]),
-            scale=self.family.compress(matrix)[None, None],
+            scale=self._compact(self.covariance, like),
+        )
+        proper = replace(
+            components, scale=self._compact(raised_by(self.raised, self.covariance), like)
         )
         kind, pieces = (DirichletProcess, k + 1) if self.sticks else (Static, k)
         weights = weights_of(kind(self.concentration), pieces, like)
-        return BayesianSteps(weights, components, k, ridge)
+        return BayesianSteps(weights, components, proper, k, ridge)
+
+    def _compact(self, covariance: Array, like: Tensor) -> Tensor:
+        """In the form of the family, with axes for sets and components."""
+        found = like.new_tensor(covariance)
+        matrix = found if found.ndim == 2 else found.expand(self.d).diag()
+        return self.family.compress(matrix)[None, None]
 
 
 def prior_of(estimator: Any, observations: Observations) -> BayesianPrior:
@@ -113,6 +123,7 @@ def prior_of(estimator: Any, observations: Observations) -> BayesianPrior:
             f"The parameter 'degrees_of_freedom_prior' should be greater than {d - 1}, but got "
             f"{freedom:.3f}."
         )
+    covariance, raised = _covariance(estimator, family, observations)
     return BayesianPrior(
         family,
         estimator.weight_concentration_prior_type == STICKS,
@@ -120,7 +131,8 @@ def prior_of(estimator: Any, observations: Observations) -> BayesianPrior:
         _positive("mean_precision_prior", strength, 1.0),
         _mean(estimator, observations),
         _positive("degrees_of_freedom_prior", freedom, d),
-        _covariance(estimator, family, observations),
+        covariance,
+        raised,
     )
 
 
@@ -135,15 +147,19 @@ def _mean(estimator: Any, observations: Observations) -> Array:
     return x.mean(axis=0) if weight is None else weight @ x / weight.sum()
 
 
-def _covariance(estimator: Any, family: ConjugateFamily, observations: Observations) -> Array:
-    """Ψ₀: what is given, or the covariance of the data."""
-    given, d = estimator.covariance_prior, observations.d
+def _covariance(
+    estimator: Any, family: ConjugateFamily, observations: Observations
+) -> tuple[Array, float]:
+    """Ψ₀, and by how much it is to be raised: what is given, or the covariance of the data."""
+    given, shape = estimator.covariance_prior, _shape(family, observations.d)
     if given is None:
         return _of_data(estimator, family, observations)
+    if not shape:
+        return np.asarray(check_number("covariance_prior", given, positive=True)), 0.0
     name = f"{family.name} covariance_prior"
-    prior = given_array(given, _shape(family, d), name)
+    prior = given_array([given] if isinstance(given, Real) else given, shape, name)
     positive_root(family, prior if family.tied else prior[None], f"{family.name} precision")
-    return np.asarray(prior)
+    return np.asarray(prior), 0.0
 
 
 def _shape(family: ConjugateFamily, d: int) -> tuple[int, ...]:
@@ -151,21 +167,29 @@ def _shape(family: ConjugateFamily, d: int) -> tuple[int, ...]:
     return family.shape(1, d)[0 if family.tied else 1 :]
 
 
-def _of_data(estimator: Any, family: ConjugateFamily, observations: Observations) -> Array:
-    """The data's covariance; where it is singular, with `reg_covar`, since a prior is not."""
+def _of_data(
+    estimator: Any, family: ConjugateFamily, observations: Observations
+) -> tuple[Array, float]:
+    """The data's covariance; where it is singular, it takes `reg_covar` to be a prior's."""
     x, weight = _points(observations)
     covariance = np.atleast_2d(np.cov(x.T)) if weight is None else _weighted(x, weight)
     found = _of_type(family, covariance)
-    if _is_singular(found):
-        covariance = covariance + estimator.reg_covar * np.eye(observations.d)
-        found = _of_type(family, covariance)
-        if _is_singular(found):
-            raise ValueError(
-                "covariance_prior is that of X if it is not given, and X has a covariance that is "
-                f"singular, also with reg_covar={estimator.reg_covar:g} on its diagonal: give "
-                "covariance_prior, or a larger reg_covar"
-            )
-    return found
+    if not _is_singular(found):
+        return found, 0.0
+    if _is_singular(raised_by(estimator.reg_covar, found)):
+        raise ValueError(
+            "covariance_prior is that of X if it is not given, and X has a covariance that is "
+            f"singular, also with reg_covar={estimator.reg_covar:g} on its diagonal: give "
+            "covariance_prior, or a larger reg_covar"
+        )
+    return found, float(estimator.reg_covar)
+
+
+def raised_by(variance: float, covariance: Array) -> Array:
+    """A covariance with more variance of every feature."""
+    return np.asarray(
+        covariance + variance * (np.eye(len(covariance)) if covariance.ndim == 2 else 1)
+    )
 
 
 def _of_type(family: ConjugateFamily, covariance: Array) -> Array:

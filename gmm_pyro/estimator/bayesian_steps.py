@@ -26,7 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 
 import torch
 from torch import Tensor
@@ -75,12 +75,14 @@ class BayesianSteps:
     Attributes:
         weights: the prior of the weights; a stick has a piece more, of what is beyond.
         components: the prior of means and precisions, of any component.
+        proper: the same, with a scale that has a density, where scikit-learn's is singular.
         k: number of components.
         ridge: a variance that is added to all variances.
     """
 
     weights: Weights
     components: NormalWishart
+    proper: NormalWishart
     k: int
     ridge: float
 
@@ -190,10 +192,15 @@ class BayesianSteps:
         q, prior, counts = state.components, self.components, state.counts
         logs = self.weights.expected_logs(state.weights)[:, : self.k]
         of_weights = (counts * logs).sum() - self.weights.divergence(state.weights).sum()
-        of_precisions = self._log_normaliser(q) - self._log_normaliser(prior)
+        of_precisions = self._log_normaliser(q) - self._of_prior
         of_means = 0.5 * self.d * (prior.mean_strength / q.mean_strength).log().sum()
         found = of_weights + self.shared_by * of_precisions.sum() + of_means
         return float(found) - 0.5 * self.d * total_weight * LOG_2PI
+
+    @cached_property
+    def _of_prior(self) -> Tensor:
+        """The prior's own normaliser."""
+        return self._log_normaliser(self.proper)
 
     def _log_normaliser(self, q: NormalWishart) -> Tensor:
         """That of Wishart distributions over matrices, whatever the family of their scales."""
