@@ -315,7 +315,7 @@ def test_it_is_below_the_evidence_of_a_mixture_of_full_covariances(
     covariance_type: str, kind: str
 ) -> None:
     k, alpha, gaps = 3, 0.4, []
-    for seed in range(4):
+    for seed in range(2):
         x = np.random.default_rng(seed).normal(size=(6, 2)) + [[0, 0], [5, 0]] * 3
         model = PyroBayesianGaussianMixture(
             n_components=k,
@@ -437,11 +437,10 @@ def test_a_search_comes_no_lower_under_the_same_prior() -> None:
         assert searched.lower_bound_ >= model.lower_bound_ - 1e-4
 
 
-@every_kind
-def test_surplus_components_are_emptied_and_nothing_warns(kind: str) -> None:
+def test_surplus_components_are_emptied_and_nothing_warns() -> None:
     rng, k = np.random.default_rng(0), 8
     x = np.repeat([[0.0, 0.0], [3.0, 0.0], [0.0, 3.0]], 1000, axis=0) + rng.normal(size=(3000, 2))
-    given = {"n_components": k, "weight_concentration_prior_type": kind, "random_state": 0}
+    given = {"n_components": k, "random_state": 0}
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         model = PyroBayesianGaussianMixture(search="moves", **given).fit(x)
@@ -488,7 +487,7 @@ def test_full_covariances_have_draws_of_the_same_means(kind: str) -> None:
         found = draws[name][0].numpy()
         error = 5 * found.std(0) / math.sqrt(len(found))  # fails once in 100,000
         assert (np.abs(found.mean(0) - wanted) < error + 1e-3).all()
-    tied = PyroBayesianGaussianMixture(covariance_type="tied", random_state=0).fit(x)
+    tied = PyroBayesianGaussianMixture(**given, covariance_type="tied", tol=5.0).fit(x)
     assert tied.fit_.posterior is None
     with pytest.raises(ValueError, match="draws"):
         tied.to_arviz()

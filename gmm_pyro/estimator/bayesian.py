@@ -41,8 +41,8 @@ class PyroBayesianGaussianMixture(MixtureEstimator):
             that `gmm_pyro.fit` finds with `method="vb"`. The numbers are then not scikit-learn's:
             there are ten starts, or `n_init` if it is not 1, of several kinds, or those of
             `init_params` if it is not "kmeans", run until they have converged, or by `tol` and
-            `max_iter` if they are not the default, without `reg_covar`; the prior of the
-            covariances is of their own type; and a stick ends at the last component.
+            `max_iter` if they are not the default, without `reg_covar`; and the prior of the
+            covariances is of their own type.
         method_options: with a search, more options of "vb" by name, as `gmm_pyro.fit` takes them.
         tol: steps stop when the bound changes by less, in nats.
         reg_covar: variance that each step adds to every variance.
@@ -70,8 +70,7 @@ class PyroBayesianGaussianMixture(MixtureEstimator):
         precisions_: means of the precisions, in their shape.
         precisions_cholesky_: their upper Cholesky factors, or square roots.
         weight_concentration_: of the Dirichlet distribution, shape (k,); of a stick, a pair of
-            arrays: both parameters of the Beta distribution of each share of what is left. With a
-            search the last component takes the rest, and there are k - 1 of them.
+            arrays: both parameters of the Beta distribution of each share of what is left.
         mean_precision_: observations that each mean is worth, shape (k,).
         degrees_of_freedom_: points that each covariance is worth, shape (k,); of a tied one a
             number.

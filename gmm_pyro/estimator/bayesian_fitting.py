@@ -14,10 +14,11 @@ from ..covariance import conjugate, family_named
 from ..covariance.records import times
 from ..data.checks import check_count, check_number
 from ..data.points import Observations
+from ..inference.diagnosis import diagnose
 from ..inference.fit import Fit, fit_observations
 from ..inference.methods import Choice, choice
 from ..inference.starts.starting import SEVERAL
-from ..inference.variational.approximation import Factors, VariationalPrior
+from ..inference.variational.approximation import Factors
 from ..inference.variational.record import Variational
 from ..inference.variational.weights import WeightsFactor
 from ..mixture.value import GaussianMixture
@@ -28,6 +29,7 @@ from .attributes import attributes_of, numpy_of
 from .bayesian_prior import BayesianPrior, prior_of
 from .bayesian_steps import BAYESIAN, BayesianOptions, BayesianState, BayesianSteps
 from .fitting import observed, refuse_too_few
+from .open_stick import SEARCHED, open_prior
 from .starts import Array, RandomState, drawn_start
 from .trials import Printer
 
@@ -55,7 +57,17 @@ def fitted_bayesian(estimator: Any, x: Array, sample_weight: Any) -> tuple[Fit, 
         choose = _steps if by_recipe else _search
         chosen = choose(estimator, observations, prior, random)
         fit = fit_observations(prior.model(estimator.n_components), observations, chosen, started)
-    return fit, prior.attributes
+        return _at_most(fit), prior.attributes
+
+
+def _at_most(fit: Fit) -> Fit:
+    """The fit of a number of components that is the most there can be, whatever their prior."""
+    if not fit.diagnostics["problems"]:
+        return fit
+    floor = fit.options.covariance_floor * fit.observations.bulk.square()
+    surplus = frozenset(range(fit.mixture.n_components))
+    found = diagnose(fit.observations, fit.mixture.family, fit.mixture.parameters, floor, surplus)
+    return replace(fit, surplus=surplus, diagnostics={**fit.diagnostics, **vars(found)})
 
 
 def _steps(
@@ -102,22 +114,15 @@ def _search(
         options["start"] = SEVERAL
     if "tolerance" in options:  # in nats a point
         options["tolerance"] = estimator.tol / observations.total_weight
-    return choice(estimator.method, options | dict(estimator.method_options or {}))
+    chosen = choice(estimator.method, options | dict(estimator.method_options or {}))
+    return replace(chosen, method=SEARCHED)
 
 
 def _last(estimator: Any, steps: BayesianSteps, observations: Observations) -> BayesianState:
-    """Where the last fit has ended; that of a search has another kind of stick."""
+    """Where the last fit has ended."""
     weights, components = _factors(estimator, 1)
     counts = components.mean_strength - estimator.mean_precision_prior_
-    if weights.first.shape[1] + weights.second.shape[1] != _n_parameters(steps):
-        weights = steps.weights.given(steps.pieces(counts))
     return steps.at(weights, components, counts, observations)
-
-
-def _n_parameters(steps: BayesianSteps) -> int:
-    """Of the weights' distribution."""
-    sticks = steps.weights.k > steps.k
-    return 2 * steps.k if sticks else steps.k
 
 
 # ---------------------------------------------------------------------- attributes
@@ -148,7 +153,7 @@ def predictive(estimator: Any) -> tuple[GaussianMixture, float]:
     if isinstance(fit.options, BayesianOptions):
         parameters = fit.options.steps.parameters(weights, components)
     else:
-        prior = VariationalPrior.of(fit.model, components.mean)
+        prior = open_prior(fit.model, components.mean)
         parameters = prior.expected(Factors(weights, components)).parameters
     names = fit.mixture.feature_names
     mixture = GaussianMixture.from_parameters(components.family, parameters, feature_names=names)

@@ -18,6 +18,7 @@ from ..model.conjugate import ConjugatePriors
 from ..model.normal_wishart import NormalWishart
 from ..model.program import MixtureModel
 from .bayesian_steps import BayesianSteps
+from .open_stick import opened
 from .starts import Array, given_array, positive_root
 
 STICKS, DIRICHLET = "dirichlet_process", "dirichlet_distribution"
@@ -93,8 +94,8 @@ class BayesianPrior:
         proper = replace(
             components, scale=self._compact(raised_by(self.raised, self.covariance), like)
         )
-        kind, pieces = (DirichletProcess, k + 1) if self.sticks else (Static, k)
-        weights = weights_of(kind(self.concentration), pieces, like)
+        kind = DirichletProcess if self.sticks else Static
+        weights = opened(weights_of(kind(self.concentration), k, like))
         return BayesianSteps(weights, components, proper, k, ridge)
 
     def _compact(self, covariance: Array, like: Tensor) -> Tensor:

@@ -16,8 +16,7 @@ the prior's,
     tied       Ψ   = Ψ₀ + Σ_j S_j / k                  ν   = ν₀ + N / k
 
 are the best there are, and the bound is one on the evidence of that mixture. (`gmm_pyro.fit` has
-priors and factors of the covariances' own type.) A stick does not end at component k, beyond which
-q puts no point.
+priors and factors of the covariances' own type.)
 
 Source: Bishop (2006), §10.2; Blei & Jordan (2006); scikit-learn's `_bayesian_mixture.py`.
 """
@@ -30,14 +29,13 @@ from functools import cached_property, partial
 
 import torch
 from torch import Tensor
-from torch.nn.functional import pad
 
 from ..covariance import ConjugateFamily, Parameters, Statistics
 from ..covariance.records import LOG_2PI, times
 from ..data.points import Observations
 from ..inference.methods import Method
 from ..inference.task import Outcome, Task
-from ..inference.variational.approximation import Factors, VariationalPrior
+from ..inference.variational.approximation import Factors
 from ..inference.variational.drawing import draws_of
 from ..inference.variational.record import Variational
 from ..inference.variational.weights import Weights, WeightsFactor
@@ -48,6 +46,7 @@ from ..reduction.assignments import Assignment, softmax
 from ..reduction.sums import reduce
 from ..reduction.theta import Theta, anywhere, theta_of
 from ..running.seeds import Stream
+from .open_stick import open_prior
 from .trials import TrialOptions, refuse_ill_defined, run_trials
 
 
@@ -73,7 +72,7 @@ class BayesianSteps:
     """What steps are made with.
 
     Attributes:
-        weights: the prior of the weights; a stick has a piece more, of what is beyond.
+        weights: the prior of the weights.
         components: the prior of means and precisions, of any component.
         proper: the same, with a scale that has a density, where scikit-learn's is singular.
         k: number of components.
@@ -131,7 +130,7 @@ class BayesianSteps:
 
     def given(self, statistics: Statistics, observations: Observations) -> BayesianState:
         """All factors but q(z), given expected statistics."""
-        weights = self.weights.given(self.pieces(statistics.counts))
+        weights = self.weights.given(statistics.counts)
         components = self._components(statistics)
         return self.at(weights, components, statistics.counts, observations)
 
@@ -156,10 +155,6 @@ class BayesianSteps:
         added = times(self.ridge * self.family.pooled(statistics.counts), one)
         return replace(found, dof=found.dof / squares, scale=(found.scale + added) / shared)
 
-    def pieces(self, counts: Tensor) -> Tensor:
-        """Points of the weights' pieces: none beyond the components."""
-        return pad(counts, (0, self.weights.k - self.k))
-
     # ------------------------------------------------------------------ what follows from q
 
     def parameters(self, weights: WeightsFactor, components: NormalWishart) -> Parameters:
@@ -171,7 +166,7 @@ class BayesianSteps:
         ahead = torch.arange(d).to(dof)
         terms = ((dof[..., None] - ahead) / 2).digamma() - (dof[..., None] / 2).log()
         heights = 0.5 * (terms.sum(-1) - d / components.mean_strength)
-        logs = self.weights.expected_logs(weights)[:, : self.k]
+        logs = self.weights.expected_logs(weights)
         return Parameters(logs + heights, components.mean, self.factor(components))
 
     def factor(self, components: NormalWishart) -> Tensor:
@@ -179,18 +174,13 @@ class BayesianSteps:
         mean = times(components.dof.reciprocal(), components.scale)
         return self.family.fit(mean, mean.new_zeros(self.d))
 
-    def means(self, weights: WeightsFactor) -> Tensor:
-        """Means of the weights, of those of the components among themselves."""
-        found = self.weights.means(weights)[:, : self.k]
-        return found / found.sum(1, keepdim=True)
-
     def _gained(self, state: BayesianState, total_weight: float) -> float:
         """The bound without the entropy of q(z), in nats, where the factors are the best there are.
 
         With `reg_covar` it is lower than the bound by reg_covar / 2 · Σ_j N_j tr E P_j.
         """
         q, prior, counts = state.components, self.components, state.counts
-        logs = self.weights.expected_logs(state.weights)[:, : self.k]
+        logs = self.weights.expected_logs(state.weights)
         of_weights = (counts * logs).sum() - self.weights.divergence(state.weights).sum()
         of_precisions = self._log_normaliser(q) - self._of_prior
         of_means = 0.5 * self.d * (prior.mean_strength / q.mean_strength).log().sum()
@@ -234,7 +224,7 @@ def fit_bayesian(task: Task[BayesianOptions]) -> Outcome:
     options, steps = task.options, task.options.steps
     ended = run_trials(options.trials, partial(steps.step, task.observations), options)
     state = ended.best.state
-    q, log_weights = state.components, steps.means(state.weights).log()
+    q, log_weights = state.components, steps.weights.means(state.weights).log()
     parameters = Parameters(log_weights, q.mean, steps.factor(q))
     own = steps.family.is_matrix and steps.shared_by == 1
     return replace(
@@ -245,13 +235,13 @@ def fit_bayesian(task: Task[BayesianOptions]) -> Outcome:
 
 
 def _drawn(task: Task[BayesianOptions], state: BayesianState) -> Posterior:
-    """Draws from q; the last piece of a stick takes the rest, as it does in the model."""
-    prior = VariationalPrior.of(task.model, task.observations.origin)
-    own = state.weights
-    if prior.weights.k < task.options.steps.weights.k:
-        own = replace(own, first=own.first[:, :-1], second=own.second[:, :-1])
+    """Draws from q."""
+    prior, q = (
+        open_prior(task.model, task.observations.origin),
+        Factors(state.weights, state.components),
+    )
     density, generator = task.model.log_density(task.observations), task.generator(Stream.DRAWS)
-    return draws_of(density, prior, Factors(own, state.components), task.options.n_draws, generator)
+    return draws_of(density, prior, q, task.options.n_draws, generator)
 
 
 BAYESIAN = Method(fit_bayesian, BayesianOptions, ConjugatePriors, draws=True)
