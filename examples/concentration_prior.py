@@ -46,20 +46,22 @@ for kind, concentrations in KINDS.items():
                 f"  {filled:6}  {' '.join(f'{weight:.2f}' for weight in weights)}"
             )
 
-# %% What the search has found: components, and their weights, the largest first
+# %% What the search has found: components that hold points, and all weights, the largest first.
+# Those that hold none are as wide as the prior
 figure, axes = plt.subplots(
-    4, 3, figsize=(9, 9.5), layout="constrained", height_ratios=(3, 1, 3, 1)
+    4, 3, figsize=(9.5, 8.5), layout="constrained", height_ratios=(3, 1, 3, 1)
 )
 for row, (kind, concentrations) in enumerate(KINDS.items()):
     for column, concentration in enumerate(concentrations):
         model = models[kind, concentration, "moves"]
         above, below = axes[2 * row : 2 * row + 2, column]
-        gp.plots.clusters(model.fit_, points, above)
-        filled = model.fit_.diagnostics["filled_components"]
+        filled = np.unique(model.predict(points))
+        shares = model.weights_[filled] / model.weights_[filled].sum()
+        mixture = gp.GaussianMixture(shares, model.means_[filled], model.covariances_[filled])
+        gp.plots.clusters(mixture, points, above)
         name = kind.replace("_", " ").replace("dirichlet", "Dirichlet")
-        above.set(
-            title=f"{name}, {concentration:g}\nfills {filled}, bound {model.lower_bound_:.0f}"
-        )
+        title = f"{name}, {concentration:g}\nfills {len(filled)}, bound {model.lower_bound_:.0f}"
+        above.set(title=title, xlim=(-3, 3), ylim=(-2.2, 2.2))
         below.bar(range(1, 7), np.sort(model.weights_)[::-1], color="#0072B2")
         below.set(ylim=(0, 1), ylabel="weight" if column == 0 else "")
 
