@@ -74,8 +74,11 @@ class PyroBayesianGaussianMixture(MixtureEstimator):
         mean_precision_: observations that each mean is worth, shape (k,).
         degrees_of_freedom_: points that each covariance is worth, shape (k,); of a tied one a
             number.
-        weight_concentration_prior_, mean_precision_prior_, mean_prior_, degrees_of_freedom_prior_,
-            covariance_prior_: the prior, with its defaults.
+        weight_concentration_prior_: the prior's number for the weights, with its default.
+        mean_precision_prior_: that for the means.
+        mean_prior_: their centre, shape (d,).
+        degrees_of_freedom_prior_: points that the prior of a covariance is worth.
+        covariance_prior_: its sum of squares, in the shape of one covariance.
         converged_: whether the fit has converged.
         n_iter_: number of steps of the best start.
         lower_bound_: bound on the log evidence, in nats, with all constants: scikit-learn's
