@@ -13,7 +13,7 @@ ARVIZ1_VENV := .venv-arviz1
 LONG_VENV := .venv-long
 LONG_RESULTS := tests/long/results
 # Tests of numbers, which must not rest on how a processor or a library rounds
-NUMERICAL := agglomeration agreement assignments auto bootstrap calibration classifier collapse combining compiled compiled_algebra \
+NUMERICAL := agglomeration agreement assignments auto bayesian_estimator bootstrap calibration classifier collapse combining compiled compiled_algebra \
   compiled_choice compiled_numbers conjugate \
   convergence coupled covariance diagnosis em endings equivariance estimator evidence far fit fit_data fixed gibbs gradient \
   held_components jumps known_labels labels laplace learned_priors likelihood_ratio map mclust mclust_in_python methods metrics missing \

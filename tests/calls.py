@@ -15,7 +15,12 @@ from matplotlib.figure import Figure
 import gmm_pyro as gp
 from arguments import X
 from gmm_pyro import plots
-from gmm_pyro.estimator import GaussianMixtureClassifier, GMMRegressor, PyroGaussianMixture
+from gmm_pyro.estimator import (
+    GaussianMixtureClassifier,
+    GMMRegressor,
+    PyroBayesianGaussianMixture,
+    PyroGaussianMixture,
+)
 from runs import quietly
 
 Asked = tuple[Callable[..., Any], Mapping[str, Any]]
@@ -538,6 +543,7 @@ def of_pictures() -> dict[str, Asked]:
 def of_estimators() -> dict[str, Asked]:
     """scikit-learn's interface."""
     estimator = PyroGaussianMixture(2, random_state=0).fit(X)
+    bayesian = PyroBayesianGaussianMixture(n_components=2, tol=1.0, random_state=0).fit(X)
     classifier = GaussianMixtureClassifier(random_state=0).fit(X, KNOWN)
     regressor = GMMRegressor(random_state=0).fit(X, KNOWN)
     return {
@@ -575,6 +581,28 @@ def of_estimators() -> dict[str, Asked]:
         "estimator.PyroGaussianMixture.bic": asked(estimator.bic, X=X, **WEIGHTS),
         "estimator.PyroGaussianMixture.aic": asked(estimator.aic, X=X, **WEIGHTS),
         "estimator.PyroGaussianMixture.sample": asked(estimator.sample, n_samples=3),
+        "estimator.PyroBayesianGaussianMixture": asked(
+            lambda **given: PyroBayesianGaussianMixture(**given).fit(X), **constructor_of(bayesian)
+        ),
+        "estimator.PyroBayesianGaussianMixture by a search": asked(
+            lambda **given: PyroBayesianGaussianMixture(n_components=2, **given).fit(X),
+            **{"search": "starts", "n_init": 2, "tol": 1e-3, "weight_concentration_prior": None},
+            **{"mean_precision_prior": None, "degrees_of_freedom_prior": None},
+            method_options={"max_steps": 2, "n_draws": 2},
+        ),
+        "estimator.PyroBayesianGaussianMixture.fit": asked(
+            PyroBayesianGaussianMixture().fit, X=X, y=None, **WEIGHTS
+        ),
+        "estimator.PyroBayesianGaussianMixture.fit_predict": asked(
+            PyroBayesianGaussianMixture().fit_predict, X=X, y=None, **WEIGHTS
+        ),
+        "estimator.PyroBayesianGaussianMixture.predict": asked(bayesian.predict, X=X),
+        "estimator.PyroBayesianGaussianMixture.predict_proba": asked(bayesian.predict_proba, X=X),
+        "estimator.PyroBayesianGaussianMixture.score_samples": asked(bayesian.score_samples, X=X),
+        "estimator.PyroBayesianGaussianMixture.score": asked(
+            bayesian.score, X=X, y=None, **WEIGHTS
+        ),
+        "estimator.PyroBayesianGaussianMixture.sample": asked(bayesian.sample, n_samples=3),
         "estimator.GaussianMixtureClassifier": asked(
             lambda **given: GaussianMixtureClassifier(**given).fit(X, KNOWN),
             **constructor_of(classifier),

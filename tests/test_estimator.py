@@ -7,11 +7,8 @@ numbers from the same random state.
 from __future__ import annotations
 
 import inspect
-import os
 import pickle
 import random
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +17,6 @@ import numpy as np
 import pandas as pd
 import pyro.distributions as dist
 import pytest
-import sklearn.mixture.tests
 import torch
 from joblib import Parallel, delayed
 from sklearn.base import clone
@@ -36,7 +32,8 @@ from sklearn.utils.validation import check_is_fitted
 
 import gmm_pyro as gp
 from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
-from gmm_pyro.estimator.recipe import ILL_DEFINED
+from gmm_pyro.estimator.trials import ILL_DEFINED
+from theirs import run_theirs
 
 IRIS = load_iris().data
 FOUR = ("full", "tied", "diag", "spherical")  # the families that scikit-learn has
@@ -72,40 +69,12 @@ PRIVATE = (  # what they call is not public: `_initialize`, and a function that 
     "test_gaussian_mixture_precisions_init[",
     "test_gaussian_mixture_all_init_does_not_estimate_gaussian_parameters",
 )
-CONFTEST = """
-import numpy, pytest
-
-@pytest.fixture
-def global_dtype():
-    return numpy.float64
-
-@pytest.fixture
-def global_random_seed():
-    return 0
-"""
 
 
 @pytest.mark.slow
 def test_it_passes_the_tests_of_scikit_learns_mixture(tmp_path: Path) -> None:
-    own = "from gmm_pyro.estimator import PyroGaussianMixture as GaussianMixture\n"
-    folder = Path(inspect.getfile(sklearn.mixture.tests)).parent
-    source = (folder / "test_gaussian_mixture.py").read_text()
-    source = source.replace("from sklearn.mixture import GaussianMixture\n", own)
-    source = source.replace("This GaussianMixture instance", "This PyroGaussianMixture instance")
-    assert "import PyroGaussianMixture as" in source
-    (tmp_path / "test_theirs.py").write_text(source)
-    (tmp_path / "conftest.py").write_text(CONFTEST)
-    run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
-        + [f"--deselect=test_theirs.py::{name}" for name in PRIVATE]
-        + [f"--rootdir={tmp_path}", str(tmp_path)],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(Path(gp.__file__).parents[1])},
-        check=False,
-    )
-    assert run.returncode == 0, run.stdout[-3000:]
-    assert "passed" in run.stdout
+    told = run_theirs(tmp_path, "test_gaussian_mixture.py", "GaussianMixture", PRIVATE)
+    assert "passed" in told
 
 
 @pytest.mark.parametrize("name", inspect.signature(GaussianMixture.__init__).parameters)

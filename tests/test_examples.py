@@ -27,6 +27,7 @@ from matplotlib.image import imread
 from scipy.stats import chi2, gaussian_kde, multivariate_t
 from sklearn.datasets import load_iris
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 import gmm_pyro as gp
@@ -37,6 +38,7 @@ FOLDER = Path(__file__).parents[1] / "examples"
 SLOW = {
     "calibration",
     "compare_methods",
+    "concentration_prior",
     "hierarchy",
     "how_many_components",
     "iris_species",
@@ -356,6 +358,37 @@ def student(x: np.ndarray) -> Any:
     freedom = n - d
     spread = np.cov(x.T) * (n - 1) * (n + 1) / (n * freedom)
     return multivariate_t(x.mean(0), spread, df=freedom)
+
+
+@pytest.mark.slow
+class TestConcentrationPrior:
+    def test_a_search_comes_no_lower_than_scikit_learns_steps(self, ran) -> None:
+        models = ran("concentration_prior").models
+        assert len(models) == 12
+        for (kind, concentration, search), model in models.items():
+            steps = models[kind, concentration, None]
+            assert search is None or model.lower_bound_ > steps.lower_bound_ - 1e-3
+            assert model.weight_concentration_prior_ == concentration
+
+    def test_scikit_learns_steps_end_where_scikit_learn_does(self, ran) -> None:
+        example = ran("concentration_prior")
+        arguments = {name: value for name, value in example.shared.items() if name != "search"}
+        for kind, concentrations in example.KINDS.items():
+            theirs = BayesianGaussianMixture(
+                weight_concentration_prior_type=kind,
+                weight_concentration_prior=concentrations[1],
+                **arguments,
+            ).fit(example.points)
+            ours = example.models[kind, concentrations[1], None]
+            np.testing.assert_allclose(ours.means_, theirs.means_, rtol=1e-5, atol=1e-7)
+
+    def test_little_concentration_empties_components_and_much_fills_them(self, ran) -> None:
+        models = ran("concentration_prior").models
+        some = [models["dirichlet_distribution", c, "moves"] for c in (0.001, 1.0, 1000.0)]
+        filled = [model.fit_.diagnostics["filled_components"] for model in some]
+        assert (filled[0], filled[-1]) == (1, 6)
+        assert filled == sorted(filled)
+        assert all(model.fit_.diagnostics["problems"] == () for model in some)
 
 
 @pytest.mark.slow

@@ -19,8 +19,9 @@ from ..inference.starts.starting import SEVERAL, brought_into
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
-from .recipe import RECIPE, Printer, RecipeOptions
+from .recipe import RECIPE, RecipeOptions
 from .starts import STARTS, RandomState, starts
+from .trials import Printer
 
 MOST_STARTS = 10**6
 INIT_PARAMS = "kmeans"  # the default
@@ -66,7 +67,7 @@ def choice_of(
     if by_recipe(estimator):
         options = _recipe_options(estimator, observations, given, random)
         return Choice(estimator.method, RECIPE, options)
-    return choice(estimator.method, _options_by_name(estimator, observations, given, random))
+    return choice(estimator.method, options_by_name(estimator, observations, given, random))
 
 
 def by_recipe(estimator: Any) -> bool:
@@ -94,7 +95,10 @@ def _recipe_options(
             f"got {', '.join(estimator.method_options)}"
         )
     n_starts = check_count("n_init", estimator.n_init, 1, MOST_STARTS)
-    ridge, before = check_number("reg_covar", estimator.reg_covar), _before(estimator, observations)
+    ridge, before = (
+        check_number("reg_covar", estimator.reg_covar),
+        gone_on_from(estimator, observations),
+    )
     return RecipeOptions(
         n_starts=n_starts,
         max_steps=estimator.max_iter,
@@ -109,11 +113,11 @@ def _recipe_options(
     )
 
 
-def _options_by_name(
+def options_by_name(
     estimator: Any, observations: Observations, given: Mapping[str, Tensor], random: RandomState
 ) -> dict[str, Any]:
     """The options of this package's methods, its own EM included."""
-    before = _before(estimator, observations)
+    before = gone_on_from(estimator, observations)
     options: dict[str, Any] = {
         "seed": int(random.randint(2**31 - 1)),
         "start": _start(estimator) if before is None else before,
@@ -145,8 +149,12 @@ def _start(estimator: Any) -> str:
     return START_NAMES[estimator.init_params]
 
 
-def _before(estimator: Any, observations: Observations) -> GaussianMixture | None:
-    """The mixture that a warm start goes on from, or None."""
+def gone_on_from(estimator: Any, observations: Observations) -> GaussianMixture | None:
+    """The mixture that a warm start goes on from, or None.
+
+    Raises:
+        ValueError: if it does not fit what is asked for now.
+    """
     if not (estimator.warm_start and hasattr(estimator, "converged_")):
         return None
     k, d, before = estimator.n_components, observations.d, estimator._mixture

@@ -139,4 +139,4 @@ def warn_of(result: Fit) -> None:
     """Warn as `gmm_pyro.fit` does."""
     kinds = [FitWarning] if result.converged else [ConvergenceWarning, FitWarning]
     for message, kind in zip(complaints(result), kinds, strict=False):
-        warnings.warn(message, kind, stacklevel=5)
+        warnings.warn(message, kind, stacklevel=6)

@@ -32,24 +32,39 @@ def fitted(estimator: Any, x: Array, sample_weight: Any, labels: Any) -> Fit:
         ValueError: if the data or an argument is not valid.
     """
     started, k = time.perf_counter(), estimator.n_components
-    if len(x) < k:
-        raise ValueError(
-            "Expected n_samples >= n_components but got n_components = "
-            f"{shown(k)}, n_samples = {len(x)}"
-        )
+    refuse_too_few(x, k)
     given = check_given(estimator, x.shape[1])
     with one_thread_a_product():
         noise = getattr(estimator, "noise_component", None)  # not in an old pickle
         own = k, estimator.covariance_type, estimator.priors
         model = held_fixed(MixtureModel(*own, noise_component=noise))
-        observations = observed(estimator, x, sample_weight, labels)
+        constant = by_recipe(estimator)
+        observations = observed(estimator, x, sample_weight, labels, constant_columns=constant)
         random = check_random_state(estimator.random_state)
         chosen = choice_of(estimator, observations, given, random)
         return fit_observations(model, observations, chosen, started)
 
 
+def refuse_too_few(x: Array, k: int) -> None:
+    """Refuse fewer points than components, in scikit-learn's words.
+
+    Raises:
+        ValueError: if they are.
+    """
+    if len(x) < k:
+        raise ValueError(
+            "Expected n_samples >= n_components but got n_components = "
+            f"{shown(k)}, n_samples = {len(x)}"
+        )
+
+
 def observed(
-    estimator: Any, x: Array, sample_weight: Any = None, labels: Any = None
+    estimator: Any,
+    x: Array,
+    sample_weight: Any = None,
+    labels: Any = None,
+    *,
+    constant_columns: bool = False,
 ) -> Observations:
     """The points by their names, with their weights and what is known of their components.
 
@@ -63,7 +78,7 @@ def observed(
         sample_weight=sample_weight,
         labels=labels,
         dtype=str(x.dtype),
-        constant_columns=by_recipe(estimator),
+        constant_columns=constant_columns,
     )
     names = getattr(estimator, "feature_names_in_", observations.feature_names)
     return replace(observations, feature_names=tuple(map(str, names)))

@@ -2,47 +2,32 @@
 
 from __future__ import annotations
 
-import copy
-import warnings
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
-from sklearn.base import BaseEstimator, DensityMixin, _fit_context
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.utils import Tags, check_random_state
+from sklearn.base import _fit_context
+from sklearn.utils import Tags
 from sklearn.utils._param_validation import StrOptions
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from ..inference.fit import Fit
-from ..inference.task import SEARCHES, Status
-from ..metrics import mean_log_density
+from ..inference.task import SEARCHES
 from ..mixture.noise_component import NoiseComponent
 from ..mixture.value import GaussianMixture
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
-from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, by_recipe, check_n_samples, left_open
-from .attributes import (
-    attributes_of,
-    by_hand,
-    in_type,
-    numpy_of,
-    sampled,
-    warn_of,
-    without_data,
-)
+from .arguments import COUNT, MAX_ITER, OF_METHODS, TOLERANCE, by_recipe, left_open
+from .attributes import attributes_of, by_hand
 from .auto import selected, selection_without_data
+from .base import MixtureEstimator
 from .fitting import fitted
 from .starts import Array
 
-NOT_CONVERGED = (
-    "Best performing initialization did not converge. Try different init parameters, or increase "
-    "max_iter, tol, or check for degenerate data."
-)
 CHECKED: dict[str, Any] = {"dtype": [np.float64, np.float32], "ensure_all_finite": "allow-nan"}
 
 
-class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
+class PyroGaussianMixture(MixtureEstimator):
     """A Gaussian mixture with the interface of `sklearn.mixture.GaussianMixture`.
 
     With `method="em"`, the default, the same arguments and the same `random_state` give the
@@ -121,6 +106,7 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         ((3, 4), True)
     """
 
+    _checked = CHECKED
     _parameter_constraints: ClassVar[dict[str, list[Any]]] = {
         **OF_METHODS,
         "weights_init": ["array-like", None],
@@ -198,28 +184,21 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
             KeyboardInterrupt: after an interrupt; the attributes hold the best state so far, and
                 there are none while "auto" is still being chosen.
         """
-        x = validate_data(self, X, **CHECKED, ensure_min_samples=2)
+        x = validate_data(self, X, **self._checked, ensure_min_samples=2)
         return self._fit(x, sample_weight)
 
     def _fit(self, x: Array, sample_weight: Any, labels: Any = None) -> Self:
         """`fit` on a checked array; labels are those of `gmm_pyro.fit`."""
         if left_open(self):
             selection = selected(self, x, sample_weight)
-            self._keep(result := selection.best)
-            self.selection_ = selection
-        else:
-            self._keep(result := fitted(self, x, sample_weight, labels))
-        if result.status is Status.INTERRUPTED:
-            raise KeyboardInterrupt
-        if by_recipe(self) and self.max_iter > 0 and not result.converged:
-            warnings.warn(NOT_CONVERGED, ConvergenceWarning, stacklevel=4)
-        elif not by_recipe(self) and not left_open(self):  # which has warned already
-            warn_of(result)
+            self._keep(selection.best)
+            self.selection_ = selection  # which has warned already
+            self._stop(selection.best)
+            return self
+        self._keep(result := fitted(self, x, sample_weight, labels))
+        self._stop(result)
+        self._warn(result, by_recipe=by_recipe(self))
         return self
-
-    def fit_predict(self, X: Any, y: Any = None, sample_weight: Any = None) -> Array:  # noqa: N803
-        """The most probable component of each point of the data, shape (n,)."""
-        return self.fit(X, y, sample_weight).predict(X)
 
     def _keep(self, result: Fit) -> None:
         """The attributes, from the result."""
@@ -231,30 +210,6 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         self.n_iter_ = result.steps
         self.lower_bound_ = result.objective / total
         self.lower_bounds_ = (result.history / total).tolist()
-
-    # ------------------------------------------------------------------ the fitted mixture
-
-    def predict(self, X: Any) -> Array:  # noqa: N803
-        """The most probable component of each point, shape (n,)."""
-        mixture, x = self._at(X)
-        return numpy_of(mixture.predict(x))
-
-    def predict_proba(self, X: Any) -> Array:  # noqa: N803
-        """Probability of each component at each point, shape (n, k)."""
-        mixture, x = self._at(X)
-        return numpy_of(mixture.responsibilities(x))
-
-    def score_samples(self, X: Any) -> Array:  # noqa: N803
-        """Log density of each point in nats, shape (n,)."""
-        mixture, x = self._at(X)
-        return numpy_of(mixture.log_prob(x))
-
-    def score(self, X: Any, y: Any = None, sample_weight: Any = None) -> float:  # noqa: N803
-        """Mean log density of the points in nats, weighted if they have weights; y is ignored."""
-        mixture, x = self._at(X)
-        if sample_weight is None and not np.isnan(x).any():
-            return float(numpy_of(mixture.log_prob(x)).mean())  # to scikit-learn's last bit
-        return mean_log_density(mixture, x, sample_weight)
 
     def bic(self, X: Any, sample_weight: Any = None) -> float:  # noqa: N803
         """Bayesian information criterion; lower is better (Schwarz 1978).
@@ -269,58 +224,16 @@ class PyroGaussianMixture(DensityMixin, BaseEstimator):  # type: ignore[misc]
         mixture, x = self._at(X)
         return mixture.aic(x, sample_weight)
 
-    def sample(self, n_samples: int = 1) -> tuple[Array, Array]:
-        """Points drawn from the mixture, and their components, in the components' order.
-
-        Raises:
-            ValueError: if `n_samples` is less than one.
-        """
-        check_is_fitted(self)
-        count, random = check_n_samples(n_samples), check_random_state(self.random_state)
-        return sampled(self, self._mixture.family, count, random)
-
-    def to_arviz(self, **options: Any) -> Any:
-        """The posterior as ArviZ InferenceData (0.x) or DataTree (1.x), as `gmm_pyro.Fit` gives it.
-
-        Raises:
-            ValueError: if the method has no draws, or the estimator was pickled.
-        """
-        check_is_fitted(self)
-        check_is_fitted(self, "fit_", msg="the draws are those of the classifier's fit_")
-        return self.fit_.to_arviz(**options)
-
     def __getstate__(self) -> dict[str, Any]:
-        """What a pickle holds: no data, which predictions do not need."""
-        state: dict[str, Any] = super().__getstate__()
-        if "fit_" in state:
-            state = {**state, "fit_": without_data(state["fit_"])}
+        """What a pickle holds: no data, of no model."""
+        state = super().__getstate__()
         if "selection_" in state:
             state = {**state, "selection_": selection_without_data(state["selection_"])}
         return state
 
-    def __copy__(self) -> Self:
-        """A copy has the data: it is no pickle."""
-        return self._with(self.__dict__)
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
-        """A copy has the data: it is no pickle."""
-        return self._with(copy.deepcopy(self.__dict__, memo))
-
-    def _with(self, state: Mapping[str, Any]) -> Self:
-        again = type(self).__new__(type(self))
-        again.__dict__.update(state)
-        return again
-
     def _n_parameters(self) -> int:
         check_is_fitted(self)
         return self._mixture.n_parameters
-
-    def _at(self, points: Any) -> tuple[GaussianMixture, Array]:
-        """The mixture, in the type that points and attributes have in common, and the points."""
-        check_is_fitted(self)
-        x: Array = validate_data(self, points, **CHECKED, reset=False)
-        kind = np.result_type(x, self.means_)
-        return in_type(self._mixture, kind), x
 
     @property
     def _mixture(self) -> GaussianMixture:

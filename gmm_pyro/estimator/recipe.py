@@ -14,160 +14,43 @@ thirds of the time.)
 
 from __future__ import annotations
 
-import math
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from functools import partial
 
 import torch
 
 from ..covariance import Parameters, Statistics
 from ..inference.methods import Method
-from ..inference.task import Options, Outcome, Status, Task
+from ..inference.task import Outcome, Task
 from ..reduction.sums import maximise, reduce
 from ..reduction.theta import Theta, theta_of
-
-ILL_DEFINED = (
-    "Fitting the mixture model failed because some components have ill-defined empirical "
-    "covariance (for instance caused by singleton or collapsed samples). Try to decrease the "
-    "number of components, increase reg_covar, or scale the input data."
-)
+from .trials import TrialOptions, refuse_ill_defined, run_trials
 
 ROUNDING = torch.finfo(torch.float64).eps  # of squares, in units of each feature's variance
 
 
-@dataclass(eq=False)
-class Trial:
-    """One start and where it has led.
-
-    Attributes:
-        number: place among the starts.
-        parameters: a batch of one parameter set, after the last M-step.
-        before: what the first bound is compared with, in nats.
-        bounds: mean log-likelihood before the M-step of every step, in nats.
-        converged: whether the last two bounds are close enough.
-    """
-
-    number: int
-    parameters: Parameters
-    before: float
-    bounds: list[float] = field(default_factory=list)
-    converged: bool = False
-
-    @property
-    def last(self) -> float:
-        """The last bound; none is below all others."""
-        return self.bounds[-1] if self.bounds else -math.inf
-
-    @property
-    def change(self) -> float:
-        """How far the last step has come, in nats a point."""
-        return self.last - (self.bounds[-2] if len(self.bounds) > 1 else self.before)
-
-
-@dataclass(eq=False)
-class Printer:
-    """Prints how trials go on, as scikit-learn's mixtures do.
-
-    Attributes:
-        verbose: 0 for nothing, 1 for the number of the step, 2 also for the change of the bound and
-            the time.
-        interval: steps between the lines.
-        begun: when the trial began.
-        printed: when its last line was printed.
-    """
-
-    verbose: int
-    interval: int
-    begun: float = 0.0
-    printed: float = 0.0
-
-    def begin(self, trial: Trial) -> None:
-        """A line on a trial that begins."""
-        self.begun = self.printed = time.perf_counter()
-        self._print(f"Initialization {trial.number}")
-
-    def step(self, trial: Trial) -> None:
-        """A line on a trial's last step, if it is time for one."""
-        step = len(trial.bounds)
-        if step % self.interval:
-            return
-        before, self.printed = self.printed, time.perf_counter()
-        more = f"\t time lapse {self.printed - before:.5f}s\t ll change {trial.change:.5f}"
-        self._print(f"  Iteration {step}{more if self.verbose > 1 else ''}")
-
-    def end(self, trial: Trial) -> None:
-        """A line on how a trial has ended."""
-        ended = f"Initialization {'converged' if trial.converged else 'did not converge'}."
-        if self.verbose > 1 and trial.bounds:
-            taken = time.perf_counter() - self.begun
-            ended += f" time lapse {taken:.5f}s\t lower bound {trial.bounds[-1]:.5f}."
-        self._print(ended)
-
-    def _print(self, line: str) -> None:
-        if self.verbose:
-            print(line)
-
-
 @dataclass(frozen=True, kw_only=True)
-class RecipeOptions(Options):
-    """Options of scikit-learn's EM.
+class RecipeOptions(TrialOptions):
+    """Options of scikit-learn's EM; bounds are in nats a point.
 
     Attributes:
         trials: where to begin: a batch of parameter sets.
-        ridge: a variance that every M-step adds to all variances.
-        bound: mean log-likelihood that the first step is compared with, in nats.
-        printer: prints how they go on.
     """
 
     trials: Parameters
-    ridge: float
-    bound: float
-    printer: Printer
-
-    def __post_init__(self) -> None:
-        """scikit-learn has checked them; it allows no steps at all."""
 
 
 def fit_recipe(task: Task[RecipeOptions]) -> Outcome:
     """The best trial; its objective is the log-likelihood at its last bound."""
-    options = task.options
-    total = task.observations.total_weight
-    count = len(options.trials.means)
-    trials = [Trial(i, options.trials[[i]], options.bound) for i in range(count)]
-    interrupted = False
-    try:
-        for trial in trials:
-            _run(task, trial)
-    except KeyboardInterrupt:
-        interrupted = True
-    best = _best(trials) if options.max_steps else trials[-1]  # without steps, the last start
-    ended = Status.CONVERGED if best.converged else Status.STEP_LIMIT
-    return Outcome(
-        parameters=best.parameters,
-        objective=best.last * total,
-        history=[bound * total for bound in best.bounds],
-        status=Status.INTERRUPTED if interrupted else ended,
-        steps=len(best.bounds),
-    )
+    trials, family, total = task.options.trials, task.model.family, task.observations.total_weight
+    starts = [
+        theta_of(family, trials[[number]], task.observations) for number in range(len(trials.means))
+    ]
+    ended = run_trials(starts, partial(_step, task), task.options)
+    return ended.outcome(ended.best.state.parameters, lambda bound: bound * total)
 
 
 RECIPE = Method(fit_recipe, RecipeOptions, by_m_steps=True)
-
-
-def _run(task: Task[RecipeOptions], trial: Trial) -> None:
-    """Steps of a trial until it has converged, or the limit is reached."""
-    options = task.options
-    theta = theta_of(task.model.family, trial.parameters, task.observations)
-    options.printer.begin(trial)
-    for _ in range(options.max_steps):
-        theta, bound = _step(task, theta)
-        trial.parameters = theta.parameters
-        trial.bounds.append(bound)
-        trial.converged = abs(trial.change) < options.tolerance
-        options.printer.step(trial)
-        if trial.converged:
-            break
-    options.printer.end(trial)
 
 
 def _step(task: Task[RecipeOptions], theta: Theta) -> tuple[Theta, float]:
@@ -192,14 +75,3 @@ def _only_rounded(task: Task[RecipeOptions], theta: Theta, statistics: Statistic
     """
     vanished = not bool(theta.parameters.factor.isfinite().all())
     return vanished and not task.model.family.is_matrix and bool((statistics.counts > 0).all())
-
-
-def refuse_ill_defined(parameters: Parameters) -> None:
-    """Say what scikit-learn says of covariances that are not positive definite."""
-    if not parameters.factor.isfinite().all():
-        raise ValueError(ILL_DEFINED)
-
-
-def _best(trials: list[Trial]) -> Trial:
-    """The trial of highest last bound, the first of them if none has a bound that is a number."""
-    return max(trials, key=lambda trial: -math.inf if math.isnan(trial.last) else trial.last)

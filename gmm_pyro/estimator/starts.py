@@ -17,7 +17,7 @@ from ..inference.starts.starting import clustering, fitted_k_means
 from ..reduction.assignments import Assignment, Given, GivenLabels
 from ..reduction.sums import maximise, reduce
 from ..reduction.theta import anywhere
-from .recipe import refuse_ill_defined
+from .trials import refuse_ill_defined
 
 Array = np.ndarray[Any, np.dtype[Any]]
 Tensors = Mapping[str, Tensor]
@@ -43,13 +43,18 @@ def check_given(estimator: Any, d: int) -> dict[str, Tensor]:
     if estimator.weights_init is not None:
         given["log_weights"] = _weights(estimator.weights_init, k).log()[None]
     if estimator.means_init is not None:
-        given["means"] = _array(estimator.means_init, (k, d), "means")[None]
+        given["means"] = given_array(estimator.means_init, (k, d), "means")[None]
     if estimator.precisions_init is not None:
         given["factor"] = _factor(estimator.precisions_init, family, k, d)[None]
     return given
 
 
-def _array(values: Any, shape: tuple[int, ...], name: str) -> Tensor:
+def given_array(values: Any, shape: tuple[int, ...], name: str) -> Tensor:
+    """An argument in float64.
+
+    Raises:
+        ValueError: if it is not of this shape, or not finite.
+    """
     from sklearn.utils import check_array
 
     array = check_array(values, dtype=np.float64, ensure_2d=False, allow_nd=True, copy=True)
@@ -61,7 +66,7 @@ def _array(values: Any, shape: tuple[int, ...], name: str) -> Tensor:
 
 
 def _weights(values: Any, k: int) -> Float[Tensor, "k"]:
-    weights = _array(values, (k,), "weights")
+    weights = given_array(values, (k,), "weights")
     low, high = float(weights.min()), float(weights.max())
     if low < 0 or high > 1:
         raise ValueError(  # scikit-learn's words, which take one for the other, and then the values
@@ -78,11 +83,21 @@ def _weights(values: Any, k: int) -> Float[Tensor, "k"]:
 
 def _factor(values: Any, family: CovarianceFamily, k: int, d: int) -> Tensor:
     name = f"{family.name} precision"
-    root = family.factorise(_array(values, family.shape(k, d), name))
+    root = positive_root(family, given_array(values, family.shape(k, d), name), name)
+    return family.factorise(family.precisions(root))
+
+
+def positive_root(family: CovarianceFamily, matrices: Tensor, name: str) -> Tensor:
+    """The factor of covariances or precisions that are given, in the family's compact form.
+
+    Raises:
+        ValueError: if one is not positive definite.
+    """
+    root = family.factorise(matrices)
     if not root.isfinite().all():
         what = "symmetric, positive-definite" if family.is_matrix else "positive"
         raise ValueError(f"'{name}' should be {what}")
-    return family.factorise(family.precisions(root))
+    return root
 
 
 # ---------------------------------------------------------------------- what is drawn
@@ -158,12 +173,17 @@ def _start(
     """A batch of one: drawn, with what is given put in its place."""
     if len(given) == len(fields(Parameters)):
         return Parameters(**given)
-    weight = None if observations.sample_weight is None else np.asarray(observations.sample_weight)
-    draw = STARTS[estimator.init_params]
-    assign = draw(np.asarray(observations.filled), estimator.n_components, weight, random)
+    assign = drawn_start(estimator, observations, random)
     start = replace(_first_m_step(estimator, assign, observations), **given)
     refuse_ill_defined(start)
     return start
+
+
+def drawn_start(estimator: Any, observations: Observations, random: RandomState) -> Assignment:
+    """The assignment of a start, by the name that the estimator has for it."""
+    weight = None if observations.sample_weight is None else np.asarray(observations.sample_weight)
+    draw = STARTS[estimator.init_params]
+    return draw(np.asarray(observations.filled), estimator.n_components, weight, random)
 
 
 def _first_m_step(estimator: Any, assign: Assignment, observations: Observations) -> Parameters:
