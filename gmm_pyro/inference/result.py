@@ -77,6 +77,7 @@ class Result:
 
     def __repr__(self) -> str:
         components = counted(self.model.n_components, "component")
+        components = components if self.model.unknown is None else f"up to {components}"
         ended = f"{self.status.name}, {counted(self.steps, 'step')} in {self.seconds:.2g} s"
         of = f"{components}, {self.model.family.name} covariances"
         return f"<fit by {self.method} of {of}: {ended}, objective {self.objective:.6g} nats>"
