@@ -29,10 +29,8 @@ def in_stable_order(fit: Fitted) -> Fitted:
     A start that is given numbers the components itself, also of chains that exchange them, and so
     do a prior and labels that tell them apart: only those that these do not are put in order.
     """
-    if fit.model.unknown is not None:
-        return _with_unknown_number(fit)
     classes = _classes(fit)
-    if is_given(fit.options.start):
+    if is_given(fit.options.start) and fit.model.unknown is None:
         drawn = fit.posterior is not None and not fit.posterior.independent
         if not drawn or len(set(classes)) > 1:
             return fit
@@ -44,13 +42,6 @@ def in_stable_order(fit: Fitted) -> Fitted:
         for place, i in zip(alike, sorted(alike, key=lambda i: rows[i]), strict=True):
             order[place] = i
     return renumbered(fit, order)
-
-
-def _with_unknown_number(fit: Fitted) -> Fitted:
-    """The fit with the mixture in order: its draws have other numbers of components."""
-    rows = fit.mixture.means.tolist()
-    order = sorted(range(len(rows)), key=lambda i: rows[i])
-    return replace(fit, mixture=fit.mixture.permute(order))
 
 
 def _start_of(fit: Result) -> GaussianMixture:
@@ -82,18 +73,21 @@ def numbered_alike(fits: Mapping[str, Fitted]) -> dict[str, Fitted]:
     like = fits[best].mixture
     return {
         name: fit
-        if name in (best, *meant)
+        if name in (best, *meant) or fit.mixture.n_components != like.n_components
         else renumbered(fit, match_components(fit.mixture, like))
         for name, fit in fits.items()
     }
 
 
 def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
-    """The fit with component order[j] in place j."""
+    """The fit with component order[j] in place j.
+
+    Draws with other numbers of components than the mixture's are as they are.
+    """
     if list(order) == sorted(order):
         return fit
     mixture, posterior, own = fit.mixture.permute(order), fit.posterior, fit.own_labels
-    if posterior is not None:
+    if posterior is not None and fit.model.unknown is None:
         shape = posterior.n_chains, posterior.n_draws, -1
         posterior = permuted(posterior, torch.tensor(order).expand(shape))
     if own is not None:
@@ -111,13 +105,15 @@ def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
 
 def _classes(fit: Result) -> tuple[int, ...]:
     """Classes of components that nothing tells apart."""
+    if fit.model.unknown is not None:
+        return (0,) * fit.mixture.n_components
     if not fit.uses_priors:
         return told_apart(fit.model, fit.observations)
     return exchangeable_classes(fit.model.log_density(fit.observations))
 
 
 def _has_a_meaning(fit: Result) -> bool:
-    return is_given(fit.options.start) or len(set(_classes(fit))) > 1
+    return (is_given(fit.options.start) and fit.model.unknown is None) or len(set(_classes(fit))) > 1
 
 
 def _mean_log_density(fit: Result) -> float:

@@ -149,6 +149,8 @@ def draws_and_log_likelihood(fit: Result) -> Any:
     posterior = posterior_of(fit)
     parts = _drawn(fit, posterior)
     needed = {name: parts[name] for name in ("posterior", "log_likelihood")}
+    whole = {n: v for n, v in needed["posterior"].items() if not np.isnan(v).any()}
+    needed["posterior"] = whole  # an effective size is taken from it
     return assembled(fit, needed | _constant(fit.observations), {})
 
 

@@ -17,7 +17,7 @@ from ..posterior import Posterior
 from ..posterior.alignment import values_of
 from ..posterior.draws import evenly_spaced
 from ..posterior.predictive import feature_column
-from ..posterior.sizes import SIZE
+from ..posterior.sizes import of_one_number
 from . import outlines, parts
 from .mixtures import DRAWS
 from .views import mixtures_drawn, view_of_points
@@ -97,7 +97,7 @@ def posterior_ellipses(
         ValueError: if a feature does not exist.
     """
     n_draws = check_count("n_draws", n_draws)
-    posterior = _of_one_number(check_posterior(posterior))
+    posterior = of_one_number(check_posterior(posterior))
     data, mixture = posterior.observations, posterior.mixture()
     view = view_of_points(data.x, data.feature_names, features)
     ax = parts.prepared(ax, view)
@@ -132,7 +132,7 @@ def label_traces(
     Raises:
         ValueError: if there is no such number.
     """
-    posterior = _of_one_number(check_posterior(posterior))
+    posterior = of_one_number(check_posterior(posterior))
     known = posterior.ambiguous is not None
     aligned = posterior if known else posterior.relabel()
     chains = [
@@ -163,11 +163,6 @@ def check_posterior(value: Any) -> Posterior:
     within = isinstance(getattr(value, "posterior", None), Posterior)
     hint = ": pass its .posterior" if within else ""
     raise TypeError(f"posterior must be a gmm_pyro.Posterior, got {type(value).__name__}{hint}")
-
-
-def _of_one_number(posterior: Posterior) -> Posterior:
-    """The draws, or those with one number of components with points where that is unknown."""
-    return posterior.of_filled() if SIZE in posterior.draws else posterior
 
 
 def _two(axes: Any) -> list[Axes]:

@@ -17,9 +17,9 @@ from ..data.spread import chunks
 from ..mixture.checks import check_mixture
 from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
-from ..posterior.sizes import SIZE
 from ..posterior.draws import DRAWS_AT_ONCE, over_draws
 from ..posterior.predictive import placed
+from ..posterior.sizes import of_one_number
 from ..reduction.background import NOISE
 from ..reduction.pointwise import log_density, shares
 from ..reduction.theta import Theta
@@ -126,7 +126,7 @@ def predict(source: GaussianMixture | Posterior, x: Any) -> Prediction:
         ValueError: if x is not finite or not of this shape, or lacks a feature.
     """
     if isinstance(source, Posterior):
-        return _averaged(source.of_filled() if SIZE in source.draws else source, x)
+        return _averaged(of_one_number(source), x)
     check_mixture("source", source)
     points = as_points(x, feature_names=source.feature_names, missing="integrate")
     noise = None if source.noise_component is None else source.noise_probability(points)
