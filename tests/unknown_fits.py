@@ -9,6 +9,7 @@ import gmm_pyro as gp
 from runs import quietly
 
 QUICK: dict[str, Any] = {"n_draws": 30, "n_chains": 4, "n_warmup": 10, "max_doublings": 0}
+BRIEF = {**QUICK, "n_draws": 10, "n_chains": 3, "n_warmup": 5}
 MOST = 6
 
 
@@ -23,7 +24,9 @@ def unknown(d: int = 1) -> gp.Fit:
     """By the default prior, with all allocations kept."""
     model = gp.MixtureModel(gp.Unknown("poisson(1)", MOST))
     with quietly():
-        return gp.fit(model, points(d).x, "gibbs", keep_allocations=30, **QUICK)
+        return gp.fit(
+            model, points(d).x, "gibbs", keep_allocations=30, **QUICK if d == 1 else BRIEF
+        )
 
 
 @cache
@@ -39,4 +42,4 @@ def beside_noise() -> gp.Fit:
     """A component of noise beside those whose number is unknown."""
     model = gp.MixtureModel(gp.Unknown(most=4), noise_component="uniform")
     with quietly():
-        return gp.fit(model, points(1).x, "gibbs", **QUICK)
+        return gp.fit(model, points(1).x, "gibbs", **BRIEF)
