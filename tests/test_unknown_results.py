@@ -95,7 +95,7 @@ class TestArviZ:
         assert absent.any()
         for name in ("means", "scales", "correlations"):
             missing = np.isnan(posterior[name].values)
-            np.testing.assert_array_equal(missing, np.broadcast_to(absent[..., None], missing.shape))
+            np.testing.assert_array_equal(missing, absent[..., None] & np.ones_like(missing))
 
     def test_prior(self) -> None:
         """Independent draws of all that there may be, and data sets of them."""
@@ -217,11 +217,9 @@ class TestPictures:
     def test_bars_and_circles(self) -> None:
         table = unknown().number_of_components
         ax = plots.number_of_components(unknown(), Figure().subplots())
-        bars = {
-            name: [bar.get_height() for bar in container]
-            for name, container in zip(("n_filled", "n_components"), bar_containers(ax), strict=True)
-        }
-        for name, heights in bars.items():
+        names = ("n_filled", "n_components")
+        for name, container in zip(names, bar_containers(ax), strict=True):
+            heights = [bar.get_height() for bar in container]
             assert heights == pytest.approx(table[name].iloc[: len(heights)].tolist())
         circles = [line for line in ax.lines if line.get_marker() == "o"]
         prior = circles[0].get_ydata()

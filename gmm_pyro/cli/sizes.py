@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -82,9 +83,9 @@ def unknown_of(components: str | None, prior: str | None, most: int | None) -> U
     """
     from ..model.unknown import Unknown
 
-    given = {"prior": prior, "most": most}
     if components == UNKNOWN:
-        return Unknown(**{name: value for name, value in given.items() if value is not None})
+        found = Unknown() if prior is None else Unknown(prior)
+        return found if most is None else replace(found, most=most)
     for name, value in {"--components-prior": prior, "--most-components": most}.items():
         if value is not None:
             raise ValueError(f"{name} is for --components {UNKNOWN}, got --components {components}")

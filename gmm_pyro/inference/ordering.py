@@ -113,7 +113,8 @@ def _classes(fit: Result) -> tuple[int, ...]:
 
 
 def _has_a_meaning(fit: Result) -> bool:
-    return (is_given(fit.options.start) and fit.model.unknown is None) or len(set(_classes(fit))) > 1
+    known = fit.model.unknown is None
+    return (known and is_given(fit.options.start)) or len(set(_classes(fit))) > 1
 
 
 def _mean_log_density(fit: Result) -> float:

@@ -88,9 +88,7 @@ def nodes(concentration: Concentration) -> tuple[Float[Tensor, "g"], Float[Tenso
     return grid.exp(), density(grid).softmax(0)
 
 
-def filled(
-    gamma: Float[Tensor, "g k"], k: Int[Tensor, "k"], n: int
-) -> Float[Tensor, "g k most1"]:
+def filled(gamma: Float[Tensor, "g k"], k: Int[Tensor, "k"], n: int) -> Float[Tensor, "g k most1"]:
     """Probabilities that 0, 1, … of k components are filled by n points.
 
     Args:

@@ -72,7 +72,7 @@ def frame_of(found: Mapping[str, Numbers]) -> pd.DataFrame:
     """A row for each number of components from 1, or from 0 where all points may be noise."""
     import pandas as pd
 
-    columns = {}
+    columns: dict[str, np.ndarray] = {}
     for name, of in found.items():
         columns |= {name: of.posterior, f"{name}_se": of.se, f"{name}_prior": of.prior}
     frame = pd.DataFrame(columns).rename_axis("k")

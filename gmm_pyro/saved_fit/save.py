@@ -185,9 +185,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "priors": None if fit.model.priors is None else fit.model.prior.kind,
         "versions": versions(),
     }
-    if fit.posterior is not None:
-        facts["posterior_thinning"] = _thinning(fit.posterior)
-    facts |= _numbers(fit)
+    facts |= _of_draws(fit)
     if fit.k_hat is not None:
         facts["diagnostics"]["k_hat"] = fit.k_hat
     if labels is not None and (torch.as_tensor(labels) != OUTLIER).any():
@@ -195,12 +193,16 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
     return facts
 
 
-def _numbers(fit: Fit) -> dict[str, Any]:
-    """The columns of the table of the number of components, where it is unknown."""
-    if fit.posterior is None or FILLED not in fit.posterior.draws:
+def _of_draws(fit: Fit) -> dict[str, Any]:
+    """How many draws are kept, and the columns of the table of an unknown number of components."""
+    if fit.posterior is None:
         return {}
-    table = fit.number_of_components.reset_index()
-    return {"number_of_components": {str(name): table[name].tolist() for name in table}}
+    found: dict[str, Any] = {"posterior_thinning": _thinning(fit.posterior)}
+    if FILLED in fit.posterior.draws:
+        table = fit.number_of_components.reset_index()
+        columns = {str(name): table[name].tolist() for name in table}
+        found["number_of_components"] = columns
+    return found
 
 
 def _known(observations: Observations) -> dict[str, Any]:
