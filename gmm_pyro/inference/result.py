@@ -11,10 +11,11 @@ import torch
 from ..data.points import Observations
 from ..data.words import counted
 from ..mixture.value import GaussianMixture
+from ..model.filled import prior_of_filled
 from ..model.program import MixtureModel
 from ..posterior import Posterior
 from ..posterior.numbers import frame_of, numbers_of
-from ..posterior.sizes import FILLED
+from ..posterior.sizes import FILLED, SIZE
 from .modes.found import FoundModes
 from .searched import Searched
 from .task import Options, Status
@@ -127,4 +128,7 @@ class Result:
                 "and how many have points also where the concentration of ConjugatePriors is "
                 "gmm_pyro.Static, gmm_pyro.Dynamic or gmm_pyro.DirichletProcess"
             )
-        return frame_of(numbers_of(posterior, hierarchy))
+        sizes = torch.nn.functional.pad(hierarchy.log_sizes.exp().cpu(), (1, 0))
+        filled = prior_of_filled(hierarchy, self.observations.n)
+        priors = {SIZE: sizes.numpy(), FILLED: filled.numpy()}
+        return frame_of(numbers_of(posterior, priors))

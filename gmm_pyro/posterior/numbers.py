@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from jaxtyping import Float
 
-from ..model.filled import prior_of_filled
-from ..model.hierarchy import Hierarchy
 from .convergence import ess_mean
 from .record import Draws
-from .sizes import FILLED, SIZE, numbers
+from .sizes import numbers
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,19 +35,18 @@ class Numbers:
     prior: Float[np.ndarray, "most1"]
 
 
-def numbers_of(posterior: Draws, hierarchy: Hierarchy) -> dict[str, Numbers]:
+def numbers_of(
+    posterior: Draws, priors: Mapping[str, Float[np.ndarray, "most1"]]
+) -> dict[str, Numbers]:
     """Of components that there are, if that is unknown, and of those that have points.
 
     Args:
         posterior: draws.
-        hierarchy: the prior that they were drawn with.
+        priors: probabilities of 0, 1, 2, … of them without the data.
 
     Returns:
-        By the names that the draws have, "n_components" and "n_filled".
+        By the names that the draws and the priors have, "n_components" and "n_filled".
     """
-    of_filled = prior_of_filled(hierarchy, posterior.observations.n).numpy()
-    of_sizes = np.concatenate([[0.0], hierarchy.log_sizes.exp().cpu().numpy()])
-    priors = {SIZE: of_sizes, FILLED: of_filled}
     return {
         name: Numbers(*_shares(numbers(posterior, name), len(prior)), prior)
         for name, prior in priors.items()
