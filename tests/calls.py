@@ -22,6 +22,7 @@ from gmm_pyro.estimator import (
     PyroGaussianMixture,
 )
 from runs import quietly
+from unknown_fits import unknown
 
 Asked = tuple[Callable[..., Any], Mapping[str, Any]]
 
@@ -223,7 +224,9 @@ def of_fits() -> dict[str, Asked]:
     """Fits and comparisons."""
     model, comparison, drawn = gp.MixtureModel(2), compared(), fitted("gibbs")
     return {
-        "Fit.to_arviz": asked(drawn.to_arviz, n_prior_draws=3, constants=False, by_feature=False),
+        "Fit.to_arviz": asked(
+            drawn.to_arviz, n_prior_draws=3, constants=False, by_feature=False, n_filled=None
+        ),
         "fit": asked(
             lambda model, x, method, **of_data: gp.fit(
                 model, x, method, n_starts=1, max_steps=2, **of_data
@@ -493,6 +496,7 @@ def of_pictures() -> dict[str, Asked]:
             plots.responsibilities, fit=em, x=X, ax=None, labels=KNOWN, features=0
         ),
         "plots.density": asked(plots.density, fit=em, ax=None, x=X, features=None, **WEIGHTS),
+        "plots.number_of_components": asked(plots.number_of_components, fit=unknown(), ax=None),
         "plots.density_band": asked(
             plots.density_band, posterior=posterior, ax=None, feature=0, prob=0.5
         ),

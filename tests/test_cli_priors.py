@@ -49,6 +49,53 @@ def priors_of(text: str, folder: Path, covariance: str = "full") -> gp.Priors:
     return with_priors(model, read_priors(folder / "prior.toml"), OBSERVED).priors
 
 
+class TestWhatIsUnknownItself:
+    def test_kinds_of_concentrations(self, tmp_path) -> None:
+        found = priors_of('[conjugate]\nconcentration = { kind = "dynamic" }', tmp_path)
+        assert isinstance(found.concentration, gp.Dynamic)
+        text = '[conjugate.concentration]\nkind = "static"\nvalue = 0.1'
+        found = priors_of(text, tmp_path).concentration
+        assert isinstance(found, gp.Static)
+        assert found.value == 0.1
+        text = (
+            '[conjugate.concentration]\nkind = "dirichlet process"\n'
+            'distribution = "Gamma"\nconcentration = 2\nrate = 5'
+        )
+        found = priors_of(text, tmp_path).concentration
+        assert isinstance(found, gp.DirichletProcess)
+        assert float(found.value.rate) == 5
+
+    def test_a_random_scale(self, tmp_path) -> None:
+        text = (
+            '[conjugate.scale]\nkind = "random"\ndof = 2.5\nmean = { waiting = 9, eruptions = 1 }'
+        )
+        found = priors_of(text, tmp_path).scale
+        assert isinstance(found, gp.RandomScale)
+        assert found.dof == 2.5
+        assert found.mean.tolist() == [1, 9]
+
+    @pytest.mark.parametrize(
+        ("table", "complaint"),
+        [
+            ('concentration = { kind = "static" }', "must have a value, or a distribution"),
+            ('concentration = { kind = "dynamics" }', "did you mean 'dynamic'"),
+            ("concentration = { value = [1, 2] }", r"value must be a number; got \[1, 2\]"),
+            ('concentration = { kind = "dynamic", e = 1 }', "has no 'e': it may have value"),
+            ('scale = { kind = "random", size = 1 }', "has no 'size': it may have kind, dof, mean"),
+            ('scale = { kind = "random", dof = "a" }', "dof must be a number; got 'a'"),
+        ],
+    )
+    def test_what_is_none(self, table: str, complaint: str, tmp_path) -> None:
+        with pytest.raises(ValueError, match=complaint):
+            priors_of(f"[conjugate]\n{table}", tmp_path)
+
+    def test_a_prior_that_does_not_go_with_an_unknown_number(self, tmp_path) -> None:
+        file = tmp_path / "prior.toml"
+        file.write_text('[conjugate]\nconcentration = { kind = "dirichlet process" }')
+        with pytest.raises(ValueError, match="has no number of components to be unknown"):
+            with_priors(gp.MixtureModel(gp.Unknown()), read_priors(file), OBSERVED)
+
+
 class TestWhatAFileGives:
     def test_distributions_by_site(self, tmp_path) -> None:
         found = priors_of(BY_SITE, tmp_path)

@@ -50,6 +50,27 @@ Components = Annotated[
         metavar="<int>",
     ),
 ]  # fmt: skip
+ComponentsOrUnknown = Annotated[
+    str | None,
+    typer.Option(
+        "--components", "-k",
+        help="Number of components, or 'unknown', of which gibbs draws it.",
+        show_default="that of the truth or labels",
+        metavar="<int>|unknown",
+    ),
+]  # fmt: skip
+ComponentsPrior = Annotated[
+    str | None,
+    typer.Option(
+        help="Prior of an unknown number of components: uniform, 'poisson(rate)', 'geometric(p)' "
+        "or 'bnb(alpha, a, b)', of that number less one.",
+        show_default="bnb(1, 4, 3)",
+    ),
+]
+MostComponents = Annotated[
+    int | None,
+    typer.Option(help="Largest number of components of an unknown one.", show_default="20"),
+]
 Columns = Annotated[
     list[str],
     typer.Option(

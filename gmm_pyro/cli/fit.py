@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -12,13 +12,15 @@ import typer
 
 from ..data.words import counted
 from .arguments import (
-    Components,
+    ComponentsOrUnknown,
+    ComponentsPrior,
     Covariance,
     DataArguments,
     Force,
     Json,
     Keep,
     MethodArguments,
+    MostComponents,
     Noise,
     Priors,
     Source,
@@ -39,13 +41,15 @@ from .names import NOISES, TABLE_FORMATS
 from .output import INTERRUPTED, fit_warnings_said, print_json, say
 from .priors import PriorFile, read_priors, refuse_without_priors, with_priors
 from .progress import progress_said
-from .sizes import refuse_several
+from .sizes import UNKNOWN, refuse_several, unknown_of
 
 if TYPE_CHECKING:
     from ..files import FileContent
     from ..inference.fit import Fit
 
 FOLDER = Path("fit")  # where none is named
+LEAST_TOLD = 0.005  # probability from which a number of components is named
+MOST_TOLD = 6  # numbers of components that are
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,7 +57,9 @@ class FitArguments(MethodArguments, DataArguments):
     """What `gmm-pyro fit` is told."""
 
     data: Source
-    components: Components = None
+    components: ComponentsOrUnknown = None
+    components_prior: ComponentsPrior = None
+    most_components: MostComponents = None
     covariance: Covariance = "full"
     noise_component: Noise = None
     priors: Priors = None
@@ -78,16 +84,21 @@ def fit(told: FitArguments) -> None:
     An interrupt (Ctrl-C) saves the best so far.
     """
     from ..inference.fit import fit as run
+    from ..inference.methods import choice
     from ..model.program import MixtureModel
 
     refuse_no_source(told.data)  # before mistakes in words, and these before those in data
-    refuse_several(told.data, told.components, told.covariance)
+    known = None if told.components == UNKNOWN else told.components
+    refuse_several(told.data, known, told.covariance)
+    unknown = unknown_of(told.components, told.components_prior, told.most_components)
     priors = read_priors(told.priors)
     options = told.options()
     keep = names_in(told.keep)
     _check_words(told, priors, keep)
+    if unknown is not None:
+        choice(told.method, options).refuse_unfit(MixtureModel(unknown))
     content = load(told.data, told, keep)
-    k = n_components(content.dataset, told.components)
+    k = n_components(content.dataset, known) if unknown is None else unknown
     model = MixtureModel(k, told.covariance, noise_component=told.noise_component)
     place = {name: options.pop(name, None) for name in ("dtype", "device")}
     observations = checked(told.data, content.dataset, model, told.missing, **place)
@@ -165,6 +176,8 @@ def _print(
     console = plain_console()
     console.print(headline(content.dataset, result.mixture), soft_wrap=True)
     console.print(_outcome(facts), soft_wrap=True)
+    for line in _numbers(facts):
+        console.print(line, soft_wrap=True)
     console.print()
     weight = result.observations.sample_weight
     noise, *sizes = (result.labels + 1).bincount(weight, 1 + result.mixture.n_components).tolist()
@@ -196,3 +209,27 @@ def _outcome(facts: Mapping[str, Any]) -> str:
         scores.append(f"adjusted Rand {facts['adjusted_rand']:.3f}")
     taken = f"{counted(facts['steps'], 'step')}, {facts['seconds']:.2f} s"
     return f"{facts['method']}: {status}, {taken}; {', '.join(scores)}"
+
+
+def _numbers(facts: Mapping[str, Any]) -> Iterator[str]:
+    """How probable each number of components is, in a line for each kind of them."""
+    table = facts.get("number_of_components", {})
+    for name, words in (("n_filled", "with points"), ("n_components", "in all")):
+        if name in table:
+            yield in_words(dict(zip(table["k"], table[name], strict=True)), words)
+
+
+def in_words(shares: Mapping[int, float], words: str) -> str:
+    """Probabilities of numbers of components in a line, the most probable first.
+
+    Example:
+        >>> in_words({2: 0.04, 3: 0.95, 4: 0.01, 5: 0.003}, "with points")
+        '3 components with points (95 %), 2 (4 %), 4 (1 %)'
+    """
+    falling = sorted(shares.items(), key=lambda item: -item[1])
+    (first, share), *others = falling
+    parts = [f"{counted(first, 'component')} {words} ({100 * share:.0f} %)"]
+    told = [item for item in others if item[1] >= LEAST_TOLD]
+    parts += [f"{k} ({100 * share:.0f} %)" for k, share in told[: MOST_TOLD - 1]]
+    left = sum(share for _, share in others) - sum(share for _, share in told[: MOST_TOLD - 1])
+    return ", ".join([*parts, f"others ({100 * left:.0f} %)"] if left >= LEAST_TOLD else parts)

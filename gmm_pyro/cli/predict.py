@@ -87,6 +87,9 @@ def predict(told: PredictArguments) -> None:
         as_points(points, feature_names=saved.mixture.feature_names, missing="integrate")
     if not told.posterior:
         _remark(saved)
+    elif "n_components" in saved.facts.get("number_of_components", {}):
+        k = counted(saved.mixture.n_components, "component")
+        say(f"the average is over the draws with {k} that have points")
     table = beside(run(source, points).frame(), kept)
     deliver(table, told.out, as_json=told.json)
     if told.out == STDOUT:

@@ -2,7 +2,9 @@
 
 A table for each site, `[means]`, has the name of its distribution, which is any of Pyro's, and the
 arguments of that: a number, a list, or a table with a number for each feature. A table
-`[conjugate]` in their place has fields of `ConjugatePriors`.
+`[conjugate]` in their place has fields of `ConjugatePriors`. Of these the concentration may be a
+table with a `kind`, and a `value`, or a distribution with its arguments; and the scale a table with
+`kind = "random"`, `dof` and `mean`.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ UNITS = ("location", "spread")
 CONJUGATE = "conjugate"
 OF_CONJUGATE = ("concentration", "mean", "mean_strength", "dof", "scale", "mean_scale", "spread")
 KIND = "distribution"
+CONCENTRATIONS = {"static": "Static", "dynamic": "Dynamic", "dirichlet process": "DirichletProcess"}
+RANDOM = "random"
 
 
 @dataclass(frozen=True)
@@ -115,8 +119,9 @@ def with_priors(
         return model
     with content_named(str(file.path), ValueError):
         priors = _priors(file.content, observations.feature_names, model.n_components)
-        priors.scaled_to(observations).sites(model.family, model.n_components)
-        return replace(model, priors=priors)
+        found = replace(model, priors=priors)
+        found.specialise(observations).sites()
+        return found
 
 
 def _priors(content: Mapping[str, Any], names: Sequence[str], k: int) -> Priors | ConjugatePriors:
@@ -126,12 +131,47 @@ def _priors(content: Mapping[str, Any], names: Sequence[str], k: int) -> Priors 
     given: dict[str, Any]
     if CONJUGATE in content:
         table = content[CONJUGATE]
-        given = {key: _numbers(f"[{CONJUGATE}] {key}", table[key], names) for key in table}
+        given = {key: _of_conjugate(key, table[key], names) for key in table}
         return ConjugatePriors(**_one_each(given, len(names)))
     given = {name: _numbers(name, content[name], names) for name in UNITS if name in content}
     for name in (name for name in SITES if name in content):
         given[name] = _distribution(name, content[name], names, k)
     return Priors(**_one_each(given, len(names)))
+
+
+def _of_conjugate(key: str, value: Any, names: Sequence[str]) -> Any:
+    """A field of the conjugate prior: numbers, or of what kind it is where it is unknown itself."""
+    place = f"[{CONJUGATE}.{key}]"
+    if key == "concentration" and isinstance(value, dict):
+        return _concentration(place, value, names)
+    if key != "scale" or not isinstance(value, dict) or value.get("kind") != RANDOM:
+        return _numbers(f"[{CONJUGATE}] {key}", value, names)
+    from ..model.hierarchy import RandomScale
+
+    _check_names(place, value, ("kind", "dof", "mean"))
+    given: dict[str, Any] = {}
+    if "dof" in value:
+        given["dof"] = _number(f"{place} dof", value["dof"])
+    if "mean" in value:
+        given["mean"] = _numbers(f"{place} mean", value["mean"], names)
+    return RandomScale(**given)
+
+
+def _concentration(place: str, table: Mapping[str, Any], names: Sequence[str]) -> Any:
+    """A concentration of some kind, that is a number, or has a distribution or the kind's own."""
+    from ..data.checks import check_choice
+    from ..model import concentration
+
+    kind = check_choice(f"{place} kind", table.get("kind", "static"), CONCENTRATIONS)
+    rest = {name: value for name, value in table.items() if name != "kind"}
+    make = getattr(concentration, CONCENTRATIONS[kind])
+    if KIND in rest:
+        return make(_distribution(place[1:-1], rest, names, 1))
+    _check_names(place, rest, ("value",))
+    given = {name: _number(f"{place} {name}", rest[name]) for name in rest}
+    if not given and kind == "static":
+        raise ValueError(f"{place} must have a value, or a {KIND} of it")
+    return make(**given)
 
 
 def _one_each(given: Mapping[str, Any], d: int) -> dict[str, Any]:
@@ -215,6 +255,13 @@ def _numbers(place: str, value: Any, names: Sequence[str]) -> Tensor:
         return torch.tensor(value, dtype=torch.float64)
     except ValueError as error:
         raise ValueError(f"{place} must have lists of one length; got {shown(value)}") from error
+
+
+def _number(place: str, value: Any) -> float:
+    """A single number."""
+    if isinstance(value, list) or not _are_numbers(value):
+        raise ValueError(f"{place} must be a number; got {shown(value)}")
+    return float(value)
 
 
 def _are_numbers(value: Any) -> bool:

@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import re
 import shlex
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
+if TYPE_CHECKING:
+    from ..model.unknown import Unknown
+
+UNKNOWN = "unknown"
 MOST = 1000  # numbers of components that one selection tries
 PART = re.compile(r"(\d+)(?:\s*-\s*(\d+))?")
 INTEGER = re.compile(r"\s*[+-]?\d+\s*")
@@ -62,3 +68,25 @@ def refuse_several(source: str, components: str | None, covariance: str) -> None
             f"--covariance must be one family, got {covariance!r}; to try several: "
             f"{hint} --covariance {shlex.quote(covariance)}"
         )
+
+
+def unknown_of(components: str | None, prior: str | None, most: int | None) -> Unknown | None:
+    """The prior of a number of components that is unknown; None of one that is known.
+
+    Args:
+        components: what was given as the number of components.
+        prior: what was given as its prior.
+        most: what was given as the largest.
+
+    Raises:
+        ValueError: if there is no such prior, or one is given for a number that is known.
+    """
+    from ..model.unknown import Unknown
+
+    if components == UNKNOWN:
+        found = Unknown() if prior is None else Unknown(prior)
+        return found if most is None else replace(found, most=most)
+    for name, value in {"--components-prior": prior, "--most-components": most}.items():
+        if value is not None:
+            raise ValueError(f"{name} is for --components {UNKNOWN}, got --components {components}")
+    return None

@@ -15,6 +15,7 @@ from ..inference.fit import Fit
 from ..inference.methods import METHODS
 from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
+from ..posterior.sizes import of_one_number
 from ..running.threads import one_thread_a_product
 
 COVERAGE = 0.9  # probability of the intervals that are held against the truth
@@ -76,6 +77,7 @@ def posterior_scores(
     }
     if reference is not None and reference.posterior is not None and reference is not fit:
         scores |= _against(reference.posterior, posterior)
+    posterior = of_one_number(posterior)
     if truth is not None and truth.n_components == posterior.n_components:
         scores["coverage"] = _coverage(posterior, truth)
     return scores

@@ -18,7 +18,7 @@ from ..inference.methods import Method
 from ..inference.task import Outcome, Task, progress_bar
 from ..inference.variational.approximation import VariationalPrior
 from ..inference.variational.drawing import draws_of
-from ..inference.variational.search import highest
+from ..inference.variational.highest import highest
 from ..inference.variational.weights import StickWeights, Weights, WeightsFactor
 from ..inference.vb import VBOptions
 from ..model.conjugate import ConjugatePriors

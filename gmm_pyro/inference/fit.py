@@ -276,8 +276,7 @@ def fit_observations(
         started: when `seconds` of the result begin (`time.perf_counter`); now, if None.
     """
     started = time.perf_counter() if started is None else started
-    if model.fixed is not None and chosen.method.through_pyro:
-        raise ValueError(f"{chosen.name} holds no parameters: {chosen.name.split(':')[0]} does")
+    chosen.refuse_unfit(model)
     method = chosen.method
     if not method.by_m_steps:
         require_sites(model.family, f"fits by {chosen.name}")

@@ -12,6 +12,7 @@ from typing import Any
 from ..data.checks import check_choice, meant, shown
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
+from ..model.program import MixtureModel
 from .chains.sweeping import GibbsOptions
 from .chains.walk import NUTSOptions
 from .em import EMOptions, fit_em
@@ -48,6 +49,7 @@ class Method:
         likeliest: whether it maximises the likelihood, so that a solution may be unsound.
         through_pyro: whether it is another method by Pyro's own inference, which takes longer.
         by_m_steps: whether covariances come from M-steps alone, so that it takes every family.
+        sizes: whether it draws the number of components, where that is unknown.
     """
 
     run: Callable[[Task[Any]], Outcome]
@@ -62,6 +64,7 @@ class Method:
     likeliest: bool = False
     through_pyro: bool = False
     by_m_steps: bool = False
+    sizes: bool = False
 
     @property
     def conjugate(self) -> bool:
@@ -79,7 +82,11 @@ METHODS: dict[str, Method] = {
     "vb": Method(fit_vb, VBOptions, ConjugatePriors, draws=True, minibatches=True),
     "nuts": Method(fit_nuts, NUTSOptions, Priors, draws=True, exact=True),
     "gibbs": Method(
-        fit_gibbs, GibbsOptions, ConjugatePriors, draws=True, exact=True, weights=False
+        *(fit_gibbs, GibbsOptions, ConjugatePriors),
+        draws=True,
+        exact=True,
+        weights=False,
+        sizes=True,
     ),
     "map:enumerated": Method(fit_enumerated_map, EnumeratedMAPOptions, Priors, through_pyro=True),
     "svi:enumerated": Method(
@@ -108,6 +115,21 @@ class Choice:
     name: str
     method: Method
     options: Options
+
+    def refuse_unfit(self, model: MixtureModel) -> None:
+        """Refuse a model that the method cannot fit, whatever the data are.
+
+        Raises:
+            ValueError: if parameters are held, or the number of components is unknown.
+        """
+        if model.fixed is not None and self.method.through_pyro:
+            raise ValueError(f"{self.name} holds no parameters: {self.name.split(':')[0]} does")
+        if model.unknown is not None and not self.method.sizes:
+            able = " or ".join(name for name, row in METHODS.items() if row.sizes)
+            raise ValueError(
+                f"{self.name} needs a known number of components, as MixtureModel(3): {able} fits "
+                "an unknown one"
+            )
 
 
 def method_named(name: str) -> Method:

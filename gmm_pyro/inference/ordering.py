@@ -30,10 +30,8 @@ def in_stable_order(fit: Fitted) -> Fitted:
     A start that is given numbers the components itself, also of chains that exchange them, and so
     do a prior and labels that tell them apart: only those that these do not are put in order.
     """
-    if fit.posterior is not None and FILLED in fit.posterior.draws:
-        return _with_unknown_number(fit)
     classes = _classes(fit)
-    if is_given(fit.options.start):
+    if is_given(fit.options.start) and not _has_a_number_of_its_own(fit):
         drawn = fit.posterior is not None and not fit.posterior.independent
         if not drawn or len(set(classes)) > 1:
             return fit
@@ -47,11 +45,9 @@ def in_stable_order(fit: Fitted) -> Fitted:
     return renumbered(fit, order)
 
 
-def _with_unknown_number(fit: Fitted) -> Fitted:
-    """The fit with the mixture in order: its draws have other numbers of components."""
-    rows = fit.mixture.means.tolist()
-    order = sorted(range(len(rows)), key=lambda i: rows[i])
-    return replace(fit, mixture=fit.mixture.permute(order))
+def _has_a_number_of_its_own(fit: Result) -> bool:
+    """Whether the mixture has the components with points alone, of draws that may have others."""
+    return fit.posterior is not None and FILLED in fit.posterior.draws
 
 
 def _start_of(fit: Result) -> GaussianMixture:
@@ -83,18 +79,21 @@ def numbered_alike(fits: Mapping[str, Fitted]) -> dict[str, Fitted]:
     like = fits[best].mixture
     return {
         name: fit
-        if name in (best, *meant)
+        if name in (best, *meant) or fit.mixture.n_components != like.n_components
         else renumbered(fit, match_components(fit.mixture, like))
         for name, fit in fits.items()
     }
 
 
 def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
-    """The fit with component order[j] in place j."""
+    """The fit with component order[j] in place j.
+
+    Draws with other numbers of components than the mixture's are as they are.
+    """
     if list(order) == sorted(order):
         return fit
     mixture, posterior, own = fit.mixture.permute(order), fit.posterior, fit.own_labels
-    if posterior is not None:
+    if posterior is not None and not _has_a_number_of_its_own(fit):
         shape = posterior.n_chains, posterior.n_draws, -1
         posterior = permuted(posterior, torch.tensor(order).expand(shape))
     if own is not None:
@@ -118,13 +117,16 @@ def renumbered(fit: Fitted, order: Sequence[int]) -> Fitted:
 
 def _classes(fit: Result) -> tuple[int, ...]:
     """Classes of components that nothing tells apart."""
+    if _has_a_number_of_its_own(fit):
+        return (0,) * fit.mixture.n_components
     if not fit.uses_priors:
         return told_apart(fit.model, fit.observations)
     return exchangeable_classes(fit.model.log_density(fit.observations))
 
 
 def _has_a_meaning(fit: Result) -> bool:
-    return is_given(fit.options.start) or len(set(_classes(fit))) > 1
+    known = not _has_a_number_of_its_own(fit)
+    return (known and is_given(fit.options.start)) or len(set(_classes(fit))) > 1
 
 
 def _mean_log_density(fit: Result) -> float:

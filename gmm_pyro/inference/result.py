@@ -4,19 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 
 from ..data.points import Observations
 from ..data.words import counted
 from ..mixture.value import GaussianMixture
+from ..model.filled import prior_of_filled
 from ..model.program import MixtureModel
 from ..posterior import Posterior
+from ..posterior.numbers import frame_of, numbers_of
+from ..posterior.sizes import FILLED, SIZE
 from .modes.found import FoundModes
 from .searched import Searched
 from .task import Options, Status
 from .variational.record import Variational
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -75,6 +81,7 @@ class Result:
 
     def __repr__(self) -> str:
         components = counted(self.model.n_components, "component")
+        components = components if self.model.unknown is None else f"up to {components}"
         ended = f"{self.status.name}, {counted(self.steps, 'step')} in {self.seconds:.2g} s"
         of = f"{components}, {self.model.family.name} covariances"
         return f"<fit by {self.method} of {of}: {ended}, objective {self.objective:.6g} nats>"
@@ -89,3 +96,42 @@ class Result:
         """The component of every point: k-means' own clusters, else the most probable component."""
         own = self.own_labels
         return self.mixture.predict(self.observations) if own is None else own
+
+    @property
+    def number_of_components(self) -> pd.DataFrame:
+        """What is known of the number of components: without the data, and with them.
+
+        A row for each number k up to the most that there may be, from 1, or from 0 where a noise
+        component may have all points. Columns, each a probability:
+
+        - `n_components`: there are k components, with points or without; only where that is
+          unknown.
+        - `n_filled`: k components have points.
+        - `n_components_se`, `n_filled_se`: Monte Carlo standard errors of these, from effective
+          numbers of draws.
+        - `n_components_prior`, `n_filled_prior`: what the prior alone implies; of `n_filled`, for
+          so many points as there are.
+
+        Raises:
+            ValueError: if the fit does not ask how many there are.
+
+        Example:
+            >>> from gmm_pyro import MixtureModel, Unknown, datasets, fit
+            >>> x = datasets.make_mixture(n=40, k=2, d=1, separation=9.0).x
+            >>> model = MixtureModel(Unknown("uniform", most=4), "tied")
+            >>> found = fit(model, x, "gibbs", n_draws=9, n_warmup=9)  # doctest: +SKIP
+            >>> int(found.number_of_components["n_filled"].idxmax())  # doctest: +SKIP
+            2
+        """
+        posterior, hierarchy = self.posterior, self.model.hierarchy()
+        if posterior is None or hierarchy is None or FILLED not in posterior.draws:
+            raise ValueError(
+                f"this fit by {self.method} has a known number of components, "
+                f"{self.model.n_components}: gibbs draws it for MixtureModel(gmm_pyro.Unknown()), "
+                "and how many have points also where the concentration of ConjugatePriors is "
+                "gmm_pyro.Static, gmm_pyro.Dynamic or gmm_pyro.DirichletProcess"
+            )
+        sizes = torch.nn.functional.pad(hierarchy.log_sizes.exp().cpu(), (1, 0))
+        filled = prior_of_filled(hierarchy, self.observations.n)
+        priors = {SIZE: sizes.numpy(), FILLED: filled.numpy()}
+        return frame_of(numbers_of(posterior, priors))

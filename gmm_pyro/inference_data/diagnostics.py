@@ -15,6 +15,7 @@ from ..inference.result import Result
 from ..posterior import Posterior
 from ..posterior.convergence import ess_bulk, ess_tail, r_hat
 from ..posterior.readable import flattened, readable_sites
+from ..posterior.sizes import of_one_number
 from . import generation
 from .groups import draws_and_log_likelihood
 from .naming import site_dimensions
@@ -75,7 +76,8 @@ def posterior_summary(posterior: Posterior, prob: float = 0.94) -> pd.DataFrame:
     """Mean, standard deviation, interval, R-hat and effective numbers of draws of each parameter.
 
     Args:
-        posterior: draws, their components aligned.
+        posterior: draws, their components aligned. Where the number of components is unknown, the
+            frame is of those draws with as many with points as most have.
         prob: what the interval holds of the draws, with equal tails.
 
     Returns:
@@ -85,6 +87,7 @@ def posterior_summary(posterior: Posterior, prob: float = 0.94) -> pd.DataFrame:
     """
     import pandas as pd
 
+    posterior = of_one_number(posterior)
     sites = readable_sites(posterior.family, posterior.draws)
     values = {name: sites[name] for name in PARAMETERS}
     flat, _ = flattened(values)

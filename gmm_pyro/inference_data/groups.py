@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from ..inference.result import Result
 from ..mixture.noise_component import NoiseComponent, with_noise
 from ..posterior import Posterior
 from ..posterior.readable import readable_sites, without_constants
-from ..posterior.sizes import FILLED
+from ..posterior.sizes import FILLED, SIZE
 from ..running.seeds import Stream
 from ..running.threads import one_thread_a_product
 from .generation import Values
@@ -41,6 +42,7 @@ def to_arviz(
     n_prior_draws: int = PRIOR_DRAWS,
     constants: bool = False,
     by_feature: bool = False,
+    n_filled: int | None = None,
 ) -> Any:
     """The draws of a fit with named dimensions, what they say and predict, and the data.
 
@@ -52,6 +54,10 @@ def to_arviz(
       component where they have one, others by number, as "offset_dim_1". Whatever the components
       are called: log_likelihood (of all points together) and log_prior (of the model's sites, as
       the components are called).
+      Where the number of components is unknown: n_components and n_filled (those with points), as
+      integers, and as many components as the largest draw has; one that is not in a draw has a
+      weight of 0 and NaN for the rest. Those with points come first, but their numbers mean nothing
+      from draw to draw: `n_filled=` is for these.
       What is the same in every draw is not there, so that R-hat and rank plots have a meaning for
       all that is: correlations are one number a pair, called "width, height", and a single
       component has no weight.
@@ -86,11 +92,17 @@ def to_arviz(
             own. The log-likelihood then is that of whole points for each of them, since it is
             whole points that are left out: give `az.loo`, `az.compare` and `az.psens` the object
             without it, or one variable's name.
+        n_filled: where the number of components is unknown: only the draws with so many that have
+            points, these alone, aligned, as one chain. They are `Posterior.of_filled`'s; there is
+            no prior of them.
 
     Raises:
         TypeError: if it is no fit.
-        ValueError: if the method has no draws, or a feature's name cannot be a variable's.
+        ValueError: if the method has no draws, a feature's name cannot be a variable's, or no draw
+            has so many components with points.
     """
+    if n_filled is not None:
+        fit, n_prior_draws = _with_filled(fit, n_filled), 0
     n_prior_draws = check_count("n_prior_draws", n_prior_draws, 0, MOST_PRIOR_DRAWS)
     constants, by_feature = check_flag("constants", constants), check_flag("by_feature", by_feature)
     posterior, observations = posterior_of(fit), fit.observations
@@ -106,7 +118,10 @@ def to_arviz(
     parts["observed_data"] = {"x": _univariate(observations.measurements.cpu().numpy())}
     if by_feature:
         parts = split_by_feature(parts, observations.feature_names)
-    return assembled(fit, parts, {"posterior_predictive": {"draw": kept.numpy()}})
+    coords = {"posterior_predictive": {"draw": kept.numpy()}}
+    if prior is not None:  # which may have more components than any draw
+        coords["prior"] = {"component": np.arange(prior["weights"].shape[-1])}
+    return assembled(fit, parts, coords)
 
 
 def resamples_to_arviz(
@@ -134,6 +149,8 @@ def draws_and_log_likelihood(fit: Result) -> Any:
     posterior = posterior_of(fit)
     parts = _drawn(fit, posterior)
     needed = {name: parts[name] for name in ("posterior", "log_likelihood")}
+    whole = {n: v for n, v in needed["posterior"].items() if not np.isnan(v).any()}
+    needed["posterior"] = whole  # an effective size is taken from it
     return assembled(fit, needed | _constant(fit.observations), {})
 
 
@@ -151,6 +168,14 @@ def posterior_of(fit: Result) -> Posterior:
     return fit.posterior
 
 
+def _with_filled(fit: Result, k: int) -> Result:
+    """The fit with draws of k components with points alone, numbered as the mixture if they can."""
+    posterior = posterior_of(fit).of_filled(k)
+    if k == fit.mixture.n_components > 1:
+        posterior = posterior.relabel(like=fit.mixture)
+    return replace(fit, posterior=posterior)
+
+
 # ---------------------------------------------------------------------- groups
 
 
@@ -158,22 +183,20 @@ def _drawn(fit: Result, posterior: Posterior, *, constants: bool = False) -> dic
     """The groups that belong to the draws themselves."""
     chains = posterior.n_chains, posterior.n_draws
     found, of_sites = quantities(posterior), _log_priors(fit, posterior)
-    log_prior = torch.stack(list(of_sites.values())).sum(0)
-    scalars = {"log_likelihood": found.log_likelihood, "log_prior": log_prior}
-    statistics = {
-        **posterior.statistics,
-        "log_likelihood": found.log_likelihood,
-        "lp": found.log_likelihood + log_prior,
-        "entropy": found.entropy,
-        "filled_components": found.filled_components,
-    }
+    scalars = {"log_likelihood": found.log_likelihood}
+    statistics = {**posterior.statistics, **scalars, "entropy": found.entropy}
+    statistics["filled_components"] = found.filled_components
+    if of_sites:
+        scalars["log_prior"] = torch.stack(list(of_sites.values())).sum(0)
+        statistics["lp"] = found.log_likelihood + scalars["log_prior"]
 
     def arrays(values: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         return {name: value.reshape(chains).cpu().numpy() for name, value in values.items()}
 
+    readable = _readable(posterior, posterior.draws, constants=constants)
     return {
-        "posterior": _readable(posterior, posterior.draws, constants=constants) | arrays(scalars),
-        "log_prior": arrays(of_sites),
+        "posterior": readable | arrays(scalars),
+        **({"log_prior": arrays(of_sites)} if of_sites else {}),
         "log_likelihood": {"x": found.pointwise.view(*chains, -1).cpu().numpy()},
         "sample_stats": arrays(statistics),
     }
@@ -188,7 +211,12 @@ def _readable(
 
 @torch.no_grad()
 def _log_priors(fit: Result, posterior: Posterior) -> dict[str, Float[Tensor, "s"]]:
-    """Log prior density of each site of every draw; their sum is that of the draw."""
+    """Log prior density of each site of every draw; their sum is that of the draw.
+
+    There is none where only some of the components are left.
+    """
+    if fit.model.unknown is not None and SIZE not in posterior.draws:
+        return {}
     density = fit.model.log_density(fit.observations)
     if FILLED in posterior.draws:  # of a stick, whose places they may have left
         posterior = posterior.raw()

@@ -33,12 +33,13 @@ class Unknown:
 
     Attributes:
         prior: of k, in one of these ways:
-            "uniform": all of 1 to `most` alike;
-            "poisson(λ)", "geometric(p)": of k - 1;
-            "bnb(α, a, b)": the beta-negative-binomial of k - 1, a Poisson whose rate is
-                Gamma(α, p / (1 - p)) with p ~ Beta(a, b); its mean is α b / (a - 1);
-            a sequence of `most` probabilities, or of numbers in proportion to them;
-            a Pyro distribution over 0, 1, … of k - 1.
+
+            - "uniform": all of 1 to `most` alike;
+            - "poisson(λ)", "geometric(p)": of k - 1;
+            - "bnb(α, a, b)": the beta-negative-binomial of k - 1, a Poisson whose rate is
+              Gamma(α, p / (1 - p)) with p ~ Beta(a, b); its mean is α b / (a - 1);
+            - a sequence of `most` probabilities, or of numbers in proportion to them;
+            - a Pyro distribution over 0, 1, … of k - 1.
         most: the largest k.
 
     Raises:

@@ -13,6 +13,7 @@ from .mixtures import clusters, density, responsibilities, scatter
 from .of_fit import fit_figures
 from .posteriors import co_clustering, density_band, label_traces, posterior_ellipses
 from .searches import plot_solutions
+from .sizes import number_of_components
 from .trees import dendrogram
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "label_traces",
     "merging_elbow",
     "merging_tree",
+    "number_of_components",
     "parameter_errors",
     "plot_solutions",
     "png",

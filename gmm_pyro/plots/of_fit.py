@@ -10,7 +10,8 @@ from matplotlib.figure import Figure
 from ..data.checks import shown
 from ..inference.result import Result
 from ..posterior import Posterior
-from . import fits, mixtures, parts, posteriors
+from ..posterior.sizes import FILLED
+from . import fits, mixtures, parts, posteriors, sizes
 
 BANDS = 12  # most features whose densities are drawn
 COLUMNS = 3  # of them in a row
@@ -27,8 +28,9 @@ def fit_figures(fit: Result, *, name: str = "fit", labels: Any = None) -> dict[s
 
     Returns:
         `clusters`; `density`, of each feature with a band where there is a posterior (of the first
-        12 features), else of the mixture; and `trace`: the objective, or, of samplers, the mean of
-        the first feature in every draw, as sampled and aligned.
+        12 features), else of the mixture; `trace`: the objective, or, of samplers, the mean of
+        the first feature in every draw, as sampled and aligned, or the number of components, where
+        it is unknown; and then `number_of_components`.
 
     Raises:
         ValueError: if there are not n labels.
@@ -45,7 +47,12 @@ def fit_figures(fit: Result, *, name: str = "fit", labels: Any = None) -> dict[s
         mixtures.density(fit, figures["density"].subplots(), data.x, sample_weight=weight)
     else:
         figures["density"] = _bands(fit.posterior)
-    if fit.posterior is not None and fits.wanders(fit):
+    if fit.posterior is not None and FILLED in fit.posterior.draws:
+        figures["trace"] = parts.loose_figure(fits.SIZE)
+        sizes.number_traces(fit.posterior, figures["trace"].subplots())
+        figures["number_of_components"] = parts.loose_figure(fits.SIZE)
+        sizes.number_of_components(fit, figures["number_of_components"].subplots())
+    elif fit.posterior is not None and fits.wanders(fit):
         figures["trace"] = parts.loose_figure((9.0, 3.6))
         left, right = figures["trace"].subplots(1, 2, sharey=True)
         posteriors.label_traces(fit.posterior, (left, right))

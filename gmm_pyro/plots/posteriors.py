@@ -17,6 +17,7 @@ from ..posterior import Posterior
 from ..posterior.alignment import values_of
 from ..posterior.draws import evenly_spaced
 from ..posterior.predictive import feature_column
+from ..posterior.sizes import of_one_number
 from . import outlines, parts
 from .mixtures import DRAWS
 from .views import mixtures_drawn, view_of_points
@@ -82,7 +83,8 @@ def posterior_ellipses(
 
     The mean mixture is drawn as crosses and ellipses at one and two. Of univariate data, curves
     are the densities of the draws and of the mean mixture, over a histogram. Colours mean
-    something where components are aligned: see `Posterior.relabel`.
+    something where components are aligned: see `Posterior.relabel`. Where their number is unknown,
+    draws are those with as many components with points as most have.
 
     Args:
         posterior: draws.
@@ -95,7 +97,8 @@ def posterior_ellipses(
         ValueError: if a feature does not exist.
     """
     n_draws = check_count("n_draws", n_draws)
-    data, mixture = check_posterior(posterior).observations, posterior.mixture()
+    posterior = of_one_number(check_posterior(posterior))
+    data, mixture = posterior.observations, posterior.mixture()
     view = view_of_points(data.x, data.feature_names, features)
     ax = parts.prepared(ax, view)
     draws = [view.mixture(draw) for draw in mixtures_drawn(posterior, mixture, n_draws)]
@@ -120,7 +123,8 @@ def label_traces(
     """Draw one number of each component over the draws: as sampled, and with labels aligned.
 
     Args:
-        posterior: draws; they are aligned by `relabel()` if they have not been.
+        posterior: draws; they are aligned by `relabel()` if they have not been. Where the number of
+            components is unknown, they are those with as many with points as most have.
         axes: where to draw the draws as they were sampled, and aligned.
         by: which number: a site, or a site and an index into it, as ("means", 1); the first entry
             of a site alone. None is the mean of the first feature.
@@ -128,7 +132,8 @@ def label_traces(
     Raises:
         ValueError: if there is no such number.
     """
-    known = check_posterior(posterior).ambiguous is not None
+    posterior = of_one_number(check_posterior(posterior))
+    known = posterior.ambiguous is not None
     aligned = posterior if known else posterior.relabel()
     chains = [
         values_of(draws.draws, draws.family, by).detach().cpu().double()

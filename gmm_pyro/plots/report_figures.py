@@ -16,7 +16,7 @@ from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 from ..posterior.draws import evenly_spaced
 from . import fits as of_fits
-from . import mixtures, parts, posteriors, searches
+from . import mixtures, parts, posteriors, searches, sizes
 from .views import view_of_points
 
 SQUARE, LOW, WIDE = (3.9, 3.6), (3.9, 2.8), (4.9, 3.3)  # inches
@@ -104,6 +104,11 @@ def band_figure(posterior: Posterior, column: int) -> Figure:
     ax = posteriors.density_band(posterior, _axes(LOW), feature=column)
     parts.drop_key(ax)
     return _figure(ax)
+
+
+def numbers_figure(fit: Result) -> Figure:
+    """The posterior of the number of components beside its prior: see `number_of_components`."""
+    return _figure(sizes.number_of_components(fit, _axes(WIDE)))
 
 
 def traces_figure(fits: Mapping[str, Result]) -> Figure:

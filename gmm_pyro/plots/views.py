@@ -22,6 +22,7 @@ from ..mixture.noise_component import NoiseComponent
 from ..mixture.noise_kinds import WideGaussian
 from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
+from ..posterior.sizes import SIZE
 
 THINNEST = 1e-12  # share of the whole variance that a component is drawn with, at least
 
@@ -146,10 +147,14 @@ def mixtures_drawn(
     """At most `count` mixtures, evenly spaced among the draws of a posterior.
 
     Args:
-        posterior: draws of the model's sites, components aligned with the mixture's.
+        posterior: draws of the model's sites, components aligned with the mixture's; where their
+            number is unknown, those are taken that have as many with points, and aligned.
         like: a mixture of the same family and features.
         count: how many at most.
     """
+    if SIZE in posterior.draws:
+        posterior = posterior.of_filled(like.n_components)
+        posterior = posterior.relabel(like=like) if like.n_components > 1 else posterior
     parameters, names = posterior.parameters(), like.feature_names
     n_draws = len(parameters.means)
     return [

@@ -207,6 +207,20 @@ def pivotal(
     return cheapest(distance, held.unchanged, TIE, held.apart)
 
 
+def nearest(
+    family: CovarianceFamily, parameters: Parameters, like: Parameters, unit: Float[Tensor, "d"]
+) -> Order:
+    """The order in which the parameters of the components are closest to those of one mixture.
+
+    Distances are those of `pivotal`; points are not asked for.
+    """
+    values, target = (_descriptions(family, p, unit) for p in (parameters, like))
+    centre, k = target.mean((0, 1)), values.shape[1]
+    distance = torch.cdist(values - centre, (target - centre).expand_as(values)).square().cpu()
+    apart = torch.zeros(k, k, dtype=torch.bool)
+    return cheapest(distance, torch.arange(k).expand(len(values), k), 0.0, apart)
+
+
 def _descriptions(
     family: CovarianceFamily, parameters: Parameters, unit: Float[Tensor, "d"]
 ) -> Float[Tensor, "s k q"]:

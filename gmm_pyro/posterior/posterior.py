@@ -109,7 +109,7 @@ class Posterior(Draws):
 
         Raises:
             ValueError: if there is no such method, `by` or `like` does not go with it, or has
-                another shape.
+                another shape; or if the number of components is unknown: see `of_filled`.
         """
         return relabelling.relabelled(self, method, by, like, within)
 
@@ -158,7 +158,9 @@ class Posterior(Draws):
     def assignments(self, x: Any = None, *, seed: int = 0) -> Assignments:
         """Components of points: drawn once for every draw, and their posterior probabilities.
 
-        That of noise is -1, and its probability is what those of the others leave.
+        That of noise is -1, and its probability is what those of the others leave. Where the
+        number of components is unknown, a number means nothing from draw to draw: ask
+        `of_filled()` for probabilities.
 
         Args:
             x: points, array-like of shape (n, d); None takes the data.

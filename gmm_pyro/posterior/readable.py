@@ -6,6 +6,7 @@ Also the numbers that say whether chains have met, and what they are called.
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,7 +17,7 @@ from ..covariance import CovarianceFamily
 from ..covariance.family import NOISE_WEIGHT
 from .convergence import Convergence, convergence_of
 from .record import Draws
-from .sizes import FILLED, likeliest
+from .sizes import FILLED, SIZE, likeliest
 
 SITES = ("weights", "means", "scales", "correlations", NOISE_WEIGHT)
 COMES_AND_GOES = 0.01  # share of the draws in which a surplus component has no point
@@ -25,7 +26,10 @@ Named = dict[str, Float[np.ndarray, "chain draw *value"]]
 
 
 def readable_sites(family: CovarianceFamily, draws: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
-    """Draws of weights, means, scales and correlation matrices, from whatever sites there are."""
+    """Draws of weights, means, scales and correlation matrices, from whatever sites there are.
+
+    A component that does not exist in a draw has a weight of 0 and NaN for the rest.
+    """
     sites = dict(draws)
     if "precisions" in sites:
         sites |= family.sites(family.factor(sites))
@@ -34,8 +38,23 @@ def readable_sites(family: CovarianceFamily, draws: Mapping[str, Tensor]) -> dic
         matrices = sites["correlations"] @ sites["correlations"].mT
         matrices.diagonal(dim1=-2, dim2=-1).fill_(1.0)
         sites["correlations"] = matrices
+    if SIZE in sites:
+        sites |= _of_those_that_exist(family, sites)
     order = [name for name in SITES if name in sites] + [n for n in sites if n not in SITES]
     return {name: sites[name].cpu().numpy() for name in order}
+
+
+def _of_those_that_exist(
+    family: CovarianceFamily, sites: Mapping[str, Tensor]
+) -> dict[str, Tensor]:
+    """Values of single components, NaN where there is no such component in a draw."""
+    missing, found = sites["weights"] == 0, {}
+    for name in ("means", "scales", "correlations"):
+        if name in sites and not family.shares(name):
+            value = sites[name]
+            absent = missing.view(*missing.shape, *[1] * (value.ndim - missing.ndim))
+            found[name] = value.masked_fill(absent, math.nan)
+    return found
 
 
 def without_constants(sites: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -45,6 +45,11 @@ AMBIGUOUS = math.log(19)  # nats: the labelling has at most 95 % against one wit
 def relabelled(posterior: Drawn, method: str, by: Key, like: Any, within: Any) -> Drawn:
     """The posterior with its components aligned; see `Posterior.relabel`."""
     _check(method, by, like, within)
+    if "n_components" in posterior.draws:
+        raise ValueError(
+            "these draws have different numbers of components, which cannot be numbered alike: "
+            "posterior.of_filled(k) are those with k that have points, aligned"
+        )
     classes = _classes(posterior, within)
     shape = posterior.n_chains, posterior.n_draws, posterior.n_components
     if not posterior.renumbers and len(classes.unique()) < shape[-1]:

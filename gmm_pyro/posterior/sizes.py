@@ -42,6 +42,14 @@ def likeliest(posterior: Draws) -> int:
     return int(posterior.draws[FILLED].flatten().cpu().bincount().argmax())
 
 
+def of_one_number(posterior: Drawn, k: int | None = None) -> Drawn:
+    """The draws, or where their number of components is unknown those with k filled ones.
+
+    What is said of single components is said of these; k is what most draws have, if None.
+    """
+    return of_filled(posterior, k) if SIZE in posterior.draws else posterior
+
+
 def of_filled(posterior: Drawn, k: int | None) -> Drawn:
     """The draws with k filled components; see `Posterior.of_filled`."""
     found = numbers(posterior, FILLED)

@@ -14,11 +14,20 @@ from ..data.words import counted
 from ..inference_data import posterior_summary
 from ..plots.report_figures import MOST_NUMBERED
 from ..posterior import Posterior
+from ..posterior.sizes import SIZE, of_one_number
 from ..running.threads import one_thread_a_product
 from . import pictures, tables
 from .advice import advice_on
 from .searches import OF_SOLUTIONS, search_sections
-from .settings import Fact, enumerated, fingerprint, priors_of, python_call, settings_of
+from .settings import (
+    Fact,
+    components_of,
+    enumerated,
+    fingerprint,
+    priors_of,
+    python_call,
+    settings_of,
+)
 from .sheet import rendered, write_page
 
 if TYPE_CHECKING:
@@ -64,6 +73,7 @@ def html_of(comparison: Record, command: str | None = None) -> str:
         numbered=all(fit.mixture.n_components <= MOST_NUMBERED for fit in fits.values()),
         thinned=pictures.thinned(comparison.dataset).n,
         densities=pictures.density_pictures(comparison),
+        numbers=pictures.number_pictures(comparison),
         objectives=pictures.objective_pictures(comparison),
         searches=search_sections(comparison),
         solutions=OF_SOLUTIONS,
@@ -97,7 +107,7 @@ def _facts(comparison: Record) -> Iterator[Fact]:
     fits = list(comparison.fits.values())
     model = request.model if request is not None else fits[0].model if fits else None
     if model is not None:
-        yield Fact("Components", str(model.n_components))
+        yield Fact("Components", components_of(model))
         yield Fact("Covariances", model.family.name)
     if request is not None:
         yield Fact("Seed", str(request.seed))
@@ -153,12 +163,16 @@ def _posteriors(comparison: Record) -> tables.Table | None:
 
 def _summary(name: str, posterior: Posterior) -> dict[str, Any]:
     """What the page says of the parameters of one posterior."""
+    unknown, posterior = SIZE in posterior.draws, of_one_number(posterior)
+    k = counted(posterior.n_components, "component")
     frame = posterior_summary(posterior)
     shown = _worst(frame)
     chains = f"{posterior.n_chains} chains of " if posterior.n_chains > 1 else ""
     return {
         "name": name,
-        "draws": chains + counted(posterior.n_draws, "draw"),
+        "draws": chains
+        + counted(posterior.n_draws, "draw")
+        + (f" with {k} that have points" if unknown else ""),
         "independent": posterior.independent,  # so R-hat and ESS say nothing of quality
         "left_out": len(frame) - len(shown),
         "table": tables.table_of(shown, tables.OF_PARAMETERS),

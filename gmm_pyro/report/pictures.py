@@ -22,6 +22,7 @@ from ..plots.fits import wanders
 from ..plots.posteriors import places
 from ..posterior import Posterior
 from ..posterior.draws import evenly_spaced
+from ..posterior.sizes import FILLED
 from .tables import number
 
 if TYPE_CHECKING:
@@ -193,6 +194,22 @@ def peaks_of(grid: Float[Tensor, "g"], height: Float[Tensor, "g"]) -> list[float
     edge = height.new_full((1,), -torch.inf)
     padded = torch.cat([edge, height, edge])
     return grid[(height > padded[:-2]) & (height >= padded[2:])].tolist()
+
+
+# ---------------------------------------------------------------------- numbers of components
+
+
+def number_pictures(comparison: Record) -> list[Picture]:
+    """The posterior of the number of components of each fit that has one."""
+    found = []
+    for name, fit in comparison.fits.items():
+        if fit.posterior is not None and FILLED in fit.posterior.draws:
+            shares = fit.number_of_components[FILLED].sort_values(ascending=False)
+            told = [f"{k} with probability {number(share)}" for k, share in shares.items() if share]
+            alt = f"Number of components with points by {name}: {', '.join(told[:MOST_TOLD])}."
+            note = "bars: posterior, with two standard errors; circles: prior"
+            found.append(picture(figures.numbers_figure(fit), name, alt, note))
+    return found
 
 
 # ---------------------------------------------------------------------- objectives and errors

@@ -16,6 +16,7 @@ from ..comparison.record import Record
 from ..datasets import Dataset
 from ..inference.fit import Fit
 from ..inference.methods import METHODS
+from ..model.program import MixtureModel
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,15 @@ def short(value: Any) -> str:
     return text if len(text) <= 200 else f"{text[:199]}…"
 
 
+def components_of(model: MixtureModel) -> str:
+    """The number of components, or what is thought of it."""
+    if model.unknown is None:
+        return str(model.n_components)
+    prior = model.unknown.prior
+    words = prior if isinstance(prior, str) else short(prior)
+    return f"unknown, at most {model.n_components}: {words}"
+
+
 # ---------------------------------------------------------------------- how to make it again
 
 
@@ -123,7 +133,8 @@ def python_call(comparison: Record) -> str | None:
     if request is None:
         return None
     data, model = comparison.dataset, request.model
-    words = [f'{model.n_components}, covariance="{model.family.name}"']
+    k = model.n_components if model.unknown is None else f"gp.{model.unknown!r}"
+    words = [f'{k}, covariance="{model.family.name}"']
     about = f"{' '.join(data.name.split())}: {_points(comparison)}"
     lines = ["import gmm_pyro as gp", "", f"data = ...  # {about}"]
     if model.priors is not None:

@@ -19,7 +19,10 @@ from ..disk.untrusted import content_named
 from ..files import read_netcdf
 from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
+from ..posterior.alignment import nearest
 from ..posterior.readable import matrices
+from ..posterior.relabelling import permuted
+from ..posterior.sizes import FILLED, SIZE
 
 if TYPE_CHECKING:
     import xarray
@@ -45,6 +48,9 @@ class SavedFit:
 
     def posterior(self) -> Posterior:
         """The draws, with a description of the mixture in the place of the data.
+
+        Where the number of components was unknown, they are the draws with as many with points as
+        the mixture has, these alone, numbered as in it: one chain.
 
         Raises:
             ValueError: if there are none, or the file does not hold them.
@@ -103,6 +109,9 @@ def _facts(path: Path) -> dict[str, Any]:
 def _posterior(data: xarray.Dataset, mixture: GaussianMixture, described: LeftOut) -> Posterior:
     """Draws of the sites that describe the family, from those that ArviZ shows."""
     found = {name: data[name].values for name in SITES if name in data}
+    unknown = SIZE in data and FILLED in data
+    if unknown:
+        found = _of_filled(found, data[FILLED].values == mixture.n_components, mixture)
     expected = k, d = mixture.n_components, mixture.n_features
     if k == 1:  # always one, and not among what ArviZ shows
         found.setdefault("weights", np.ones((*found["means"].shape[:2], 1)))
@@ -114,4 +123,24 @@ def _posterior(data: xarray.Dataset, mixture: GaussianMixture, described: LeftOu
     if draws["means"].shape[2:] != expected:
         raise ValueError(f"means must have shape {expected}, got {tuple(draws['means'].shape[2:])}")
     noise = mixture.noise_component
-    return Posterior(draws, mixture.family, described, noise_component=noise)
+    posterior = Posterior(draws, mixture.family, described, noise_component=noise)
+    if not unknown:
+        return posterior
+    unit, one = described.scale, mixture.parameters
+    order = nearest(mixture.family, posterior.parameters(), one, unit)
+    return permuted(posterior, order[None])
+
+
+def _of_filled(
+    found: Mapping[str, np.ndarray], rows: np.ndarray, mixture: GaussianMixture
+) -> dict[str, np.ndarray]:
+    """Draws with as many components with points as a mixture, which come first in each."""
+    if not rows.any():
+        raise ValueError(f"no draw has {mixture.n_components} components with points")
+    kept, k = {name: values[rows][None] for name, values in found.items()}, mixture.n_components
+    for name, values in kept.items():
+        if mixture.family.component_axis(name) == 0:
+            kept[name] = values[:, :, :k]
+    if "weights" in kept:
+        kept["weights"] = kept["weights"] / kept["weights"].sum(-1, keepdims=True)
+    return kept

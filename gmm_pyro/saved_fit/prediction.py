@@ -19,6 +19,7 @@ from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
 from ..posterior.draws import DRAWS_AT_ONCE, over_draws
 from ..posterior.predictive import placed
+from ..posterior.sizes import of_one_number
 from ..reduction.background import NOISE
 from ..reduction.pointwise import log_density, shares
 from ..reduction.theta import Theta
@@ -117,14 +118,15 @@ def predict(source: GaussianMixture | Posterior, x: Any) -> Prediction:
 
     Args:
         source: a mixture; or draws with aligned components, whose responsibilities and densities
-            are averaged.
+            are averaged. Where the number of components is unknown, these are the draws with as
+            many with points as most have.
         x: points, array-like of shape (n, d); columns of a frame are taken by their names.
 
     Raises:
         ValueError: if x is not finite or not of this shape, or lacks a feature.
     """
     if isinstance(source, Posterior):
-        return _averaged(source, x)
+        return _averaged(of_one_number(source), x)
     check_mixture("source", source)
     points = as_points(x, feature_names=source.feature_names, missing="integrate")
     noise = None if source.noise_component is None else source.noise_probability(points)

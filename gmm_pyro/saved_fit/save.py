@@ -20,6 +20,7 @@ from ..disk.placing import refuse_existing, whole_folder, write_bytes
 from ..files import write_netcdf, write_table
 from ..inference.fit import Fit
 from ..posterior import Posterior
+from ..posterior.sizes import FILLED
 from ..running.threads import one_thread_a_product
 from ..running.versions import versions
 from .prediction import beside as with_columns
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 FORMAT = "gmm_pyro.fit"
 TABLE_FORMATS = ("csv", "tsv", "parquet")
 TABLES = ("labels", "responsibilities")
-PICTURES = ("clusters", "density", "trace")
+PICTURES = ("clusters", "density", "trace", "number_of_components")
 DOTS_PER_INCH = 120
 MOST_NUMBERS = 50_000_000  # log-likelihoods in a file: 400 MB
 OURS = (
@@ -58,7 +59,8 @@ def save_fit(
       more than 50 million, every second, third, … draw: `fit.json` has it as `posterior_thinning`.
     - `labels` and `responsibilities`: tables by `row`, the number of the point, from 0; a component
       of the mixture goes by its number, from 0.
-    - `figures/`: `clusters.png`, `density.png`, and `trace.png` of methods that take steps.
+    - `figures/`: `clusters.png`, `density.png`, `trace.png` of methods that take steps, and
+      `number_of_components.png` where that is unknown.
     - `fit.json`: what `fit_facts` says.
 
     Args:
@@ -183,13 +185,24 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "priors": None if fit.model.priors is None else fit.model.prior.kind,
         "versions": versions(),
     }
-    if fit.posterior is not None:
-        facts["posterior_thinning"] = _thinning(fit.posterior)
+    facts |= _of_draws(fit)
     if fit.k_hat is not None:
         facts["diagnostics"]["k_hat"] = fit.k_hat
     if labels is not None and (torch.as_tensor(labels) != OUTLIER).any():
         facts["adjusted_rand"] = metrics.adjusted_rand(labels, fit.labels.cpu(), weight)
     return facts
+
+
+def _of_draws(fit: Fit) -> dict[str, Any]:
+    """How many draws are kept, and the columns of the table of an unknown number of components."""
+    if fit.posterior is None:
+        return {}
+    found: dict[str, Any] = {"posterior_thinning": _thinning(fit.posterior)}
+    if FILLED in fit.posterior.draws:
+        table = fit.number_of_components.reset_index()
+        columns = {str(name): table[name].tolist() for name in table}
+        found["number_of_components"] = columns
+    return found
 
 
 def _known(observations: Observations) -> dict[str, Any]:
