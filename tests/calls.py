@@ -179,6 +179,11 @@ def of_models() -> dict[str, Asked]:
             spread=[1.0, 2.0],
             feature_names=["a", "b"],
         ),
+        "Unknown": asked(gp.Unknown, prior="poisson(1)", most=4),
+        "Static": asked(gp.Static, value=0.5),
+        "Dynamic": asked(gp.Dynamic, value=0.5),
+        "DirichletProcess": asked(gp.DirichletProcess, value=0.5),
+        "RandomScale": asked(gp.RandomScale, dof=3.0, mean=1.0),
         "ConjugatePriors.weakly_informative": asked(gp.ConjugatePriors.weakly_informative, x=X),
         "ConjugatePriors.scaled_to": asked(gp.ConjugatePriors().scaled_to, observations=X),
         "LogDensity.__call__": asked(density, vector=vector),
@@ -366,6 +371,7 @@ def of_posteriors() -> dict[str, Asked]:
         "Posterior.density_band": asked(
             posterior.density_band, grid=[0.0, 1.0], prob=0.5, feature="x1"
         ),
+        "Posterior.of_filled": asked(unknown().posterior.of_filled, k=2),  # type: ignore[union-attr]
         "Posterior.partition": asked(posterior.partition, loss="vi", rows=[0, 2], max_draws=5),
         "Posterior.predictive_density": asked(posterior.predictive_density, x=X, prob=0.5),
         "Posterior.relabel": asked(posterior.relabel, method="ecr", like=mixture, within=[0, 1]),

@@ -61,11 +61,17 @@ INNER = {  # which fits call over and over, with what other methods returned
         for kind in ("Priors", "ConjugatePriors", "PriorProgram")
         for name in ("covariance_sites", "sites", "conjugate", "standardised", "features_known")
     ),
+    *("ConjugatePriors.hierarchy", "MixtureModel.hierarchy", "MixtureModel.known_labels"),
+    *(
+        f"{kind}.{name}"
+        for kind in ("Static", "Dynamic", "DirichletProcess")
+        for name in ("draw", "log_prior", "of_each")
+    ),
 }
 SELECT = {"method", "seed", "sample_weight", "feature_names", "missing", "progress"}
 SELECT |= {"dtype", "device"}
 ELSEWHERE = {  # arguments that other rows are about, or inner loops
-    "MixtureModel": {"fixed"},  # which `fit` makes
+    "MixtureModel": {"fixed", "unknown"},  # which `fit`, and n_components, make
     "MixtureModel.__call__": {"n", "n_features", "collapsed"},
     "MixtureModel.__call__ without data": {
         *("x", "n_features", "subsample_size", "sample_weight", "collapsed"),

@@ -38,7 +38,7 @@ class Concentration(ABC):
 
     def __post_init__(self) -> None:
         if not isinstance(self.value, Distribution):
-            number = check_number("concentration", self.value, positive=True)
+            number = check_number("value of a concentration", self.value, positive=True)
             object.__setattr__(self, "value", number)
             return
         given: Any = self.value
