@@ -181,6 +181,17 @@ class TestFits:
         for name, value in one.posterior.draws.items():
             assert value.equal(two.posterior.draws[name])
 
+    @pytest.mark.parametrize("kind", ["labels", "mixture"])
+    def test_a_start_may_have_any_number(self, kind: str) -> None:
+        mixture = gp.GaussianMixture([0.4, 0.6], [[-1.0], [1.0]], [[[0.5]], [[0.5]]])
+        start = mixture if kind == "mixture" else [0, 0, 1, 1, 2, 2]
+        model = gp.MixtureModel(gp.Unknown(most=4))
+        with quietly():
+            fit = gp.fit(model, X, "gibbs", start=start, n_draws=4, n_warmup=0, max_doublings=0)
+        assert fit.posterior is not None
+        with pytest.raises(ValueError, match="start must have at most 1 components, got"):
+            gp.fit(gp.MixtureModel(gp.Unknown(most=1)), X, "gibbs", start=start)
+
     def test_labels_are_kept_where_asked_for(self) -> None:
         fit = fitted(n_chains=2, n_draws=10, n_warmup=20, keep_allocations=5)
         posterior = fit.posterior

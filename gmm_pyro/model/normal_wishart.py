@@ -253,10 +253,7 @@ class IndependentMeans:
         return {"precisions": _precisions(self, k), "means": over("means", normal, shape)}
 
     def log_density(self, drawn: Components) -> Float[Tensor, "s k"]:
-        """Log density in nats of each component; where they share precisions, of its mean alone.
-
-        It is over means and precisions P with the measure |P|^(-c / 2) dP of `ConjugateFamily`.
-        """
+        """See `NormalWishart`."""
         deviation = (drawn.means - self.mean) / self.mean_scale
         of_means = -0.5 * (deviation.square() + LOG_2PI).sum(-1) - self.mean_scale.log().sum()
         if self.family.tied:
@@ -268,10 +265,7 @@ class IndependentMeans:
     def log_density_given(
         self, statistics: Statistics, current: Tensor, drawn: Components
     ) -> Float[Tensor, "s k"]:
-        """Log density in nats of what `draw_given` gave of these points and factors.
-
-        It is of components with precisions of their own, as `log_density` has it.
-        """
+        """Log density in nats of what `draw_given` gave, of components with own precisions."""
         centre, root = self._means_given(statistics, current)
         away = statistics.reference + centre - drawn.means
         pulled = (root.mT @ away[..., None])[..., 0]

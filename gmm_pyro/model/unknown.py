@@ -138,13 +138,18 @@ def _named(word: str) -> Callable[[Float[Tensor, "m"]], Float[Tensor, "m"]]:
     if found is None:
         raise ValueError(f"the prior must be as 'uniform' or 'poisson(1)', got {shown(word)}")
     masses, names = WORDS[check_choice("prior", found[1], WORDS)]
-    try:
-        numbers = [float(part) for part in (found[2] or "").split(",") if part.strip()]
-    except ValueError:
-        numbers = []
-    low = all(0 < number < math.inf for number in numbers)
-    if len(numbers) != len(names) or not low or (masses is geometric and numbers[0] >= 1):
+    numbers = _numbers(found[2] or "")
+    highest = 1.0 if masses is geometric else math.inf
+    if len(numbers) != len(names) or not all(0 < number < highest for number in numbers):
         wanted = f"{found[1]}({', '.join(names)})" if names else found[1]
         limits = "above 0 and below 1" if masses is geometric else "above 0"
         raise ValueError(f"the prior must be {wanted}, numbers {limits}, got {shown(word)}")
     return lambda beyond: masses(beyond, *numbers)
+
+
+def _numbers(words: str) -> list[float]:
+    """The numbers between commas; none where something else is there."""
+    try:
+        return [float(part) for part in words.split(",") if part.strip()]
+    except ValueError:
+        return []

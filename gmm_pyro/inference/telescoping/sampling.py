@@ -10,6 +10,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from tqdm import tqdm
 
+from ...data.arrays import whole_numbers
+from ...mixture.value import GaussianMixture
 from ...model.hierarchical_sites import CONCENTRATION, SCALE
 from ...model.hierarchy import Hierarchy
 from ...model.log_density import LogDensity
@@ -71,7 +73,10 @@ def begun(task: Task[GibbsOptions], hierarchy: Hierarchy) -> State:
     count, options = task.options.n_chains, task.options
     observations, family = task.observations, task.model.family
     sizes = [min(k, hierarchy.most, observations.n) for k in FIRST]
-    sizes = [hierarchy.most] if hierarchy.is_known or is_given(options.start) else sizes
+    if is_given(options.start) and task.model.unknown is not None:
+        sizes = [_components_of(options.start, hierarchy.most)]
+    elif hierarchy.is_known:
+        sizes = [hierarchy.most]
     states = []
     for i in range(count):
         k = sizes[i % len(sizes)]
@@ -90,6 +95,21 @@ def begun(task: Task[GibbsOptions], hierarchy: Hierarchy) -> State:
         value = hierarchy.concentration.typical
         states.append(State(found, torch.full_like(like, k).long(), like * 0 + value, scale))
     return joined(family, states, max(sizes))
+
+
+def _components_of(start: Any, most: int) -> int:
+    """How many components a start that is given has.
+
+    Raises:
+        ValueError: if these are more than there may be.
+    """
+    if isinstance(start, GaussianMixture):
+        k = start.n_components
+    else:
+        k = 1 + int(whole_numbers(start, "start", "a mixture or integer labels").max(initial=0))
+    if k > most:
+        raise ValueError(f"start must have at most {most} components, got {k}")
+    return k
 
 
 @dataclass(eq=False)
