@@ -79,6 +79,13 @@ class TestExactPosteriors:
             likely = expected > 1e-3
             error = shares.std(0)[likely] / np.sqrt(150)
             assert_like((shares.mean(0)[likely] - expected[likely]) / error)
+        places = torch.tensor([-1.0, 0.5, 2.5, 6.0]).double()
+        draws = fit.posterior.draws
+        scale = draws["precisions"][..., 0, 0].rsqrt()[..., None]
+        each = torch.distributions.Normal(draws["means"], scale).log_prob(places).exp()
+        density = (draws["weights"][..., None] * each).sum(2).mean(1)
+        error = density.std(0) / np.sqrt(150)
+        assert_like((density.mean(0) - exact.log_predictive(places[:, None]).exp()) / error)
 
 
 GEWEKE: dict[str, tuple[Any, dict[str, Any]]] = {
