@@ -38,7 +38,7 @@ class TestExactPosteriors:
     def check(self, model: gp.MixtureModel, x: torch.Tensor, way: str) -> None:
         moves, splits = WAYS[way]
         exact = exact_posterior(model, x)
-        seen = walked(model, x, moves=moves, splits=splits, steps=50, chains=300, seed=11)
+        seen = walked(model, x, moves=moves, splits=splits, steps=50, chains=200, seed=11)
         assert_like(scores(seen, exact.filled_components, exact.components, exact.co_clustering))
 
     @pytest.mark.parametrize("kind", KINDS)
@@ -60,7 +60,7 @@ class TestExactPosteriors:
         hierarchy = model.hierarchy()
         assert hierarchy is not None
         moves, splits = WAYS[way]
-        seen = walked(model, X, moves=moves, splits=splits, steps=50, chains=300, seed=12)
+        seen = walked(model, X, moves=moves, splits=splits, steps=50, chains=200, seed=12)
         assert_like(scores(seen, *exact_with_independent_means(hierarchy, X)))
 
     def test_a_fit_comes_to_the_same(self) -> None:
@@ -106,7 +106,7 @@ def test_gewekes_test_passes(kind: str, family: str) -> None:
     size, given = GEWEKE[kind]
     given = {"mean": 0.0, "mean_strength": 0.3, "spread": torch.ones(2), **given}
     model = gp.MixtureModel(size, family, gp.ConjugatePriors(**given))
-    found = geweke(model, n_chains=300, n_sweeps=30, n_points=8, seed=3)
+    found = geweke(model, n_chains=200, n_sweeps=25, n_points=8, seed=3)
     assert all(found.passes.values()), found.table
 
 
@@ -116,7 +116,7 @@ def test_ranks_are_uniform(kind: str) -> None:
     given = {"mean": 0.0, "mean_strength": 0.3, "spread": torch.ones(1), **given}
     model = gp.MixtureModel(size, priors=gp.ConjugatePriors(**given))
     found = simulation_based_calibration(
-        model, n_points=12, n_datasets=150, n_draws=15, n_warmup=5, thin=6, seed=2
+        model, n_points=12, n_datasets=100, n_draws=15, n_warmup=5, thin=6, seed=2
     )
     assert all(found.passes.values()), found.table
 
