@@ -87,9 +87,9 @@ REFUSED: dict[str, tuple[Callable[[], Any], str]] = {
         conjugate(concentration=[1.0, 2.0, 3.0]),
         "concentration must be one number or 2 of them, got shape (3,)",
     ),
-    "no concentration": (
-        conjugate(concentration=None),
-        "concentration must be an array of numbers",
+    "words for a concentration": (
+        conjugate(concentration="two"),
+        "concentration must hold real numbers, got strings",
     ),
     "a negative scale of the means": (
         conjugate(mean_scale=[-1.0, 1.0]),

@@ -55,7 +55,7 @@ def prior_of_filled(hierarchy: Hierarchy, n: int) -> Float[Tensor, "most1"]:
         >>> from .program import MixtureModel
         >>> from .unknown import Unknown
         >>> model = MixtureModel(Unknown("uniform", most=2)).standardised(1)
-        >>> prior_of_filled(model.hierarchy(), 1).tolist()
+        >>> [round(p, 9) for p in prior_of_filled(model.hierarchy(), 1).tolist()]
         [0.0, 1.0, 0.0]
     """
     if hierarchy.sticks or hierarchy.noise is not None:

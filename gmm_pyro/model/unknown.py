@@ -46,7 +46,7 @@ class Unknown:
         ValueError: if there is no such prior, or it has no mass on 1 to `most`.
 
     Example:
-        >>> Unknown("poisson(1)", most=3).probabilities.tolist()
+        >>> [round(p, 3) for p in Unknown("poisson(1)", most=3).probabilities.tolist()]
         [0.4, 0.4, 0.2]
     """
 
