@@ -1,6 +1,6 @@
 """The posterior of the number of components of the galaxies' velocities, and the evidence of each.
 
-    python benchmarks/unknown_k.py [posterior|evidence] [--draws 6000]
+    python benchmarks/unknown_k.py [posterior|evidence] [--draws 5000]
 
 `posterior`: under the prior of Richardson & Green (1997), k ~ U{1..30}, weights ~ Dirichlet(1),
 means ~ N(midrange, R²), 1/σ² ~ Γ(2, β), β ~ Γ(.2, 10 / R²), beside their table 1 and the figures of
@@ -25,7 +25,7 @@ from gmm_pyro.posterior.convergence import ess_mean, r_hat
 
 PUBLISHED = {3: 0.061, 4: 0.128, 5: 0.182, 6: 0.199, 7: 0.160, 8: 0.109, 9: 0.071}
 INDEPENDENT = {3: 0.066, 4: 0.131, 5: 0.185, 6: 0.197, 7: 0.160, 8: 0.109, 9: 0.067}
-CHAINS = 32
+CHAINS = 16
 LIKELY = 0.05  # share of draws that a number has whose evidence is compared
 
 
@@ -124,7 +124,7 @@ def evidence(draws: int) -> list[dict[str, Any]]:
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("part", nargs="?", choices=["posterior", "evidence"])
-    parser.add_argument("--draws", type=int, default=6000)
+    parser.add_argument("--draws", type=int, default=5000)
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", gp.FitWarning)
     parts = {"posterior": posterior, "evidence": evidence}
