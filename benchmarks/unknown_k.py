@@ -132,6 +132,6 @@ if __name__ == "__main__":
         common.report(
             f"unknown_k_{name}",
             f"Galaxies, unknown number of components: {name} (`python benchmarks/unknown_k.py"
-            f" {name}`)",
+            f" {name} --draws {arguments.draws}`)",
             parts[name](arguments.draws),
         )
