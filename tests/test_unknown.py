@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -132,6 +133,11 @@ class TestTheDeclaration:
     def test_the_number_is_the_most(self) -> None:
         model = gp.MixtureModel(gp.Unknown(most=7))
         assert (model.n_components, model.unknown is not None) == (7, True)
+
+    def test_a_copy_with_a_number_knows_it(self) -> None:
+        model = gp.MixtureModel(gp.Unknown(most=7))
+        assert replace(model, n_components=3).unknown is None
+        assert replace(model, covariance="tied").unknown is model.unknown
 
     def test_a_prior_that_is_not_conjugate_is_refused(self) -> None:
         model = gp.MixtureModel(gp.Unknown(), priors=gp.Priors())

@@ -11,7 +11,6 @@ Grün (2021) for dynamic ones; Sethuraman (1994) and Ishwaran & James (2001) for
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,7 +23,7 @@ from ..data.checks import check_number, shown
 
 
 @dataclass(frozen=True, eq=False)
-class Concentration(ABC):
+class Concentration:
     """A positive number that weights are concentrated by, known or with a prior of its own.
 
     Attributes:
@@ -78,11 +77,11 @@ class Concentration(ABC):
             drawn: Tensor = self.value.sample((count,))
         return drawn.double().to(generator.device)
 
-    @abstractmethod
     def of_each(
         self, value: Float[Tensor, "*s"], k: Int[Tensor, "*s"] | int
     ) -> Float[Tensor, "*s"]:
-        """The concentration of each of k components."""
+        """The concentration of each of k components: here the same for every k."""
+        return value + 0 * torch.as_tensor(k, device=value.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +96,6 @@ class Static(Concentration):
         >>> Static(0.5).of_each(torch.tensor(0.5), 4).item()
         0.5
     """
-
-    def of_each(
-        self, value: Float[Tensor, "*s"], k: Int[Tensor, "*s"] | int
-    ) -> Float[Tensor, "*s"]:
-        """See `Concentration`."""
-        return value + 0 * torch.as_tensor(k, device=value.device)
 
 
 @dataclass(frozen=True, eq=False)
@@ -143,12 +136,6 @@ class DirichletProcess(Concentration):
     """
 
     value: Any = Gamma(2.0, 4.0, validate_args=False)  # noqa: RUF009 - never changes
-
-    def of_each(
-        self, value: Float[Tensor, "*s"], k: Int[Tensor, "*s"] | int
-    ) -> Float[Tensor, "*s"]:
-        """That of the distribution of each share of what is left."""
-        return value + 0 * torch.as_tensor(k, device=value.device)
 
 
 def as_concentration(value: Any) -> Any:

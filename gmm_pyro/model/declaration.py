@@ -51,6 +51,8 @@ class Declaration:
         if isinstance(self.n_components, Unknown):
             object.__setattr__(self, "unknown", self.n_components)
             object.__setattr__(self, "n_components", self.n_components.most)
+        elif self.unknown is not None and self.n_components != self.unknown.most:
+            object.__setattr__(self, "unknown", None)  # a copy with a number of its own
         object.__setattr__(self, "n_components", check_count("n_components", self.n_components))
         if not isinstance(self.priors, Prior | None):
             if not callable(self.priors) or isinstance(
