@@ -6,7 +6,8 @@
 means ~ N(midrange, R²), 1/σ² ~ Γ(2, β), β ~ Γ(.2, 10 / R²), beside their table 1 and the figures of
 an independent sampler on this file. `evidence`: under the prior of Chib (1995), means ~ N(20, 100),
 σ² ~ IG(3, 20), weights ~ Dirichlet(1): the log ratios of the evidence of numbers of components that
-are known, and of the posterior of one that is not, with k ~ U{1..10}.
+are known, and of the posterior of one that is not, with k ~ U{1..10}; and both in one picture,
+`results/unknown_k_evidence.png`.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from typing import Any
 
 import common
 import numpy as np
+from matplotlib.figure import Figure
 
 import gmm_pyro as gp
 from gmm_pyro.posterior.convergence import ess_mean, r_hat
@@ -90,14 +92,14 @@ def evidence(draws: int) -> list[dict[str, Any]]:
     given = {"concentration": 1.0, "mean": 20.0, "mean_scale": 10.0, "dof": 6.0, "scale": 40.0}
     priors = gp.ConjugatePriors(**given)
     unknown = gp.MixtureModel(gp.Unknown("uniform", most=10), "spherical", priors)
-    _, sizes, _ = telescoped(unknown, draws, seed=1)
+    fit, sizes, _ = telescoped(unknown, draws, seed=1)
     known = [k for k in range(1, 11) if (sizes == k).mean() > LIKELY]
-    fits = {
-        k: gp.fit(
-            gp.MixtureModel(k, "spherical", priors), gp.datasets.galaxies().x, "gibbs", seed=1
-        )
-        for k in known
-    }
+    x = gp.datasets.galaxies().x
+    selection = gp.select(x, known, "spherical", "evidence", "gibbs", priors=priors, seed=1)
+    fits = {k: selection.fit(k, "spherical") for k in known}
+    figure = Figure(figsize=(7.0, 4.2), layout="constrained")
+    gp.plots.number_of_components(fit, figure.subplots(), evidence=selection)
+    figure.savefig(common.RESULTS / "unknown_k_evidence.png", dpi=120)
     rows, first = [], known[0]
     for k in known:
         (share, error), (base, base_error) = shares(sizes, k), shares(sizes, first)

@@ -308,6 +308,7 @@ def of_selections() -> dict[str, Asked]:
             covariance=["VVV", "EEE"],
             criterion="icl",
             method="em",
+            priors=None,
             noise_component=None,
             n_folds=None,
             n_resamples=None,
@@ -502,7 +503,9 @@ def of_pictures() -> dict[str, Asked]:
             plots.responsibilities, fit=em, x=X, ax=None, labels=KNOWN, features=0
         ),
         "plots.density": asked(plots.density, fit=em, ax=None, x=X, features=None, **WEIGHTS),
-        "plots.number_of_components": asked(plots.number_of_components, fit=unknown(), ax=None),
+        "plots.number_of_components": asked(
+            plots.number_of_components, fit=unknown(), ax=None, evidence=None
+        ),
         "plots.density_band": asked(
             plots.density_band, posterior=posterior, ax=None, feature=0, prob=0.5
         ),

@@ -69,7 +69,7 @@ INNER = {  # which fits call over and over, with what other methods returned
     ),
 }
 SELECT = {"method", "seed", "sample_weight", "feature_names", "missing", "progress"}
-SELECT |= {"dtype", "device"}
+SELECT |= {"dtype", "device", "priors"}
 ELSEWHERE = {  # arguments that other rows are about, or inner loops
     "MixtureModel": {"fixed", "unknown"},  # which `fit`, and n_components, make
     "MixtureModel.__call__": {"n", "n_features", "collapsed"},

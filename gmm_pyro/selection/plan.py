@@ -43,6 +43,7 @@ class Plan:
         choice: the method and its options.
         noise_component: what points are that belong to none of the components, if any.
         fixed: what is held of the first components, if anything is.
+        priors: of every model, as `MixtureModel` has them; the method's own, if None.
     """
 
     numbers: list[int]
@@ -50,10 +51,16 @@ class Plan:
     choice: Choice
     noise_component: NoiseComponent | None = None
     fixed: Mapping[str, Any] | None = None
+    priors: Any = None
 
     def __post_init__(self) -> None:
         if self.fixed is not None:
             check_mapping("fixed", self.fixed, "values by name")
+        if self.priors is not None and self.choice.method.priors is None:
+            having = ", ".join(name for name, row in METHODS.items() if row.priors is not None)
+            raise ValueError(
+                f"priors are for methods that have some, {having}; {self.choice.name} has none"
+            )
 
     def by_ladder(self, observations: Observations) -> bool:
         """Whether all sizes of a family are found together, rather than model by model."""
@@ -66,7 +73,7 @@ class Plan:
         Raises:
             ValueError: if what is fixed does not fit it.
         """
-        model = MixtureModel(k, family.name, noise_component=self.noise_component)
+        model = MixtureModel(k, family.name, self.priors, noise_component=self.noise_component)
         if not self.fixed:
             return model
         held = {
@@ -121,19 +128,28 @@ def families_of(given: Any, d: int, *, every: bool) -> list[CovarianceFamily]:
 
     All of one feature are two: of one variance, or of several.
     """
-    if hasattr(given, "tolist"):
-        given = given.tolist()
-    if given == "all" or given == ["all"]:
-        names = ["tied", "full"] if d == 1 else list(FAMILIES)
-        found = [FAMILIES[name] for name in names if every or FAMILIES[name].has_sites]
+    names = _names_of(given)
+    if names == ["all"]:
+        known = ["tied", "full"] if d == 1 else list(FAMILIES)
+        found = [FAMILIES[name] for name in known if every or FAMILIES[name].has_sites]
     else:
-        if not isinstance(given, str | Sequence):
-            raise ValueError(f"covariance must be a family or several, got {shown(given)}")
-        names = [given] if isinstance(given, str) else list(given)
-        if not names:
-            raise ValueError("covariance must be 'all', or at least one family, got none")
         found = list(dict.fromkeys(family_named(name) for name in names))
     return sorted(found, key=lambda family: family.n_parameters(3, max(d, 2)))
+
+
+def _names_of(given: Any) -> list[Any]:
+    """What is given for families, as a list.
+
+    Raises:
+        ValueError: if it is neither one nor several, or there are none.
+    """
+    given = given.tolist() if hasattr(given, "tolist") else given
+    if not isinstance(given, str | Sequence):
+        message = f"covariance must be a family or several, got {shown(given)}"
+        raise ValueError(message)  # noqa: TRY004 - as for other wrong words
+    if not len(given):
+        raise ValueError("covariance must be 'all', or at least one family, got none")
+    return [given] if isinstance(given, str) else list(given)
 
 
 def noise_of(given: Any, observations: Observations) -> NoiseComponent | None:

@@ -44,6 +44,7 @@ def select(
     criterion: str = "bic",
     method: str = "em",
     *,
+    priors: Any = None,
     noise_component: NoiseComponent | str | None = None,
     n_folds: int | None = None,
     n_resamples: int | None = None,
@@ -76,6 +77,9 @@ def select(
             are favoured by; "elpd" (leave-one-out) of methods with draws; "evidence" of those that
             have it.
         method: name of the method.
+        priors: of every model, as `MixtureModel` has them, for methods that have some; their own,
+            which know the number of components, if None. Evidences are of one prior for all only
+            where it is given with its units (`ConjugatePriors(scale=...)`).
         noise_component: what points are in every model that belong to none of its components, as
             `MixtureModel` has it. What it takes from the data is counted by BIC, and is taken from
             all points, also where some of them are held out.
@@ -125,7 +129,8 @@ def select(
     )
     observations = beside_noise(labelled(observations, labels, numbers), None)
     families = families_of(covariance, observations.d, every=row.by_m_steps)
-    plan = Plan(numbers, families, chosen, noise_of(noise_component, observations), fixed)
+    noise = noise_of(noise_component, observations)
+    plan = Plan(numbers, families, chosen, noise, fixed, priors)
     plan.check(options, observations, kind)
     times = times_of(kind, observations.n_weighted, n_folds=n_folds, n_resamples=n_resamples)
     silent, total = not check_flag("progress", progress), len(families) * (1 + times)
@@ -134,8 +139,9 @@ def select(
     complain(cells)
     seconds = time.perf_counter() - started
     told = as_written(
-        **{"noise_component": noise_component, "n_folds": n_folds, "n_resamples": n_resamples},
-        **{"missing": missing, "labels": labels, "fixed": fixed, "dtype": dtype},
+        **{"priors": priors, "noise_component": noise_component, "n_folds": n_folds},
+        **{"n_resamples": n_resamples, "missing": missing, "labels": labels, "fixed": fixed},
+        dtype=dtype,
     )
     return Selection(observations, tuple(cells), criterion, method, options, seed, seconds, told)
 
