@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -13,20 +13,22 @@ import torch
 
 from ..data.observations import observe
 from ..data.points import Observations
-from ..mixture.value import GaussianMixture
 from ..model.declaration import require_sites
 from ..model.program import MixtureModel
 from ..reduction.decision import decided
+from ..running.seeds import Stream
 from ..running.threads import one_thread_a_product
 from .chains.sampling import log_ratios
-from .diagnosis import diagnose
-from .fixing import conditioned, holding_all, mixture_holding, posterior_holding
+from .ended import result_of
+from .fixing import conditioned, holding_all
 from .methods import Choice, choice
 from .ordering import in_stable_order
 from .result import Result
 from .soundness import Soundness
-from .task import FitWarning, Options, Outcome, Task
+from .task import FitWarning, Task
 from .warned import complaints, held_fixed, integrated_out
+from .weighing.evidence import Evidence
+from .weighing.unknown import unknown_evidence
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -58,8 +60,8 @@ class Fit(Result):
     def log_evidence(self) -> float:
         """log p(x) in nats, with all parameters integrated out and numberings counted once.
 
-        Its standard error is `diagnostics["log_evidence_se"]`, and what it is estimated by
-        `diagnostics["evidence_by"]`. It is NaN where estimates have failed.
+        Its standard error is `evidence.log_evidence_se`, and what it is estimated by
+        `evidence.evidence_by`. It is NaN where estimates have failed.
 
         Raises:
             ValueError: if the method has no estimate of it.
@@ -70,12 +72,34 @@ class Fit(Result):
             >>> found.diagnostics["log_evidence"] == found.log_evidence
             True
         """
-        if "log_evidence" not in self.diagnostics:
+        return self.evidence.log_evidence
+
+    @cached_property
+    def evidence(self) -> Evidence:
+        """The estimate of log p(x): `log_evidence`, its error `log_evidence_se`, `evidence_by`.
+
+        It is among the diagnostics, too, but where the number of components, their concentration or
+        scale is unknown. There it is made when it is asked for first, and takes about as long as a
+        fit of the likeliest number: it is that one's evidence, times the prior and over the
+        posterior of this number and of what else is unknown (Chib 1995).
+
+        Raises:
+            ValueError: if the method has no estimate of it.
+        """
+        found = _evidence_among(self.diagnostics)
+        if found is None and self.model.hierarchical and self.posterior is not None:
+            found = unknown_evidence(self.model, self.posterior, self.seed, self._evidence_of)
+        if found is None:
             raise ValueError(
                 f"this fit by {self.method} has no estimate of the evidence: laplace has, and "
                 "gibbs and nuts where a proposal comes near the posterior or points are few"
             )
-        return float(self.diagnostics["log_evidence"])
+        return found
+
+    def _evidence_of(self, model: MixtureModel) -> Evidence | None:
+        """That of another model of the same data, by Gibbs sampling."""
+        chosen = choice("gibbs", {"seed": Stream.EVIDENCE.seed(self.seed)})
+        return _evidence_among(fit_quietly(model, self.observations, chosen).diagnostics)
 
     @property
     def solutions(self) -> pd.DataFrame:
@@ -291,60 +315,12 @@ def fit_observations(
     task = Task(chosen.name, model, observations, chosen.options)
     surplus = model.surplus if method.priors is not None else None
     rule = Soundness.for_task(task) if method.likeliest else None
-    return _result(task, method.run(task), surplus, rule, started)
+    return Fit(**vars(result_of(task, method.run(task), surplus, rule, started)))
 
 
-def _result(
-    task: Task[Options],
-    outcome: Outcome,
-    surplus: frozenset[int] | None,
-    rule: Soundness | None,
-    started: float,
-) -> Fit:
-    """The outcome in the user's terms, with what is wrong with it."""
-    observations, family = task.observations, task.model.family
-    mixture = GaussianMixture.from_parameters(
-        family,
-        outcome.parameters,
-        dtype=observations.x.dtype,
-        feature_names=observations.feature_names,
-        noise_component=task.model.noise,
-    )
-    fixed, posterior = task.model.fixed, outcome.posterior
-    if fixed is not None:
-        mixture = mixture_holding(fixed, mixture)
-        posterior = None if posterior is None else posterior_holding(fixed, posterior)
-    diagnosis = diagnose(
-        *(observations, family, outcome.parameters, task.floor, surplus or (), rule), fixed=fixed
-    )
-    modes = {} if outcome.modes is None else outcome.modes.figures()
-    kernel = {"kernel": "compiled" if observations.compiled else "torch"}
-    return Fit(
-        model=task.model,
-        method=task.name,
-        mixture=mixture,
-        posterior=posterior,
-        history=torch.tensor(outcome.history, dtype=torch.float64),
-        objective=outcome.objective,
-        status=outcome.status,
-        message=_message(outcome),
-        steps=outcome.steps,
-        seconds=time.perf_counter() - started,
-        seed=task.options.seed,
-        options=task.options,
-        diagnostics={**vars(diagnosis), **outcome.diagnostics, **modes, **kernel},
-        observations=observations,
-        own_labels=outcome.own_labels,
-        surplus=surplus or frozenset(),
-        uses_priors=surplus is not None,
-        search=outcome.search,
-        found_modes=outcome.modes,
-        variational=outcome.variational,
-    )
-
-
-def _message(outcome: Outcome) -> str:
-    """How the fit has ended, and what it leaves out."""
-    message = outcome.message or outcome.status.message
-    left_out = outcome.modes.in_words() if outcome.modes is not None else None
-    return message if left_out is None else f"{message}; {left_out}"
+def _evidence_among(diagnostics: Mapping[str, Any]) -> Evidence | None:
+    """What diagnostics say of the evidence, if they do."""
+    names = [field.name for field in fields(Evidence)]
+    if "log_evidence" not in diagnostics:
+        return None
+    return Evidence(**{name: diagnostics[name] for name in names})
