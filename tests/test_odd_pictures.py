@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 os.environ.setdefault("MPLBACKEND", "Agg")  # before pyplot is imported: no window, no display
@@ -20,6 +21,7 @@ from matplotlib.text import Text
 import gmm_pyro as gp
 from gmm_pyro import plots
 from gmm_pyro.estimator import GaussianMixtureClassifier, PyroGaussianMixture
+from runs import quietly
 
 X = np.random.default_rng(0).normal(size=(40, 2)) + 5 * np.repeat([[0.0], [1.0]], 20, axis=0)
 LABELS = np.repeat([0, 1], 20)
@@ -205,3 +207,48 @@ def test_words_are_classes() -> None:
 def test_axes_are_matplotlib_s(ax: Any) -> None:
     with pytest.raises(TypeError, match="^ax must be of the class Axes, got "):
         plots.scatter(X, ax=ax)
+
+
+# ---------------------------------------------------------------------- surplus components
+
+
+@cache
+def with_surplus(kind: str, d: int) -> gp.Fit:
+    """Three clusters, and five components more than there are."""
+    x = gp.datasets.make_mixture(n=150, k=3, d=d, separation=6.0, seed=1).x
+    concentration, method = {"vb": (0.01, "vb"), "gibbs": (gp.Static(0.01), "gibbs")}[kind]
+    model = gp.MixtureModel(8, priors=gp.ConjugatePriors(concentration))
+    options = {} if kind == "vb" else {"n_chains": 4, "max_doublings": 0}
+    with quietly():
+        return gp.fit(model, x, method, n_draws=30, **options)
+
+
+@pytest.mark.parametrize("kind", ["vb", "gibbs"])
+@pytest.mark.parametrize("d", [1, 2])
+@pytest.mark.parametrize("picture", [plots.clusters, plots.density, plots.responsibilities])
+def test_emptied_components_set_no_limits(kind: str, d: int, picture: Any) -> None:
+    fit, ax = with_surplus(kind, d), Figure().subplots()
+    picture(fit, x=fit.observations.x, ax=ax)
+    low, high = (end(fit.observations.x, 0).values for end in (torch.min, torch.max))
+    room = high - low
+    for axis, limits in enumerate([ax.get_xlim(), ax.get_ylim()][:d]):
+        assert limits[0] > low[axis] - room[axis]
+        assert limits[1] < high[axis] + room[axis]
+
+
+@pytest.mark.parametrize("kind", ["vb", "gibbs"])
+def test_emptied_components_are_not_drawn(kind: str) -> None:
+    fit, ax = with_surplus(kind, 2), Figure().subplots()
+    plots.clusters(fit, fit.observations.x, ax)
+    wide = [patch for patch in ax.patches if patch.get_linewidth() == 1.8]
+    assert len(wide) == 2 * 3  # at one and two standard deviations
+    drawn = {tuple(np.round(patch.center, 9)) for patch in wide}
+    has = sorted(set(fit.labels.tolist()))
+    assert drawn == {tuple(np.round(fit.mixture.means[i].tolist(), 9)) for i in has}
+
+
+def test_a_mixture_alone_is_drawn_whole() -> None:
+    """Of which nobody has said that a component is surplus."""
+    fit, ax = with_surplus("vb", 2), Figure().subplots()
+    plots.clusters(fit.mixture, fit.observations.x, ax)
+    assert len([patch for patch in ax.patches if patch.get_linewidth() == 1.8]) == 2 * 8

@@ -21,6 +21,7 @@ from gmm_pyro.calibration import exact_posterior
 from gmm_pyro.calibration.exact import log_partition_priors, set_partitions
 from gmm_pyro.model.stick_breaking import StickBreaking
 from oracles import FAILURE_RATE
+from runs import quietly
 from telescopes import X2, X
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -127,6 +128,17 @@ class TestConcentrations:
         z = (drawn.mean(0) - expected) / (drawn.std(0) / 200)
         assert float(z.abs().max()) < stats.norm.isf(FAILURE_RATE / 8)
         assert float((drawn.sum(1) - 1).abs().max()) < 1e-12
+
+    def test_a_stick_of_one_component_is_whole(self) -> None:
+        drawn = StickBreaking(torch.tensor([0.5, 2.0]).double(), 1).sample((3,))
+        assert drawn.equal(torch.ones(3, 2, 1).double())
+
+    @pytest.mark.parametrize("method", ["vb", "gibbs"])
+    def test_a_fit_of_one_stick_is_converted(self, method: str) -> None:
+        priors = gp.ConjugatePriors(gp.DirichletProcess(1.0))
+        with quietly():
+            fit = gp.fit(gp.MixtureModel(1, priors=priors), X, method, n_draws=20)
+        assert fit.to_arviz()["prior"].sizes["component"] == 1
 
 
 class TestTheDeclaration:

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from pyro.distributions import TorchDistribution
 from torch import Tensor
 from torch.distributions import constraints
+from torch.nn.functional import pad
 
 
 class StickBreaking(TorchDistribution):
@@ -43,10 +44,8 @@ class StickBreaking(TorchDistribution):
         shape = torch.Size([*sample_shape, *self.batch_shape, self.k - 1])
         alpha = self.concentration[..., None]
         log_left = torch.rand(shape, dtype=alpha.dtype, device=alpha.device).log() / alpha
-        before = torch.cat([torch.zeros_like(log_left[..., :0]), log_left.cumsum(-1)], -1)
-        left = torch.cat([torch.ones_like(before[..., :1]), before.exp()], -1)
-        ends = torch.cat([left, torch.zeros_like(left[..., :1])], -1)
-        return ends[..., :-1] - ends[..., 1:]
+        left = pad(log_left.cumsum(-1), (1, 0)).exp()  # 1 before the first, also if it is alone
+        return left - pad(left[..., 1:], (0, 1))
 
     def log_prob(self, value: Float[Tensor, "*b k"]) -> Float[Tensor, "*b"]:
         """Log density in nats, over the first k - 1 weights."""

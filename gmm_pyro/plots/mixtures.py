@@ -77,7 +77,8 @@ def clusters(
 
     Means are crosses, and covariances ellipses at one and two standard deviations; thin ellipses
     at two show posterior draws, if the fit has any. Of univariate data, the curves are each
-    component's share of the density, over a histogram.
+    component's share of the density, over a histogram. Surplus components that the fit has emptied
+    are not drawn.
 
     Args:
         fit: a fit, a mixture, or an estimator that is fitted.
@@ -101,17 +102,17 @@ def clusters(
     classes = None if labels is None else ranks(labels, len(points))
     numbers = colours_of_components(predicted, mixture.n_components, classes)
     colours = parts.colours_of(numbers.tolist())
-    draws = [view.mixture(draw) for draw in _draws(fit)]
+    draws, drawn = [view.mixture(draw) for draw in _draws(fit)], _not_emptied(fit)
     own = torch.where(predicted < 0, predicted, numbers[predicted])  # noise has its number
     parts.draw_points(ax, shown, own, weights_of(sample_weight, len(points)))
     if not view.is_plane:
-        outlines.draw_curves(ax, view.mixture(mixture), draws)
-        outlines.draw_bells(ax, view.mixture(mixture), colours)
+        outlines.draw_curves(ax, view.mixture(mixture), draws, drawn)
+        outlines.draw_bells(ax, view.mixture(mixture), colours, drawn)
         return ax
     if classes is not None:
         parts.draw_rings(ax, shown, (classes >= 0) & (classes != own))
-    outlines.draw_thin_ellipses(ax, draws, colours)
-    outlines.draw_ellipses(ax, view.mixture(mixture), colours)
+    outlines.draw_thin_ellipses(ax, draws, colours, drawn)
+    outlines.draw_ellipses(ax, view.mixture(mixture), colours, drawn)
     return ax
 
 
@@ -150,7 +151,7 @@ def responsibilities(
     if view.is_plane:
         parts.draw_blended(ax, shown, share, colours)
     else:
-        outlines.draw_shares(ax, shown[:, 0], view.mixture(mixture), colours)
+        outlines.draw_shares(ax, shown[:, 0], view.mixture(mixture), colours, _not_emptied(fit))
     return ax
 
 
@@ -183,9 +184,10 @@ def density(
         weight = weights_of(sample_weight, len(points))
         parts.draw_points(ax, view.points(points), None, weight)
     if view.is_plane:
-        outlines.draw_regions(ax, view.mixture(mixture))
+        outlines.draw_regions(ax, view.mixture(mixture), _not_emptied(fit))
     else:
-        outlines.draw_curves(ax, view.mixture(mixture), [view.mixture(m) for m in _draws(fit)])
+        draws = [view.mixture(draw) for draw in _draws(fit)]
+        outlines.draw_curves(ax, view.mixture(mixture), draws, _not_emptied(fit))
     return ax
 
 
@@ -232,3 +234,16 @@ def _draws(fit: Result | GaussianMixture) -> list[GaussianMixture]:
     """Some mixtures from the posterior, if the fit has one."""
     posterior = getattr(fit_of(fit), "posterior", None)
     return [] if posterior is None else mixtures_drawn(posterior, mixture_of(fit), DRAWS)
+
+
+def _not_emptied(fit: Result | GaussianMixture) -> list[int] | None:
+    """The components that are not surplus, or are the most probable of a point of the fit's data.
+
+    None, for all, of a mixture alone, and where all points are noise.
+    """
+    whole = fit_of(fit)
+    if not isinstance(whole, Result) or not whole.surplus:
+        return None
+    has = set(whole.mixture.predict(whole.observations).tolist())
+    every = range(whole.mixture.n_components)
+    return [i for i in every if i in has or i not in whole.surplus] or None

@@ -22,63 +22,80 @@ REGIONS = (0.99, 0.9, 0.5)  # probabilities that the contours of a density hold
 SHADES = (0.08, 0.25, 0.55)  # how dark their insides are
 
 
-def draw_ellipses(ax: Axes, mixture: GaussianMixture, colours: list[str]) -> None:
+Chosen = Sequence[int] | None  # components that are drawn and set limits; all, where None
+
+
+def draw_ellipses(
+    ax: Axes, mixture: GaussianMixture, colours: list[str], components: Chosen = None
+) -> None:
     """Means as crosses, covariances as ellipses at one and two standard deviations."""
-    _draw_outlines(ax, mixture, (1, 2), colours, linewidth=1.8)
-    x, y = mixture.means.numpy().T
+    _draw_outlines(ax, mixture, (1, 2), colours, components, linewidth=1.8)
+    x, y = mixture.means[_numbers(mixture, components)].numpy().T
     ax.scatter(x, y, marker="+", s=60, color=DARK, linewidths=1.5, zorder=4, label=MEAN)
     ax.autoscale_view()
 
 
-def draw_thin_ellipses(ax: Axes, mixtures: list[GaussianMixture], colours: list[str]) -> None:
+def draw_thin_ellipses(
+    ax: Axes, mixtures: list[GaussianMixture], colours: list[str], components: Chosen = None
+) -> None:
     """Covariances of many mixtures, as thin ellipses at two standard deviations."""
     for mixture in mixtures:
-        _draw_outlines(ax, mixture, (2,), colours, linewidth=0.5, alpha=0.35)
+        _draw_outlines(ax, mixture, (2,), colours, components, linewidth=0.5, alpha=0.35)
     if mixtures:
         ax.plot([], [], DARK, linewidth=0.5, alpha=0.35, label="posterior draws, 2 sd")
 
 
 def _draw_outlines(
-    ax: Axes, mixture: GaussianMixture, radii: Sequence[int], colours: list[str], **style: Any
+    ax: Axes,
+    mixture: GaussianMixture,
+    radii: Sequence[int],
+    colours: list[str],
+    components: Chosen,
+    **style: Any,
 ) -> None:
-    """Ellipses of each component, at so many standard deviations."""
+    """Ellipses of components, at so many standard deviations."""
     variances, axes = np.linalg.eigh(mixture.covariances.numpy())
-    variances = variances.clip(0)  # of a line, where rounding may leave less than nothing
+    sd = np.sqrt(variances.clip(0))  # of a line, where rounding may leave less than nothing
     angles = np.degrees(np.arctan2(axes[:, 1, 1], axes[:, 0, 1]))
-    components = zip(mixture.means.tolist(), np.sqrt(variances), angles, colours, strict=True)
-    for mean, sd, angle, colour in components:
+    for i in _numbers(mixture, components):
+        x, y = mixture.means[i].tolist()
         for radius in radii:
-            short, long = 2 * radius * sd
-            ax.add_patch(Ellipse(mean, long, short, angle=angle, fill=False, color=colour, **style))
+            short, long = 2 * radius * sd[i]
+            shape = {"angle": angles[i], "color": colours[i], "fill": False}
+            ax.add_patch(Ellipse((x, y), long, short, **shape, **style))
 
 
-def draw_bells(ax: Axes, mixture: GaussianMixture, colours: list[str]) -> None:
+def draw_bells(
+    ax: Axes, mixture: GaussianMixture, colours: list[str], components: Chosen = None
+) -> None:
     """Each component's share of a density over one axis."""
-    grid = _grid(mixture, 0)
+    grid = _grid(mixture, 0, components)
     share = mixture.responsibilities(grid) * mixture.log_prob(grid).exp()[:, None]
-    _draw_lines(ax, grid, share, colours, width=3)
+    for i in _numbers(mixture, components):
+        ax.plot(grid.numpy(), share[:, i].numpy(), color=colours[i], linewidth=3)
 
 
 def draw_shares(
-    ax: Axes, x: Float[Tensor, "n"], mixture: GaussianMixture, colours: list[str]
+    ax: Axes,
+    x: Float[Tensor, "n"],
+    mixture: GaussianMixture,
+    colours: list[str],
+    components: Chosen = None,
 ) -> None:
     """Responsibilities as curves over one axis, above a tick for each point."""
-    grid = _grid(mixture, 0)
-    _draw_lines(ax, grid, mixture.responsibilities(grid), colours, width=1.8)
+    grid = _grid(mixture, 0, components)
+    share = mixture.responsibilities(grid)
+    for i in _numbers(mixture, components):
+        ax.plot(grid.numpy(), share[:, i].numpy(), color=colours[i], linewidth=1.8)
     ax.plot(x.numpy(), np.full(len(x), -0.04), "|", color=DARK, alpha=0.3, markersize=5)
     ax.set_ylabel("responsibility")
 
 
-def _draw_lines(
-    ax: Axes, x: Float[Tensor, "g"], y: Float[Tensor, "g k"], colours: list[str], width: float
+def draw_curves(
+    ax: Axes, mixture: GaussianMixture, draws: list[GaussianMixture], components: Chosen = None
 ) -> None:
-    for height, colour in zip(y.T, colours, strict=True):
-        ax.plot(x.numpy(), height.numpy(), color=colour, linewidth=width)
-
-
-def draw_curves(ax: Axes, mixture: GaussianMixture, draws: list[GaussianMixture]) -> None:
     """A density over one axis, with those of posterior draws as thin curves."""
-    grid = _grid(mixture, 0)
+    grid = _grid(mixture, 0, components)
     x = grid.numpy()
     for i, draw in enumerate(draws):
         name = "_draw" if i else "posterior draws"
@@ -87,9 +104,9 @@ def draw_curves(ax: Axes, mixture: GaussianMixture, draws: list[GaussianMixture]
     ax.plot(x, height, DARK, linewidth=1, label="mixture", zorder=2.5)
 
 
-def draw_regions(ax: Axes, mixture: GaussianMixture) -> None:
+def draw_regions(ax: Axes, mixture: GaussianMixture, components: Chosen = None) -> None:
     """The smallest regions of a plane that hold given probabilities, as contours."""
-    across, up = _grid(mixture, 0), _grid(mixture, 1)
+    across, up = _grid(mixture, 0, components), _grid(mixture, 1, components)
     points = torch.cartesian_prod(across, up)
     log_height = mixture.log_prob(points).reshape(GRID, GRID).T
     peak = float(log_height.max())
@@ -122,10 +139,15 @@ def _levels(height: Float[np.ndarray, "g g"]) -> dict[float, float]:
     return levels
 
 
-def _grid(mixture: GaussianMixture, axis: int) -> Float[Tensor, "g"]:
-    """Places along an axis that cover all components, and the noise if there is any."""
-    sd = mixture.covariance_matrices()[:, axis, axis].sqrt()
-    low, high = mixture.means[:, axis] - REACH * sd, mixture.means[:, axis] + REACH * sd
+def _numbers(mixture: GaussianMixture, components: Chosen) -> list[int]:
+    return list(range(mixture.n_components) if components is None else components)
+
+
+def _grid(mixture: GaussianMixture, axis: int, components: Chosen) -> Float[Tensor, "g"]:
+    """Places along an axis that cover components, and the noise if there is any."""
+    chosen = _numbers(mixture, components)
+    sd, mean = mixture.covariance_matrices()[chosen, axis, axis].sqrt(), mixture.means[chosen, axis]
+    low, high = mean - REACH * sd, mean + REACH * sd
     if mixture.noise_component is not None:
         ends = [end[[axis]].to(low) for end in mixture.noise_component.ends(REACH)]
         low, high = torch.cat([low, ends[0]]), torch.cat([high, ends[1]])

@@ -22,7 +22,7 @@ from ..mixture.noise_component import NoiseComponent
 from ..mixture.noise_kinds import WideGaussian
 from ..mixture.value import GaussianMixture
 from ..posterior import Posterior
-from ..posterior.sizes import SIZE
+from ..posterior.sizes import FILLED
 
 THINNEST = 1e-12  # share of the whole variance that a component is drawn with, at least
 
@@ -147,12 +147,12 @@ def mixtures_drawn(
     """At most `count` mixtures, evenly spaced among the draws of a posterior.
 
     Args:
-        posterior: draws of the model's sites, components aligned with the mixture's; where their
-            number is unknown, those are taken that have as many with points, and aligned.
+        posterior: draws of the model's sites, components aligned with the mixture's; where those
+            with points are counted, draws are taken that have as many, and aligned.
         like: a mixture of the same family and features.
         count: how many at most.
     """
-    if SIZE in posterior.draws:
+    if FILLED in posterior.draws:
         posterior = posterior.of_filled(like.n_components)
         posterior = posterior.relabel(like=like) if like.n_components > 1 else posterior
     parameters, names = posterior.parameters(), like.feature_names
