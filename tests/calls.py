@@ -230,7 +230,12 @@ def of_fits() -> dict[str, Asked]:
     model, comparison, drawn = gp.MixtureModel(2), compared(), fitted("gibbs")
     return {
         "Fit.to_arviz": asked(
-            drawn.to_arviz, n_prior_draws=3, constants=False, by_feature=False, n_filled=None
+            drawn.to_arviz,
+            n_prior_draws=3,
+            constants=False,
+            by_feature=False,
+            n_filled=None,
+            components=True,
         ),
         "fit": asked(
             lambda model, x, method, **of_data: gp.fit(

@@ -37,7 +37,7 @@ def test_a_folder(run, points, tmp_path) -> None:
     assert in_words(table["n_components"].to_dict(), "in all") in said
     done = run("predict", "fit", "points.csv", "--posterior")
     assert done.code == 0
-    assert "the average is over the draws with 2 components that have points" in done.err
+    assert "labels are from the draws with 2 components that have points" in done.err
     assert done.out.splitlines()[0] == "row,label,log_density,component_0,component_1"
 
 

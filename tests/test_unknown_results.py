@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import arviz as az
+import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ from gmm_pyro.inference_data import elpd_loo, posterior_summary
 from gmm_pyro.plots.parts import COLOURS
 from gmm_pyro.plots.sizes import number_traces
 from gmm_pyro.saved_fit import load_fit, predict, save_fit
+from runs import quietly
 from unknown_fits import BRIEF, MOST, QUICK, beside_noise, points, sparse, unknown
 
 UNKNOWING = [name for name, row in METHODS.items() if not row.sizes]
@@ -87,7 +89,7 @@ class TestArviZ:
         assert np.isfinite(float(az.rhat(unknown().to_arviz())["n_filled"]))
 
     def test_a_component_that_does_not_exist_has_no_parameters(self) -> None:
-        posterior = unknown(2).to_arviz()["posterior"]
+        posterior = unknown(2).to_arviz(components=True)["posterior"]
         absent = posterior["weights"].values == 0
         number = np.arange(absent.shape[2])
         sizes = posterior["n_components"].values[..., None]
@@ -97,9 +99,36 @@ class TestArviZ:
             missing = np.isnan(posterior[name].values)
             np.testing.assert_array_equal(missing, absent[..., None] & np.ones_like(missing))
 
+    @pytest.mark.parametrize("group", ["posterior", "prior"])
+    def test_by_default_all_draws_have_all_variables(self, group: str) -> None:
+        found = unknown(2).to_arviz()[group]
+        assert {"n_components", "n_filled", "concentration"} & set(found.data_vars)
+        for name, values in found.data_vars.items():
+            assert np.isfinite(values.values.astype(float)).all(), name
+            assert "component" not in values.dims
+
+    def test_what_components_share_is_there(self) -> None:
+        model = gp.MixtureModel(gp.Unknown(most=3), "tied")
+        with quietly():
+            fit = gp.fit(model, points(2).x, "gibbs", **BRIEF)
+        found = fit.to_arviz()["posterior"]
+        assert found["scales"].dims == ("chain", "draw", "feature")
+        assert found["correlations"].dims == ("chain", "draw", "pair")
+        matrices = fit.to_arviz(constants=True)["posterior"]["correlations"]
+        assert matrices.dims == ("chain", "draw", "feature", "feature_bis")
+
+    @pytest.mark.parametrize("given", [{}, {"n_filled": 2}])
+    def test_arvizs_default_calls_work(self, given: dict[str, Any]) -> None:
+        data = unknown().to_arviz(**given)
+        draw = az.plot_posterior if hasattr(az, "plot_posterior") else az.plot_dist
+        for plot in (draw, az.plot_trace, az.plot_forest):
+            plot(data)
+        assert np.isfinite(az.summary(data)["mean"].astype(float)).all()
+        plt.close("all")
+
     def test_prior(self) -> None:
         """Independent draws of all that there may be, and data sets of them."""
-        data = unknown().to_arviz(n_prior_draws=2000)
+        data = unknown().to_arviz(n_prior_draws=2000, components=True)
         prior = data["prior"]
         assert dict(prior.sizes)["component"] == MOST
         share = (prior["n_components"].values == 1).mean()
@@ -274,9 +303,26 @@ class TestFolder:
         assert posterior.n_components == k
         torch.testing.assert_close(posterior.mixture().means, fit.mixture.means)
         x = points(1).x
-        by_draws, by_memory = predict(posterior, x), predict(fit.posterior, x)
+        by_draws = predict(posterior, x, every_draw=saved.every_draw())
+        by_memory = predict(fit.posterior, x)
         torch.testing.assert_close(by_draws.log_density, by_memory.log_density)
         torch.testing.assert_close(by_draws.labels, fit.mixture.predict(x))
+
+    @pytest.mark.parametrize("d", [1, 2])
+    def test_densities_are_means_over_all_draws(self, tmp_path: Path, d: int) -> None:
+        fit, x = unknown(d), points(d).x[:5]
+        save_fit(fit, tmp_path / "fit")
+        saved = load_fit(tmp_path / "fit")
+        found = predict(saved.posterior(), x, every_draw=saved.every_draw()).log_density
+        expected = torch.stack([m.log_prob(x) for m in mixtures(fit)]).logsumexp(0)
+        torch.testing.assert_close(found, expected - np.log(len(mixtures(fit))))
+
+    def test_densities_of_noise_are_in_all_draws(self, tmp_path: Path) -> None:
+        save_fit(beside_noise(), tmp_path / "fit")
+        saved, x = load_fit(tmp_path / "fit"), points(1).x
+        found = predict(saved.posterior(), x, every_draw=saved.every_draw())
+        expected = predict(beside_noise().posterior, x)
+        torch.testing.assert_close(found.log_density, expected.log_density)
 
 
 class TestRefusals:

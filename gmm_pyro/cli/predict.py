@@ -57,7 +57,10 @@ class PredictArguments(ReadingArguments):
         bool,
         typer.Option(
             "--posterior",
-            help="Average over the draws of the posterior, in place of the point estimate.",
+            help="Average over the draws of the posterior, in place of the point estimate. Where "
+            "the number of components was unknown, densities are averaged over all draws, and "
+            "responsibilities, which labels go by, over those with as many components with points "
+            "as most have.",
         ),
     ] = False
     json: Json = False
@@ -82,6 +85,7 @@ def predict(told: PredictArguments) -> None:
     if told.out != STDOUT:
         refuse_existing(told.out, force=told.force)
     source = saved.posterior() if told.posterior else saved.mixture
+    every = saved.every_draw() if told.posterior else None
     points, kept = _points(told, saved)
     with content_named(told.data, ValueError):
         as_points(points, feature_names=saved.mixture.feature_names, missing="integrate")
@@ -89,8 +93,8 @@ def predict(told: PredictArguments) -> None:
         _remark(saved)
     elif "n_components" in saved.facts.get("number_of_components", {}):
         k = counted(saved.mixture.n_components, "component")
-        say(f"the average is over the draws with {k} that have points")
-    table = beside(run(source, points).frame(), kept)
+        say(f"labels are from the draws with {k} that have points, densities from all draws")
+    table = beside(run(source, points, every_draw=every).frame(), kept)
     deliver(table, told.out, as_json=told.json)
     if told.out == STDOUT:
         return

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +22,7 @@ from ..data.points import Observations
 from ..inference.result import Result
 from ..mixture.noise_component import NoiseComponent, with_noise
 from ..posterior import Posterior
-from ..posterior.readable import readable_sites, without_constants
+from ..posterior.readable import readable_sites, without_components, without_constants
 from ..posterior.sizes import FILLED, SIZE
 from ..running.seeds import Stream
 from ..running.threads import one_thread_a_product
@@ -43,6 +43,7 @@ def to_arviz(
     constants: bool = False,
     by_feature: bool = False,
     n_filled: int | None = None,
+    components: bool = False,
 ) -> Any:
     """The draws of a fit with named dimensions, what they say and predict, and the data.
 
@@ -55,9 +56,8 @@ def to_arviz(
       are called: log_likelihood (of all points together) and log_prior (of the model's sites, as
       the components are called).
       Where the number of components is unknown: n_components and n_filled (those with points), as
-      integers, and as many components as the largest draw has; one that is not in a draw has a
-      weight of 0 and NaN for the rest. Those with points come first, but their numbers mean nothing
-      from draw to draw: `n_filled=` is for these.
+      integers, and what components have in common. What single ones have is there with `n_filled=`,
+      as a component of one draw is none of another: some draws do not have it at all.
       What is the same in every draw is not there, so that R-hat and rank plots have a meaning for
       all that is: correlations are one number a pair, called "width, height", and a single
       component has no weight.
@@ -95,6 +95,10 @@ def to_arviz(
         n_filled: where the number of components is unknown: only the draws with so many that have
             points, these alone, aligned, as one chain. They are `Posterior.of_filled`'s; there is
             no prior of them.
+        components: where the number of components is unknown: whether `posterior` and `prior` have
+            as many components as the largest draw. One that is not in a draw has a weight of 0 and
+            NaN for the rest, of which some of ArviZ's pictures make an error; those with points
+            come first, but their numbers mean nothing from draw to draw.
 
     Raises:
         TypeError: if it is no fit.
@@ -105,14 +109,15 @@ def to_arviz(
         fit, n_prior_draws = _with_filled(fit, n_filled), 0
     n_prior_draws = check_count("n_prior_draws", n_prior_draws, 0, MOST_PRIOR_DRAWS)
     constants, by_feature = check_flag("constants", constants), check_flag("by_feature", by_feature)
+    shown = Shown(constants=constants, components=check_flag("components", components))
     posterior, observations = posterior_of(fit), fit.observations
-    parts = _drawn(fit, posterior, constants=constants)
+    parts = _drawn(fit, posterior, shown)
     prior = _prior(fit, n_prior_draws)
     with one_thread_a_product():
         kept, x = _posterior_predictive(fit, posterior)
         parts["posterior_predictive"] = {"x": x}
         if prior is not None:
-            parts["prior"] = _readable(posterior, prior, constants=constants)
+            parts["prior"] = shown.of(posterior, prior)
             parts["prior_predictive"] = {"x": _prior_predictive(fit, prior)}
     parts |= _constant(observations)
     parts["observed_data"] = {"x": _univariate(observations.measurements.cpu().numpy())}
@@ -136,7 +141,7 @@ def resamples_to_arviz(
     """
     statistics = {name: value.cpu().numpy() for name, value in posterior.statistics.items()}
     parts: dict[str, Values] = {
-        "posterior": _readable(posterior, posterior.draws, constants=False),
+        "posterior": Shown().of(posterior, posterior.draws),
         "sample_stats": statistics,
         **_constant(fit.observations),
         "observed_data": {"x": _univariate(fit.observations.measurements.cpu().numpy())},
@@ -149,8 +154,6 @@ def draws_and_log_likelihood(fit: Result) -> Any:
     posterior = posterior_of(fit)
     parts = _drawn(fit, posterior)
     needed = {name: parts[name] for name in ("posterior", "log_likelihood")}
-    whole = {n: v for n, v in needed["posterior"].items() if not np.isnan(v).any()}
-    needed["posterior"] = whole  # an effective size is taken from it
     return assembled(fit, needed | _constant(fit.observations), {})
 
 
@@ -179,7 +182,22 @@ def _with_filled(fit: Result, k: int) -> Result:
 # ---------------------------------------------------------------------- groups
 
 
-def _drawn(fit: Result, posterior: Posterior, *, constants: bool = False) -> dict[str, Values]:
+@dataclass(frozen=True, kw_only=True)
+class Shown:
+    """What is shown of draws: what never varies, and components that not all draws have."""
+
+    constants: bool = False
+    components: bool = False
+
+    def of(self, posterior: Posterior, draws: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
+        """Draws as people read them."""
+        sites = readable_sites(posterior.family, draws)
+        if SIZE in sites and not self.components:
+            sites = without_components(posterior.family, sites)
+        return sites if self.constants else without_constants(sites)
+
+
+def _drawn(fit: Result, posterior: Posterior, shown: Shown | None = None) -> dict[str, Values]:
     """The groups that belong to the draws themselves."""
     chains = posterior.n_chains, posterior.n_draws
     found, of_sites = quantities(posterior), _log_priors(fit, posterior)
@@ -193,20 +211,13 @@ def _drawn(fit: Result, posterior: Posterior, *, constants: bool = False) -> dic
     def arrays(values: Mapping[str, Tensor]) -> dict[str, np.ndarray]:
         return {name: value.reshape(chains).cpu().numpy() for name, value in values.items()}
 
-    readable = _readable(posterior, posterior.draws, constants=constants)
+    readable = (shown or Shown()).of(posterior, posterior.draws)
     return {
         "posterior": readable | arrays(scalars),
         **({"log_prior": arrays(of_sites)} if of_sites else {}),
         "log_likelihood": {"x": found.pointwise.view(*chains, -1).cpu().numpy()},
         "sample_stats": arrays(statistics),
     }
-
-
-def _readable(
-    posterior: Posterior, draws: Mapping[str, Tensor], *, constants: bool
-) -> dict[str, np.ndarray]:
-    sites = readable_sites(posterior.family, draws)
-    return sites if constants else without_constants(sites)
 
 
 @torch.no_grad()

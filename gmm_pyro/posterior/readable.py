@@ -64,12 +64,20 @@ def without_constants(sites: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     of a single component is left out.
     """
     kept = dict(sites)
-    if kept["weights"].shape[-1] == 1:
+    if "weights" in kept and kept["weights"].shape[-1] == 1:
         del kept["weights"]
     if "correlations" in kept:
         rows, columns = _pairs(kept["correlations"].shape[-1])
         kept["correlations"] = kept["correlations"][..., rows, columns]
     return kept
+
+
+def without_components(
+    family: CovarianceFamily, sites: Mapping[str, np.ndarray]
+) -> dict[str, np.ndarray]:
+    """Readable sites of all components together, where not all draws have the same ones."""
+    single = {name for name in SITES if not family.shares(name)}
+    return {name: values for name, values in sites.items() if name not in single}
 
 
 def matrices(correlations: np.ndarray, d: int) -> np.ndarray:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,12 +55,26 @@ class SavedFit:
         Raises:
             ValueError: if there are none, or the file does not hold them.
         """
+        return self._read(_posterior)
+
+    def every_draw(self) -> Posterior:
+        """All draws, whatever their numbers of components, of which those of weight 0 do not exist.
+
+        What they say of densities needs no numbers of components; of these they say nothing.
+
+        Raises:
+            ValueError: as `posterior`.
+        """
+        return self._read(_every_draw)
+
+    def _read(self, made: Callable[[Any, GaussianMixture, LeftOut], Posterior]) -> Posterior:
+        """What is made of the file of draws."""
         if self.draws is None:
             method = self.facts.get("method", "")
             kind = f"by {method}, which has" if method else "with"
             raise ValueError(f"{self.path} is a fit {kind} a point estimate only, and no posterior")
         with content_named(f"{self.draws} does not hold draws of this fit"):
-            return _posterior(read_netcdf(self.draws, "posterior"), self.mixture, self._data())
+            return made(read_netcdf(self.draws, "posterior"), self.mixture, self._data())
 
     def _data(self) -> LeftOut:
         """What is known of the data: the mixture tells where they were."""
@@ -112,23 +126,46 @@ def _posterior(data: xarray.Dataset, mixture: GaussianMixture, described: LeftOu
     unknown = SIZE in data and FILLED in data
     if unknown:
         found = _of_filled(found, data[FILLED].values == mixture.n_components, mixture)
-    expected = k, d = mixture.n_components, mixture.n_features
+    k = mixture.n_components
     if k == 1:  # always one, and not among what ArviZ shows
         found.setdefault("weights", np.ones((*found["means"].shape[:2], 1)))
-    if "correlations" in found and "pair" in data["correlations"].dims:
-        found["correlations"] = matrices(found["correlations"], d)
-    draws = {name: torch.from_numpy(values) for name, values in found.items()}
-    if "correlations" in draws:
-        draws["correlations"] = torch.linalg.cholesky(draws["correlations"].double())
-    if draws["means"].shape[2:] != expected:
-        raise ValueError(f"means must have shape {expected}, got {tuple(draws['means'].shape[2:])}")
-    noise = mixture.noise_component
-    posterior = Posterior(draws, mixture.family, described, noise_component=noise)
+    posterior = _of_sites(found, k, data, mixture, described)
     if not unknown:
         return posterior
     unit, one = described.scale, mixture.parameters
     order = nearest(mixture.family, posterior.parameters(), one, unit)
     return permuted(posterior, order[None])
+
+
+def _every_draw(data: xarray.Dataset, mixture: GaussianMixture, described: LeftOut) -> Posterior:
+    """Those of the mixture's number, or of all, with copies in place of what does not exist."""
+    if SIZE not in data:
+        return _posterior(data, mixture, described)
+    found = {name: data[name].values for name in SITES if name in data}
+    for name, values in found.items():
+        if mixture.family.component_axis(name) == 0:
+            found[name] = np.where(np.isnan(values), values[:, :, :1], values)
+    return _of_sites(found, found["means"].shape[2], data, mixture, described)
+
+
+def _of_sites(
+    found: dict[str, np.ndarray],
+    k: int,
+    data: xarray.Dataset,
+    mixture: GaussianMixture,
+    described: LeftOut,
+) -> Posterior:
+    """Draws of sites of k components, with correlations as the family has them."""
+    d = mixture.n_features
+    if "correlations" in found and "pair" in data["correlations"].dims:
+        found["correlations"] = matrices(found["correlations"], d)
+    draws = {name: torch.from_numpy(values) for name, values in found.items()}
+    if "correlations" in draws:
+        draws["correlations"] = torch.linalg.cholesky(draws["correlations"].double())
+    if draws["means"].shape[2:] != (k, d):
+        raise ValueError(f"means must have shape {k, d}, got {tuple(draws['means'].shape[2:])}")
+    noise = mixture.noise_component
+    return Posterior(draws, mixture.family, described, noise_component=noise)
 
 
 def _of_filled(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -113,20 +113,28 @@ def responsibilities_frame(
 
 
 @one_thread_a_product()
-def predict(source: GaussianMixture | Posterior, x: Any) -> Prediction:
+def predict(
+    source: GaussianMixture | Posterior, x: Any, *, every_draw: Posterior | None = None
+) -> Prediction:
     """Components and densities of points.
 
     Args:
         source: a mixture; or draws with aligned components, whose responsibilities and densities
-            are averaged. Where the number of components is unknown, these are the draws with as
-            many with points as most have.
+            are averaged. Where the number of components is unknown, densities are averaged over all
+            draws, and responsibilities over those with as many with points as most have.
         x: points, array-like of shape (n, d); columns of a frame are taken by their names.
+        every_draw: draws that densities are averaged over, if these are others: all of a saved fit,
+            whose `source` are those of one number.
 
     Raises:
         ValueError: if x is not finite or not of this shape, or lacks a feature.
     """
     if isinstance(source, Posterior):
-        return _averaged(of_one_number(source), x)
+        alone, every = of_one_number(source), source if every_draw is None else every_draw
+        found = _averaged(alone, x)
+        if alone is every:
+            return found
+        return replace(found, log_density=_averaged(every, x).log_density)
     check_mixture("source", source)
     points = as_points(x, feature_names=source.feature_names, missing="integrate")
     noise = None if source.noise_component is None else source.noise_probability(points)

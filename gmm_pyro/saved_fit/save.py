@@ -116,7 +116,7 @@ def _write_arrays(fit: Fit, folder: Path, table_format: str, kept: pd.DataFrame 
         write_table(with_columns(frame, kept), folder / f"{name}.{table_format}")
     if fit.posterior is not None:
         thinned = replace(fit, posterior=fit.posterior.thinned(_thinning(fit.posterior)))
-        write_netcdf(thinned.to_arviz(), folder / "posterior.nc")
+        write_netcdf(thinned.to_arviz(components=True), folder / "posterior.nc")
 
 
 def _thinning(posterior: Posterior) -> int:
