@@ -10,8 +10,8 @@ from torch import Tensor
 from torch.distributions.transforms import IndependentTransform
 
 from ..covariance import Parameters
-from ..covariance.family import NOISE_WEIGHT
 from ..covariance.fixed import Fixed
+from ..covariance.sharing import NOISE_WEIGHT
 from .declaration import Declaration
 from .free_part import FreePart
 from .layout import to_support

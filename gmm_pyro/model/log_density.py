@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import Parameters
-from ..covariance.family import NOISE_WEIGHT
+from ..covariance.sharing import NOISE_WEIGHT
 from ..data.checks import shown
 from ..data.points import Observations
 from ..reduction.sums import log_likelihood

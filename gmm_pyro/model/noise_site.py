@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
-from ..covariance.family import NOISE_WEIGHT
+from ..covariance.sharing import NOISE_WEIGHT
 from .sites import Sites
 
 AFTER = 1  # the seed of the others, in draws

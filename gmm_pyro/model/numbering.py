@@ -8,9 +8,8 @@ An order (s, k) says for every set of site values which of its components takes 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import combinations
 from typing import Protocol
 
 import numpy as np
@@ -24,6 +23,7 @@ from ..reduction.naming import log_probability_of_labels
 from ..reduction.theta import theta_of
 from .declaration import Declaration
 from .log_density import LogDensity
+from .orders import arrangements, different_exchanges, exchanges, n_numberings, rising
 from .program_axes import along
 
 Order = Int[Tensor, "s k"]
@@ -126,20 +126,6 @@ def _generic_values(density: LogDensity) -> dict[str, Tensor]:
     return density.constrain(vector)
 
 
-def exchanges(k: int, pairs: Sequence[tuple[int, int]]) -> Int[Tensor, "o k"]:
-    """The orders that exchange two components each."""
-    orders = torch.arange(k).repeat(len(pairs), 1)
-    for order, (i, j) in zip(orders, pairs, strict=True):
-        order[i], order[j] = j, i
-    return orders
-
-
-def _different_exchanges(classes: Sequence[int]) -> Int[Tensor, "o k"]:
-    """The orders that exchange two components of different classes."""
-    pairs = combinations(range(len(classes)), 2)
-    return exchanges(len(classes), [(i, j) for i, j in pairs if classes[i] != classes[j]])
-
-
 def _log_priors(
     density: LogDensity, values: Mapping[str, Tensor], orders: Int[Tensor, "o k"]
 ) -> tuple[Float[Tensor, "s 1"], Float[Tensor, "s o"]]:
@@ -206,7 +192,7 @@ def best_numbering(density: LogDensity, values: Mapping[str, Tensor]) -> Order:
     if max(classes) == 0 or not density.renumbers:
         return stay
     if n_numberings(classes) <= MOST:
-        orders = torch.tensor(list(_arrangements(classes)))
+        orders = torch.tensor(list(arrangements(classes)))
         here, there = _log_weights(density, values, orders)
         best = there.max(1, keepdim=True)
         gains = best.values > here + _rounding(values, here)
@@ -239,7 +225,7 @@ class Numberings:
             return cls(torch.arange(len(classes))[None], 0.0)
         log_count = sum(math.lgamma(classes.count(number) + 1) for number in set(classes))
         if n_numberings(classes) <= MOST:
-            return cls(torch.tensor(list(_arrangements(classes))), log_count)
+            return cls(torch.tensor(list(arrangements(classes))), log_count)
         return cls(_expanded(density, values, classes), log_count)
 
     def log_prior(self, density: LogDensity, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
@@ -264,14 +250,14 @@ def _expanded(
     """The best order of one set, and those near it in density and in exchanges, best first."""
     best = tuple(best_numbering(density, values)[0].tolist())
     found = {best: float(_log_weights(density, values, torch.tensor([best]))[1])}
-    least, moves = found[best] - NEGLIGIBLE, _different_exchanges(classes)
+    least, moves = found[best] - NEGLIGIBLE, different_exchanges(classes)
     waiting = [best]
     for _ in range(MOST_EXPANDED):
         if not waiting or len(found) >= MOST:
             break
         order = torch.tensor(max(waiting, key=found.__getitem__))
         waiting.remove(tuple(order.tolist()))
-        orders = torch.stack([_rising(order[move], classes) for move in moves])
+        orders = torch.stack([rising(order[move], classes) for move in moves])
         there = _log_weights(density, values, orders)[1][0].tolist()
         for other, value in zip(map(tuple, orders.tolist()), there, strict=True):
             if value > least and other not in found:
@@ -280,34 +266,11 @@ def _expanded(
     return torch.tensor(sorted(found, key=found.__getitem__, reverse=True)[:MOST])
 
 
-def n_numberings(classes: Sequence[int]) -> int:
-    """Number of numberings that a prior tells apart: k! over the product of c! of the classes."""
-    sizes = [classes.count(number) for number in set(classes)]
-    return math.factorial(len(classes)) // math.prod(map(math.factorial, sizes))
-
-
-def _arrangements(classes: Sequence[int]) -> Iterator[list[int]]:
-    """All orders that differ: the places of a class take components in rising order."""
-    places = [[j for j, c in enumerate(classes) if c == n] for n in range(max(classes) + 1)]
-
-    def arranged(number: int, left: tuple[int, ...]) -> Iterator[list[int]]:
-        if number == len(places):
-            yield [0] * len(classes)
-            return
-        for chosen in combinations(left, len(places[number])):
-            for order in arranged(number + 1, tuple(i for i in left if i not in chosen)):
-                for place, i in zip(places[number], chosen, strict=True):
-                    order[place] = i
-                yield order
-
-    return arranged(0, tuple(range(len(classes))))
-
-
 def _improved(
     density: LogDensity, values: Mapping[str, Tensor], classes: Sequence[int]
 ) -> Int[Tensor, "1 k"]:
     """The best order of one set, from the better of the assignment's and the one at hand."""
-    pairs, order = _different_exchanges(classes), torch.arange(len(classes))
+    pairs, order = different_exchanges(classes), torch.arange(len(classes))
     moves = _assignment(density, values)[None]
     while True:  # each round is better than the one before by more than rounding
         ordered = permuted_values(density, values, order[None])
@@ -316,7 +279,7 @@ def _improved(
         if there[0, best] > here + _rounding(values, here):
             order = order[moves[best]]
         elif moves is pairs:
-            return _rising(order, classes)[None]
+            return rising(order, classes)[None]
         moves = pairs
 
 
@@ -340,11 +303,3 @@ def _assignment(density: LogDensity, values: Mapping[str, Tensor]) -> Int[Tensor
     low, high = (finite.min(), finite.max()) if len(finite) else (0.0, 0.0)
     gain = np.where(np.isfinite(gain), gain, low - k * (1 + high - low))
     return torch.from_numpy(linear_sum_assignment(gain.T, maximize=True)[1])
-
-
-def _rising(order: Int[Tensor, "k"], classes: Sequence[int]) -> Int[Tensor, "k"]:
-    """The order with the components in the places of one class in rising order."""
-    of_place = torch.tensor(classes)
-    for number in range(max(classes) + 1):
-        order[of_place == number] = order[of_place == number].sort().values
-    return order

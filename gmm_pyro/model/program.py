@@ -16,7 +16,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
-from ..covariance.family import NOISE_WEIGHT
+from ..covariance.sharing import NOISE_WEIGHT
 from ..data.checks import MOST_HELD, check_count, check_flag
 from ..data.devices import PRECISIONS
 from ..data.known import Known

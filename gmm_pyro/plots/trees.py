@@ -35,29 +35,31 @@ def dendrogram(tree: Tree, k: int | None = None, ax: Axes | None = None) -> Axes
     tree = parts.checked("tree", tree, Tree)
     m = len(tree.rows)
     k = None if k is None else check_count("k", k, 1, m)
-    ax = parts.given_or_new(ax)
+    ax, whole = parts.given_or_new(ax), m <= MOST_LEAVES
     colours = [parts.DARK] * (2 * m - 1) if k is None else _colours(tree, k)
     hierarchy.dendrogram(
         tree.linkage,
         p=max(TOPS, k or 1),
-        truncate_mode=None if m <= MOST_LEAVES else "lastp",
-        labels=None if m > MOST_LEAVES else tree.rows.numpy(),
+        truncate_mode=None if whole else "lastp",
+        labels=tree.rows.numpy() if whole else None,
         link_color_func=colours.__getitem__,
         leaf_rotation=90,
         ax=ax,
     )
     ax.set_ylim(bottom=-MARGIN * tree.linkage[-1, 2])  # merges at zero are seen
-    if k is not None and k > 1:
+    if k is not None:
         _cut(ax, tree, k)
     squares = tree.criterion == "EII"
     ax.set_ylabel("squares added by the merge" if squares else "loss by the merge, nats")
-    ax.set_xlabel("row" if m <= MOST_LEAVES else "row, or (number of points)")
+    ax.set_xlabel("row" if whole else "row, or (number of points)")
     ax.set_title(f"{tree.criterion}" + ("" if k is None else f", {k} clusters"))
     return ax
 
 
 def _cut(ax: Axes, tree: Tree, k: int) -> None:
-    """A line where k clusters are left."""
+    """A line where k clusters are left, if these are several."""
+    if k == 1:
+        return
     left, heights = len(tree.rows) - k, np.concatenate([[0.0], tree.linkage[:, 2]])
     level = heights[left : left + 2].mean()
     ax.axhline(level, color=parts.DARK, linewidth=0.8, linestyle="--", zorder=0)

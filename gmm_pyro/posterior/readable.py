@@ -14,7 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..covariance import CovarianceFamily
-from ..covariance.family import NOISE_WEIGHT
+from ..covariance.sharing import NOISE_WEIGHT
 from .convergence import Convergence, convergence_of
 from .record import Draws
 from .sizes import FILLED, SIZE, likeliest

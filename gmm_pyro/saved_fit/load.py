@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..covariance.family import NOISE_WEIGHT
+from ..covariance.sharing import NOISE_WEIGHT
 from ..data.checks import check_path
 from ..data.points import LeftOut
 from ..disk.untrusted import content_named

@@ -7,7 +7,6 @@ divided anew.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -18,23 +17,20 @@ from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.fixed import Fixed
-from ..covariance.records import times
-from ..data.points import Points
 from ..inference.expectation import FAR
 from ..inference.soundness import Soundness
 from ..inference.task import ROUNDING
 from ..reduction.assignments import argmax
-from ..reduction.small import filled, tried_m_step
+from ..reduction.small import filled
 from ..reduction.sums import maximised
 from ..reduction.theta import Theta, theta_of, tight_ones
 from ..reduction.together import Samples
 from ..running.threads import map_in_threads, one_thread_a_product
+from .leaps import Leaps
 
 NUMBERS = 1 << 20  # features and logits of the sets that take steps together
 STRIDE = 10  # steps before those that have converged leave
 PLAIN = 2  # steps between two leaps, and after the last
-SHRUNK = 4.0  # times, that a leap may shrink the volume of a component at most
-FARTHEST = 50.0  # times the last step, the most that a leap takes
 
 
 @dataclass(frozen=True, eq=False)
@@ -198,6 +194,7 @@ def stepped(
     def maximum(theta: Theta, statistics: Statistics) -> Theta:
         return maximised(sample.points, theta, statistics, expected, rule.floor, fixed=rule.fixed)
 
+    leaps = Leaps(rule.family, rule.floor, sample.points, expected)
     theta = theta_of(rule.family, ends.parameters, sample.points)
     tight = tight_ones(theta, sample.points)
     if tight is not None:
@@ -212,12 +209,8 @@ def stepped(
             here = Ends(theta.parameters, history, converged, taken)
             return stepped(sample, here, rule, steps - i, absent)
         if rule.leaps and plain >= PLAIN and i + PLAIN < steps and not theta.centred:
-            there, plain = _leap(rule, theta, _ahead(last, statistics, history), sample.points), 0
-            if not there.centred:
-                theta, statistics, better = _better(
-                    *(sample.points, theta, statistics, there, expected(there))
-                )
-                history = torch.where(better[:, None], _anew(history, statistics), history)
+            theta, statistics, history = leaps.leapt(theta, statistics, last, history)
+            plain = 0
         else:
             theta, last = maximum(theta, statistics), statistics
             statistics = expected(theta)
@@ -248,67 +241,6 @@ def _in_groups(
         for group in groups
     ]
     return Ends.joined(parts)[torch.cat(groups).argsort()]
-
-
-def _ahead(last: Statistics, statistics: Statistics, history: Float[Tensor, "s 3"]) -> Statistics:
-    """Where statistics are on their way to, if the distance shrinks by the same share at each step.
-
-    Likelihoods then approach their limit by the square of this share. Between two sets of moments
-    of nonnegative weights, and a little beyond, M-steps are as they should be; where they are not,
-    the likelihood says so.
-    """
-    gain, before = history[:, 2] - history[:, 1], history[:, 1] - history[:, 0]
-    share = (gain / before).nan_to_num(posinf=0.0, neginf=0.0).clamp(0.0, 1.0).sqrt()
-    far = (share / (1 - share)).clamp_max(FARTHEST)
-    counts = statistics.counts + times(far, statistics.counts - last.counts)
-    far = torch.where((counts > 0).all(1), far, 0.0)
-
-    def beyond(now: Tensor, then: Tensor) -> Tensor:
-        return now + times(far, now - then)
-
-    both = statistics.noise, last.noise
-    noise = None if both[0] is None or both[1] is None else beyond(both[0], both[1])
-    return replace(
-        statistics,
-        counts=beyond(statistics.counts, last.counts),
-        first=beyond(statistics.first, last.first),
-        second=beyond(statistics.second, last.second),
-        noise=noise,
-    )
-
-
-def _leap(rule: Rule, theta: Theta, ahead: Statistics, points: Points) -> Theta:
-    """The M-step from there; sets of which a covariance would shrink too much stay as they are."""
-    family, before = rule.family, theta.parameters
-    small = tried_m_step(family, ahead, rule.floor, before.factor) if points.compiled else None
-    found, sound = small or (family.m_step(ahead, rule.floor, 0.0, before.factor), None)
-    d = before.means.shape[-1]
-    least = family.log_determinant(before.factor, d) - math.log(SHRUNK)
-    good = (family.log_determinant(found.factor, d) >= least).flatten(1).all(1)
-    good = good if sound is None else good & sound
-    place = torch.arange(len(good), device=good.device)
-    place = torch.where(good, place + len(good), place)
-    return theta_of(family, Parameters.joined([before, found])[place], points)
-
-
-def _better(
-    points: Points, theta: Theta, statistics: Statistics, there: Theta, found: Statistics
-) -> tuple[Theta, Statistics, Bool[Tensor, "s"]]:
-    """What a leap has found of each set where that is likelier, and else what there was."""
-    better = found.log_norm > statistics.log_norm
-    if not bool(better.any()):
-        return theta, statistics, better
-    place = torch.arange(len(better), device=better.device)
-    place = torch.where(better, place + len(better), place)
-    parameters = Parameters.joined([theta.parameters, there.parameters])[place]
-    statistics = Statistics.joined([statistics, found])[place]
-    return theta_of(theta.family, parameters, points), statistics, better
-
-
-def _anew(history: Float[Tensor, "s 3"], statistics: Statistics) -> Float[Tensor, "s 3"]:
-    """Only the last value: those before it say nothing of steps."""
-    nothing = torch.full_like(history[:, 1:], torch.nan)
-    return torch.cat([nothing, statistics.log_norm[:, None]], 1)
 
 
 def _appended(history: Float[Tensor, "s 3"], statistics: Statistics) -> Float[Tensor, "s 3"]:

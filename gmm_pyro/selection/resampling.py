@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from ..covariance import CovarianceFamily, Parameters
-from ..covariance.family import NOISE_WEIGHT
+from ..covariance.sharing import NOISE_WEIGHT
 from ..data.checks import check_choice, check_count, check_number, check_seed, shown
 from ..inference.fit import Fit
 from ..inference.soundness import Soundness

@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ..covariance.family import NOISE_WEIGHT
+from ..covariance.sharing import NOISE_WEIGHT
 from ..data.checks import check_choice, check_number
 from ..inference.fit import Fit
 from ..posterior import Posterior

@@ -119,14 +119,9 @@ def select(
     kind = CRITERIA[check_choice("criterion", criterion, CRITERIA)]
     check_needs(criterion, method)
     chosen = choice(method, {**options, "seed": check_seed(seed)})  # refuses what it does not know
-    observations = observe(
-        x,
-        sample_weight=sample_weight,
-        feature_names=None if feature_names is None else check_names(feature_names),
-        missing=missing,
-        dtype=dtype,
-        device=device,
-    )
+    names = None if feature_names is None else check_names(feature_names)
+    weights = {"sample_weight": sample_weight, "feature_names": names}
+    observations = observe(x, missing=missing, dtype=dtype, device=device, **weights)
     observations = beside_noise(labelled(observations, labels, numbers), None)
     families = families_of(covariance, observations.d, every=row.by_m_steps)
     noise = noise_of(noise_component, observations)

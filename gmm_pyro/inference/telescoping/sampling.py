@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -219,8 +220,6 @@ class TelescopedSample:
         states = joined(density.model.family, [draw.state for draw in draws], k)
         values = sites_of(hierarchy, density, states)
         log_likelihood = torch.stack([draw.log_likelihood for draw in draws], 1)
-        kept = [i for i, draw in enumerate(draws) if draw.labels is not None]
-        labels = [draws[i].labels for i in kept]
 
         def by_chain(value: Tensor) -> Tensor:
             return value.unflatten(0, (len(draws), -1)).transpose(0, 1).contiguous()
@@ -230,8 +229,7 @@ class TelescopedSample:
             density.model.family,
             density.observations,
             statistics={"log_likelihood": log_likelihood},
-            allocations=torch.stack(labels, 1) if labels else None,  # type: ignore[arg-type]
-            kept=torch.tensor(kept) if kept else None,
+            **_allocations(draws),
             **of_others(density),
         )
         if not density.model.counts_filled:
@@ -250,6 +248,14 @@ class TelescopedSample:
         chains = replace(self.chains, drawn=half)
         chains.lengthen(self.options, self.bar, thin, to_next(n_draws, self.thin))
         return replace(self, chains=chains, thin=thin)
+
+
+def _allocations(draws: Sequence[Drawn]) -> dict[str, Any]:
+    """Components of the points, and which draws they are of, as far as these keep them."""
+    labels = {i: draw.labels for i, draw in enumerate(draws) if draw.labels is not None}
+    if not labels:
+        return {}
+    return {"allocations": torch.stack([*labels.values()], 1), "kept": torch.tensor([*labels])}
 
 
 def with_filled_first(

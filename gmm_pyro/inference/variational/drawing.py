@@ -6,7 +6,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...covariance.family import NOISE_WEIGHT
+from ...covariance.sharing import NOISE_WEIGHT
 from ...model.hierarchical_sites import CONCENTRATION, SCALE
 from ...model.log_density import LogDensity
 from ...posterior import Posterior

@@ -30,7 +30,7 @@ from ...model.draws import draw_noise
 from ...model.log_density import LogDensity
 from ...model.mixing import Mixing
 from ...model.normal_wishart import Conjugate
-from ...model.numbering import n_numberings
+from ...model.orders import n_numberings
 from ...model.priors import Priors
 from ...reduction.sums import about
 from ..chains.sweep import Sampler

@@ -11,7 +11,8 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...model.log_density import LogDensity
-from ...model.numbering import exchanges, log_movable, movable, permuted_values
+from ...model.numbering import log_movable, movable, permuted_values
+from ...model.orders import exchanges
 from .nearest import Nearest
 
 FREEDOM = 5.0  # degrees of freedom of Student's t

@@ -64,8 +64,8 @@ def minimum(
 ) -> bool:
     """The logarithms of volumes, up to a common number, by Newton's method."""
     k = len(counts)
-    own, pairs, here = np.empty(k), np.empty((k, k)), np.empty(k)
-    part, slope, move = np.empty(k), np.empty(k), np.empty(k)
+    own, pairs, part = np.empty(k), np.empty((k, k)), np.empty(k)
+    slope, move = np.empty(k), np.empty(k)
     for c in range(k):
         part[c], path[c] = counts[c] / total, math.log(size[c])
     objective(scatters, part, path, d, kind, own, pairs)
@@ -78,19 +78,45 @@ def minimum(
         promise = 0.0
         for c in range(k):
             promise -= slope[c] * move[c]
-            here[c] = path[c]
-        share, reached = 2.0, np.inf
-        for _ in range(HALVINGS):
-            share /= 2
-            for c in range(k):
-                path[c] = here[c] + share * move[c]
-            reached = objective(scatters, part, path, d, kind, own, pairs)
-            if not reached > value + ENOUGH - share * SUFFICIENT * promise:
-                break
+        reached = moved(scatters, part, path, move, (value, promise), (d, kind), own, pairs)
         gain, value = value - reached, reached
         if not (promise > enough and gain > ENOUGH):
             break
     return math.isfinite(value)
+
+
+@compiled
+def moved(
+    scatters: Array,
+    part: Array,
+    path: Array,
+    move: Array,
+    before: tuple[float, float],
+    kinds: tuple[int, int],
+    own: Array,
+    pairs: Array,
+) -> float:
+    """The objective after as much of a move as lowers it enough; takes the path there.
+
+    Args:
+        scatters: shape (k, e).
+        part: share of the points of each component.
+        path: logarithms of volumes.
+        move: of these.
+        before: the objective at the path, and what the whole move promises to take from it.
+        kinds: number of features, and the kind of scatters.
+        own: as `objective` has it.
+        pairs: as `objective` has it.
+    """
+    here, share, reached = path.copy(), 2.0, np.inf
+    for _ in range(HALVINGS):
+        share /= 2
+        for c in range(len(path)):
+            path[c] = here[c] + share * move[c]
+        reached = objective(scatters, part, path, kinds[0], kinds[1], own, pairs)
+        if not reached > before[0] + ENOUGH - share * SUFFICIENT * before[1]:
+            break
+    return reached
 
 
 @compiled
