@@ -18,7 +18,7 @@ from .running.forking import register
 from .running.versions import __version__ as __version__
 
 if TYPE_CHECKING:
-    from . import calibration, datasets, estimator, inference, metrics, plots
+    from . import calibration, datasets, designs, estimator, inference, metrics, plots
     from .agglomeration import Agglomeration, agglomerate
     from .combining import Combination, combine
     from .comparison import Comparison, compare
@@ -88,7 +88,7 @@ _HOME = {
     "fit": "inference.fit",
     "select": "selection",
 }
-_MODULES = ("calibration", "datasets", "estimator", "inference", "metrics", "plots")
+_MODULES = ("calibration", "datasets", "designs", "estimator", "inference", "metrics", "plots")
 
 __all__ = [
     "FAMILIES",
@@ -126,6 +126,7 @@ __all__ = [
     "combine",
     "compare",
     "datasets",
+    "designs",
     "estimator",
     "fit",
     "inference",

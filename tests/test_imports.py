@@ -26,7 +26,7 @@ LAYERS = [
     ["reduction"],
     ["mixture"],
     ["datasets", "metrics", "agglomeration.tree"],
-    ["files"],
+    ["files", "designs"],
     ["model"],
     ["posterior"],
     ["inference.task"],
