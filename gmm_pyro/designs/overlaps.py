@@ -11,7 +11,7 @@ from torch import Tensor
 
 from ..mixture.checks import check_mixture
 from ..mixture.value import GaussianMixture
-from .quadratic_forms import QuadraticForms
+from .log_ratios import LogRatios
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Pairs:
     """What the overlaps of all ordered pairs (i, j) of components consist of, i ≠ j.
 
     A point of i is μ_i + L_i z with Σ_i = L_i L_iᵀ and standard normal z. Along the eigenvectors of
-    L_iᵀ Σ_j⁻¹ L_i, twice the logarithm of π_j φ_j / π_i φ_i at it is a `QuadraticForms`.
+    L_iᵀ Σ_j⁻¹ L_i, twice the logarithm of π_j φ_j / π_i φ_i at it is one of `LogRatios`.
 
     Attributes:
         k: number of components.
@@ -70,10 +70,9 @@ class Pairs:
         factors = np.broadcast_to(np.asarray(spread, dtype=float), (self.k,))
         ratios = self.ratios * (factors[self.of] / factors[self.taken_for])[:, None]
         shifts = self.shifts * (nearness**2 / factors[self.of])[:, None]
-        constant = self.log_odds + (np.log(ratios) - ratios * shifts).sum(-1)
-        forms = QuadraticForms(constant, 1 - ratios, ratios**2 * shifts)
+        constant = self.log_odds + np.log(ratios).sum(-1)
         omega = np.eye(self.k)
-        omega[self.of, self.taken_for] = forms.above_zero()
+        omega[self.of, self.taken_for] = LogRatios(constant, ratios, ratios * shifts).above_zero()
         return omega
 
 

@@ -1,4 +1,4 @@
-"""Probabilities of quadratic forms in normal variables, by inversion along lines of descent."""
+"""Probabilities that a log ratio of two Gaussians is positive, by inversion on lines of descent."""
 
 from __future__ import annotations
 
@@ -7,57 +7,64 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Complex, Float, Inexact
 
-FLAT = 1e-12  # standard deviation of a form that is a number
-DESCENT = 3.0  # in the integrand's logarithm, from one vertex of the path to the next
+FLAT = 1e-12  # standard deviation of a log ratio that is a number
+DESCENT = 7.0  # in the integrand's logarithm, from one vertex of the path to the next
 ENDS_AT = 25.0  # descent that leaves a tail of 1e-11 of the integral
 MOST_PIECES = 200
 MOST_STEPS = 100  # of Newton's method, or halves of an interval
 LOWEST_CLIMB = 0.35  # of the path along the imaginary axis, per unit of its length
-NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(10)
+NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(14)
 
 
 @dataclass(frozen=True)
-class QuadraticForms:
-    """p forms Q = c + Σ_l (b_l z_l² + 2 a_l z_l) in independent standard normal z.
+class LogRatios:
+    """p log ratios Q = 2 log(π_j φ_j(x) / π_i φ_i(x)) at points x of Gaussian i.
+
+    With Σ_i = L_i L_iᵀ and z = L_i⁻¹ (x - μ_i) along the eigenvectors of L_iᵀ Σ_j⁻¹ L_i,
+    Q = c + Σ_l [z_l² - a_l (z_l - δ_l)²] is a quadratic form in independent standard normal z.
 
     Attributes:
-        constant: c, shape (p,).
-        squares: b, shape (p, d).
-        lines: a², shape (p, d): the sign of a does not matter.
+        constant: c = 2 log(π_j / π_i) + Σ_l log a_l, shape (p,).
+        ratios: the eigenvalues a, shape (p, d).
+        shifts: a_l δ_l², shape (p, d), with δ the mean of j where that of i is 0.
     """
 
     constant: Float[np.ndarray, "p"]
-    squares: Float[np.ndarray, "p d"]
-    lines: Float[np.ndarray, "p d"]
+    ratios: Float[np.ndarray, "p d"]
+    shifts: Float[np.ndarray, "p d"]
 
     def above_zero(self) -> Float[np.ndarray, "p"]:
-        """P(Q > 0) of each form, shape (p,), with about ten digits; ½ where Q is the number 0.
+        """P(Q > 0) of each, shape (p,), with about ten digits; ½ where Q is the number 0.
 
-        The logarithm of E exp(sQ) is s c + Σ_l [2 s² a_l² / q_l - ½ log q_l], q_l = 1 - 2 s b_l,
-        and P(Q > 0) is the integral of E exp(sQ) / s along a line from s_0 - i∞ to s_0 + i∞,
-        divided by 2πi, for any s_0 > 0 where the mean exists (the inversion of the characteristic
-        function; Imhof 1961, Davies 1980, AS 155). Any path will do that passes the singularities,
-        which are real, on the same side. Here it starts at the saddle on the real axis and follows
-        steepest descent piece by piece, always upwards, so that the integrand neither oscillates
-        nor cancels (Rice 1980, SIAM J. Sci. Stat. Comput. 1, 438-448). A form without squares, a
-        normal variable, is no special case, nor is one with few of them.
+        P(Q > 0) is the integral of E exp(sQ) / s along a line from s_0 - i∞ to s_0 + i∞, divided by
+        2πi, for any s_0 > 0 where the mean exists: the inversion of the characteristic function
+        (Imhof 1961; Davies 1980, AS 155). With q_l = 1 - 2 s (1 - a_l),
+
+            log E exp(sQ) = s c - Σ_l [s (1 - 2s) a_l δ_l² / q_l + ½ log q_l].
+
+        Any path will do that passes the singularities, which are real, on the same side. Here it
+        starts at the saddle on the real axis and follows steepest descent piece by piece, always
+        upwards, so that the integrand neither oscillates nor cancels (Rice 1980, SIAM J. Sci. Stat.
+        Comput. 1, 438-448). Equal covariances, where Q is normal, are no special case.
         """
-        spread = np.sqrt(2 * (self.squares**2).sum(-1) + 4 * self.lines.sum(-1))
+        squares = 1 - self.ratios
+        spread = np.sqrt((2 * squares**2 + 4 * self.ratios * self.shifts).sum(-1))
         flat = spread <= FLAT * np.maximum(1.0, abs(self.constant))
-        known = flat | self._is_bounded_by_zero()
+        known = flat | self._never()
         sign = np.where(abs(self.constant) <= FLAT, 0.0, np.sign(self.constant))
         found = np.where(flat, (1 + sign) / 2, 0.0)
         if not known.all():
-            rest = QuadraticForms(self.constant[~known], self.squares[~known], self.lines[~known])
+            rest = LogRatios(self.constant[~known], self.ratios[~known], self.shifts[~known])
             found[~known] = rest._integral()
         return found
 
-    def _is_bounded_by_zero(self) -> np.ndarray:
-        """Whether Q cannot be positive: squares below zero, and a maximum that is no more."""
-        below = self.squares < 0
-        ratios = np.divide(self.lines, self.squares, out=np.zeros_like(self.lines), where=below)
-        concave = (below | ((self.squares == 0) & (self.lines == 0))).all(-1)
-        return concave & (self.constant - ratios.sum(-1) <= 0)
+    def _never(self) -> np.ndarray:
+        """Whether Q has a maximum, which is not above 0."""
+        narrower = self.ratios > 1  # in j than in i, along an axis
+        gain = np.zeros_like(self.shifts)
+        np.divide(self.shifts, self.ratios - 1, out=gain, where=narrower)
+        bounded = (narrower | ((self.ratios == 1) & (self.shifts == 0))).all(-1)
+        return bounded & (self.constant + gain.sum(-1) <= 0)
 
     def _integral(self) -> Float[np.ndarray, "p"]:
         """P(Q > 0) as an integral over a path of straight pieces."""
@@ -69,26 +76,26 @@ class QuadraticForms:
 
     def _log_integrand(self, s: Inexact[np.ndarray, "p m"]) -> Inexact[np.ndarray, "p m"]:
         """log(E exp(sQ) / s)."""
-        b, lines = self.squares[:, None, :], self.lines[:, None, :]
-        q = 1 - 2 * s[..., None] * b
-        terms = 2 * (s * s)[..., None] * lines / q - np.log(q) / 2
-        return s * self.constant[:, None] + terms.sum(-1) - np.log(s)
+        q = 1 - 2 * s[..., None] * (1 - self.ratios)[:, None, :]
+        by_shift = (self.shifts[:, None, :] / q).sum(-1)
+        by_size = np.log(q).sum(-1) / 2
+        return s * (self.constant[:, None] - (1 - 2 * s) * by_shift) - by_size - np.log(s)
 
     def _slopes(
         self, s: Inexact[np.ndarray, "p"]
     ) -> tuple[Inexact[np.ndarray, "p"], Inexact[np.ndarray, "p"]]:
         """First and second derivative of `_log_integrand`."""
-        b, at = self.squares, s[:, None]
+        b, at = 1 - self.ratios, s[:, None]
         q = 1 - 2 * at * b
-        first = b / q + 4 * self.lines * at * (1 - at * b) / q**2
-        second = 2 * (b / q) ** 2 + 4 * self.lines / q**3
+        first = (b + self.shifts * (4 * at * (1 - at * b) - 1) / q) / q
+        second = (2 * b**2 + 4 * self.ratios * self.shifts / q) / q**2
         return self.constant + first.sum(-1) - 1 / s, second.sum(-1) + 1 / (s * s)
 
     def _saddle(self) -> Float[np.ndarray, "p"]:
         """About where the integrand is least for s > 0, where its logarithm is convex."""
-        steepest = self.squares.max(-1)
-        bounded = steepest > 0
-        end = np.divide(0.5, steepest, out=np.full_like(steepest, np.inf), where=bounded)
+        steepest = 1 - self.ratios.min(-1)
+        end = np.full_like(steepest, np.inf)
+        np.divide(0.5, steepest, out=end, where=steepest > 0)
         low, high = np.zeros_like(end), end
         s = np.minimum(0.25, end / 2)
         for _ in range(MOST_STEPS):
@@ -123,14 +130,11 @@ class QuadraticForms:
         self, s: Complex[np.ndarray, "p"], first: np.ndarray, second: np.ndarray
     ) -> Float[np.ndarray, "p"]:
         """Length of a piece on which the integrand is smooth: by its slopes, and singularities."""
-        twice = 2 * self.squares
-        distance = np.divide(
-            abs(1 - s[:, None] * twice),
-            abs(twice),
-            out=np.full(twice.shape, np.inf),
-            where=twice != 0,
-        )
-        by_slope = np.divide(DESCENT, abs(first), out=np.full(len(s), np.inf), where=first != 0)
+        twice = 2 * (1 - self.ratios)
+        distance = np.full(twice.shape, np.inf)
+        np.divide(abs(1 - s[:, None] * twice), abs(twice), out=distance, where=twice != 0)
+        by_slope = np.full(len(s), np.inf)
+        np.divide(DESCENT, abs(first), out=by_slope, where=first != 0)
         by_curve = np.sqrt(2 * DESCENT / abs(second))
         return np.minimum.reduce([by_slope, by_curve, abs(s), distance.min(-1)])
 

@@ -1,0 +1,199 @@
+"""Random mixtures whose components overlap, or are apart, as much as is asked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+from scipy.optimize import brentq
+from scipy.special import ndtri
+
+from ..mixture.value import GaussianMixture
+from .overlaps import Pairs, largest_of, largest_pair, mean_of
+
+MOST_DRAWS = 100  # of a mixture that can be what is asked
+LEAST = 1e-300  # overlap that is told from none
+FARTHEST = 2.0**20  # that means are pulled apart
+CLOSE = 1e-9  # to the overlap that is asked
+ALLOWED = 1e-6  # that the largest overlap may exceed what is asked, where the mean is asked, too
+
+Matrix = Float[np.ndarray, "k k"]
+
+
+@dataclass(frozen=True)
+class RandomMixture:
+    """A random mixture before its covariances have their size.
+
+    Attributes:
+        weights: shape (k,).
+        means: shape (k, d).
+        covariances: shape (k, d, d).
+    """
+
+    weights: Float[np.ndarray, "k"]
+    means: Float[np.ndarray, "k d"]
+    covariances: Float[np.ndarray, "k d d"]
+
+    @classmethod
+    def drawn(cls, levels: Mapping[str, Any], rng: np.random.Generator) -> RandomMixture:
+        """A mixture as `gp.designs.overlapping` describes it, from a generator."""
+        k, d = levels["k"], levels["d"]
+        least = levels["smallest_weight"]
+        share = rng.dirichlet(np.ones(k))
+        weights = np.full(k, 1 / k) if k * least >= 1 else least + (1 - k * least) * share
+        means = rng.uniform(size=(k, d))
+        count = 1 if levels["shared"] else k
+        if levels["spherical"]:
+            covariances = rng.uniform(size=(count, 1, 1)) * np.eye(d)
+        else:
+            root = rng.standard_normal((count, d, d + 1))
+            covariances = _rounded(root @ root.mT, levels["eccentricity"])
+        return cls(weights, means, np.broadcast_to(covariances, (k, d, d)))
+
+    def scaled(self, spread: Float[np.ndarray, "k"] | float) -> RandomMixture:
+        """The same with its covariances multiplied by numbers."""
+        factors = np.broadcast_to(np.asarray(spread, dtype=float), self.weights.shape)
+        return replace(self, covariances=self.covariances * factors[:, None, None])
+
+    def mixture(self, family: str) -> GaussianMixture:
+        """The mixture as a value, in the covariance family that it was drawn from."""
+        visible = {
+            "full": self.covariances,
+            "tied": self.covariances[0],
+            "spherical": self.covariances[:, 0, 0],
+            "tied_spherical": self.covariances[0, 0, 0],
+        }[family]
+        return GaussianMixture(self.weights, self.means, visible, family)
+
+
+def _rounded(
+    covariances: Float[np.ndarray, "k d d"], eccentricity: float
+) -> Float[np.ndarray, "k d d"]:
+    """Covariances with √(1 - λ_min / λ_max) at most this: those beyond it have all axes drawn in.
+
+    Each eigenvalue λ becomes λ_max (1 - e² (λ_max - λ) / (λ_max - λ_min)).
+    """
+    values, axes = np.linalg.eigh(covariances)
+    largest, smallest = values[:, -1:], values[:, :1]
+    beyond = largest - smallest > eccentricity**2 * largest
+    width = np.where(largest > smallest, largest - smallest, 1.0)
+    inner = largest * (1 - eccentricity**2 * (largest - values) / width)
+    return (axes * np.where(beyond, inner, values)[:, None, :]) @ axes.mT
+
+
+# ---------------------------------------------------------------------- as far apart as is asked
+
+
+def separated_mixture(levels: Mapping[str, Any], rng: np.random.Generator) -> RandomMixture:
+    """A random mixture of which the closest two components are c-separated, and no further."""
+    drawn = RandomMixture.drawn(levels, rng)
+    return drawn.scaled((separation_of(drawn) / levels["separation"]) ** 2)
+
+
+def separation_of(drawn: RandomMixture) -> float:
+    """The smallest ‖μ_i - μ_j‖ / √(d max(λ_i, λ_j)), λ the largest eigenvalues of covariances."""
+    first, second = np.triu_indices(len(drawn.weights), 1)
+    largest = np.linalg.eigvalsh(drawn.covariances)[:, -1]
+    width = np.sqrt(drawn.means.shape[1] * np.maximum(largest[first], largest[second]))
+    distance = np.linalg.norm(drawn.means[first] - drawn.means[second], axis=-1)
+    return float((distance / width).min())
+
+
+# ---------------------------------------------------------------------- as near as is asked
+
+
+def overlapping_mixture(levels: Mapping[str, Any], rng: np.random.Generator) -> RandomMixture:
+    """A random mixture with the mean overlap that is asked, or the largest, or both.
+
+    All covariances are multiplied by one number (Maitra & Melnykov 2010). Where both are asked, it
+    is the one for the largest; then those of the components but the two that overlap most are made
+    smaller together, until the mean is what it should be. A mixture that cannot be so is left for
+    another one.
+
+    Raises:
+        ValueError: if none of 100 mixtures can.
+    """
+    mean, largest = levels["overlap"], levels["largest_overlap"]
+    reached = []
+    for _ in range(MOST_DRAWS):
+        drawn = RandomMixture.drawn(levels, rng)
+        pairs = Pairs.between(drawn.weights, drawn.means, np.linalg.cholesky(drawn.covariances))
+        spread, best = _spread(pairs, mean, largest)
+        if spread is not None:
+            return drawn.scaled(spread)
+        reached.append(best)
+    asked = {"overlap": mean, "largest_overlap": largest}
+    words = ", ".join(f"{name} = {value:g}" for name, value in asked.items() if value is not None)
+    raise ValueError(
+        f"no mixture with {words} was found: of {MOST_DRAWS} random ones with k = {levels['k']} and "
+        f"d = {levels['d']}, {_failure(mean, largest, reached)}"
+    )
+
+
+def _failure(mean: float | None, largest: float | None, reached: list[float]) -> str:
+    """What the drawn mixtures reached."""
+    if mean is not None and largest is not None:
+        return f"those with that largest overlap have means of at most {max(reached):.3g}"
+    return f"the greatest overlap that their shapes can have is {max(reached):.3g}"
+
+
+def _spread(
+    pairs: Pairs, mean: float | None, largest: float | None
+) -> tuple[Float[np.ndarray, "k"] | float | None, float]:
+    """What to multiply the covariances by, or None; and what was reached."""
+    measure, target = (mean_of, mean) if largest is None else (largest_of, largest)
+    assert target is not None
+    nearness, reached = _crossing(lambda near: measure(pairs.overlaps(nearness=near)), target)
+    if nearness is None:
+        return None, reached
+    spread = 1 / nearness**2
+    if mean is None or largest is None:
+        return spread, target
+    return _spread_of_others(pairs, spread, mean, largest)
+
+
+def _spread_of_others(
+    pairs: Pairs, spread: float, mean: float, largest: float
+) -> tuple[Float[np.ndarray, "k"] | None, float]:
+    """Spreads that leave the pair which overlaps most as it is, and have this mean overlap."""
+    both = np.full(pairs.k, spread)
+    omega = pairs.overlaps(both)
+    others = ~np.isin(np.arange(pairs.k), largest_pair(omega))
+
+    def of_others(near: float) -> Float[np.ndarray, "k"]:
+        return np.where(others, spread / near**2, spread)
+
+    reached = mean_of(omega)
+    if abs(reached - mean) <= CLOSE:
+        return both, reached
+    if reached < mean:
+        return None, reached
+    found, _ = _crossing(lambda near: mean_of(pairs.overlaps(of_others(1 + near))), mean)
+    if found is None or largest_of(pairs.overlaps(of_others(1 + found))) > largest + ALLOWED:
+        return None, reached
+    return of_others(1 + found), reached
+
+
+def _crossing(measure: Callable[[float], float], target: float) -> tuple[float | None, float]:
+    """Where an overlap that goes to 0 falls below the target; its value at 0, if that is not above.
+
+    The overlap is measured by the distance at which two round clusters have it, ω = 2 Φ(-distance):
+    that is nearly a line.
+    """
+
+    def beyond(near: float) -> float:
+        return float(ndtri(target / 2) - ndtri(max(measure(near), LEAST) / 2))
+
+    start = measure(0.0)
+    if start <= target:
+        return None, start
+    low, high = 0.0, 1.0
+    while beyond(high) < 0:
+        low, high = high, 2 * high
+        if high > FARTHEST:
+            return None, start
+    near: float = brentq(beyond, low, high, xtol=1e-10, rtol=1e-10)
+    return near, start
