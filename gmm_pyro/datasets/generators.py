@@ -155,7 +155,7 @@ def make_mixture(
     truth = _random_truth(means, (1.0 - imbalance) ** np.arange(k), family, rng)
     n_outliers = min(round(n * outliers), n - 1)
     inside = truth.sample_labelled(n - n_outliers, seed=int(rng.integers(2**63)))
-    x = torch.cat([inside.x, _around(inside.x, n_outliers, rng)])
+    x = torch.cat([inside.x, around(inside.x, n_outliers, rng)])
     labels = torch.cat([inside.labels, torch.full((n_outliers,), OUTLIER)])
     return Dataset(x, labels, truth, "make-mixture", truth.feature_names)
 
@@ -204,8 +204,10 @@ def _random_covariances(k: int, d: int, rng: np.random.Generator) -> Float[Tenso
     return root @ root.mT
 
 
-def _around(x: Float[Tensor, "n d"], m: int, rng: np.random.Generator) -> Float[Tensor, "m d"]:
-    """Draw m points, uniform over the bounding box of x with its sides doubled."""
+def around(
+    x: Float[Tensor, "n d"], m: int, rng: np.random.Generator, times: float = 2.0
+) -> Float[Tensor, "m d"]:
+    """Draw m points, uniform over the bounding box of x with its sides so many times as long."""
     low, high = x.amin(0), x.amax(0)
-    uniform = torch.from_numpy(rng.uniform(-0.5, 1.5, size=(m, x.shape[1])))
-    return low + (high - low) * uniform
+    uniform = rng.uniform(0.5 - times / 2, 0.5 + times / 2, size=(m, x.shape[1]))
+    return low + (high - low) * torch.from_numpy(uniform)

@@ -6,5 +6,16 @@ it draws depends on the kind, one setting of the factors and a seed, and on noth
 
 from .design import Design
 from .named import overlapping, resampled, separated
+from .overlaps import largest_overlap, mean_overlap, overlap
+from .points import NotGaussian
 
-__all__ = ["Design", "overlapping", "resampled", "separated"]
+__all__ = [
+    "Design",
+    "NotGaussian",
+    "largest_overlap",
+    "mean_overlap",
+    "overlap",
+    "overlapping",
+    "resampled",
+    "separated",
+]

@@ -10,7 +10,7 @@ from typing import Any
 from ..data.checks import check_choice, check_count, check_mapping, check_seed, shown
 from ..datasets import Dataset
 from .drawing import KINDS
-from .factors import Kind, levels_of
+from .factors import levels_of
 
 OWN = ("kind", "name", "replicates")  # what a written design holds beside its factors
 
@@ -49,7 +49,7 @@ class Design:
         """Put every level into its own type, and the factors in the order of their kind."""
         kind = KINDS[check_choice("kind", self.kind, KINDS)]
         given = check_mapping("factors", self.factors, "levels by name")
-        object.__setattr__(self, "factors", levels_of(self.kind, kind.factors, given))
+        object.__setattr__(self, "factors", levels_of(self.kind, kind, given))
         object.__setattr__(self, "replicates", check_count("replicates", self.replicates))
         if not isinstance(self.name, str):
             raise TypeError(f"name must be a word, got {shown(self.name)}")
@@ -74,11 +74,11 @@ class Design:
             ValueError: if a level is out of range, or there is no such data set: the message says
                 what was tried.
         """
-        kind: Kind = KINDS[self.kind]
+        kind = KINDS[self.kind]
         single = {
             name: (level,) for name, level in check_mapping("setting", setting, "levels").items()
         }
-        levels = levels_of(self.kind, kind.factors, single)
+        levels = levels_of(self.kind, kind, single)
         complete = {name: factor.default for name, factor in kind.factors.items()}
         complete |= {name: level for name, (level,) in levels.items()}
         return kind.draw(complete, check_seed(seed))

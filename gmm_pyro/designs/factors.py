@@ -32,35 +32,38 @@ class Kind:
     Attributes:
         draw: the data set, from a level of every factor and a seed.
         factors: the factors by name.
+        one_of: factors of which at least one is needed.
     """
 
     draw: Callable[[Mapping[str, Any], int], Dataset]
     factors: Mapping[str, Factor]
+    one_of: tuple[str, ...] = ()
 
 
-def levels_of(
-    kind: str, factors: Mapping[str, Factor], given: Mapping[str, Any]
-) -> dict[str, tuple[Any, ...]]:
+def levels_of(name: str, kind: Kind, given: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
     """The levels that were given, checked, in the order of the kind's factors.
+
+    Args:
+        name: of the kind.
+        kind: what is drawn.
+        given: levels by the names of the factors; one that is no list is a single level.
 
     Raises:
         ValueError: if a factor is missing, unknown, without levels or with one twice, or a level
             is out of range.
     """
-    for name in given:
-        if name not in factors:
-            known = ", ".join(factors)
+    for factor in given:
+        if factor not in kind.factors:
+            known = ", ".join(kind.factors)
             raise ValueError(
-                f"{kind} has the factors {known}; got {shown(name)}{meant(name, factors)}"
+                f"{name} has the factors {known}; got {shown(factor)}{meant(factor, kind.factors)}"
             )
-    missing = [name for name, factor in factors.items() if factor.required and name not in given]
+    missing = [n for n, factor in kind.factors.items() if factor.required and n not in given]
     if missing:
-        raise ValueError(f"{kind} needs {', '.join(missing)}")
-    return {
-        name: _levels(name, factor, given[name])
-        for name, factor in factors.items()
-        if name in given
-    }
+        raise ValueError(f"{name} needs {', '.join(missing)}")
+    if kind.one_of and not any(n in given for n in kind.one_of):
+        raise ValueError(f"{name} needs {' or '.join(kind.one_of)}")
+    return {n: _levels(n, factor, given[n]) for n, factor in kind.factors.items() if n in given}
 
 
 def _levels(name: str, factor: Factor, given: Any) -> tuple[Any, ...]:

@@ -58,15 +58,29 @@ class RandomMixture:
         factors = np.broadcast_to(np.asarray(spread, dtype=float), self.weights.shape)
         return replace(self, covariances=self.covariances * factors[:, None, None])
 
+    def with_noise_features(self, count: int) -> RandomMixture:
+        """The same with features that are no different in any component.
+
+        Each has the mean and the variance of one of the others in the whole mixture, by turns.
+        """
+        (k, d), like = self.means.shape, np.arange(count) % self.means.shape[1]
+        centre = self.weights @ self.means
+        within = self.covariances.diagonal(axis1=-2, axis2=-1)
+        variance = self.weights @ (within + (self.means - centre) ** 2)
+        means = np.concatenate([self.means, np.tile(centre[like], (k, 1))], axis=1)
+        covariances = np.zeros((k, d + count, d + count))
+        covariances[:, :d, :d] = self.covariances
+        covariances[:, d:, d:] = np.diag(variance[like])
+        return RandomMixture(self.weights, means, covariances)
+
     def mixture(self, family: str) -> GaussianMixture:
-        """The mixture as a value, in the covariance family that it was drawn from."""
-        visible = {
-            "full": self.covariances,
-            "tied": self.covariances[0],
-            "spherical": self.covariances[:, 0, 0],
-            "tied_spherical": self.covariances[0, 0, 0],
-        }[family]
-        return GaussianMixture(self.weights, self.means, visible, family)
+        """The mixture as a value, in a covariance family that it is of."""
+        shared = family.startswith("tied")
+        matrices = self.covariances[0] if shared else self.covariances
+        axes = matrices.diagonal(axis1=-2, axis2=-1)
+        visible = {"diag": axes, "spherical": axes[..., 0]}.get(family.removeprefix("tied_"))
+        found = matrices if visible is None else visible
+        return GaussianMixture(self.weights, self.means, found, family)
 
 
 def _rounded(
@@ -128,8 +142,8 @@ def overlapping_mixture(levels: Mapping[str, Any], rng: np.random.Generator) -> 
     asked = {"overlap": mean, "largest_overlap": largest}
     words = ", ".join(f"{name} = {value:g}" for name, value in asked.items() if value is not None)
     raise ValueError(
-        f"no mixture with {words} was found: of {MOST_DRAWS} random ones with k = {levels['k']} and "
-        f"d = {levels['d']}, {_failure(mean, largest, reached)}"
+        f"no mixture with {words} was found: of {MOST_DRAWS} random ones with k = {levels['k']} "
+        f"and d = {levels['d']}, {_failure(mean, largest, reached)}"
     )
 
 
