@@ -25,6 +25,7 @@ PACKAGES = [
     "pyro-ppl",
     "numpyro",
     "jax",
+    "gx2",
 ]
 
 # Some machines pin OpenBLAS to an old kernel; NumPy's users would not, so neither do we.

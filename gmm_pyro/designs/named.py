@@ -93,7 +93,12 @@ def overlapping(
         (100, 0.1)
     """
     asked = {"overlap": overlap, "largest_overlap": largest_overlap}
-    factors = {"n": n, "d": d, "k": k, **{a: v for a, v in asked.items() if v is not None}}
+    factors: dict[str, Any] = {
+        "n": n,
+        "d": d,
+        "k": k,
+        **{a: v for a, v in asked.items() if v is not None},
+    }
     return Design("overlapping", factors | dict(options), replicates, name)
 
 
@@ -133,7 +138,7 @@ def separated(
         >>> data.n, int((data.labels == -1).sum())
         (50, 5)
     """
-    factors = {"n": n, "d": d, "k": k, "separation": separation}
+    factors: dict[str, Any] = {"n": n, "d": d, "k": k, "separation": separation}
     return Design("separated", factors | dict(options), replicates, name)
 
 
@@ -167,5 +172,5 @@ def resampled(
         >>> data.name, data.n, data.labels.bincount().tolist()
         ('iris', 100, [35, 33, 32])
     """
-    listed = {"data": data, "replace": replace} | ({} if n is None else {"n": n})
+    listed: dict[str, Any] = {"data": data, "replace": replace} | ({} if n is None else {"n": n})
     return Design("resampled", listed | dict(options), replicates, name)
