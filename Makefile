@@ -13,13 +13,14 @@ ARVIZ1_VENV := .venv-arviz1
 LONG_VENV := .venv-long
 LONG_RESULTS := tests/long/results
 # Tests of numbers, which must not rest on how a processor or a library rounds
-NUMERICAL := agglomeration agreement assignments auto bayesian_estimator bootstrap calibration classifier collapse combining compiled compiled_algebra \
-  compiled_choice compiled_numbers conjugate \
-  convergence coupled covariance diagnosis em endings equivariance estimator evidence evidence_unknown far fit fit_data fixed gibbs gradient \
-  held_components jumps known_labels labels laplace learned_priors likelihood_ratio map mclust mclust_in_python methods metrics missing \
-  mixing mixing_of_weights \
-  mixture mixture_file model modes noise noise_component normal_wishart numbering numbers nuts nuts_jumps observations one_prior optimise partition points \
-  posterior priors projection reduction regressor relabelling search select select_criteria select_models sites spikes start svi vb weighting
+NUMERICAL := agglomeration agreement assignments auto bayesian_estimator bootstrap calibration classifier collapse \
+  combining compiled compiled_algebra compiled_choice compiled_numbers conjugate convergence coupled covariance \
+  designs diagnosis em endings equivariance estimator evidence evidence_unknown far filled fit fit_data fixed \
+  gibbs gradient held_components jumps known_labels labels laplace learned_priors likelihood_ratio map mclust \
+  mclust_in_python methods metrics missing mixing mixing_of_weights mixture mixture_file model modes noise \
+  noise_component normal_wishart numbering numbers nuts nuts_jumps observations one_prior optimise overlap \
+  partition points posterior priors projection reduction regressor relabelling search select select_criteria \
+  select_models sequential sites spikes start svi telescoping unknown unknown_results vb vb_fits weighting
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=
 
