@@ -225,6 +225,34 @@ def of_data_sets() -> dict[str, Asked]:
     }
 
 
+def of_designs() -> dict[str, Asked]:
+    """Designs, and the overlap of mixtures."""
+    sizes, designs = {"n": [5, 9], "d": 2, "k": 2, "replicates": 2, "name": "mine"}, gp.designs
+    design = designs.separated(**{**sizes, "separation": [1.0, 2.0]})
+    skewed = designs.separated(n=5, d=2, k=2, separation=1.0, skew=1.0)
+    skewed = skewed.draw(skewed.settings()[0], 0)
+    mixture = gp.datasets.bimodal().truth
+    return {
+        "designs.Design": asked(
+            designs.Design, kind="resampled", factors={"data": ["iris"]}, replicates=1, name="mine"
+        ),
+        "designs.Design.draw": asked(design.draw, setting=design.settings()[0], seed=0),
+        "designs.Design.from_dict": asked(designs.Design.from_dict, written=design.to_dict()),
+        "designs.overlapping": asked(
+            designs.overlapping, **sizes, overlap=0.1, largest_overlap=[0.2]
+        ),
+        "designs.separated": asked(designs.separated, **sizes, separation=1.0),
+        "designs.resampled": asked(
+            designs.resampled, data="iris", n=5, replace=False, replicates=2, name="mine"
+        ),
+        "designs.NotGaussian.held_out": asked(skewed.held_out, **DRAWN),
+        "designs.NotGaussian.subset": asked(skewed.subset, rows=[0, 2]),
+        "designs.overlap": asked(designs.overlap, mixture=mixture),
+        "designs.mean_overlap": asked(designs.mean_overlap, mixture=mixture),
+        "designs.largest_overlap": asked(designs.largest_overlap, mixture=mixture),
+    }
+
+
 def of_fits() -> dict[str, Asked]:
     """Fits and comparisons."""
     model, comparison, drawn = gp.MixtureModel(2), compared(), fitted("gibbs")
@@ -689,7 +717,7 @@ def ranked() -> gp.calibration.Calibration:
 GROUPS: dict[str, Callable[[], dict[str, Asked]]] = {
     function.__name__.removeprefix("of_"): function
     for function in (
-        *(of_mixtures, of_models, of_data_sets, of_fits, of_trees, of_combinations),
+        *(of_mixtures, of_models, of_data_sets, of_designs, of_fits, of_trees, of_combinations),
         *(of_selections, of_resamples, of_posteriors),
         *(of_calibration, of_scores, of_pictures, of_estimators),
     )
