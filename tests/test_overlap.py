@@ -14,7 +14,8 @@ import gmm_pyro as gp
 from gmm_pyro.designs import largest_overlap, mean_overlap, overlap
 from oracles import STANDARD_ERRORS
 
-EXACT = 1e-9  # what `overlap` promises
+EXACT = 1e-9  # where nothing is on the edge of being impossible
+PROMISED = 1e-7  # by `overlap`, of all mixtures
 BY_QUADRATURE = 1e-7  # what the other integral is computed to
 
 
@@ -92,6 +93,23 @@ def test_univariate_components_overlap_between_roots(seed: int) -> None:
     mixture = gp.GaussianMixture(weights, means[:, None], variances[:, None, None])
     wanted = by_roots(weights, means, variances)
     assert float(overlap(mixture)[0, 1]) == pytest.approx(wanted, abs=EXACT)
+
+
+@pytest.mark.parametrize("edge", [-1.0, -1e-6, -1e-12, 0.0, 1e-12, 1e-6, 1.0])
+@pytest.mark.parametrize("ratio", [0.2, 0.8, 1.2, 5.0])
+def test_on_the_edge_of_being_impossible(ratio: float, edge: float) -> None:
+    """Weights with which the log ratio's extreme is nothing: (1 - ratio) (z + centre)² + edge."""
+    mean = 1.3
+    constant = mean**2 / (1 - ratio) + edge
+    odds = float(np.exp((constant - np.log(ratio)) / 2))
+    weights = np.array([1.0, odds]) / (1 + odds)
+    mixture = gp.GaussianMixture(weights, [[0.0], [mean]], [ratio, 1.0], "spherical")
+    half = max(-edge / (1 - ratio), 0.0) ** 0.5
+    centre = -(ratio**0.5) * mean / (1 - ratio)
+    tail = norm.sf if centre < 0 else norm.cdf
+    inside = abs(tail(-centre - half) - tail(-centre + half))
+    wanted = 1 - inside if ratio < 1 else inside
+    assert float(overlap(mixture)[0, 1]) == pytest.approx(wanted, abs=PROMISED)
 
 
 # ---------------------------------------------------------------------- another integral
@@ -276,6 +294,7 @@ ONE = [[[1.0]], [[1.0]]]
         ([0.3, 0.7], [[0.0], [0.0]], ONE, (1.0, 0.0)),  # the heavier one has all points
         ([0.5, 0.5], [[0.0], [1e3]], ONE, (0.0, 0.0)),
         ([0.99, 0.01], [[0.0], [0.0]], [[[1.0]], [[0.5]]], (0.0, 1.0)),  # nowhere more probable
+        ([1.0, 0.0], [[0.0], [1.0]], [[[1.0]], [[0.5]]], (0.0, 1.0)),
     ],
 )
 def test_limits(weights: Any, means: Any, covariances: Any, wanted: tuple[float, float]) -> None:

@@ -68,7 +68,9 @@ def levels_of(name: str, kind: Kind, given: Mapping[str, Any]) -> dict[str, tupl
 
 def _levels(name: str, factor: Factor, given: Any) -> tuple[Any, ...]:
     """One or more levels of a factor."""
-    listed = check_list(name, given, "levels") if isinstance(given, list | tuple) else [given]
+    listed = (
+        check_list(name, given, "levels") if isinstance(given, list | tuple | range) else [given]
+    )
     levels = tuple(factor.check(name, level) for level in listed)
     if not levels:
         raise ValueError(f"{name} must have at least one level, got none")

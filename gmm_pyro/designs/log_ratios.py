@@ -10,9 +10,11 @@ from jaxtyping import Complex, Float, Inexact
 FLAT = 1e-12  # standard deviation of a log ratio that is a number
 DESCENT = 7.0  # in the integrand's logarithm, from one vertex of the path to the next
 ENDS_AT = 25.0  # descent that leaves a tail of 1e-11 of the integral
+FARTHEST = 1e16  # from the axis: beyond, s Q is a rounding error of Q
 MOST_PIECES = 200
 MOST_STEPS = 100  # of Newton's method, or halves of an interval
 LOWEST_CLIMB = 0.35  # of the path along the imaginary axis, per unit of its length
+AT_ONCE = 2**13  # coordinates of log ratios
 NODES, NODE_WEIGHTS = np.polynomial.legendre.leggauss(14)
 
 
@@ -45,18 +47,29 @@ class LogRatios:
         Any path will do that passes the singularities, which are real, on the same side. Here it
         starts at the saddle on the real axis and follows steepest descent piece by piece, always
         upwards, so that the integrand neither oscillates nor cancels (Rice 1980, SIAM J. Sci. Stat.
-        Comput. 1, 438-448). Equal covariances, where Q is normal, are no special case.
+        Comput. 1, 438-448). Equal covariances, where Q is normal, are no special case. Where c is
+        infinite, as a component of no weight has it, the answer is its sign.
         """
-        squares = 1 - self.ratios
-        spread = np.sqrt((2 * squares**2 + 4 * self.ratios * self.shifts).sum(-1))
-        flat = spread <= FLAT * np.maximum(1.0, abs(self.constant))
+        flat = self._spread() <= FLAT * np.maximum(1.0, abs(self.constant))
         known = flat | self._never()
         sign = np.where(abs(self.constant) <= FLAT, 0.0, np.sign(self.constant))
         found = np.where(flat, (1 + sign) / 2, 0.0)
-        if not known.all():
-            rest = LogRatios(self.constant[~known], self.ratios[~known], self.shifts[~known])
-            found[~known] = rest._integral()
+        open_ones = np.flatnonzero(~known)
+        for rows in np.split(open_ones, np.arange(self._together, len(open_ones), self._together)):
+            if len(rows):
+                some = LogRatios(self.constant[rows], self.ratios[rows], self.shifts[rows])
+                found[rows] = some._integral()
         return found
+
+    @property
+    def _together(self) -> int:
+        """Log ratios that are integrated at once, in some tens of megabytes."""
+        return max(1, AT_ONCE // self.ratios.shape[1])
+
+    def _spread(self) -> Float[np.ndarray, "p"]:
+        """Standard deviation of each."""
+        variance = 2 * (1 - self.ratios) ** 2 + 4 * self.ratios * self.shifts
+        return np.sqrt(variance.sum(-1))
 
     def _never(self) -> np.ndarray:
         """Whether Q has a maximum, which is not above 0."""
@@ -113,13 +126,13 @@ class LogRatios:
         first, second = self._slopes(s)
         top = self._log_integrand(s[:, None])[:, 0] - np.log(second) / 2
         s, ahead = s.astype(complex), np.full(len(s), 1j)
-        vertices = [s]
+        vertices, end = [s], FARTHEST / np.maximum(self._spread(), abs(self.constant))
         on_the_way = np.full(len(s), fill_value=True)
         for _ in range(MOST_PIECES):
             s = s + np.where(on_the_way, self._stride(s, first, second), 0.0) * ahead
             vertices.append(s)
             height = self._log_integrand(s[:, None])[:, 0].real + np.log(abs(s))
-            on_the_way &= height > top - ENDS_AT
+            on_the_way &= (height > top - ENDS_AT) & (abs(s) < end)
             if not on_the_way.any():
                 break
             first, second = self._slopes(s)
