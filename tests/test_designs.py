@@ -211,6 +211,7 @@ def test_mean_and_largest_overlap_are_reached_together(mean: float, largest: flo
         ({"overlap": 0.9, "largest_overlap": 0.1}, "above 0.0333333 and at most 0.1, got 0.9"),
         ({"overlap": 0.03, "largest_overlap": 0.1}, "above 0.0333333 and at most 0.1, got 0.03"),
         ({"overlap": 0.97}, r"no mixture with overlap = 0.97 was found: of 100 .* is 0\.\d+$"),
+        ({"overlap": 0.199, "largest_overlap": 0.2}, r"mean of those .* largest overlap is 0\.1"),
     ],
 )
 def test_an_overlap_that_cannot_be_is_said_to_be_so(asked: dict[str, Any], message: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -73,8 +73,8 @@ class NotGaussian(Dataset):
         source: the truth of all features that were drawn.
     """
 
-    shape: Shape = Shape()
-    source: GaussianMixture | None = None
+    shape: Shape = field(kw_only=True)
+    source: GaussianMixture = field(kw_only=True)
 
     def held_out(self, n: int, seed: int) -> Dataset:
         """Draw n other points, independently, of the same components.
@@ -84,7 +84,6 @@ class NotGaussian(Dataset):
             seed: seed of the draw; no seed repeats the points of this data set.
         """
         n, rng = check_count("n", n, 1, MOST_HELD), Part.HELD_OUT.generator(check_seed(seed))
-        assert self.source is not None
         sample = self.shape.sample(self.source, n, rng)
         columns = [self.source.feature_names.index(name) for name in self.feature_names]
         x, name = sample.x[:, columns], f"{self.name} (held out)"

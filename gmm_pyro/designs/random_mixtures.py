@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from jaxtyping import Float
@@ -21,6 +21,7 @@ CLOSE = 1e-9  # to the overlap that is asked
 ALLOWED = 1e-6  # that the largest overlap may exceed what is asked, where the mean is asked, too
 
 Matrix = Float[np.ndarray, "k k"]
+Spread: TypeAlias = Float[np.ndarray, "k"] | float
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ class RandomMixture:
             covariances = _rounded(root @ root.mT, levels["eccentricity"])
         return cls(weights, means, np.broadcast_to(covariances, (k, d, d)))
 
-    def scaled(self, spread: Float[np.ndarray, "k"] | float) -> RandomMixture:
+    def scaled(self, spread: Spread) -> RandomMixture:
         """The same with its covariances multiplied by numbers."""
         factors = np.broadcast_to(np.asarray(spread, dtype=float), self.weights.shape)
         return replace(self, covariances=self.covariances * factors[:, None, None])
@@ -130,65 +131,65 @@ def overlapping_mixture(levels: Mapping[str, Any], rng: np.random.Generator) -> 
     Raises:
         ValueError: if none of 100 mixtures can.
     """
-    mean, largest = levels["overlap"], levels["largest_overlap"]
-    reached = []
+    best: dict[str, float] = {}
     for _ in range(MOST_DRAWS):
         drawn = RandomMixture.drawn(levels, rng)
         pairs = Pairs.between(drawn.weights, drawn.means, np.linalg.cholesky(drawn.covariances))
-        spread, best = _spread(pairs, mean, largest)
-        if spread is not None:
-            return drawn.scaled(spread)
-        reached.append(best)
-    asked = {"overlap": mean, "largest_overlap": largest}
+        found = _spread(pairs, levels)
+        if not isinstance(found, Miss):
+            return drawn.scaled(found)
+        best[found.what] = max(found.reached, best.get(found.what, 0.0))
+    asked = {name: levels[name] for name in ("overlap", "largest_overlap")}
     words = ", ".join(f"{name} = {value:g}" for name, value in asked.items() if value is not None)
+    reached = "; ".join(f"{what} is {most:.3g}" for what, most in best.items())
     raise ValueError(
         f"no mixture with {words} was found: of {MOST_DRAWS} random ones with k = {levels['k']} "
-        f"and d = {levels['d']}, {_failure(mean, largest, reached)}"
+        f"and d = {levels['d']}, {reached}"
     )
 
 
-def _failure(mean: float | None, largest: float | None, reached: list[float]) -> str:
-    """What the drawn mixtures reached."""
-    if mean is not None and largest is not None:
-        return f"those with that largest overlap have means of at most {max(reached):.3g}"
-    return f"the greatest overlap that their shapes can have is {max(reached):.3g}"
+@dataclass(frozen=True)
+class Miss:
+    """What a mixture reached that cannot have the overlap that is asked."""
+
+    what: str
+    reached: float
 
 
-def _spread(
-    pairs: Pairs, mean: float | None, largest: float | None
-) -> tuple[Float[np.ndarray, "k"] | float | None, float]:
-    """What to multiply the covariances by, or None; and what was reached."""
-    measure, target = (mean_of, mean) if largest is None else (largest_of, largest)
-    assert target is not None
-    nearness, reached = _crossing(lambda near: measure(pairs.overlaps(nearness=near)), target)
-    if nearness is None:
-        return None, reached
-    spread = 1 / nearness**2
-    if mean is None or largest is None:
-        return spread, target
+def _spread(pairs: Pairs, levels: Mapping[str, Any]) -> Spread | Miss:
+    """What to multiply the covariances by."""
+    mean, largest = levels["overlap"], levels["largest_overlap"]
+    if largest is None:
+        return _spread_of_all(pairs, mean_of, mean)
+    spread = _spread_of_all(pairs, largest_of, largest)
+    if mean is None or isinstance(spread, Miss):
+        return spread
     return _spread_of_others(pairs, spread, mean, largest)
 
 
-def _spread_of_others(
-    pairs: Pairs, spread: float, mean: float, largest: float
-) -> tuple[Float[np.ndarray, "k"] | None, float]:
-    """Spreads that leave the pair which overlaps most as it is, and have this mean overlap."""
-    both = np.full(pairs.k, spread)
-    omega = pairs.overlaps(both)
+def _spread_of_all(pairs: Pairs, measure: Callable[[Matrix], float], target: float) -> float | Miss:
+    """The number that makes this measure of overlap the target."""
+    near, start = _crossing(lambda near: measure(pairs.overlaps(nearness=near)), target)
+    if near is None:
+        return Miss("the greatest overlap that their shapes can have", start)
+    return near**-2
+
+
+def _spread_of_others(pairs: Pairs, spread: float, mean: float, largest: float) -> Spread | Miss:
+    """Numbers that leave the pair which overlaps most as it is, and make this the mean overlap."""
+    omega = pairs.overlaps(spread)
     others = ~np.isin(np.arange(pairs.k), largest_pair(omega))
 
-    def of_others(near: float) -> Float[np.ndarray, "k"]:
-        return np.where(others, spread / near**2, spread)
+    def drawn_in(near: float) -> Float[np.ndarray, "k"]:
+        return np.where(others, spread / (1 + near) ** 2, spread)
 
     reached = mean_of(omega)
     if abs(reached - mean) <= CLOSE:
-        return both, reached
-    if reached < mean:
-        return None, reached
-    found, _ = _crossing(lambda near: mean_of(pairs.overlaps(of_others(1 + near))), mean)
-    if found is None or largest_of(pairs.overlaps(of_others(1 + found))) > largest + ALLOWED:
-        return None, reached
-    return of_others(1 + found), reached
+        return spread
+    near, _ = _crossing(lambda near: mean_of(pairs.overlaps(drawn_in(near))), mean)
+    if near is None or largest_of(pairs.overlaps(drawn_in(near))) > largest + ALLOWED:
+        return Miss("the greatest mean of those with that largest overlap", reached)
+    return drawn_in(near)
 
 
 def _crossing(measure: Callable[[float], float], target: float) -> tuple[float | None, float]:
