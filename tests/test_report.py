@@ -20,6 +20,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from gmm_pyro.comparison import Comparison, columns, compare, density_distances
 from gmm_pyro.datasets import Dataset, make_mixture
+from gmm_pyro.datasets.identity import fingerprint
 from gmm_pyro.inference.fit import fit
 from gmm_pyro.inference.modes.found import FoundMode, FoundModes
 from gmm_pyro.inference.searched import Searched, Solution
@@ -32,7 +33,7 @@ from gmm_pyro.posterior import Posterior
 from gmm_pyro.report import html_of, tables
 from gmm_pyro.report import page as page_module
 from gmm_pyro.report.advice import advice_on
-from gmm_pyro.report.settings import fingerprint, python_call
+from gmm_pyro.report.settings import python_call
 from pages import Outline
 
 DATA = make_mixture(n=90, k=2, d=2, separation=4.0, seed=3)

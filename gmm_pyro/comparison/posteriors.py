@@ -41,7 +41,7 @@ def _exact(fits: Mapping[str, Fit]) -> list[str]:
     return sorted(found, key=lambda name: not METHODS[fits[name].method].conjugate)
 
 
-def _marginals(posterior: Posterior, like: GaussianMixture) -> Float[Tensor, "s p"]:
+def marginals(posterior: Posterior, like: GaussianMixture) -> Float[Tensor, "s p"]:
     """Weights, means and standard deviations of s draws, p = k (1 + 2 d) numbers of each.
 
     Components are in the order of a mixture's.
@@ -64,7 +64,7 @@ def posterior_scores(
     if posterior is None:
         return {}
     convergence = posterior.convergence()
-    elpd = elpd_loo(replace(fit, posterior=_few_enough(posterior)))
+    elpd = elpd_loo(replace(fit, posterior=few_enough(posterior)))
     scores = {
         "r_hat": convergence.r_hat,
         "ess_bulk": convergence.ess_bulk,
@@ -86,7 +86,7 @@ def posterior_scores(
 def _against(reference: Posterior, posterior: Posterior) -> dict[str, float]:
     """Errors of the marginal means and standard deviations, those of a reference being right."""
     like = reference.mixture()
-    exact, found = (_marginals(p, like) for p in (reference, posterior))
+    exact, found = (marginals(p, like) for p in (reference, posterior))
     sd = exact.std(0)
     error = (found.mean(0) - exact.mean(0)) / sd
     return {
@@ -97,16 +97,25 @@ def _against(reference: Posterior, posterior: Posterior) -> dict[str, float]:
 
 def _coverage(posterior: Posterior, truth: GaussianMixture) -> float:
     """Share of the truth's numbers that lie in their central intervals."""
-    values = _marginals(posterior, truth)
-    tail = torch.tensor([(1 - COVERAGE) / 2, (1 + COVERAGE) / 2], dtype=values.dtype)
-    low, high = values.quantile(tail, dim=0)
-    scales = truth.covariance_matrices().diagonal(dim1=-2, dim2=-1).sqrt()
-    parts = [truth.weights, truth.means, scales]
-    true = torch.cat([part.flatten() for part in parts]).cpu().double()
+    low, high = intervals(marginals(posterior, truth), COVERAGE)
+    true = marginals_of(truth)
     return float(((low <= true) & (true <= high)).double().mean())
 
 
-def _few_enough(posterior: Posterior) -> Posterior:
+def intervals(values: Float[Tensor, "s p"], level: float) -> Float[Tensor, "2 p"]:
+    """Lower and upper ends of central intervals that hold this share of the draws."""
+    tails = torch.tensor([(1 - level) / 2, (1 + level) / 2], dtype=values.dtype)
+    return values.quantile(tails, dim=0)
+
+
+def marginals_of(mixture: GaussianMixture) -> Float[Tensor, "p"]:
+    """The same numbers of a mixture."""
+    scales = mixture.covariance_matrices().diagonal(dim1=-2, dim2=-1).sqrt()
+    parts = [mixture.weights, mixture.means, scales]
+    return torch.cat([part.flatten() for part in parts]).cpu().double()
+
+
+def few_enough(posterior: Posterior) -> Posterior:
     """One draw in so many, where all of them at all points would be too many numbers."""
     numbers = posterior.n_chains * posterior.n_draws * posterior.observations.n
     return posterior.thinned(-(-numbers // MOST_NUMBERS))

@@ -204,7 +204,7 @@ class Attempt:
         told = set() if self.fit is None else set(complaints(self.fit))
         now = tuple(complaints(fit))
         others = tuple(note for note in self.notes if note not in told)
-        return replace(self, status=_status(fit), fit=fit, notes=now + others)
+        return replace(self, status=status_of(fit), fit=fit, notes=now + others)
 
 
 NOT_RUN = Attempt("not run: interrupted", interrupted=True)
@@ -281,7 +281,7 @@ def _attempt(entry: Entry, model: MixtureModel, data: Observations) -> Attempt:
             reason = " ".join(str(error).split()) or "no message"
             return Attempt(f"failed: {type(error).__name__}: {reason}")
     notes = (*(str(warning.message) for warning in caught), *complaints(result))
-    return Attempt(_status(result), result, notes, result.status is Status.INTERRUPTED)
+    return Attempt(status_of(result), result, notes, result.status is Status.INTERRUPTED)
 
 
 def _rehearse(entry: Entry) -> None:
@@ -297,7 +297,7 @@ def _rehearse(entry: Entry) -> None:
             raise KeyboardInterrupt
 
 
-def _status(result: Fit) -> str:
+def status_of(result: Fit) -> str:
     """How a fit ended, in few words, with what is wrong with the solution."""
     problems = result.diagnostics["problems"]
     words = result.status.name.lower().replace("_", " ")

@@ -11,6 +11,7 @@ import numpy as np
 from ..comparison.columns import OF_FITS, OF_POSTERIORS
 from ..comparison.record import Record
 from ..data.words import counted
+from ..datasets.identity import fingerprint
 from ..inference_data import posterior_summary
 from ..plots.report_figures import MOST_NUMBERED
 from ..posterior import Posterior
@@ -23,7 +24,6 @@ from .settings import (
     Fact,
     components_of,
     enumerated,
-    fingerprint,
     priors_of,
     python_call,
     settings_of,

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import inspect
 import reprlib
 from dataclasses import dataclass, fields
 from itertools import starmap
 from typing import Any
 
-import numpy as np
 from torch import Tensor
 
 from ..comparison.record import Record
-from ..datasets import Dataset
+from ..datasets.identity import fingerprint
 from ..inference.fit import Fit
 from ..inference.methods import METHODS
 from ..model.program import MixtureModel
@@ -32,16 +30,6 @@ class Fact:
     name: str
     value: str
     long: bool = False
-
-
-def fingerprint(data: Dataset) -> str:
-    """The first digits of a hash of the points and their weights: the same for the same data."""
-    hashed = hashlib.sha256()
-    for part in (data.x, data.sample_weight):
-        if part is not None:
-            numbers = np.ascontiguousarray(part.cpu().double().numpy(), dtype="<f8")
-            hashed.update(numbers.tobytes())
-    return hashed.hexdigest()[:12]
 
 
 def enumerated(names: tuple[str, ...], most: int = 20) -> str:

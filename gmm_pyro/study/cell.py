@@ -1,0 +1,185 @@
+"""One cell of a study, from its data to its numbers; what fails on the way is a result too."""
+
+from __future__ import annotations
+
+import random
+import time
+import warnings
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ..datasets import Dataset
+from ..inference.fit import fit
+from ..model.program import MixtureModel
+from ..running.versions import versions
+from .answers import Answer, WrongOutput
+from .designs import Draws
+from .entries import Entry, Task, few_points, known_size
+from .measures import Outcome, measured
+from .measures.outcome import points_of_truth
+from .memory import Memory
+from .plan import Cell, seed_of
+
+OTHERS = 10_000  # points of the truth that densities are held against
+LEGACY = 2**32  # seeds that NumPy's default generator takes
+SAID = ("python", "gmm_pyro", "torch", "numpy", "scipy", "scikit-learn")  # versions in a row
+FAILED, WRONG = "failed", "wrong output"
+
+
+@dataclass(frozen=True, eq=False)
+class Job:
+    """All that a worker needs to know: a study without its order.
+
+    Attributes:
+        designs: where data come from.
+        entries: the methods.
+        measures: names of what is measured.
+        level: what intervals are to hold of the draws.
+        shared_start: whether methods start from one clustering, where they take a start.
+    """
+
+    designs: tuple[Draws, ...]
+    entries: tuple[Entry, ...]
+    measures: tuple[str, ...]
+    level: float
+    shared_start: bool = False
+
+
+@dataclass(frozen=True)
+class Row:
+    """What came of a cell.
+
+    Attributes:
+        key: of the cell.
+        status: how the method ended, in a word or two.
+        reason: what there is to say about that.
+        seconds: wall-clock time of the method.
+        memory: growth of the process's memory while it ran, in MiB.
+        measures: what was measured, by name.
+        versions: of what the numbers depend on.
+    """
+
+    key: str
+    status: str
+    reason: str = ""
+    seconds: float = float("nan")
+    memory: float = float("nan")
+    measures: dict[str, float] = field(default_factory=dict)
+    versions: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class Drawn:
+    """What all methods on a data set share."""
+
+    data: Dataset
+    others: Float[Tensor, "m d"] | None
+    start: Int[Tensor, "n"] | None
+
+
+class Bench:
+    """Where cells are run one after the other; it keeps one data set at a time."""
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._versions = said(SAID)
+        self._drawn: tuple[tuple[int, int, int], Drawn] | None = None
+        self._rehearsed: set[int] = set()
+
+    def rehearse(self, cell: Cell) -> None:
+        """Run a method on a few points before its first cell: what it imports is not its time."""
+        if cell.method in self._rehearsed:
+            return
+        self._rehearsed.add(cell.method)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            try:
+                self._job.entries[cell.method].rehearse()
+            except Exception:  # noqa: BLE001 - the cell itself will say it
+                return
+
+    def run(self, cell: Cell) -> Row:
+        """The row of a cell. What a method raises is its reason, but an interrupt."""
+        seeded(cell.data_seed)
+        try:
+            drawn = self._draw(cell)
+        except Exception as error:  # noqa: BLE001 - a design may fail at a setting
+            return self._failed(cell, f"the data: {reason_of(error)}", 0.0, 0.0)
+        entry = self._job.entries[cell.method]
+        start = drawn.start if entry.n_components is None else None
+        seeded(cell.method_seed)
+        memory, started = Memory(), time.perf_counter()
+        try:
+            answer: Answer | BaseException = entry.run(Task(drawn.data, cell.method_seed, start))
+        except BaseException as error:  # noqa: BLE001 - nobody interrupts a worker but a method
+            answer = error
+        spent = time.perf_counter() - started, memory.growth()
+        if isinstance(answer, BaseException):
+            status = WRONG if isinstance(answer, WrongOutput) else FAILED
+            return self._failed(cell, reason_of(answer), *spent, status=status)
+        outcome = Outcome(drawn.data, answer, spent[0], self._job.level, drawn.others)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            values, faults = measured(outcome, self._job.measures)
+        reason = "; ".join([*([answer.reason] if answer.reason else []), *faults])
+        return Row(cell.key, answer.status, reason, *spent, values, self._versions)
+
+    def _failed(
+        self, cell: Cell, reason: str, seconds: float, memory: float, *, status: str = FAILED
+    ) -> Row:
+        return Row(cell.key, status, reason, seconds, memory, {}, self._versions)
+
+    def _draw(self, cell: Cell) -> Drawn:
+        """The data set of a cell, and what belongs to it, drawn anew unless it is the last one."""
+        if self._drawn is not None and self._drawn[0] == cell.data:
+            return self._drawn[1]
+        self._drawn = None  # one at a time
+        design = self._job.designs[cell.design]
+        data = design.draw(design.settings()[cell.setting], cell.data_seed)
+        others = points_of_truth(data, OTHERS, seed_of(cell.data_seed, "others"))
+        start = shared_start(data, cell.data_seed) if self._job.shared_start else None
+        self._drawn = cell.data, Drawn(data, others, start)
+        return self._drawn[1]
+
+
+def shared_start(data: Dataset, seed: int) -> Int[Tensor, "n"] | None:
+    """Clusters of one run of k-means, or None where their number is not known."""
+    k = known_size(data)
+    if k is None:
+        return None
+    options: dict[str, Any] = {"n_starts": 1, "search": "starts", "seed": seed}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return fit(MixtureModel(k), data.points, "kmeans", missing="integrate", **options).labels
+
+
+def seeded(seed: int) -> None:
+    """Seed the default generators, which a method may draw from."""
+    random.seed(seed)
+    np.random.seed(seed % LEGACY)  # noqa: NPY002 - it is the default one that is meant
+    torch.manual_seed(seed)
+
+
+def reason_of(error: BaseException) -> str:
+    """What an exception says, on one line."""
+    words = " ".join(str(error).split()) or "no message"
+    return f"{type(error).__name__}: {words}"
+
+
+def said(names: Iterable[str]) -> str:
+    """Some versions, on one line."""
+    found = versions()
+    return ", ".join(f"{name} {found[name]}" for name in names)
+
+
+def warm_up() -> None:
+    """Load what every cell needs."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        fit(MixtureModel(2), few_points().x, "em", n_starts=1, max_steps=1)

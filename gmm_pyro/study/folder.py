@@ -1,0 +1,178 @@
+"""The folder of a study: what it is, and rows that are only ever added to."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, fields
+from pathlib import Path
+from typing import Any, TextIO
+
+try:
+    import fcntl
+except ImportError:  # on Windows
+    fcntl = None  # type: ignore[assignment]
+
+from ..data.words import counted
+from ..disk.placing import whole_file, write_bytes
+from ..disk.untrusted import content_named
+from .cell import Row
+from .plan import Plan
+
+FORMAT = "gmm_pyro study 1"
+STUDY, LOCK, ROWS = "study.json", "running.lock", "cells-*.jsonl"
+FIELDS = {field.name for field in fields(Row)}
+SYNC = 1.0  # seconds after which rows are on the disk itself, should the machine stop
+
+
+def write_plan(folder: Path, plan: Plan, toml: str | None) -> None:
+    """Write down what a study is.
+
+    Raises:
+        OSError: if the folder cannot be written.
+    """
+    content = {"format": FORMAT, **plan.to_dict(), "toml": toml}
+    with whole_file(folder / STUDY) as partial:
+        write_bytes(partial, (json.dumps(content, indent=1) + "\n").encode())
+
+
+def read_plan(folder: Path) -> tuple[Plan, str | None]:
+    """What the study of a folder is, and its TOML if it has one.
+
+    Raises:
+        OSError: if there is no study.
+        ValueError: if its file holds something else.
+    """
+    path = folder / STUDY
+    text = path.read_text(encoding="utf-8")
+    with content_named(f"{path} is no description of a study"):
+        content = json.loads(text)
+        if content["format"] != FORMAT:
+            raise ValueError(f"its format is {content['format']!r}, not {FORMAT!r}")
+        return Plan.from_dict(content), content["toml"]
+
+
+def refuse_another(folder: Path, plan: Plan) -> None:
+    """Refuse a folder with the rows of another study; a study may have grown since.
+
+    Raises:
+        FileExistsError: if it is another's.
+    """
+    if not (folder / STUDY).exists():
+        others = [entry.name for entry in folder.iterdir() if entry.name != LOCK]
+        if others:
+            raise FileExistsError(f"{folder} holds {others[0]}, and no study: take another folder")
+        return
+    before, _ = read_plan(folder)
+    if before.told != plan.told or before.measures != plan.measures or before.seed != plan.seed:
+        raise FileExistsError(
+            f"{folder} holds another study, with the seed {before.seed}, {_facts(before)}: this "
+            f"one has the seed {plan.seed}, {_facts(plan)}; take another folder"
+        )
+    strange = read_rows(folder).keys() - {cell.key for cell in plan.cells()}
+    if strange or (before != plan and not read_rows(folder)):
+        raise FileExistsError(
+            f"{folder} holds another study, with {counted(len(strange), 'cell')} that this one "
+            "does not have: take another folder"
+        )
+
+
+def _facts(plan: Plan) -> str:
+    words = [f"{name} = {value}" for name, value in plan.told.items()]
+    return ", ".join([*words, f"metrics {', '.join(plan.measures)}"])
+
+
+# ---------------------------------------------------------------------- rows
+
+
+def read_rows(folder: Path) -> dict[str, Row]:
+    """All rows by the keys of their cells, whoever has written them.
+
+    A last line that was not finished is not there.
+
+    Raises:
+        ValueError: if a file holds something else.
+    """
+    found: dict[str, Row] = {}
+    for path in sorted(folder.glob(ROWS)):
+        for row in _rows_of(path):
+            found.setdefault(row.key, row)
+    return found
+
+
+def _rows_of(path: Path) -> Iterator[Row]:
+    lines = path.read_bytes().split(b"\n")
+    for number, line in enumerate(
+        lines[:-1], 1
+    ):  # what follows the last end of a line is unfinished
+        with content_named(f"{path}, line {number}, is no row of a study"):
+            yield Row(**{name: v for name, v in json.loads(line).items() if name in FIELDS})
+
+
+class Writer:
+    """Files that rows are added to, one a worker of this run."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        runs = [int(path.name.split("-")[1]) for path in folder.glob(ROWS)]
+        self._run = max(runs, default=0) + 1
+        self._files: dict[int, TextIO] = {}
+        self._synced = time.monotonic()
+
+    def add(self, place: int, row: Row, facts: Mapping[str, Any]) -> None:
+        """Add a line.
+
+        Args:
+            place: number of the worker.
+            row: what came of a cell.
+            facts: what the cell is, for readers of the file.
+        """
+        if place not in self._files:
+            path = self._folder / f"cells-{self._run:04d}-{place:03d}.jsonl"
+            self._files[place] = path.open("x", encoding="utf-8")
+        file = self._files[place]
+        file.write(json.dumps({**facts, **asdict(row)}) + "\n")
+        file.flush()
+        if time.monotonic() - self._synced > SYNC:
+            self._sync()
+
+    def close(self) -> None:
+        """Have all on the disk."""
+        self._sync()
+        for file in self._files.values():
+            file.close()
+
+    def _sync(self) -> None:
+        self._synced = time.monotonic()
+        for file in self._files.values():
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def alone_in(folder: Path) -> Iterator[None]:
+    """Be the only run in a folder; where it cannot be locked, hope so.
+
+    Raises:
+        BlockingIOError: if there is another.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    if fcntl is None:
+        yield
+        return
+    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise BlockingIOError(
+                error.errno, "another run is at work here", str(folder)
+            ) from error
+        except OSError:  # some network file systems have no locks
+            pass
+        yield
+    finally:
+        with suppress(OSError):
+            os.close(handle)

@@ -1,0 +1,55 @@
+"""What measures are taken of: a data set and what a method says about it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+from ...datasets import OUTLIER, Dataset
+from ...mixture.value import GaussianMixture
+from ...posterior import Posterior
+from ..answers import Answer
+
+
+@dataclass(frozen=True, eq=False)
+class Outcome:
+    """A data set, and what a method says about it.
+
+    Attributes:
+        data: what the method was given.
+        answer: what it says.
+        seconds: how long it took.
+        level: what intervals are to hold of the draws.
+        others: points of the truth that the method has not seen, or None where it is not known.
+    """
+
+    data: Dataset
+    answer: Answer
+    seconds: float
+    level: float = 0.9
+    others: Float[Tensor, "m d"] | None = None
+
+    @property
+    def mixture(self) -> GaussianMixture | None:
+        """The density that the method has found, if it has one."""
+        return self.answer.mixture
+
+    @property
+    def posterior(self) -> Posterior | None:
+        """The draws of the method, if it has some."""
+        return None if self.answer.fit is None else self.answer.fit.posterior
+
+    @cached_property
+    def classes(self) -> Int[Tensor, "n"] | None:
+        """The true class of each point, if some points have one."""
+        labels = self.data.labels
+        return labels if labels is not None and bool((labels != OUTLIER).any()) else None
+
+
+def points_of_truth(data: Dataset, n: int, seed: int) -> Float[Tensor, "m d"] | None:
+    """Other points of the truth of a data set, or None where it is not known."""
+    return None if data.truth is None else data.truth.sample(n, seed).to(torch.float64)

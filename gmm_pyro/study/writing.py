@@ -1,0 +1,93 @@
+"""A study as TOML, and back: what of it can be said in a file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..data.checks import check_list, check_mapping, meant, shown
+from ..datasets import dataset_named
+from ..designs import Design
+from .designs import GIVEN
+from .entries import Entry
+from .methods import method_from
+from .ours import Ours
+from .toml import read, written
+
+if TYPE_CHECKING:
+    from .study import Study
+
+PLAIN = ("metrics", "seed", "timeout", "covariance", "priors", "shared_start", "level")
+USUAL = {"covariance": "full", "priors": None, "shared_start": False, "level": 0.9, "timeout": None}
+TABLES = ("data", "methods")
+
+
+def toml_or_none(study: Study) -> str | None:
+    """The study as TOML, or None where it cannot be written so."""
+    try:
+        return to_written(study)
+    except ValueError:
+        return None
+
+
+def to_written(study: Study) -> str:
+    """The study as TOML; see `Study.to_toml`."""
+    facts = {name: getattr(study, name) for name in PLAIN}
+    content = {n: v for n, v in facts.items() if n not in USUAL or v != USUAL[n]}
+    methods = [_method(entry, study.covariance, study.priors) for entry in study.entries]
+    if all(list(method) == ["method"] for method in methods):
+        content["methods"] = [method["method"] for method in methods]
+        methods = []
+    content["data"] = [design.to_dict() for design in study.designs]
+    return written(content | ({"methods": methods} if methods else {}))
+
+
+def _method(entry: Entry, covariance: str, priors: Any) -> dict[str, Any]:
+    """What a file says of a method: no more than it must.
+
+    Raises:
+        ValueError: if the method is a function or a class that has no name.
+    """
+    if entry.written is None:
+        raise ValueError(
+            f"{entry.name} cannot be written as TOML: only what can be imported by a name can be"
+        )
+    told: dict[str, Any] = {"method": entry.written}
+    if entry.n_components is not None:
+        told["n_components"] = entry.n_components
+    if isinstance(entry, Ours):
+        own = {"covariance": (entry.covariance, covariance), "priors": (entry.priors, priors)}
+        told |= {name: value for name, (value, usual) in own.items() if value is not usual}
+    told |= entry.options
+    plain = method_from(told, covariance=covariance, priors=priors).name == entry.name
+    return told if plain else {"method": entry.written, "name": entry.name, **told}
+
+
+def from_written(text: str) -> dict[str, Any]:
+    """The arguments of the study that a text says; see `Study.from_toml`."""
+    content = read(text)
+    known = (*PLAIN, *TABLES)
+    for name in content:
+        if name not in known:
+            raise ValueError(
+                f"a study has {', '.join(known)}; got {shown(name)}{meant(name, known)}"
+            )
+    for name in TABLES:
+        if name not in content:
+            raise ValueError(f"a study must have {name}: [[{name}]] begins an entry")
+    data = check_list("data", content.pop("data"), "tables, each begun by [[data]]")
+    return {**content, "data": [_design(one) for one in data]}
+
+
+def _design(told: Any) -> Any:
+    told = check_mapping("data", told, "kind and factors")
+    if told.get("kind") == GIVEN:
+        return _given(told)
+    return Design.from_dict(told)
+
+
+def _given(told: Mapping[str, Any]) -> Any:
+    """A data set by its name."""
+    if set(told) != {"kind", "name"}:
+        raise ValueError(f"data of the kind {GIVEN!r} have a name alone, got {shown(dict(told))}")
+    return dataset_named(told["name"])
