@@ -48,6 +48,7 @@ if TYPE_CHECKING:
         bootstrap_lrt,
         select,
     )
+    from .study import Study, StudyResults
 
 register()
 
@@ -76,6 +77,8 @@ _HOME = {
     "RandomScale": "model.hierarchy",
     "Selection": "selection",
     "Static": "model.concentration",
+    "Study": "study",
+    "StudyResults": "study",
     "Status": "inference.task",
     "Unknown": "model.unknown",
     "UniformBox": "mixture.noise_kinds",
@@ -116,6 +119,8 @@ __all__ = [
     "Selection",
     "Static",
     "Status",
+    "Study",
+    "StudyResults",
     "UniformBox",
     "Unknown",
     "WideGaussian",

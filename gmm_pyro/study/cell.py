@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -83,6 +83,15 @@ class Drawn:
     start: Int[Tensor, "n"] | None
 
 
+@dataclass(frozen=True, eq=False)
+class Tried:
+    """What a method has said, or raised, with its seconds and the growth of memory in MiB."""
+
+    answer: Answer | BaseException
+    seconds: float
+    memory: float
+
+
 class Bench:
     """Where cells are run one after the other; it keeps one data set at a time."""
 
@@ -104,36 +113,46 @@ class Bench:
             except Exception:  # noqa: BLE001 - the cell itself will say it
                 return
 
-    def run(self, cell: Cell) -> Row:
-        """The row of a cell. What a method raises is its reason, but an interrupt."""
+    def run(self, cell: Cell, answered: Callable[[], None] = lambda: None) -> Row:
+        """The row of a cell. What a method raises is its reason.
+
+        Args:
+            cell: the cell.
+            answered: called when the method has ended, before anything is measured.
+        """
         seeded(cell.data_seed)
         try:
             drawn = self._draw(cell)
         except Exception as error:  # noqa: BLE001 - a design may fail at a setting
-            return self._failed(cell, f"the data: {reason_of(error)}", 0.0, 0.0)
-        entry = self._job.entries[cell.method]
-        start = drawn.start if entry.n_components is None else None
-        seeded(cell.method_seed)
-        memory, started = Memory(), time.perf_counter()
-        try:
-            answer: Answer | BaseException = entry.run(Task(drawn.data, cell.method_seed, start))
-        except BaseException as error:  # noqa: BLE001 - nobody interrupts a worker but a method
-            answer = error
-        spent = time.perf_counter() - started, memory.growth()
-        if isinstance(answer, BaseException):
-            status = WRONG if isinstance(answer, WrongOutput) else FAILED
-            return self._failed(cell, reason_of(answer), *spent, status=status)
-        outcome = Outcome(drawn.data, answer, spent[0], self._job.level, drawn.others)
+            return Row(cell.key, FAILED, f"no data: {reason_of(error)}", versions=self._versions)
+        tried = self._tried(cell, drawn)
+        answered()
+        answer, spent = tried.answer, (tried.seconds, tried.memory)
+        if not isinstance(answer, Answer):
+            wrong = isinstance(answer, WrongOutput)
+            reason = str(answer) if wrong else reason_of(answer)
+            status = WRONG if wrong else FAILED
+            return Row(cell.key, status, reason, *spent, versions=self._versions)
+        outcome = Outcome(drawn.data, answer, tried.seconds, self._job.level, drawn.others)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             values, faults = measured(outcome, self._job.measures)
         reason = "; ".join([*([answer.reason] if answer.reason else []), *faults])
         return Row(cell.key, answer.status, reason, *spent, values, self._versions)
 
-    def _failed(
-        self, cell: Cell, reason: str, seconds: float, memory: float, *, status: str = FAILED
-    ) -> Row:
-        return Row(cell.key, status, reason, seconds, memory, {}, self._versions)
+    def _tried(self, cell: Cell, drawn: Drawn) -> Tried:
+        """What a method says, or raises, with its time and memory."""
+        entry = self._job.entries[cell.method]
+        start = drawn.start if entry.n_components is None else None
+        task = Task(drawn.data, cell.method_seed, start)
+        seeded(cell.method_seed)
+        memory, started = Memory(), time.perf_counter()
+        answer: Answer | BaseException
+        try:
+            answer = entry.run(task)
+        except BaseException as error:  # noqa: BLE001 - nobody interrupts a worker but a method
+            answer = error
+        return Tried(answer, time.perf_counter() - started, memory.growth())
 
     def _draw(self, cell: Cell) -> Drawn:
         """The data set of a cell, and what belongs to it, drawn anew unless it is the last one."""

@@ -19,13 +19,13 @@ from typing import Any
 from .blocks import Blocks
 from .cell import SAID, Row, said
 from .plan import Cell
-from .worker import BEGUN, BROKEN, DONE, READY, command
+from .worker import ANSWERED, BEGUN, BROKEN, DONE, READY, command
 
 ONE_THREAD = (  # environment variables that libraries read their number of threads from
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"),
     *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
 )
-REHEARSAL = 120.0  # seconds for a method's first steps, on top of its time
+ASIDE = 300.0  # seconds for a method's first steps, and for measuring, that are not its time
 WAKE = 1.0  # seconds after which a wait looks around
 ENDED = "ended"  # what is said for a worker that is no more
 TIMED_OUT, DIED = "timed out", "process ended"  # statuses
@@ -40,7 +40,7 @@ class Worker:
     ready: bool = False
     cell: Cell | None = None
     begun: float = 0.0
-    deadline: float = float("inf")
+    limit: float | None = None
 
     @classmethod
     def start(cls, place: int, job: bytes, said_by: queue.SimpleQueue[Any]) -> Worker:
@@ -75,17 +75,23 @@ class Worker:
     def give(self, cell: Cell, timeout: float | None) -> None:
         """Have a cell run, after some first steps if its method has not taken any."""
         self.cell = cell
-        self.begin(None if timeout is None else timeout + REHEARSAL)
+        self.begin(None if timeout is None else ASIDE)
         self.tell(cell)
 
     def begin(self, timeout: float | None) -> None:
         """Time runs from now on."""
-        self.begun = time.monotonic()
-        self.deadline = float("inf") if timeout is None else self.begun + timeout
+        self.begun, self.limit = time.monotonic(), timeout
+
+    @property
+    def deadline(self) -> float:
+        """When its time is over."""
+        if self.cell is None or self.limit is None:
+            return float("inf")
+        return self.begun + self.limit
 
     def free(self) -> None:
         """There is nothing to do."""
-        self.cell, self.deadline = None, float("inf")
+        self.cell = None
 
     def end(self) -> None:
         """End the process, and those that it has started."""
@@ -149,13 +155,13 @@ class Pool:
         """What has been said; if nothing has been, whose time is over, and who has died."""
         soonest = min(worker.deadline for worker in self._workers.values()) - time.monotonic()
         with suppress(queue.Empty):
-            worker, word, what = self._said.get(timeout=max(0.0, min(WAKE, soonest)))
-            if self._workers.get(worker.place) is worker:
-                yield from self._heard(worker, word, what)
+            speaker, word, what = self._said.get(timeout=max(0.0, min(WAKE, soonest)))
+            if speaker in self._workers.values():
+                yield from self._heard(speaker, word, what)
             return
         for worker in list(self._workers.values()):
             if worker.deadline < time.monotonic():
-                yield from self._lost(worker, TIMED_OUT, f"took longer than {self._timeout:g} s")
+                yield from self._lost(worker, TIMED_OUT, f"took longer than {worker.limit:g} s")
             elif worker.process.poll() is not None:  # and what it started keeps the pipe open
                 yield from self._heard(worker, ENDED, None)
 
@@ -166,6 +172,8 @@ class Pool:
             yield from self._lost(worker, DIED, f"its process ended with {worker.why_ended()}")
         elif word == BEGUN:
             worker.begin(self._timeout)
+        elif word == ANSWERED:
+            worker.begin(None if self._timeout is None else ASIDE)
         elif word == READY:
             worker.ready = True
             self._next(worker)

@@ -173,10 +173,12 @@ class Study:
             left = [cell for cell in self.cells if cell.key not in rows]
             if shuffle:
                 random.Random(self.seed).shuffle(left)
-            bar = tqdm(
+            bar: tqdm[Any] = tqdm(
                 total=len(self.cells),
                 initial=len(self.cells) - len(left),
-                **{"desc": "study", "unit": "cell", "disable": not progress},
+                desc="study",
+                unit="cell",
+                disable=not progress,
             )
             with bar, closing(Writer(home)) as writer:
                 for place, row in self._rows(left, n_jobs, client):

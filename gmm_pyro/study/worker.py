@@ -17,7 +17,8 @@ from contextlib import suppress
 from typing import Any, BinaryIO
 
 GRACE = 5.0  # seconds after its time by which a worker ends itself, should nobody else do it
-READY, BROKEN, BEGUN, DONE = "ready", "broken", "begun", "done"  # what a worker says
+READY, BROKEN = "ready", "broken"  # what a worker says of itself
+BEGUN, ANSWERED, DONE = "begun", "answered", "done"  # and of its cell
 
 
 def main() -> None:
@@ -39,9 +40,14 @@ def main() -> None:
         _say(outbox, BEGUN, None)
         if timeout is not None:
             faulthandler.dump_traceback_later(timeout + GRACE, exit=True)
-        row = bench.run(cell)
-        faulthandler.cancel_dump_traceback_later()
+        row = bench.run(cell, lambda: _answered(outbox))
         _say(outbox, DONE, row)
+
+
+def _answered(outbox: BinaryIO) -> None:
+    """The method has ended in time."""
+    faulthandler.cancel_dump_traceback_later()
+    _say(outbox, ANSWERED, None)
 
 
 def _bench(job: Any) -> Any:

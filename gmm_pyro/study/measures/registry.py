@@ -109,7 +109,8 @@ def measures_named(metrics: Any) -> tuple[str, ...]:
 
 def measured(outcome: Outcome, names: Iterable[str]) -> tuple[dict[str, float], list[str]]:
     """Some measures by name, NaN where there is none, and what went wrong with them."""
-    wanted, found, faults = set(names), {}, []
+    wanted, faults = set(names), []
+    found: dict[str, float] = {}
     for take, gives in TAKEN_BY.items():
         if not wanted & set(gives):
             continue
