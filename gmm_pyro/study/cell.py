@@ -29,6 +29,7 @@ from .plan import Cell, seed_of
 OTHERS = 10_000  # points of the truth that densities are held against
 LEGACY = 2**32  # seeds that NumPy's default generator takes
 SAID = ("python", "gmm_pyro", "torch", "numpy", "scipy", "scikit-learn")  # versions in a row
+MOST = 500  # letters of a reason
 FAILED, WRONG = "failed", "wrong output"
 
 
@@ -188,7 +189,7 @@ def seeded(seed: int) -> None:
 def reason_of(error: BaseException) -> str:
     """What an exception says, on one line."""
     words = " ".join(str(error).split()) or "no message"
-    return f"{type(error).__name__}: {words}"
+    return f"{type(error).__name__}: {words}"[:MOST]
 
 
 def said(names: Iterable[str]) -> str:

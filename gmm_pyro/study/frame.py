@@ -26,7 +26,7 @@ def frame_of(plan: Plan, rows: Mapping[str, Row]) -> pd.DataFrame:
     found = [rows[cell.key] for cell in cells]
     settings = [plan.designs[cell.design].settings[cell.setting] for cell in cells]
     columns: dict[str, Any] = {"design": [plan.designs[cell.design].name for cell in cells]}
-    columns |= {name: [setting.get(name) for setting in settings] for name in factors}
+    columns |= {name: _levels([setting.get(name) for setting in settings]) for name in factors}
     columns["replicate"] = [cell.replicate for cell in cells]
     columns["method"] = [plan.methods[cell.method].name for cell in cells]
     columns |= {name: [getattr(row, name) for row in found] for name in ("status", "reason")}
@@ -40,6 +40,12 @@ def frame_of(plan: Plan, rows: Mapping[str, Row]) -> pd.DataFrame:
     if REGRET in plan.measures:
         frame[REGRET] = _regret(rows, cells)
     return frame
+
+
+def _levels(values: list[Any]) -> Any:
+    """Levels of a factor: whole numbers stay so where some designs do not have it."""
+    whole = all(value is None or type(value) is int for value in values)
+    return pd.array(values, dtype="Int64") if whole and None in values else values
 
 
 def factors_of(plan: Plan) -> list[str]:

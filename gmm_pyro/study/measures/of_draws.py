@@ -38,10 +38,11 @@ def of_truth(outcome: Outcome) -> dict[str, float]:
     values, true = marginals(posterior, truth), marginals_of(truth)
     low, high = intervals(values, outcome.level)
     unit = _units(truth)
-    error = values.mean(0) - true
+    error, spread = values.mean(0) - true, values.std(0)
+    varies = spread > 0  # as the weight of one component does not
     return {
         "posterior_error": float((error / unit).square().mean().sqrt()),
-        "posterior_z": float((error / values.std(0)).square().mean().sqrt()),
+        "posterior_z": float((error / spread)[varies].square().mean().sqrt()),
         "coverage": float(((low <= true) & (true <= high)).double().mean()),
         "interval_width": float(((high - low) / unit).mean()),
     }
