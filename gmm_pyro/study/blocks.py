@@ -15,9 +15,10 @@ class Blocks:
     def __init__(self, cells: Iterable[Cell]) -> None:
         self._blocks = deque(deque(group) for _, group in groupby(cells, lambda cell: cell.data))
         self._of_worker: dict[int, deque[Cell]] = {}
+        self._count = sum(map(len, self._blocks))
 
     def __len__(self) -> int:
-        return sum(map(len, self._blocks)) + sum(map(len, self._of_worker.values()))
+        return self._count
 
     def next_for(self, worker: int) -> Cell | None:
         """The next cell for a worker: of its own block, of a new one, or of another's."""
@@ -26,4 +27,7 @@ class Blocks:
             own = self._of_worker[worker] = self._blocks.popleft()
         if not own:
             own = max(self._of_worker.values(), key=len, default=None)
-        return own.popleft() if own else None
+        if not own:
+            return None
+        self._count -= 1
+        return own.popleft()

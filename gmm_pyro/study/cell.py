@@ -23,6 +23,7 @@ from .designs import Draws
 from .entries import Entry, Task, few_points, known_size
 from .measures import Outcome, measured
 from .measures.outcome import points_of_truth
+from .measures.registry import OF_OTHERS
 from .memory import Memory
 from .plan import Cell, seed_of
 
@@ -162,7 +163,9 @@ class Bench:
         self._drawn = None  # one at a time
         design = self._job.designs[cell.design]
         data = design.draw(design.settings()[cell.setting], cell.data_seed)
-        others = points_of_truth(data, OTHERS, seed_of(cell.data_seed, "others"))
+        wanted = not set(OF_OTHERS).isdisjoint(self._job.measures)
+        seed = seed_of(cell.data_seed, "others")
+        others = points_of_truth(data, OTHERS, seed) if wanted else None
         start = shared_start(data, cell.data_seed) if self._job.shared_start else None
         self._drawn = cell.data, Drawn(data, others, start)
         return self._drawn[1]

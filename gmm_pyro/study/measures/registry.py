@@ -10,7 +10,7 @@ from ...comparison.columns import OF_FITS, OF_POSTERIORS, Column, lowest, neares
 from ...data.checks import check_choice, check_list
 from .of_densities import of_fitted, of_others, of_parameters
 from .of_draws import of_approximation, of_convergence, of_leaving_out, of_truth
-from .of_labels import of_labels
+from .of_labels import of_information, of_matches, of_pairs
 from .of_probabilities import of_probabilities
 from .outcome import Outcome
 
@@ -27,7 +27,9 @@ def of_steps(outcome: Outcome) -> dict[str, float]:
 
 TAKEN_BY: dict[Callable[[Outcome], dict[str, float]], tuple[str, ...]] = {
     of_steps: ("steps",),
-    of_labels: ("ari", "nmi", "accuracy"),
+    of_pairs: ("ari",),
+    of_information: ("nmi",),
+    of_matches: ("accuracy",),
     of_fitted: ("log_likelihood", "bic", "icl", "n_parameters"),
     of_others: ("held_out_log_density", "kl_to_truth", "kl_standard_error"),
     of_parameters: ("weight_error", "mean_error", "covariance_error"),
@@ -83,6 +85,7 @@ OF_STUDIES = (
         "Lower is better.",
     ),
 )  # fmt: skip
+OF_OTHERS = TAKEN_BY[of_others]  # which need points that were not fitted
 COLUMNS = {column.name: column for column in (*OF_FITS, *OF_POSTERIORS, *OF_STUDIES)}
 MEASURES = {
     name: COLUMNS[name]
