@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields
 from functools import cache
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pandas as pd
@@ -22,6 +23,7 @@ from gmm_pyro.estimator import (
     PyroGaussianMixture,
 )
 from runs import quietly
+from studied import HerePool
 from unknown_fits import unknown
 
 Asked = tuple[Callable[..., Any], Mapping[str, Any]]
@@ -686,6 +688,33 @@ def of_estimators() -> dict[str, Asked]:
     }
 
 
+def of_studies() -> dict[str, Asked]:
+    """Studies, one of which has been run, so that running it again starts no worker."""
+    study = gp.Study(gp.datasets.bimodal(), ["kmeans"], metrics=["ari"])
+    with patch("gmm_pyro.study.study.Pool", HerePool):
+        done = study.run("study")
+    text = gp.Study(gp.datasets.iris(), ["em"]).to_toml()
+    return {
+        "Study": asked(
+            gp.Study,
+            data=gp.datasets.bimodal(),
+            methods=["em"],
+            metrics="all",
+            seed=0,
+            timeout=None,
+            covariance="full",
+            priors=None,
+            shared_start=False,
+            level=0.9,
+        ),
+        "Study.run": asked(
+            study.run, folder=done.folder, n_jobs=1, client=None, shuffle=False, progress=False
+        ),
+        "Study.from_toml": asked(gp.Study.from_toml, text=text),
+        "StudyResults.load": asked(gp.StudyResults.load, folder=done.folder),
+    }
+
+
 # ---------------------------------------------------------------------- arguments
 
 
@@ -719,6 +748,6 @@ GROUPS: dict[str, Callable[[], dict[str, Asked]]] = {
     for function in (
         *(of_mixtures, of_models, of_data_sets, of_designs, of_fits, of_trees, of_combinations),
         *(of_selections, of_resamples, of_posteriors),
-        *(of_calibration, of_scores, of_pictures, of_estimators),
+        *(of_calibration, of_scores, of_pictures, of_estimators, of_studies),
     )
 }

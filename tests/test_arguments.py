@@ -45,7 +45,7 @@ RESULTS = {  # that the package makes, and nobody else
     *("Posterior", "Method", "Options", "Status", "FitWarning", "OptionError", "Quantities"),
     *("Estimate", "ParameterErrors"),
     *("Bootstrap", "LikelihoodRatioTests"),
-    "NotGaussian",
+    *("NotGaussian", "StudyResults"),
 }
 INNER = {  # which fits call over and over, with what other methods returned
     *(f"LogDensity.{name}" for name in ("log_jacobian", "log_likelihood", "log_prior")),

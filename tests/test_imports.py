@@ -40,6 +40,7 @@ LAYERS = [
     ["report"],
     ["comparison", "calibration", "saved_fit"],
     ["selection"],
+    ["study"],
     ["estimator"],
     ["cli"],
     ["__main__"],

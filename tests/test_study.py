@@ -220,7 +220,7 @@ REFUSED = {
     "two of one name": (lambda: made(["em", "em"]), "two that are called 'em'"),
     "no methods": (lambda: made([]), "one or more methods"),
     "no method": (lambda: made({"n_starts": 3}), "must have a 'method'"),
-    "a number": (lambda: made([3]), "must be the name of one, an estimator or a function"),
+    "a number": (lambda: made([3]), "methods must hold names of methods, estimators or"),
     "no such function": (lambda: made("studied:absent"), "cannot be imported"),
     "a wrong number": (lambda: made({"method": "em", "n_components": 0}), "n_components must"),
     "ours of its own": (lambda: made({"method": "em", "n_components": "own"}), "of its own"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -16,13 +17,13 @@ try:
 except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
-from ..data.words import counted
 from ..disk.placing import whole_file, write_bytes
 from ..disk.untrusted import content_named
 from .cell import Row
 from .plan import Plan
 
 FORMAT = "gmm_pyro study 1"
+ANOTHER = "the folder holds another study"
 STUDY, LOCK, ROWS = "study.json", "running.lock", "cells-*.jsonl"
 FIELDS = {field.name for field in fields(Row)}
 SYNC = 1.0  # seconds after which rows are on the disk itself, should the machine stop
@@ -64,25 +65,24 @@ def refuse_another(folder: Path, plan: Plan) -> None:
     if not (folder / STUDY).exists():
         others = [entry.name for entry in folder.iterdir() if entry.name != LOCK]
         if others:
-            raise FileExistsError(f"{folder} holds {others[0]}, and no study: take another folder")
+            raise _refusal(folder, f"the folder holds {others[0]!r}, and no study")
         return
     before, _ = read_plan(folder)
     if before.told != plan.told or before.measures != plan.measures or before.seed != plan.seed:
-        raise FileExistsError(
-            f"{folder} holds another study, with the seed {before.seed}, {_facts(before)}: this "
-            f"one has the seed {plan.seed}, {_facts(plan)}; take another folder"
-        )
-    strange = read_rows(folder).keys() - {cell.key for cell in plan.cells()}
-    if strange or (before != plan and not read_rows(folder)):
-        raise FileExistsError(
-            f"{folder} holds another study, with {counted(len(strange), 'cell')} that this one "
-            "does not have: take another folder"
-        )
+        raise _refusal(folder, f"{ANOTHER}: {_facts(before)}, and this one {_facts(plan)}")
+    rows = read_rows(folder)
+    strange = rows.keys() - {cell.key for cell in plan.cells()}
+    if strange or (before != plan and not rows):
+        raise _refusal(folder, f"{ANOTHER}, whose cells are others: {len(strange)} have been run")
+
+
+def _refusal(folder: Path, reason: str) -> FileExistsError:
+    return FileExistsError(errno.EEXIST, f"{reason}; take another folder", str(folder))
 
 
 def _facts(plan: Plan) -> str:
-    words = [f"{name} = {value}" for name, value in plan.told.items()]
-    return ", ".join([*words, f"metrics {', '.join(plan.measures)}"])
+    words = [f"{name} {value}" for name, value in plan.told.items()]
+    return ", ".join([f"seed {plan.seed}", *words, f"metrics {' '.join(plan.measures)}"])
 
 
 # ---------------------------------------------------------------------- rows

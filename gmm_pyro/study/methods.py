@@ -60,7 +60,7 @@ def method_from(value: Any, *, covariance: str = "full", priors: Any = None) -> 
     """
     told = dict(value) if isinstance(value, Mapping) else {"method": value}
     if "method" not in told:
-        raise ValueError(f"a method's dictionary must have a 'method', got {shown(value)}")
+        raise ValueError(f"methods must have a 'method' in a dictionary, got {shown(value)}")
     method, written = told.pop("method"), None
     if isinstance(method, str) and ":" in method and method not in METHODS:
         method, written = imported(method), method
@@ -71,7 +71,7 @@ def method_from(value: Any, *, covariance: str = "full", priors: Any = None) -> 
         return _estimator(name, method, told, k)
     if not callable(method):
         raise TypeError(
-            "a method must be the name of one, an estimator or a function, or a dictionary with "
+            "methods must hold names of methods, estimators or functions, or dictionaries with "
             f"one of them, got {shown(value)}"
         )
     return Function(name or _called(method), k, told, written or name_of(method), function=method)
@@ -87,7 +87,7 @@ def _ours(method: str, told: dict[str, Any], of_study: Mapping[str, Any]) -> Our
         if word in told:
             raise ValueError(f"{word} is no option of one method: it is the study's own")
     full, options = in_full(method, told)
-    check_choice("method", full, METHODS)
+    check_choice("methods", full, METHODS)
     own = {word: value for word, value in model.items() if value is not of_study[word]}
     return Ours(
         name or _title(method, {**told, **own}),

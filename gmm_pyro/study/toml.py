@@ -9,15 +9,20 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..data.checks import plain, shown
+from ..disk.untrusted import content_named
 
 
 def read(text: str) -> dict[str, Any]:
     """What a text in TOML says.
 
     Raises:
+        TypeError: if it is no text.
         ValueError: if it is no TOML, with the line.
     """
-    return tomllib.loads(text)
+    if not isinstance(text, str):
+        raise TypeError(f"text must be a text in TOML, got {shown(text)}")
+    with content_named("the text is no TOML"):
+        return tomllib.loads(text)
 
 
 def written(content: Mapping[str, Any]) -> str:

@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from ..data.checks import check_list, check_mapping, meant, shown
 from ..datasets import dataset_named
 from ..designs import Design
-from .designs import GIVEN
+from .designs import GIVEN, Draws
 from .entries import Entry
 from .methods import method_from
 from .ours import Ours
 from .toml import read, written
-
-if TYPE_CHECKING:
-    from .study import Study
 
 PLAIN = ("metrics", "seed", "timeout", "covariance", "priors", "shared_start", "level")
 USUAL = {"covariance": "full", "priors": None, "shared_start": False, "level": 0.9, "timeout": None}
 TABLES = ("data", "methods")
 
 
-def toml_or_none(study: Study) -> str | None:
+class Writable(Protocol):
+    """What a file says of a study, beside its plain arguments."""
+
+    @property
+    def covariance(self) -> str:
+        """Covariance family of our methods."""
+
+    @property
+    def priors(self) -> Any:
+        """Their priors."""
+
+    @property
+    def designs(self) -> tuple[Draws, ...]:
+        """Where the data come from."""
+
+    @property
+    def entries(self) -> tuple[Entry, ...]:
+        """The methods."""
+
+
+def toml_or_none(study: Writable) -> str | None:
     """The study as TOML, or None where it cannot be written so."""
     try:
         return to_written(study)
@@ -30,7 +47,7 @@ def toml_or_none(study: Study) -> str | None:
         return None
 
 
-def to_written(study: Study) -> str:
+def to_written(study: Writable) -> str:
     """The study as TOML; see `Study.to_toml`."""
     facts = {name: getattr(study, name) for name in PLAIN}
     content = {n: v for n, v in facts.items() if n not in USUAL or v != USUAL[n]}
