@@ -376,6 +376,18 @@ def test_the_truth_is_at_no_distance_from_itself() -> None:
     assert values["held_out_log_density"] == pytest.approx(own)
 
 
+def test_components_that_are_not_gaussian_have_no_density_to_diverge_from() -> None:
+    """The truth has their moments; their held-out points are drawn as the data are."""
+    tailed = Design(
+        "separated", {"n": 50, "d": 1, "k": 2, "separation": 3.0, "tails": (2.5, math.inf)}
+    )
+    study = made(studied.CHEAP, tailed, metrics=["held_out_log_density", "kl_to_truth"])
+    heavy, gaussian = (row.measures for row in studied.rows_here(study).values())
+    assert math.isnan(heavy["kl_to_truth"])
+    assert gaussian["kl_to_truth"] > 0
+    assert math.isfinite(heavy["held_out_log_density"])
+
+
 def test_a_measure_that_fails_is_no_number_and_says_so() -> None:
     answer = Answer(np.zeros(3, int))  # too few, which no method can give
     values, faults = measured(Outcome(DATA, answer, 1.0), ["ari", "steps"])

@@ -22,12 +22,12 @@ from .answers import Answer, WrongOutput
 from .designs import Draws
 from .entries import Entry, Task, few_points, known_size
 from .measures import Outcome, measured
-from .measures.outcome import points_of_truth
+from .measures.outcome import other_points
 from .measures.registry import OF_OTHERS
 from .memory import Memory
 from .plan import Cell, seed_of
 
-OTHERS = 10_000  # points of the truth that densities are held against
+OTHERS = 10_000  # points that were not fitted, by which densities are judged
 LEGACY = 2**32  # seeds that NumPy's default generator takes
 SAID = ("python", "gmm_pyro", "torch", "numpy", "scipy", "scikit-learn")  # versions in a row
 MOST = 500  # letters of a reason
@@ -100,6 +100,7 @@ class Bench:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._versions = said(SAID)
+        self._settings = [design.settings() for design in job.designs]
         self._drawn: tuple[tuple[int, int, int], Drawn] | None = None
         self._rehearsed: set[int] = set()
 
@@ -162,10 +163,10 @@ class Bench:
             return self._drawn[1]
         self._drawn = None  # one at a time
         design = self._job.designs[cell.design]
-        data = design.draw(design.settings()[cell.setting], cell.data_seed)
+        data = design.draw(self._settings[cell.design][cell.setting], cell.data_seed)
         wanted = not set(OF_OTHERS).isdisjoint(self._job.measures)
         seed = seed_of(cell.data_seed, "others")
-        others = points_of_truth(data, OTHERS, seed) if wanted else None
+        others = other_points(data, OTHERS, seed) if wanted else None
         start = shared_start(data, cell.data_seed) if self._job.shared_start else None
         self._drawn = cell.data, Drawn(data, others, start)
         return self._drawn[1]

@@ -91,7 +91,7 @@ def from_written(text: str) -> dict[str, Any]:
             )
     for name in TABLES:
         if name not in content:
-            raise ValueError(f"a study must have {name}: [[{name}]] begins an entry")
+            raise ValueError(f"the text of a study must have {name}: [[{name}]] begins an entry")
     data = check_list("data", content.pop("data"), "tables, each begun by [[data]]")
     return {**content, "data": [_design(one) for one in data]}
 

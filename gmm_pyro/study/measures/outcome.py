@@ -24,7 +24,8 @@ class Outcome:
         answer: what it says.
         seconds: how long it took.
         level: what intervals are to hold of the draws.
-        others: points of the truth that the method has not seen, or None where it is not known.
+        others: points from where the data come from that the method has not seen, or None where
+            that is not known.
     """
 
     data: Dataset
@@ -50,6 +51,6 @@ class Outcome:
         return labels if labels is not None and bool((labels != OUTLIER).any()) else None
 
 
-def points_of_truth(data: Dataset, n: int, seed: int) -> Float[Tensor, "m d"] | None:
-    """Other points of the truth of a data set, or None where it is not known."""
-    return None if data.truth is None else data.truth.sample(n, seed).to(torch.float64)
+def other_points(data: Dataset, n: int, seed: int) -> Float[Tensor, "m d"] | None:
+    """Other points of where a data set comes from, or None where that is not known."""
+    return None if data.truth is None else data.held_out(n, seed).x.to(torch.float64)
