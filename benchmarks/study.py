@@ -6,14 +6,16 @@ Half of the cells are `kmeans` and half `em`, each with its cheapest search, on 
 points. What a cell takes beside its method is measured with a function that does nothing: drawing
 the data, measuring, passing the cell and its row on, and writing it down. Seconds have the starts
 of the workers in them; milliseconds a cell are those of a worker, of the difference to a study of a
-tenth, whose starts take as long.
+tenth, whose starts take as long. Where other programs are at work, those of the processor say more.
 """
 
 from __future__ import annotations
 
+import resource
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import common
@@ -40,27 +42,44 @@ def cells(replicates: int) -> gp.designs.Design:
     return gp.designs.Design("separated", factors, replicates)
 
 
-def one(methods: Any, metrics: Any, replicates: int) -> tuple[float, float, int]:
-    """Seconds of a study, of its methods alone, and its cells."""
+@dataclass(frozen=True)
+class Cost:
+    """Seconds of a study, of the processor for it, and of its methods alone; and its cells."""
+
+    whole: float
+    processor: float
+    methods: float
+    cells: int
+
+
+def one(methods: Any, metrics: Any, replicates: int) -> Cost:
+    """What a study costs."""
     with tempfile.TemporaryDirectory() as folder:
-        started = time.perf_counter()
+        started, before = time.perf_counter(), used()
         study = gp.Study(cells(replicates), methods, metrics=metrics)
         frame = study.run(f"{folder}/results", n_jobs=JOBS).frame
-        return time.perf_counter() - started, float(frame["seconds"].sum()), len(frame)
+        spent = time.perf_counter() - started, used() - before
+        return Cost(*spent, float(frame["seconds"].sum()), len(frame))
+
+
+def used() -> float:
+    """Seconds of the processor, of this process and of those that it has waited for."""
+    both = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    return sum(usage.ru_utime + usage.ru_stime for usage in both)
 
 
 def row(what: str, methods: Any, metrics: Any, replicates: int) -> dict[str, Any]:
     """One line of the table."""
-    whole, inside, count = one(methods, metrics, replicates)
-    short, short_inside, short_count = one(methods, metrics, replicates // 10)
-    more = count - short_count
+    long, short = one(methods, metrics, replicates), one(methods, metrics, replicates // 10)
+    more = (long.cells - short.cells) / 1e3
     return {
         "methods": what,
         "metrics": "all" if metrics == "all" else ", ".join(metrics),
-        "cells": count,
-        "seconds": whole,
-        "ms a cell": 1e3 * JOBS * (whole - short) / more,
-        "ms of the method": 1e3 * (inside - short_inside) / more,
+        "cells": long.cells,
+        "seconds": long.whole,
+        "ms a cell": JOBS * (long.whole - short.whole) / more,
+        "of the processor": (long.processor - short.processor) / more,
+        "ms of the method": (long.methods - short.methods) / more,
     }
 
 

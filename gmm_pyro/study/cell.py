@@ -123,7 +123,6 @@ class Bench:
             cell: the cell.
             answered: called when the method has ended, before anything is measured.
         """
-        seeded(cell.data_seed)
         try:
             drawn = self._draw(cell)
         except Exception as error:  # noqa: BLE001 - a design may fail at a setting
@@ -162,6 +161,7 @@ class Bench:
         if self._drawn is not None and self._drawn[0] == cell.data:
             return self._drawn[1]
         self._drawn = None  # one at a time
+        seeded(cell.data_seed)
         design = self._job.designs[cell.design]
         data = design.draw(self._settings[cell.design][cell.setting], cell.data_seed)
         wanted = not set(OF_OTHERS).isdisjoint(self._job.measures)
