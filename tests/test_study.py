@@ -28,7 +28,7 @@ from gmm_pyro.study import MEASURES, method_from
 from gmm_pyro.study.answers import Answer
 from gmm_pyro.study.cell import Bench, Row
 from gmm_pyro.study.entries import Task
-from gmm_pyro.study.folder import Writer, alone_in, read_rows
+from gmm_pyro.study.folder import Writer, alone_in, read_rows, write_plan
 from gmm_pyro.study.measures import Outcome, measured
 from gmm_pyro.study.measures.of_probabilities import calibration_error
 from gmm_pyro.study.plan import Plan, canonical
@@ -484,8 +484,16 @@ def test_a_folder_of_something_else_or_in_use_is_refused(tmp_path: Path, monkeyp
     (tmp_path / "mine.txt").write_text("mine")
     with pytest.raises(FileExistsError, match=r"holds .*, and no study"):
         run_here(study, tmp_path, monkeypatch)
+    assert {path.name for path in tmp_path.iterdir()} == {"used", "mine.txt"}
     with pytest.raises(FileNotFoundError):
         gp.StudyResults.load(tmp_path)
+
+
+def test_results_of_a_study_that_has_hardly_begun_are_empty(tmp_path: Path) -> None:
+    write_plan(tmp_path, made("kmeans").plan, None)
+    found = gp.StudyResults.load(tmp_path)
+    assert (found.n_cells, found.n_left, len(found.frame)) == (6, 6, 0)
+    assert {"n", "method", "status", "regret", "seconds"} <= set(found.frame)
 
 
 def test_numbers_are_kept_to_the_last_bit(tmp_path: Path) -> None:

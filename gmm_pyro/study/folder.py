@@ -7,7 +7,7 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TextIO
@@ -24,7 +24,7 @@ from .plan import Plan
 
 FORMAT = "gmm_pyro study 1"
 ANOTHER = "the folder holds another study"
-STUDY, LOCK, ROWS = "study.json", "running.lock", "cells-*.jsonl"
+STUDY, ROWS = "study.json", "cells-*.jsonl"
 FIELDS = {field.name for field in fields(Row)}
 SYNC = 1.0  # seconds after which rows are on the disk itself, should the machine stop
 
@@ -62,13 +62,13 @@ def refuse_another(folder: Path, plan: Plan) -> None:
     Raises:
         FileExistsError: if it is another's.
     """
-    if not (folder / STUDY).exists():
-        others = [entry.name for entry in folder.iterdir() if entry.name != LOCK]
+    others = sorted(entry.name for entry in folder.iterdir())
+    if STUDY not in others:
         if others:
             raise _refusal(folder, f"the folder holds {others[0]!r}, and no study")
         return
     before, _ = read_plan(folder)
-    if before.told != plan.told or before.measures != plan.measures or before.seed != plan.seed:
+    if _facts(before) != _facts(plan):
         raise _refusal(folder, f"{ANOTHER}: {_facts(before)}, and this one {_facts(plan)}")
     rows = read_rows(folder)
     strange = rows.keys() - {cell.key for cell in plan.cells()}
@@ -129,13 +129,18 @@ class Writer:
             place: number of the worker.
             row: what came of a cell.
             facts: what the cell is, for readers of the file.
+
+        Raises:
+            OSError: if it cannot be written, by the file's name.
         """
-        if place not in self._files:
-            path = self._folder / f"cells-{self._run:04d}-{place:03d}.jsonl"
-            self._files[place] = path.open("x", encoding="utf-8")
-        file = self._files[place]
-        file.write(json.dumps({**facts, **asdict(row)}) + "\n")
-        file.flush()
+        path = self._folder / f"cells-{self._run:04d}-{place:03d}.jsonl"
+        try:
+            if place not in self._files:
+                self._files[place] = path.open("x", encoding="utf-8")
+            self._files[place].write(json.dumps({**facts, **asdict(row)}) + "\n")
+            self._files[place].flush()
+        except OSError as error:
+            raise OSError(error.errno, error.strerror or str(error), str(path)) from error
         if time.monotonic() - self._synced > SYNC:
             self._sync()
 
@@ -162,7 +167,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     if fcntl is None:
         yield
         return
-    handle = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT)
+    handle = os.open(folder, os.O_RDONLY)
     try:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -174,5 +179,4 @@ def alone_in(folder: Path) -> Iterator[None]:
             pass
         yield
     finally:
-        with suppress(OSError):
-            os.close(handle)
+        os.close(handle)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from jaxtyping import Float
 
 from .cell import Row
 from .measures.registry import REGRET
-from .plan import Plan
+from .plan import Cell, Plan
 
 UNSOUND = "degenerate"  # a status whose likelihood no other is held against
 BEFORE = ("design",)  # columns before the factors, and after them
@@ -21,25 +22,41 @@ LAST = ("seconds", "memory", "data_seed", "method_seed", "versions")
 
 def frame_of(plan: Plan, rows: Mapping[str, Row]) -> pd.DataFrame:
     """A row for each cell that has one, in the order of the study, whenever they came."""
-    factors = factors_of(plan)
     cells = [cell for cell in plan.cells() if cell.key in rows]
     found = [rows[cell.key] for cell in cells]
-    settings = [plan.designs[cell.design].settings[cell.setting] for cell in cells]
-    columns: dict[str, Any] = {"design": [plan.designs[cell.design].name for cell in cells]}
-    columns |= {name: _levels([setting.get(name) for setting in settings]) for name in factors}
-    columns["replicate"] = [cell.replicate for cell in cells]
-    columns["method"] = [plan.methods[cell.method].name for cell in cells]
-    columns |= {name: [getattr(row, name) for row in found] for name in ("status", "reason")}
-    for name in plan.measures:
-        values = [row.measures.get(name, math.nan) for row in found]
-        columns[name] = np.array(values, dtype=float)
-    columns |= {name: [getattr(row, name) for row in found] for name in ("seconds", "memory")}
-    columns |= {name: [getattr(c, name) for c in cells] for name in ("data_seed", "method_seed")}
-    columns["versions"] = [row.versions for row in found]
-    frame = pd.DataFrame(columns)
+    columns = _of_data(plan, cells) | _attributes(found, ("status", "reason"))
+    columns |= {name: _numbers(found, name) for name in plan.measures}
+    columns |= _attributes(found, ("seconds", "memory"))
+    columns |= _attributes(cells, ("data_seed", "method_seed"))
+    columns |= _attributes(found, ("versions",))
     if REGRET in plan.measures:
-        frame[REGRET] = _regret(rows, cells)
-    return frame
+        columns[REGRET] = _regret(found, cells)
+    return pd.DataFrame(columns)
+
+
+def _of_data(plan: Plan, cells: Sequence[Cell]) -> dict[str, Any]:
+    """What each cell is: design, factors, replicate, method."""
+    designs = [plan.designs[cell.design] for cell in cells]
+    settings = [d.settings[cell.setting] for d, cell in zip(designs, cells, strict=True)]
+    levels = {
+        name: _levels([setting.get(name) for setting in settings]) for name in factors_of(plan)
+    }
+    return {
+        **_attributes(designs, ("name",), "design"),
+        **levels,
+        **_attributes(cells, ("replicate",)),
+        **_attributes([plan.methods[cell.method] for cell in cells], ("name",), "method"),
+    }
+
+
+def _attributes(things: Sequence[Any], names: Sequence[str], called: str = "") -> dict[str, Any]:
+    """Columns of attributes, by their names or another one."""
+    return {called or name: [getattr(thing, name) for thing in things] for name in names}
+
+
+def _numbers(rows: Sequence[Row], name: str) -> Float[np.ndarray, "n"]:
+    """A measure of all rows, NaN where there is none."""
+    return np.array([row.measures.get(name, math.nan) for row in rows], dtype=float)
 
 
 def _levels(values: list[Any]) -> Any:
@@ -64,15 +81,10 @@ def factors_of(plan: Plan) -> list[str]:
     return found
 
 
-def _regret(rows: Mapping[str, Row], cells: list[Any]) -> list[float]:
+def _regret(rows: Sequence[Row], cells: Sequence[Cell]) -> Float[np.ndarray, "n"]:
     """How far each log likelihood is below the best sound one on the same data."""
-    best: dict[Any, float] = {}
-    values = [rows[cell.key].measures.get("log_likelihood", math.nan) for cell in cells]
-    sound = [rows[cell.key].status != UNSOUND for cell in cells]
-    for cell, value, is_sound in zip(cells, values, sound, strict=True):
-        if is_sound and math.isfinite(value):
-            best[cell.data] = max(value, best.get(cell.data, -math.inf))
-    return [
-        best.get(cell.data, math.nan) - value if is_sound else math.nan
-        for cell, value, is_sound in zip(cells, values, sound, strict=True)
-    ]
+    sound = np.array([row.status != UNSOUND for row in rows], dtype=bool)
+    values = pd.Series(np.where(sound, _numbers(rows, "log_likelihood"), math.nan))
+    data = pd.Series([str(cell.data) for cell in cells], dtype=object)
+    best = values.where(np.isfinite(values)).groupby(data).transform("max")
+    return (best - values).to_numpy()

@@ -66,15 +66,20 @@ def method_from(value: Any, *, covariance: str = "full", priors: Any = None) -> 
         method, written = imported(method), method
     if isinstance(method, str):
         return _ours(method, told, {"covariance": covariance, "priors": priors})
+    return _theirs(method, told, written)
+
+
+def _theirs(method: Any, told: dict[str, Any], written: str | None) -> Entry:
+    """An estimator or a function."""
     name, k = told.pop("name", None), told.pop("n_components", None)
     if is_estimator(method):
         return _estimator(name, method, told, k)
-    if not callable(method):
-        raise TypeError(
-            "methods must hold names of methods, estimators or functions, or dictionaries with "
-            f"one of them, got {shown(value)}"
-        )
-    return Function(name or _called(method), k, told, written or name_of(method), function=method)
+    if callable(method):
+        return Function(name or _called(method), k, told, written or name_of(method), method)
+    raise TypeError(
+        "methods must hold names of methods, estimators or functions, or dictionaries with one of "
+        f"them, got {shown(method)}"
+    )
 
 
 def _ours(method: str, told: dict[str, Any], of_study: Mapping[str, Any]) -> Ours:

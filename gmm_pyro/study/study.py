@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cached_property
@@ -35,6 +35,7 @@ from .results import StudyResults
 from .writing import from_written, to_written, toml_or_none
 
 MOST_JOBS = 10_000
+Rows = Generator[tuple[int, Row], None, None]  # with the number of the worker
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -180,15 +181,16 @@ class Study:
                 unit="cell",
                 disable=not progress,
             )
-            with bar, closing(Writer(home)) as writer:
-                for place, row in self._rows(left, n_jobs, client):
+            found = closing(self._rows(left, n_jobs, client))
+            with bar, closing(Writer(home)) as writer, found as pairs:
+                for place, row in pairs:
                     writer.add(place, row, self._facts_of[row.key])
                     rows[row.key] = row
                     bar.update()
         return StudyResults(self.plan, rows, toml, home)
 
-    def _rows(self, left: list[Cell], n_jobs: int, client: Any) -> Iterator[tuple[int, Row]]:
-        """The rows of some cells, as they come, with the number of the worker."""
+    def _rows(self, left: list[Cell], n_jobs: int, client: Any) -> Rows:
+        """The rows of some cells, as they come."""
         if not left:
             return
         job = cloudpickle.dumps((self._job, self.timeout))
