@@ -13,6 +13,7 @@ from typing import Any
 
 import cloudpickle
 import numpy as np
+import torch
 
 import gmm_pyro as gp
 from gmm_pyro.designs import Design
@@ -37,6 +38,15 @@ def design(**changes: Any) -> Design:
 def by_chance(x: np.ndarray) -> np.ndarray:
     """Labels from NumPy's default generator, which nobody but the study seeds."""
     return np.random.randint(0, 2, len(x))  # noqa: NPY002 - it is what many functions do
+
+
+def meddling(x: np.ndarray) -> np.ndarray:
+    """It leaves the process as no other method should find it, and says how it has found it."""
+    before = torch.get_num_threads() == 1 and torch.get_default_dtype() == torch.float32
+    os.chdir("/")
+    torch.set_num_threads(3)
+    torch.set_default_dtype(torch.float64)
+    return np.full(len(x), before)
 
 
 def raising(x: np.ndarray) -> None:

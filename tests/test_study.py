@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import random
@@ -26,6 +27,7 @@ from gmm_pyro.designs import Design
 from gmm_pyro.estimator import PyroGaussianMixture
 from gmm_pyro.study import MEASURES, method_from
 from gmm_pyro.study.answers import Answer
+from gmm_pyro.study.blocks import Blocks
 from gmm_pyro.study.cell import Bench, Row
 from gmm_pyro.study.entries import Task
 from gmm_pyro.study.folder import Writer, alone_in, read_rows, write_plan
@@ -78,6 +80,25 @@ def test_another_option_is_another_cell_with_the_same_seed() -> None:
     )
     assert one.key != other.key
     assert (one.data_seed, one.method_seed) == (other.data_seed, other.method_seed)
+
+
+def test_seeds_are_hashes_that_anyone_can_compute() -> None:
+    """Rows on disk are known by them, so that they must stay as they are."""
+    cell = made("em").cells[0]
+    setting = '{"d":2,"k":2,"n":30,"separation":3.0}'
+    text = f'[5,"data","separated",{setting},0]'
+    assert cell.data_seed == int(hashlib.blake2b(text.encode(), digest_size=6).hexdigest(), 16)
+    text = f'[5,"method","separated",{setting},0,"em"]'
+    assert cell.method_seed == int(hashlib.blake2b(text.encode(), digest_size=6).hexdigest(), 16)
+
+
+def test_workers_stay_with_their_data_and_share_at_the_end() -> None:
+    blocks = Blocks(made(["em", "kmeans", "map"], studied.design(replicates=1)).cells)
+    given = [blocks.next_for(worker) for worker in (0, 1, 0, 1, 0, 0, 0)]
+    assert [cell and (cell.setting, cell.method) for cell in given] == [
+        *[(0, 0), (1, 0), (0, 1), (1, 1), (0, 2), (1, 2), None]
+    ]
+    assert len(blocks) == 0
 
 
 def test_what_is_told_is_the_same_text_in_every_process() -> None:
@@ -414,6 +435,19 @@ def test_regret_is_what_is_missing_to_the_best_sound_fit(tmp_path: Path, monkeyp
     assert frame["regret"][0] == 0
 
 
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux")
+def test_memory_is_what_the_method_took_at_most() -> None:
+    """64 MiB that are written and given back: again, though the peak was there before."""
+
+    def hungry(x: np.ndarray) -> np.ndarray:
+        return np.zeros(len(x), int) + int(np.ones(2**23).sum() == 0)
+
+    study = made(hungry)
+    bench = Bench(study._job)
+    found = [bench.run(cell).memory for cell in study.cells[:2]]
+    assert all(63 < memory < 80 for memory in found)
+
+
 # ---------------------------------------------------------------------- folders
 
 
@@ -442,6 +476,16 @@ def test_a_run_goes_on_where_another_was_interrupted(tmp_path: Path, monkeypatch
     assert file.read_bytes() == whole[:-40]  # nothing is ever changed
     assert repr(done) == "<results of a study: 12 cells>"
     assert repr(part) == "<results of a study: 12 cells, 7 left to run>"
+
+
+def test_a_bar_shows_what_is_done(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr("gmm_pyro.study.study.Pool", studied.HerePool)
+    for _ in range(2):  # then, nothing is left
+        made("kmeans").run(tmp_path, progress=True)
+        assert "study: 100%" in (told := capsys.readouterr().err)
+        assert "6/6" in told
+    made("kmeans").run(tmp_path)
+    assert capsys.readouterr().err == ""
 
 
 def test_a_study_that_has_grown_goes_on_in_its_folder(tmp_path: Path, monkeypatch) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 from sklearn.cluster import KMeans
 from sklearn.mixture import GaussianMixture
 
@@ -36,6 +37,13 @@ BAD = {
 }
 
 
+def found_as_left(x: np.ndarray) -> np.ndarray:
+    """Whether the process is as it was before a method that meddles."""
+    assert (torch.get_num_threads(), torch.get_default_dtype()) == (1, torch.float32)
+    assert Path.cwd() != Path("/")
+    return np.zeros(len(x), int)
+
+
 @pytest.fixture(scope="module")
 def trouble(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, str, Path]:
     """The frame of a study whose methods are mostly bad, its token and its folder."""
@@ -47,7 +55,7 @@ def trouble(tmp_path_factory: pytest.TempPathFactory) -> tuple[pd.DataFrame, str
 
     methods = [*(getattr(studied, name) for name in BAD), studied.CHEAP, closure]
     methods += [{"method": lambda x: np.zeros(len(x), int), "name": "lambda"}, KMeans(n_init=1)]
-    methods += [GaussianMixture()]
+    methods += [GaussianMixture(), studied.meddling, {"method": found_as_left, "name": "after"}]
     study = gp.Study(
         gp.designs.Design("separated", {"n": 30, "d": 2, "k": 2, "separation": 3.0}),
         *(methods, studied.SOME),
@@ -71,8 +79,9 @@ def test_a_bad_method_is_a_row_with_its_reason(name: str, trouble) -> None:
 
 def test_good_methods_beside_bad_ones_are_no_worse_for_it(trouble) -> None:
     frame = trouble[0]
-    good = frame.loc[["em", "closure", "lambda", "KMeans", "GaussianMixture"]]
-    assert good["status"].tolist() == ["converged", "done", "done", "done", "converged"]
+    good = frame.loc[["em", "closure", "lambda", "KMeans", "GaussianMixture", "meddling", "after"]]
+    ended = ["converged", "done", "done", "done", "converged", "done", "done"]
+    assert good["status"].tolist() == ended, good["reason"].tolist()
     assert good["ari"].notna().all()
     assert frame.loc["lambda", "ari"] == 0
     assert frame.loc["em", "log_likelihood"] > frame.loc["GaussianMixture", "log_likelihood"] - 0.1

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..data.checks import plain
 from ..datasets import Dataset
 from ..inference.fit import Fit
 from ..mixture.value import GaussianMixture
@@ -95,14 +96,14 @@ def _answer(estimator: Any, labels: Any, data: Dataset, said: str) -> Answer:
         return of_fit(own, data)
     converged = getattr(estimator, "converged_", None)
     status = DONE if converged is None else ("converged" if converged else "step limit")
-    steps = getattr(estimator, "n_iter_", None)
+    steps = plain(getattr(estimator, "n_iter_", None))
     mixture = _mixture_of(estimator, data)
     probabilities = None if mixture is None else of_mixture(mixture, data).probabilities
     return Answer(
         labels_of(labels, data),
         mixture,
         _probabilities(estimator, data) if probabilities is None else probabilities,
-        steps=None if steps is None else int(steps),
+        steps=steps if isinstance(steps, int) else None,
         status=status,
         reason=said,
     )

@@ -25,6 +25,7 @@ ONE_THREAD = (  # environment variables that libraries read their number of thre
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"),
     *("VECLIB_MAXIMUM_THREADS", "NUMEXPR_NUM_THREADS"),
 )
+HASHES = {"PYTHONHASHSEED": "0"}  # sets of words have one order in all workers
 ASIDE = 300.0  # seconds for a method's first steps, and for measuring, that are not its time
 WAKE = 1.0  # seconds after which a wait looks around
 ENDED = "ended"  # what is said for a worker that is no more
@@ -49,7 +50,7 @@ class Worker:
             command(sys.path),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=os.environ | dict.fromkeys(ONE_THREAD, "1"),
+            env=HASHES | os.environ | dict.fromkeys(ONE_THREAD, "1"),
             start_new_session=True,
         )
         worker = cls(place, process)

@@ -34,9 +34,11 @@ def main() -> None:
         _say(outbox, BROKEN, f"{type(error).__name__}: {error}")
         return
     _say(outbox, READY, None)
+    home = os.getcwd()
     while True:
         cell = asked.get()
         bench.rehearse(cell)
+        _as_at_first(home)
         _say(outbox, BEGUN, None)
         if timeout is not None:
             faulthandler.dump_traceback_later(timeout + GRACE, exit=True)
@@ -48,6 +50,19 @@ def _answered(outbox: BinaryIO) -> None:
     """The method has ended in time."""
     faulthandler.cancel_dump_traceback_later()
     _say(outbox, ANSWERED, None)
+
+
+def _as_at_first(home: str) -> None:
+    """Put back what methods may have set for the whole process, so that no cell knows of others."""
+    import numpy as np
+    import pyro
+    import torch
+
+    os.chdir(home)
+    torch.set_num_threads(1)
+    torch.set_default_dtype(torch.float32)
+    np.seterr(divide="warn", over="warn", under="ignore", invalid="warn")
+    pyro.clear_param_store()
 
 
 def _bench(job: Any) -> Any:
