@@ -360,8 +360,8 @@ class TestExactPosterior:
                 *(model, SIX, "gibbs"),
                 labels=FEW[known],
                 n_chains=16,  # in one batch, as fast as a single one
-                n_draws=500,
-                keep_allocations=500,
+                n_draws=250,
+                keep_allocations=250,
                 max_doublings=0,
                 exchange=known != "two",  # which are enough for sweeps alone
             )

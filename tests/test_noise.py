@@ -177,7 +177,7 @@ class TestFit:
         n = 100 if method == "gibbs" else 300
         noisy = TRUTH.sample(n, seed=1) + 0.8 * normal(n, 2, seed=4)
         model = gp.MixtureModel(2, priors=gp.ConjugatePriors())
-        few = {"n_draws": 200, "n_warmup": 50, "max_doublings": 0} if method == "gibbs" else {}
+        few = {"n_draws": 99, "n_warmup": 50, "max_doublings": 0} if method == "gibbs" else {}
         with quietly():  # chains of so few draws may say so
             fits = [gp.fit(model, noisy, method, noise=noise, **few) for noise in (0.8, None)]
         widths = [fit.mixture.covariance_matrices().diagonal(dim1=1, dim2=2) for fit in fits]

@@ -69,7 +69,7 @@ def gain_of_others(found: gp.Fit) -> float:
 def test_the_numbering_does_not_depend_on_the_seed(method: str) -> None:
     """Component 0 is the one that the prior expects at 3: the other numbering is 2.25 nats less."""
     model = MixtureModel(2, priors=Priors(means=dist.Normal(numbers([[3.0], [-3.0]]), 4.0)))
-    for seed in range(20 if method == "map" else 8):
+    for seed in range(10 if method == "map" else 5):
         found = gp.fit(model, two_clusters(), method=method, seed=seed, **SHORT[method])
         assert found.mixture.means[:, 0].tolist() == pytest.approx([3.0, -3.0], abs=0.7)
 
@@ -79,12 +79,12 @@ def test_the_numbering_does_not_depend_on_the_seed(method: str) -> None:
 def test_pyro_s_engine_has_the_same_numbering(method: str) -> None:
     model = MixtureModel(2, priors=Priors(means=dist.Normal(numbers([[3.0], [-3.0]]), 4.0)))
     options = {**SHORT[method], "engine": "enumerated", "max_steps": 25}
-    for seed in range(8):
+    for seed in range(4):
         found = gp.fit(model, two_clusters(), method=method, seed=seed, **options)
         assert found.mixture.means[0, 0] > found.mixture.means[1, 0]
 
 
-@pytest.mark.parametrize("k", [2, 3, 5])
+@pytest.mark.parametrize("k", [2, 5])
 @pytest.mark.parametrize(
     ("site", "family"),
     [

@@ -141,7 +141,7 @@ def known_scale() -> dict[str, Tensor]:
 @pytest.mark.slow
 def test_nuts_draws_hyperparameters_from_their_posterior() -> None:
     """Means and deviations of both, by quadrature, within Monte Carlo error."""
-    options = {"n_chains": 16, "n_draws": 150, "n_warmup": 250}  # chains are one batch
+    options = {"n_chains": 16, "n_draws": 150, "n_warmup": 100}  # chains are one batch
     fit = gp.fit(MixtureModel(1, priors=one_component), Y, "nuts", **options)
     assert fit.status is gp.Status.CONVERGED
     draws = fit.posterior.draws
