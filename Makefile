@@ -49,10 +49,10 @@ report: setup ## The same, with a page of everything for the browser: results/re
 	$(BIN)/gmm-pyro compare --data three-clusters --out results --report --force
 
 test: setup lint ## Run the linters, then the tests and the docstrings' examples
-	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 coverage: setup ## Run the tests, and list the lines that none of them reaches
-	$(BIN)/python -m pytest -n 2 --dist loadfile --cov $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder --cov $(ARGS)
 
 # Where torch comes with GPU libraries this takes 6 GB; an index of CPU builds spares them:
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make test-arviz1
@@ -61,7 +61,7 @@ test-arviz1: ## Run the ArviZ tests on ArviZ 1.x, in .venv-arviz1 with Python 3.
 	  echo "ArviZ 1.x is not tested: no Python 3.12 was found." \
 	    "Name one: make test-arviz1 PYTHON312=/path/to/python"; exit 0; fi; \
 	$(MAKE) --no-print-directory setup VENV=$(ARVIZ1_VENV) PYTHON="$$python" && \
-	$(ARVIZ1_VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS) \
+	$(ARVIZ1_VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) \
 	  tests/test_inference_data.py tests/test_arviz_plots.py tests/test_arviz_tools.py \
 	  tests/test_convergence.py tests/test_bootstrap.py tests/test_select_criteria.py
 
@@ -72,7 +72,7 @@ check-long: ## Run all tests and the long checks on Python 3.13 in .venv-long, w
 	$(MAKE) --no-print-directory setup VENV=$(LONG_VENV) PYTHON="$$python" && \
 	mkdir -p $(LONG_RESULTS) && \
 	{ date -u +%Y-%m-%d; $(LONG_VENV)/bin/python --version; \
-	  $(LONG_VENV)/bin/python -m pytest -n 2 --dist loadfile $(ARGS) tests gmm_pyro tests/long; \
+	  $(LONG_VENV)/bin/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(ARGS) tests gmm_pyro tests/long; \
 	  echo "pytest ended with exit code $$?"; } 2>&1 | tee $(LONG_RESULTS)/suite.txt; \
 	tail -n 1 $(LONG_RESULTS)/suite.txt | grep -q 'code 0$$'
 
@@ -81,7 +81,7 @@ check-rounding: setup ## Run the numerical tests in twelve settings of how libra
 	  set -- $${products:+MKL_CBWR=$$products} OMP_NUM_THREADS=$$threads \
 	    $${kernels:+OPENBLAS_CORETYPE=$$kernels}; \
 	  echo "$$*"; env -u MKL_CBWR -u OPENBLAS_CORETYPE "$$@" $(BIN)/python -m pytest -q -n 2 \
-	    --dist loadfile $(ARGS) $(NUMERICAL:%=tests/test_%.py) || exit 1; \
+	    --dist loadfile --no-loadscope-reorder $(ARGS) $(NUMERICAL:%=tests/test_%.py) || exit 1; \
 	done; done; done
 
 lint: setup ## Check style, format and types

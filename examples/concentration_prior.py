@@ -4,7 +4,7 @@ scikit-learn's gallery has this example (Concentration Prior Type Analysis of Va
 Gaussian Mixture). Prints bounds and filled components; draws concentration_prior.png.
 """
 
-# %% Three flat clusters, one above the other, as in the gallery, with half as many points
+# %% Three flat clusters, one above the other, as in the gallery
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -14,7 +14,7 @@ import gmm_pyro as gp
 from gmm_pyro.estimator import PyroBayesianGaussianMixture
 
 random = np.random.RandomState(2)
-sizes, heights, widths = [100, 250, 100], [-0.7, 0.0, 0.7], [0.7, 0.5, 0.5]
+sizes, heights, widths = [200, 500, 200], [-0.7, 0.0, 0.7], [0.7, 0.5, 0.5]
 points = np.vstack(
     [
         random.multivariate_normal([0.0, height], np.diag([width, 0.1]), size)
