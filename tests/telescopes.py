@@ -17,6 +17,7 @@ from gmm_pyro.calibration.exact import log_partition_priors, set_partitions
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.methods import METHODS
 from gmm_pyro.inference.task import Task
+from gmm_pyro.inference.telescoping.jumps import learnt
 from gmm_pyro.inference.telescoping.kept_moves import moves_of
 from gmm_pyro.inference.telescoping.reversible import Reversible
 from gmm_pyro.inference.telescoping.sampling import begun
@@ -48,8 +49,9 @@ def walked(
     model: gp.MixtureModel,
     x: Tensor,
     *,
-    moves: int,
-    splits: int,
+    moves: int = 0,
+    splits: int = 0,
+    jumps: int = 0,
     steps: int,
     chains: int,
     seed: int,
@@ -63,10 +65,17 @@ def walked(
     telescope, mover = Telescope.of(hierarchy, data), moves_of(hierarchy, data)
     reversible = Reversible(hierarchy, telescope.log_likelihood)
     generator, state = task.generator(), begun(task, hierarchy)
-    filled, size, together = [], [], []
+    filled, size, together, visited, leap = [], [], [], [], None
     for step in range(steps):
         state = reversible.moved(state, generator, splits) if splits else state
+        if jumps and step == steps // 5:
+            leap = learnt(model, hierarchy, data, visited, generator)
+            assert leap is not None
+        for _ in range(jumps if leap is not None else 0):
+            state = leap.jumped(state, generator)
         found = telescope.assigned(state, generator, labelled=True)
+        if step < steps // 5:
+            visited.append(found)
         if step >= steps // 5:
             labels = found.labels
             assert labels is not None

@@ -9,7 +9,7 @@ Source: Murphy (2007), "Conjugate Bayesian analysis of the Gaussian distribution
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -166,10 +166,7 @@ class ConjugatePriors(DefaultPrior):
         Raises:
             ValueError: as `conjugate`; or if concentrations are of single components.
         """
-        typical = n_components
-        if unknown is not None:
-            sizes = torch.arange(1, unknown.most + 1)
-            typical = max(1, round(float(unknown.probabilities @ sizes.double())))
+        typical = n_components if unknown is None else unknown.typical
         components, scale = self._components(family, typical, like)
         given = as_concentration(self.concentration)
         if given is None:
@@ -185,6 +182,14 @@ class ConjugatePriors(DefaultPrior):
         log_sizes[-1] = 0.0
         log_sizes = log_sizes if unknown is None else unknown.log_prior
         return Hierarchy(components, given, log_sizes.to(components.dof.device), scale)
+
+    def of_known(self, unknown: Unknown, concentration: float) -> ConjugatePriors:
+        """The same of a known number in place of an unknown one, given the concentration."""
+        scale = self.scale
+        if scale is None:
+            spread = self._known_spread()
+            scale = spread.square() / unknown.typical ** (2 / len(spread))
+        return replace(self, concentration=concentration, scale=scale)
 
     def _components(
         self, family: CovarianceFamily, k: int, like: Tensor | None

@@ -205,6 +205,13 @@ class Declaration:
         """Whether components may be surplus, so that those with points are what is counted."""
         return self.unknown is not None or not self.prior.has_dirichlet_weights
 
+    def of_size(self, k: int, concentration: float) -> Self:
+        """The model of k components in place of an unknown number, given the concentration."""
+        assert self.unknown is not None
+        assert isinstance(self.prior, ConjugatePriors)
+        priors = self.prior.of_known(self.unknown, concentration)
+        return replace(self, n_components=k, unknown=None, priors=priors)
+
     def hierarchy(self, like: Tensor | None = None) -> Hierarchy | None:
         """The distributions of a prior of which something is unknown; None of another."""
         if self.unknown is not None:

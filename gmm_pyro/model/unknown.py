@@ -78,6 +78,11 @@ class Unknown:
         """Prior probabilities of 1, 2, … `most` components."""
         return self.log_prior.exp()
 
+    @property
+    def typical(self) -> int:
+        """The prior mean, rounded."""
+        return max(1, round(float(self.probabilities @ torch.arange(1, self.most + 1).double())))
+
     def _log_masses(self, beyond: Float[Tensor, "most"]) -> Float[Tensor, "most"]:
         """Log probabilities of k - 1, but for a constant."""
         if isinstance(self.prior, str):

@@ -24,12 +24,15 @@ from ..chains.sampling import drawn, of_others, to_next
 from ..chains.sweeping import GibbsOptions
 from ..starts.starting import is_given, starting_parameters
 from ..task import Outcome, Task, progress_bar
+from .jumps import SizeJumps, learnt
 from .kept_moves import moves_of
 from .moves import Moves
 from .reversible import Reversible
 from .state import Assigned, State, joined
 from .sweep import Telescope
 
+SEEN = 3  # steps from one that jumps are learnt from to the next
+SELDOM = 5  # steps of which one has other moves, where there are jumps
 FIRST = (1, 2, 4, 8)  # components that chains begin with, in turn
 
 
@@ -52,7 +55,9 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
     )
     with progress_bar(task) as bar:
         bar.reset(task.options.n_steps)
-        chains.lengthen(task.options, bar, task.options.thin, task.options.n_warmup)
+        learning = task.options.n_warmup // 2 if task.options.jumps != "never" else 0
+        chains.learn(task, hierarchy, bar, learning)
+        chains.lengthen(task.options, bar, task.options.thin, task.options.n_warmup - learning)
         sample = TelescopedSample(density, task.options, chains, task.options.thin, bar)
         return drawn(density, sample, task.options)
 
@@ -136,16 +141,39 @@ class Chains:
     drawn: list[Drawn] = field(default_factory=list)
     keeps: bool = False
     interrupted: bool = False
+    jumps: SizeJumps | None = None
+    count: int = 0
 
     def step(self) -> Assigned:
-        """Go on by a sweep and a move; what was assigned on the way."""
-        if self.reversible is not None:
-            self.last = self.reversible.moved(self.last, self.generator)
-        labelled = self.moves is not None or self.keeps
+        """Go on by a jump, if there are any, a sweep and other moves; what was assigned first."""
+        self.count += 1
+        moves, reversible = self.moves, self.reversible
+        if self.jumps is not None:
+            self.last = self.jumps.jumped(self.last, self.generator)
+            if self.count % SELDOM:
+                moves = reversible = None
+        if reversible is not None:
+            self.last = reversible.moved(self.last, self.generator)
+        labelled = moves is not None or self.keeps
         found = self.telescope.assigned(self.last, self.generator, labelled=labelled)
-        moved = found if self.moves is None else self.moves.moved(found, self.generator)
+        moved = found if moves is None else moves.moved(found, self.generator)
         self.last = self.telescope.drawn(moved, self.generator)
         return found
+
+    def learn(
+        self, task: Task[GibbsOptions], hierarchy: Hierarchy, bar: tqdm[Any], steps: int
+    ) -> None:
+        """Go on by so many steps, and learn where to jump by what was visited in most of them."""
+        visited = []
+        try:
+            for step in range(steps):
+                found = self.step()
+                bar.update()
+                if step >= steps // 4 and step % SEEN == 0:
+                    visited.append(found)
+            self.jumps = learnt(task.model, hierarchy, task.observations, visited, self.generator)
+        except KeyboardInterrupt:
+            self.interrupted = True
 
     def lengthen(self, options: GibbsOptions, bar: tqdm[Any], thin: int, to_first: int) -> None:
         """Go on until there are as many draws as wanted; an interrupt ends it with what there is.

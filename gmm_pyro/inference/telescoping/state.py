@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...covariance import CovarianceFamily, Parameters, Statistics
-from ...covariance.records import in_order
+from ...covariance.records import Sets, in_order
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,6 +33,11 @@ class State:
 
     def __len__(self) -> int:
         return len(self.size)
+
+    def __getitem__(self, sets: Sets) -> State:
+        """The chosen mixtures."""
+        scale = None if self.scale is None else self.scale[sets]
+        return State(self.parameters[sets], self.size[sets], self.concentration[sets], scale)
 
 
 @dataclass(frozen=True, eq=False)
