@@ -55,9 +55,9 @@ class SamplingOptions(Options):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.n_chains is not None:  # which gibbs settles later
-            self._count(n_chains=1)
-        self._count(n_draws=1, n_warmup=0, thin=1, max_doublings=0)
+        least = {"n_chains": 1, "n_draws": 1, "n_warmup": 0, "thin": 1, "max_doublings": 0}
+        settled = {name: n for name, n in least.items() if getattr(self, name) is not None}
+        self._count(**settled)  # gibbs settles the others later
         check_choice("jumps", self.jumps, JUMPS)
 
     def are_to_jump(self, persistence: float) -> bool:

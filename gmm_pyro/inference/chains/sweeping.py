@@ -19,6 +19,7 @@ from .sampling import SamplingOptions
 from .sweep import Sampler
 
 CHAINS, MANY_CHAINS = 4, 16  # the latter mix slowly, and take hardly longer than one chain does
+DRAWS, FEWER_DRAWS = 1000, 500  # of each of so many chains
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +29,7 @@ class GibbsOptions(SamplingOptions):
     Attributes:
         n_chains: number of chains, which are one batch; if None, 4, and 16 where the number of
             components, their concentration or scale is unknown.
+        n_draws: draws that each chain keeps; if None, 1000, and 500 where there are 16 chains.
         n_starts: restarts of EM, where chains set out from solutions and not from a population:
             each chain starts at a solution of its own, of those that are not far below the best;
             with 1, each at a restart of its own that is not run on.
@@ -37,6 +39,7 @@ class GibbsOptions(SamplingOptions):
     """
 
     n_chains: int = None  # type: ignore[assignment]  # until it is settled
+    n_draws: int = None  # type: ignore[assignment]  # likewise
     n_warmup: int = 200
     exchange: bool = True
     keep_allocations: int = 0
@@ -48,9 +51,12 @@ class GibbsOptions(SamplingOptions):
 
     def settled(self, model: MixtureModel) -> Self:
         """See `Options`."""
-        if self.n_chains is not None:
-            return self
-        return replace(self, n_chains=MANY_CHAINS if model.hierarchical else CHAINS)
+        chains, draws = (MANY_CHAINS, FEWER_DRAWS) if model.hierarchical else (CHAINS, DRAWS)
+        return replace(
+            self,
+            n_chains=chains if self.n_chains is None else self.n_chains,
+            n_draws=draws if self.n_draws is None else self.n_draws,
+        )
 
     def allocates(self, draw: int) -> bool:
         """Whether the components of all points are kept with this draw."""

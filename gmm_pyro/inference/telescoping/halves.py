@@ -134,10 +134,8 @@ class Halves:
         direction = torch.randn(s, d, generator=generator, **like)
         away = length[:, None] * direction / direction.norm(dim=1, keepdim=True)
         e = 0 if self.family.tied else self._coordinates(whole.factor).shape[1]
-        normal = torch.randn(s, e, generator=generator, **like)
-        half = torch.full_like(normal, 0.5 * FREEDOM)
-        root = (torch._standard_gamma(half, generator) / (0.5 * FREEDOM)).sqrt()
-        return Difference(share, away, WIDTH * normal / root)
+        shape = student(whole.mean.new_zeros(s, e), FREEDOM, generator)
+        return Difference(share, away, WIDTH * shape)
 
     def log_density(self, how: Difference) -> Float[Tensor, "s"]:
         """Log density in nats with which a difference is proposed: -inf outside of the ball."""
@@ -147,10 +145,8 @@ class Halves:
         ball = math.lgamma(a + 0.5 * d) - math.lgamma(a) - 0.5 * d * math.log(math.pi)
         log_away = (a - 1) * inside.log() + ball - d * math.log(radius)
         log_away = log_away.masked_fill(inside <= 0, -math.inf)
-        constant = math.lgamma(0.5 * (FREEDOM + 1)) - math.lgamma(0.5 * FREEDOM)
-        constant -= 0.5 * math.log(FREEDOM * math.pi) + math.log(WIDTH)
-        tail = 0.5 * (FREEDOM + 1) * (how.shape / WIDTH).square().div(FREEDOM).log1p()
-        return log_away + (constant - tail).sum(1)
+        log_shape = log_student(how.shape / WIDTH, FREEDOM) - math.log(WIDTH)
+        return log_away + log_shape.sum(1)
 
     @staticmethod
     def _roundness(d: int) -> float:
@@ -218,3 +214,17 @@ class Halves:
         below = torch.tril_indices(d, d, -1, device=coordinates.device)
         ratios[:, below[0], below[1]] = coordinates[:, d:]
         return coordinates[:, :d].exp()[..., None] * ratios
+
+
+def student(like: Tensor, freedom: float, generator: torch.Generator) -> Tensor:
+    """Independent draws from Student's t distribution, as many as there are of something else."""
+    normal = torch.randn(like.shape, generator=generator, dtype=like.dtype, device=like.device)
+    half = torch.full_like(like, 0.5 * freedom)
+    return normal / (torch._standard_gamma(half, generator) / (0.5 * freedom)).sqrt()
+
+
+def log_student(value: Tensor, freedom: float) -> Tensor:
+    """Its log density in nats, of each number."""
+    constant = math.lgamma(0.5 * (freedom + 1)) - math.lgamma(0.5 * freedom)
+    constant -= 0.5 * math.log(freedom * math.pi)
+    return constant - 0.5 * (freedom + 1) * value.square().div(freedom).log1p()

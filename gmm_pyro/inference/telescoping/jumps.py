@@ -2,8 +2,8 @@
 
 For every number of components that is worth it there is a proposal, the average over assignments
 that chains have visited, each known up to no constant: so that one of all numbers is, too, in which
-each has the share that it weighs. The assignment of a chain is integrated out. The concentration
-stays as it is, and so the number and the parameters weigh what they do given that.
+each has the share that it weighs. The assignment of a chain is integrated out. A concentration that
+is random is proposed with the number: many components have points only where it is large.
 
 A chain with more components than there are proposals for does not jump before sweeps have led it to
 fewer, as they do where components have no points.
@@ -27,17 +27,52 @@ from ...model.declaration import require_conjugate
 from ...model.hierarchy import Hierarchy
 from ...model.normal_wishart import NormalWishart
 from ...model.program import MixtureModel
-from ..chains.jumps import AT_ONCE, tries_for
+from ..chains.jumps import AT_ONCE
 from ..chains.population import ACCEPTED, Growth, Numbers, Round
 from ..chains.sweep import Sampler
 from ..weighing.proposal import Proposal
+from .halves import log_student, student
 from .sizes import log_prior_of_weights
 from .state import Assigned, State, joined, resized
 
 MOST = 8  # components that a proposal has: sums over numberings take 2^k k products
 VISITED = 192  # assignments that a proposal begins with, at most
 ROUNDS = 2  # of draws from a proposal, of which those that weigh most make the next one
+TRIES = 2  # of a chain to jump in a step
+FREEDOM, NARROWEST = 4.0, 0.3  # of Student's t distribution of log concentrations, and its scale
+EVENLY = 0.05  # share of the proposals in which each number is as frequent as any other
 LIKELY = 7.0  # nats below the likeliest number, from which another one is worth no proposal
+
+
+@dataclass(frozen=True, eq=False)
+class Sized:
+    """The proposal of a number of components.
+
+    Attributes:
+        proposal: of the parameters, given a typical concentration.
+        typical: that concentration.
+        width: scale of Student's t distribution of the logarithm of concentrations about it; 0
+            where the concentration is known.
+    """
+
+    proposal: Proposal
+    typical: float
+    width: float
+
+    def draw(self, count: int, generator: torch.Generator) -> State:
+        """So many mixtures."""
+        parameters = self.proposal.draw(count, generator)
+        size = torch.full((count,), parameters.means.shape[1], device=parameters.means.device)
+        concentration = torch.full_like(parameters.log_weights[:, 0], self.typical)
+        away = student(concentration, FREEDOM, generator)
+        return State(parameters, size, concentration * (self.width * away).exp())
+
+    def log_density(self, concentration: Float[Tensor, "s"]) -> Float[Tensor, "s"]:
+        """Of concentrations, in nats."""
+        if not self.width:
+            return torch.zeros_like(concentration)
+        away = (concentration / self.typical).log() / self.width
+        return log_student(away, FREEDOM) - (concentration * self.width).log()
 
 
 @dataclass(eq=False)
@@ -46,20 +81,16 @@ class SizeJumps:
 
     Attributes:
         hierarchy: the prior.
-        proposals: of each number of components.
+        sized: proposals of each number of components.
         log_shares: how often each number is proposed, by the number less one; -inf if never.
-        typical: the concentration that the proposals know.
-        acceptance: share of jumps that would be accepted.
-        waiting: proposals that no chain has had yet, and what they weigh but for their weights.
+        waiting: proposals that no chain has had yet, and what they weigh.
         tried: how many jumps there have been.
         taken: how many of them were accepted.
     """
 
     hierarchy: Hierarchy
-    proposals: Mapping[int, Proposal]
+    sized: Mapping[int, Sized]
     log_shares: Float[Tensor, "most"]
-    typical: float
-    acceptance: float
     waiting: tuple[State, Float[Tensor, "s"]] | None = None
     tried: int = 0
     taken: int = 0
@@ -72,67 +103,81 @@ class SizeJumps:
     def jumped(self, state: State, generator: torch.Generator) -> State:
         """Where each of s chains has come to."""
         family, s = self.hierarchy.components.family, len(state)
-        k = max(state.parameters.means.shape[1], *self.proposals)
-        here = joined(family, [state], k)
-        weigh_here = self._weigh(here) + self._log_prior(here)
-        for _ in range(tries_for(self.acceptance)):
-            there, weigh = self._next(s, k, generator)
-            there = replace(there, concentration=here.concentration)
-            weigh_there = weigh + self._log_prior(there)
+        k = max(state.parameters.means.shape[1], *self.sized)
+        here, log_here = joined(family, [state], k), self.log_weights(state)
+        for _ in range(TRIES):
+            there, log_there = self._next(s, generator)
             uniform = torch.rand(s, generator=generator, device=generator.device).double()
-            taken = uniform.log() < weigh_there - weigh_here
+            taken = uniform.log() < log_there - log_here
             self.tried, self.taken = self.tried + s, self.taken + int(taken.sum())
-            here = joined(family, [here, there], k)[
-                torch.arange(s, device=taken.device) + s * taken
-            ]
-            weigh_here = torch.where(taken, weigh_there, weigh_here)
+            rows = torch.arange(s, device=taken.device) + s * taken
+            here = joined(family, [here, there], k)[rows]
+            log_here = torch.where(taken, log_there, log_here)
         return joined(family, [here], int(here.size.max()))
 
-    def _log_prior(self, state: State) -> Float[Tensor, "s"]:
-        """Of the weights, in nats."""
-        log_weights = state.parameters.log_weights
-        return log_prior_of_weights(self.hierarchy, log_weights, state.size, state.concentration)
-
-    def _weigh(self, state: State) -> Float[Tensor, "s"]:
-        """log p(x, θ, k) - log q(θ, k) in nats, but for the prior of the weights.
+    def log_weights(self, state: State) -> Float[Tensor, "s"]:
+        """log p(x, θ, α, k) - log q(θ, α, k) in nats.
 
         Infinite where a number of components is never proposed: nothing leads away from there.
         """
         found = torch.full_like(state.concentration, math.inf)
-        for k in set(state.size.tolist()) & set(self.proposals):
+        for k in set(state.size.tolist()) & set(self.sized):
             rows = (state.size == k).nonzero()[:, 0]
             some = joined(self.hierarchy.components.family, [state[rows]], k)
-            known = replace(some, concentration=torch.full_like(some.concentration, self.typical))
-            log_weight = self.proposals[k].log_weight(some.parameters) - self._log_prior(known)
-            log_share = self.hierarchy.log_sizes[k - 1] - self.log_shares[k - 1]
-            found[rows] = log_weight + log_share.to(log_weight)
+            found[rows] = self._log_weights(some, k)
         return found
 
-    def _next(
-        self, count: int, k: int, generator: torch.Generator
-    ) -> tuple[State, Float[Tensor, "s"]]:
-        """So many proposals, filled up to k components, and what they weigh."""
-        if self.waiting is None or len(self.waiting[0]) < count:
-            drawn = self._drawn(max(count, AT_ONCE), generator)
-            self.waiting = drawn, self._weigh(drawn)
-        states, weigh = self.waiting
-        self.waiting = states[count:], weigh[count:]
-        return joined(self.hierarchy.components.family, [states[:count]], k), weigh[:count]
+    def _log_weights(self, state: State, k: int) -> Float[Tensor, "s"]:
+        """The same of mixtures of k components."""
+        sized, concentration = self.sized[k], self.hierarchy.concentration
+        alpha, log_w = state.concentration, state.parameters.log_weights
+        typical = torch.full_like(alpha, sized.typical)
+        own, known = (
+            log_prior_of_weights(self.hierarchy, log_w, state.size, value)
+            for value in (alpha, typical)
+        )
+        log_share = self.hierarchy.log_sizes[k - 1] - self.log_shares[k - 1]
+        of_alpha = concentration.log_prior(alpha) - sized.log_density(alpha)
+        found = sized.proposal.log_weight(state.parameters) + own - known
+        return found + of_alpha + log_share.to(found)
 
-    def _drawn(self, count: int, generator: torch.Generator) -> State:
-        """Proposals of the typical concentration, in any order."""
+    def _next(self, count: int, generator: torch.Generator) -> tuple[State, Float[Tensor, "s"]]:
+        """So many proposals, and what they weigh."""
+        if self.waiting is None or len(self.waiting[0]) < count:
+            drawn = self.drawn(max(count, AT_ONCE), generator)
+            self.waiting = drawn, self.log_weights(drawn)
+        states, log_weights = self.waiting
+        self.waiting = states[count:], log_weights[count:]
+        return states[:count], log_weights[:count]
+
+    def drawn(self, count: int, generator: torch.Generator) -> State:
+        """So many proposals, in any order."""
         shares = self.log_shares.exp()
         sizes = 1 + torch.multinomial(shares, count, replacement=True, generator=generator)
-        states = []
-        for k, proposal in self.proposals.items():
-            number = int((sizes == k).sum())
-            if number:
-                parameters = proposal.draw(number, generator)
-                size = torch.full((number,), k, device=sizes.device)
-                typical = shares.new_full((number,), self.typical)
-                states.append(State(parameters, size, typical))
-        together = joined(self.hierarchy.components.family, states, max(self.proposals))
+        states = [
+            sized.draw(int((sizes == k).sum()), generator)
+            for k, sized in self.sized.items()
+            if (sizes == k).any()
+        ]
+        together = joined(self.hierarchy.components.family, states, max(self.sized))
         return together[torch.randperm(count, generator=generator, device=sizes.device)]
+
+    def balanced(self, generator: torch.Generator) -> SizeJumps:
+        """The same with numbers proposed as often as they weigh, and each now and then."""
+        drawn = self.drawn(AT_ONCE * len(self.sized), generator)
+        log_weights = self.log_weights(drawn).nan_to_num(nan=-math.inf)
+        log_sums = torch.full_like(self.log_shares, -math.inf)
+        for k in self.sized:
+            log_sums[k - 1] = log_weights[drawn.size == k].logsumexp(0)
+        shares = (1 - EVENLY) * log_sums.softmax(0) + EVENLY * self.log_shares.exp()
+        return replace(self, log_shares=shares.log(), waiting=None)
+
+    def acceptance(self, generator: torch.Generator) -> float:
+        """Share of jumps from draws of the posterior that would be accepted."""
+        log_weights = self.log_weights(self.drawn(AT_ONCE, generator)).nan_to_num(nan=-math.inf)
+        ratio = log_weights - log_weights[:, None]
+        accepted = ratio.nan_to_num(nan=-math.inf).exp().clamp_max(1.0).mean(1)
+        return float(log_weights.softmax(0) @ accepted)
 
 
 # ---------------------------------------------------------------------- what they are learnt from
@@ -160,27 +205,28 @@ def learnt(
     closed = isinstance(hierarchy.components, NormalWishart) and hierarchy.scale is None
     if hierarchy.is_known or not closed or not visited:
         return None
-    seen = Visited.of(hierarchy, visited)
-    rounds: dict[int, Round] = {}
-    log_shares = torch.full_like(hierarchy.log_sizes, -math.inf)
+    seen, sized = Visited.of(hierarchy, visited), {}
+    log_masses = torch.full_like(hierarchy.log_sizes, -math.inf)
     for k in range(1, min(MOST, hierarchy.most) + 1):
         chosen = seen.of_size(k, generator)
         if chosen is None:  # there were more of them always
             continue
-        growth = _growth(model.of_size(k, seen.concentration(k)), observations, generator)
+        typical, width = seen.concentration(k)
+        each = float(hierarchy.concentration.of_each(torch.tensor(typical).double(), k))
+        growth = _growth(model.of_size(k, each), observations, generator)
         if growth is None:
             break
-        rounds[k] = _grown(growth, chosen)
-        log_shares[k - 1] = hierarchy.log_sizes[k - 1] + rounds[k].evidence
-        if log_shares[k - 1] < log_shares.max() - LIKELY:
+        found = _grown(growth, chosen)
+        sized[k] = Sized(found.proposal, typical, width)
+        log_masses[k - 1] = hierarchy.log_sizes[k - 1] + found.evidence
+        if log_masses[k - 1] < log_masses.max() - LIKELY:
             break
-    if len(rounds) < min(2, hierarchy.most):
+    if len(sized) < min(2, hierarchy.most):
         return None
-    log_shares = log_shares.log_softmax(0)
-    proposals = {k: found.proposal for k, found in rounds.items()}
-    acceptance = _acceptance(hierarchy, rounds, log_shares)
-    found = SizeJumps(hierarchy, proposals, log_shares, seen.typical, acceptance)
-    return found if acceptance >= ACCEPTED else None
+    even = torch.full_like(log_masses, -math.inf)
+    even[[k - 1 for k in sized]] = -math.log(len(sized))
+    jumps = SizeJumps(hierarchy, sized, even).balanced(generator)
+    return jumps if jumps.acceptance(generator) >= ACCEPTED else None
 
 
 def _growth(
@@ -204,20 +250,6 @@ def _grown(growth: Growth, chosen: Statistics) -> Round:
     return found
 
 
-def _acceptance(
-    hierarchy: Hierarchy, rounds: Mapping[int, Round], log_shares: Float[Tensor, "most"]
-) -> float:
-    """Share of jumps from draws of the posterior, of any size, that are accepted."""
-    log_q, log_weights = [], []
-    for k, found in rounds.items():
-        log_share, count = log_shares[k - 1], len(found.log_weights)
-        log_q.append((log_share - math.log(count)).expand(count))
-        log_weights.append(found.log_weights + hierarchy.log_sizes[k - 1] - log_share)
-    q, weights = torch.cat(log_q).exp(), torch.cat(log_weights)
-    accepted = (weights - weights[:, None]).nan_to_num(nan=-math.inf).exp().clamp_max(1.0) @ q
-    return float((q.log() + weights).softmax(0) @ accepted)
-
-
 @dataclass(frozen=True, eq=False)
 class Visited:
     """Assignments of chains, which may be of any number of components that is large enough.
@@ -226,13 +258,13 @@ class Visited:
         hierarchy: the prior.
         statistics: of the assignments, filled components first.
         shares: the probability of 1, 2, … components, given each assignment.
-        typical: the median of the concentrations.
+        log_concentration: of each.
     """
 
     hierarchy: Hierarchy
     statistics: Statistics
     shares: Float[Tensor, "s most"]
-    typical: float
+    log_concentration: Float[Tensor, "s"]
 
     @classmethod
     def of(cls, hierarchy: Hierarchy, visited: Sequence[Assigned]) -> Visited:
@@ -245,18 +277,32 @@ class Visited:
             concentration.append(found.state.concentration[few])
         together, alpha = Statistics.joined(statistics), torch.cat(concentration)
         shares = hierarchy.log_partitions(together.counts, alpha).softmax(1)
-        typical = alpha.median() if len(alpha) else hierarchy.concentration.typical
-        return cls(hierarchy, together, shares, float(typical))
+        return cls(hierarchy, together, shares, alpha.log())
 
-    def concentration(self, k: int) -> float:
-        """Of each of k components."""
-        typical = torch.tensor(self.typical, dtype=torch.float64)
-        return float(self.hierarchy.concentration.of_each(typical, k))
+    def concentration(self, k: int) -> tuple[float, float]:
+        """A typical one where there are k components, and how widely they differ."""
+        share = self.shares[:, k - 1] / self.shares[:, k - 1].sum()
+        mean = share @ self.log_concentration
+        if not self.hierarchy.concentration.is_random:
+            return float(mean.exp()), 0.0
+        variance = share @ (self.log_concentration - mean).square()
+        return float(mean.exp()), max(NARROWEST, float(variance.sqrt()))
 
     def of_size(self, k: int, generator: torch.Generator) -> Statistics | None:
-        """Some as of k components, each as often as it is one; None if there are none."""
+        """Some as of k components, each as often as it is one; None if there are none.
+
+        A half of them have points in all components, if any have: what most of the others have in
+        common is that one is empty.
+        """
         shares = self.shares[:, k - 1]
-        if not len(shares) or not float(shares.sum()) > 0:
+        full = shares * ((self.statistics.counts > 0).sum(1) == k)
+        several = [some for some in (shares, full) if len(some) and float(some.sum()) > 0]
+        if not several:
             return None
-        chosen = torch.multinomial(shares, VISITED, replacement=True, generator=generator)
+        number = VISITED // len(several)
+        drawn = [
+            torch.multinomial(some, number, replacement=True, generator=generator)
+            for some in several
+        ]
+        chosen = torch.cat(drawn)
         return resized(self.hierarchy.components.family, self.statistics, k)[chosen.unique()]

@@ -31,7 +31,7 @@ from .reversible import Reversible
 from .state import Assigned, State, joined
 from .sweep import Telescope
 
-SEEN = 3  # steps from one that jumps are learnt from to the next
+SEEN = 2  # steps from one that jumps are learnt from to the next
 SELDOM = 5  # steps of which one has other moves, where there are jumps
 FIRST = (1, 2, 4, 8)  # components that chains begin with, in turn
 
@@ -55,11 +55,12 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
     )
     with progress_bar(task) as bar:
         bar.reset(task.options.n_steps)
-        learning = task.options.n_warmup // 2 if task.options.jumps != "never" else 0
-        chains.learn(task, hierarchy, bar, learning)
-        chains.lengthen(task.options, bar, task.options.thin, task.options.n_warmup - learning)
+        chains.warm_up(task, hierarchy, bar)
+        chains.lengthen(task.options, bar, task.options.thin, 0)
         sample = TelescopedSample(density, task.options, chains, task.options.thin, bar)
-        return drawn(density, sample, task.options)
+        outcome = drawn(density, sample, task.options)
+    jumped = {} if chains.jumps is None else {"jumps": chains.jumps.rate}
+    return replace(outcome, diagnostics={**outcome.diagnostics, **jumped})
 
 
 def _check(task: Task[GibbsOptions]) -> None:
@@ -131,6 +132,8 @@ class Chains:
         drawn: the draws, each with the assignment that was drawn given it.
         keeps: whether some draws keep the components of points.
         interrupted: whether there was an interrupt.
+        jumps: between mixtures of any sizes, once they are learnt.
+        count: steps so far.
     """
 
     telescope: Telescope
@@ -160,18 +163,21 @@ class Chains:
         self.last = self.telescope.drawn(moved, self.generator)
         return found
 
-    def learn(
-        self, task: Task[GibbsOptions], hierarchy: Hierarchy, bar: tqdm[Any], steps: int
-    ) -> None:
-        """Go on by so many steps, and learn where to jump by what was visited in most of them."""
-        visited = []
+    def warm_up(self, task: Task[GibbsOptions], hierarchy: Hierarchy, bar: tqdm[Any]) -> None:
+        """Steps that are forgotten, by which jumps are learnt: by half of them, and once more."""
+        visited: list[Assigned] = []
+        steps = task.options.n_warmup
         try:
             for step in range(steps):
                 found = self.step()
                 bar.update()
-                if step >= steps // 4 and step % SEEN == 0:
+                if step % SEEN == 0:
                     visited.append(found)
-            self.jumps = learnt(task.model, hierarchy, task.observations, visited, self.generator)
+                if task.options.jumps != "never" and step + 1 in (steps // 2, steps):
+                    seen = visited[len(visited) // 3 :]  # chains were on their way before
+                    self.jumps = learnt(
+                        task.model, hierarchy, task.observations, seen, self.generator
+                    )
         except KeyboardInterrupt:
             self.interrupted = True
 
