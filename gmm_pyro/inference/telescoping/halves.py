@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -124,7 +125,7 @@ class Halves:
     def drawn(self, whole: Component, generator: torch.Generator) -> Difference:
         """Differences as they are proposed."""
         s, d = whole.mean.shape
-        like = {"dtype": whole.mean.dtype, "device": whole.mean.device}
+        like: Any = {"dtype": whole.mean.dtype, "device": whole.mean.device}
         share = torch.rand(s, generator=generator, **like).clamp(TINY, 1 - 1e-12)
         inner, outer = (
             torch._standard_gamma(whole.mean.new_full((s,), a), generator)

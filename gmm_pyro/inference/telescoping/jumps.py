@@ -107,7 +107,9 @@ class SizeJumps:
         here, log_here = joined(family, [state], k), self.log_weights(state)
         for _ in range(TRIES):
             there, log_there = self._next(s, generator)
-            uniform = torch.rand(s, generator=generator, device=generator.device).double()
+            uniform = torch.rand(
+                s, generator=generator, dtype=log_here.dtype, device=log_here.device
+            )
             taken = uniform.log() < log_there - log_here
             self.tried, self.taken = self.tried + s, self.taken + int(taken.sum())
             rows = torch.arange(s, device=taken.device) + s * taken
