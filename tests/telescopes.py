@@ -17,11 +17,11 @@ from gmm_pyro.calibration.exact import log_partition_priors, set_partitions
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.methods import METHODS
 from gmm_pyro.inference.task import Task
-from gmm_pyro.inference.telescoping.jumps import learnt
 from gmm_pyro.inference.telescoping.kept_moves import moves_of
 from gmm_pyro.inference.telescoping.reversible import Reversible
 from gmm_pyro.inference.telescoping.sampling import begun
 from gmm_pyro.inference.telescoping.sweep import Telescope
+from gmm_pyro.inference.telescoping.visited import learnt
 from gmm_pyro.model.hierarchy import Hierarchy
 from gmm_pyro.running.threads import one_thread_a_product
 

@@ -51,6 +51,7 @@ INNER = {  # which fits call over and over, with what other methods returned
     *(f"LogDensity.{name}" for name in ("log_jacobian", "log_likelihood", "log_prior")),
     *(f"LogDensity.{name}" for name in ("parameters", "unconstrain", "values")),
     *(f"{kind}.component_axis" for kind in ("LogDensity", "Posterior")),
+    *("MixtureModel.of_size", "ConjugatePriors.of_known"),
     *("MixtureModel.conjugate", "MixtureModel.beside_noise", "GaussianMixture.from_parameters"),
     *(
         f"{kind}.{name}"

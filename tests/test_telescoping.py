@@ -143,6 +143,15 @@ class TestFits:
         assert float((filled == 3).double().mean()) > 0.8
         assert (filled <= posterior.draws["n_components"]).all()
 
+    def test_chains_jump_unless_they_are_not_to(self) -> None:
+        assert fitted().diagnostics["jumps"] > 0.05
+        assert "jumps" not in fitted(jumps="never", n_draws=2, n_warmup=2).diagnostics
+        priors = gp.ConjugatePriors(mean_scale=2.0)
+        with quietly():
+            model = gp.MixtureModel(gp.Unknown(), priors=priors)
+            fit = gp.fit(model, X, "gibbs", n_draws=2, n_warmup=4, max_doublings=0)
+        assert "jumps" not in fit.diagnostics  # means do not integrate out
+
     def test_draws_are_of_components_that_there_are(self) -> None:
         posterior = fitted().posterior
         assert posterior is not None

@@ -14,34 +14,23 @@ Source: Tierney (1994), §2.3.3; Lee & Robert (2016) for the proposal.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from ...covariance import Statistics
-from ...data.points import Observations
-from ...model.declaration import require_conjugate
 from ...model.hierarchy import Hierarchy
-from ...model.normal_wishart import NormalWishart
-from ...model.program import MixtureModel
 from ..chains.jumps import AT_ONCE
-from ..chains.population import ACCEPTED, Growth, Numbers, Round
-from ..chains.sweep import Sampler
 from ..weighing.proposal import Proposal
 from .halves import log_student, student
 from .sizes import log_prior_of_weights
-from .state import Assigned, State, joined, resized
+from .state import State, joined
 
-MOST = 8  # components that a proposal has: sums over numberings take 2^k k products
-VISITED = 192  # assignments that a proposal begins with, at most
-ROUNDS = 2  # of draws from a proposal, of which those that weigh most make the next one
 TRIES = 2  # of a chain to jump in a step
-FREEDOM, NARROWEST = 4.0, 0.3  # of Student's t distribution of log concentrations, and its scale
+FREEDOM = 4.0  # of Student's t distribution of log concentrations
 EVENLY = 0.05  # share of the proposals in which each number is as frequent as any other
-LIKELY = 7.0  # nats below the likeliest number, from which another one is worth no proposal
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,6 +83,13 @@ class SizeJumps:
     waiting: tuple[State, Float[Tensor, "s"]] | None = None
     tried: int = 0
     taken: int = 0
+
+    @classmethod
+    def evenly(cls, hierarchy: Hierarchy, sized: Mapping[int, Sized]) -> SizeJumps:
+        """Those that propose all numbers as often."""
+        log_shares = torch.full_like(hierarchy.log_sizes, -math.inf)
+        log_shares[[k - 1 for k in sized]] = -math.log(len(sized))
+        return cls(hierarchy, sized, log_shares)
 
     @property
     def rate(self) -> float:
@@ -180,131 +176,3 @@ class SizeJumps:
         ratio = log_weights - log_weights[:, None]
         accepted = ratio.nan_to_num(nan=-math.inf).exp().clamp_max(1.0).mean(1)
         return float(log_weights.softmax(0) @ accepted)
-
-
-# ---------------------------------------------------------------------- what they are learnt from
-
-
-@torch.no_grad()
-def learnt(
-    model: MixtureModel,
-    hierarchy: Hierarchy,
-    observations: Observations,
-    visited: Sequence[Assigned],
-    generator: torch.Generator,
-) -> SizeJumps | None:
-    """Jumps by what chains have visited; None where there are none that are of use.
-
-    So it is of sticks, of random scales and of means that do not depend on the covariances.
-
-    Args:
-        model: of an unknown number of components.
-        hierarchy: its prior.
-        observations: the data.
-        visited: assignments, each of all chains.
-        generator: source of randomness.
-    """
-    closed = isinstance(hierarchy.components, NormalWishart) and hierarchy.scale is None
-    if hierarchy.is_known or not closed or not visited:
-        return None
-    seen, sized = Visited.of(hierarchy, visited), {}
-    log_masses = torch.full_like(hierarchy.log_sizes, -math.inf)
-    for k in range(1, min(MOST, hierarchy.most) + 1):
-        chosen = seen.of_size(k, generator)
-        if chosen is None:  # there were more of them always
-            continue
-        typical, width = seen.concentration(k)
-        each = float(hierarchy.concentration.of_each(torch.tensor(typical).double(), k))
-        growth = _growth(model.of_size(k, each), observations, generator)
-        if growth is None:
-            break
-        found = _grown(growth, chosen)
-        sized[k] = Sized(found.proposal, typical, width)
-        log_masses[k - 1] = hierarchy.log_sizes[k - 1] + found.evidence
-        if log_masses[k - 1] < log_masses.max() - LIKELY:
-            break
-    if len(sized) < min(2, hierarchy.most):
-        return None
-    even = torch.full_like(log_masses, -math.inf)
-    even[[k - 1 for k in sized]] = -math.log(len(sized))
-    jumps = SizeJumps(hierarchy, sized, even).balanced(generator)
-    return jumps if jumps.acceptance(generator) >= ACCEPTED else None
-
-
-def _growth(
-    model: MixtureModel, observations: Observations, generator: torch.Generator
-) -> Growth | None:
-    """How assignments of a known number of components become a proposal; None of very many."""
-    density = model.log_density(observations)
-    numbers = Numbers.of(density) if model.n_components > 1 else Numbers()
-    if numbers is None:
-        return None
-    prior = require_conjugate(model, "a jump", observations.origin)
-    sampler = Sampler.of(prior, observations, exchange=False)
-    return Growth(density, sampler, numbers, generator)
-
-
-def _grown(growth: Growth, chosen: Statistics) -> Round:
-    """What is left of draws from a proposal, of which those that weigh most make the next one."""
-    found = growth.resampled([chosen])
-    for _ in range(1, ROUNDS):
-        found = growth.resampled([chosen, found.visited])
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class Visited:
-    """Assignments of chains, which may be of any number of components that is large enough.
-
-    Attributes:
-        hierarchy: the prior.
-        statistics: of the assignments, filled components first.
-        shares: the probability of 1, 2, … components, given each assignment.
-        log_concentration: of each.
-    """
-
-    hierarchy: Hierarchy
-    statistics: Statistics
-    shares: Float[Tensor, "s most"]
-    log_concentration: Float[Tensor, "s"]
-
-    @classmethod
-    def of(cls, hierarchy: Hierarchy, visited: Sequence[Assigned]) -> Visited:
-        """Those of some sweeps, which have at most so many filled components as a proposal has."""
-        family, k = hierarchy.components.family, min(MOST, hierarchy.most)
-        statistics, concentration = [], []
-        for found in visited:
-            few = (found.filled.sum(1) <= k).nonzero()[:, 0]
-            statistics.append(resized(family, found.statistics, k)[few])
-            concentration.append(found.state.concentration[few])
-        together, alpha = Statistics.joined(statistics), torch.cat(concentration)
-        shares = hierarchy.log_partitions(together.counts, alpha).softmax(1)
-        return cls(hierarchy, together, shares, alpha.log())
-
-    def concentration(self, k: int) -> tuple[float, float]:
-        """A typical one where there are k components, and how widely they differ."""
-        share = self.shares[:, k - 1] / self.shares[:, k - 1].sum()
-        mean = share @ self.log_concentration
-        if not self.hierarchy.concentration.is_random:
-            return float(mean.exp()), 0.0
-        variance = share @ (self.log_concentration - mean).square()
-        return float(mean.exp()), max(NARROWEST, float(variance.sqrt()))
-
-    def of_size(self, k: int, generator: torch.Generator) -> Statistics | None:
-        """Some as of k components, each as often as it is one; None if there are none.
-
-        A half of them have points in all components, if any have: what most of the others have in
-        common is that one is empty.
-        """
-        shares = self.shares[:, k - 1]
-        full = shares * ((self.statistics.counts > 0).sum(1) == k)
-        several = [some for some in (shares, full) if len(some) and float(some.sum()) > 0]
-        if not several:
-            return None
-        number = VISITED // len(several)
-        drawn = [
-            torch.multinomial(some, number, replacement=True, generator=generator)
-            for some in several
-        ]
-        chosen = torch.cat(drawn)
-        return resized(self.hierarchy.components.family, self.statistics, k)[chosen.unique()]

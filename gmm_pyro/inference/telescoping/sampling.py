@@ -24,12 +24,13 @@ from ..chains.sampling import drawn, of_others, to_next
 from ..chains.sweeping import GibbsOptions
 from ..starts.starting import is_given, starting_parameters
 from ..task import Outcome, Task, progress_bar
-from .jumps import SizeJumps, learnt
+from .jumps import SizeJumps
 from .kept_moves import moves_of
 from .moves import Moves
 from .reversible import Reversible
 from .state import Assigned, State, joined
 from .sweep import Telescope
+from .visited import learnt
 
 SEEN = 2  # steps from one that jumps are learnt from to the next
 SELDOM = 5  # steps of which one has other moves, where there are jumps

@@ -1,0 +1,167 @@
+"""What jumps between numbers of components are learnt from: assignments that chains have visited.
+
+Of each number of components they make a proposal; of draws from that those that weigh most make the
+next one. So what chains have not yet visited as often as they should gets the share that it has.
+
+Source: Cappé, Guillin, Marin & Robert (2004), "Population Monte Carlo".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from ...covariance import Statistics
+from ...covariance.records import TINY
+from ...data.points import Observations
+from ...model.declaration import require_conjugate
+from ...model.hierarchy import Hierarchy
+from ...model.normal_wishart import NormalWishart
+from ...model.program import MixtureModel
+from ..chains.population import ACCEPTED, Growth, Numbers, Round
+from ..chains.sweep import Sampler
+from .jumps import Sized, SizeJumps
+from .state import Assigned, resized
+
+MOST = 8  # components that a proposal has: sums over numberings take 2^k k products
+VISITED = 192  # assignments that a proposal begins with, at most
+ROUNDS = 2  # of draws from a proposal, of which those that weigh most make the next one
+NARROWEST = 0.3  # scale of log concentrations, at least
+LIKELY = 7.0  # nats below the likeliest number, from which another one is worth no proposal
+
+
+@torch.no_grad()
+def learnt(
+    model: MixtureModel,
+    hierarchy: Hierarchy,
+    observations: Observations,
+    visited: Sequence[Assigned],
+    generator: torch.Generator,
+) -> SizeJumps | None:
+    """Jumps by what chains have visited; None where there are none that are of use.
+
+    So it is of sticks, of random scales and of means that do not depend on the covariances.
+
+    Args:
+        model: of an unknown number of components.
+        hierarchy: its prior.
+        observations: the data.
+        visited: assignments, each of all chains.
+        generator: source of randomness.
+    """
+    if not visited or not _leads_anywhere(hierarchy):
+        return None
+    seen = Visited.of(hierarchy, visited)
+    sized, log_masses = {}, torch.full_like(hierarchy.log_sizes, -math.inf)
+    for k in range(1, min(MOST, hierarchy.most) + 1):
+        growth = _growth(model, seen, k, observations, generator)
+        if growth is None:
+            break
+        chosen = seen.of_size(k, generator)
+        if chosen is None:  # there were more of them always
+            continue
+        found = _grown(growth, chosen)
+        sized[k] = Sized(found.proposal, *seen.concentration(k))
+        log_masses[k - 1] = hierarchy.log_sizes[k - 1] + found.evidence
+        if log_masses[k - 1] < log_masses.max() - LIKELY:
+            break
+    if len(sized) < min(2, hierarchy.most):
+        return None
+    jumps = SizeJumps.evenly(hierarchy, sized).balanced(generator)
+    return jumps if jumps.acceptance(generator) >= ACCEPTED else None
+
+
+def _leads_anywhere(hierarchy: Hierarchy) -> bool:
+    """Whether components integrate out, and there are several numbers of them."""
+    closed = isinstance(hierarchy.components, NormalWishart) and hierarchy.scale is None
+    return closed and not hierarchy.is_known
+
+
+def _growth(
+    model: MixtureModel,
+    seen: Visited,
+    k: int,
+    observations: Observations,
+    generator: torch.Generator,
+) -> Growth | None:
+    """How assignments to k components become a proposal; None of very many points."""
+    typical = torch.tensor(seen.concentration(k)[0], dtype=torch.float64)
+    model = model.of_size(k, float(seen.hierarchy.concentration.of_each(typical, k)))
+    density = model.log_density(observations)
+    numbers = Numbers.of(density) if k > 1 else Numbers()
+    if numbers is None:
+        return None
+    prior = require_conjugate(model, "a jump", observations.origin)
+    sampler = Sampler.of(prior, observations, exchange=False)
+    return Growth(density, sampler, numbers, generator)
+
+
+def _grown(growth: Growth, chosen: Statistics) -> Round:
+    """What is left of draws from a proposal, of which those that weigh most make the next one."""
+    found = growth.resampled([chosen])
+    for _ in range(1, ROUNDS):
+        found = growth.resampled([chosen, found.visited])
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class Visited:
+    """Assignments of chains, which may be of any number of components that is large enough.
+
+    Attributes:
+        hierarchy: the prior.
+        statistics: of the assignments, filled components first.
+        shares: the probability of 1, 2, … components, given each assignment.
+        log_concentration: of each.
+    """
+
+    hierarchy: Hierarchy
+    statistics: Statistics
+    shares: Float[Tensor, "s most"]
+    log_concentration: Float[Tensor, "s"]
+
+    @classmethod
+    def of(cls, hierarchy: Hierarchy, visited: Sequence[Assigned]) -> Visited:
+        """Those of some sweeps, which have at most so many filled components as a proposal has."""
+        family, k = hierarchy.components.family, min(MOST, hierarchy.most)
+        statistics, concentration = [], []
+        for found in visited:
+            few = (found.filled.sum(1) <= k).nonzero()[:, 0]
+            statistics.append(resized(family, found.statistics, k)[few])
+            concentration.append(found.state.concentration[few])
+        together, alpha = Statistics.joined(statistics), torch.cat(concentration)
+        shares = hierarchy.log_partitions(together.counts, alpha).softmax(1)
+        return cls(hierarchy, together, shares, alpha.log())
+
+    def concentration(self, k: int) -> tuple[float, float]:
+        """A typical one where there are k components, and how widely they differ."""
+        share = (self.shares[:, k - 1] + TINY) / (self.shares[:, k - 1] + TINY).sum()
+        mean = share @ self.log_concentration
+        if not self.hierarchy.concentration.is_random:
+            return float(mean.exp()), 0.0
+        variance = share @ (self.log_concentration - mean).square()
+        return float(mean.exp()), max(NARROWEST, float(variance.sqrt()))
+
+    def of_size(self, k: int, generator: torch.Generator) -> Statistics | None:
+        """Some as of k components, each as often as it is one; None if there are none.
+
+        A half of them have points in all components, if any have: what most of the others have in
+        common is that one is empty.
+        """
+        shares = self.shares[:, k - 1]
+        full = shares * ((self.statistics.counts > 0).sum(1) == k)
+        several = [some for some in (shares, full) if len(some) and float(some.sum()) > 0]
+        if not several:
+            return None
+        number = VISITED // len(several)
+        drawn = [
+            torch.multinomial(some, number, replacement=True, generator=generator)
+            for some in several
+        ]
+        chosen = torch.cat(drawn)
+        return resized(self.hierarchy.components.family, self.statistics, k)[chosen.unique()]
