@@ -76,7 +76,7 @@ class Fit(Result):
 
     @cached_property
     def evidence(self) -> Evidence:
-        """The estimate of log p(x): `log_evidence`, its error `log_evidence_se`, `evidence_by`.
+        """The estimate of the log evidence, with `log_evidence`, `log_evidence_se`, `evidence_by`.
 
         It is among the diagnostics, too, but where the number of components, their concentration or
         scale is unknown. There it is made when it is asked for first, and takes about as long as a
