@@ -69,7 +69,7 @@ def walked(
     for step in range(steps):
         state = reversible.moved(state, generator, splits) if splits else state
         if jumps and step == steps // 5:
-            leap = learnt(model, hierarchy, data, visited, generator)
+            leap = learnt(model.log_density(data), hierarchy, visited, generator)
             assert leap is not None
         for _ in range(jumps if leap is not None else 0):
             state = leap.jumped(state, generator)

@@ -44,10 +44,10 @@ def number_of_components(fit: Result, ax: Axes | None = None, *, evidence: Any =
             empty.
         ax: where to draw.
         evidence: what to compare the draws with: fits of known numbers that have an evidence, to
-            the same data under the same prior, or a selection of such fits by
-            `gmm_pyro.select`, of which those of the fit's family count. Bars of all components then stand beside what the evidences times the prior of their number
-            imply. Where some numbers have no evidence, these bars share the probability that the
-            draws give to those that have.
+            the same data under the same prior, or a selection of such fits by `gmm_pyro.select`, of
+            which those of the fit's family count. Bars of all components then stand beside what the
+            evidences times the prior of their number imply. Where some numbers have no evidence,
+            these bars share the probability that the draws give to those that have.
 
     Raises:
         ValueError: if the fit does not ask how many components there are, or the evidence is of

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,8 +33,9 @@ from .state import Assigned, State, joined
 from .sweep import Telescope
 from .visited import learnt
 
-SEEN = 2  # steps from one that jumps are learnt from to the next
+SEEN, MEMORY = 2, 150  # steps from one that jumps are learnt from to the next; how many of them
 SELDOM = 5  # steps of which one has other moves, where there are jumps
+Teach = Callable[[Sequence[Assigned], torch.Generator], SizeJumps | None]
 FIRST = (1, 2, 4, 8)  # components that chains begin with, in turn
 
 
@@ -53,10 +55,11 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
         begun(task, hierarchy),
         task.generator(Stream.CHAINS),
         keeps=task.options.keep_allocations > 0,
+        teach=None if task.options.jumps == "never" else partial(learnt, density, hierarchy),
     )
     with progress_bar(task) as bar:
         bar.reset(task.options.n_steps)
-        chains.warm_up(task, hierarchy, bar)
+        chains.warm_up(task.options.n_warmup, bar)
         chains.lengthen(task.options, bar, task.options.thin, 0)
         sample = TelescopedSample(density, task.options, chains, task.options.thin, bar)
         outcome = drawn(density, sample, task.options)
@@ -133,7 +136,9 @@ class Chains:
         drawn: the draws, each with the assignment that was drawn given it.
         keeps: whether some draws keep the components of points.
         interrupted: whether there was an interrupt.
+        teach: jumps by what was visited, if chains are to jump.
         jumps: between mixtures of any sizes, once they are learnt.
+        visited: assignments of some steps, the latest last.
         count: steps so far.
     """
 
@@ -145,7 +150,9 @@ class Chains:
     drawn: list[Drawn] = field(default_factory=list)
     keeps: bool = False
     interrupted: bool = False
+    teach: Teach | None = None
     jumps: SizeJumps | None = None
+    visited: list[Assigned] = field(default_factory=list)
     count: int = 0
 
     def step(self) -> Assigned:
@@ -162,25 +169,25 @@ class Chains:
         found = self.telescope.assigned(self.last, self.generator, labelled=labelled)
         moved = found if moves is None else moves.moved(found, self.generator)
         self.last = self.telescope.drawn(moved, self.generator)
+        if self.teach is not None and self.count % SEEN == 0:
+            self.visited = [*self.visited[-MEMORY:], replace(found, labels=None)]
         return found
 
-    def warm_up(self, task: Task[GibbsOptions], hierarchy: Hierarchy, bar: tqdm[Any]) -> None:
+    def warm_up(self, steps: int, bar: tqdm[Any]) -> None:
         """Steps that are forgotten, by which jumps are learnt: by half of them, and once more."""
-        visited: list[Assigned] = []
-        steps = task.options.n_warmup
         try:
             for step in range(steps):
-                found = self.step()
+                self.step()
                 bar.update()
-                if step % SEEN == 0:
-                    visited.append(found)
-                if task.options.jumps != "never" and step + 1 in (steps // 2, steps):
-                    seen = visited[len(visited) // 3 :]  # chains were on their way before
-                    self.jumps = learnt(
-                        task.model, hierarchy, task.observations, seen, self.generator
-                    )
+                if step + 1 in (steps // 2, steps):
+                    self.learn()
         except KeyboardInterrupt:
             self.interrupted = True
+
+    def learn(self) -> None:
+        """Learn where to jump by what was visited lately: chains were on their way before."""
+        if self.teach is not None and self.visited:
+            self.jumps = self.teach(self.visited[len(self.visited) // 3 :], self.generator)
 
     def lengthen(self, options: GibbsOptions, bar: tqdm[Any], thin: int, to_first: int) -> None:
         """Go on until there are as many draws as wanted; an interrupt ends it with what there is.
@@ -192,6 +199,8 @@ class Chains:
             to_first: steps before the first one.
         """
         try:
+            if self.drawn:
+                self.learn()
             while len(self.drawn) < options.n_draws and not self.interrupted:
                 for _ in range(to_first):
                     self.step()

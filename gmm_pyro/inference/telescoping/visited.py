@@ -1,7 +1,8 @@
 """What jumps between numbers of components are learnt from: assignments that chains have visited.
 
 Of each number of components they make a proposal; of draws from that those that weigh most make the
-next one. So what chains have not yet visited as often as they should gets the share that it has.
+next one, beside some that were sent elsewhere. So what chains have not yet visited as often as they
+should gets the share that it has.
 
 Source: Cappé, Guillin, Marin & Robert (2004), "Population Monte Carlo".
 """
@@ -18,11 +19,10 @@ from torch import Tensor
 
 from ...covariance import Statistics
 from ...covariance.records import TINY
-from ...data.points import Observations
 from ...model.declaration import require_conjugate
 from ...model.hierarchy import Hierarchy
+from ...model.log_density import LogDensity
 from ...model.normal_wishart import NormalWishart
-from ...model.program import MixtureModel
 from ..chains.population import ACCEPTED, Growth, Numbers, Round
 from ..chains.sweep import Sampler
 from .jumps import Sized, SizeJumps
@@ -37,9 +37,8 @@ LIKELY = 7.0  # nats below the likeliest number, from which another one is worth
 
 @torch.no_grad()
 def learnt(
-    model: MixtureModel,
+    density: LogDensity,
     hierarchy: Hierarchy,
-    observations: Observations,
     visited: Sequence[Assigned],
     generator: torch.Generator,
 ) -> SizeJumps | None:
@@ -48,9 +47,8 @@ def learnt(
     So it is of sticks, of random scales and of means that do not depend on the covariances.
 
     Args:
-        model: of an unknown number of components.
+        density: of a model of an unknown number of components, and the data.
         hierarchy: its prior.
-        observations: the data.
         visited: assignments, each of all chains.
         generator: source of randomness.
     """
@@ -59,7 +57,7 @@ def learnt(
     seen = Visited.of(hierarchy, visited)
     sized, log_masses = {}, torch.full_like(hierarchy.log_sizes, -math.inf)
     for k in range(1, min(MOST, hierarchy.most) + 1):
-        growth = _growth(model, seen, k, observations, generator)
+        growth = _growth(density, seen, k, generator)
         if growth is None:
             break
         chosen = seen.of_size(k, generator)
@@ -83,16 +81,13 @@ def _leads_anywhere(hierarchy: Hierarchy) -> bool:
 
 
 def _growth(
-    model: MixtureModel,
-    seen: Visited,
-    k: int,
-    observations: Observations,
-    generator: torch.Generator,
+    unknown: LogDensity, seen: Visited, k: int, generator: torch.Generator
 ) -> Growth | None:
     """How assignments to k components become a proposal; None of very many points."""
     typical = torch.tensor(seen.concentration(k)[0], dtype=torch.float64)
-    model = model.of_size(k, float(seen.hierarchy.concentration.of_each(typical, k)))
-    density = model.log_density(observations)
+    each = float(seen.hierarchy.concentration.of_each(typical, k))
+    model, observations = unknown.model.of_size(k, each), unknown.observations
+    density = LogDensity(model, observations)
     numbers = Numbers.of(density) if k > 1 else Numbers()
     if numbers is None:
         return None
@@ -103,9 +98,10 @@ def _growth(
 
 def _grown(growth: Growth, chosen: Statistics) -> Round:
     """What is left of draws from a proposal, of which those that weigh most make the next one."""
-    found = growth.resampled([chosen])
+    found, k = growth.resampled([chosen]), chosen.counts.shape[1]
     for _ in range(1, ROUNDS):
-        found = growth.resampled([chosen, found.visited])
+        away = [growth.elsewhere(found, growth.numbers.shuffled // 2)[0]] if k > 1 else []
+        found = growth.resampled([chosen, found.visited, *away])
     return found
 
 
