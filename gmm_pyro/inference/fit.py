@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +25,10 @@ from .methods import Choice, choice
 from .ordering import in_stable_order
 from .result import Result
 from .soundness import Soundness
-from .task import FitWarning, Task
+from .task import FitWarning, Status, Task
 from .warned import complaints, held_fixed, integrated_out
-from .weighing.evidence import Evidence
+from .weighing.deciding import by_particles
+from .weighing.evidence import UNKNOWN, Evidence
 from .weighing.unknown import unknown_evidence
 
 if TYPE_CHECKING:
@@ -78,17 +79,21 @@ class Fit(Result):
     def evidence(self) -> Evidence:
         """The estimate of the log evidence, with `log_evidence`, `log_evidence_se`, `evidence_by`.
 
-        It is among the diagnostics, too, but where the number of components, their concentration or
-        scale is unknown. There it is made when it is asked for first, and takes about as long as a
-        fit of the likeliest number: it is that one's evidence, times the prior and over the
-        posterior of this number and of what else is unknown (Chib 1995).
+        It is among the diagnostics, too, but for two kinds of fits, where it is made when it is
+        asked for first, and kept:
+
+        - by gibbs or nuts, where bridge sampling is not precise: by sequential Monte Carlo, which
+          may take far longer than the fit. The diagnostics then have what bridge sampling says, as
+          `bridge_log_evidence` and `bridge_log_evidence_se`;
+        - of a number of components, a concentration or a scale that is unknown: about as long as a
+          fit of the likeliest number. It is that one's evidence, times the prior and over the
+          posterior of this number and of what else is unknown (Chib 1995).
 
         Raises:
             ValueError: if the method has no estimate of it.
+            KeyboardInterrupt: if that is interrupted; the fit is as before.
         """
-        found = _evidence_among(self.diagnostics)
-        if found is None and self.model.hierarchical and self.posterior is not None:
-            found = unknown_evidence(self.model, self.posterior, self.seed, self._evidence_of)
+        found = self._evidence()
         if found is None:
             raise ValueError(
                 f"this fit by {self.method} has no estimate of the evidence: laplace has, and "
@@ -96,10 +101,25 @@ class Fit(Result):
             )
         return found
 
+    @one_thread_a_product()
+    def _evidence(self) -> Evidence | None:
+        """The one among the diagnostics, or one that is made now; None if there is none."""
+        posterior, told = self.posterior, self.diagnostics
+        if "log_evidence" in told or posterior is None:
+            return Evidence.among(told)
+        if self.model.hierarchical:
+            return unknown_evidence(self.model, posterior, self.seed, self._evidence_of)
+        task = Task(self.method, self.model, self.observations, self.options)
+        density = self.model.log_density(self.observations)
+        return by_particles(density, posterior, told, task.generator(Stream.PARTICLES))
+
     def _evidence_of(self, model: MixtureModel) -> Evidence | None:
         """That of another model of the same data, by Gibbs sampling."""
         chosen = choice("gibbs", {"seed": Stream.EVIDENCE.seed(self.seed)})
-        return _evidence_among(fit_quietly(model, self.observations, chosen).diagnostics)
+        found = fit_quietly(model, self.observations, chosen)
+        if found.status is Status.INTERRUPTED:
+            raise KeyboardInterrupt
+        return found._evidence()
 
     @property
     def solutions(self) -> pd.DataFrame:
@@ -280,6 +300,14 @@ def fit(
     return result
 
 
+def evidence_if_any(fit: Fit) -> Evidence:
+    """The evidence of a fit; unknown, NaN in nats, of one that has no estimate."""
+    try:
+        return fit.evidence
+    except ValueError:
+        return UNKNOWN
+
+
 @one_thread_a_product()
 def fit_quietly(
     model: MixtureModel, observations: Observations, chosen: Choice, started: float | None = None
@@ -316,11 +344,3 @@ def fit_observations(
     surplus = model.surplus if method.priors is not None else None
     rule = Soundness.for_task(task) if method.likeliest else None
     return Fit(**vars(result_of(task, method.run(task), surplus, rule, started)))
-
-
-def _evidence_among(diagnostics: Mapping[str, Any]) -> Evidence | None:
-    """What diagnostics say of the evidence, if they do."""
-    names = [field.name for field in fields(Evidence)]
-    if "log_evidence" not in diagnostics:
-        return None
-    return Evidence(**{name: diagnostics[name] for name in names})

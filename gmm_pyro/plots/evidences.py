@@ -14,6 +14,7 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from ..inference.fit import Fit, evidence_if_any
 from ..inference.result import Result
 from ..model.one_prior import difference
 
@@ -47,7 +48,7 @@ def implied(
     return Implied(k, p, p * np.sqrt(own + all_of_them))
 
 
-def by_evidence(fit: Result, others: Iterable[Result]) -> Implied:
+def by_evidence(fit: Result, others: Iterable[Fit]) -> Implied:
     """What the evidences of fits of known numbers imply for a fit that does not know it.
 
     Args:
@@ -67,9 +68,9 @@ def by_evidence(fit: Result, others: Iterable[Result]) -> Implied:
     found = {}
     for other in others:
         _refuse_unlike(fit, other)
-        known = [other.diagnostics.get(f"log_evidence{end}", math.nan) for end in ("", "_se")]
-        if not any(map(math.isnan, known)):
-            found[other.model.n_components] = known
+        known = evidence_if_any(other)
+        if not math.isnan(known.log_evidence):
+            found[other.model.n_components] = known.log_evidence, known.log_evidence_se
     if len(found) < 2:
         raise ValueError(
             "evidence must be of two numbers of components or more, got "

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..data.checks import shown
+from ..inference.fit import Fit
 from ..inference.result import Result
 from ..posterior.record import Draws
 from ..posterior.sizes import FILLED, SIZE, numbers
@@ -101,7 +102,7 @@ def _result_of(fit: Any) -> Result:
     raise TypeError(f"fit must be a fit, or a fitted estimator, got {shown(fit)}")
 
 
-def _fits_of(evidence: Any, family: str) -> list[Result]:
+def _fits_of(evidence: Any, family: str) -> list[Fit]:
     """The fits of a selection that are of a family, or those that are given.
 
     Raises:
@@ -114,7 +115,7 @@ def _fits_of(evidence: Any, family: str) -> list[Result]:
         of_family = [cell for cell in cells if cell.covariance == family]
         fits = [cell.fitted for cell in of_family if cell.fitted is not None]
     for fit in fits:
-        if not isinstance(fit, Result):
+        if not isinstance(fit, Fit):
             raise TypeError(f"evidence must be a selection, or fits, got {shown(fit)}")
     return fits
 

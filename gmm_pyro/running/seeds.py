@@ -24,6 +24,7 @@ class Stream(IntEnum):
     RESAMPLES = 11  # of the data, by a bootstrap
     SPLITS = 12  # of components, where one more is looked for
     FOLDS = 13  # that points are held out in
+    PARTICLES = 14  # that weigh the evidence
 
     def seed(self, of_user: int) -> int:
         """The seed of this stream."""

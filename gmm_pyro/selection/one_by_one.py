@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from typing import Any
 
 from ..covariance import CovarianceFamily
 from ..data.points import Observations
-from ..inference.fit import Fit, fit_quietly
+from ..inference.fit import Fit, evidence_if_any, fit_quietly
 from ..inference.soundness import Soundness
 from ..inference.task import Status, Task
 from ..reduction.theta import theta_of
@@ -85,8 +84,8 @@ def nothing(found: Fit) -> dict[str, Any]:
 
 def evidence(found: Fit) -> dict[str, Any]:
     """The log evidence and its standard error; NaN where the fit has none."""
-    names = ("log_evidence", "log_evidence_se")
-    return {"found": {name: float(found.diagnostics.get(name, math.nan)) for name in names}}
+    known = evidence_if_any(found)
+    return {"found": {name: getattr(known, name) for name in ("log_evidence", "log_evidence_se")}}
 
 
 def leave_one_out(found: Fit) -> dict[str, Any]:

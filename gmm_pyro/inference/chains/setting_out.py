@@ -12,7 +12,7 @@ from ...model.log_density import LogDensity
 from ..starts.starting import SEVERAL, starting_parameters
 from ..task import Outcome, Status, Task
 from ..weighing.assigned import twin_of
-from ..weighing.deciding import evidence_of
+from ..weighing.deciding import figures_of
 from .jumps import Jumps
 from .population import Growth, Numbers, Population, populated
 from .sampling import SamplingOptions
@@ -90,16 +90,15 @@ def concluded(
     jumps: Jumps | None,
     generator: torch.Generator,
 ) -> Outcome:
-    """The outcome, with the evidence, and in doubt where the search for modes was cut short."""
+    """The outcome, with its evidence, and in doubt where the search for modes was cut short."""
     if outcome.posterior is None or (found is None and outcome.status is Status.INTERRUPTED):
         return outcome
     proposal = None if found is None else found.proposal
     try:
-        evidence = evidence_of(density, outcome.posterior, proposal, generator)
+        known = figures_of(density, outcome.posterior, proposal, generator)
     except KeyboardInterrupt:  # the draws are there, and stay
         return replace(outcome, status=Status.INTERRUPTED, message="")
     jumped = {} if jumps is None else {"jumps": jumps.rate}
-    known = {} if evidence is None else vars(evidence)
     outcome = replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **known})
     if found is None or found.settled or outcome.status is not Status.CONVERGED:
         return outcome

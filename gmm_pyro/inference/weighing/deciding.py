@@ -1,10 +1,14 @@
 """Which estimate of the evidence is taken: by bridge sampling, or by sequential Monte Carlo.
 
 Bridge sampling is precise where its proposal is like the posterior. Where few of its draws count,
-as with many components and a vague prior, particles that begin with the prior do better.
+as with many components and a vague prior, particles that begin with the prior do better. They take
+longer than the fit, and so wait until the evidence is asked for.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
 
 import torch
 
@@ -16,22 +20,26 @@ from ...reduction.theta import anywhere
 from .bridge import bridged
 from .evidence import UNKNOWN, Evidence
 from .proposal import Proposal
-from .sequential import sequential
+from .sequential import NAME as BY_PARTICLES
+from .sequential import particles, sequential
 
 PRECISE = 0.05  # nats, an error up to which bridge sampling will do
 TRUSTED = 0.7  # Pareto's k of its weights, up to which its error is what it says
 ENOUGH = 400  # draws of chains, with fewer of which particles have nothing to agree with
+WAITING = f"{BY_PARTICLES}, once fit.evidence is asked for"
+BRIDGE = "bridge_"  # before the names of figures of bridge sampling that are not the last word
 
 
-def evidence_of(
+def figures_of(
     density: LogDensity,
     posterior: Posterior,
     proposal: Proposal | None,
     generator: torch.Generator,
-) -> Evidence | None:
-    """The evidence of the points; unknown if all estimates fail, None if there can be none.
+) -> dict[str, Any]:
+    """What diagnostics say of the evidence of the points: nothing where there can be none.
 
-    Particles must agree with the chains about where the posterior is.
+    Where particles might know better than bridge sampling, they wait until they are asked for, and
+    its figures have names of their own.
 
     Args:
         density: of the posterior.
@@ -41,13 +49,14 @@ def evidence_of(
     """
     exact = closed_form(density)
     if exact is not None:
-        return exact
+        return vars(exact)
     draws, by_bridge = posterior.n_chains * posterior.n_draws, None
     if proposal is not None and draws > 1:
         by_bridge = bridged(proposal, posterior, generator)
-    if draws < ENOUGH or _is_sound(by_bridge):
-        return by_bridge
-    return _better(by_bridge, _by_particles(density, posterior, generator))
+    known = {} if by_bridge is None else vars(by_bridge)
+    if draws < ENOUGH or _is_sound(by_bridge) or not particles(density):
+        return known
+    return {"evidence_by": WAITING, **{f"{BRIDGE}{name}": value for name, value in known.items()}}
 
 
 def _is_sound(found: Evidence | None) -> bool:
@@ -56,25 +65,38 @@ def _is_sound(found: Evidence | None) -> bool:
     return found.log_evidence_se <= PRECISE and found.evidence_k_hat < TRUSTED
 
 
-def _by_particles(
-    density: LogDensity, posterior: Posterior, generator: torch.Generator
+def by_particles(
+    density: LogDensity,
+    posterior: Posterior,
+    figures: Mapping[str, Any],
+    generator: torch.Generator,
 ) -> Evidence | None:
-    """By those that agree with chains; None where there are none."""
-    islands = sequential(density, generator)
-    if islands is None:
+    """The evidence where particles wait, else None; unknown if all estimates fail.
+
+    They must agree with the chains about where the posterior is.
+
+    Args:
+        density: of the posterior.
+        posterior: draws of chains.
+        figures: what `figures_of` has said.
+        generator: source of randomness.
+    """
+    if figures.get("evidence_by") != WAITING:
         return None
-    return islands.evidence if islands.agrees_with(posterior) else UNKNOWN
+    islands = sequential(density, generator)
+    agree = islands is not None and islands.agrees_with(posterior)
+    found = islands.evidence if islands is not None and agree else UNKNOWN
+    bridge = Evidence.among({name.removeprefix(BRIDGE): figures[name] for name in figures})
+    return found if bridge is None else _better(bridge, found)
 
 
-def _better(by_bridge: Evidence | None, by_particles: Evidence | None) -> Evidence | None:
-    """The more precise one whose error is what it says, as far as there are any."""
-    if by_bridge is None or by_particles is None:
-        return by_bridge or by_particles
-    if by_particles is UNKNOWN:
-        return by_bridge
-    trusted = by_bridge.evidence_k_hat < TRUSTED
-    precise = by_bridge.log_evidence_se <= by_particles.log_evidence_se
-    return by_bridge if trusted and precise else by_particles
+def _better(bridge: Evidence, particles: Evidence) -> Evidence:
+    """The more precise one whose error is what it says, as far as they are known."""
+    if particles is UNKNOWN:
+        return bridge
+    trusted = bridge.evidence_k_hat < TRUSTED
+    precise = bridge.log_evidence_se <= particles.log_evidence_se
+    return bridge if trusted and precise else particles
 
 
 @torch.no_grad()

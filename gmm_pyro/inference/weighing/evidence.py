@@ -17,7 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
@@ -58,6 +59,13 @@ class Evidence:
     log_evidence_se: float
     evidence_k_hat: float
     evidence_by: str = "importance sampling"
+
+    @classmethod
+    def among(cls, diagnostics: Mapping[str, Any]) -> Evidence | None:
+        """What diagnostics say of it, if they do."""
+        if "log_evidence" not in diagnostics:
+            return None
+        return cls(**{field.name: diagnostics[field.name] for field in fields(cls)})
 
     @classmethod
     def of(cls, log_weights: Float[Tensor, "s"], strata: list[int]) -> Evidence:

@@ -94,19 +94,13 @@ class Islands:
 def sequential(density: LogDensity, generator: torch.Generator) -> Islands | None:
     """Islands of particles, as many as it takes; None where there can be none.
 
-    So it is with a prior that is not conjugate, with parameters that are held, with weights of
-    points, and with so many points and components that there would be too few particles.
-
     Args:
         density: of the posterior.
         generator: source of randomness.
     """
-    data, family = density.observations, density.model.family
+    data, count = density.observations, particles(density)
     prior = density.model.conjugate(data.origin)
-    if prior is None or density.model.fixed is not None or data.sample_weight is not None:
-        return None
-    count = _particles(density)
-    if count < FEWEST or not isinstance(family, ConjugateFamily):
+    if prior is None or not count:
         return None
     found: list[Islands] = []
     learner = Learner(prior, data, generator)
@@ -121,11 +115,20 @@ def sequential(density: LogDensity, generator: torch.Generator) -> Islands | Non
     return Islands.joined(found)
 
 
-def _particles(density: LogDensity) -> int:
-    """Particles of an island."""
-    n, d, k = density.observations.n, density.observations.d, density.model.n_components
-    features = 1 + d + math.prod(density.model.family.event_shape(d))
-    return int(min(MOST, min(WORK / n, NUMBERS) / (k * features * ISLANDS)))
+def particles(density: LogDensity) -> int:
+    """Particles of an island; 0 where there can be none.
+
+    So it is with a prior that is not conjugate, with parameters that are held, with weights of
+    points, and with so many points and components that there would be too few particles.
+    """
+    data, model = density.observations, density.model
+    if model.fixed is not None or data.sample_weight is not None:
+        return 0
+    if model.conjugate(data.origin) is None or not isinstance(model.family, ConjugateFamily):
+        return 0
+    features = 1 + data.d + math.prod(model.family.event_shape(data.d))
+    each = min(WORK / data.n, NUMBERS) / (model.n_components * features * ISLANDS)
+    return int(min(MOST, each)) if each >= FEWEST else 0
 
 
 def spread_first(data: Observations, generator: torch.Generator) -> Int[Tensor, "n"]:
