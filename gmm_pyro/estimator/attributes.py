@@ -12,6 +12,7 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..covariance import CovarianceFamily, family_named
 from ..data.points import LeftOut, Observations
+from ..inference.evidences import told_with_evidence
 from ..inference.fit import Fit
 from ..inference.task import FitWarning
 from ..inference.warned import complaints
@@ -125,14 +126,20 @@ def left_out(whole: Observations) -> LeftOut:
 
 
 def without_data(fit: Fit) -> Fit:
-    """The fit with nothing that grows with the number of points; draws are kept.
+    """The fit with nothing that grows with the number of points; draws are kept, and its evidence.
 
     What needs the data raises ValueError.
     """
     observations, posterior = left_out(fit.observations), fit.posterior
     if posterior is not None:
         posterior = replace(posterior, observations=observations, allocations=None, kept=None)
-    return replace(fit, posterior=posterior, observations=observations, own_labels=None)
+    return replace(
+        fit,
+        posterior=posterior,
+        observations=observations,
+        own_labels=None,
+        diagnostics=told_with_evidence(fit),
+    )
 
 
 def warn_of(result: Fit) -> None:

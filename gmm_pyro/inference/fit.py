@@ -27,8 +27,8 @@ from .result import Result
 from .soundness import Soundness
 from .task import FitWarning, Status, Task
 from .warned import complaints, held_fixed, integrated_out
-from .weighing.deciding import by_particles
-from .weighing.evidence import UNKNOWN, Evidence
+from .weighing.deciding import WAITING, by_particles
+from .weighing.evidence import Evidence
 from .weighing.unknown import unknown_evidence
 
 if TYPE_CHECKING:
@@ -109,9 +109,12 @@ class Fit(Result):
             return Evidence.among(told)
         if self.model.hierarchical:
             return unknown_evidence(self.model, posterior, self.seed, self._evidence_of)
+        if told.get("evidence_by") != WAITING:
+            return None
         task = Task(self.method, self.model, self.observations, self.options)
+        generator = task.generator(Stream.PARTICLES)
         density = self.model.log_density(self.observations)
-        return by_particles(density, posterior, told, task.generator(Stream.PARTICLES))
+        return by_particles(density, posterior, told, generator)
 
     def _evidence_of(self, model: MixtureModel) -> Evidence | None:
         """That of another model of the same data, by Gibbs sampling."""
@@ -298,14 +301,6 @@ def fit(
     for message in complaints(result):
         warnings.warn(message, FitWarning, stacklevel=2)
     return result
-
-
-def evidence_if_any(fit: Fit) -> Evidence:
-    """The evidence of a fit; unknown, NaN in nats, of one that has no estimate."""
-    try:
-        return fit.evidence
-    except ValueError:
-        return UNKNOWN
 
 
 @one_thread_a_product()

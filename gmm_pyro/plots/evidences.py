@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from ..inference.fit import Fit, evidence_if_any
+from ..inference.evidences import evidence_if_any
+from ..inference.fit import Fit
 from ..inference.result import Result
 from ..model.one_prior import difference
 

@@ -18,6 +18,7 @@ from ..data.points import Observations
 from ..datasets import OUTLIER
 from ..disk.placing import refuse_existing, whole_folder, write_bytes
 from ..files import write_netcdf, write_table
+from ..inference.evidences import told_with_evidence
 from ..inference.fit import Fit
 from ..posterior import Posterior
 from ..posterior.sizes import FILLED
@@ -178,7 +179,7 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
         "aic": criteria.aic,
         "diagnostics": {
             name: value
-            for name, value in {**fit.diagnostics, **_asked_for(fit)}.items()
+            for name, value in told_with_evidence(fit).items()
             if isinstance(value, bool | int | float | str)
         },
         "options": _options(fit),
@@ -191,11 +192,6 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
     if labels is not None and (torch.as_tensor(labels) != OUTLIER).any():
         facts["adjusted_rand"] = metrics.adjusted_rand(labels, fit.labels.cpu(), weight)
     return facts
-
-
-def _asked_for(fit: Fit) -> dict[str, Any]:
-    """The evidence, where it has been asked for already: it may take longer than the fit."""
-    return vars(vars(fit)["evidence"]) if "evidence" in vars(fit) else {}
 
 
 def _of_draws(fit: Fit) -> dict[str, Any]:

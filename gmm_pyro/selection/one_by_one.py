@@ -7,7 +7,8 @@ from typing import Any
 
 from ..covariance import CovarianceFamily
 from ..data.points import Observations
-from ..inference.fit import Fit, evidence_if_any, fit_quietly
+from ..inference.evidences import evidence_if_any
+from ..inference.fit import Fit, fit_quietly
 from ..inference.soundness import Soundness
 from ..inference.task import Status, Task
 from ..reduction.theta import theta_of

@@ -70,10 +70,10 @@ def by_particles(
     posterior: Posterior,
     figures: Mapping[str, Any],
     generator: torch.Generator,
-) -> Evidence | None:
-    """The evidence where particles wait, else None; unknown if all estimates fail.
+) -> Evidence:
+    """The evidence by particles that have waited, or by bridge sampling; unknown if both fail.
 
-    They must agree with the chains about where the posterior is.
+    Particles must agree with the chains about where the posterior is.
 
     Args:
         density: of the posterior.
@@ -81,22 +81,20 @@ def by_particles(
         figures: what `figures_of` has said.
         generator: source of randomness.
     """
-    if figures.get("evidence_by") != WAITING:
-        return None
-    islands = sequential(density, generator)
-    agree = islands is not None and islands.agrees_with(posterior)
-    found = islands.evidence if islands is not None and agree else UNKNOWN
+    islands, found = sequential(density, generator), UNKNOWN
+    if islands is not None and islands.agrees_with(posterior):
+        found = islands.evidence
     bridge = Evidence.among({name.removeprefix(BRIDGE): figures[name] for name in figures})
     return found if bridge is None else _better(bridge, found)
 
 
-def _better(bridge: Evidence, particles: Evidence) -> Evidence:
+def _better(bridge: Evidence, weighed: Evidence) -> Evidence:
     """The more precise one whose error is what it says, as far as they are known."""
-    if particles is UNKNOWN:
+    if weighed is UNKNOWN:
         return bridge
     trusted = bridge.evidence_k_hat < TRUSTED
-    precise = bridge.log_evidence_se <= particles.log_evidence_se
-    return bridge if trusted and precise else particles
+    precise = bridge.log_evidence_se <= weighed.log_evidence_se
+    return bridge if trusted and precise else weighed
 
 
 @torch.no_grad()
