@@ -106,13 +106,13 @@ def evidence(draws: int) -> list[dict[str, Any]]:
         of_draws = math.log(share / base)
         of_fits = fits[k].log_evidence - fits[first].log_evidence
         errors = [error / share, base_error / base] if k != first else [0.0]
-        errors += [fits[j].diagnostics["log_evidence_se"] for j in (k, first) if k != first]
+        errors += [fits[j].evidence.log_evidence_se for j in (k, first) if k != first]
         combined = math.sqrt(sum(e**2 for e in errors))
         rows.append(
             {
                 "components": k,
                 "log evidence": round(fits[k].log_evidence, 3),
-                "its error": round(fits[k].diagnostics["log_evidence_se"], 3),
+                "its error": round(fits[k].evidence.log_evidence_se, 3),
                 "log ratio of evidence": round(of_fits, 3),
                 "log ratio of P(k)": round(of_draws, 3),
                 "difference, combined errors": round((of_draws - of_fits) / combined, 2)

@@ -263,7 +263,7 @@ def test_gibbs_samples_the_exact_posterior(what: str, mean_scale: float | None) 
     limit = -float(torch.special.ndtri(numbers(FAILURE_RATE / 2 / 6)))
     off = (own.mean((0, 1)) - exact.share()).abs()
     assert (off <= limit * error.nan_to_num() + ROUNDING).all()
-    evidence, of_evidence = found.log_evidence, found.diagnostics["log_evidence_se"]
+    evidence, of_evidence = found.log_evidence, found.evidence.log_evidence_se
     assert abs(evidence - exact.log_evidence) < STANDARD_ERRORS * of_evidence
     assert of_evidence < 0.1
 

@@ -160,8 +160,7 @@ def test_chains_that_jump_have_the_exact_posterior(family: str, k: int) -> None:
     error = _error(together.flatten(2)).view(6, 6)
     wrong = (together.mean((0, 1)) - exact.co_clustering).abs() > STANDARD_ERRORS * error + 1e-12
     assert not wrong.any()
-    assert fit.log_evidence == fit.diagnostics["log_evidence"]
-    margin = STANDARD_ERRORS * fit.diagnostics["log_evidence_se"]
+    margin = STANDARD_ERRORS * fit.evidence.log_evidence_se
     assert abs(fit.log_evidence - exact.log_evidence) < margin
 
 
@@ -187,7 +186,7 @@ def test_chains_that_need_no_jumps_have_none() -> None:
     assert "jumps" not in fit.diagnostics
     assert math.isfinite(fit.log_evidence)
     laplace = gp.fit(MixtureModel(2, priors=fit.model.priors), x, "laplace")
-    error = math.hypot(*(f.diagnostics["log_evidence_se"] for f in (fit, laplace)))
+    error = math.hypot(*(f.evidence.log_evidence_se for f in (fit, laplace)))
     assert abs(fit.log_evidence - laplace.log_evidence) < STANDARD_ERRORS * error
 
 
@@ -280,6 +279,6 @@ def test_the_evidence_of_gibbs_is_a_sum_over_all_assignments() -> None:
     model = model_of(2)
     exact = float(proposal_of(model, x, all_assignments(12, 2)).assigned.log_joint.logsumexp(0))
     with quietly():
-        found = gp.fit(model, x, "gibbs", n_draws=400, max_doublings=0).diagnostics
-    assert abs(found["log_evidence"] - exact) < STANDARD_ERRORS * found["log_evidence_se"]
-    assert found["log_evidence_se"] < 0.1
+        found = gp.fit(model, x, "gibbs", n_draws=400, max_doublings=0).evidence
+    assert abs(found.log_evidence - exact) < STANDARD_ERRORS * found.log_evidence_se
+    assert found.log_evidence_se < 0.1

@@ -405,9 +405,8 @@ class TestPosterior:
         off = (same.mean((0, 1)) - together).abs().triu(1)
         limit = -float(torch.special.ndtri(numbers(FAILURE_RATE / 2 / 15)))
         assert bool((off <= limit * error.nan_to_num() + ROUNDING).all())
-        evidence = fit.diagnostics
-        away = evidence["log_evidence"] - float(joint.logsumexp(0))
-        assert abs(away) <= STANDARD_ERRORS * evidence["log_evidence_se"] + 1e-6
+        away = fit.log_evidence - float(joint.logsumexp(0))
+        assert abs(away) <= STANDARD_ERRORS * fit.evidence.log_evidence_se + 1e-6
 
 
 class TestModel:

@@ -547,7 +547,7 @@ def test_gibbs_has_the_exact_posterior_and_evidence(family: str, noise: NoiseCom
     assert (noise_of_points - torch.as_tensor(expected["noise"])).abs().max() < 0.04
     together = float(fit.posterior.co_clustering()[0, 1])
     assert together == pytest.approx(expected["together"], abs=0.05)
-    error = fit.diagnostics["log_evidence_se"]
+    error = fit.evidence.log_evidence_se
     assert abs(fit.log_evidence - expected["evidence"]) < STANDARD_ERRORS * error
     if family == "full":  # of the others its k-hat says that weights have no mean
         with quietly():

@@ -69,7 +69,7 @@ def test_chains_that_jump_have_the_exact_posterior(family: str) -> None:
     away = (shares.mean((0, 1)) - exact.co_clustering).abs()
     pairs = torch.triu_indices(6, 6, 1).unbind()
     assert (away < STANDARD_ERRORS * error)[pairs].all()
-    margin = STANDARD_ERRORS * fit.diagnostics["log_evidence_se"]
+    margin = STANDARD_ERRORS * fit.evidence.log_evidence_se
     assert abs(fit.log_evidence - exact.log_evidence) < margin
 
 
@@ -91,7 +91,7 @@ def test_so_they_have_under_a_prior_that_names_the_components(k: int, d: int) ->
     more = quadrature_sum(x, [alpha[0] + 1, *alpha[1:]], means, 2.0, log_scale, 0.8)
     fit = drawn(MixtureModel(k, "diag", priors), x, seed=k)
     assert fit.diagnostics["jumps"] > 0.05
-    margin = STANDARD_ERRORS * fit.diagnostics["log_evidence_se"]
+    margin = STANDARD_ERRORS * fit.evidence.log_evidence_se
     assert abs(fit.log_evidence - known) < margin < 0.5
     assert fit.posterior is not None
     weight = fit.posterior.draws["weights"][..., :1]

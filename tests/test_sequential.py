@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -21,9 +22,10 @@ from gmm_pyro.calibration import exact_posterior
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.covariance.conjugacy import ConjugateFamily
 from gmm_pyro.data.observations import observe
+from gmm_pyro.estimator.attributes import without_data
 from gmm_pyro.inference.weighing import deciding
-from gmm_pyro.inference.weighing.deciding import closed_form, evidence_of
-from gmm_pyro.inference.weighing.evidence import UNKNOWN
+from gmm_pyro.inference.weighing.deciding import WAITING, by_particles, closed_form, figures_of
+from gmm_pyro.inference.weighing.evidence import UNKNOWN, Evidence
 from gmm_pyro.inference.weighing.learning import to_power
 from gmm_pyro.inference.weighing.proposal import Proposal
 from gmm_pyro.inference.weighing.sequential import (
@@ -35,6 +37,7 @@ from gmm_pyro.inference.weighing.sequential import (
 )
 from gmm_pyro.model.declaration import require_conjugate
 from gmm_pyro.reduction.theta import anywhere
+from gmm_pyro.saved_fit.save import fit_facts
 from oracles import FAILURE_RATE, STANDARD_ERRORS, normal
 from runs import quietly
 from sums import log_sum, points, statistics_of, subsets
@@ -258,8 +261,11 @@ def test_particles_take_over_where_few_draws_of_the_proposal_count() -> None:
     fit = chains_of(model, SIX_POINTS)
     density, poor = fit.model.log_density(fit.observations), unlike_the_posterior(fit)
     assert fit.posterior is not None
-    found = evidence_of(density, fit.posterior, poor, torch.Generator().manual_seed(0))
-    assert found is not None
+    generator = torch.Generator().manual_seed(0)
+    figures = figures_of(density, fit.posterior, poor, generator)
+    assert "log_evidence" not in figures
+    assert figures["bridge_log_evidence_se"] > 0.05
+    found = by_particles(density, fit.posterior, figures, generator)
     assert found.evidence_by == "sequential Monte Carlo"
     exact = exact_posterior(fit.model, SIX_POINTS).log_evidence
     assert abs(found.log_evidence - exact) < STANDARD_ERRORS * found.log_evidence_se < 0.2
@@ -277,12 +283,15 @@ def test_particles_that_are_elsewhere_than_chains_are_not_believed(
     statistics["log_likelihood"] = statistics["log_likelihood"] + 3.0
     moved = replace(fit.posterior, statistics=statistics)
     generator = torch.Generator().manual_seed(0)
-    assert evidence_of(density, moved, None, generator) is UNKNOWN
-    found = evidence_of(density, fit.posterior, None, generator)
-    assert found is not None
+    assert by_particles(density, moved, {}, generator) is UNKNOWN
+    bridge = Evidence(-3.0, 0.8, 0.9, "bridge sampling")
+    figures = {f"bridge_{name}": value for name, value in vars(bridge).items()}
+    assert by_particles(density, moved, figures, generator) == bridge
+    found = by_particles(density, fit.posterior, {}, generator)
     assert found.evidence_by == "sequential Monte Carlo"
+    assert figures_of(density, fit.posterior, None, generator) == {"evidence_by": WAITING}
     monkeypatch.setattr(deciding, "ENOUGH", 10_000)
-    assert evidence_of(density, fit.posterior, None, generator) is None
+    assert figures_of(density, fit.posterior, None, generator) == {}
 
 
 @pytest.mark.usefixtures("few_particles")
@@ -291,7 +300,81 @@ def test_an_unknown_evidence_is_not_a_number(monkeypatch: pytest.MonkeyPatch) ->
     priors = ConjugatePriors(mean_scale=2.0)  # one component has no population
     fit = chains_of(MixtureModel(1, priors=priors), SIX_POINTS)
     assert math.isnan(fit.log_evidence)
-    assert fit.diagnostics["evidence_by"] == "nothing"
+    assert fit.evidence.evidence_by == "nothing"
+
+
+# ---------------------------------------------------------------------- when they are run
+
+VAGUE = ConjugatePriors(concentration=1.0, mean=0.5, mean_scale=3.0, dof=4.0, scale=1.5)
+SHORT = {"n_draws": 100, "n_warmup": 20, "max_doublings": 0}
+
+
+def waiting() -> gp.Fit:
+    """A fit whose bridge sampling is taken for imprecise."""
+    with pytest.MonkeyPatch.context() as patch, quietly():
+        patch.setattr(deciding, "PRECISE", 0.0)
+        patch.setattr(deciding, "sequential", refused)
+        return gp.fit(MixtureModel(2, priors=VAGUE), SIX_POINTS, "gibbs", seed=3, **SHORT)
+
+
+def refused(*_: Any) -> None:
+    raise AssertionError("particles were run")
+
+
+@pytest.mark.usefixtures("few_particles")
+def test_a_fit_runs_no_particles_and_asking_does() -> None:
+    """Then they are those of the seed, and agree with the exact sum."""
+    fit, other = waiting(), waiting()
+    assert fit.diagnostics["evidence_by"] == WAITING
+    assert "log_evidence" not in fit.diagnostics
+    assert math.isfinite(fit.diagnostics["bridge_log_evidence"])
+    found = fit.evidence
+    assert fit.evidence is found
+    assert (fit.log_evidence, other.log_evidence) == (found.log_evidence,) * 2
+    exact = independent_sum(SIX_POINTS[:, 0].numpy(), 2, 1.0, (0.5, 3.0, 4.0, 1.5))
+    assert abs(found.log_evidence - exact) < STANDARD_ERRORS * found.log_evidence_se < 0.5
+
+
+@pytest.mark.usefixtures("few_particles")
+def test_an_interrupt_leaves_the_fit_as_it_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    fit = waiting()
+    with monkeypatch.context() as patch:
+        patch.setattr(deciding, "sequential", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            _ = fit.evidence
+    assert fit.log_evidence == waiting().log_evidence
+
+
+@pytest.mark.usefixtures("few_particles")
+def test_files_and_pickles_keep_what_was_asked_for() -> None:
+    """Of what was not they say so: its imprecise estimate has another name."""
+    fit = waiting()
+    before = fit_facts(fit)["diagnostics"]
+    assert before["evidence_by"] == WAITING
+    assert "log_evidence" not in before
+    with pytest.raises(ValueError, match="needs the data of the fit"):
+        _ = without_data(fit).evidence
+    log_evidence = fit.log_evidence
+    assert fit_facts(fit)["diagnostics"]["log_evidence"] == log_evidence
+    for kept in (pickle.loads(pickle.dumps(fit)), without_data(fit)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(deciding, "sequential", refused)
+            assert kept.evidence.log_evidence == log_evidence
+
+
+@pytest.mark.usefixtures("few_particles")
+def test_a_selection_by_evidence_asks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(deciding, "PRECISE", 0.0)
+    with quietly():
+        found = gp.select(SIX_POINTS, [2], "full", "evidence", "gibbs", priors=VAGUE, **SHORT)
+    cell = found.cell(2, "full")
+    assert cell.fitted is not None
+    assert "log_evidence" not in cell.fitted.diagnostics
+    assert cell.found["log_evidence"] == cell.fitted.log_evidence
+    assert math.isfinite(cell.found["log_evidence_se"])
 
 
 @pytest.mark.parametrize("why", ["many points", "weights", "a prior", "what is held"])

@@ -38,7 +38,7 @@ def test_the_evidence_of_gibbs_is_a_sum_over_all_assignments(seed: int) -> None:
     x = clusters(n=12, separation=2.5, seed=seed).x[:, :1].double()
     model = gp.MixtureModel(2, priors=gp.ConjugatePriors(mean_strength=0.2)).specialise(x)
     with quietly():
-        found = gp.fit(model, x, "gibbs", seed=seed, n_draws=400, max_doublings=0).diagnostics
-    error = found["log_evidence_se"]
-    assert abs(found["log_evidence"] - conjugate_sum(model, x)) < STANDARD_ERRORS * error
+        found = gp.fit(model, x, "gibbs", seed=seed, n_draws=400, max_doublings=0).evidence
+    error = found.log_evidence_se
+    assert abs(found.log_evidence - conjugate_sum(model, x)) < STANDARD_ERRORS * error
     assert error < 0.1
