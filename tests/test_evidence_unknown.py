@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -114,6 +115,15 @@ def test_a_fit_of_a_known_number_has_that_of_its_diagnostics() -> None:
     fit = gp.fit(gp.MixtureModel(1, priors=gp.ConjugatePriors()), X, "laplace")
     for name, value in vars(fit.evidence).items():
         assert value == fit.diagnostics[name]
+
+
+def test_an_interrupt_of_the_fit_that_it_needs_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = gp.MixtureModel(UNKNOWN, priors=gp.ConjugatePriors(0.7, **NUMBERS))
+    fit = drawn(model, X, chains=2)
+    ended = replace(fit, status=gp.Status.INTERRUPTED)
+    monkeypatch.setattr(import_module("gmm_pyro.inference.fit"), "fit_quietly", lambda *_: ended)
+    with pytest.raises(KeyboardInterrupt):
+        _ = fit.evidence
 
 
 @pytest.mark.parametrize("draws", [2, 20])
