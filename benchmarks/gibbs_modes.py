@@ -33,6 +33,7 @@ from sklearn.datasets import load_iris, load_wine
 import gmm_pyro as gp
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.chains.sweep import Sampler
+from gmm_pyro.inference.evidences import evidence_if_any
 from gmm_pyro.inference.starts.starting import starting_parameters
 from gmm_pyro.inference.weighing.assigned import Assigned
 from gmm_pyro.inference.weighing.proposal import Proposal
@@ -154,7 +155,7 @@ def fitted(data: str, k: int, family: str, seed: int) -> dict[str, Any]:
         "r_hat": told["r_hat"],
         "ess": min(told["ess_bulk"], told["ess_tail"]),
         "jumps": told.get("jumps", math.nan),
-        "log_evidence": told.get("log_evidence", math.nan),
+        "log_evidence": evidence_if_any(fit).log_evidence,
         "doublings": told["doublings"],
         **summary(fit.posterior.statistics["lp"].numpy(), weights),
     }

@@ -143,7 +143,9 @@ def fit_facts(fit: Fit, labels: Any = None) -> dict[str, Any]:
     """How a fit was made and how good it is, as numbers, words, and lists and dictionaries of them.
 
     Densities are in nats; `log_likelihood` is the mean of the points. Points with sample weights
-    count so often in every number but `n`, which is that of the rows.
+    count so often in every number but `n`, which is that of the rows. The evidence is among the
+    diagnostics if the fit has it already, or has been asked for it; else `evidence_by` there says
+    whether it waits to be.
 
     Args:
         fit: the fit.
