@@ -9,13 +9,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 
-from ..inference.evidences import evidence_if_any
-from ..inference.fit import Fit
 from ..inference.result import Result
 from ..model.one_prior import difference
 
@@ -49,7 +48,7 @@ def implied(
     return Implied(k, p, p * np.sqrt(own + all_of_them))
 
 
-def by_evidence(fit: Result, others: Iterable[Fit]) -> Implied:
+def by_evidence(fit: Result, others: Iterable[Result]) -> Implied:
     """What the evidences of fits of known numbers imply for a fit that does not know it.
 
     Args:
@@ -69,9 +68,9 @@ def by_evidence(fit: Result, others: Iterable[Fit]) -> Implied:
     found = {}
     for other in others:
         _refuse_unlike(fit, other)
-        known = evidence_if_any(other)
-        if not math.isnan(known.log_evidence):
-            found[other.model.n_components] = known.log_evidence, known.log_evidence_se
+        known = _log_evidence(other)
+        if not any(map(math.isnan, known)):
+            found[other.model.n_components] = known
     if len(found) < 2:
         raise ValueError(
             "evidence must be of two numbers of components or more, got "
@@ -80,6 +79,15 @@ def by_evidence(fit: Result, others: Iterable[Fit]) -> Implied:
     k = np.array(sorted(found))
     log_evidence, se = np.array([found[i] for i in k.tolist()]).T
     return implied(k, log_evidence, se, unknown.log_prior.numpy()[k - 1])
+
+
+def _log_evidence(fit: Any) -> tuple[float, float]:
+    """It and its standard error, made now where they wait to be asked for; NaN if there is none."""
+    try:
+        found = fit.evidence
+    except ValueError:
+        return math.nan, math.nan
+    return found.log_evidence, found.log_evidence_se
 
 
 def _refuse_unlike(fit: Result, other: Result) -> None:

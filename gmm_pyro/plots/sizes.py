@@ -11,7 +11,6 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from ..data.checks import shown
-from ..inference.fit import Fit
 from ..inference.result import Result
 from ..posterior.record import Draws
 from ..posterior.sizes import FILLED, SIZE, numbers
@@ -102,7 +101,7 @@ def _result_of(fit: Any) -> Result:
     raise TypeError(f"fit must be a fit, or a fitted estimator, got {shown(fit)}")
 
 
-def _fits_of(evidence: Any, family: str) -> list[Fit]:
+def _fits_of(evidence: Any, family: str) -> list[Result]:
     """The fits of a selection that are of a family, or those that are given.
 
     Raises:
@@ -115,7 +114,7 @@ def _fits_of(evidence: Any, family: str) -> list[Fit]:
         of_family = [cell for cell in cells if cell.covariance == family]
         fits = [cell.fitted for cell in of_family if cell.fitted is not None]
     for fit in fits:
-        if not isinstance(fit, Fit):
+        if not isinstance(fit, Result):
             raise TypeError(f"evidence must be a selection, or fits, got {shown(fit)}")
     return fits
 
