@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -10,10 +11,12 @@ import pyro.distributions as dist
 import pytest
 import torch
 from matplotlib.figure import Figure
+from scipy.special import softmax
 
 import gmm_pyro as gp
 from gmm_pyro import plots
 from gmm_pyro.calibration import exact_posterior
+from gmm_pyro.inference.weighing.deciding import WAITING
 from gmm_pyro.model.one_prior import difference
 from gmm_pyro.plots.evidences import by_evidence, implied
 from gmm_pyro.plots.sizes import BY_EVIDENCE, WORDS
@@ -48,6 +51,19 @@ class TestNumbers:
         found = implied(np.arange(1, 7), log_evidence, np.zeros(6), UNKNOWN.log_prior.numpy())
         np.testing.assert_allclose(found.probability, exact, rtol=1e-9)
         np.testing.assert_array_equal(found.se, 0.0)
+
+    def test_fits_whose_evidence_waits_are_asked(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Of two numbers; four standard errors."""
+        monkeypatch.setattr("gmm_pyro.inference.weighing.sequential.PASSES", 1)
+        fits = [selected().cell(k, "full").fitted for k in (1, 2)]
+        told = {name: v for name, v in fits[1].diagnostics.items() if name != "log_evidence"}
+        fits[1] = replace(fits[1], diagnostics={**told, "evidence_by": WAITING})
+        found = by_evidence(fitted(), fits)
+        known = [exact_posterior(gp.MixtureModel(k, priors=PRIORS), X) for k in (1, 2)]
+        log_p = np.array([one.log_evidence for one in known]) + UNKNOWN.log_prior.numpy()[:2]
+        assert (found.se > 0).all()
+        assert (abs(found.probability - softmax(log_p)) < 4 * found.se).all()
+        assert fits[1].evidence.evidence_by == "sequential Monte Carlo"
 
     def test_errors_are_those_of_noisy_evidences(self) -> None:
         se, rng = np.array([0.01, 0.02, 0.005]), np.random.default_rng(0)
