@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from io import BytesIO, TextIOWrapper
 from itertools import groupby
 from typing import TYPE_CHECKING, Literal
@@ -33,9 +34,14 @@ def plain_console(file: TextIOWrapper | None = None) -> Console:
 
 def in_text(record: Record) -> str:
     """The tables of a comparison, as wide as the terminal, in characters that it can print."""
+    return as_text(partial(print_tables, record))
+
+
+def as_text(show: Callable[[Console], None]) -> str:
+    """What is printed, as wide as the terminal, in characters that it can print."""
     encoding = getattr(sys.stdout, "encoding", None) or "utf-8"
     with TextIOWrapper(BytesIO(), encoding, errors="replace", newline="\n") as file:
-        print_tables(record, plain_console(file))
+        show(plain_console(file))
         file.seek(0)
         return "\n".join(line.rstrip() for line in file).rstrip("\n")
 
@@ -115,4 +121,4 @@ def ruled(cells: Mapping[str, Sequence[str]]) -> Table:
 
 def _are_numbers(cells: Sequence[str]) -> bool:
     """Whether cells are numbers, as far as there is something in them."""
-    return not any(cell.strip("+-.,%e0123456789infa") for cell in cells)
+    return not any(cell.strip("+-.,%e0123456789infa ±–<[]()") for cell in cells)

@@ -2,12 +2,24 @@
 
 `plan.py` has the cells and their seeds, `methods.py` and `designs.py` what they are made of,
 `cell.py` one cell, `measures/` what is measured of it, `worker.py` and `pool.py` the processes,
-`folder.py` what is on disk, and `study.py` and `results.py` the faces of all this.
+`folder.py` what is on disk, `statistics/` what many rows say, and `study.py` and `results.py` the
+faces of all this.
 """
 
 from .measures import MEASURES
 from .methods import method_from
 from .results import StudyResults
+from .statistics import Differences, Effects, Profile, Ranks, Summary
 from .study import Study
 
-__all__ = ["MEASURES", "Study", "StudyResults", "method_from"]
+__all__ = [
+    "MEASURES",
+    "Differences",
+    "Effects",
+    "Profile",
+    "Ranks",
+    "Study",
+    "StudyResults",
+    "Summary",
+    "method_from",
+]

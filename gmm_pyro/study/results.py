@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -13,8 +14,15 @@ from ..data.checks import check_path
 from ..data.words import counted
 from .cell import Row
 from .folder import read_plan, read_rows
-from .frame import frame_of
+from .frame import factors_of, frame_of
 from .plan import Plan
+from .statistics import Differences, Effects, Profile, Ranks, Summary
+from .statistics.differences import differences_of
+from .statistics.effects import effects_of
+from .statistics.profiles import profile_of
+from .statistics.ranks import ranks_of
+from .statistics.rows import Rows
+from .statistics.summary import summary_of
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -72,3 +80,121 @@ class StudyResults:
     def n_left(self) -> int:
         """How many of them have not been run."""
         return sum(1 for cell in self.plan.cells() if cell.key not in self.rows)
+
+    # ------------------------------------------------------------------ statistics
+
+    def table(self, by: Any = ("method",), measures: Any = None, *, of: str = "mean") -> Summary:
+        """Means or medians of measures, with Monte Carlo standard errors, cells and failures.
+
+        Standard errors say by how much a number would differ if all data sets were drawn anew at
+        the same settings: replicates are what varies, not settings. Methods that failed on
+        different data sets are not compared by their means; `differences` does that.
+
+        Args:
+            by: names of what makes groups: "design", factors, "method"; none for all cells.
+            measures: names of measures, "seconds" and "memory" among them; None for all that have
+                numbers.
+            of: "mean" or "median".
+
+        Raises:
+            ValueError: if there is no such factor or measure, or no cell has been run.
+        """
+        return summary_of(self._numbers, by, measures, of)
+
+    def differences(
+        self,
+        measure: str,
+        baseline: str | None = None,
+        *,
+        methods: Any = None,
+        by: Any = (),
+        level: float = 0.95,
+    ) -> Differences:
+        """Paired differences of methods on the same data sets, with t intervals and tests.
+
+        Each interval holds by itself; p-values are adjusted for all comparisons of the table
+        (Holm 1979). Data sets are the unit: their differences are independent, also where they are
+        of several settings, which stay what they are.
+
+        Args:
+            measure: name of a measure.
+            baseline: the method that others are held against; None compares all pairs.
+            methods: names of methods; None for all. The baseline among them differs by nothing.
+            by: names of what makes groups: "design" and factors.
+            level: what each interval is to hold.
+
+        Raises:
+            ValueError: if there is no such measure, method or factor, or no cell has been run.
+        """
+        return differences_of(self._numbers, measure, baseline, methods, by, level)
+
+    def ranks(self, measure: str, *, failures: str = "last", alpha: float = 0.05) -> Ranks:
+        """Mean ranks of methods over data sets, and which differ.
+
+        Source: Demšar (2006), who recommends Friedman's test and then Nemenyi's.
+
+        Args:
+            measure: name of a measure of which some values are better.
+            failures: where a method has no number, "last" ranks it last, and "drop" leaves the
+                data set out, which is kind to methods that fail on hard data.
+            alpha: the error that Nemenyi's test may make, over all pairs.
+
+        Raises:
+            ValueError: if there is no such measure, none is better, or there are not two methods
+                that have been run on the same data.
+        """
+        return ranks_of(self._numbers, measure, failures, alpha)
+
+    def profile(self, measure: str, *, within: str | None = None, taus: Any = None) -> Profile:
+        """On which share of the data sets a method is how near to the best one.
+
+        A method that has no number is not near. Source: Dolan & Moré (2002).
+
+        Args:
+            measure: name of a measure of which some values are better.
+            within: "factor" of the best, for positive numbers of which lower ones are better, or
+                "difference" from it; None takes the first that is possible.
+            taus: factors or differences that the written table shows; None chooses some.
+
+        Raises:
+            ValueError: if there is no such measure, none is better, or factors make no sense.
+        """
+        return profile_of(self._numbers, measure, within, taus)
+
+    def effects(
+        self,
+        measure: str,
+        *,
+        factors: Any = None,
+        baseline: str | None = None,
+        level: float = 0.95,
+        log: bool = False,
+    ) -> Effects:
+        """A regression of a measure on methods, factors, and methods by factors.
+
+        Levels are classes, and not numbers, so that nothing is taken for a line. Least squares;
+        standard errors are robust to what methods on a data set have in common.
+
+        Args:
+            measure: name of a measure.
+            factors: names of factors, and "design"; None for all that vary.
+            baseline: the method that others are held against; None for the first.
+            level: what each interval is to hold.
+            log: whether to explain the measure's natural logarithm, as of times.
+
+        Raises:
+            ValueError: if there is no such measure, method or factor, factors cannot be told
+                apart, or there are not more cells than effects.
+        """
+        return effects_of(self._numbers, measure, factors, baseline, level, log)
+
+    @cached_property
+    def _numbers(self) -> Rows:
+        """The rows as statistics take them."""
+        return Rows(
+            self.frame,
+            tuple(factors_of(self.plan)),
+            self.plan.measures,
+            self.plan.told.get("level", 0.9),
+            self.n_left,
+        )

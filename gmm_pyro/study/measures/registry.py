@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ...comparison.columns import OF_FITS, OF_POSTERIORS, Column, lowest, nearest_one
+from ...comparison.columns import OF_FITS, OF_POSTERIORS, Column, highest, lowest, nearest_one
 from ...data.checks import check_choice, check_list
 from .of_densities import of_fitted, of_others, of_parameters
 from .of_draws import of_approximation, of_convergence, of_leaving_out, of_truth
@@ -86,10 +86,16 @@ OF_STUDIES = (
 )  # fmt: skip
 OF_OTHERS = TAKEN_BY[of_others]  # which need points that were not fitted
 COLUMNS = {column.name: column for column in (*OF_FITS, *OF_POSTERIORS, *OF_STUDIES)}
+DIRECTIONS: dict[Any, str] = {highest: "Higher is better.", lowest: "Lower is better.", None: ""}
 MEASURES = {
     name: COLUMNS[name]
     for name in (*(name for names in TAKEN_BY.values() for name in names), REGRET)
 }
+
+
+def direction_of(name: str) -> str:
+    """Which values of a measure are better, in a sentence; none where none is."""
+    return DIRECTIONS.get(COLUMNS[name].badness, "Nearer to its ideal is better.")
 
 
 def measures_named(metrics: Any) -> tuple[str, ...]:

@@ -1,0 +1,152 @@
+"""Paired differences: two methods on the same data sets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from jaxtyping import Bool, Float, Int
+
+from ...data.checks import check_choice, check_number
+from ...data.words import counted
+from ..measures.registry import COLUMNS, direction_of
+from .means import Mean, holm, mean_of
+from .rows import Rows, beside, grouped
+from .written import (
+    Written,
+    decimals_of,
+    headers,
+    intervals,
+    key_cells,
+    probability,
+    with_errors,
+)
+
+COMPARED = ("method", "baseline", "difference", "standard_error", "low", "high", "dof")
+TESTED = ("p", "p_holm")
+COUNTED = ("pairs", "lost")
+
+
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class Differences(Written):
+    """Paired differences of a measure. `frame` has a row for each group and comparison.
+
+    Columns: those that make groups; `method` and `baseline`; `difference`, the mean over data sets
+    of the method's value less the baseline's; `standard_error`; `low` and `high` of the t interval;
+    `dof` of it; `p` of the two-sided t test that there is none; `p_holm`, the same after Holm's
+    adjustment for all comparisons of the table; `pairs`, how many data sets; `lost`, how many have
+    no pair since one of the two failed or has no finite number.
+
+    Attributes:
+        measure: name of the measure.
+        by: names of the columns that make groups.
+        level: what each interval is to hold.
+        n_comparisons: how many `p_holm` is about; of a method with itself is none.
+    """
+
+    measure: str
+    by: tuple[str, ...]
+    level: float
+    n_comparisons: int
+
+
+def differences_of(
+    rows: Rows, measure: Any, baseline: Any, methods: Any, by: Any, level: Any
+) -> Differences:
+    """Paired differences, as `StudyResults.differences`."""
+    measure = rows.check_measure(measure)
+    names = rows.check_names("by", by, ["design", *rows.factors])
+    level = check_number("level", level, high=1.0, positive=True)
+    pairs = _comparisons(rows, baseline, methods)
+    frame = _frame(rows, measure, pairs, names, level)
+    n = int(frame["p_holm"].notna().sum())
+    return Differences(
+        frame=frame,
+        title=f"Paired differences of {measure} ± standard errors",
+        cells=_cells(frame, measure, names, level),
+        n_keys=len(names) + 1 + (baseline is None),
+        notes=(*_notes(measure, baseline, level, n, frame), *rows.notes()),
+        measure=measure,
+        by=tuple(names),
+        level=level,
+        n_comparisons=n,
+    )
+
+
+def _comparisons(rows: Rows, baseline: Any, methods: Any) -> list[tuple[str, str]]:
+    """(method, baseline): all against one, or all pairs."""
+    known = rows.methods
+    chosen = list(known) if methods is None else rows.check_names("methods", methods, known)
+    if baseline is None:
+        return [(later, earlier) for earlier, later in combinations(chosen, 2)]
+    baseline = check_choice("baseline", baseline, known)
+    return [(name, baseline) for name in chosen if methods is not None or name != baseline]
+
+
+def _frame(
+    rows: Rows, measure: str, pairs: Sequence[tuple[str, str]], by: Sequence[str], level: float
+) -> pd.DataFrame:
+    columns = beside(by, (*COMPARED, *TESTED, *COUNTED))
+    values, ran = rows.by_method(measure), rows.ran
+    _, first = np.unique(rows.data, return_index=True)  # the order of `values`
+    about, settings = rows.frame.iloc[first], rows.setting[first]
+    found = [
+        (*levels, *pair, *_compared(values.iloc[places], ran.iloc[places], settings[places], pair,
+                                    level))
+        for levels, places in grouped(about, by)
+        for pair in pairs
+    ]  # fmt: skip
+    frame = pd.DataFrame(found, columns=[name for name in columns if name != "p_holm"])
+    others = (frame["method"] != frame["baseline"]).to_numpy(bool)
+    tests = np.where(others, frame["p"].to_numpy(float), np.nan)
+    return frame.assign(p_holm=holm(tests))[columns]
+
+
+def _compared(
+    values: pd.DataFrame,
+    ran: pd.DataFrame,
+    settings: Int[np.ndarray, "m"],
+    pair: tuple[str, str],
+    level: float,
+) -> tuple[float, ...]:
+    """The numbers of one comparison."""
+    method, baseline = pair
+    both: Bool[np.ndarray, "m"] = (ran[method] & ran[baseline]).to_numpy()
+    gap: Float[np.ndarray, "m"] = (values[method] - values[baseline]).to_numpy()
+    found = mean_of(gap, settings)
+    if method == baseline and found.n:  # nothing to be unsure of, whatever the number of pairs
+        found = Mean(0.0, 0.0, found.dof, found.n)
+    ends = found.interval(level)
+    numbers = (found.mean, found.standard_error, *ends, found.dof, found.p)
+    return *numbers, found.n, int(both.sum()) - found.n
+
+
+def _cells(
+    frame: pd.DataFrame, measure: str, by: Sequence[str], level: float
+) -> dict[str, list[str]]:
+    form = COLUMNS[measure].form
+    decimals = decimals_of(frame["difference"], frame["standard_error"], form)
+    header = headers([measure])[0]
+    return {
+        **key_cells(frame, [*by, "method", "baseline"]),
+        **{name: frame[name].map(str).tolist() for name in COUNTED},
+        f"{header}, difference": with_errors(frame["difference"], frame["standard_error"], form),
+        f"{level * 100:g} % interval": intervals(frame["low"], frame["high"], decimals),
+        "p (Holm)": [probability(p) for p in frame["p_holm"]],
+    }
+
+
+def _notes(measure: str, baseline: Any, level: float, n: int, frame: pd.DataFrame) -> Iterator[str]:
+    """How to read the table."""
+    better = direction_of(measure)
+    yield "Method less baseline on the same data sets." + (f" {better}" if better else "")
+    yield (
+        f"Each interval holds at {level * 100:g} % by itself; p-values are adjusted by Holm's "
+        f"method for {counted(n, 'comparison')} together."
+    )
+    if frame["lost"].any():
+        yield "Lost are data sets on which one of the two failed or has no number."
