@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +18,8 @@ import torch
 
 import gmm_pyro as gp
 from gmm_pyro.designs import Design
-from gmm_pyro.study.cell import Bench, Row
-from gmm_pyro.study.plan import Cell
+from gmm_pyro.study.cell import FAILED, Bench, Row
+from gmm_pyro.study.plan import Cell, Plan, Planned, Told
 
 CHEAP = {"method": "em", "n_starts": 1, "search": "starts", "name": "em"}
 SOME = ("ari", "log_likelihood", "kl_to_truth", "brier", "steps", "regret")
@@ -113,6 +114,38 @@ def rows_here(study: gp.Study) -> dict[str, Row]:
     """All rows of a study, by this process."""
     bench = Bench(study._job)
     return {cell.key: bench.run(cell) for cell in study.cells}
+
+
+def made_up(
+    values: Mapping[str, Any],
+    factors: Mapping[str, Sequence[Any]],
+    measure: str = "ari",
+    designs: Sequence[str] = ("made up",),
+) -> gp.StudyResults:
+    """Results with these numbers, of an array (settings, replicates) for each method.
+
+    NaN is a cell that failed, infinity one whose answer has no number, and -infinity one that has
+    not been run.
+    """
+    settings = tuple(
+        dict(zip(factors, levels, strict=True)) for levels in product(*factors.values())
+    )
+    tables = {name: np.atleast_2d(np.asarray(table, float)) for name, table in values.items()}
+    replicates = next(iter(tables.values())).shape[1]
+    plan = Plan(
+        0,
+        tuple(Planned(name, name, settings, replicates) for name in designs),
+        tuple(Told(name, name) for name in values),
+        (measure,),
+        {"level": 0.9},
+    )
+    rows = {}
+    for cell in plan.cells():
+        value = float(tables[plan.methods[cell.method].name][cell.setting, cell.replicate])
+        if value != -np.inf:
+            status = FAILED if np.isnan(value) else "done"
+            rows[cell.key] = Row(cell.key, status, seconds=1.0, measures={measure: value})
+    return gp.StudyResults(plan, rows, None, Path("nowhere"))
 
 
 def processes_with(token: str) -> list[str]:

@@ -15,10 +15,9 @@ from ...data.checks import check_choice, check_number
 from ...data.words import counted
 from ..measures.registry import COLUMNS, direction_of
 from .means import Mean, holm, mean_of
-from .rows import Rows, beside, grouped
+from .rows import Rows, grouped, table_of
 from .written import (
     Written,
-    decimals_of,
     headers,
     intervals,
     key_cells,
@@ -90,20 +89,18 @@ def _comparisons(rows: Rows, baseline: Any, methods: Any) -> list[tuple[str, str
 def _frame(
     rows: Rows, measure: str, pairs: Sequence[tuple[str, str]], by: Sequence[str], level: float
 ) -> pd.DataFrame:
-    columns = beside(by, (*COMPARED, *TESTED, *COUNTED))
     values, ran = rows.by_method(measure), rows.ran
     _, first = np.unique(rows.data, return_index=True)  # the order of `values`
     about, settings = rows.frame.iloc[first], rows.setting[first]
-    found = [
-        (*levels, *pair, *_compared(values.iloc[places], ran.iloc[places], settings[places], pair,
-                                    level))
-        for levels, places in grouped(about, by)
+    found = (
+        (*levels, *pair, *_compared(values.iloc[i], ran.iloc[i], settings[i], pair, level))
+        for levels, i in grouped(about, by)
         for pair in pairs
-    ]  # fmt: skip
-    frame = pd.DataFrame(found, columns=[name for name in columns if name != "p_holm"])
+    )
+    frame = table_of(found, about, by, (*COMPARED, *TESTED, *COUNTED))
     others = (frame["method"] != frame["baseline"]).to_numpy(bool)
     tests = np.where(others, frame["p"].to_numpy(float), np.nan)
-    return frame.assign(p_holm=holm(tests))[columns]
+    return frame.assign(p_holm=holm(tests))
 
 
 def _compared(
@@ -113,7 +110,7 @@ def _compared(
     pair: tuple[str, str],
     level: float,
 ) -> tuple[float, ...]:
-    """The numbers of one comparison."""
+    """The numbers of one comparison, before p-values are adjusted."""
     method, baseline = pair
     both: Bool[np.ndarray, "m"] = (ran[method] & ran[baseline]).to_numpy()
     gap: Float[np.ndarray, "m"] = (values[method] - values[baseline]).to_numpy()
@@ -121,7 +118,7 @@ def _compared(
     if method == baseline and found.n:  # nothing to be unsure of, whatever the number of pairs
         found = Mean(0.0, 0.0, found.dof, found.n)
     ends = found.interval(level)
-    numbers = (found.mean, found.standard_error, *ends, found.dof, found.p)
+    numbers = (found.mean, found.standard_error, *ends, found.dof, found.p, np.nan)
     return *numbers, found.n, int(both.sum()) - found.n
 
 
@@ -129,13 +126,12 @@ def _cells(
     frame: pd.DataFrame, measure: str, by: Sequence[str], level: float
 ) -> dict[str, list[str]]:
     form = COLUMNS[measure].form
-    decimals = decimals_of(frame["difference"], frame["standard_error"], form)
     header = headers([measure])[0]
     return {
         **key_cells(frame, [*by, "method", "baseline"]),
         **{name: frame[name].map(str).tolist() for name in COUNTED},
         f"{header}, difference": with_errors(frame["difference"], frame["standard_error"], form),
-        f"{level * 100:g} % interval": intervals(frame["low"], frame["high"], decimals),
+        f"{level * 100:g} % interval": intervals(frame, "difference", form),
         "p (Holm)": [probability(p) for p in frame["p_holm"]],
     }
 

@@ -17,7 +17,7 @@ from .clustered import Fitted, clustered_fit
 from .means import holm
 from .rows import Rows
 from .terms import Term, crossed, intercept, of_factor, of_methods
-from .written import Written, decimals_of, intervals, probability, with_errors
+from .written import Written, intervals, probability, with_errors
 
 SMALLEST = 2  # levels that make a factor
 
@@ -31,8 +31,9 @@ class Effects(Written):
     baseline's; a method and a level, how much of that difference comes at that level. Levels of a
     factor sum to zero.
 
-    Columns: `term`; `method` and `level`, or none; `effect`; `standard_error`, which holds though
-    methods share data sets; `low` and `high` of the t interval; `p` of the two-sided t test.
+    Columns: `term`; `method`; `level`, empty for all of them together; `effect`; `standard_error`,
+    which holds though methods share data sets; `low` and `high` of the t interval; `p` of the
+    two-sided t test.
 
     Attributes:
         terms: a row for each term: `term`, `dof`, `f` of Wald's test that all its effects are
@@ -69,11 +70,11 @@ def effects_of(
     baseline = methods[0] if baseline is None else check_choice("baseline", baseline, methods)
     terms = _terms(frame, _factors(rows, frame, factors), methods, baseline)
     fitted = clustered_fit(_design(terms, measure), y[kept], data)
-    found = pd.DataFrame(_effects(terms, fitted, level))
+    found = pd.DataFrame(_effects(terms, fitted, baseline, level))
     return Effects(
         frame=found,
         title=f"Effects on {'log ' if log else ''}{measure} ± standard errors",
-        cells=_cells(found, measure, level, log=log),
+        cells=_cells(found, measure, baseline, level, log=log),
         n_keys=2,
         notes=(*_notes(rows, fitted, baseline, int((~kept).sum())), *rows.notes()),
         terms=_tests(terms, fitted),
@@ -148,7 +149,9 @@ def _design(terms: Sequence[Term], measure: str) -> Float[np.ndarray, "n p"]:
     return x
 
 
-def _effects(terms: Sequence[Term], fitted: Fitted, level: float) -> Iterator[dict[str, Any]]:
+def _effects(
+    terms: Sequence[Term], fitted: Fitted, baseline: str, level: float
+) -> Iterator[dict[str, Any]]:
     """The rows of the table."""
     start = 0
     for term in terms:
@@ -158,7 +161,7 @@ def _effects(terms: Sequence[Term], fitted: Fitted, level: float) -> Iterator[di
             found = fitted.combined(contrast, here)
             low, high = found.interval(level)
             numbers = (found.mean, found.standard_error, low, high, found.p)
-            words = {"term": term.name, "method": label[0], "level": label[1]}
+            words = {"term": term.name, "method": label[0] or baseline, "level": label[1]}
             yield words | dict(zip(NUMBERS, numbers, strict=True))
 
 
@@ -176,30 +179,30 @@ def _tests(terms: Sequence[Term], fitted: Fitted) -> pd.DataFrame:
     return table.assign(p_holm=holm(table["p"].to_numpy(float)))
 
 
-def _cells(frame: pd.DataFrame, measure: str, level: float, *, log: bool) -> dict[str, list[str]]:
+def _cells(
+    frame: pd.DataFrame, measure: str, baseline: str, level: float, *, log: bool
+) -> dict[str, list[str]]:
     form = ".3f" if log else COLUMNS[measure].form
-    decimals = decimals_of(frame["effect"], frame["standard_error"], form)
     return {
-        "method": ["" if word is None else str(word) for word in frame["method"]],
-        "level": [
-            term if level is None else str(level)
-            for term, level in zip(frame["term"], frame["level"], strict=True)
+        "method": [
+            word if word == baseline else f"{word} - {baseline}" for word in frame["method"]
         ],
+        "level": [word or "all" for word in frame["level"]],
         "effect": with_errors(frame["effect"], frame["standard_error"], form),
-        f"{level * 100:g} % interval": intervals(frame["low"], frame["high"], decimals),
+        f"{level * 100:g} % interval": intervals(frame, "effect", form),
         "p": [probability(p) for p in frame["p"]],
     }
 
 
 def _notes(rows: Rows, fitted: Fitted, baseline: str, n_lost: int) -> Iterator[str]:
     yield (
-        f"Mean: {baseline}, over all levels. Methods: against {baseline}. Levels: departures "
-        "from the mean over levels, which sum to zero."
+        "All: the mean over levels. Levels: departures from that, which sum to zero over the "
+        "levels of a factor."
     )
     yield (
         f"Least squares, R² = {fitted.r_squared:.3f}; standard errors by "
         f"{counted(fitted.n_clusters, 'data set')}. Intervals and p-values are each for "
-        "themselves; `terms` has tests that are adjusted."
+        "themselves; tests of whole terms are adjusted for each other."
     )
     if n_lost:
         failed = int(rows.failed.sum())

@@ -86,18 +86,21 @@ def _strata(
 def median_of(values: Float[np.ndarray, "n"], settings: Int[np.ndarray, "n"]) -> Mean:
     """The median of all finite values, with the standard error of Maritz & Jarrett (1978).
 
-    That is the bootstrap's without its noise. All values are taken as one sample, so that over
-    several settings it is on the safe side.
+    With an odd number of values that is the bootstrap's, of endless resamples. All values are taken
+    as one sample, so that over several settings it is on the safe side.
     """
     del settings
-    from scipy.stats.mstats import mjci
+    from scipy.stats import beta
 
-    x = values[np.isfinite(values)]
-    if len(x) < 2:
-        return Mean(float(x[0]), math.nan, math.nan, 1) if len(x) else NOTHING
-    error = float(mjci(x, prob=[0.5])[0])
-    error = 0.0 if np.ptp(x) == 0 else error
-    return Mean(float(np.median(x)), error, math.nan, len(x))
+    x = np.sort(values[np.isfinite(values)])
+    n = len(x)
+    if n < 2:
+        return Mean(float(x[0]), math.nan, math.nan, 1) if n else NOTHING
+    half = (n + 1) / 2
+    weight = np.diff(beta.cdf(np.arange(n + 1) / n, half, half))  # of each to be the median
+    apart = x - x[0]
+    error = math.sqrt(weight @ (apart - weight @ apart) ** 2)
+    return Mean(float(np.median(x)), error, math.nan, n)
 
 
 def holm(p: Float[np.ndarray, "m"]) -> Float[np.ndarray, "m"]:

@@ -171,16 +171,19 @@ def grouped(
         yield tuple(frame[name].iloc[places[0]] for name in names), places
 
 
-def beside(names: Sequence[str], others: Sequence[str]) -> list[str]:
-    """Columns of a table: names of groups, and others.
+def table_of(
+    found: Iterable[tuple[Any, ...]], source: pd.DataFrame, by: Sequence[str], others: Sequence[str]
+) -> pd.DataFrame:
+    """Groups and numbers as a frame, with levels of the same type as where they come from.
 
     Raises:
-        ValueError: if one is both.
+        ValueError: if a column of numbers is called like one that makes groups.
     """
-    both = [name for name in names if name in others]
+    both = [name for name in by if name in others]
     if both:
         raise ValueError(f"by must not hold {both[0]!r}, as a column of the table is called")
-    return [*names, *others]
+    frame = pd.DataFrame(list(found), columns=[*by, *others])
+    return frame.astype({name: source[name].dtype for name in by})
 
 
 def _codes(frame: pd.DataFrame, names: Sequence[str]) -> Int[np.ndarray, "n p"]:

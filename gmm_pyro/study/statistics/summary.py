@@ -13,7 +13,7 @@ from jaxtyping import Int
 from ...data.checks import check_choice
 from ..measures.registry import COLUMNS
 from .means import Mean, mean_of, median_of
-from .rows import Rows, beside, grouped
+from .rows import Rows, grouped, table_of
 from .written import Written, headers, key_cells, with_errors
 
 OF = {"mean": mean_of, "median": median_of}
@@ -52,13 +52,12 @@ def summary_of(rows: Rows, by: Any, measures: Any, of: Any) -> Summary:
         known = [name for name in rows.measures if np.isfinite(rows.values(name)).any()]
     else:
         known = rows.check_names("measures", measures, rows.measures)
-    columns = beside(names, ("measure", of, *REST))
-    found = [
+    found = (
         (*levels, *entry)
         for levels, places in grouped(rows.frame, names)
         for entry in _entries(rows, places, known, OF[of])
-    ]
-    frame = pd.DataFrame(found, columns=columns)
+    )
+    frame = table_of(found, rows.frame, names, ("measure", of, *REST))
     return Summary(
         frame=frame,
         title=f"{of.capitalize()}s ± standard errors over replicates",

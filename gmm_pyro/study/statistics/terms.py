@@ -11,7 +11,7 @@ from jaxtyping import Float, Int
 
 from .written import level_text
 
-Label = tuple[str | None, str | None]  # a method, and a level of a factor
+Label = tuple[str, str]  # a method, and a level of a factor; empty for the baseline, and for all
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,20 +38,20 @@ class Term:
 
 def intercept(n: int) -> Term:
     """A one for each row."""
-    return Term("mean", np.ones((n, 1)), [(None, None)], np.eye(1))
+    return Term("mean", np.ones((n, 1)), [("", "")], np.eye(1))
 
 
 def of_methods(names: Sequence[str], others: Sequence[str]) -> Term:
     """A column for each method but the baseline."""
     columns = np.array([[name == other for other in others] for name in names], dtype=float)
     columns = columns.reshape(len(names), len(others))
-    return Term("method", columns, [(name, None) for name in others], np.eye(len(others)))
+    return Term("method", columns, [(name, "") for name in others], np.eye(len(others)))
 
 
 def of_factor(name: str, number: Int[np.ndarray, "n"], levels: Sequence[Any]) -> Term:
     """Departures of levels from their mean: the last is less the sum of the others."""
     contrasts = np.vstack([np.eye(len(levels) - 1), -np.ones(len(levels) - 1)])
-    labels: list[Label] = [(None, f"{name} = {level_text(level)}") for level in levels]
+    labels: list[Label] = [("", f"{name} = {level_text(level)}") for level in levels]
     return Term(name, contrasts[number], labels, contrasts)
 
 

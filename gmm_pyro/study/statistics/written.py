@@ -23,13 +23,14 @@ if TYPE_CHECKING:
 NONE = "–"  # in the place of a number
 DIGITS = 2  # of a standard error, that matter
 MOST = 8  # decimals
-IN_LATEX = {  # of what is left after LaTeX's own signs are escaped
-    r"±": r"$\\pm$",
-    r"×": r"$\\times$",
-    r"–": "--",
-    r"<": "$<$",
-    r"(?<![\w-])-(?=\d)": "$-$",
+IN_LATEX = {  # signs of its own, and others, in the order in which they are looked for
+    **{sign: rf"\{sign}" for sign in "&%$#_{}"},
+    **{"\\": r"\textbackslash{}", "~": r"\textasciitilde{}", "^": r"\textasciicircum{}"},
+    **{"χ²": r"$\chi^2$", "²": r"\textsuperscript{2}", "±": r"$\pm$", "×": r"$\times$"},
+    **{"–": "--", "<": "$<$", ">": "$>$", "|": r"\textbar{}"},
 }
+SIGNS = re.compile("|".join(map(re.escape, IN_LATEX)))
+MINUS = re.compile(r"(?<![\w-])-(?=\d)")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
@@ -87,15 +88,15 @@ class Written:
 
     def to_latex(self) -> str:
         """The table in LaTeX, for the package booktabs, with its title as caption."""
-        frame = pd.DataFrame({header: list(cells) for header, cells in self.cells.items()})
+        cells = {_in_latex(name): map(_in_latex, column) for name, column in self.cells.items()}
         form = "l" * self.n_keys + "r" * (len(self.cells) - self.n_keys)
-        tabular = frame.to_latex(index=False, escape=True, column_format=form)
+        tabular = pd.DataFrame(cells).to_latex(index=False, escape=False, column_format=form)
         notes = " ".join(self.notes)
         lines = [
             r"\begin{table}",
             r"\centering",
             rf"\caption{{{_in_latex(self.title)}}}",
-            _signs(tabular).rstrip("\n"),
+            tabular.rstrip("\n"),
             *([rf"\par\smallskip{{\footnotesize {_in_latex(notes)}\par}}"] if notes else []),
             r"\end{table}",
         ]
@@ -124,8 +125,11 @@ class Written:
         path = check_path("path", path)
         if format_of(path) != kind:
             raise ValueError(f"path must end in {ending}, got {path}")
-        mixed = self.frame.select_dtypes(object)
-        words = {str(name): mixed[name].map(str, na_action="ignore") for name in mixed}
+        words = {
+            str(name): column.map(str, na_action="ignore")
+            for name, column in self.frame.items()
+            if column.dtype == object
+        }
         return write_table(self.frame.assign(**words), path)
 
     def _rows(self, escape: Any) -> Iterator[list[str]]:
@@ -139,14 +143,10 @@ def _escaped(text: str) -> str:
 
 
 def _in_latex(text: str) -> str:
-    """A sentence in LaTeX."""
-    return _signs(re.sub(r"([&%$#_{}])", r"\\\1", text))
-
-
-def _signs(text: str) -> str:
-    for sign, written in IN_LATEX.items():
-        text = re.sub(sign, written, text)
-    return text
+    """Words in LaTeX, which may stand at the beginning of a row."""
+    found = MINUS.sub("\0", text)
+    found = SIGNS.sub(lambda sign: IN_LATEX[sign[0]], found).replace("\0", "$-$")
+    return "{}" + found if found.startswith(("[", "*")) else found
 
 
 # ---------------------------------------------------------------------- numbers as words
@@ -171,22 +171,19 @@ def headers(measures: Sequence[str]) -> list[str]:
     return [header if called.count(header) == 1 else name for name, header in pairs]
 
 
-def decimals_of(values: Any, errors: Any, form: str) -> int:
-    """How many decimals numbers are shown with: two digits of their usual standard error.
+def decimals_of(value: float, error: float, form: str) -> int:
+    """How many decimals a number is shown with: two digits of its standard error.
 
     Args:
-        values: the numbers.
-        errors: their standard errors; where there are none, the format of the measure says it.
+        value: the number.
+        error: its standard error; where there is none, the format of the measure says it.
         form: that format, as ".3f".
     """
-    known = np.asarray(errors, dtype=float)
-    known = known[np.isfinite(known) & (known > 0)]
-    if not len(known):
-        whole = np.asarray(values, dtype=float)
-        is_whole = form == "d" and bool((whole[np.isfinite(whole)] % 1 == 0).all())
-        return 0 if is_whole else int(form[1]) if form.endswith("f") else DIGITS
-    power = int(np.floor(np.log10(np.median(known))))
-    return min(max(DIGITS - 1 - power, 0), MOST)
+    if np.isfinite(error) and error > 0:
+        return min(max(DIGITS - 1 - int(np.floor(np.log10(error))), 0), MOST)
+    if form == "d" and value == round(value):
+        return 0
+    return int(form[1]) if form.endswith("f") else DIGITS
 
 
 def number(value: float, decimals: int) -> str:
@@ -199,19 +196,24 @@ def number(value: float, decimals: int) -> str:
 
 def with_errors(values: Any, errors: Any, form: str) -> list[str]:
     """Numbers and their standard errors."""
-    decimals = decimals_of(values, errors, form)
-    return [
-        NONE if not np.isfinite(value) else f"{number(value, decimals)} ± {number(error, decimals)}"
-        for value, error in zip(values, errors, strict=True)
-    ]
+    return [_with_error(*pair, form) for pair in zip(values, errors, strict=True)]
 
 
-def intervals(low: Any, high: Any, decimals: int) -> list[str]:
-    """Intervals between numbers."""
-    return [
-        f"[{number(a, decimals)}, {number(b, decimals)}]" if np.isfinite(a) else NONE
-        for a, b in zip(low, high, strict=True)
-    ]
+def _with_error(value: float, error: float, form: str) -> str:
+    if not np.isfinite(value):
+        return NONE
+    decimals = decimals_of(value, error, form)
+    return f"{number(value, decimals)} ± {number(error, decimals)}"
+
+
+def intervals(frame: pd.DataFrame, value: str, form: str) -> list[str]:
+    """Intervals between the columns `low` and `high`, with as many decimals as their middle."""
+    rows = zip(frame[value], frame["standard_error"], frame["low"], frame["high"], strict=True)
+    return [_interval(decimals_of(middle, error, form), *ends) for middle, error, *ends in rows]
+
+
+def _interval(decimals: int, low: float, high: float) -> str:
+    return f"[{number(low, decimals)}, {number(high, decimals)}]" if np.isfinite(low) else NONE
 
 
 def probability(p: float) -> str:
