@@ -23,7 +23,7 @@ from gmm_pyro.estimator import (
     PyroGaussianMixture,
 )
 from runs import quietly
-from studied import HerePool
+from studied import HerePool, made_up
 from unknown_fits import unknown
 
 Asked = tuple[Callable[..., Any], Mapping[str, Any]]
@@ -694,6 +694,8 @@ def of_studies() -> dict[str, Asked]:
     with patch("gmm_pyro.study.study.Pool", HerePool):
         done = study.run("study")
     text = gp.Study(gp.datasets.iris(), ["em"]).to_toml()
+    numbers = np.random.default_rng(0).normal(size=(2, 2, 3))
+    found = made_up({"a": numbers[0], "b": numbers[1]}, {"k": (2, 3)})
     return {
         "Study": asked(
             gp.Study,
@@ -712,6 +714,17 @@ def of_studies() -> dict[str, Asked]:
         ),
         "Study.from_toml": asked(gp.Study.from_toml, text=text),
         "StudyResults.load": asked(gp.StudyResults.load, folder=done.folder),
+        "StudyResults.table": asked(found.table, by=["k"], measures=["ari"], of="mean"),
+        "StudyResults.differences": asked(
+            found.differences, measure="ari", baseline="a", methods=["b"], by="k", level=0.9
+        ),
+        "StudyResults.ranks": asked(found.ranks, measure="ari", failures="last", alpha=0.1),
+        "StudyResults.profile": asked(
+            found.profile, measure="ari", within="difference", taus=[0.1]
+        ),
+        "StudyResults.effects": asked(
+            found.effects, measure="ari", factors="k", baseline="a", level=0.9, log=False
+        ),
     }
 
 

@@ -63,12 +63,14 @@ def differences_of(
     pairs = _comparisons(rows, baseline, methods)
     frame = _frame(rows, measure, pairs, names, level)
     n = int(frame["p_holm"].notna().sum())
+    keys = [*names, "method", *(["baseline"] if baseline is None else [])]
+    against = "" if baseline is None else f" from {baseline}"
     return Differences(
         frame=frame,
-        title=f"Paired differences of {measure} ± standard errors",
-        cells=_cells(frame, measure, names, level),
-        n_keys=len(names) + 1 + (baseline is None),
-        notes=(*_notes(measure, baseline, level, n, frame), *rows.notes()),
+        title=f"Paired differences of {measure}{against} ± standard errors",
+        cells=_cells(frame, measure, keys, level),
+        n_keys=len(keys),
+        notes=(*_notes(measure, level, n, frame), *rows.notes()),
         measure=measure,
         by=tuple(names),
         level=level,
@@ -123,12 +125,12 @@ def _compared(
 
 
 def _cells(
-    frame: pd.DataFrame, measure: str, by: Sequence[str], level: float
+    frame: pd.DataFrame, measure: str, keys: Sequence[str], level: float
 ) -> dict[str, list[str]]:
     form = COLUMNS[measure].form
     header = headers([measure])[0]
     return {
-        **key_cells(frame, [*by, "method", "baseline"]),
+        **key_cells(frame, keys),
         **{name: frame[name].map(str).tolist() for name in COUNTED},
         f"{header}, difference": with_errors(frame["difference"], frame["standard_error"], form),
         f"{level * 100:g} % interval": intervals(frame, "difference", form),
@@ -136,7 +138,7 @@ def _cells(
     }
 
 
-def _notes(measure: str, baseline: Any, level: float, n: int, frame: pd.DataFrame) -> Iterator[str]:
+def _notes(measure: str, level: float, n: int, frame: pd.DataFrame) -> Iterator[str]:
     """How to read the table."""
     better = direction_of(measure)
     yield "Method less baseline on the same data sets." + (f" {better}" if better else "")

@@ -17,7 +17,7 @@ from .clustered import Fitted, clustered_fit
 from .means import holm
 from .rows import Rows
 from .terms import Term, crossed, intercept, of_factor, of_methods
-from .written import Written, intervals, probability, with_errors
+from .written import Written, intervals, probability, with_errors, with_sign
 
 SMALLEST = 2  # levels that make a factor
 
@@ -71,13 +71,14 @@ def effects_of(
     terms = _terms(frame, _factors(rows, frame, factors), methods, baseline)
     fitted = clustered_fit(_design(terms, measure), y[kept], data)
     found = pd.DataFrame(_effects(terms, fitted, baseline, level))
+    tests = _tests(terms, fitted)
     return Effects(
         frame=found,
         title=f"Effects on {'log ' if log else ''}{measure} ± standard errors",
         cells=_cells(found, measure, baseline, level, log=log),
         n_keys=2,
-        notes=(*_notes(rows, fitted, baseline, int((~kept).sum())), *rows.notes()),
-        terms=_tests(terms, fitted),
+        notes=(*_notes(rows, fitted, tests, int((~kept).sum())), *rows.notes()),
+        terms=tests,
         measure=measure,
         baseline=baseline,
         level=level,
@@ -194,16 +195,19 @@ def _cells(
     }
 
 
-def _notes(rows: Rows, fitted: Fitted, baseline: str, n_lost: int) -> Iterator[str]:
+def _notes(rows: Rows, fitted: Fitted, tests: pd.DataFrame, n_lost: int) -> Iterator[str]:
     yield (
         "All: the mean over levels. Levels: departures from that, which sum to zero over the "
         "levels of a factor."
     )
     yield (
         f"Least squares, R² = {fitted.r_squared:.3f}; standard errors by "
-        f"{counted(fitted.n_clusters, 'data set')}. Intervals and p-values are each for "
-        "themselves; tests of whole terms are adjusted for each other."
+        f"{counted(fitted.n_clusters, 'data set')}. Intervals and p-values are each for themselves."
     )
+    if len(tests):
+        pairs = zip(tests["term"], tests["p_holm"], strict=True)
+        whole = "; ".join(f"{term}, p {with_sign(p)}" for term, p in pairs)
+        yield f"Whole terms by Wald's test, adjusted by Holm's method: {whole}."
     if n_lost:
         failed = int(rows.failed.sum())
         yield (

@@ -16,7 +16,7 @@ from ...data.words import counted
 from ..measures.registry import direction_of
 from .contest import Contest, contest_of
 from .rows import Rows
-from .written import Written, probability
+from .written import Written, with_sign
 
 FAILURES = ("last", "drop")
 
@@ -182,8 +182,8 @@ def _notes(
     """What the tests say, and what became of failures."""
     yield direction_of(contest.measure)
     yield (
-        f"Friedman's test: χ² = {friedman.statistic:.2f}, p {_with_sign(friedman.p)}; "
-        f"Iman and Davenport's: p {_with_sign(friedman.f_p)}."
+        f"Friedman's test: χ² = {friedman.statistic:.2f}, p {with_sign(friedman.p)}; "
+        f"Iman and Davenport's: p {with_sign(friedman.f_p)}."
     )
     yield (
         f"Mean ranks that differ by {gap:.2f} or more differ by Nemenyi's test at {alpha:g}, "
@@ -195,8 +195,3 @@ def _notes(
     elif not np.isfinite(contest.table).all():
         yield "Where a method has no number, it ranks last."
     yield from contest.notes()
-
-
-def _with_sign(p: float) -> str:
-    text = probability(p)
-    return text if text.startswith("<") else f"= {text}"

@@ -221,3 +221,9 @@ def probability(p: float) -> str:
     if np.isnan(p):
         return NONE
     return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def with_sign(p: float) -> str:
+    """A p-value after the letter p."""
+    text = probability(p)
+    return text if text.startswith("<") else f"= {text}"
