@@ -354,6 +354,17 @@ def test_without_failures_an_effect_of_a_method_is_its_paired_difference() -> No
     assert logs.effects("ari", log=True).frame["effect"][1] == pytest.approx(effect["effect"])
 
 
+def test_one_method_has_effects_of_factors_alone() -> None:
+    x = drawn(12, 2, 4)
+    effects = made_up({"a": x}, N).effects("ari")
+    assert effects.terms["term"].tolist() == ["n"]
+    np.testing.assert_allclose(effects.frame["effect"][:2], [x.mean(), x[0].mean() - x.mean()])
+    mean = made_up({"a": x[:1]}, {"n": (30,)}).effects("ari")
+    assert (len(mean.frame), len(mean.terms)) == (1, 0)
+    test = stats.ttest_1samp(x[0], 0)  # a cluster a row leaves the usual variance
+    assert mean.frame["p"][0] == pytest.approx(test.pvalue)
+
+
 def test_effects_refuse_what_cells_cannot_tell() -> None:
     _, results = crossed()
     with pytest.raises(ValueError, match="which is not fewer than the 4 cells"):

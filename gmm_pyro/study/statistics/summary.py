@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Int
+from jaxtyping import Float, Int
 
 from ...data.checks import check_choice
 from ..measures.registry import COLUMNS
@@ -52,10 +52,11 @@ def summary_of(rows: Rows, by: Any, measures: Any, of: Any) -> Summary:
         known = [name for name in rows.measures if np.isfinite(rows.values(name)).any()]
     else:
         known = rows.check_names("measures", measures, rows.measures)
+    values = {name: rows.values(name) for name in known}
     found = (
         (*levels, *entry)
         for levels, places in grouped(rows.frame, names)
-        for entry in _entries(rows, places, known, OF[of])
+        for entry in _entries(rows, places, values, OF[of])
     )
     frame = table_of(found, rows.frame, names, ("measure", of, *REST))
     return Summary(
@@ -73,25 +74,18 @@ def summary_of(rows: Rows, by: Any, measures: Any, of: Any) -> Summary:
 def _entries(
     rows: Rows,
     places: Int[np.ndarray, "m"],
-    measures: Sequence[str],
+    values: Mapping[str, Float[np.ndarray, "n"]],
     over: Callable[..., Mean],
 ) -> Iterator[tuple[Any, ...]]:
     """What there is to say of each measure of a group."""
     failed, settings = rows.failed[places], rows.setting[places]
-    data = np.unique(rows.data[places])
-    at_setting = np.unique(rows.setting[_first(rows.data, data)], return_counts=True)[1]
-    replicates = int(at_setting.max())
-    for measure in measures:
-        found = over(rows.values(measure)[places], settings)
+    first = np.unique(rows.data[places], return_index=True)[1]  # a row of each data set
+    replicates = int(np.bincount(settings[first]).max())
+    for measure, numbers in values.items():
+        found = over(numbers[places], settings)
         missing = len(places) - int(failed.sum()) - found.n
         counts = (len(places), int(failed.sum()), missing, replicates, FOUR * replicates)
         yield measure, found.mean, found.standard_error, *counts
-
-
-def _first(data: Int[np.ndarray, "n"], wanted: Int[np.ndarray, "m"]) -> Int[np.ndarray, "m"]:
-    """The first row of each wanted data set."""
-    numbers, first = np.unique(data, return_index=True)
-    return first[np.searchsorted(numbers, wanted)]
 
 
 def _cells(
