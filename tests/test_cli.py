@@ -26,7 +26,7 @@ from gmm_pyro.saved_fit import TABLE_FORMATS
 from gmm_pyro.selection.criteria import CRITERIA
 
 HEAVY = ["torch", "pandas", "sklearn", "scipy", "matplotlib", "pyro", "arviz", "numpy"]
-COMMANDS = ["fit", "predict", "select", "compare", "simulate", "methods"]
+COMMANDS = ["fit", "predict", "select", "compare", "study", "simulate", "methods"]
 
 
 def program_in_new_process(*arguments: str, **settings: object) -> subprocess.CompletedProcess[str]:

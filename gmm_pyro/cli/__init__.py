@@ -1,4 +1,4 @@
-"""The command line: `gmm-pyro fit`, `predict`, `select`, `compare`, `simulate`, `methods`.
+"""The command line: `gmm-pyro fit`, `predict`, `select`, `compare`, `study`, `simulate`, `methods`.
 
 One file a command. Everything heavy is imported by the commands when they run, so that `--help` and
 completion are quick.

@@ -18,6 +18,7 @@ from .output import BAD_INPUT, FAILED, INTERRUPTED, say
 from .predict import predict
 from .select import select
 from .simulate import simulate
+from .study import study
 
 PROGRAM = "gmm-pyro"
 USAGE_ERROR: Any = typer.BadParameter.__mro__[2]  # click's ClickException; typer has its own click
@@ -27,7 +28,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (fit, predict, select, compare, simulate, methods):
+for command in (fit, predict, select, compare, study, simulate, methods):
     app.command(command.__name__)(command_of(command))
 
 

@@ -56,6 +56,18 @@ def read_plan(folder: Path) -> tuple[Plan, str | None]:
         return Plan.from_dict(content), content["toml"]
 
 
+def begin_anew(folder: Path, plan: Plan, toml: str | None) -> None:
+    """Have a study without rows in a folder, whatever study has been there; other files stay.
+
+    Raises:
+        OSError: if the folder cannot be written, or a run is at work there.
+    """
+    with alone_in(folder):
+        for path in folder.glob(ROWS):
+            path.unlink()
+        write_plan(folder, plan, toml)
+
+
 def refuse_another(folder: Path, plan: Plan) -> None:
     """Refuse a folder with the rows of another study; a study may have grown since.
 

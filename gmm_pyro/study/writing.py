@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from ..data.checks import check_list, check_mapping, meant, shown
 from ..datasets import dataset_named
 from ..designs import Design
+from ..disk.untrusted import content_named
 from .designs import GIVEN, Draws
 from .entries import Entry
 from .methods import method_from
@@ -17,6 +18,7 @@ from .toml import read, written
 PLAIN = ("metrics", "seed", "timeout", "covariance", "priors", "shared_start", "level")
 USUAL = {"covariance": "full", "priors": None, "shared_start": False, "level": 0.9, "timeout": None}
 TABLES = ("data", "methods")
+OF_STUDY = (*PLAIN, "methods")  # and of no design
 
 
 class Writable(Protocol):
@@ -89,11 +91,33 @@ def from_written(text: str) -> dict[str, Any]:
             raise ValueError(
                 f"a study has {', '.join(known)}; got {shown(name)}{meant(name, known)}"
             )
+    data = check_list("data", content.get("data", []), "tables, each begun by [[data]]")
+    _refuse_sunk(data)
     for name in TABLES:
         if name not in content:
             raise ValueError(f"the text of a study must have {name}: [[{name}]] begins an entry")
-    data = check_list("data", content.pop("data"), "tables, each begun by [[data]]")
-    return {**content, "data": [_design(one) for one in data]}
+    if isinstance(content["methods"], list):
+        for number, method in enumerate(content["methods"], 1):
+            with content_named(f"methods, entry {number}"):
+                method_from(method)
+    return {**content, "data": [_numbered(number, one) for number, one in enumerate(data, 1)]}
+
+
+def _refuse_sunk(data: list[Any]) -> None:
+    """Refuse what was meant for the study, and stands below the head of an entry."""
+    for number, one in enumerate(data, 1):
+        sunk = [name for name in OF_STUDY if isinstance(one, Mapping) and name in one]
+        if sunk:
+            raise ValueError(
+                f"{sunk[0]} is in [[data]], entry {number}: as a word on the whole study it must "
+                "stand above the first [[data]]"
+            )
+
+
+def _numbered(number: int, told: Any) -> Any:
+    """A design or a data set, whose mistakes are told with its place."""
+    with content_named(f"[[data]], entry {number}"):
+        return _design(told)
 
 
 def _design(told: Any) -> Any:

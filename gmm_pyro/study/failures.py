@@ -1,0 +1,41 @@
+"""Which cells of a study have no answer, and why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pandas as pd
+
+from .cell import FAILED, WRONG
+from .pool import DIED, TIMED_OUT
+
+NO_ANSWER = (FAILED, WRONG, TIMED_OUT, DIED)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Cells of a method that have failed alike.
+
+    Attributes:
+        method: its name.
+        status: how the cells have ended, in a word or two.
+        reason: what there is to say about that.
+        cells: how many they are.
+    """
+
+    method: str
+    status: str
+    reason: str
+    cells: int
+
+
+def failures_of(frame: pd.DataFrame) -> list[Failure]:
+    """Why cells have no answer, the most frequent reasons first.
+
+    Args:
+        frame: a row a cell, as `StudyResults.frame`.
+    """
+    failed = frame[frame["status"].isin(NO_ANSWER)]
+    groups = failed.groupby(["method", "status", "reason"], sort=False).size()
+    found = [Failure(*map(str, words), int(cells)) for words, cells in groups.items()]
+    return sorted(found, key=lambda failure: -failure.cells)
