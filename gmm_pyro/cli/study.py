@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -32,7 +32,7 @@ class StudyArguments:
     file: Annotated[
         Path | None,
         typer.Argument(
-            metavar="[STUDY.toml]",
+            metavar="STUDY.toml",
             help="A TOML file that says what the study is; with --resume, one whose study may have "
             "grown.",
             show_default=False,
@@ -106,6 +106,7 @@ def _begin(told: StudyArguments, file: Path, out: Path) -> None:
             from ..study.writing import toml_or_none
 
             begin_anew(out, found.plan, toml_or_none(found))
+            _remove_frames(out)
         _run(found, told, out)
 
 
@@ -208,27 +209,32 @@ def _write_frame(results: StudyResults, table_format: str) -> Path:
 
     path = results.folder / f"{FRAME}.{table_format}"
     write_table(results.frame, path)
-    for other in TABLE_FORMATS:
-        if other != table_format:
-            (results.folder / f"{FRAME}.{other}").unlink(missing_ok=True)
+    _remove_frames(results.folder, but=path)
     return path
+
+
+def _remove_frames(folder: Path, but: Path | None = None) -> None:
+    """Remove frames that are no longer what the rows say."""
+    for table_format in TABLE_FORMATS:
+        path = folder / f"{FRAME}.{table_format}"
+        if path != but:
+            path.unlink(missing_ok=True)
 
 
 @contextmanager
 def _interrupts_said(told: StudyArguments, folder: Path) -> Iterator[None]:
     """Say what is there after an interrupt, and which command goes on."""
+    from ..study.folder import STUDY
+
     try:
         yield
     except (KeyboardInterrupt, SystemExit) as ended:
+        if not (folder / STUDY).is_file():
+            raise
         _say_interrupted(told, folder)
-        _end(ended)
-
-
-def _end(ended: BaseException) -> NoReturn:
-    """End as an interrupt does, of which all is said."""
-    if isinstance(ended, KeyboardInterrupt):
-        raise typer.Exit(INTERRUPTED) from None
-    raise ended
+        if isinstance(ended, KeyboardInterrupt):
+            raise typer.Exit(INTERRUPTED) from None
+        raise
 
 
 def _say_interrupted(told: StudyArguments, folder: Path) -> None:
@@ -236,8 +242,17 @@ def _say_interrupted(told: StudyArguments, folder: Path) -> None:
 
     found = StudyResults.load(folder)
     elsewhere = told.file is not None and told.file.parent.resolve() != Path.cwd()
-    file = [told.file] if told.file is not None and (elsewhere or found.toml is None) else []
-    jobs = ["--jobs", told.jobs] if told.jobs > 1 else []
+    options: dict[str, bool] = {
+        f"--jobs {told.jobs}": told.jobs > 1,
+        "--shuffle": told.shuffle,
+        f"--table-format {told.table_format}": told.table_format != "csv",
+    }
+    file = [told.file] if elsewhere or found.toml is None else []
+    words = _words([*file, "--resume", folder, *_given(options)])
     done = f"{found.n_cells - found.n_left} of {found.n_cells} cells are in {folder}"
-    say(f"gmm-pyro: interrupted; {done}, and this goes on:")
-    say(_words([*file, "--resume", folder, *jobs]))
+    say(f"gmm-pyro: interrupted; {done}; to go on: {words}")
+
+
+def _given(options: dict[str, bool]) -> list[str]:
+    """The words of the options that were given."""
+    return [word for option, given in options.items() if given for word in option.split()]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 
 import pandas as pd
@@ -36,6 +37,5 @@ def failures_of(frame: pd.DataFrame) -> list[Failure]:
         frame: a row a cell, as `StudyResults.frame`.
     """
     failed = frame[frame["status"].isin(NO_ANSWER)]
-    groups = failed.groupby(["method", "status", "reason"], sort=False).size()
-    found = [Failure(*map(str, words), int(cells)) for words, cells in groups.items()]
-    return sorted(found, key=lambda failure: -failure.cells)
+    alike = Counter(zip(failed["method"], failed["status"], failed["reason"], strict=True))
+    return [Failure(*words, cells) for words, cells in alike.most_common()]

@@ -62,7 +62,7 @@ def method_from(value: Any, *, covariance: str = "full", priors: Any = None) -> 
     if "method" not in told:
         raise ValueError(f"methods must have a 'method' in a dictionary, got {shown(value)}")
     if not isinstance(told.get("name"), str | None):
-        raise ValueError(f"the name of a method must be a word, got {shown(told['name'])}")
+        raise TypeError(f"the name of a method must be a word, got {shown(told['name'])}")
     method, written = told.pop("method"), None
     if isinstance(method, str) and ":" in method and method not in METHODS:
         method, written = imported(method), method
