@@ -24,6 +24,7 @@ from gmm_pyro.inference import METHODS
 from gmm_pyro.inference.task import SEARCHES
 from gmm_pyro.saved_fit import TABLE_FORMATS
 from gmm_pyro.selection.criteria import CRITERIA
+from gmm_pyro.study.statistics.summary import OF
 
 HEAVY = ["torch", "pandas", "sklearn", "scipy", "matplotlib", "pyro", "arviz", "numpy"]
 COMMANDS = ["fit", "predict", "select", "compare", "study", "simulate", "methods"]
@@ -64,6 +65,7 @@ class TestHelp:
         assert names.TABLE_FORMATS == TABLE_FORMATS
         assert names.SEARCHES == SEARCHES
         assert list(names.CRITERIA) == list(CRITERIA)
+        assert list(names.AVERAGES) == list(OF)
         compared = names.COMPARED.split(", ")
         ours = {name for name, method in METHODS.items() if not method.through_pyro}
         assert {*compared} == ours - {"nuts"}  # which takes longer than all others
@@ -87,6 +89,7 @@ COMPLETIONS = {
     "compare --data b": ["bimodal"],
     "compare --methods em,gi": ["em,gibbs"],
     "simulate a": ["anisotropic"],
+    "study --of m": ["mean", "median"],
     "methods l": ["laplace"],
     "pre": ["predict"],
 }

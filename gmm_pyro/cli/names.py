@@ -26,6 +26,7 @@ DATASETS = (
 CRITERIA = ("bic", "icl", "aic", "cross_validation", "stability", "elpd", "evidence")
 SEARCHES = ("starts", "moves", "thorough")
 TABLE_FORMATS = ("csv", "tsv", "parquet")
+AVERAGES = ("mean", "median")  # of a study's table
 NOISES = ("uniform",)  # components of noise that need nothing but a name
 
 

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from .arguments import Force, Json
-from .names import TABLE_FORMATS, completing, listed
-from .output import FAILED, INTERRUPTED, say
-from .progress import progress_said
+from .names import AVERAGES, TABLE_FORMATS, completing, listed
+from .study_run import Way, going_on, remove_frames, run_study
+from .tables import ENDINGS
 
 if TYPE_CHECKING:
-    from ..study import Study, StudyResults
+    from ..study import Study
 
 OUT = Path("results")
-FRAME = "frame"
+OF_TABLES = "Tables"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,15 +38,24 @@ class StudyArguments:
     ] = None
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Folder for the rows.", show_default=str(OUT)),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Folder for the rows; with --table, a file for the table, whose name says its "
+            f"format: {ENDINGS}.",
+            show_default=f"{OUT}; of a table, standard output",
+        ),
     ] = None
     resume: Annotated[
         Path | None,
         typer.Option(help="Folder of a study to go on with, where its cells are left to run."),
     ] = None
     jobs: Annotated[
-        int, typer.Option("--jobs", "-j", min=1, help="Number of processes that run cells.")
-    ] = 1
+        int | None,
+        typer.Option(
+            "--jobs", "-j", min=1, help="Number of processes that run cells.", show_default="1"
+        ),
+    ] = None  # fmt: skip
     shuffle: Annotated[
         bool,
         typer.Option(
@@ -63,6 +70,40 @@ class StudyArguments:
             autocompletion=completing(*TABLE_FORMATS),
         ),
     ] = "csv"
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a study whose table is wanted: means with their standard errors.",
+            rich_help_panel=OF_TABLES,
+        ),
+    ] = None
+    by: Annotated[
+        list[str],
+        typer.Option(
+            help="What makes groups, with commas between them: method, design, and factors.",
+            rich_help_panel=OF_TABLES,
+            default_factory=list,
+            show_default="method",
+        ),
+    ]
+    measure: Annotated[
+        list[str],
+        typer.Option(
+            help="Measures, with commas between them; seconds and memory are some, too.",
+            rich_help_panel=OF_TABLES,
+            default_factory=list,
+            show_default="all that have numbers",
+        ),
+    ]
+    of: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What is taken over replicates: {listed(AVERAGES)}.",
+            rich_help_panel=OF_TABLES,
+            show_default="mean",
+            autocompletion=completing(*AVERAGES),
+        ),
+    ] = None
     json: Json = False
     force: Force = False
 
@@ -76,8 +117,10 @@ def study(told: StudyArguments) -> None:
     from ..data.checks import check_choice
 
     check_choice("table_format", told.table_format, TABLE_FORMATS)
-    if told.resume is not None:
-        _refuse_beside("--resume", {"--out": told.out, "--force": told.force or None})
+    _refuse_clashes(told)
+    if told.table is not None:
+        _show(told, told.table)
+    elif told.resume is not None:
         _go_on(told, told.resume)
     elif told.file is not None:
         _begin(told, told.file, told.out or OUT)
@@ -88,11 +131,56 @@ def study(told: StudyArguments) -> None:
         )
 
 
-def _refuse_beside(option: str, others: dict[str, object]) -> None:
-    """Refuse options that say nothing beside another."""
-    for name, value in others.items():
-        if value is not None:
-            raise ValueError(f"{name} says nothing beside {option}")
+def _refuse_clashes(told: StudyArguments) -> None:
+    """Refuse words and options that say nothing beside each other.
+
+    Raises:
+        ValueError: if there are some.
+    """
+    of_tables = {"--by": told.by, "--measure": told.measure, "--of": told.of}
+    of_runs = {
+        "a file": told.file,
+        "--resume": told.resume,
+        "--jobs": told.jobs,
+        "--shuffle": told.shuffle,
+        "--table-format": told.table_format != TABLE_FORMATS[0],
+    }
+    if told.table is not None:
+        _refuse(of_runs, "beside --table")
+        return
+    _refuse(of_tables, "without --table")
+    if told.resume is not None:
+        _refuse({"--out": told.out, "--force": told.force}, "beside --resume")
+
+
+def _refuse(options: dict[str, Any], where: str) -> None:
+    for name, value in options.items():
+        if value:
+            raise ValueError(f"{name} says nothing {where}")
+
+
+def _show(told: StudyArguments, folder: Path) -> None:
+    """Print or write the table of a study."""
+    from .data import names_in
+    from .tables import show_table
+
+    _refuse_no_study(folder)
+    show_table(
+        folder,
+        names_in(told.by),
+        names_in(told.measure),
+        told.of or AVERAGES[0],
+        out=told.out,
+        as_json=told.json,
+        force=told.force,
+    )
+
+
+def _refuse_no_study(folder: Path) -> None:
+    from ..study.folder import STUDY
+
+    if not (folder / STUDY).is_file():
+        raise ValueError(f"{folder} holds no study: there is no {STUDY} in it")
 
 
 def _begin(told: StudyArguments, file: Path, out: Path) -> None:
@@ -106,8 +194,8 @@ def _begin(told: StudyArguments, file: Path, out: Path) -> None:
             from ..study.writing import toml_or_none
 
             begin_anew(out, found.plan, toml_or_none(found))
-            _remove_frames(out)
-        _run(found, told, out)
+            remove_frames(out)
+        run_study(found, out, _way(told))
 
 
 def _refuse_taken(out: Path, *, force: bool) -> None:
@@ -116,7 +204,7 @@ def _refuse_taken(out: Path, *, force: bool) -> None:
     from ..study.folder import STUDY
 
     if (out / STUDY).exists() and not force:
-        words = _words(["--resume", out])
+        words = going_on(out)
         raise ValueError(f"{out} holds a study: {words} goes on with it, and --force replaces it")
     refuse_existing(out, force=force)
     refuse_unwritable(out)
@@ -127,8 +215,7 @@ def _go_on(told: StudyArguments, folder: Path) -> None:
     from ..study import StudyResults
     from ..study.folder import STUDY
 
-    if not (folder / STUDY).is_file():
-        raise ValueError(f"{folder} holds no study: there is no {STUDY} in it")
+    _refuse_no_study(folder)
     file = told.file
     if file is None:
         text = StudyResults.load(folder).toml
@@ -141,7 +228,7 @@ def _go_on(told: StudyArguments, folder: Path) -> None:
     else:
         place, content = file, file.read_bytes()
     with _importing_from(Path() if file is None else file.parent):
-        _run(_study_of(content, place), told, folder)
+        run_study(_study_of(content, place), folder, _way(told))
 
 
 def _study_of(content: bytes, place: Path) -> Study:
@@ -168,91 +255,5 @@ def _importing_from(folder: Path) -> Iterator[None]:
         sys.path[:] = before
 
 
-def _words(words: list[object]) -> str:
-    """A command as a shell would take it."""
-    return shlex.join(["gmm-pyro", "study", *map(str, words)])
-
-
-# ---------------------------------------------------------------------- running
-
-
-def _run(found: Study, told: StudyArguments, folder: Path) -> None:
-    """Run the cells that are left, write the frame, and say what came of them."""
-    from .cells import headline, outcome_said
-
-    begun = time.perf_counter()
-    name = (told.file or folder).stem
-    with _interrupts_said(told, folder):
-        if not told.json:
-            typer.echo(headline(found, name, folder))
-        results = _results(found, told, folder)
-        frame = _write_frame(results, told.table_format)
-    seconds = time.perf_counter() - begun
-    if not outcome_said(results, seconds, frame, as_json=told.json):
-        raise typer.Exit(FAILED)
-
-
-def _results(found: Study, told: StudyArguments, folder: Path) -> StudyResults:
-    """What all cells have come to; a worker that cannot work is said."""
-    with progress_said():
-        try:
-            return found.run(folder, n_jobs=told.jobs, shuffle=told.shuffle, progress=True)
-        except RuntimeError as error:
-            reason = str(error)
-    say(f"gmm-pyro: {' '.join(reason.split())}")
-    raise typer.Exit(FAILED)
-
-
-def _write_frame(results: StudyResults, table_format: str) -> Path:
-    """The frame in the folder; one of another format, which would be an earlier one, goes."""
-    from ..files import write_table
-
-    path = results.folder / f"{FRAME}.{table_format}"
-    write_table(results.frame, path)
-    _remove_frames(results.folder, but=path)
-    return path
-
-
-def _remove_frames(folder: Path, but: Path | None = None) -> None:
-    """Remove frames that are no longer what the rows say."""
-    for table_format in TABLE_FORMATS:
-        path = folder / f"{FRAME}.{table_format}"
-        if path != but:
-            path.unlink(missing_ok=True)
-
-
-@contextmanager
-def _interrupts_said(told: StudyArguments, folder: Path) -> Iterator[None]:
-    """Say what is there after an interrupt, and which command goes on."""
-    from ..study.folder import STUDY
-
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as ended:
-        if not (folder / STUDY).is_file():
-            raise
-        _say_interrupted(told, folder)
-        if isinstance(ended, KeyboardInterrupt):
-            raise typer.Exit(INTERRUPTED) from None
-        raise
-
-
-def _say_interrupted(told: StudyArguments, folder: Path) -> None:
-    from ..study import StudyResults
-
-    found = StudyResults.load(folder)
-    elsewhere = told.file is not None and told.file.parent.resolve() != Path.cwd()
-    options: dict[str, bool] = {
-        f"--jobs {told.jobs}": told.jobs > 1,
-        "--shuffle": told.shuffle,
-        f"--table-format {told.table_format}": told.table_format != "csv",
-    }
-    file = [told.file] if elsewhere or found.toml is None else []
-    words = _words([*file, "--resume", folder, *_given(options)])
-    done = f"{found.n_cells - found.n_left} of {found.n_cells} cells are in {folder}"
-    say(f"gmm-pyro: interrupted; {done}; to go on: {words}")
-
-
-def _given(options: dict[str, bool]) -> list[str]:
-    """The words of the options that were given."""
-    return [word for option, given in options.items() if given for word in option.split()]
+def _way(told: StudyArguments) -> Way:
+    return Way(told.file, told.jobs or 1, told.shuffle, told.table_format, told.json)

@@ -7,10 +7,7 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from .cell import FAILED, WRONG
-from .pool import DIED, TIMED_OUT
-
-NO_ANSWER = (FAILED, WRONG, TIMED_OUT, DIED)
+from .statistics.rows import FAILURES
 
 
 @dataclass(frozen=True)
@@ -36,6 +33,6 @@ def failures_of(frame: pd.DataFrame) -> list[Failure]:
     Args:
         frame: a row a cell, as `StudyResults.frame`.
     """
-    failed = frame[frame["status"].isin(NO_ANSWER)]
+    failed = frame[frame["status"].isin(FAILURES)]
     alike = Counter(zip(failed["method"], failed["status"], failed["reason"], strict=True))
     return [Failure(*words, cells) for words, cells in alike.most_common()]
