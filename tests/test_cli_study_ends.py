@@ -20,6 +20,7 @@ from pandas.testing import assert_frame_equal
 
 import gmm_pyro as gp
 import studied
+from gmm_pyro.study.folder import alone_in
 from gmm_pyro.study.frame import frame_of
 from study_files import BESIDE, CHEAP, DATA, HEAD, STUDY, frame_in, rows_in
 
@@ -65,9 +66,20 @@ def test_another_study_does_not_go_on(run, here: Path, old: str, new: str, says:
     before = rows_in("results")
     (here / "study.toml").write_text(STUDY.replace(old, new))
     done = run("study", "study.toml", "--resume", "results")
-    assert (done.code, done.out.count("wrote")) == (2, 0)
+    assert (done.code, done.out) == (2, "")
     assert says in done.err
     assert len(done.err.splitlines()) == 1
+    assert rows_in("results") == before
+
+
+def test_two_runs_are_not_at_work_in_one_folder(run, here: Path) -> None:
+    run("study", "study.toml")
+    before = rows_in("results")
+    with alone_in(Path("results")):
+        for words in (["--resume", "results"], ["study.toml", "--force"]):
+            done = run("study", *words)
+            assert done.code == 2
+            assert done.err == "gmm-pyro: another run is at work here: results\n"
     assert rows_in("results") == before
 
 

@@ -49,7 +49,11 @@ def run_study(study: Study, folder: Path, way: Way) -> None:
         OSError: if the folder cannot be written, is another study's, or is in use.
         typer.Exit: if no cell has an answer, or after an interrupt.
     """
+    from ..study.folder import STUDY, refuse_another
+
     begun = time.perf_counter()
+    if (folder / STUDY).is_file():
+        refuse_another(folder, study.plan)
     with _interrupts_said(folder, way):
         if not way.json:
             typer.echo(headline(study, (way.file or folder.resolve()).stem, folder))
