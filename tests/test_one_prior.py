@@ -16,9 +16,10 @@ from scipy.special import softmax
 import gmm_pyro as gp
 from gmm_pyro import plots
 from gmm_pyro.calibration import exact_posterior
+from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.weighing.deciding import WAITING
 from gmm_pyro.model.one_prior import difference
-from gmm_pyro.plots.evidences import by_evidence, implied
+from gmm_pyro.plots.evidences import are_the_same, by_evidence, implied
 from gmm_pyro.plots.sizes import BY_EVIDENCE, WORDS
 from runs import quietly
 from telescopes import X2, X
@@ -169,6 +170,20 @@ class TestRefusals:
             other = gp.fit(model, x, "gibbs", **BRIEF)
         with pytest.raises(ValueError, match=message):
             plots.number_of_components(fitted(), evidence=[other])
+
+    @pytest.mark.parametrize(("shift", "unit"), [(1e9, 1.0), (0.0, 1e-12), (0.0, 1e12)])
+    def test_other_data_are_so_in_all_units(self, shift: float, unit: float) -> None:
+        ours, other = (observe(shift + unit * x) for x in (X, X.square()))
+        assert are_the_same(ours, ours)
+        assert not are_the_same(ours, other)
+        assert not are_the_same(ours, observe((shift + unit * X)[1:]))
+
+    def test_a_number_that_is_not_possible(self) -> None:
+        with quietly():
+            model = gp.MixtureModel(gp.Unknown([0, 0, 1], most=3), priors=PRIORS)
+            fit = gp.fit(model, X, "gibbs", **BRIEF)
+        with pytest.raises(ValueError, match="possible under the prior of the fit, got 1, 2"):
+            by_evidence(fit, [selected().cell(k, "full").fitted for k in (1, 2)])
 
     def test_a_selection_of_another_family(self) -> None:
         with quietly():

@@ -15,8 +15,11 @@ import numpy as np
 import torch
 from jaxtyping import Float, Int
 
+from ..data.points import Observations
 from ..inference.result import Result
 from ..model.one_prior import difference
+
+SAME = 1e-3  # standard deviations that rounding may make, to float32 too
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +60,7 @@ def by_evidence(fit: Result, others: Iterable[Result]) -> Implied:
 
     Raises:
         ValueError: if the number is known, or data or priors differ, or fewer than two fits have an
-            evidence.
+            evidence, or none of a number that is possible.
     """
     unknown = fit.model.unknown
     if unknown is None:
@@ -78,7 +81,13 @@ def by_evidence(fit: Result, others: Iterable[Result]) -> Implied:
         )
     k = np.array(sorted(found))
     log_evidence, se = np.array([found[i] for i in k.tolist()]).T
-    return implied(k, log_evidence, se, unknown.log_prior.numpy()[k - 1])
+    log_prior = unknown.log_prior.numpy()[k - 1]
+    if not np.isfinite(log_prior).any():
+        raise ValueError(
+            "evidence must be of a number of components that is possible under the prior of the "
+            f"fit, got {', '.join(map(str, k))}"
+        )
+    return implied(k, log_evidence, se, log_prior)
 
 
 def _log_evidence(fit: Any) -> tuple[float, float]:
@@ -101,10 +110,7 @@ def _refuse_unlike(fit: Result, other: Result) -> None:
         raise ValueError(
             f"evidence must be of known numbers of components from 1 to {most}, got {other!r}"
         )
-    ours, theirs = fit.observations, other.observations
-    if ours.x.shape != theirs.x.shape or not torch.allclose(
-        ours.x, theirs.x.to(ours.x), equal_nan=True
-    ):
+    if not are_the_same(fit.observations, other.observations):
         raise ValueError(f"evidence must be of the data of the fit; that of {k} components is not")
     differs = difference(fit.model, other.model)
     if differs is not None:
@@ -113,3 +119,11 @@ def _refuse_unlike(fit: Result, other: Result) -> None:
             "another one: give both models the same numbers, as ConjugatePriors(concentration=..., "
             "scale=...), since default ones depend on the number of components"
         )
+
+
+def are_the_same(ours: Observations, theirs: Observations) -> bool:
+    """Whether points are, but for rounding: in units of their spread, wherever they are."""
+    if ours.x.shape != theirs.x.shape:
+        return False
+    one, other = ((some.x.to(ours.x) - ours.origin) / ours.scale for some in (ours, theirs))
+    return torch.allclose(one, other, rtol=0.0, atol=SAME, equal_nan=True)
