@@ -21,7 +21,7 @@ from gmm_pyro.inference.telescoping.kept_moves import moves_of
 from gmm_pyro.inference.telescoping.reversible import Reversible
 from gmm_pyro.inference.telescoping.sampling import begun
 from gmm_pyro.inference.telescoping.sweep import Telescope
-from gmm_pyro.inference.telescoping.visited import learnt
+from gmm_pyro.inference.telescoping.visited import Seen, learnt
 from gmm_pyro.model.hierarchy import Hierarchy
 from gmm_pyro.running.threads import one_thread_a_product
 
@@ -75,7 +75,7 @@ def walked(
             state = leap.jumped(state, generator)
         found = telescope.assigned(state, generator, labelled=True)
         if step < steps // 5:
-            visited.append(found)
+            visited.append(Seen.of(hierarchy, found))
         if step >= steps // 5:
             labels = found.labels
             assert labels is not None

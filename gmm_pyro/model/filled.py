@@ -65,7 +65,8 @@ def prior_of_filled(hierarchy: Hierarchy, n: int) -> Float[Tensor, "most1"]:
     value, share = nodes(hierarchy.concentration)
     gamma = hierarchy.concentration.of_each(value[:, None], k)
     p = filled(gamma, k, n)
-    return torch.einsum("g,k,gkb->b", share, log_sizes[k - 1].exp(), p)
+    found = torch.einsum("g,k,gkb->b", share, log_sizes[k - 1].exp(), p)
+    return torch.nn.functional.pad(found, (0, hierarchy.most + 1 - len(found)))
 
 
 def nodes(concentration: Concentration) -> tuple[Float[Tensor, "g"], Float[Tensor, "g"]]:

@@ -147,6 +147,11 @@ class Hierarchy:
         return len(self.log_sizes)
 
     @property
+    def largest(self) -> int:
+        """The largest number of components that has a probability."""
+        return 1 + int(self.log_sizes.isfinite().nonzero().max())
+
+    @property
     def is_known(self) -> bool:
         """Whether the number of components is."""
         return not bool(self.log_sizes[:-1].isfinite().any())

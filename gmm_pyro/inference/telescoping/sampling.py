@@ -31,11 +31,11 @@ from .moves import Moves
 from .reversible import Reversible
 from .state import Assigned, State, joined
 from .sweep import Telescope
-from .visited import learnt
+from .visited import Seen, leads_anywhere, learnt
 
 SEEN, MEMORY = 2, 150  # steps from one that jumps are learnt from to the next; how many of them
 SELDOM = 5  # steps of which one has other moves, where there are jumps
-Teach = Callable[[Sequence[Assigned], torch.Generator], SizeJumps | None]
+Teach = Callable[[Sequence[Seen], torch.Generator], SizeJumps | None]
 FIRST = (1, 2, 4, 8)  # components that chains begin with, in turn
 
 
@@ -48,6 +48,7 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
     _check(task)
     density = task.model.log_density(task.observations)
     telescope = Telescope.of(hierarchy, task.observations)
+    jumps = task.options.jumps != "never" and leads_anywhere(hierarchy)
     chains = Chains(
         telescope,
         moves_of(hierarchy, task.observations),
@@ -55,7 +56,7 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
         begun(task, hierarchy),
         task.generator(Stream.CHAINS),
         keeps=task.options.keep_allocations > 0,
-        teach=None if task.options.jumps == "never" else partial(learnt, density, hierarchy),
+        teach=partial(learnt, density, hierarchy) if jumps else None,
     )
     with progress_bar(task) as bar:
         bar.reset(task.options.n_steps)
@@ -83,9 +84,9 @@ def begun(task: Task[GibbsOptions], hierarchy: Hierarchy) -> State:
     """Where chains begin: with one, two, four, … components in turn, or as the start says."""
     count, options = task.options.n_chains, task.options
     observations, family = task.observations, task.model.family
-    sizes = [min(k, hierarchy.most, observations.n) for k in FIRST]
+    sizes = [min(k, hierarchy.largest, observations.n) for k in FIRST]
     if is_given(options.start) and task.model.unknown is not None:
-        sizes = [_components_of(options.start, hierarchy.most)]
+        sizes = [_components_of(options.start, hierarchy.largest)]
     elif hierarchy.is_known:
         sizes = [hierarchy.most]
     states = []
@@ -138,7 +139,7 @@ class Chains:
         interrupted: whether there was an interrupt.
         teach: jumps by what was visited, if chains are to jump.
         jumps: between mixtures of any sizes, once they are learnt.
-        visited: assignments of some steps, the latest last.
+        visited: what is kept of the assignments of some steps, the latest last.
         count: steps so far.
     """
 
@@ -152,7 +153,7 @@ class Chains:
     interrupted: bool = False
     teach: Teach | None = None
     jumps: SizeJumps | None = None
-    visited: list[Assigned] = field(default_factory=list)
+    visited: list[Seen] = field(default_factory=list)
     count: int = 0
 
     def step(self) -> Assigned:
@@ -170,7 +171,8 @@ class Chains:
         moved = found if moves is None else moves.moved(found, self.generator)
         self.last = self.telescope.drawn(moved, self.generator)
         if self.teach is not None and self.count % SEEN == 0:
-            self.visited = [*self.visited[-MEMORY:], replace(found, labels=None)]
+            seen = Seen.of(self.telescope.hierarchy, found)
+            self.visited = [*self.visited[-MEMORY:], seen]
         return found
 
     def warm_up(self, steps: int, bar: tqdm[Any]) -> None:
@@ -326,7 +328,7 @@ def sites_of(hierarchy: Hierarchy, density: LogDensity, state: State) -> dict[st
     found = {"weights": p.log_weights.exp(), "means": p.means, **covariance}
     if p.log_odds is not None:
         found["noise_weight"] = p.log_odds.sigmoid()
-    if not hierarchy.is_known:
+    if density.model.unknown is not None:
         found[SIZE] = state.size
     if hierarchy.concentration.is_random:
         found[CONCENTRATION] = state.concentration

@@ -37,10 +37,7 @@ LIKELY = 7.0  # nats below the likeliest number, from which another one is worth
 
 @torch.no_grad()
 def learnt(
-    density: LogDensity,
-    hierarchy: Hierarchy,
-    visited: Sequence[Assigned],
-    generator: torch.Generator,
+    density: LogDensity, hierarchy: Hierarchy, visited: Sequence[Seen], generator: torch.Generator
 ) -> SizeJumps | None:
     """Jumps by what chains have visited; None where there are none that are of use.
 
@@ -49,12 +46,14 @@ def learnt(
     Args:
         density: of a model of an unknown number of components, and the data.
         hierarchy: its prior.
-        visited: assignments, each of all chains.
+        visited: assignments of some sweeps.
         generator: source of randomness.
     """
-    if not visited or not _leads_anywhere(hierarchy):
+    if not visited or not leads_anywhere(hierarchy):
         return None
     seen = Visited.of(hierarchy, visited)
+    if _growth(density, seen, 2, generator) is None:
+        return None
     sized, log_masses = {}, torch.full_like(hierarchy.log_sizes, -math.inf)
     for k in range(1, min(MOST, hierarchy.most) + 1):
         growth = _growth(density, seen, k, generator)
@@ -68,13 +67,13 @@ def learnt(
         log_masses[k - 1] = hierarchy.log_sizes[k - 1] + found.evidence
         if log_masses[k - 1] < log_masses.max() - LIKELY:
             break
-    if len(sized) < min(2, hierarchy.most):
+    if len(sized) < 2:
         return None
     jumps = SizeJumps.evenly(hierarchy, sized).balanced(generator)
     return jumps if jumps.acceptance(generator) >= ACCEPTED else None
 
 
-def _leads_anywhere(hierarchy: Hierarchy) -> bool:
+def leads_anywhere(hierarchy: Hierarchy) -> bool:
     """Whether components integrate out, and there are several numbers of them."""
     closed = isinstance(hierarchy.components, NormalWishart) and hierarchy.scale is None
     return closed and not hierarchy.is_known
@@ -106,6 +105,28 @@ def _grown(growth: Growth, chosen: Statistics) -> Round:
 
 
 @dataclass(frozen=True, eq=False)
+class Seen:
+    """What is kept of an assignment of all chains: of those that have few filled components.
+
+    Attributes:
+        statistics: of the assignments, filled components first.
+        concentration: of each.
+    """
+
+    statistics: Statistics
+    concentration: Float[Tensor, "s"]
+
+    @classmethod
+    def of(cls, hierarchy: Hierarchy, found: Assigned) -> Seen:
+        """Those which have at most so many filled components as a proposal has."""
+        filled = found.filled.sum(1)
+        few = (filled <= MOST).nonzero()[:, 0]
+        k = max([1, *filled[few].tolist()])
+        statistics = resized(hierarchy.components.family, found.statistics, k)[few]
+        return cls(statistics, found.state.concentration[few])
+
+
+@dataclass(frozen=True, eq=False)
 class Visited:
     """Assignments of chains, which may be of any number of components that is large enough.
 
@@ -122,15 +143,11 @@ class Visited:
     log_concentration: Float[Tensor, "s"]
 
     @classmethod
-    def of(cls, hierarchy: Hierarchy, visited: Sequence[Assigned]) -> Visited:
-        """Those of some sweeps, which have at most so many filled components as a proposal has."""
+    def of(cls, hierarchy: Hierarchy, visited: Sequence[Seen]) -> Visited:
+        """Those of some sweeps."""
         family, k = hierarchy.components.family, min(MOST, hierarchy.most)
-        statistics, concentration = [], []
-        for found in visited:
-            few = (found.filled.sum(1) <= k).nonzero()[:, 0]
-            statistics.append(resized(family, found.statistics, k)[few])
-            concentration.append(found.state.concentration[few])
-        together, alpha = Statistics.joined(statistics), torch.cat(concentration)
+        together = Statistics.joined([resized(family, seen.statistics, k) for seen in visited])
+        alpha = torch.cat([seen.concentration for seen in visited])
         shares = hierarchy.log_partitions(together.counts, alpha).softmax(1)
         return cls(hierarchy, together, shares, alpha.log())
 
