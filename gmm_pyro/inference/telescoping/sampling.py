@@ -34,7 +34,7 @@ from .sweep import Telescope
 from .visited import Seen, leads_anywhere, learnt
 
 SEEN, MEMORY = 2, 150  # steps from one that jumps are learnt from to the next; how many of them
-SELDOM = 5  # steps of which one has other moves, where there are jumps
+SELDOM, OFTEN = 5, 0.05  # steps of which one has other moves, where such a share of jumps is taken
 Teach = Callable[[Sequence[Seen], torch.Generator], SizeJumps | None]
 FIRST = (1, 2, 4, 8)  # components that chains begin with, in turn
 
@@ -139,6 +139,7 @@ class Chains:
         interrupted: whether there was an interrupt.
         teach: jumps by what was visited, if chains are to jump.
         jumps: between mixtures of any sizes, once they are learnt.
+        suffice: whether jumps that were learnt before were taken often.
         visited: what is kept of the assignments of some steps, the latest last.
         count: steps so far.
     """
@@ -153,6 +154,7 @@ class Chains:
     interrupted: bool = False
     teach: Teach | None = None
     jumps: SizeJumps | None = None
+    suffice: bool = False
     visited: list[Seen] = field(default_factory=list)
     count: int = 0
 
@@ -162,7 +164,7 @@ class Chains:
         moves, reversible = self.moves, self.reversible
         if self.jumps is not None:
             self.last = self.jumps.jumped(self.last, self.generator)
-            if self.count % SELDOM:
+            if self.suffice and self.count % SELDOM:
                 moves = reversible = None
         if reversible is not None:
             self.last = reversible.moved(self.last, self.generator)
@@ -189,6 +191,7 @@ class Chains:
     def learn(self) -> None:
         """Learn where to jump by what was visited lately: chains were on their way before."""
         if self.teach is not None and self.visited:
+            self.suffice = self.jumps is not None and self.jumps.rate >= OFTEN
             self.jumps = self.teach(self.visited[len(self.visited) // 3 :], self.generator)
 
     def lengthen(self, options: GibbsOptions, bar: tqdm[Any], thin: int, to_first: int) -> None:
