@@ -48,7 +48,7 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
     _check(task)
     density = task.model.log_density(task.observations)
     telescope = Telescope.of(hierarchy, task.observations)
-    jumps = task.options.jumps != "never" and leads_anywhere(hierarchy)
+    jumps = task.options.jumps != "never" and leads_anywhere(hierarchy, task.observations.d)
     chains = Chains(
         telescope,
         moves_of(hierarchy, task.observations),
@@ -192,7 +192,8 @@ class Chains:
         """Learn where to jump by what was visited lately: chains were on their way before."""
         if self.teach is not None and self.visited:
             self.suffice = self.jumps is not None and self.jumps.rate >= OFTEN
-            self.jumps = self.teach(self.visited[len(self.visited) // 3 :], self.generator)
+            seen = self.visited[len(self.visited) // 3 :]
+            self.jumps = self.teach(seen, self.generator) or self.jumps
 
     def lengthen(self, options: GibbsOptions, bar: tqdm[Any], thin: int, to_first: int) -> None:
         """Go on until there are as many draws as wanted; an interrupt ends it with what there is.

@@ -28,6 +28,7 @@ from ..chains.sweep import Sampler
 from .jumps import Sized, SizeJumps
 from .state import Assigned, resized
 
+MOST_FEATURES = 150  # of a component: with more of them jumps are seldom taken, and learnt slowly
 MOST = 8  # components that a proposal has: sums over numberings take 2^k k products
 VISITED = 192  # assignments that a proposal begins with, at most
 ROUNDS = 2  # of draws from a proposal, of which those that weigh most make the next one
@@ -49,7 +50,7 @@ def learnt(
         visited: assignments of some sweeps.
         generator: source of randomness.
     """
-    if not visited or not leads_anywhere(hierarchy):
+    if not visited or not leads_anywhere(hierarchy, density.observations.d):
         return None
     seen = Visited.of(hierarchy, visited)
     if _growth(density, seen, 2, generator) is None:
@@ -73,10 +74,11 @@ def learnt(
     return jumps if jumps.acceptance(generator) >= ACCEPTED else None
 
 
-def leads_anywhere(hierarchy: Hierarchy) -> bool:
-    """Whether components integrate out, and there are several numbers of them."""
+def leads_anywhere(hierarchy: Hierarchy, d: int) -> bool:
+    """Whether components integrate out, have not too many features, and are of several numbers."""
     closed = isinstance(hierarchy.components, NormalWishart) and hierarchy.scale is None
-    return closed and not hierarchy.is_known
+    features = 1 + d + math.prod(hierarchy.components.family.event_shape(d))
+    return closed and not hierarchy.is_known and features <= MOST_FEATURES
 
 
 def _growth(
