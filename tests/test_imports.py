@@ -48,7 +48,7 @@ LAYERS = [
 RANK = {name: rank for rank, layer in enumerate(LAYERS) for name in layer}
 ONLY_IN = {"matplotlib": {"plots"}, "arviz": {"inference_data"}}
 CALLERS_OF_PLOTS = {"agglomeration", "plots", "combining", "selection", "report", "comparison"}
-CALLERS_OF_PLOTS |= {"saved_fit", "cli"}
+CALLERS_OF_PLOTS |= {"saved_fit", "study", "cli"}
 HEAVY = ["arviz", "matplotlib", "numpy", "pandas", "pyro", "scipy", "sklearn", "torch"]
 
 

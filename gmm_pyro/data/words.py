@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 
 def counted(number: int, noun: str) -> str:
@@ -24,3 +25,17 @@ def listed(parts: Sequence[str]) -> str:
     """
     *most, last = parts
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def level_text(level: Any) -> str:
+    """A level of a factor in words; a dash where there is none.
+
+    Example:
+        >>> level_text(0.10), level_text("em"), level_text(None)
+        ('0.1', 'em', '–')
+    """
+    import pandas as pd
+
+    if level is None or level is pd.NA:
+        return "–"
+    return f"{level:g}" if isinstance(level, float) else str(level)

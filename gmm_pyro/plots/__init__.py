@@ -8,12 +8,14 @@ is the only one that imports matplotlib.
 
 from .calibration import calibration
 from .combinations import combination, combined_clusters, merging_elbow, merging_tree
+from .contests import critical_differences, performance_profile
 from .fits import comparison_figure, comparison_figures, parameter_errors, png, traces
 from .mixtures import clusters, density, responsibilities, scatter
 from .of_fit import fit_figures
 from .posteriors import co_clustering, density_band, label_traces, posterior_ellipses
 from .searches import plot_solutions
 from .sizes import number_of_components
+from .studies import differences, study_lines
 from .trees import dendrogram
 
 __all__ = [
@@ -24,19 +26,23 @@ __all__ = [
     "combined_clusters",
     "comparison_figure",
     "comparison_figures",
+    "critical_differences",
     "dendrogram",
     "density",
     "density_band",
+    "differences",
     "fit_figures",
     "label_traces",
     "merging_elbow",
     "merging_tree",
     "number_of_components",
     "parameter_errors",
+    "performance_profile",
     "plot_solutions",
     "png",
     "posterior_ellipses",
     "responsibilities",
     "scatter",
+    "study_lines",
     "traces",
 ]

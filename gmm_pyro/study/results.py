@@ -6,11 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from ..data.checks import check_path
+from ..data.checks import check_choice, check_path
 from ..data.words import counted
 from .cell import Row
 from .folder import read_plan, read_rows
@@ -23,6 +23,9 @@ from .statistics.profiles import profile_of
 from .statistics.ranks import ranks_of
 from .statistics.rows import Rows
 from .statistics.summary import summary_of
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure, SubFigure
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -187,6 +190,53 @@ class StudyResults:
                 apart, or there are not more cells than effects.
         """
         return effects_of(self._numbers, measure, factors, baseline, level, log)
+
+    # ------------------------------------------------------------------ pictures and a page
+
+    def plot(
+        self,
+        measure: str,
+        x: str,
+        by: str | None = None,
+        *,
+        methods: Any = None,
+        of: str = "mean",
+        level: float | None = None,
+        width: str = "column",
+        figure: Any = None,
+    ) -> Figure | SubFigure:
+        """Draw a measure against a factor, a line a method: see `gmm_pyro.plots.study_lines`.
+
+        Other factors are averaged over. `gmm_pyro.plots` draws the other tables:
+        `critical_differences`, `performance_profile` and `differences`.
+
+        Args:
+            measure: name of a measure.
+            x: name of a factor, or "design".
+            by: name of another one, each of whose levels has a panel.
+            methods: names of methods to draw; None for all.
+            of: "mean" or "median".
+            level: of intervals in place of standard errors, as 0.95.
+            width: of a new figure, "column" (3.5 inches) or "page" (7 inches).
+            figure: an empty figure, or part of one, to draw in; a new one of pyplot's if there is
+                none.
+
+        Raises:
+            ValueError: if there is no such measure, factor or method, or there is no number.
+        """
+        from .. import plots  # matplotlib takes a second to import
+
+        factors = ["design", *self._numbers.factors]
+        x = check_choice("x", x, factors)
+        others = [] if by is None else [check_choice("by", by, [f for f in factors if f != x])]
+        return plots.study_lines(
+            self.table([*others, x, "method"], self._numbers.check_measure(measure), of=of),
+            x,
+            figure,
+            methods=methods,
+            level=level,
+            width=width,
+        )
 
     @cached_property
     def _numbers(self) -> Rows:

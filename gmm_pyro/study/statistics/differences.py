@@ -17,7 +17,7 @@ from ..measures.registry import COLUMNS, direction_of
 from .means import Mean, holm, mean_of
 from .rows import Rows, grouped, table_of
 from .written import (
-    Written,
+    OfMeasure,
     headers,
     intervals,
     key_cells,
@@ -31,7 +31,7 @@ COUNTED = ("pairs", "lost")
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Differences(Written):
+class Differences(OfMeasure):
     """Paired differences of a measure. `frame` has a row for each group and comparison.
 
     Columns: those that make groups; `method` and `baseline`; `difference`, the mean over data sets
@@ -47,7 +47,6 @@ class Differences(Written):
         n_comparisons: how many `p_holm` is about; of a method with itself is none.
     """
 
-    measure: str
     by: tuple[str, ...]
     level: float
     n_comparisons: int

@@ -16,7 +16,7 @@ from ...data.words import counted
 from ..measures.registry import direction_of
 from .contest import Contest, contest_of
 from .rows import Rows
-from .written import Written
+from .written import OfMeasure
 
 WITHIN = ("factor", "difference")
 FACTORS = (1.0, 1.1, 1.5, 2.0, 5.0, 10.0)  # that a table shows
@@ -24,7 +24,7 @@ SHARES = (0.25, 0.5, 0.75, 0.9)  # of the distances that are not zero, in a tabl
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Profile(Written):
+class Profile(OfMeasure):
     """Shares of data sets on which a method is within τ of the best. `frame` has the steps.
 
     Columns of `frame`: `method`; `tau`, from which on a share holds; `share` of the data sets. The
@@ -32,12 +32,10 @@ class Profile(Written):
     which it has a number at all.
 
     Attributes:
-        measure: name of the measure.
         within: "factor", τ times the best, or "difference", τ more or less than it.
         n: number of data sets.
     """
 
-    measure: str
     within: str
     n: int
 

@@ -16,7 +16,7 @@ from ...data.words import counted
 from ..measures.registry import direction_of
 from .contest import Contest, contest_of
 from .rows import Rows
-from .written import Written, with_sign
+from .written import OfMeasure, with_sign
 
 FAILURES = ("last", "drop")
 
@@ -40,7 +40,7 @@ class Friedman:
 
 
 @dataclass(frozen=True, eq=False, repr=False, kw_only=True)
-class Ranks(Written):
+class Ranks(OfMeasure):
     """Mean ranks over data sets, 1 being the best. `frame` has a row for each method, best first.
 
     Columns: `method`; `mean_rank`; `best`, the share of data sets on which no other is better;
@@ -56,7 +56,6 @@ class Ranks(Written):
             bars of a critical-difference diagram.
     """
 
-    measure: str
     n: int
     friedman: Friedman
     alpha: float

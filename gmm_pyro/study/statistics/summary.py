@@ -18,7 +18,7 @@ from .written import Written, headers, key_cells, with_errors
 
 OF = {"mean": mean_of, "median": median_of}
 COUNTS = ("cells", "failed")
-REST = ("standard_error", *COUNTS, "missing", "replicates", "replicates_to_halve")
+REST = ("standard_error", "dof", *COUNTS, "missing", "replicates", "replicates_to_halve")
 FOUR = 4  # times as many replicates halve a standard error
 
 
@@ -27,10 +27,11 @@ class Summary(Written):
     """Means or medians over replicates. `frame` has a row for each group and measure.
 
     Columns: those that make groups; `measure`; `mean` or `median`; `standard_error`, by how much
-    that would differ if all replicates were drawn anew at the same settings; `cells`, how many
-    there are; `failed`, how many have no answer; `missing`, how many have an answer and no finite
-    number; `replicates` at each setting, the most that there are; `replicates_to_halve`, with how
-    many the standard error would be half of what it is.
+    that would differ if all replicates were drawn anew at the same settings; `dof`, its degrees of
+    freedom, NaN for medians; `cells`, how many there are; `failed`, how many have no answer;
+    `missing`, how many have an answer and no finite number; `replicates` at each setting, the most
+    that there are; `replicates_to_halve`, with how many the standard error would be half of what it
+    is.
 
     Attributes:
         by: names of the columns that make groups.
@@ -41,6 +42,11 @@ class Summary(Written):
     by: tuple[str, ...]
     measures: tuple[str, ...]
     of: str
+
+    @property
+    def called(self) -> dict[str, str]:
+        """What readers call each measure, by its name."""
+        return dict(zip(self.measures, headers(self.measures), strict=True))
 
 
 def summary_of(rows: Rows, by: Any, measures: Any, of: Any) -> Summary:
@@ -85,7 +91,7 @@ def _entries(
         found = over(numbers[places], settings)
         missing = len(places) - int(failed.sum()) - found.n
         counts = (len(places), int(failed.sum()), missing, replicates, FOUR * replicates)
-        yield measure, found.mean, found.standard_error, *counts
+        yield measure, found.mean, found.standard_error, found.dof, *counts
 
 
 def _cells(

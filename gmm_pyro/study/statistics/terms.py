@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
-from .written import level_text
+from ...data.words import level_text
 
 Label = tuple[str, str]  # a method, and a level of a factor; empty for the baseline, and for all
 

@@ -13,9 +13,10 @@ import pandas as pd
 
 from ...comparison.printed import as_text, ruled, width_of
 from ...data.checks import check_path
+from ...data.words import level_text
 from ...files import write_table
 from ...files.formats import format_of
-from ..measures.registry import COLUMNS
+from ..measures.registry import COLUMNS, direction_of
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -137,6 +138,27 @@ class Written:
             yield [escape(cell) for cell in row]
 
 
+@dataclass(frozen=True, eq=False, repr=False, kw_only=True)
+class OfMeasure(Written):
+    """A table that is about one measure.
+
+    Attributes:
+        measure: its name.
+    """
+
+    measure: str
+
+    @property
+    def called(self) -> str:
+        """What readers call the measure."""
+        return COLUMNS[self.measure].header
+
+    @property
+    def direction(self) -> str:
+        """Which of its values are better, in a sentence; nothing where none is."""
+        return direction_of(self.measure)
+
+
 def _escaped(text: str) -> str:
     """Words without what Markdown takes for signs of its own."""
     return re.sub(r"([\\`*_\[\]<|])", r"\\\1", text)
@@ -150,13 +172,6 @@ def _in_latex(text: str) -> str:
 
 
 # ---------------------------------------------------------------------- numbers as words
-
-
-def level_text(level: Any) -> str:
-    """A level of a factor as a table has it."""
-    if level is None or level is pd.NA:
-        return NONE
-    return f"{level:g}" if isinstance(level, float) else str(level)
 
 
 def key_cells(frame: pd.DataFrame, names: Sequence[str]) -> dict[str, list[str]]:
