@@ -82,7 +82,7 @@ def critical_differences(ranks: Ranked, ax: Axes | None = None, *, width: str = 
     names, values = frame["method"].tolist(), frame["mean_rank"].tolist()
     k, half = len(names), math.ceil(len(names) / 2)
     deep = BAR * (len(ranks.groups) + 1)
-    ax = journal.axes_of(ax, width, TOP + deep + ROW * half + BOTTOM)
+    ax = journal.axes_of(ax, width, height_of_ranks(ranks))
     for number, group in enumerate(ranks.groups):
         ends = [values[names.index(group[0])], values[names.index(group[-1])]]
         down = BAR * (number + 1)
@@ -100,6 +100,12 @@ def critical_differences(ranks: Ranked, ax: Axes | None = None, *, width: str = 
     label = ax.text((1 + k) / 2, -TOP + 0.03, told, ha="center", va="top", fontsize=journal.LABEL)
     parts.as_written(label)
     return ax
+
+
+def height_of_ranks(ranks: Ranked) -> float:
+    """How high a picture of mean ranks is, in inches."""
+    rows = math.ceil(len(ranks.frame) / 2)
+    return TOP + BAR * (len(ranks.groups) + 1) + ROW * rows + BOTTOM
 
 
 def _ruler(ax: Axes, k: int, gap: float) -> None:

@@ -295,7 +295,7 @@ def differences(differences: Compared, ax: Axes | None = None, *, width: str = "
         )
     places, heads = _rows(frame, differences.by)
     lowest = max(places)
-    ax = journal.axes_of(ax, width, ROW * lowest + MARGIN)
+    ax = journal.axes_of(ax, width, height_of_differences(differences))
     alpha = 1 - differences.level
     for place, row in zip(places, frame.to_dict("records"), strict=True):
         _draw_difference(ax, place, row, filled=row["p_holm"] < alpha)
@@ -318,6 +318,11 @@ def differences(differences: Compared, ax: Axes | None = None, *, width: str = "
     keys = [_mark(words, full) for full, words in kinds if full or not filled.all()]
     journal.key_above(ax, keys, journal.inches_of(ax))
     return ax
+
+
+def height_of_differences(differences: Compared) -> float:
+    """How high a picture of paired differences is, in inches."""
+    return ROW * max(_rows(differences.frame, differences.by)[0], default=0) + MARGIN
 
 
 def _rows(frame: pd.DataFrame, by: Sequence[str]) -> tuple[list[int], dict[int, str]]:

@@ -238,6 +238,40 @@ class StudyResults:
             width=width,
         )
 
+    def report(
+        self,
+        path: str | Path,
+        *,
+        measures: Any = None,
+        baseline: str | None = None,
+        command: str | None = None,
+    ) -> Path:
+        """Write the study as one HTML page that needs nothing else, not even a network.
+
+        It has what was asked, how the cells ended and why some failed, means by method and factor,
+        pictures of some measures, what is left unsaid, and how to make it again with its seeds and
+        versions. A study need not be complete. The page appears when it is whole, and replaces an
+        earlier one.
+
+        Args:
+            path: where to write it.
+            measures: names of measures with pictures; None takes up to four of which some values
+                are better.
+            baseline: the method that paired differences are from; None compares all pairs of up to
+                four methods, and else all with the first one.
+            command: the command line that makes the study; None shows Python.
+
+        Returns:
+            The path.
+
+        Raises:
+            ValueError: if there is no such measure or method.
+            OSError: if it cannot be written there.
+        """
+        from .page import write_report  # templates and pictures take a second to import
+
+        return write_report(self, check_path("path", path), measures, baseline, command)
+
     @cached_property
     def _numbers(self) -> Rows:
         """The rows as statistics take them."""

@@ -1,0 +1,121 @@
+"""Tables of a study's page: what statistics write, in the form that all pages show."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from ..comparison.columns import Column
+from ..report.tables import Cell, Row, Table
+from .measures.registry import COLUMNS
+from .plan import Plan
+from .statistics import Differences, Profile, Ranks, Summary, Written
+from .statistics.written import MINUS
+
+NUMBER = re.compile(r"-?\d+(\.\d+)?")
+BETWEEN = " · "  # of two keys
+LEFT = "left to run"
+MEANINGS = {
+    "cells": "How many cells have been run: a method on a data set.",
+    "failed": "How many of them have no answer.",
+    "pairs": "On how many data sets both methods have a number.",
+    "lost": "On how many one of the two failed or has no number.",
+    "p (Holm)": "p-value of the paired t test, adjusted for all comparisons of the table.",
+    "mean rank": "Mean over data sets of the method's rank, 1 being the best.",
+    "best": "Share of the data sets on which no other method is better.",
+    "any": "Share of the data sets on which the method has a number at all.",
+    LEFT: "How many cells have not been run.",
+}
+OF_STATUS = "How many cells ended in this way."
+OF_DIFFERENCE = "Method less baseline, by the same data sets: mean and standard error, or interval."
+OF_SHARE = "Share of the data sets on which the method is within this of the best."
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A table of a page.
+
+    Attributes:
+        key: what its parts are called in the page.
+        caption: what it is.
+        what: what its first column is called.
+        table: its numbers.
+        notes: what readers have to know, in sentences.
+    """
+
+    key: str
+    caption: str
+    what: str
+    table: Table
+    notes: tuple[str, ...] = ()
+
+
+def summary_shown(key: str, summary: Summary) -> Shown:
+    """Means by groups."""
+    named = {header: name for name, header in summary.called.items()}
+    return _shown(key, summary, {header: COLUMNS[name] for header, name in named.items()})
+
+
+def differences_shown(key: str, found: Differences) -> Shown:
+    """Paired differences."""
+    return _shown(key, found, default=OF_DIFFERENCE)
+
+
+def ranks_shown(key: str, ranks: Ranks) -> Shown:
+    """Mean ranks."""
+    return _shown(key, ranks)
+
+
+def profile_shown(key: str, profile: Profile) -> Shown:
+    """Shares near the best."""
+    return _shown(key, profile, default=OF_SHARE)
+
+
+def statuses_shown(plan: Plan, frame: pd.DataFrame, left: Mapping[str, int]) -> Shown:
+    """How the cells of each method ended, and how many have not been run."""
+    kinds = list(dict.fromkeys(frame["status"]))
+    counts = {
+        kind: frame.loc[frame["status"] == kind, "method"].value_counts().to_dict()
+        for kind in kinds
+    }
+    if any(left.values()):
+        counts[LEFT] = dict(left)
+    names = [method.name for method in plan.methods]
+    cells = {kind: [str(counts[kind].get(name, 0)) for name in names] for kind in counts}
+    columns = [
+        Column(f"status-{i}", kind, meaning=MEANINGS[kind] if kind == LEFT else OF_STATUS)
+        for i, kind in enumerate(counts)
+    ]
+    return Shown("statuses", "Cells by how they ended", "Method", _table(columns, names, cells))
+
+
+def _shown(
+    key: str, written: Written, known: Mapping[str, Column] | None = None, default: str = ""
+) -> Shown:
+    headers = list(written.cells)
+    keys, rest = headers[: written.n_keys], headers[written.n_keys :]
+    columns = [
+        replace((known or {})[header], header=header)
+        if header in (known or {})
+        else Column(f"{key}-{i}", header, meaning=MEANINGS.get(header, default))
+        for i, header in enumerate(rest)
+    ]
+    names = [BETWEEN.join(row) for row in zip(*(written.cells[k] for k in keys), strict=True)]
+    table = _table(columns, names, {header: written.cells[header] for header in rest})
+    return Shown(key, written.title, BETWEEN.join(keys), table, written.notes)
+
+
+def _table(
+    columns: Sequence[Column], names: Sequence[str], cells: Mapping[str, Sequence[str]]
+) -> Table:
+    rows = [tuple(_cell(column[i]) for column in cells.values()) for i in range(len(names))]
+    return Table(tuple(columns), tuple(map(Row, names, rows)))
+
+
+def _cell(text: str) -> Cell:
+    """A cell that is sorted by its first number."""
+    found = NUMBER.search(text)
+    return Cell(MINUS.sub("−", text), found[0] if found else "")
