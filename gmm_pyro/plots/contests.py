@@ -9,7 +9,9 @@ from typing import Any, Protocol
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator, NullLocator
 
+from ..data.words import counted
 from . import journal, parts
 
 ROW = 0.16  # between two names, in inches
@@ -19,6 +21,7 @@ ASIDE = 0.05  # of the axis, that a name is outside of it
 HEIGHT = 2.1  # of profiles, in inches
 APART = 0.3  # of the diagonal, between two markers of a line
 FACTOR = "factor"
+NEAR, FAR = 3.0, 300.0  # factors, from which an axis is logarithmic, and has few ticks
 LAST = 1.06  # of the axis, where curves go on after the last step
 
 
@@ -146,7 +149,8 @@ def performance_profile(
     """Draw on which share of the data sets each method is within τ of the best, against τ.
 
     The higher a line, the better; where it begins, it is the best itself, and where it ends, it has
-    a number at all. τ is a factor on a logarithmic axis, or a difference.
+    a number at all. τ is a factor, on a logarithmic axis where it goes far, or a
+    difference.
 
     Args:
         profile: what `StudyResults.profile` returned.
@@ -177,13 +181,17 @@ def performance_profile(
             linewidth=1.2, marker=look.marker, markersize=journal.MARKER, label=name,
             markevery=(APART * (number + 0.5) / len(looks), APART),
         )  # fmt: skip
-    if factor:
+    if factor and end > NEAR:
         ax.set_xscale("log")
+        ax.xaxis.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if end < FAR else (1.0,)))
         ax.xaxis.set_major_formatter("{x:g}")
+        ax.xaxis.set_minor_locator(NullLocator())
     ax.set(xlim=(1.0 if factor else 0.0, end), ylim=(0, 1.02))
     ax.grid(alpha=0.3, linewidth=0.5)
     sign = "within a factor τ of" if factor else "within τ of"
-    journal.dress(ax, f"{profile.called} {sign} the best", f"share of {profile.n} data sets")
+    journal.dress(
+        ax, f"{profile.called} {sign} the best", f"share of {counted(profile.n, 'data set')}"
+    )
     keys = [journal.key_of(look, name) for name, look in looks.items()]
     journal.key_above(ax, keys, journal.inches_of(ax))
     return ax
@@ -193,5 +201,5 @@ def _end(tau: Any, *, factor: bool) -> float:
     """Where the axis of distances ends, beyond the last step."""
     last = float(tau.max())
     if factor:
-        return max(last**LAST, 1.1)
+        return max(last**LAST, 1.01)
     return last * LAST if last > 0 else 1.0

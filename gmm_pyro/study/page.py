@@ -167,17 +167,15 @@ def _n_data(plan: Plan) -> int:
 
 
 def _findings(results: Found, sections: Sequence[OfMeasure]) -> Iterator[str]:
-    plan, run = results.plan, len(results.rows)
+    plan = results.plan
     there = results.n_cells - results.n_left
-    yield (
-        f"{counted(len(plan.methods), 'method')} on {counted(_n_data(plan), 'data set')}: "
-        f"{'all ' if not results.n_left else f'{there} of '}{counted(results.n_cells, 'cell')} "
-        "have been run."
-    )
-    failed = int(results.frame["status"].isin(FAILURES).sum()) if run else 0
+    cells = counted(results.n_cells, "cell")
+    share = f"{there} of {cells}" if results.n_left else f"{cells}, all"
+    on = counted(_n_data(plan), "data set")
+    yield f"{counted(len(plan.methods), 'method')} on {on}: {share} run."
     if there:
-        words = counted(failed, "cell") if failed else "None"
-        yield f"{words} failed."
+        failed = int(results.frame["status"].isin(FAILURES).sum())
+        yield f"{counted(failed, 'cell') if failed else 'No cell'} failed."
     yield from (section.finding for section in sections if section.finding)
 
 

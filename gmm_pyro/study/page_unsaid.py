@@ -13,13 +13,14 @@ from ..data.words import counted, level_text
 from ..report.advice import Advice
 from .cell import Row
 from .plan import Plan
+from .pool import DIED, TIMED_OUT
 from .record import Found
 from .statistics.rows import FAILURES
 
 MOST = 30  # kinds of failures that are listed
 HOW = {  # what is done about failures of each kind
-    "timed out": "Raise timeout, or take a setting of the method that is faster.",
-    "process ended": "It may have taken more memory than there is, or be a fault of a library.",
+    TIMED_OUT: "Raise timeout, or take a setting of the method that is faster.",
+    DIED: "It may have taken more memory than there is, or be a fault of a library.",
 }
 USUAL = "Run the method on one of these data sets, which the row's seed gives again."
 
@@ -85,18 +86,17 @@ def _left(results: Found, left: Mapping[str, int]) -> Iterator[Advice]:
 
 
 def _failed(results: Found) -> Iterator[Advice]:
-    frame = results.frame
-    for name, rows in frame.groupby("method", sort=False):
+    for name, rows in results.frame.groupby("method", sort=False):
         statuses = rows["status"][rows["status"].isin(FAILURES)]
-        if len(statuses):
-            kinds = ", ".join(f"{n} {kind}" for kind, n in statuses.value_counts().items())
-            remedy = HOW.get(statuses.iloc[0], USUAL)
-            yield Advice(
-                str(name),
-                f"{len(statuses)} of {counted(len(rows), 'cell')} have no answer ({kinds}), so "
-                "that its means are of other data sets than those of the others.",
-                f"Look at paired differences, ranks and profiles. {remedy}",
-            )
+        if not len(statuses):
+            continue
+        kinds = ", ".join(f"{n} {kind}" for kind, n in statuses.value_counts().items())
+        fact = f"{len(statuses)} of {counted(len(rows), 'cell')} have no answer ({kinds})"
+        remedy = HOW.get(statuses.iloc[0], USUAL)
+        if len(statuses) < len(rows):
+            fact += ": its means are of other data sets than those of the others"
+            remedy = f"Look at paired differences, ranks and profiles. {remedy}"
+        yield Advice(str(name), f"{fact}.", remedy)
 
 
 def _alone(results: Found) -> Iterator[Advice]:
