@@ -725,6 +725,31 @@ def of_studies() -> dict[str, Asked]:
         "StudyResults.effects": asked(
             found.effects, measure="ari", factors="k", baseline="a", level=0.9, log=False
         ),
+        "StudyResults.plot": asked(
+            found.plot,
+            **{"measure": "ari", "x": "k", "by": None, "methods": ["a"], "of": "mean"},
+            level=0.9,
+            width="page",
+            figure=None,
+        ),
+        "StudyResults.report": asked(
+            found.report, path="study.html", measures=["ari"], baseline="a", command=None
+        ),
+        "plots.study_lines": asked(
+            plots.study_lines,
+            **{"summary": found.table(["k", "method"]), "x": "k", "figure": None},
+            **{"measure": "ari", "methods": ["a"], "level": 0.9, "width": "page"},
+        ),
+        "plots.critical_differences": asked(
+            plots.critical_differences, ranks=found.ranks("ari"), ax=None, width="page"
+        ),
+        "plots.performance_profile": asked(
+            plots.performance_profile,
+            **{"profile": found.profile("ari"), "ax": None, "order": ["a", "b"], "width": "page"},
+        ),
+        "plots.differences": asked(
+            plots.differences, differences=found.differences("ari"), ax=None, width="page"
+        ),
     }
 
 

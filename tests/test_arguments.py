@@ -30,6 +30,7 @@ VALUES = len(ODD) + len(DATA) if CASES else 2  # of each argument
 SLOW = (
     "Comparison.report",
     "Selection.report",
+    "StudyResults.report",
     "plots.comparison_figures",
 )  # have one of them, and no right call
 SKLEARN = ("sklearn/utils/", "sklearn/base.py")  # whose own words the estimators keep

@@ -16,7 +16,7 @@ from . import journal, parts
 
 ROW = 0.16  # between two names, in inches
 BAR = 0.11  # between two bars
-TOP, BOTTOM = 0.62, 0.1  # above the axis of ranks and below the last name
+TOP, BOTTOM = 0.72, 0.1  # above the axis of ranks and below the last name
 ASIDE = 0.05  # of the axis, that a name is outside of it
 HEIGHT = 2.1  # of profiles, in inches
 APART = 0.3  # of the diagonal, between two markers of a line

@@ -21,7 +21,7 @@ from .scales import Scale, in_order, scale_of
 HEIGHT = 1.9  # of a panel, in inches
 ABREAST = {"column": 1, "page": 3}  # panels in a row
 LARGE = 50.0  # ratio of positive means from which their axis is logarithmic
-ROW, MARGIN = 0.19, 0.75  # of a comparison, and above and below all of them, in inches
+ROW, MARGIN = 0.19, 1.0  # of a comparison, and above and below all of them, in inches
 MOST_ROWS = 150
 OPEN = "open markers: a part of the cells has no number"
 KNOWN, OTHER = "filled: p (Holm) below {:g}", "open: not below"
