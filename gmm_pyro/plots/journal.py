@@ -57,9 +57,12 @@ def looks_of(names: Sequence[str], order: Any) -> dict[str, Look]:
     """The look of each method, by its place in an order, or here if there is none.
 
     Raises:
-        ValueError: if the order does not have one.
+        TypeError: if the order holds something else than names.
+        ValueError: if it does not have one of them.
     """
     known = list(names) if order is None else check_list("order", order, "names")
+    if not all(isinstance(name, str) and name for name in known):
+        raise TypeError(f"order must hold names of methods, got {shown(order)}")
     return {name: Look.of(known.index(check_choice("order", name, known))) for name in names}
 
 

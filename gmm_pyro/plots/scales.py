@@ -18,7 +18,8 @@ from . import parts
 
 LARGE = 8.0  # ratio of the largest level to the smallest, from which an axis is logarithmic
 CLOSE = 25.0  # levels nearer to each other than their range by this are set apart evenly
-BESIDE = 0.4  # of the way to the next level that methods take
+BESIDE = 0.5  # of the room at a level that methods take
+WIDEST = 4.0  # an axis has room for so many levels at least
 MANY = 9  # levels, up to which each has a tick
 
 
@@ -30,7 +31,8 @@ class Scale:
         kind: "linear" or "log" of numbers, "even" of numbers that are set apart evenly, "words".
         places: where each level is, shape (l,).
         texts: what its tick says.
-        gap: between the nearest two, in units of the axis: of logarithms, where it has these.
+        gap: room for the methods at a level, in units of the axis: of logarithms, where it has
+            these.
     """
 
     kind: str
@@ -75,11 +77,16 @@ def scale_of(levels: Sequence[Any]) -> Scale:
     near = float(np.diff(np.sort(places)).min())
     low, high = float(places.min()), float(places.max())
     if low > 0 and high >= LARGE * low:
-        near = float(np.diff(np.sort(np.log(places))).min())
-        return Scale("log", places, texts, near)
+        return Scale("log", places, texts, _gap(np.log(places)))
     if near * CLOSE < high - low:
-        return Scale("even", evenly, texts, 1.0)
-    return Scale("linear", places, texts, near)
+        return Scale("even", evenly, texts, _gap(evenly))
+    return Scale("linear", places, texts, _gap(places))
+
+
+def _gap(places: Float[np.ndarray, "l"]) -> float:
+    """Room at a level: between the nearest two, but less where there are few."""
+    near = float(np.diff(np.sort(places)).min())
+    return min(near, (float(np.ptp(places)) + near) / WIDEST)
 
 
 def in_order(levels: Sequence[Any]) -> list[Any]:

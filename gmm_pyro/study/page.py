@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..data.checks import check_choice, check_list
+from ..data.checks import check_choice, check_list, shown
 from ..data.words import counted, level_text, listed
 from ..report.settings import Fact, enumerated
 from ..report.sheet import rendered, write_page
@@ -53,12 +53,15 @@ def write_report(
 
     Raises:
         ValueError: if there is no such measure or method.
+        TypeError: if the command is no text.
         OSError: if it cannot be written there, with the path.
     """
     chosen = chosen_measures(results, measures)
     if baseline is not None:
         names = [method.name for method in results.plan.methods]
         baseline = check_choice("baseline", baseline, names)
+    if command is not None and not isinstance(command, str):
+        raise TypeError(f"command must be a command line as text, or None, got {shown(command)}")
     return write_page(path, lambda: html_of(results, chosen, baseline, command))
 
 
@@ -87,7 +90,7 @@ def html_of(
         failures=failures_of(results.frame, factors_of(plan)),
         means=list(_means(results, summaries)),
         sections=sections,
-        call=command or _call(results),
+        call=_call(results) if command is None else command,
         is_command=command is not None,
         toml=results.toml,
         cell_versions=_versions(results),

@@ -266,6 +266,7 @@ class StudyResults:
 
         Raises:
             ValueError: if there is no such measure or method.
+            TypeError: if the command is no text.
             OSError: if it cannot be written there.
         """
         from .page import write_report  # templates and pictures take a second to import
