@@ -18,6 +18,7 @@ from gmm_pyro.comparison import Comparison, compare
 from gmm_pyro.datasets import bimodal
 from gmm_pyro.model.priors import Priors
 from gmm_pyro.model.program import MixtureModel
+from studied import made_up
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 CHROMIUM = next((path for name in NAMES if (path := shutil.which(name))), None)
@@ -44,6 +45,19 @@ def comparison() -> Comparison:
 def address(comparison, tmp_path_factory) -> str:
     path = tmp_path_factory.mktemp("report") / "report.html"
     return comparison.report(path, command="gmm-pyro compare").as_uri()
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory) -> str:
+    """The page of a study with a failure, a cell that is left, and a name that would be a tag."""
+    nan, later = float("nan"), float("-inf")
+    values = {
+        "<i>first</i>": [[0.1, nan, 0.3], [0.2, 0.4, later]],
+        "the second of all methods": [[0.3, 0.5, 0.4], [0.6, 0.1, 0.2]],
+    }
+    results = made_up(values, {"overlap": (0.01, 0.1)})
+    path = tmp_path_factory.mktemp("study") / "study.html"
+    return replace(results, toml=f"name = '{'long' * 60}'").report(path).as_uri()
 
 
 @pytest.fixture(scope="module")
@@ -256,3 +270,29 @@ class TestAccess:
             ".scroll", "all => all.every(one => one.tabIndex === 0 && one.role === 'region')"
         )
         assert reached
+
+
+class TestStudies:
+    """The page of a study has the same looks and script, so that this is about what is its own."""
+
+    @pytest.mark.parametrize(("width", "scheme"), [(PHONE, "light"), (DESK, "dark")])
+    def test_nothing_overflows_and_axe_finds_nothing(
+        self, browser, study, width: int, scheme: Any
+    ) -> None:
+        size = {"width": width, "height": 900}
+        context = browser.new_context(viewport=size, color_scheme=scheme, bypass_csp=True)
+        page = context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda message: complaints.append(message.text))
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        page.goto(study)
+        page.eval_on_selector_all("details", "all => all.forEach(one => one.open = true)")
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.locator("main i").count() == 0
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        page.locator("#table-by-method thead button", has_text="ARI").click()
+        first = page.locator("#table-by-method tbody th").all_inner_texts()
+        assert first == ["<i>first</i>", "the second of all methods"]
+        assert complaints == []
+        context.close()

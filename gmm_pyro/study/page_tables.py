@@ -10,6 +10,7 @@ from types import MappingProxyType
 import pandas as pd
 
 from ..comparison.columns import Column
+from ..data.words import listed
 from ..report.tables import Cell, Row, Table
 from .cell import FAILED, WRONG
 from .measures.registry import COLUMNS
@@ -69,7 +70,8 @@ def summary_shown(key: str, summary: Summary) -> Shown:
     """Means by groups."""
     named = {header: name for name, header in summary.called.items()}
     head = f"By {summary.by[0]}"
-    return _shown(key, head, summary, {header: COLUMNS[name] for header, name in named.items()})
+    found = _shown(key, head, summary, {header: COLUMNS[name] for header, name in named.items()})
+    return replace(found, caption=f"{summary.title}, by {listed(summary.by)}")
 
 
 def differences_shown(key: str, found: Differences) -> Shown:
