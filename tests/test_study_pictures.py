@@ -358,6 +358,7 @@ def test_the_page_says_what_was_asked_and_what_is_left(tmp_path: Path) -> None:
         "8 data sets at each of 6 settings; n = 100, 1000; overlap = 0.01, 0.05, 0.2",
         "seed = 0 # as it was written",
         'gp.Study.from_toml(Path("study.toml").read_text())',
+        "The same on the command line: gmm-pyro study study.toml --out nowhere",
         "2 cells torch 1",
         "134 cells torch 2",
         "Cells were run by several versions",
@@ -410,6 +411,22 @@ def test_a_command_and_a_study_without_toml(tmp_path: Path) -> None:
 def test_a_page_of_little(values: dict[str, Any], told: str, tmp_path: Path) -> None:
     text, _ = page_of(made_up(values, OVERLAP), tmp_path)
     assert told in text
+
+
+def test_a_page_of_two_designs_averages_over_neither(tmp_path: Path) -> None:
+    results = made_up(three(2), {"n": (30, 40), "d": (2,)}, designs=("one", "two"))
+    first, second = results.plan.designs
+    without = tuple({"n": setting["n"]} for setting in second.settings)
+    plan = replace(results.plan, designs=(first, replace(second, settings=without)))
+    keys = dict(zip([cell.key for cell in plan.cells()], results.rows.values(), strict=True))
+    found = replace(results, plan=plan, rows={k: replace(row, key=k) for k, row in keys.items()})
+    text, read = page_of(found, tmp_path, measures="ari")
+    assert text.startswith("one and two: a study")
+    assert [alt.partition(",")[0] for alt in read.told[:2]] == [
+        "ARI against design",
+        "ARI against n",
+    ]
+    assert not any("against d," in alt for alt in read.told)
 
 
 def test_the_page_refuses_what_the_study_does_not_have(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from shlex import quote
 from typing import Any
 
 import numpy as np
@@ -93,6 +94,7 @@ def html_of(
         call=_call(results) if command is None else command,
         is_command=command is not None,
         toml=results.toml,
+        of_terminal=f"gmm-pyro study study.toml --out {quote(_folder(results))}",
         cell_versions=_versions(results),
     )
 
@@ -126,11 +128,11 @@ def chosen_measures(results: Found, measures: Any) -> list[str]:
 
 
 def varying(plan: Plan) -> list[str]:
-    """Factors of more than one level, and "design", if there are several."""
+    """Factors of more than one level, where they have one, and "design", if there are several."""
     settings = [setting for design in plan.designs for setting in design.settings]
     found = ["design"] if len(plan.designs) > 1 else []
     for name in factors_of(plan):
-        if len({repr(setting.get(name)) for setting in settings}) > 1:
+        if len({repr(setting[name]) for setting in settings if name in setting}) > 1:
             found.append(name)
     return found
 
@@ -225,5 +227,10 @@ def _call(results: Found) -> str:
         given += [f"{name}={value!r}" for name, value in told.items()]
         lines += ["data, methods = ...  # as under “What was asked”"]
         lines += [f"study = gp.Study(data, methods, {', '.join(given)})"]
-    folder = results.folder.name or "results"
-    return "\n".join([*lines, f'results = study.run("{folder}")', 'results.report("study.html")'])
+    lines += [f"results = study.run({_folder(results)!r})", 'results.report("study.html")']
+    return "\n".join(lines)
+
+
+def _folder(results: Found) -> str:
+    """What the folder is called, wherever it is."""
+    return results.folder.name or "results"
