@@ -10,12 +10,13 @@ from .calibration import calibration
 from .combinations import combination, combined_clusters, merging_elbow, merging_tree
 from .contests import critical_differences, performance_profile
 from .fits import comparison_figure, comparison_figures, parameter_errors, png, traces
+from .forests import differences
 from .mixtures import clusters, density, responsibilities, scatter
 from .of_fit import fit_figures
 from .posteriors import co_clustering, density_band, label_traces, posterior_ellipses
 from .searches import plot_solutions
 from .sizes import number_of_components
-from .studies import differences, study_lines
+from .studies import study_lines
 from .trees import dendrogram
 
 __all__ = [

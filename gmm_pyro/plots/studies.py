@@ -1,8 +1,8 @@
-"""Pictures of studies: a measure against a factor, and paired differences with intervals."""
+"""Pictures of studies: a measure against a factor, a line for each method."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -21,12 +21,8 @@ from .scales import Scale, in_order, scale_of
 HEIGHT = 1.9  # of a panel, in inches
 ABREAST = {"column": 1, "page": 3}  # panels in a row
 LARGE = 50.0  # ratio of positive means from which their axis is logarithmic
-ROW, MARGIN = 0.19, 1.0  # of a comparison, and above and below all of them, in inches
-MOST_ROWS = 150
 OPEN = "open markers: a part of the cells has no number"
-KNOWN, OTHER = "filled: p (Holm) below {:g}", "open: not below"
 NUMBERS = ("method", "measure", "standard_error", "dof", "failed", "missing")
-COMPARED = ("method", "baseline", "difference", "low", "high", "p_holm", "pairs")
 
 
 class Summarised(Protocol):
@@ -51,33 +47,6 @@ class Summarised(Protocol):
     @property
     def called(self) -> Mapping[str, str]:
         """What readers call measures."""
-
-
-class Compared(Protocol):
-    """What a picture needs to know of paired differences."""
-
-    @property
-    def frame(self) -> pd.DataFrame:
-        """A row for each group and comparison."""
-
-    @property
-    def by(self) -> tuple[str, ...]:
-        """Columns that make groups."""
-
-    @property
-    def level(self) -> float:
-        """What each interval is to hold."""
-
-    @property
-    def called(self) -> str:
-        """What readers call the measure."""
-
-    @property
-    def direction(self) -> str:
-        """Which values are better, in a sentence."""
-
-
-# ---------------------------------------------------------------------- lines
 
 
 def study_lines(
@@ -267,95 +236,3 @@ def _numbers(frame: pd.DataFrame, x: str, panel: str | None, of: str, level: Any
             "whole": ((frame["failed"] + frame["missing"]) == 0).to_numpy(float),
         }
     )
-
-
-# ---------------------------------------------------------------------- differences
-
-
-def differences(differences: Compared, ax: Axes | None = None, *, width: str = "column") -> Axes:
-    """Draw paired differences with their intervals, a row for each comparison.
-
-    A marker is filled where the p-value, adjusted by Holm's method for all comparisons of the
-    table, is below one less the level of the intervals, which hold each by itself.
-
-    Args:
-        differences: what `StudyResults.differences` returned.
-        ax: where to draw.
-        width: of a new figure, "column" (3.5 inches) or "page" (7 inches).
-
-    Raises:
-        ValueError: if no comparison has a pair, or there are more than 150.
-    """
-    wanted = "what StudyResults.differences returned"
-    frame = journal.table_in("differences", differences, COMPARED, wanted)
-    if len(frame) > MOST_ROWS or not np.isfinite(frame["difference"].to_numpy(float)).any():
-        raise ValueError(
-            f"differences must have from 1 to {MOST_ROWS} comparisons, and pairs in one, got "
-            f"{len(frame)} comparisons of {int(frame['pairs'].sum())} pairs"
-        )
-    places, heads = _rows(frame, differences.by)
-    lowest = max(places)
-    ax = journal.axes_of(ax, width, height_of_differences(differences))
-    alpha = 1 - differences.level
-    for place, row in zip(places, frame.to_dict("records"), strict=True):
-        _draw_difference(ax, place, row, filled=row["p_holm"] < alpha)
-    ax.axvline(0, color=parts.GREY, linewidth=0.8, zorder=0)
-    one = frame["baseline"].nunique() == 1
-    names = frame["method"] if one else frame["method"] + " − " + frame["baseline"]
-    ax.set_yticks([*places, *heads], [*names, *heads.values()])
-    for label in ax.get_yticklabels()[len(places) :]:
-        label.set_fontweight("bold")
-    parts.as_written(*ax.get_yticklabels())
-    ax.set_ylim(lowest + 0.6, min([*places, *heads]) - 0.6)
-    less = f" less {frame['baseline'].iloc[0]}" if one else ""
-    better = differences.direction.rstrip(".")
-    told = f"{differences.called}{less}" if one else f"{differences.called}, difference"
-    journal.dress(ax, f"{told}\n({better[:1].lower()}{better[1:]})" if better else told, "")
-    ax.tick_params(axis="y", length=0)
-    ax.spines["left"].set_visible(False)
-    filled = (frame["p_holm"] < alpha).to_numpy()
-    kinds = [(True, KNOWN.format(round(alpha, 10))), (False, OTHER)]
-    keys = [_mark(words, full) for full, words in kinds if full or not filled.all()]
-    journal.key_above(ax, keys, journal.inches_of(ax))
-    return ax
-
-
-def height_of_differences(differences: Compared) -> float:
-    """How high a picture of paired differences is, in inches."""
-    return ROW * max(_rows(differences.frame, differences.by)[0], default=0) + MARGIN
-
-
-def _rows(frame: pd.DataFrame, by: Sequence[str]) -> tuple[list[int], dict[int, str]]:
-    """The row of each comparison, and those of the heads of groups, with what they say."""
-    places: list[int] = []
-    heads: dict[int, str] = {}
-    row, last = 0, None
-    for levels in frame[list(by)].astype(object).to_numpy().tolist():
-        words = ", ".join(f"{n} = {level_text(v)}" for n, v in zip(by, levels, strict=True))
-        if by and words != last:
-            heads[row], last = words, words
-            row += 1
-        places.append(row)
-        row += 1
-    return places, heads
-
-
-def _draw_difference(ax: Axes, place: int, row: Mapping[Any, Any], *, filled: bool) -> None:
-    if not np.isfinite(row["difference"]):
-        ax.text(0, place, " no pairs", fontsize=journal.TICK, color=parts.DARK, va="center")
-        return
-    if np.isfinite(row["low"]):
-        ax.plot([row["low"], row["high"]], [place, place], color=parts.COLOURS[0], linewidth=1.2)
-    mark = _mark("", filled)
-    mark.set_data([row["difference"]], [place])
-    ax.add_line(mark)
-    ax.update_datalim([(row["difference"], place)])
-    ax.autoscale_view()
-
-
-def _mark(label: str, filled: bool) -> Line2D:  # noqa: FBT001 - it has no other argument
-    """A difference."""
-    return Line2D(
-        [], [], color=parts.COLOURS[0], marker="o", markersize=journal.MARKER, zorder=3,
-        markerfacecolor=parts.COLOURS[0] if filled else "white", linestyle="none", label=label,
-    )  # fmt: skip

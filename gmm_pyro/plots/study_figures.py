@@ -6,7 +6,7 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
-from . import contests, journal, parts, studies
+from . import contests, forests, journal, parts, studies
 from .report_figures import drawn_by
 
 WIDE = journal.WIDTHS["column"]
@@ -35,5 +35,5 @@ def profile_figure(profile: Any, order: list[str]) -> Figure:
 
 def differences_figure(differences: Any) -> Figure:
     """Paired differences: see `differences`."""
-    size = (WIDE, studies.height_of_differences(differences))
-    return drawn_by(lambda ax: studies.differences(differences, ax), size)
+    size = (WIDE, forests.height_of_differences(differences))
+    return drawn_by(lambda ax: forests.differences(differences, ax), size)
