@@ -86,6 +86,14 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(autouse=True)
+def pyplot_as_it_was() -> Iterator[None]:
+    """No test sees what another one left with pyplot."""
+    yield
+    if "matplotlib.pyplot" in sys.modules:
+        sys.modules["matplotlib.pyplot"].close("all")
+
+
 @pytest.fixture
 def no_figures_left() -> Iterator[None]:
     """Figures without windows, closed afterwards."""

@@ -263,7 +263,9 @@ class TestGalaxies:
     @pytest.mark.skipif(shutil.which("Rscript") is None, reason="R is not installed")
     def test_are_those_of_r_but_for_its_misprint(self) -> None:
         command = ["Rscript", "--vanilla", "-e", "cat(MASS::galaxies)"]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        done = subprocess.run(command, capture_output=True, text=True)
+        if "MASS" in done.stderr:
+            pytest.skip("R has no package MASS")
         theirs = np.array(done.stdout.split(), float)
         assert theirs[77] == 26690
         theirs[77] = 26960
