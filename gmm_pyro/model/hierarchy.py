@@ -192,6 +192,23 @@ class Hierarchy:
         found = self.log_sizes + ways + total + filled.sum(2)
         return found.masked_fill(k < blocks, -math.inf)
 
+    def log_prior_of_weights(
+        self,
+        log_weights: Float[Tensor, "s k"],
+        size: Int[Tensor, "s"],
+        concentration: Float[Tensor, "s"],
+    ) -> Float[Tensor, "s"]:
+        """Log Dirichlet density of the weights that there are, given how many, in nats.
+
+        Args:
+            log_weights: -inf where there is no component.
+            size: number of components.
+            concentration: e, or α.
+        """
+        k, each = size.to(log_weights), self.concentration.of_each(concentration, size)
+        total = log_weights.where(log_weights.isfinite(), 0.0).sum(-1)
+        return (each * k).lgamma() - k * each.lgamma() + (each - 1) * total
+
     def log_labels(
         self, counts: Float[Tensor, "s k"], concentration: Float[Tensor, "s"]
     ) -> Float[Tensor, "s"]:

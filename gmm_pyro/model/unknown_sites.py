@@ -71,10 +71,9 @@ class UnknownSites(HierarchicalSites):
 
     def _log_weights(self, values: Mapping[str, Tensor]) -> Float[Tensor, "s"]:
         """Dirichlet, over those that there are."""
-        k, weights = values[SIZE].to(values["weights"]), values["weights"]
-        gamma = self.hierarchy.concentration.of_each(self._concentration(values), k)
-        log_w = weights.clamp_min(TINY).log().where(weights > 0, 0.0).sum(-1)
-        return (gamma * k).lgamma() - k * gamma.lgamma() + (gamma - 1) * log_w
+        weights, concentration = values["weights"], self._concentration(values)
+        log_w = weights.clamp_min(TINY).log().where(weights > 0, -math.inf)
+        return self.hierarchy.log_prior_of_weights(log_w, values[SIZE], concentration)
 
     def _concentration(self, values: Mapping[str, Tensor]) -> Tensor:
         known = self.hierarchy.concentration.value

@@ -25,7 +25,6 @@ from ...model.hierarchy import Hierarchy
 from ..chains.jumps import AT_ONCE
 from ..weighing.proposal import Proposal
 from .halves import log_student, student
-from .sizes import log_prior_of_weights
 from .state import State, joined
 
 TRIES = 2  # of a chain to jump in a step
@@ -131,7 +130,7 @@ class SizeJumps:
         alpha, log_w = state.concentration, state.parameters.log_weights
         typical = torch.full_like(alpha, sized.typical)
         own, known = (
-            log_prior_of_weights(self.hierarchy, log_w, state.size, value)
+            self.hierarchy.log_prior_of_weights(log_w, state.size, value)
             for value in (alpha, typical)
         )
         log_share = self.hierarchy.log_sizes[k - 1] - self.log_shares[k - 1]

@@ -22,7 +22,6 @@ from ...covariance import ConjugateFamily, Parameters
 from ...model.hierarchy import Hierarchy
 from ...model.normal_wishart import Components
 from .halves import Component, Difference, Halves
-from .sizes import log_prior_of_weights
 from .state import State, resized_parameters
 
 TIMES = 3  # proposals of a step, each of which takes less than a sweep
@@ -144,7 +143,7 @@ class Reversible:
         """Log prior density of k numbered components, in the coordinates of the moves."""
         hierarchy, p = self.hierarchy, state.parameters
         exists = p.log_weights.isfinite()
-        found = log_prior_of_weights(hierarchy, p.log_weights, state.size, state.concentration)
+        found = hierarchy.log_prior_of_weights(p.log_weights, state.size, state.concentration)
         found = found + hierarchy.log_sizes[(state.size - 1).clamp(0, hierarchy.most - 1)]
         each = hierarchy.given(state.scale).log_density(Components(p.means, p.factor))
         entries = 0 if self.family.tied else self.family.event_shape(p.means.shape[-1])[0]

@@ -45,19 +45,6 @@ def draw_sizes(
     return 1 + torch.multinomial(shares, 1, generator=generator)[:, 0], concentration
 
 
-def log_prior_of_weights(
-    hierarchy: Hierarchy,
-    log_weights: Float[Tensor, "s k"],
-    size: Int[Tensor, "s"],
-    concentration: Float[Tensor, "s"],
-) -> Float[Tensor, "s"]:
-    """Log Dirichlet density of the weights that there are, given how many, in nats."""
-    k = size.to(concentration)
-    each = hierarchy.concentration.of_each(concentration, size)
-    total = log_weights.where(log_weights.isfinite(), 0.0).sum(1)
-    return (each * k).lgamma() - k * each.lgamma() + (each - 1) * total
-
-
 def draw_concentration(
     hierarchy: Hierarchy,
     log_likelihood: Callable[[Float[Tensor, "s"]], Float[Tensor, "s"]],
