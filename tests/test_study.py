@@ -246,6 +246,10 @@ REFUSED = {
     "a wrong number": (lambda: made({"method": "em", "n_components": 0}), "n_components must"),
     "ours of its own": (lambda: made({"method": "em", "n_components": "own"}), "of its own"),
     "an unknown prior": (lambda: made({"method": "map", "priors": "conj"}), "priors must be one"),
+    "an unknown table": (
+        lambda: made({"method": "map", "priors": {"conjugat": {}}}),
+        "priors: the table has no 'conjugat'.*did you mean 'conjugate'",
+    ),
     "an unknown metric": (lambda: made("em", metrics=["arri"]), "did you mean 'ari'"),
     "data of no kind": (lambda: made("em", data=3), "must be a design or a Dataset"),
     "two data sets of one name": (lambda: made("em", data=[DATA, DATA]), "different names"),
@@ -597,6 +601,7 @@ def test_the_data_of_a_row_can_be_drawn_again_from_its_line(tmp_path: Path, monk
         assert found == fit.mixture.criteria(data.points).mean_log_density
 
 
+RANDOM_SCALE = {"conjugate": {"dof": 5, "scale": {"kind": "random"}}}
 WRITABLE = {
     "names": {"methods": ["kmeans", "em"]},
     "options": {"methods": [studied.CHEAP, {"method": "svi", "guide": "multivariate"}]},
@@ -605,6 +610,7 @@ WRITABLE = {
             *("em", "studied:by_chance", {"method": KMeans(n_init=3), "n_components": "own"}),
             {"method": "gibbs", "covariance": "diag", "priors": "default", "name": 'a "b" ü'},
             {"method": "map", "engine": "enumerated", "tolerance": 1e-5, "n_components": 4},
+            {"method": "gibbs", "priors": RANDOM_SCALE, "name": "gibbs, random scale"},
         ],
         **{"data": [studied.design(), gp.datasets.iris()], "metrics": ["ari", "regret"]},
         **{"seed": 9, "timeout": 1.5, "covariance": "tied", "priors": "conjugate"},
@@ -618,6 +624,16 @@ def test_a_study_is_the_same_after_a_file(case: str) -> None:
     study = made(**WRITABLE[case])
     assert gp.Study.from_toml(study.to_toml()).plan == study.plan
     assert Plan.from_dict(json.loads(json.dumps(study.plan.to_dict()))) == study.plan
+
+
+def test_priors_of_tables_are_those_that_they_say() -> None:
+    few = {"method": "gibbs", "n_draws": 20, "n_warmup": 5, "n_chains": 1}
+    spoken = gp.ConjugatePriors(dof=5.0, scale=gp.RandomScale())
+    methods = (few | {"name": "same", "priors": priors} for priors in (RANDOM_SCALE, spoken))
+    one, other = (method_from(method).run(Task(DATA, 3)).mixture for method in methods)
+    assert one is not None
+    assert other is not None
+    assert one.means.equal(other.means)
 
 
 UNWRITABLE = {

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from ..data.checks import check_choice
+from ..disk.untrusted import content_named
 from ..inference.fit import fit
 from ..inference.methods import choice, method_named
 from ..inference.task import FitWarning
 from ..model.conjugate import ConjugatePriors
+from ..model.prior_tables import check_tables, priors_from
 from ..model.program import MixtureModel
 from .answers import Answer, of_fit
 from .entries import Entry, Task, few_points
@@ -27,7 +29,8 @@ class Ours(Entry):
     Attributes:
         method: name of the method, the engine with it.
         covariance: covariance family.
-        priors: of the model, also by a word; None for the method's default ones.
+        priors: of the model, also by a word, or tables of words and numbers, as a file of priors
+            has them; None for the method's default ones.
     """
 
     method: str = "em"
@@ -39,7 +42,12 @@ class Ours(Entry):
         super().__post_init__()
         choice(self.method, self.options)
         k = self.n_components if isinstance(self.n_components, int) else 2
-        MixtureModel(k, self.covariance, priors_of(self.priors))
+        priors = self.priors
+        if isinstance(priors, Mapping):
+            with content_named("priors", ValueError):
+                check_tables(priors, "the table")
+            priors = None  # which need features
+        MixtureModel(k, self.covariance, priors_of(priors, (), k))
 
     def run(self, task: Task) -> Answer:
         """A fit, which does not warn: its reason says what it would warn of."""
@@ -47,7 +55,9 @@ class Ours(Entry):
 
     def _run(self, task: Task, options: Mapping[str, Any]) -> Answer:
         data = task.data
-        model = MixtureModel(self.k(data), self.covariance, priors_of(self.priors))
+        k = self.k(data)
+        priors = priors_of(self.priors, data.feature_names, k)
+        model = MixtureModel(k, self.covariance, priors)
         start = {} if task.start is None else {"start": task.start}
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", FitWarning)
@@ -74,12 +84,14 @@ class Ours(Entry):
         self._run(Task(few_points(), 0), {**self.options, **few})
 
 
-def priors_of(value: Any) -> Any:
-    """Priors, from themselves or a word.
+def priors_of(value: Any, names: Sequence[str], k: int) -> Any:
+    """Priors, from themselves, a word, or tables for features of these names and k components.
 
     Raises:
-        ValueError: if the word is none.
+        ValueError: if they are none.
     """
+    if isinstance(value, Mapping):
+        return priors_from(value, names, k)
     if not isinstance(value, str):
         return value
     return PRIORS[check_choice("priors", value, PRIORS)]()

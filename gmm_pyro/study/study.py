@@ -60,7 +60,8 @@ class Study:
         timeout: seconds after which a cell is ended, with its process; None waits for ever.
         covariance: covariance family of our methods.
         priors: their priors; None for each method's own default, "conjugate" for
-            `ConjugatePriors()` in all.
+            `ConjugatePriors()` in all, or tables of words and numbers as a file of priors has them,
+            as `{"conjugate": {"scale": {"kind": "random"}}}`.
         shared_start: whether all methods on a data set that take a start begin from the same
             clusters, those of one run of k-means.
         level: what intervals are to hold of the draws.
