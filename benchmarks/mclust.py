@@ -6,6 +6,8 @@ the reading of files, and has one thread.
 
 from __future__ import annotations
 
+import atexit
+import functools
 import os
 import shutil
 import subprocess
@@ -127,14 +129,18 @@ class Mclust:
             {(code, k): value for code, k, _, value in cells},
         )
 
-    def is_sound(self, x: np.ndarray, code: str, k: int) -> bool:
-        """Whether mclust's solution of a cell of the last grid is sound by gmm_pyro's rule."""
+    def solution(self, d: int, code: str, k: int) -> tuple[gp.GaussianMixture, torch.Tensor]:
+        """Its mixture of a cell of the last grid, and how many points each component has."""
         answer = [np.array(row, dtype=float) for row in self._asked(f"judge {k} {code}")]
         counts, weights, means, covariances = map(torch.from_numpy, answer)
-        d = x.shape[1]
         mixture = gp.GaussianMixture(
             weights / weights.sum(), means.view(k, d), covariances.view(k, d, d)
         )
+        return mixture, counts
+
+    def is_sound(self, x: np.ndarray, code: str, k: int) -> bool:
+        """Whether mclust's solution of a cell of the last grid is sound by gmm_pyro's rule."""
+        mixture, counts = self.solution(x.shape[1], code, k)
         points, least = observe(x), rule(x, code, k).least
         wide = Soundness.for_task(Task("em", gp.MixtureModel(k), points, EMOptions()))
         p = mixture.parameters
@@ -162,6 +168,28 @@ def rule(x: np.ndarray, code: str, k: int) -> Soundness:
     """gmm_pyro's rule of soundness for a cell; codes of one feature have one letter."""
     model = gp.MixtureModel(k, family_named(3 * code if len(code) == 1 else code).name)
     return Soundness.for_task(Task("em", model, observe(x), EMOptions()))
+
+
+@functools.cache
+def _running() -> Mclust:
+    """One R for all that a process asks."""
+    if not is_there():
+        raise RuntimeError("Rscript is not there: install R with the package mclust")
+    found = Mclust().__enter__()
+    atexit.register(found.__exit__, None, None, None)
+    return found
+
+
+def full(x: np.ndarray, k: int) -> gp.GaussianMixture:
+    """mclust's mixture of k components with covariances of their own, as a method of a study.
+
+    Raises:
+        RuntimeError: if R is not there, or mclust has no solution.
+    """
+    r = _running()
+    if not r.grid(x, range(k, k + 1), ["VVV"]).bic:
+        raise RuntimeError("mclust has no solution: NA")
+    return r.solution(x.shape[1], "VVV", k)[0]
 
 
 def is_there() -> bool:

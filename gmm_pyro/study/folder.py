@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import gzip
 import json
 import os
 import time
@@ -24,7 +25,8 @@ from .plan import Plan
 
 FORMAT = "gmm_pyro study 1"
 ANOTHER = "the folder holds another study"
-STUDY, ROWS = "study.json", "cells-*.jsonl"
+STUDY, ROWS = "study.json", "cells-*.jsonl*"
+PACKED = ".gz"
 FIELDS = {field.name for field in fields(Row)}
 SYNC = 1.0  # seconds after which rows are on the disk itself, should the machine stop
 
@@ -103,7 +105,7 @@ def _facts(plan: Plan) -> str:
 def read_rows(folder: Path) -> dict[str, Row]:
     """All rows by the keys of their cells, whoever has written them.
 
-    A last line that was not finished is not there.
+    A last line that was not finished is not there. Files may have been packed by gzip since.
 
     Raises:
         ValueError: if a file holds something else.
@@ -116,10 +118,12 @@ def read_rows(folder: Path) -> dict[str, Row]:
 
 
 def _rows_of(path: Path) -> Iterator[Row]:
-    lines = path.read_bytes().split(b"\n")
-    for number, line in enumerate(
-        lines[:-1], 1
-    ):  # what follows the last end of a line is unfinished
+    content = path.read_bytes()
+    if path.suffix == PACKED:
+        with content_named(f"{path} is no file of rows"):
+            content = gzip.decompress(content)
+    lines = content.split(b"\n")[:-1]  # what follows the last end of a line is unfinished
+    for number, line in enumerate(lines, 1):
         with content_named(f"{path}, line {number}, is no row of a study"):
             yield Row(**{name: v for name, v in json.loads(line).items() if name in FIELDS})
 
