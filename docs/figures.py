@@ -88,7 +88,8 @@ def _is_output(text: str, fence: re.Match[str], follower: re.Match[str]) -> bool
 def run(page: str, folder: Path) -> Iterator[tuple[Block, str]]:
     """Runs the Python and shell blocks of a page in order, and yields each with what it printed.
 
-    Python blocks share their names. All blocks run in `folder`, where `images/` is made. Torch's
+    Python blocks share their names. All blocks run in `folder`, where `images/` is made, and where
+    the stored results of the benchmarks are as in a clone. Torch's
     generator and threads, Pyro's parameters and matplotlib's settings are put back at the end.
     """
     import matplotlib
@@ -97,6 +98,7 @@ def run(page: str, folder: Path) -> Iterator[tuple[Block, str]]:
     import torch
 
     (folder / "images").mkdir()
+    (folder / "benchmarks").symlink_to(FOLDER.parent / "benchmarks")
     matplotlib.use("agg")
     names: dict[str, object] = {"__name__": page}
     with ExitStack() as stack:

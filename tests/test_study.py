@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import hashlib
 import json
 import math
@@ -551,6 +552,21 @@ def test_numbers_are_kept_to_the_last_bit(tmp_path: Path) -> None:
     writer.add(0, row, {"design": "d"})
     writer.close()
     same_rows(read_rows(tmp_path)["key"], row)
+
+
+def test_packed_rows_are_read_and_added_to(tmp_path: Path) -> None:
+    for key in "ab":
+        writer = Writer(tmp_path)
+        writer.add(0, Row(key, "done"), {})
+        writer.close()
+        (plain,) = tmp_path.glob("*.jsonl")
+        packed = plain.with_name(f"{plain.name}.gz")
+        packed.write_bytes(gzip.compress(plain.read_bytes()))
+        plain.unlink()
+    assert list(read_rows(tmp_path)) == ["a", "b"]
+    packed.write_bytes(packed.read_bytes()[:-9])
+    with pytest.raises(ValueError, match=rf"{packed.name} is no file of rows"):
+        read_rows(tmp_path)
 
 
 def test_a_damaged_line_is_named(tmp_path: Path) -> None:
