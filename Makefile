@@ -17,7 +17,7 @@ NUMERICAL := agglomeration agreement assignments auto bayesian_estimator bootstr
   combining compiled compiled_algebra compiled_choice compiled_numbers conjugate convergence coupled covariance \
   designs diagnosis em endings equivariance estimator evidence evidence_unknown far filled fit fit_data fixed \
   gibbs gradient held_components jumps known_labels labels laplace learned_priors likelihood_ratio map mclust \
-  mclust_in_python methods metrics missing mixing mixing_of_weights mixture mixture_file model modes noise \
+  mclust_in_python methods metrics missing mixing mixing_of_weights mixsim mixture mixture_file model modes noise \
   noise_component normal_wishart numbering numbers nuts nuts_jumps observations one_prior optimise overlap \
   partition points posterior priors projection reduction regressor relabelling search select select_criteria \
   select_models sequential sites size_jumps spikes start study study_running study_statistics svi telescoping unknown unknown_results vb vb_fits weighting
