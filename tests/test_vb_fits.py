@@ -11,11 +11,17 @@ import numpy as np
 import pyro.distributions as dist
 import pytest
 import torch
+from tqdm import tqdm
 
 import gmm_pyro as gp
 from gmm_pyro import ConjugatePriors, MixtureModel
+from gmm_pyro.inference.search.moves import Mover as Mixtures
+from gmm_pyro.inference.starts.starting import from_labels
+from gmm_pyro.inference.task import Task
 from gmm_pyro.inference.variational.ascent import Climb, climbed
+from gmm_pyro.inference.variational.search import Search
 from gmm_pyro.inference.variational.weights import weights_of
+from gmm_pyro.inference.vb import VBOptions
 from oracles import clusters
 from runs import quietly
 from variational import KINDS, ascent, mixtures, points, stick
@@ -56,6 +62,27 @@ def test_moves_lead_to_higher_bounds() -> None:
     assert list(moves.solutions) == ["bound", "behind", "sound", "times", "moves"]
     assert moves.solutions["bound"].iloc[0] == moves.objective
     assert bool((moves.history.diff() >= -1e-10).all())
+
+
+@pytest.mark.parametrize("family", ["full", "diag", "spherical", "tied"])
+def test_a_component_that_covers_two_clusters_is_split(family: str, monkeypatch) -> None:
+    """Where nothing else is tried that has more components."""
+    monkeypatch.setattr(Mixtures, "otherwise", lambda *_: None)
+    data = gp.datasets.three_clusters(seed=1)
+    model = MixtureModel(4, family, priors=ConjugatePriors(concentration=0.1))
+    made = ascent(model, data.x)
+    task = Task("vb", model, made.observations, VBOptions())
+    two = from_labels(data.labels.clamp(max=1), made.observations, model.family, 4, task.floor)
+    climb = climbed(made, Climb.begun(made.begun(two)), 20, 0.0)
+    moved = (
+        Search(task, made, tqdm(disable=True))
+        ._mover(0, made.observations)
+        .moved(climb, again=False)
+    )
+    assert moved is not None
+    filled = [int((one.state.counts > 1).sum()) for one in (climb, moved)]
+    assert filled == [2, 3]
+    assert moved.reached[0] > climb.reached[0] + 10
 
 
 def test_more_starts_take_nothing_away() -> None:

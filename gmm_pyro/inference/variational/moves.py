@@ -1,8 +1,8 @@
-"""Moves to a higher bound: components merge, go, or appear where they are missed.
+"""Moves to a higher bound: components merge, split, go, or appear where they are missed.
 
-What is tried is that of EM's search, which takes a component from where it is hardly missed to
-where it adds; and mixtures of one component fewer, whose place stays empty. All candidates are one
-batch. A move is made if the bound that it comes to is higher.
+What is tried is mixtures of one component fewer, whose place stays empty, or one more, in a place
+that is; and that of EM's search, which takes a component from where it is hardly missed to where it
+adds. All candidates are one batch. A move is made if the bound that it comes to is higher.
 
 Sources: Ueda & Ghahramani (2002); Hughes & Sudderth (2013), for merging and for what the bound says
 of it.
@@ -10,6 +10,7 @@ of it.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,9 +21,12 @@ from ..search.moves import Mover as Mixtures
 from ..search.removal import merged, merger_costs, without
 from ..search.screening import SAME
 from ..task import Options, Task
+from ..telescoping.halves import Component, Difference, Halves
 from .ascent import Ascent, Climb, State, climbed
 
 MERGERS, REMOVALS = 6, 3  # mixtures of a component fewer that are tried
+SPLITS = 6  # and of one more
+BETWEEN = 0.64  # the share of the variance along its longest axis that two halves have between them
 FILLED = 0.5  # points from which on a component is more than a place for one
 GONE = -1e6  # logarithm of the weight of a component that is to be empty
 ROUNDS = ((5, 12), (10, 4), (20, 2))  # steps, and how many candidates stay after them
@@ -62,8 +66,9 @@ class Mover:
         """
         present = climb.reached[0]
         if not again:
-            fewer = self._fewer(climb.state)
-            higher = None if fewer is None else self._tried(fewer, present)
+            others = [self._fewer(climb.state), self._more(climb.state)]
+            found = [some for some in others if some is not None]
+            higher = self._tried(Parameters.joined(found), present) if found else None
             if higher is not None:
                 return higher
         if self.mixtures is None:
@@ -121,6 +126,33 @@ class Mover:
             without(family, p[[0] * len(least)], least),
         ]
         return Parameters.joined([self._with_a_place(some) for some in found])
+
+    def _more(self, state: State) -> Parameters | None:
+        """Mixtures in which one of the largest components is two halves, in its and an empty place.
+
+        They have its mean and covariance between them, and part across its longest axis.
+        """
+        family, counts = self.ascent.prior.family, state.statistics.counts[0]
+        empty = (counts <= FILLED).nonzero()[:, 0]
+        if self.mixtures is None or not len(empty) or self.ascent.observations.allowed is not None:
+            return None
+        largest = counts.argsort(descending=True)[: min(SPLITS, len(counts) - len(empty))]
+        p = self.ascent.prior.means(state.factors)[[0] * len(largest)]
+        whole = Component.of(p, largest, family)
+        root = family.scale_tril(whole.factor[:, None], p.means.shape[2])[:, 0]
+        axis = torch.linalg.svd(root)[2][:, 0]
+        half, alike = (
+            whole.log_weight.new_full((len(axis),), 0.5),
+            whole.mean.new_zeros(len(axis), 1),
+        )
+        how = Difference(half, math.sqrt(BETWEEN) * axis, alike)
+        log_weights, means, factor = (x.clone() for x in (p.log_weights, p.means, p.factor))
+        rows = torch.arange(len(axis), device=axis.device)
+        for place, part in zip((largest, empty[0]), Halves(family).parted(whole, how), strict=True):
+            log_weights[rows, place] = part.log_weight
+            means[rows, place] = part.mean
+            factor[rows, family.of_component(place)] = part.factor
+        return replace(p, log_weights=log_weights.log_softmax(1), means=means, factor=factor)
 
     def _with_a_place(self, p: Parameters) -> Parameters:
         """Mixtures with one component more, which is to be empty."""
