@@ -99,9 +99,29 @@ def pyro_guide(name: str, density: LogDensity, ours: Guide, vector: Tensor) -> A
     return guide
 
 
+@every_guide
+def test_a_guide_has_the_density_of_its_draws(guide: str) -> None:
+    ours, vector = our_guide(guide, 7)
+    q, found = moments(ours, vector), ours.distribution(vector)
+    z = q.mean + 3 * normal(20, 7, seed=7)
+    assert found.log_prob(z).numpy() == pytest.approx(q.log_prob(z).numpy(), rel=1e-9)
+    assert found.entropy().item() == pytest.approx(q.entropy().item(), rel=1e-9)
+
+
 @pytest.fixture
 def density() -> LogDensity:
     return MixtureModel(2).log_density(clusters(n=20).x)
+
+
+@every_guide
+@pytest.mark.parametrize("far", [-1e4, -1e2, 1e2, 1e4])
+def test_a_step_too_far_is_no_error(guide: str, far: float, density: LogDensity) -> None:
+    """A line search takes it back, if the value is none."""
+    ours, vector = our_guide(guide, density.dimension)
+    vector = (vector + far).requires_grad_()
+    value = elbo(density, ours, vector, normal(8, ours.n_noise, seed=6))
+    (gradient,) = torch.autograd.grad(value, vector)
+    assert gradient.shape == vector.shape
 
 
 @every_guide

@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.distributions import (
     Distribution,
     Independent,
-    LowRankMultivariateNormal,
     MultivariateNormal,
     Normal,
 )
 
+from ...covariance.records import LOG_2PI
 from ..climb.curvature import inverse, widths
 
 
@@ -96,7 +96,7 @@ class NormalGuide(Guide):
         """See the base class."""
         return self.location(vector) + self.scale * vector[len(self.loc) :].exp() * noise
 
-    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
+    def distribution(self, vector: Float[Tensor, "p"]) -> OverVectors:
         """See the base class."""
         scale = self.scale * vector[len(self.loc) :].exp()
         return Independent(Normal(self.location(vector), scale, validate_args=False), 1)
@@ -148,6 +148,42 @@ def lower_triangular(vector: Float[Tensor, "*b q"], size: int) -> Float[Tensor, 
 
 
 @dataclass(frozen=True, eq=False)
+class LowRankNormal:
+    """A normal with the covariance diag(s²) (I + V Vᵀ) of a `LowRankGuide`.
+
+    Torch's divides by s², and raises where a trial step has made that nothing. This one needs no
+    more than I + Vᵀ V, whose eigenvalues are 1 or above, and is no number where V is none.
+
+    Attributes:
+        loc: mean, shape (m,).
+        scale: s, shape (m,).
+        factor: V, shape (m, r).
+    """
+
+    loc: Float[Tensor, "m"]
+    scale: Float[Tensor, "m"]
+    factor: Float[Tensor, "m r"]
+
+    def log_prob(self, value: Float[Tensor, "s m"]) -> Float[Tensor, "s"]:
+        """Log density of vectors, by Woodbury's identity."""
+        z, root = (value - self.loc) / self.scale, self._root()
+        tied = torch.linalg.solve_triangular(root, (z @ self.factor).mT, upper=False)
+        distance = z.square().sum(-1) - tied.square().sum(0)
+        return -0.5 * (distance + len(self.loc) * LOG_2PI) - self._log_volume(root)
+
+    def entropy(self) -> Float[Tensor, ""]:
+        """Entropy."""
+        return 0.5 * len(self.loc) * (1 + LOG_2PI) + self._log_volume(self._root())
+
+    def _root(self) -> Float[Tensor, "r r"]:
+        eye = torch.eye(self.factor.shape[1], dtype=self.loc.dtype, device=self.loc.device)
+        return torch.linalg.cholesky_ex(eye + self.factor.mT @ self.factor)[0]
+
+    def _log_volume(self, root: Float[Tensor, "r r"]) -> Float[Tensor, ""]:
+        return self.scale.log().sum() + root.diagonal().log().sum()
+
+
+@dataclass(frozen=True, eq=False)
 class LowRankGuide(NormalGuide):
     """Normals that some directions tie together: Pyro's AutoLowRankMultivariateNormal.
 
@@ -177,12 +213,9 @@ class LowRankGuide(NormalGuide):
         scale, factor = self._scale_and_factor(vector)
         return self.location(vector) + scale * (noise[:, :m] + noise[:, m:] @ factor.T)
 
-    def distribution(self, vector: Float[Tensor, "p"]) -> Distribution:
+    def distribution(self, vector: Float[Tensor, "p"]) -> LowRankNormal:
         """See the base class."""
-        scale, factor = self._scale_and_factor(vector)
-        return LowRankMultivariateNormal(
-            self.location(vector), scale[:, None] * factor, scale.square(), validate_args=False
-        )
+        return LowRankNormal(self.location(vector), *self._scale_and_factor(vector))
 
     def _scale_and_factor(self, vector: Float[Tensor, "p"]) -> tuple[Tensor, Tensor]:
         m = len(self.loc)
