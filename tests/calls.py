@@ -712,7 +712,7 @@ def of_studies() -> dict[str, Asked]:
         "Study.run": asked(
             study.run, folder=done.folder, n_jobs=1, client=None, shuffle=False, progress=False
         ),
-        "Study.from_toml": asked(gp.Study.from_toml, text=text),
+        "Study.from_toml": asked(gp.Study.from_toml, text=text, base=done.folder),
         "StudyResults.load": asked(gp.StudyResults.load, folder=done.folder),
         "StudyResults.table": asked(found.table, by=["k"], measures=["ari"], of="mean"),
         "StudyResults.differences": asked(

@@ -62,21 +62,28 @@ def load(source: str, told: DataArguments, keep: Sequence[str] = ()) -> FileCont
         weights_column=told.weights_column,
         keep=keep,
     )
-    _say_left_out(content)
-    if content.label_column is not None and told.label_column is None:
-        say(f"column {content.label_column!r} is taken for the true classes")
+    say_assumed(content, told.label_column, "--columns")
     for note in content.notes[len(table.notes) :]:
         say(f"{source}: {note}")
     return content
 
 
-def _say_left_out(content: FileContent) -> None:
-    """Which columns are no features, though nobody has said so, and why."""
+def say_assumed(content: FileContent, label_column: str | None, chooser: str, of: str = "") -> None:
+    """Say which columns are no features and which has the classes, where nobody has asked so.
+
+    Args:
+        content: what a file holds.
+        label_column: the column of the classes that was asked for, or None.
+        chooser: what chooses other columns.
+        of: what each line begins with, as the file where there are several.
+    """
     reasons = {name: why for name, why in content.left_out.items() if why != "excluded"}
     if reasons:
         listed = ", ".join(f"{name} ({why})" for name, why in reasons.items())
-        hint = "; --columns chooses others" if "only identifies rows" in reasons.values() else ""
-        say(f"left out: {listed}{hint}")
+        hint = f"; {chooser} chooses others" if "only identifies rows" in reasons.values() else ""
+        say(f"{of}left out: {listed}{hint}")
+    if content.label_column is not None and label_column is None:
+        say(f"{of}column {content.label_column!r} is taken for the true classes")
 
 
 def reading_of(told: ReadingArguments, keep: Sequence[str] = (), as_before: Any = None) -> Reading:

@@ -13,11 +13,13 @@ import typer
 
 from .arguments import Force, Json
 from .names import AVERAGES, TABLE_FORMATS, completing, listed
+from .output import say
 from .study_run import Way, going_on, remove_frames, run_study
 from .tables import ENDINGS
 
 if TYPE_CHECKING:
     from ..study import Study
+    from ..study.data_files import FromFile
 
 OUT = Path("results")
 OF_TABLES = "Tables"
@@ -188,7 +190,7 @@ def _begin(told: StudyArguments, file: Path, out: Path) -> None:
     text = file.read_bytes()
     _refuse_taken(out, force=told.force)
     with _importing_from(file.parent):
-        found = _study_of(text, file)
+        found = _study_of(text, file, file.parent)
         if told.force:
             from ..study.folder import begin_anew
             from ..study.writing import toml_or_none
@@ -227,21 +229,42 @@ def _go_on(told: StudyArguments, folder: Path) -> None:
         place, content = folder / STUDY, text.encode()
     else:
         place, content = file, file.read_bytes()
-    with _importing_from(Path() if file is None else file.parent):
-        run_study(_study_of(content, place), folder, _way(told))
+    base = Path() if file is None else file.parent
+    with _importing_from(base):
+        run_study(_study_of(content, place, base), folder, _way(told))
 
 
-def _study_of(content: bytes, place: Path) -> Study:
-    """The study that a file says.
+def _study_of(content: bytes, place: Path, base: Path) -> Study:
+    """The study that a file says; what was assumed to read files of data is said.
+
+    Args:
+        content: of the file.
+        place: the file, as errors say it.
+        base: the folder that paths of data files start from.
 
     Raises:
         ValueError: if it says none, with the file's name and what is wrong.
     """
     from ..disk.untrusted import content_named
     from ..study import Study
+    from ..study.data_files import FromFile
 
     with content_named(str(place), TypeError), content_named(str(place), ValueError):
-        return Study.from_toml(content.decode("utf-8-sig"))
+        found = Study.from_toml(content.decode("utf-8-sig"), base=base)
+    for design in found.designs:
+        if isinstance(design, FromFile):
+            _say_of_file(design)
+    return found
+
+
+def _say_of_file(data: FromFile) -> None:
+    """What was assumed to read a file of data."""
+    from .data import say_assumed
+
+    begun = f"{data.told['path']}: "
+    say_assumed(data.content, data.told.get("labels"), "features", begun)
+    for note in data.content.notes:
+        say(f"{begun}{note}")
 
 
 @contextmanager

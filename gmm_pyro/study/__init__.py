@@ -6,6 +6,7 @@
 faces of all this.
 """
 
+from .data_files import data_file
 from .measures import MEASURES
 from .methods import method_from
 from .results import StudyResults
@@ -21,5 +22,6 @@ __all__ = [
     "Study",
     "StudyResults",
     "Summary",
+    "data_file",
     "method_from",
 ]

@@ -80,7 +80,8 @@ class Given:
         known = dataset_named(self.name) if self.name in DATASETS else None
         if known is None or fingerprint(known) != fingerprint(self.dataset):
             raise ValueError(
-                f"only data that gmm_pyro has by name can be written down, got {self.dataset}"
+                "only data that gmm_pyro has by name, and those of a data_file, can be written "
+                f"down, got {self.dataset}"
             )
         return {"kind": GIVEN, "name": self.name}
 

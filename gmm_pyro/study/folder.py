@@ -18,6 +18,7 @@ try:
 except ImportError:  # on Windows
     fcntl = None  # type: ignore[assignment]
 
+from ..data.words import listed
 from ..disk.placing import whole_file, write_bytes
 from ..disk.untrusted import content_named
 from .cell import Row
@@ -84,6 +85,10 @@ def refuse_another(folder: Path, plan: Plan) -> None:
     before, _ = read_plan(folder)
     if _facts(before) != _facts(plan):
         raise _refusal(folder, f"{ANOTHER}: {_facts(before)}, and this one {_facts(plan)}")
+    kinds = {design.name: design.kind for design in before.designs}
+    changed = [d.name for d in plan.designs if kinds.get(d.name, d.kind) != d.kind]
+    if changed:
+        raise _refusal(folder, f"{ANOTHER}, whose data called {listed(changed)} are others")
     rows = read_rows(folder)
     strange = rows.keys() - {cell.key for cell in plan.cells()}
     if strange or (before != plan and not rows):

@@ -23,6 +23,7 @@ from ..data.checks import (
 from ..data.words import counted
 from .cell import Job, Row
 from .client import check_client, rows_by
+from .data_files import HERE
 from .designs import Draws, designs_of, planned
 from .entries import Entry
 from .folder import Writer, alone_in, read_rows, refuse_another, write_plan
@@ -47,7 +48,7 @@ class Study:
     has grown, by methods, levels or replicates, goes on in the folder that it began in.
 
     Attributes:
-        data: a design, a `Dataset`, or a list of these.
+        data: a design, a `Dataset`, a `gmm_pyro.study.data_file`, or a list of these.
         methods: names of our methods; dictionaries with a `method`, and perhaps a `name`,
             `n_components`, `covariance`, `priors` and options; clusterers and mixtures of
             scikit-learn; functions of points, shape (n, d), that give labels or a mixture, and are
@@ -231,8 +232,8 @@ class Study:
         """The study as TOML.
 
         Raises:
-            ValueError: if a part cannot be written: data that have no name here, priors that are
-                objects, functions that cannot be imported.
+            ValueError: if a part cannot be written: data that have neither a name here nor a file,
+                priors that are objects, functions that cannot be imported.
 
         Example:
             >>> import gmm_pyro as gp
@@ -250,11 +251,16 @@ class Study:
         return to_written(self)
 
     @classmethod
-    def from_toml(cls, text: str) -> Study:
+    def from_toml(cls, text: str, *, base: str | Path = HERE) -> Study:
         """The study that a text in TOML says.
 
+        Args:
+            text: what `to_toml` wrote, or a person.
+            base: the folder that paths of data files start from, as that of a file with the text.
+
         Raises:
-            ValueError: if it is no TOML, or no study: something is missing, unknown or wrong.
+            ValueError: if it is no TOML, or no study: something is missing, unknown or wrong, as a
+                file that cannot be read.
 
         Example:
             >>> import gmm_pyro as gp
@@ -262,4 +268,4 @@ class Study:
             >>> Study.from_toml(text)
             <study of 1 design and 1 method: 1 cell>
         """
-        return cls(**from_written(text))
+        return cls(**from_written(text, base))

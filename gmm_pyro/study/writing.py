@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, Protocol
 
-from ..data.checks import check_list, check_mapping, meant, shown
+from ..data.checks import check_list, check_mapping, check_path, meant, shown
 from ..datasets import dataset_named
 from ..designs import Design
 from ..disk.untrusted import content_named
+from .data_files import FILE, HERE, file_told
 from .designs import GIVEN, Draws
 from .entries import Entry
 from .methods import method_from
@@ -82,8 +84,9 @@ def _method(entry: Entry, covariance: str, priors: Any) -> dict[str, Any]:
     return told if plain else {"method": entry.written, "name": entry.name, **told}
 
 
-def from_written(text: str) -> dict[str, Any]:
+def from_written(text: str, base: str | Path = HERE) -> dict[str, Any]:
     """The arguments of the study that a text says; see `Study.from_toml`."""
+    base = check_path("base", base)
     content = read(text)
     known = (*PLAIN, *TABLES)
     for name in content:
@@ -100,7 +103,8 @@ def from_written(text: str) -> dict[str, Any]:
         for number, method in enumerate(content["methods"], 1):
             with content_named(f"methods, entry {number}"):
                 method_from(method)
-    return {**content, "data": [_numbered(number, one) for number, one in enumerate(data, 1)]}
+    designs = [_numbered(number, one, base) for number, one in enumerate(data, 1)]
+    return {**content, "data": designs}
 
 
 def _refuse_sunk(data: list[Any]) -> None:
@@ -114,16 +118,18 @@ def _refuse_sunk(data: list[Any]) -> None:
             )
 
 
-def _numbered(number: int, told: Any) -> Any:
+def _numbered(number: int, told: Any, base: Path) -> Any:
     """A design or a data set, whose mistakes are told with its place."""
     with content_named(f"[[data]], entry {number}"):
-        return _design(told)
+        return _design(told, base)
 
 
-def _design(told: Any) -> Any:
+def _design(told: Any, base: Path) -> Any:
     told = check_mapping("data", told, "kind and factors")
     if told.get("kind") == GIVEN:
         return _given(told)
+    if told.get("kind") == FILE:
+        return file_told(told, base)
     return Design.from_dict(told)
 
 
