@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from pathlib import Path
 
@@ -179,6 +180,56 @@ def test_what_cannot_be_a_table_is_one_line(run, here: Path) -> None:
     assert run("study", "--table", "results", "--out", "t.md", "--force").code == 0
 
 
+# ---------------------------------------------------------------------- pages
+
+
+def test_the_page_is_in_the_folder_and_has_the_command(run, here: Path) -> None:
+    run("study", "study.toml", "--out", "overlaps")
+    for _ in range(2):  # the second replaces the first
+        done = run("study", "--report", "overlaps")
+        assert (done.code, done.out, done.err) == (
+            0,
+            "wrote the page to overlaps/report.html\n",
+            "",
+        )
+    page = Path("overlaps/report.html").read_text()
+    assert "<code>gmm-pyro study study.toml --out overlaps</code>" in page
+    assert "The command that makes this study" in page
+    assert run("study", "--resume", "overlaps").code == 0
+    assert run("study", "study.toml", "--out", "overlaps", "--force").code == 0
+    assert not Path("overlaps/report.html").exists()
+
+
+def test_a_page_elsewhere_has_what_is_asked_and_replaces_by_force_only(run, here: Path) -> None:
+    run("study", "study.toml")
+    asked = ("study", "--report", "results", "--out", "new/page.html")
+    chosen = ("--measure", "ari,seconds", "--baseline", "em")
+    found = json.loads(run(*asked, *chosen, "--json").out)
+    assert found == {"out": "new/page.html", "cells": 8, "left": 0}
+    page = Path("new/page.html").read_text()
+    assert re.findall(r'id="measure-(\w+)"', page) == ["ari", "seconds"]
+    assert "kmeans less em" in page
+    done = run(*asked)
+    assert (done.code, "replaced with --force only: new/page.html" in done.err) == (2, True)
+    assert run(*asked, "--force").code == 0
+    assert "kmeans less em" not in Path("new/page.html").read_text()
+    assert not Path("results/report.html").exists()
+
+
+def test_what_cannot_be_a_page_is_one_line(run, here: Path) -> None:
+    run("study", "study.toml")
+    asked = {
+        "--measure arri": "got 'arri'; did you mean 'ari'?",
+        "--baseline kmean": "got 'kmean'; did you mean 'kmeans'?",
+        "--out page.md": "--out must end in .html beside --report, got 'page.md'",
+    }
+    for words, says in asked.items():
+        done = run("study", "--report", "results", *words.split())
+        assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+        assert says in done.err
+    assert not Path("results/report.html").exists()
+
+
 # ---------------------------------------------------------------------- what is refused
 
 SUNK = "entry 1: as a word on the whole study it must stand above the first [[data]]"
@@ -223,6 +274,12 @@ def test_a_wrong_file_is_told_in_one_line(run, here: Path, text: str) -> None:
         (["--resume", "results", "--of", "mean"], "--of says nothing without --table"),
         (["--table", "results", "--jobs", "2"], "--jobs says nothing beside --table"),
         (["--table", "results", "study.toml"], "a file says nothing beside --table"),
+        (["--report", "nowhere"], "nowhere holds no study: there is no study.json in it"),
+        (["--report", "results", "study.toml"], "a file says nothing beside --report"),
+        (["--report", "results", "--table", "r"], "--table says nothing beside --report"),
+        (["--report", "results", "--by", "n"], "--by says nothing beside --report"),
+        (["--table", "results", "--baseline", "em"], "--baseline says nothing without --report"),
+        (["study.toml", "--measure", "ari"], "--measure says nothing without --table or --report"),
         (["--table", "nowhere"], "nowhere holds no study: there is no study.json in it"),
         (["study.toml", "--jobs", "0"], "Invalid value for '--jobs'"),
         (["study.toml", "--table-format", "xls"], "table_format must be one of csv, tsv, parquet"),

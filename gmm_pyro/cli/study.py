@@ -14,6 +14,7 @@ import typer
 from .arguments import Force, Json
 from .names import AVERAGES, TABLE_FORMATS, completing, listed
 from .output import say
+from .study_page import PAGE
 from .study_run import Way, going_on, remove_frames, run_study
 from .tables import ENDINGS
 
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from ..study.data_files import FromFile
 
 OUT = Path("results")
-OF_TABLES = "Tables"
+OF_TABLES = "Tables and pages"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +45,8 @@ class StudyArguments:
             "--out",
             "-o",
             help="Folder for the rows; with --table, a file for the table, whose name says its "
-            f"format: {ENDINGS}.",
-            show_default=f"{OUT}; of a table, standard output",
+            f"format: {ENDINGS}; with --report, a file for the page.",
+            show_default=f"{OUT}; of a table, standard output; of a page, {PAGE} in its folder",
         ),
     ] = None
     resume: Annotated[
@@ -94,7 +95,7 @@ class StudyArguments:
             help="Measures, with commas between them; seconds and memory are some, too.",
             rich_help_panel=OF_TABLES,
             default_factory=list,
-            show_default="all that have numbers",
+            show_default="all that have numbers; of a page, up to four",
         ),
     ]
     of: Annotated[
@@ -104,6 +105,21 @@ class StudyArguments:
             rich_help_panel=OF_TABLES,
             show_default="mean",
             autocompletion=completing(*AVERAGES),
+        ),
+    ] = None
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of a study whose page is wanted: what was asked and found, with pictures.",
+            rich_help_panel=OF_TABLES,
+        ),
+    ] = None
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            help="The method that others are held against on the page.",
+            rich_help_panel=OF_TABLES,
+            show_default="the first, of more than four",
         ),
     ] = None
     json: Json = False
@@ -120,7 +136,9 @@ def study(told: StudyArguments) -> None:
 
     check_choice("table_format", told.table_format, TABLE_FORMATS)
     _refuse_clashes(told)
-    if told.table is not None:
+    if told.report is not None:
+        _write_page(told, told.report)
+    elif told.table is not None:
         _show(told, told.table)
     elif told.resume is not None:
         _go_on(told, told.resume)
@@ -139,7 +157,7 @@ def _refuse_clashes(told: StudyArguments) -> None:
     Raises:
         ValueError: if there are some.
     """
-    of_tables = {"--by": told.by, "--measure": told.measure, "--of": told.of}
+    of_tables = {"--by": told.by, "--of": told.of}
     of_runs = {
         "a file": told.file,
         "--resume": told.resume,
@@ -147,10 +165,15 @@ def _refuse_clashes(told: StudyArguments) -> None:
         "--shuffle": told.shuffle,
         "--table-format": told.table_format != TABLE_FORMATS[0],
     }
+    if told.report is not None:
+        _refuse({**of_runs, "--table": told.table, **of_tables}, "beside --report")
+        return
+    _refuse({"--baseline": told.baseline}, "without --report")
     if told.table is not None:
         _refuse(of_runs, "beside --table")
         return
     _refuse(of_tables, "without --table")
+    _refuse({"--measure": told.measure}, "without --table or --report")
     if told.resume is not None:
         _refuse({"--out": told.out, "--force": told.force}, "beside --resume")
 
@@ -178,6 +201,22 @@ def _show(told: StudyArguments, folder: Path) -> None:
     )
 
 
+def _write_page(told: StudyArguments, folder: Path) -> None:
+    """Write the page of a study."""
+    from .data import names_in
+    from .study_page import write_page
+
+    _refuse_no_study(folder)
+    write_page(
+        folder,
+        names_in(told.measure),
+        told.baseline,
+        out=told.out,
+        as_json=told.json,
+        force=told.force,
+    )
+
+
 def _refuse_no_study(folder: Path) -> None:
     from ..study.folder import STUDY
 
@@ -197,6 +236,7 @@ def _begin(told: StudyArguments, file: Path, out: Path) -> None:
 
             begin_anew(out, found.plan, toml_or_none(found))
             remove_frames(out)
+            (out / PAGE).unlink(missing_ok=True)
         run_study(found, out, _way(told))
 
 

@@ -94,7 +94,7 @@ def html_of(
         call=_call(results) if command is None else command,
         is_command=command is not None,
         toml=results.toml,
-        of_terminal=f"gmm-pyro study study.toml --out {quote(_folder(results))}",
+        of_terminal=of_terminal(results),
         cell_versions=_versions(results),
     )
 
@@ -229,6 +229,11 @@ def _call(results: Found) -> str:
         lines += [f"study = gp.Study(data, methods, {', '.join(given)})"]
     lines += [f"results = study.run({_folder(results)!r})", 'results.report("study.html")']
     return "\n".join(lines)
+
+
+def of_terminal(results: Found) -> str:
+    """The command line that makes the study anew of its TOML."""
+    return f"gmm-pyro study study.toml --out {quote(_folder(results))}"
 
 
 def _folder(results: Found) -> str:
