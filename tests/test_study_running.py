@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 import numpy as np
@@ -142,6 +143,36 @@ def test_a_killed_study_goes_on_to_the_same_frame(expected: pd.DataFrame, tmp_pa
 def test_a_client_gives_the_same_frame(expected: pd.DataFrame, tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as client:
         same(study().run(tmp_path / "results", client=client, n_jobs=3), expected)
+
+
+@linux
+def test_a_cluster_gives_the_same_frame_and_ends_what_hangs(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Two processes of Dask's, which the cells' own processes end with."""
+    distributed = pytest.importorskip("distributed")
+    token = f"cluster-{os.getpid()}"
+    resource_tracker.ensure_running()  # which ends with this process, whoever has started it
+    monkeypatch.setenv(studied.TOKEN, token)
+    methods = [studied.CHEAP, studied.hanging, "kmeans", studied.by_chance]
+    data = gp.designs.Design("separated", {"n": 30, "d": 2, "k": 2, "separation": 3.0})
+    asked = gp.Study(data, methods, studied.SOME, timeout=3.0)
+    told = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1"}
+    with (
+        distributed.LocalCluster(**told, dashboard_address=None) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        frame = asked.run(tmp_path / "results", client=client, n_jobs=2).frame
+    assert studied.none_left(token)
+    hung = frame[frame["method"] == "hanging"]
+    assert hung["reason"].tolist() == ["took longer than 3 s"]
+    methods.remove(studied.hanging)
+    here = gp.Study(data, methods, studied.SOME, timeout=3.0)
+    expected = frame_of(here.plan, studied.rows_here(here))
+    found = frame.drop(index=hung.index).reset_index(drop=True)
+    pd.testing.assert_frame_equal(
+        found.drop(columns=studied.TIMES), expected.drop(columns=studied.TIMES), check_exact=True
+    )
 
 
 def test_a_worker_that_cannot_begin_is_an_error(tmp_path: Path) -> None:

@@ -46,7 +46,8 @@ def check_client(value: Any) -> Client:
     if callable(getattr(value, "submit", None)):
         return value
     raise TypeError(
-        f"client must have a submit, as distributed.Client and executors have, got {shown(value)}"
+        "client must have a submit, as executors have, and the distributed.Client of "
+        f"pip install 'gmm-pyro[cluster]', got {shown(value)}"
     )
 
 

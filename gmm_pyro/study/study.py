@@ -154,8 +154,9 @@ class Study:
         Args:
             folder: where the rows are; it is made, or has some of this study.
             n_jobs: number of workers, or of cells that a client has at a time.
-            client: what runs the cells in the place of this machine: a `distributed.Client`, or an
-                executor of `concurrent.futures`, whose threads have a worker process each.
+            client: what runs the cells in the place of this machine: a `distributed.Client`, which
+                the extra `cluster` has, or an executor of `concurrent.futures`. Their threads have
+                a worker process each.
             shuffle: whether cells are run in a random order, so that what is there early is of
                 the whole study.
             progress: whether to show a bar on standard error, with the time left.
