@@ -154,8 +154,10 @@ def test_levels_come_in_order_and_words_are_not_joined() -> None:
 
 
 def test_methods_differ_in_grey() -> None:
-    looks = [(look.marker, look.dashes) for look in map(Look.of, range(24))]
-    assert len(set(looks)) == 24
+    looks = list(map(Look.of, range(84)))
+    assert len({look.marker for look in looks[:12]}) == 12
+    assert len({(look.colour, look.dashes) for look in looks[:28]}) == 28
+    assert len(set(looks)) == 84
 
 
 def test_what_cannot_be_drawn_is_refused() -> None:
@@ -257,9 +259,8 @@ def test_rows_are_differences_with_their_intervals() -> None:
     ticks = zip(ax.get_yticks(), ax.get_yticklabels(), strict=True)
     texts = {tick: label.get_text() for tick, label in ticks}
     assert [texts[m.get_ydata()[0]] for m in marks] == ["b", "c"] * 3
-    assert sorted(set(texts.values()) - {"b", "c"}) == [
-        f"overlap = {level}" for level in OVERLAP["overlap"]
-    ]
+    heads = [(text.xy[1], text.get_text()) for text in ax.texts]
+    assert heads == [(3 * i, f"overlap = {level}") for i, level in enumerate(OVERLAP["overlap"])]
     low, high = ax.get_xlim()
     assert low < frame["low"].min() < frame["high"].max() < high
 
@@ -292,6 +293,64 @@ def test_pictures_draw_where_they_are_told() -> None:
     ax = Figure().subplots()
     assert plots.critical_differences(made_up(three(3), OVERLAP).ranks("ari"), ax) is ax
     assert plt.get_fignums() == []
+
+
+# ---------------------------------------------------------------------- long names
+
+LONG = [f"svi:{name} guide={guide}" for name in ("enumerated", "collapsed") for guide in "abcdef"]
+LONG = [name.replace("guide=f", "guide=multivariate") for name in LONG]
+DRAWN = {
+    "lines": lambda found, width: found.plot("ari", "overlap", width=width),
+    "panels": lambda found, width: found.plot("ari", "overlap", "n", width=width),
+    "ranks": lambda found, width: plots.critical_differences(found.ranks("ari"), width=width),
+    "profile": lambda found, width: plots.performance_profile(found.profile("ari"), width=width),
+    "differences": lambda found, width: plots.differences(
+        found.differences("ari", found.plan.methods[-1].name, by="n"), width=width
+    ),
+    "all pairs": lambda found, width: plots.differences(found.differences("ari"), width=width),
+}
+
+
+def shown_in(figure: Figure) -> list[plt.Text]:
+    """Words that are drawn: not those of ticks beyond their axis."""
+    beyond = set()
+    for ax in figure.axes:
+        for axis, place in ((ax.xaxis, 0), (ax.yaxis, 1)):
+            low, high = sorted(axis.get_view_interval())
+            for label in axis.get_ticklabels():
+                if (
+                    not ax.axison
+                    or not axis.get_visible()
+                    or not low <= label.get_position()[place] <= high
+                ):
+                    beyond.add(label)
+    texts = figure.findobj(plt.Text)
+    return [t for t in texts if t.get_visible() and t.get_text().strip() and t not in beyond]
+
+
+@pytest.mark.parametrize(
+    ("width", "longer"),
+    [("column", ""), ("page", ""), ("column", " of a method with a good many words")],
+)
+@pytest.mark.parametrize("picture", DRAWN)
+def test_twelve_long_names_can_be_read(picture: str, longer: str, width: str) -> None:
+    """All words are within the figure, and none on others; all names are there in full."""
+    values = {name + longer: drawn(i, 6, 4) for i, name in enumerate(LONG)}
+    figure = DRAWN[picture](made_up(values, BOTH), width)
+    figure = figure.figure if isinstance(figure, Axes) else figure
+    figure.draw_without_rendering()
+    shown = shown_in(figure)
+    boxes = [text.get_window_extent() for text in shown]
+    whole = figure.bbox.padded(1)
+    for number, (text, box) in enumerate(zip(shown, boxes, strict=True)):
+        assert whole.x0 <= box.x0 < box.x1 <= whole.x1, text.get_text()
+        assert whole.y0 <= box.y0 < box.y1 <= whole.y1, text.get_text()
+        over = [
+            t.get_text() for t, b in zip(shown[:number], boxes, strict=False) if b.overlaps(box)
+        ]
+        assert over == [], text.get_text()
+    told = " ".join(" ".join(words(figure)).split())
+    assert all(name in told for name in values)
 
 
 # ---------------------------------------------------------------------- the page

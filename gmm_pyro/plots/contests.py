@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 import numpy as np
@@ -18,6 +18,9 @@ ROW = 0.16  # between two names, in inches
 BAR = 0.11  # between two bars
 TOP, BOTTOM = 0.72, 0.1  # above the axis of ranks and below the last name
 ASIDE = 0.05  # of the axis, that a name is outside of it
+TICK_ROOM = 0.22  # from one rank that is written to the next, in inches
+LEAST = 1.2  # of the axis, in inches, where there are names on both sides
+BAND: Mapping[str, Any] = {"color": parts.DARK, "linewidth": 3, "solid_capstyle": "butt"}
 HEIGHT = 2.1  # of profiles, in inches
 APART = 0.3  # of the diagonal, between two markers of a line
 FACTOR = "factor"
@@ -71,7 +74,8 @@ class Profiled(Protocol):
 def critical_differences(ranks: Ranked, ax: Axes | None = None, *, width: str = "column") -> Axes:
     """Draw mean ranks on a line, the best on the left, with bars over methods that do not differ.
 
-    The bar above the line is as long as the critical difference.
+    The bar above the line is as long as the critical difference. Where names are too long to stand
+    on both sides of the line, each has a row of its own, and the bars are at their right.
 
     Args:
         ranks: what `StudyResults.ranks` returned.
@@ -83,39 +87,98 @@ def critical_differences(ranks: Ranked, ax: Axes | None = None, *, width: str = 
     wanted = "what StudyResults.ranks returned"
     frame = journal.table_in("ranks", ranks, ("method", "mean_rank"), wanted)
     names, values = frame["method"].tolist(), frame["mean_rank"].tolist()
-    k, half = len(names), math.ceil(len(names) / 2)
-    deep = BAR * (len(ranks.groups) + 1)
-    ax = journal.axes_of(ax, width, height_of_ranks(ranks))
-    for number, group in enumerate(ranks.groups):
-        ends = [values[names.index(group[0])], values[names.index(group[-1])]]
-        down = BAR * (number + 1)
-        ax.plot(
-            [ends[0] - 0.02 * (k - 1), ends[1] + 0.02 * (k - 1)], [down, down],
-            color=parts.DARK, linewidth=3, solid_capstyle="butt",
-        )  # fmt: skip
-    for place, (name, value) in enumerate(zip(names, values, strict=True)):
-        left = place < half
-        row = place if left else k - 1 - place
-        _name(ax, f"{name} ({value:.2f})", value, deep + ROW * (row + 0.5), k, left=left)
-    _ruler(ax, k, ranks.critical_difference)
-    ax.set_ylim(deep + ROW * half + BOTTOM, -TOP)
+    ax = journal.axes_of(ax, width, height_of_ranks(ranks, journal.width_of(width)))
+    wide, k = journal.inches_of(ax), len(names)
+    if _fit_both_sides(names, wide):
+        deep, room = _both_sides(ax, names, values, ranks.groups), wide / 2
+    else:
+        deep, room = _in_rows(ax, names, values, ranks.groups, wide), (1 - journal.MOST_NAME) * wide
+    _ruler(ax, k, ranks.critical_difference, max(1, round((k - 1) * TICK_ROOM / room)))
+    ax.set_ylim(deep + BOTTOM, -TOP)
     told = f"mean rank by {ranks.called}"
     label = ax.text((1 + k) / 2, -TOP + 0.03, told, ha="center", va="top", fontsize=journal.LABEL)
     parts.as_written(label)
     return ax
 
 
-def height_of_ranks(ranks: Ranked) -> float:
-    """How high a picture of mean ranks is, in inches."""
-    rows = math.ceil(len(ranks.frame) / 2)
-    return TOP + BAR * (len(ranks.groups) + 1) + ROW * rows + BOTTOM
+def height_of_ranks(ranks: Ranked, wide: float) -> float:
+    """How high a picture of mean ranks is that is so wide, in inches."""
+    names = ranks.frame["method"].tolist()
+    if not _fit_both_sides(names, wide):
+        return TOP + journal.row_height(_in_lines(names, wide), ROW) * len(names) + BOTTOM
+    return TOP + BAR * (len(ranks.groups) + 1) + ROW * math.ceil(len(names) / 2) + BOTTOM
 
 
-def _ruler(ax: Axes, k: int, gap: float) -> None:
-    """The line of ranks, and above it the bar of the critical difference, as far as it fits."""
+def _fit_both_sides(names: Sequence[str], wide: float) -> bool:
+    """Whether names on both sides leave enough of so many inches for the line between them."""
+    half = math.ceil(len(names) / 2)
+    sides = (max(map(_room, some), default=0.0) for some in (names[:half], names[half:]))
+    return wide - sum(sides) >= LEAST
+
+
+def _room(name: str) -> float:
+    return journal.breadth(_with_rank(name, 10.0))
+
+
+def _in_lines(names: Sequence[str], wide: float) -> list[str]:
+    """Names at one side of so many inches, in as many lines as they need."""
+    room = journal.MOST_NAME * wide - journal.breadth(_with_rank("", 10.0))
+    return [journal.wrapped(name, room) for name in names]
+
+
+def _with_rank(name: str, rank: float) -> str:
+    return f"{name} ({rank:.2f})"
+
+
+def _both_sides(
+    ax: Axes, names: Sequence[str], values: Sequence[float], groups: Sequence[Sequence[str]]
+) -> float:
+    """Names on both sides of the line, and bars under it; how far down that goes, in inches."""
+    k, half, deep = len(names), math.ceil(len(names) / 2), BAR * (len(groups) + 1)
+    for number, group in enumerate(groups):
+        ends = [values[names.index(group[0])], values[names.index(group[-1])]]
+        down = BAR * (number + 1)
+        ax.plot([ends[0] - 0.02 * (k - 1), ends[1] + 0.02 * (k - 1)], [down, down], **BAND)
+    for place, (name, value) in enumerate(zip(names, values, strict=True)):
+        left = place < half
+        row = place if left else k - 1 - place
+        down = deep + ROW * (row + 0.5)
+        aside = 1 - ASIDE * (k - 1) if left else k + ASIDE * (k - 1)
+        ax.plot([value, value, aside], [0, down, down], color=parts.DARK, linewidth=0.8)
+        _name(ax, _with_rank(name, value), aside, down, left=left)
+    return deep + ROW * half
+
+
+def _in_rows(
+    ax: Axes,
+    names: Sequence[str],
+    values: Sequence[float],
+    groups: Sequence[Sequence[str]],
+    wide: float,
+) -> float:
+    """A row for each name, and bars at the right of all; how far down that goes, in inches."""
+    k, shown = len(names), _in_lines(names, wide)
+    high = journal.row_height(shown, ROW)
+    rows = {name: high * (place + 0.5) for place, name in enumerate(names)}
+    for words, value, down in zip(shown, values, rows.values(), strict=True):
+        ax.plot([1, value], [down, down], color=parts.GREY, linewidth=0.6)
+        ax.plot([value], [down], "o", color=parts.DARK, markersize=journal.MARKER)
+        _name(ax, _with_rank(words, value), 1 - ASIDE * (k - 1), down, left=True)
+    right = k + ASIDE * (k - 1)
+    for number, group in enumerate(groups):
+        at = right + number * ASIDE * (k - 1)
+        ends = [rows[group[0]] - 0.4 * high, rows[group[-1]] + 0.4 * high]
+        ax.plot([at, at], ends, **BAND)
+    return high * k
+
+
+def _ruler(ax: Axes, k: int, gap: float, step: int) -> None:
+    """The line of ranks, and above it the bar of the critical difference, as far as it fits.
+
+    Every so many ranks, one is written.
+    """
     ax.axis("off")
     ax.plot([1, k], [0, 0], color=parts.DARK, linewidth=0.8)
-    step = max(1, round((k - 1) / 8))
     for rank in range(1, k + 1):
         ax.plot([rank, rank], [0, -0.05], color=parts.DARK, linewidth=0.8)
         if (rank - 1) % step == 0:
@@ -129,10 +192,8 @@ def _ruler(ax: Axes, k: int, gap: float) -> None:
     ax.text(1, -0.35, words, ha="left", va="bottom", fontsize=journal.TICK)
 
 
-def _name(ax: Axes, words: str, rank: float, down: float, k: int, *, left: bool) -> None:
-    """A line from a rank to the side, and the name there."""
-    aside = 1 - ASIDE * (k - 1) if left else k + ASIDE * (k - 1)
-    ax.plot([rank, rank, aside], [0, down, down], color=parts.DARK, linewidth=0.8)
+def _name(ax: Axes, words: str, aside: float, down: float, *, left: bool) -> None:
+    """A name at one side."""
     text = ax.annotate(
         words, (aside, down), (-3 if left else 3, 0), textcoords="offset points", va="center",
         ha="right" if left else "left", fontsize=journal.TICK, annotation_clip=False,
@@ -178,7 +239,7 @@ def performance_profile(
         share = steps["share"].to_numpy(float)
         ax.step(
             tau, np.append(share, share[-1]), look.dashes, where="post", color=look.colour,
-            linewidth=1.2, marker=look.marker, markersize=journal.MARKER, label=name,
+            linewidth=1.2, marker=look.marker, markersize=look.size, label=name, clip_on=False,
             markevery=(APART * (number + 0.5) / len(looks), APART),
         )  # fmt: skip
     if factor and end > NEAR:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -15,6 +16,8 @@ from . import journal, parts
 
 ROW, MARGIN = 0.19, 1.0  # of a comparison, and above and below all of them, in inches
 MOST_ROWS = 150
+MOST_HEAD = 0.94  # of the width, that the heads of groups may take
+PAD = 3.5  # between names and the axis, in typographic points
 KNOWN, OTHER = "filled: p (Holm) below {:g}", "open: not below"
 COMPARED = ("method", "baseline", "difference", "low", "high", "p_holm", "pairs")
 
@@ -64,21 +67,16 @@ def differences(differences: Compared, ax: Axes | None = None, *, width: str = "
             f"differences must have from 1 to {MOST_ROWS} comparisons, and pairs in one, got "
             f"{len(frame)} comparisons of {int(frame['pairs'].sum())} pairs"
         )
-    places, heads = _rows(frame, differences.by)
-    lowest = max(places)
-    ax = journal.axes_of(ax, width, height_of_differences(differences))
+    ax = journal.axes_of(ax, width, height_of_differences(differences, journal.width_of(width)))
+    rows = _rows_of(differences, journal.inches_of(ax))
+    places = list(rows.names)
     alpha = 1 - differences.level
     for place, row in zip(places, frame.to_dict("records"), strict=True):
         _draw_difference(ax, place, row, filled=row["p_holm"] < alpha)
     ax.axvline(0, color=parts.GREY, linewidth=0.8, zorder=0)
-    one = frame["baseline"].nunique() == 1
-    names = frame["method"] if one else frame["method"] + " − " + frame["baseline"]
-    _name_rows(ax, dict(zip(places, names, strict=True)), heads)
-    ax.set_ylim(lowest + 0.6, min([*places, *heads]) - 0.6)
-    less = f" less {frame['baseline'].iloc[0]}" if one else ", difference"
-    better = differences.direction.rstrip(".")
-    lines = [f"{differences.called}{less}", f"({better[:1].lower()}{better[1:]})"]
-    journal.dress(ax, "\n".join(lines if better else lines[:1]), "")
+    _name_rows(ax, rows)
+    ax.set_ylim(max(places) + 0.6, min([*places, *rows.heads]) - 0.6)
+    _name_axis(ax, differences)
     ax.tick_params(axis="y", length=0)
     ax.spines["left"].set_visible(False)
     keys = [_mark(KNOWN.format(round(alpha, 10)), filled=True)]
@@ -88,32 +86,75 @@ def differences(differences: Compared, ax: Axes | None = None, *, width: str = "
     return ax
 
 
-def _name_rows(ax: Axes, names: Mapping[int, str], heads: Mapping[int, str]) -> None:
-    """Names of comparisons, and those of groups above them."""
-    ax.set_yticks([*names, *heads], [*names.values(), *heads.values()])
-    for label in ax.get_yticklabels()[len(names) :]:
-        label.set_fontweight("bold")
+def height_of_differences(differences: Compared, wide: float) -> float:
+    """How high a picture of paired differences is that is so wide, in inches."""
+    rows = _rows_of(differences, wide)
+    high = journal.row_height([*rows.names.values(), *rows.heads.values()], ROW)
+    return high * max(rows.names, default=0) + MARGIN
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """What is written at the left: names of comparisons, and heads above groups, by row."""
+
+    names: dict[int, str]
+    heads: dict[int, str]
+
+
+def _rows_of(differences: Compared, wide: float) -> _Rows:
+    """The rows of a picture that is so wide, in inches: by what makes groups.
+
+    With several baselines names are pairs, or, where these are too long, methods below the head of
+    their baseline.
+    """
+    frame, by = differences.frame, list(differences.by)
+    names = frame["method"].tolist()
+    pairs = [f"{name} − {base}" for name, base in zip(names, frame["baseline"], strict=True)]
+    several = frame["baseline"].nunique() > 1
+    room = journal.MOST_NAME * wide
+    long = several and max(map(journal.breadth, pairs)) > room
+    groups = [
+        [f"{n} = {level_text(v)}" for n, v in zip(by, levels, strict=True)]
+        for levels in frame[by].astype(object).to_numpy().tolist()
+    ]
+    if long:
+        bases = frame["baseline"].tolist()
+        groups = [[*group, f"less {base}"] for group, base in zip(groups, bases, strict=True)]
+    rows = _Rows({}, {})
+    last = ""
+    for name, group in zip(pairs if several and not long else names, groups, strict=True):
+        head = ", ".join(group)
+        if head != last:
+            last = head
+            row = len(rows.names) + len(rows.heads)
+            rows.heads[row] = journal.wrapped(head, MOST_HEAD * wide, bold=True)
+        rows.names[len(rows.names) + len(rows.heads)] = journal.wrapped(name, room)
+    return rows
+
+
+def _name_rows(ax: Axes, rows: _Rows) -> None:
+    """Names of comparisons, and above them heads, from the left edge of the names on."""
+    ax.set_yticks(list(rows.names), list(rows.names.values()))
     parts.as_written(*ax.get_yticklabels())
+    left = max(map(journal.breadth, rows.names.values())) * journal.INCH + PAD
+    for place, head in rows.heads.items():
+        text = ax.annotate(
+            head, (0, place), (-left, 0), ("axes fraction", "data"), "offset points",
+            va="center", fontsize=journal.TICK, fontweight="bold", annotation_clip=False,
+        )  # fmt: skip
+        parts.as_written(text)
 
 
-def height_of_differences(differences: Compared) -> float:
-    """How high a picture of paired differences is, in inches."""
-    return ROW * max(_rows(differences.frame, differences.by)[0], default=0) + MARGIN
-
-
-def _rows(frame: pd.DataFrame, by: Sequence[str]) -> tuple[list[int], dict[int, str]]:
-    """The row of each comparison, and those of the heads of groups, with what they say."""
-    places: list[int] = []
-    heads: dict[int, str] = {}
-    row, last = 0, None
-    for levels in frame[list(by)].astype(object).to_numpy().tolist():
-        words = ", ".join(f"{n} = {level_text(v)}" for n, v in zip(by, levels, strict=True))
-        if by and words != last:
-            heads[row], last = words, words
-            row += 1
-        places.append(row)
-        row += 1
-    return places, heads
+def _name_axis(ax: Axes, differences: Compared) -> None:
+    """What the numbers are, under the names as well where that is long."""
+    bases, better = differences.frame["baseline"].unique(), differences.direction.rstrip(".")
+    less = f" less {bases[0]}" if len(bases) == 1 else ", difference"
+    wide = journal.inches_of(ax)
+    words = journal.wrapped(f"{differences.called}{less}", wide * journal.TICK / journal.LABEL)
+    more = f"\n({better[:1].lower()}{better[1:]})" if better else ""
+    journal.dress(ax, f"{words}{more}", "")
+    if journal.breadth(words) > (1 - journal.MOST_NAME) * wide:
+        ax.xaxis.label.set(x=1.0, horizontalalignment="right")
 
 
 def _draw_difference(ax: Axes, place: int, row: Mapping[Any, Any], *, filled: bool) -> None:

@@ -18,7 +18,8 @@ from . import parts
 
 LARGE = 8.0  # ratio of the largest level to the smallest, from which an axis is logarithmic
 CLOSE = 25.0  # levels nearer to each other than their range by this are set apart evenly
-BESIDE = 0.5  # of the room at a level that methods take
+BESIDE, MOST_BESIDE = 0.5, 0.8  # of the room at a level that methods take, few and many
+CROWD = 15.0  # methods, by which more of the room is taken
 WIDEST = 4.0  # an axis has room for so many levels at least
 MANY = 9  # levels, up to which each has a tick
 
@@ -47,7 +48,8 @@ class Scale:
 
     def beside(self, number: int, count: int) -> Float[np.ndarray, "l"]:
         """Places of one of several methods, beside those of the others."""
-        step = BESIDE * self.gap / max(count, 4)
+        share = min(max(BESIDE, count / CROWD), MOST_BESIDE)
+        step = share * self.gap / max(count, 4)
         apart = (number - (count - 1) / 2) * step
         return self.places * math.exp(apart) if self.kind == "log" else self.places + apart
 

@@ -21,6 +21,8 @@ from .scales import Scale, in_order, scale_of
 HEIGHT = 1.9  # of a panel, in inches
 ABREAST = {"column": 1, "page": 3}  # panels in a row
 LARGE = 50.0  # ratio of positive means from which their axis is logarithmic
+EDGE = {True: 0.3, False: 1.0}  # of full markers, which may lie on others, and of open ones
+MORE = {True: 0.8, False: 0.0}  # of a marker's size, as its edge is no part of what is seen
 OPEN = "open markers: a part of the cells has no number"
 NUMBERS = ("method", "measure", "standard_error", "dof", "failed", "missing")
 
@@ -153,8 +155,9 @@ class _Lines:
             some = (rows["whole"].to_numpy()[there] == 1.0) == whole
             ax.plot(
                 at[some], values[some], look.marker, color=look.colour, linestyle="none",
-                markersize=journal.MARKER, zorder=3,
+                markersize=look.size + MORE[whole], zorder=3,
                 markerfacecolor=look.colour if whole else "white",
+                markeredgecolor="white" if whole else look.colour, markeredgewidth=EDGE[whole],
             )  # fmt: skip
 
     def keys(self) -> Iterator[Line2D]:

@@ -22,7 +22,7 @@ def lines_figure(summary: Any, x: str, measure: str) -> Figure:
 
 def ranks_figure(ranks: Any) -> Figure:
     """Mean ranks and which differ: see `critical_differences`."""
-    size = (WIDE, contests.height_of_ranks(ranks))
+    size = (WIDE, contests.height_of_ranks(ranks, WIDE))
     return drawn_by(lambda ax: contests.critical_differences(ranks, ax), size)
 
 
@@ -35,5 +35,5 @@ def profile_figure(profile: Any, order: list[str]) -> Figure:
 
 def differences_figure(differences: Any) -> Figure:
     """Paired differences: see `differences`."""
-    size = (WIDE, forests.height_of_differences(differences))
+    size = (WIDE, forests.height_of_differences(differences, WIDE))
     return drawn_by(lambda ax: forests.differences(differences, ax), size)
