@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -31,6 +32,7 @@ MAIN = (  # measures with pictures, if nobody says which, in the order of their 
 )
 MOST_MEASURES = 4
 LONG = 400  # letters of what a method is told
+WIDE = 40  # letters of a fact, from which it has a line of its own
 
 
 def write_report(
@@ -85,7 +87,7 @@ def html_of(
         findings=list(_findings(results, sections)),
         unsaid=unsaid(results, left),
         designs=[Fact(design.name, _design(design)) for design in plan.designs],
-        methods=[Fact(method.name, _cut(method.text)) for method in plan.methods],
+        methods=[Fact(method.name, _cut(_told(method.text))) for method in plan.methods],
         measures=[COLUMNS[name] for name in (*plan.measures, *OF_CELLS)],
         statuses=statuses_shown(plan, results.frame, left),
         failures=failures_of(results.frame, factors_of(plan)),
@@ -156,7 +158,8 @@ def _facts(results: Found) -> Iterator[Fact]:
     plan = results.plan
     yield Fact("Designs", str(len(plan.designs)))
     yield Fact("Data sets", number(_n_data(plan), "d"))
-    yield Fact(f"Methods ({len(plan.methods)})", enumerated(tuple(m.name for m in plan.methods)))
+    names = enumerated(tuple(method.name for method in plan.methods))
+    yield Fact(f"Methods ({len(plan.methods)})", names, long=len(names) > WIDE)
     yield Fact("Cells", number(results.n_cells, "d"))
     yield Fact("Seed", str(plan.seed))
     timeout = plan.told.get("timeout")
@@ -198,6 +201,22 @@ def _design(design: Planned) -> str:
     sets = counted(design.replicates, "data set")
     return f"{kind}{sets} at each of {counted(len(design.settings), 'setting')}" + (
         f"; {told}" if told else ""
+    )
+
+
+def _told(text: str) -> str:
+    """What a method is told, as a TOML file has it: first what it is, and nothing that is None."""
+    try:
+        told = json.loads(text)
+    except ValueError:
+        return text
+    if not isinstance(told, dict):
+        return text
+    words = {"method": told.pop("method", None), **told}
+    return ", ".join(
+        f"{name} = {json.dumps(value, ensure_ascii=False)}"
+        for name, value in words.items()
+        if value is not None
     )
 
 

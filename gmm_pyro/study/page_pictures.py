@@ -99,13 +99,24 @@ def made(make: Callable[[], Made], notes: list[str]) -> Made | None:
 
 def _finding(ranks: Ranks) -> str:
     """Who is first, and who is not told apart from it."""
-    first = ranks.frame["method"].iloc[0]
-    near = [name for group in ranks.groups if first in group for name in group if name != first]
-    told = f"not told apart from {listed(near)}" if near else "apart from all others"
+    first, *others = ranks.frame["method"]
+    near = {name for group in ranks.groups if first in group for name in group}
+    told = _apart([n for n in others if n in near], [n for n in others if n not in near])
     return (
         f"By mean rank of {ranks.called} over {ranks.n} data sets, {first} is first, and {told} "
         f"(Nemenyi's test at {ranks.alpha:g})."
     )
+
+
+def _apart(near: Sequence[str], far: Sequence[str]) -> str:
+    """From whom the first is told apart, or from whom not, by whichever are fewer."""
+    if not near:
+        return "apart from all others"
+    if not far:
+        return "not told apart from any other"
+    if len(near) <= max(len(far), FEW):
+        return f"not told apart from {listed(near)}"
+    return f"told apart from {listed(far)} alone"
 
 
 # ---------------------------------------------------------------------- pictures in words
