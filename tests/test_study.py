@@ -34,6 +34,7 @@ from gmm_pyro.study.entries import Task
 from gmm_pyro.study.folder import Writer, alone_in, read_rows, write_plan
 from gmm_pyro.study.measures import Outcome, measured
 from gmm_pyro.study.measures.of_probabilities import calibration_error
+from gmm_pyro.study.measures.outcome import Others
 from gmm_pyro.study.plan import Plan, canonical
 
 DATA = gp.datasets.make_mixture(n=60, k=3, d=2, separation=3.0, seed=1)
@@ -395,10 +396,10 @@ def test_draws_are_held_against_the_truth_as_numpy_would() -> None:
 
 def test_the_truth_is_at_no_distance_from_itself() -> None:
     answer = method_from(lambda x: DATA.truth).run(Task(DATA, 0))
-    outcome = Outcome(DATA, answer, 1.0, others=DATA.truth.sample(100, 0))
+    outcome = Outcome(DATA, answer, 1.0, others=Others(DATA.truth.sample(100, 0), DATA.truth))
     values, _ = measured(outcome, ["kl_to_truth", "mean_error", "held_out_log_density"])
     assert (values["kl_to_truth"], values["mean_error"]) == (0, 0)
-    own = float(DATA.truth.log_prob(outcome.others).mean())
+    own = float(DATA.truth.log_prob(outcome.others.x).mean())
     assert values["held_out_log_density"] == pytest.approx(own)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
 
 from ..datasets import Dataset
@@ -22,7 +22,7 @@ from .answers import Answer, WrongOutput
 from .designs import Draws
 from .entries import Entry, Task, few_points, known_size
 from .measures import Outcome, measured
-from .measures.outcome import other_points
+from .measures.outcome import Others, other_points
 from .measures.registry import OF_OTHERS
 from .memory import Memory
 from .plan import Cell, seed_of
@@ -81,7 +81,7 @@ class Drawn:
     """What all methods on a data set share."""
 
     data: Dataset
-    others: Float[Tensor, "m d"] | None
+    others: Others | None
     start: Int[Tensor, "n"] | None
 
 
@@ -187,7 +187,10 @@ def seeded(seed: int) -> None:
     """Seed the default generators, which a method may draw from."""
     random.seed(seed)
     np.random.seed(seed % LEGACY)  # noqa: NPY002 - it is the default one that is meant
-    torch.manual_seed(seed)
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        torch.manual_seed(seed)
+    else:  # without devices torch would keep the seed for later, with a trace of all that is called
+        torch.default_generator.manual_seed(seed)
 
 
 def reason_of(error: BaseException) -> str:

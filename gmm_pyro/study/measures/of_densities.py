@@ -28,18 +28,18 @@ def of_others(outcome: Outcome) -> dict[str, float]:
 
     Where components are not Gaussian, the truth has their moments, and not their density.
     """
-    mixture, data, x = outcome.mixture, outcome.data, outcome.others
-    if mixture is None or x is None:
+    mixture, others = outcome.mixture, outcome.others
+    if mixture is None or others is None:
         return {}
-    found = mixture.log_prob(x).double()
+    found = mixture.log_prob(others.x).double()
     values = {"held_out_log_density": float(found.mean())}
-    if data.truth is None or isinstance(data, NotGaussian):
+    if isinstance(outcome.data, NotGaussian):
         return values
-    excess = data.truth.log_prob(x).double() - found
+    excess = others.true_log_density - found
     return {
         **values,
         "kl_to_truth": float(excess.mean()),
-        "kl_standard_error": float(excess.std()) / math.sqrt(len(x)),
+        "kl_standard_error": float(excess.std()) / math.sqrt(len(found)),
     }
 
 

@@ -16,6 +16,24 @@ from ..answers import Answer
 
 
 @dataclass(frozen=True, eq=False)
+class Others:
+    """Points from where the data come from that no method has seen.
+
+    Attributes:
+        x: the points, shape (m, d).
+        truth: the mixture that they were drawn from, or whose moments they have.
+    """
+
+    x: Float[Tensor, "m d"]
+    truth: GaussianMixture
+
+    @cached_property
+    def true_log_density(self) -> Float[Tensor, "m"]:
+        """The log density of the truth at each point, in nats: the same for all methods."""
+        return self.truth.log_prob(self.x).double()
+
+
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """A data set, and what a method says about it.
 
@@ -24,15 +42,14 @@ class Outcome:
         answer: what it says.
         seconds: how long it took.
         level: what intervals are to hold of the draws.
-        others: points from where the data come from that the method has not seen, or None where
-            that is not known.
+        others: points from where the data come from, or None where that is not known.
     """
 
     data: Dataset
     answer: Answer
     seconds: float
     level: float = 0.9
-    others: Float[Tensor, "m d"] | None = None
+    others: Others | None = None
 
     @property
     def mixture(self) -> GaussianMixture | None:
@@ -51,6 +68,8 @@ class Outcome:
         return labels if labels is not None and bool((labels != OUTLIER).any()) else None
 
 
-def other_points(data: Dataset, n: int, seed: int) -> Float[Tensor, "m d"] | None:
+def other_points(data: Dataset, n: int, seed: int) -> Others | None:
     """Other points of where a data set comes from, or None where that is not known."""
-    return None if data.truth is None else data.held_out(n, seed).x.to(torch.float64)
+    if data.truth is None:
+        return None
+    return Others(data.held_out(n, seed).x.to(torch.float64), data.truth)
