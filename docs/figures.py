@@ -85,12 +85,15 @@ def _is_output(text: str, fence: re.Match[str], follower: re.Match[str]) -> bool
     return follower["language"] == "text" and not between.strip()
 
 
-def run(page: str, folder: Path) -> Iterator[tuple[Block, str]]:
+def run(
+    page: str, folder: Path, programs: Path = Path(sys.executable).parent
+) -> Iterator[tuple[Block, str]]:
     """Runs the Python and shell blocks of a page in order, and yields each with what it printed.
 
     Python blocks share their names. All blocks run in `folder`, where `images/` is made, and where
-    the stored results of the benchmarks are as in a clone. Torch's
-    generator and threads, Pyro's parameters and matplotlib's settings are put back at the end.
+    the stored results of the benchmarks are as in a clone. The commands of shell blocks are those
+    of `programs`, by default of this Python. Torch's generator and threads, Pyro's parameters and
+    matplotlib's settings are put back at the end.
     """
     import matplotlib
     import matplotlib.pyplot as plt
@@ -115,7 +118,7 @@ def run(page: str, folder: Path) -> Iterator[tuple[Block, str]]:
             if block.language == "python":
                 yield block, run_python(block, page, names)
             elif block.language == "sh":
-                yield block, run_shell(block)
+                yield block, run_shell(block, programs)
 
 
 def run_python(block: Block, page: str, names: dict[str, object]) -> str:
@@ -127,9 +130,9 @@ def run_python(block: Block, page: str, names: dict[str, object]) -> str:
     return printed.getvalue()
 
 
-def run_shell(block: Block) -> str:
-    """What a shell block prints, in 80 columns; its commands are those of this Python."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+def run_shell(block: Block, programs: Path) -> str:
+    """What a shell block prints, in 80 columns, with commands of a folder before all others."""
+    path = os.pathsep.join([str(programs), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.code],
         env={**os.environ, "PATH": path, "COLUMNS": "80", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},

@@ -86,6 +86,15 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return home
 
 
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A folder with `python` and `gmm-pyro`, which begin without the import of torch."""
+    from prepared import commands
+
+    with commands(tmp_path_factory.mktemp("prepared")) as folder:
+        yield folder
+
+
 @pytest.fixture(autouse=True)
 def pyplot_as_it_was() -> Iterator[None]:
     """No test sees what another one left with pyplot."""

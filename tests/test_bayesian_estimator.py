@@ -70,9 +70,9 @@ PRIVATE = ("test_compare_covar_type",)  # it calls `_check_parameters` and `_ini
 
 
 @pytest.mark.slow
-def test_it_passes_the_tests_of_scikit_learns_mixture(tmp_path: Path) -> None:
+def test_it_passes_the_tests_of_scikit_learns_mixture(prepared: Path, tmp_path: Path) -> None:
     file, name = "test_bayesian_mixture.py", "BayesianGaussianMixture"
-    told = run_theirs(tmp_path, file, name, PRIVATE)
+    told = run_theirs(prepared / "python", tmp_path, file, name, PRIVATE)
     assert "passed" in told
 
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 from typer.testing import CliRunner
 
-from gmm_pyro import GaussianMixture, cli
+from gmm_pyro import GaussianMixture, __version__, cli
 from gmm_pyro.cli import names, options, program
 from gmm_pyro.covariance import FAMILIES
 from gmm_pyro.datasets import DATASETS, bimodal, three_clusters
@@ -71,8 +71,6 @@ class TestHelp:
         assert {*compared} == ours - {"nuts"}  # which takes longer than all others
 
     def test_the_version_is_that_of_the_package(self, run) -> None:
-        from gmm_pyro import __version__
-
         assert run("--version").out == f"gmm-pyro {__version__}\n"
 
 
@@ -105,6 +103,14 @@ def test_a_shell_is_told_how_a_word_can_go_on(line: str) -> None:
     }
     done = CliRunner().invoke(cli.app, [], prog_name=program.PROGRAM, env=env)
     assert done.output.split() == COMPLETIONS[line]
+
+
+def test_the_program_that_is_installed_is_the_command_line() -> None:
+    installed = Path(sys.executable).with_name("gmm-pyro")
+    if not installed.exists():
+        pytest.skip("this Python has no gmm-pyro installed")
+    done = subprocess.run([installed, "--version"], capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (0, f"gmm-pyro {__version__}\n")
 
 
 def test_bash_completes_with_the_script_that_the_program_shows(tmp_path) -> None:

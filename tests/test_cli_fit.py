@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
@@ -316,11 +315,11 @@ class TestPredict:
         assert 0 < near.median() < 0.1
 
     def test_a_pipe_goes_in_and_a_reader_that_stops_early_sees_no_traceback(
-        self, mixture, peer, tmp_path
+        self, mixture, peer, tmp_path, prepared
     ) -> None:
         points = pd.DataFrame({"height": np.linspace(-3, 9, 10_000), "width": 1.5})
         points.to_csv(tmp_path / "new.csv", sep=";", index=False)
-        command = f"cat new.csv | {sys.executable} -m gmm_pyro predict mixture.json - | head -n 5"
+        command = f"cat new.csv | {prepared}/gmm-pyro predict mixture.json - | head -n 5"
         done = subprocess.run(
             ["bash", "-c", f"{command}; echo ${{PIPESTATUS[1]}} >&2"],
             capture_output=True,

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -259,15 +260,20 @@ def test_chains_are_the_same_draw_by_draw(setting: Settings) -> None:
 # ---------------------------------------------------------------------- with numba, and without
 
 
-def printed(code: str, path: Path | None = None, **env: str) -> str:
+def printed_by(python: Path, code: str, path: Path | None = None, **env: str) -> str:
     """What a process of its own prints."""
     places = [*([str(path)] if path else []), *sys.path]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places)), **env}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, env=env
+        [python, "-W", "ignore", "-c", code], capture_output=True, text=True, env=env
     )
     assert done.returncode == 0, done.stderr[-2000:]
     return done.stdout.strip()
+
+
+@pytest.fixture
+def printed(prepared: Path) -> Callable[..., str]:
+    return partial(printed_by, prepared / "python")
 
 
 FIT = """
@@ -278,7 +284,7 @@ fit = lambda x, **options: gp.fit(gp.MixtureModel(2), x, **options)
 """
 
 
-def test_small_work_imports_no_compiler() -> None:
+def test_small_work_imports_no_compiler(printed: Callable[..., str]) -> None:
     code = FIT + "print(fit(x).diagnostics['kernel'], 'numba' in sys.modules)"
     assert printed(code, **{SETTING: ""}) == "torch False"
 
@@ -291,7 +297,7 @@ print(decision.compiled, fit(x).diagnostics["kernel"])
 """
 
 
-def test_without_a_compiler_all_works_unless_it_is_forced() -> None:
+def test_without_a_compiler_all_works_unless_it_is_forced(printed: Callable[..., str]) -> None:
     """Also on data that come from where there is one, as by a pickle."""
     code = """
 import os
@@ -316,7 +322,9 @@ except ValueError as error:
     assert "pip install 'gmm-pyro[fast]'" in lines[2]
 
 
-def test_a_compiler_that_does_not_work_is_as_good_as_none(tmp_path: Path) -> None:
+def test_a_compiler_that_does_not_work_is_as_good_as_none(
+    tmp_path: Path, printed: Callable[..., str]
+) -> None:
     package = tmp_path / "numba"
     package.mkdir()
     told = 'raise ImportError("Numba needs NumPy 2.2 or less. Got NumPy 2.4.")'

@@ -13,6 +13,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,7 @@ from gmm_pyro.reduction.decision import SETTING
 from gmm_pyro.reduction.loops import build
 
 ROOT = Path(build.__file__).parents[3]
+Begun = Callable[..., "subprocess.Popen[str]"]
 pytestmark = pytest.mark.slow  # a process takes seconds to begin, and to compile a pass
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="there are no forks here")
 
@@ -50,19 +53,27 @@ def fit():
 """
 
 
-def begun(code: str, kept: Path | None, home: Path = ROOT) -> subprocess.Popen[str]:
+def begun_by(
+    python: Path | str, code: str, kept: Path | None, home: Path = ROOT
+) -> subprocess.Popen[str]:
     """A process of its own, with a folder for what is kept, or the one that all have."""
     places = os.pathsep.join([str(home), *filter(None, sys.path)])
     env = {**os.environ, "PYTHONPATH": places, SETTING: "always"}
     env |= {} if kept is None else {"NUMBA_CACHE_DIR": str(kept)}
     return subprocess.Popen(
-        [sys.executable, "-W", "ignore", "-c", code],
+        [python, "-W", "ignore", "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         env=env,
         cwd=home,
     )
+
+
+@pytest.fixture(scope="module")
+def begun(prepared: Path) -> Begun:
+    """The same, which need not import torch."""
+    return partial(begun_by, prepared / "python")
 
 
 def printed(process: subprocess.Popen[str]) -> list[str]:
@@ -80,7 +91,7 @@ def files(kept: Path, kind: str) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def sound(tmp_path_factory: pytest.TempPathFactory, begun: Begun) -> Path:
     """A folder where one process has kept the function."""
     kept = tmp_path_factory.mktemp("kept")
     assert printed(begun(SMALL + "print(*work())", kept)) == ["True 0 1 1"]
@@ -101,7 +112,7 @@ DAMAGES = {
 }
 
 
-def test_files_that_cannot_be_read_are_made_anew(sound: Path, tmp_path: Path) -> None:
+def test_files_that_cannot_be_read_are_made_anew(sound: Path, tmp_path: Path, begun: Begun) -> None:
     """One after the other in one process, and then they are sound."""
     shutil.copytree(sound, tmp_path / "kept")
     places = {kind: files(tmp_path / "kept", kind)[0] for kind in ("nbi", "nbc")}
@@ -121,7 +132,9 @@ for place, content in pickle.loads(Path({str(tmp_path / "cases")!r}).read_bytes(
     assert lines == ["True 0 1 1", "True 1 0 1"] * len(DAMAGES)
 
 
-def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(tmp_path: Path) -> None:
+def test_where_nothing_can_be_kept_it_is_compiled_all_the_same(
+    tmp_path: Path, begun: Begun
+) -> None:
     """Neither written nor read, on a full disk, and with no place at all."""
     program = """
 import errno
@@ -145,21 +158,21 @@ for obstacle in (
     assert files(tmp_path, "nbc") == []
 
 
-def test_a_file_in_the_place_of_the_folder_is_no_obstacle(tmp_path: Path) -> None:
+def test_a_file_in_the_place_of_the_folder_is_no_obstacle(tmp_path: Path, begun: Begun) -> None:
     """numba then goes on to the places that it has beside."""
     (tmp_path / "kept").write_text("")
     (line,) = printed(begun(SMALL + "print(work()[0])", tmp_path / "kept"))
     assert line == "True"
 
 
-def test_two_that_compile_at_once_do_not_disturb_each_other(tmp_path: Path) -> None:
+def test_two_that_compile_at_once_do_not_disturb_each_other(tmp_path: Path, begun: Begun) -> None:
     two = [begun(SMALL + "print(work()[0])", tmp_path) for _ in range(2)]
     assert [printed(process) for process in two] == [["True"], ["True"]]
     assert printed(begun(SMALL + "print(*work())", tmp_path)) == ["True 1 0 1"]
 
 
 @needs_fork
-def test_an_edit_of_any_of_the_files_is_seen(tmp_path: Path) -> None:
+def test_an_edit_of_any_of_the_files_is_seen(tmp_path: Path, begun: Begun) -> None:
     """numba itself looks at the file of the function alone, and not at those that it calls."""
     home = tmp_path / "home"
     ignored = shutil.ignore_patterns("__pycache__")
@@ -194,7 +207,7 @@ for name in [None, "chunk.py", "lanes.py", "algebra.py", "elementary.py", None]:
 
 
 @needs_fork
-def test_a_child_fits_what_its_parent_has_fitted() -> None:
+def test_a_child_fits_what_its_parent_has_fitted(begun: Begun) -> None:
     program = """
 import multiprocessing, os, signal
 from concurrent.futures import ThreadPoolExecutor
@@ -213,7 +226,7 @@ with multiprocessing.get_context("fork").Pool(2) as pool:
     assert printed(begun(FIT + program, None)) == ["0", "True compiled"]
 
 
-def test_an_interrupt_at_any_moment_leaves_nothing_half_done(tmp_path: Path) -> None:
+def test_an_interrupt_at_any_moment_leaves_nothing_half_done(tmp_path: Path, begun: Begun) -> None:
     """While numba is imported, or compiles: the next fit in the same process is as ever."""
     program = """
 import signal
@@ -226,7 +239,7 @@ for attempt in range(5):
     except KeyboardInterrupt:
         print("interrupted", flush=True)
 """
-    process = begun(FIT + program, tmp_path)
+    process = begun_by(sys.executable, FIT + program, tmp_path)
     assert process.stdout is not None
     assert process.stdout.readline() == "begins\n"
     for moment in (0.3, 3.0):

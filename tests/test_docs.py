@@ -58,10 +58,12 @@ def test_blocks_are_in_a_language_that_runs_or_cannot(page: str) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("page", [page for page in PAGES if languages(page) & {"python", "sh"}])
-def test_blocks_print_what_the_page_says_and_draw_its_pictures(page: str, tmp_path: Path) -> None:
+def test_blocks_print_what_the_page_says_and_draw_its_pictures(
+    page: str, tmp_path: Path, prepared: Path
+) -> None:
     if "sh" in languages(page) and not Path(sys.executable).with_name("gmm-pyro").exists():
         pytest.skip("the page runs the command line, and this Python has no gmm-pyro installed")
-    for block, printed in figures.run(page, tmp_path):
+    for block, printed in figures.run(page, tmp_path, prepared):
         assert agrees(printed, block.output or ""), f"line {block.line} printed:\n{printed}"
     drawn = {path.name for path in (tmp_path / "images").glob("*.png")}
     assert drawn == set(figures.PICTURE.findall(shown(page)))

@@ -72,8 +72,9 @@ PRIVATE = (  # what they call is not public: `_initialize`, and a function that 
 
 
 @pytest.mark.slow
-def test_it_passes_the_tests_of_scikit_learns_mixture(tmp_path: Path) -> None:
-    told = run_theirs(tmp_path, "test_gaussian_mixture.py", "GaussianMixture", PRIVATE)
+def test_it_passes_the_tests_of_scikit_learns_mixture(prepared: Path, tmp_path: Path) -> None:
+    file, name = "test_gaussian_mixture.py", "GaussianMixture"
+    told = run_theirs(prepared / "python", tmp_path, file, name, PRIVATE)
     assert "passed" in told
 
 

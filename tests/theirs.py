@@ -5,7 +5,6 @@ from __future__ import annotations
 import inspect
 import os
 import subprocess
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -26,10 +25,11 @@ def global_random_seed():
 """
 
 
-def run_theirs(folder: Path, file: str, name: str, left_out: Sequence[str]) -> str:
+def run_theirs(python: Path, folder: Path, file: str, name: str, left_out: Sequence[str]) -> str:
     """What pytest says of a file of scikit-learn's, where the name stands for ours.
 
     Args:
+        python: what runs pytest.
         folder: where to put the file.
         file: name of the file.
         name: scikit-learn's name of the class; ours is Pyro and this.
@@ -43,7 +43,7 @@ def run_theirs(folder: Path, file: str, name: str, left_out: Sequence[str]) -> s
     (folder / "test_theirs.py").write_text(source)
     (folder / "conftest.py").write_text(CONFTEST)
     run = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
+        [python, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:xdist"]
         + [f"--deselect=test_theirs.py::{test}" for test in left_out]
         + [f"--rootdir={folder}", str(folder)],
         capture_output=True,
