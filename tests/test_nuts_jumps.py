@@ -111,7 +111,8 @@ def test_modes_that_are_each_other_s_mirror_have_half_each() -> None:
     """Two components divide four clusters by one feature or by the other; no prior is conjugate."""
     x = four_corners(16)
     with quietly():  # so few draws may be called too few
-        fit = gp.fit(MixtureModel(2, "diag"), x, "nuts", n_draws=100, n_warmup=80, max_doublings=0)
+        short = {**BRIEF, "n_chains": 16, "n_draws": 80, "n_warmup": 40}
+        fit = gp.fit(MixtureModel(2, "diag"), x, "nuts", **short)
     assert fit.posterior is not None
     means = fit.posterior.draws["means"]
     apart = (means[..., 0, :] - means[..., 1, :]).abs()
@@ -124,7 +125,8 @@ def test_modes_that_are_each_other_s_mirror_have_half_each() -> None:
 
 def test_chains_that_are_told_not_to_jump_do_not() -> None:
     with quietly():
-        fit = gp.fit(MixtureModel(2, "diag"), four_corners(8), "nuts", jumps="never", **BRIEF)
+        short = {**BRIEF, "n_draws": 20, "n_warmup": 20}
+        fit = gp.fit(MixtureModel(2, "diag"), four_corners(8), "nuts", jumps="never", **short)
     assert "jumps" not in fit.diagnostics
     assert math.isfinite(fit.log_evidence)
 
