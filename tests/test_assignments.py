@@ -11,18 +11,10 @@ from torch import Tensor
 import gmm_pyro as gp
 from gmm_pyro.data.observations import observe
 from gmm_pyro.reduction import kernels
-from gmm_pyro.reduction.assignments import (
-    GAMMA,
-    Assignment,
-    Drawn,
-    Given,
-    argmax,
-    softmax,
-    split_mix,
-    uniforms,
-)
+from gmm_pyro.reduction.assignments import Assignment, Drawn, Given, argmax, softmax
 from gmm_pyro.reduction.sums import reduce
 from gmm_pyro.reduction.theta import theta_of
+from gmm_pyro.running.counting import GAMMA, shuffled, split_mix, uniforms
 from gmm_pyro.running.threads import total
 from oracles import FAILURE_RATE, normal
 
@@ -162,3 +154,20 @@ class TestTree:
                 assert torch.get_num_threads() == 2
         finally:
             torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 100, 4097])
+def test_a_shuffle_has_every_number_once(n: int) -> None:
+    assert sorted(shuffled(n, n, seed=3).tolist()) == list(range(n))
+
+
+def test_a_shuffle_begins_alike_however_much_is_asked_for() -> None:
+    assert shuffled(10**9, 50, seed=3).tolist() == shuffled(10**9, 70, seed=3).tolist()[:50]
+
+
+def test_first_numbers_of_shuffles_are_uniform() -> None:
+    """Pearson's test of 1000 bins."""
+    found = torch.cat([shuffled(1000, 10, seed) for seed in range(3000)])
+    counts = found.bincount(minlength=1000).double()
+    statistic = float(((counts - 30).square() / 30).sum())
+    assert stats.chi2(999).sf(statistic) > FAILURE_RATE

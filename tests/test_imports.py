@@ -150,7 +150,7 @@ def declared() -> set[str]:
     """Names of the distributions that pyproject.toml declares, for all and as extras."""
     project = tomllib.loads((ROOT.parent / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     extras = project["optional-dependencies"]
-    ours = ("excel", "fast", "parquet", "transport")
+    ours = ("cluster", "excel", "fast", "parquet", "transport")
     wanted = [*project["dependencies"], *(line for extra in ours for line in extras[extra])]
     return {canonical(re.split(r"[<>=\[ ]", line)[0]) for line in wanted}
 

@@ -160,6 +160,12 @@ class Statistics:
         log_norm, counts, first, second, *noise = (v[sets] for v in (self.log_norm, *self.sums))
         return Statistics(log_norm, counts, first, second, reference, *noise)
 
+    def plus(self, other: Statistics) -> Statistics:
+        """Those of these points and others, about the same reference."""
+        sums = map(torch.add, (self.log_norm, *self.sums), (other.log_norm, *other.sums))
+        log_norm, counts, first, second, *noise = sums
+        return Statistics(log_norm, counts, first, second, self.reference, *noise)
+
     def with_copies(self, absent: Bool[Tensor, "s k"]) -> Statistics:
         """The same with those of the first component, of next to no weight, in some places."""
         small = torch.ones_like(self.counts).masked_fill(absent, ABSENT)

@@ -8,7 +8,7 @@ cache-sized chunk at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -17,6 +17,7 @@ import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from .away import is_away, observed_away
 from .checks import check_choice
 from .devices import device_of, precision_of
 from .features import default_names, places
@@ -85,6 +86,12 @@ def observe(
         >>> observations.n, observations.d, observations.origin.tolist()
         (3, 2, [2.0, 2.5])
     """
+    if is_away(x):
+        refused = {"sample_weight": sample_weight, "noise": noise, "projection": projection}
+        _refuse_away({**refused, "labels": labels, "device": device})
+        found = observed_away(x, feature_names, precision_of(dtype))
+        _refuse_too_few(found.n, n_components, weighted=False)
+        return found
     points = as_points(
         x,
         feature_names=feature_names,
@@ -112,7 +119,7 @@ def observe(
     origin, scale = location_and_scale(points.x, weight)
     scale = scale.masked_fill(constant, 0.0)
     scale = scale.masked_fill(constant, float(scale.max()) or 1.0)
-    refuse_extreme(points.x, origin, scale, points.feature_names)
+    refuse_extreme(reach(points.x), origin, scale, points.feature_names)
     known: dict[str, Any] = {"measured": points.measured, "allowed": points.allowed}
     return Observations(points.x, points.feature_names, origin, scale, weight, **known)
 
@@ -227,7 +234,7 @@ def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points
     names = points.feature_names
     order = None if names == default_names(points.d) else places(feature_names, names, what)
     if order is None:
-        _check_shape(what, points.x, points.x, len(feature_names))
+        _check_features(what, (points.n, points.d), len(feature_names))
         order = list(range(points.d))
     if order == list(range(points.d)) and names == tuple(feature_names):
         return points
@@ -257,10 +264,12 @@ def _check_shape(what: str, x: Any, points: Tensor, n_features: int | None) -> N
         raise ValueError(f"{what} must have shape (n, d), or (n,) for univariate data; got {given}")
     if len(points) == 0:
         raise ValueError(f"{what} must have at least one row; got shape {given}")
-    if n_features is not None and points.shape[1] != n_features:
-        raise ValueError(
-            f"{what} must have {n_features} features, got {points.shape[1]}: shape {given}"
-        )
+    _check_features(what, given if len(given) == 2 else tuple(points.shape), n_features)
+
+
+def _check_features(what: str, shape: tuple[int, ...], n_features: int | None) -> None:
+    if n_features is not None and shape[1] != n_features:
+        raise ValueError(f"{what} must have {n_features} features, got {shape[1]}: shape {shape}")
 
 
 def _refuse_non_finite(
@@ -308,6 +317,12 @@ def _constant(used: Tensor, names: tuple[str, ...]) -> Bool[Tensor, "d"]:
         listed = ", ".join(repr(names[i]) for i in unseen.nonzero()[:, 0].tolist())
         raise ValueError(f"x must have values in every column; all are missing in {listed}")
     return lowest == highest
+
+
+def _refuse_away(given: Mapping[str, Any]) -> None:
+    for name, value in given.items():
+        if value is not None:
+            raise ValueError(f"{name} is not known of data in partitions: leave it away")
 
 
 def _of_positive_weight(x: Tensor, weight: Tensor | None) -> Tensor:

@@ -12,6 +12,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..running.counting import shuffled
 from .allowed import Allowed
 from .measured import Measured
 from .spread import ROWS, chunks, middle_range
@@ -50,6 +51,7 @@ class Points:
         allowed: which components they may come from, or None where nothing is known of that.
         log_noise: log density of a component of noise at each, in nats, or None without one.
         compiled: whether reductions are compiled, where they can be.
+        first: number of the first point among all, of which these are a part: draws go by it.
     """
 
     x: Float[Tensor, "n d"]
@@ -59,6 +61,7 @@ class Points:
     allowed: Allowed | None = field(default=None, kw_only=True)
     log_noise: Float[Tensor, "n"] | None = field(default=None, kw_only=True)
     compiled: bool = field(default=False, kw_only=True)
+    first: int = field(default=0, kw_only=True)
 
     def __repr__(self) -> str:
         return f"<{counted(self.n, 'point')} of {counted(self.d, 'feature')}>"
@@ -91,9 +94,10 @@ class Points:
         count = math.ceil(self.n / rows)
         size = rows * (1 if most is None else math.ceil(count / most))
         if 0 < self.n <= size:
-            return [Block(0, self.x, self.weight_of(slice(self.n)))]
+            return [Block(self.first, self.x, self.weight_of(slice(self.n)))]
         return [
-            Block(some.start, self.x[some], self.weight_of(some)) for some in chunks(self.n, size)
+            Block(self.first + some.start, self.x[some], self.weight_of(some))
+            for some in chunks(self.n, size)
         ]
 
     def weight_of(self, rows: Int[Tensor, "m"] | slice) -> Float[Tensor, "m"] | None:
@@ -223,13 +227,15 @@ class Observations(Points):
     def part(self, most: int, generator: torch.Generator) -> Observations:
         """The observations, or a random part of so many where they are more.
 
-        Where components are known of some, these are up to half of it, and weigh so much less.
+        Which rows these are, their numbers decide. Where components are known of some, these are up
+        to half of it, and weigh so much less.
         """
         if self.n <= most:
             return self
-        order = torch.randperm(self.n, generator=generator)
+        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
         if self.allowed is None:
-            return self.subset(order[:most].sort().values.to(self.x.device))
+            return self.subset(shuffled(self.n, most, seed).sort().values.to(self.device))
+        order = shuffled(self.n, self.n, seed)
         known = self.allowed.known.cpu()[order]
         kinds = order[known], order[~known]
         held = min(len(kinds[0]), max(most // 2, most - len(kinds[1])))
@@ -239,8 +245,12 @@ class Observations(Points):
             for kind, part in zip(kinds, parts, strict=True)
         ]
         chosen, place = torch.cat(parts).sort()
-        some = self.subset(chosen.to(self.x.device))
+        some = self.subset(chosen.to(self.device))
         return replace(some, sample_weight=torch.cat(weights)[place].to(self.x))
+
+    def compiling(self, compiled: bool) -> Observations:  # noqa: FBT001 - it is what is asked
+        """The observations, which know whether their reductions are to be compiled."""
+        return self if self.compiled == compiled else replace(self, compiled=compiled)
 
     def standardised(self, unit: Float[Tensor, "d"]) -> Float[np.ndarray, "n d"]:
         """(x - origin) / unit as a NumPy array: unit-free input for a clustering library."""

@@ -35,7 +35,18 @@ def reach(points: Float[Tensor, "n d"]) -> tuple[Float[Tensor, "d"], Float[Tenso
 
 
 def location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
-    """Weighted means and standard deviations of the columns, in float64, in two passes.
+    """Weighted means and standard deviations of the columns, in float64, in two passes."""
+    mean, deviation = mean_and_deviation(points, weight)
+    return origin_at(mean, points.dtype), deviation
+
+
+def origin_at(mean: Float[Tensor, "d"], dtype: torch.dtype) -> Float[Tensor, "d"]:
+    """A mean as a type of number holds it: x - origin is then the same in that type and float64."""
+    return mean.to(dtype).double()
+
+
+def mean_and_deviation(points: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+    """The same, with the means as float64 has them.
 
     They are those of the values that are not missing. The second pass is about the mean that the
     first has rounded, and finds by how much that is off.
@@ -64,8 +75,7 @@ def location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, T
         return weight[rows].double() @ z / count, weight[rows].double() @ z.square_() / count
 
     off, square = total(lambda: second, blocks)
-    origin = (unit * (mean + off)).to(points).double()  # x - origin is then the same in either type
-    return origin, unit * (square - off.square()).clamp_min(0.0).sqrt()
+    return unit * (mean + off), unit * (square - off.square()).clamp_min(0.0).sqrt()
 
 
 def _unit(points: Tensor) -> Float[Tensor, "d"]:
@@ -107,19 +117,24 @@ def refuse_lost(wide: Tensor, names: tuple[str, ...], constant: Bool[Tensor, "d"
 
 
 def refuse_extreme(
-    points: Tensor, origin: Float[Tensor, "d"], scale: Float[Tensor, "d"], names: tuple[str, ...]
+    ends: tuple[Float[Tensor, "d"], Float[Tensor, "d"]],
+    origin: Float[Tensor, "d"],
+    scale: Float[Tensor, "d"],
+    names: tuple[str, ...],
 ) -> None:
     """Refuse columns whose numbers leave the range of their type when they are multiplied.
 
-    Those of float32 are squared; in float64, second derivatives take fourth powers.
+    Those of float32 are squared; in float64, second derivatives take fourth powers. The ends are
+    the lowest and highest values, in the type of the points.
     """
-    most = SPREADS[points.dtype]
-    lowest, highest = reach(points)
+    lowest, highest = ends
+    dtype = lowest.dtype
+    most = SPREADS[dtype]
     farthest = torch.maximum(highest - origin, origin - lowest)
     for name, spread, far in zip(names, scale.tolist(), farthest.tolist(), strict=True):
         if 1 / most < spread < most and far < REACH * most:
             continue
-        kind = str(points.dtype).removeprefix("torch.")
+        kind = str(dtype).removeprefix("torch.")
         found = (
             f"is {spread:g}"
             if far < REACH * most or not spread < most
@@ -128,5 +143,5 @@ def refuse_extreme(
         raise ValueError(
             f"x must have columns of moderate size; the standard deviation of {name!r} {found}, "
             f"and {kind} can work from {1 / most:g} to {most:g}: choose other units"
-            + (", or dtype='float64'" if points.dtype is torch.float32 else "")
+            + (", or dtype='float64'" if dtype is torch.float32 else "")
         )

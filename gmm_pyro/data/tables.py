@@ -211,12 +211,21 @@ def _data_array(x: Any, what: str, wanted: Sequence[str] | None) -> tuple[np.nda
     values = real(np.asarray(x.to_numpy()), what)
     if values.ndim != 2:
         return _named(values, x.name, wanted)
+    names = axis_names(x)
+    if names is None:
+        return values, None
+    chosen = _chosen(names, what, wanted)
+    taken = values if chosen == list(range(len(names))) else values[:, chosen]
+    return taken, tuple(names[i] for i in chosen)
+
+
+def axis_names(x: Any) -> Names | None:
+    """What the columns of an array of xarray are called, by a coordinate of its second axis."""
+    if x.ndim != 2:
+        return None
     along = x.dims[1]
     coordinates = [x.coords[along]] if along in x.coords else []
     coordinates += [c for c in x.coords.values() if c.dims == (along,)]
     if not coordinates:
-        return values, None
-    names = tuple(str(name) for name in coordinates[0].to_numpy().tolist())
-    chosen = _chosen(names, what, wanted)
-    taken = values if chosen == list(range(len(names))) else values[:, chosen]
-    return taken, tuple(names[i] for i in chosen)
+        return None
+    return tuple(str(name) for name in coordinates[0].to_numpy().tolist())

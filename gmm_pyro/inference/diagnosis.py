@@ -16,7 +16,7 @@ from ..covariance.records import TINY
 from ..data.points import Observations
 from ..data.words import listed
 from ..reduction.assignments import argmax
-from ..reduction.pointwise import labels
+from ..reduction.pointwise import ends_of_components
 from ..reduction.sums import reduce
 from ..reduction.theta import theta_of
 from .soundness import CLOSE, FEWEST, Soundness, as_fitted
@@ -243,11 +243,8 @@ def _of_copies(
     """The components whose points are all equal."""
     if not components:
         return []
-    label = labels(observations, theta_of(family, parameters, observations))[0]
-    if observations.sample_weight is not None:
-        label = label.masked_fill(observations.sample_weight == 0, -1)
-    points = {i: observations.filled[label == i] for i in components}
-    return [i for i, rows in points.items() if bool((rows == rows[:1]).all())]
+    ends = ends_of_components(observations, theta_of(family, parameters, observations))
+    return [i for i in components if not bool((ends[0, i] < ends[1, i]).any())]
 
 
 def _points(observations: Observations, weight: float) -> float:

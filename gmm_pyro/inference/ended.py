@@ -34,7 +34,7 @@ def result_of(
     mixture = GaussianMixture.from_parameters(
         family,
         outcome.parameters,
-        dtype=observations.x.dtype,
+        dtype=observations.dtype,
         feature_names=observations.feature_names,
         noise_component=task.model.noise,
     )

@@ -324,6 +324,7 @@ def fit_observations(
     """
     started = time.perf_counter() if started is None else started
     chosen.refuse_unfit(model)
+    chosen.refuse_away(observations)
     method = chosen.method
     if not method.by_m_steps:
         require_sites(model.family, f"fits by {chosen.name}")

@@ -10,6 +10,8 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..data.checks import check_choice, meant, shown
+from ..data.partitioned import Partitioned
+from ..data.points import Observations
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..model.program import MixtureModel
@@ -50,6 +52,7 @@ class Method:
         through_pyro: whether it is another method by Pyro's own inference, which takes longer.
         by_m_steps: whether covariances come from M-steps alone, so that it takes every family.
         sizes: whether it draws the number of components, where that is unknown.
+        by_sums: whether sums over points are all that it asks for, so that they may be elsewhere.
     """
 
     run: Callable[[Task[Any]], Outcome]
@@ -65,15 +68,23 @@ class Method:
     through_pyro: bool = False
     by_m_steps: bool = False
     sizes: bool = False
+    by_sums: bool = True
 
     @property
     def conjugate(self) -> bool:
         """Whether it needs a conjugate prior."""
         return self.priors is ConjugatePriors
 
+    @property
+    def in_partitions(self) -> bool:
+        """Whether it takes data in partitions, wherever these are."""
+        return self.by_sums and not self.through_pyro
+
 
 METHODS: dict[str, Method] = {
-    "kmeans": Method(fit_kmeans, KMeansOptions, floored=True, own_labels=True, by_m_steps=True),
+    "kmeans": Method(
+        *(fit_kmeans, KMeansOptions), floored=True, own_labels=True, by_m_steps=True, by_sums=False
+    ),
     "em": Method(fit_em, EMOptions, floored=True, likeliest=True, by_m_steps=True),
     "gradient": Method(fit_gradient, GradientOptions, minibatches=True, likeliest=True),
     "map": Method(fit_map, MAPOptions, Priors),
@@ -88,7 +99,9 @@ METHODS: dict[str, Method] = {
         weights=False,
         sizes=True,
     ),
-    "map:enumerated": Method(fit_enumerated_map, EnumeratedMAPOptions, Priors, through_pyro=True),
+    "map:enumerated": Method(
+        fit_enumerated_map, EnumeratedMAPOptions, Priors, through_pyro=True, by_sums=False
+    ),
     "svi:enumerated": Method(
         *(fit_enumerated_svi, EnumeratedSVIOptions, Priors),
         draws=True,
@@ -130,6 +143,26 @@ class Choice:
                 f"{self.name} needs a known number of components, as MixtureModel(3): {able} fits "
                 "an unknown one"
             )
+
+    def refuse_away(self, observations: Observations) -> None:
+        """Refuse data in partitions to what needs every point here.
+
+        Raises:
+            ValueError: if the method does, or an option.
+        """
+        if not isinstance(observations, Partitioned):
+            return
+        if not self.method.in_partitions:
+            able = ", ".join(name for name, row in METHODS.items() if row.in_partitions)
+            raise ValueError(
+                f"{self.name} needs all points in memory, and these are in partitions, "
+                f"which {able} take"
+            )
+        for option in ("batch_size", "keep_allocations"):
+            if getattr(self.options, option, None):
+                raise ValueError(
+                    f"{option} is for points in memory, and these are in partitions: leave it away"
+                )
 
 
 def method_named(name: str) -> Method:

@@ -165,7 +165,7 @@ class Task(Generic[Chosen]):
     def generator(self, stream: Stream = Stream.SEARCH) -> torch.Generator:
         """A generator of its own for each purpose, on the data's device."""
         seed = stream.seed(self.options.seed)
-        return torch.Generator(self.observations.x.device).manual_seed(seed)
+        return torch.Generator(self.observations.device).manual_seed(seed)
 
 
 @dataclass(frozen=True, eq=False)

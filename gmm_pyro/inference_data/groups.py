@@ -287,7 +287,7 @@ def _predicted(fit: Result, parameters: Parameters, stream: Stream) -> np.ndarra
         drawn = (measured.projection_of_rows.to(drawn) @ drawn[..., None])[..., 0]
     if measured is not None and measured.noise is not None:
         drawn = drawn + measured.drawn_noise(len(drawn), generator).to(drawn)
-    return _univariate(drawn.to(observations.x.dtype).cpu().numpy())
+    return _univariate(drawn.to(observations.dtype).cpu().numpy())
 
 
 def _stride(n_sets: int, observations: Observations) -> int:

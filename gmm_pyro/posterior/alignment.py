@@ -78,7 +78,7 @@ def memberships(
     """Responsibilities and log-likelihoods of all draws, in one pass over at most 1000 points."""
     s, k = parameters.log_weights.shape
     rows = sampled_rows(observations, min(POINTS, max(POINTS // 10, NUMBERS // (s * k))))
-    points = observations.subset(rows.to(observations.x.device))
+    points = observations.subset(rows.to(observations.device))
     given = points.sample_weight
     weight = (points.x.new_ones(points.n) if given is None else given).double()
     share = torch.empty(s, k, points.n, dtype=torch.float32)

@@ -7,8 +7,6 @@ return each point's share of `log_norm`, shape (s, n).
 
 Whose component is drawn, draws by a hash of (seed, chain, row): how rows are cut into blocks does
 not matter.
-
-Source: Steele, Lea & Flood (2014), "Fast splittable pseudorandom number generators": SplitMix64.
 """
 
 from __future__ import annotations
@@ -21,13 +19,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from ..running.counting import Rows, uniforms
+
 NEGLIGIBLE = -80.0  # logits this far below the largest give no responsibility: denormals are slow
 SMALLEST = 1e-30  # in place of a uniform number of 0, by which what is impossible might be drawn
-Rows = slice | Tensor  # numbers of rows
-BITS = {torch.float32: 24, torch.float64: 53}  # of a uniform number
-GAMMA, FIRST, SECOND = (  # of SplitMix64, as signed numbers of 64 bits
-    constant - 2**64 for constant in (0x9E3779B97F4A7C15, 0xBF58476D1CE4E5B9, 0x94D049BB133111EB)
-)
 
 
 class Assignment(Protocol):
@@ -164,6 +159,20 @@ class Weighted:
         return counted(log_p, weight)
 
 
+def refuse_by_row(assign: Assignment) -> None:
+    """Refuse an assignment that has something for every row, which cannot go where the rows are.
+
+    Raises:
+        ValueError: if it is one.
+    """
+    drawn = isinstance(assign, Drawn) and assign.labels is None
+    if not (drawn or assign is softmax or assign is argmax):
+        raise ValueError(
+            "data in partitions stay there, and nothing that belongs to a point goes to them or "
+            "comes from them: no labels as a start, no keep_allocations, no resampling"
+        )
+
+
 def counted(log_p: Float[Tensor, "s n"], weight: Float[Tensor, "*s n"]) -> Float[Tensor, "s n"]:
     """Each point's share of `log_norm` times its weight: nothing of a point that does not count."""
     return torch.where(weight > 0, log_p * weight, 0.0)
@@ -172,42 +181,3 @@ def counted(log_p: Float[Tensor, "s n"], weight: Float[Tensor, "*s n"]) -> Float
 def _finite(largest: Tensor) -> Tensor:
     """The largest logits, where they are -inf the lowest number: -inf less -inf would be NaN."""
     return largest.clamp(min=torch.finfo(largest.dtype).min)
-
-
-# ---------------------------------------------------------------------- draws by a counter
-
-
-def uniforms(seed: int, chains: range, rows: Rows, like: Tensor) -> Float[Tensor, "s n"]:
-    """A number from [0, 1) for every chain and row, whichever others are asked for with it.
-
-    Every chain has a SplitMix64 generator of its own, seeded by that of the seed, and a row the
-    number of its place in it.
-
-    Args:
-        seed: of all of them.
-        chains: consecutive chains, by their numbers.
-        rows: of the whole data.
-        like: a tensor of the type and place of the numbers.
-    """
-    chain = (
-        torch.arange(chains.start + 1, chains.stop + 1, device=like.device).mul_(GAMMA).add_(seed)
-    )
-    if isinstance(rows, slice):
-        rows = torch.arange(rows.start, rows.stop, device=like.device)
-    place = (rows + 1).mul_(GAMMA)
-    mixed, bits = split_mix(split_mix(chain)[:, None] + place), BITS[like.dtype]
-    _shift(mixed, 64 - bits, out=mixed)
-    return mixed.to(like.dtype).mul_(2.0**-bits)
-
-
-def split_mix(state: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:
-    """Turn states of SplitMix64 into its outputs in place; 64-bit integers wrap around."""
-    shifted = torch.empty_like(state)
-    state.bitwise_xor_(_shift(state, 30, out=shifted)).mul_(FIRST)
-    state.bitwise_xor_(_shift(state, 27, out=shifted)).mul_(SECOND)
-    return state.bitwise_xor_(_shift(state, 31, out=shifted))
-
-
-def _shift(value: Tensor, places: int, out: Tensor) -> Tensor:
-    """To the right, as numbers without a sign."""
-    return torch.bitwise_right_shift(value, places, out=out).bitwise_and_(2 ** (64 - places) - 1)

@@ -15,7 +15,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data.points import Points
-from .assignments import Assignment, Rows
+from ..running.counting import Rows
+from .assignments import Assignment
 from .theta import Theta
 
 NOISE = -1  # in the place of a component's number

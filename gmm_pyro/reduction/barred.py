@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..data.points import Points
-from .assignments import Rows
+from ..running.counting import Rows
 
 
 @dataclass(frozen=True, eq=False)

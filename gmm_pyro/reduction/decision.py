@@ -13,13 +13,13 @@ import importlib.util
 import os
 import warnings
 from collections.abc import Callable
-from dataclasses import replace
 from types import ModuleType
 
 import torch
 
 from ..covariance import CovarianceFamily
 from ..data.checks import check_choice
+from ..data.partitioned import Partitioned
 from ..data.points import Observations
 from ..running.threads import beside
 
@@ -69,18 +69,19 @@ def decided(
     spared = passes * (SAVED_A_PASS + SAVED_AN_OPERATION * work)
     wanted = setting == "always" or (setting == "auto" and spared > WORTH)
     compiled = wanted and _can_be(observations, family) and is_ready(observations.dtype)
-    known = observations.compiled == compiled
-    return observations if known else replace(observations, compiled=compiled)
+    return observations.compiling(compiled)
 
 
 def _can_be(observations: Observations, family: CovarianceFamily) -> bool:
     """Whether the loops can do what is to be done: not what is the centred kernel's anyhow."""
-    d, x = observations.d, observations.x
+    d = observations.d
     if observations.measured is not None or (d > WIDE and family.n_features(d) > d):
         return False
     if observations.log_noise is not None and not family.n_own_features(d):
         return False
-    return x.device.type == "cpu" and not x.is_neg()  # a view that NumPy does not know
+    if isinstance(observations, Partitioned):
+        return True
+    return observations.device.type == "cpu" and not observations.x.is_neg()  # no view of NumPy's
 
 
 @functools.cache

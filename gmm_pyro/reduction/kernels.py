@@ -23,8 +23,9 @@ from torch import Tensor
 from ..covariance import Statistics
 from ..data.points import Block, Points
 from ..data.spread import chunks
+from ..running.counting import Rows
 from ..running.threads import Sums
-from .assignments import Assignment, Rows, counted
+from .assignments import Assignment, counted
 from .background import Background
 from .barred import Barred
 from .shared import shared_term

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..data.points import Points
+from ..data.partitioned import Partitioned
+from ..data.points import Observations, Points
 from ..running.threads import Sums, map_in_threads, one_thread_a_product, total
 from .assignments import softmax
 from .background import NOISE
@@ -53,6 +55,26 @@ def labels(points: Points, theta: Theta, dtype: torch.dtype | None = None) -> In
     kind = dtype or points.dtype  # in which two may be equal
     found = at_points(points, theta, lambda _, share: share.to(kind).argmax(1))
     return found.masked_fill(found == theta.parameters.means.shape[1], NOISE)
+
+
+def ends_of_components(points: Observations, theta: Theta) -> Float[Tensor, "2 k d"]:
+    """The lowest and highest values among the points that are most probably of each component.
+
+    Of one set of components; points of weight zero are not there, and missing values at the origin.
+    """
+    if isinstance(points, Partitioned):
+        return points.fold(partial(ends_of_components, theta=theta), _wider)
+    label, x = labels(points, theta)[0], points.filled
+    if points.sample_weight is not None:
+        label = label.masked_fill(points.sample_weight == 0, NOISE)
+    far = torch.full_like(x[:1], torch.inf)
+    own = [x[label == i] for i in range(theta.parameters.means.shape[1])]
+    lowest = torch.stack([torch.cat([rows, far]).amin(0) for rows in own])
+    return torch.stack([lowest, torch.stack([torch.cat([rows, -far]).amax(0) for rows in own])])
+
+
+def _wider(one: Float[Tensor, "2 k d"], other: Float[Tensor, "2 k d"]) -> Float[Tensor, "2 k d"]:
+    return torch.stack([one[0].minimum(other[0]), one[1].maximum(other[1])])
 
 
 def log_density_and_labels(

@@ -23,6 +23,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -32,9 +33,10 @@ from torch import Tensor
 from ..covariance import CovarianceFamily, Parameters, Statistics
 from ..covariance.fixed import Fixed
 from ..covariance.records import TINY, times
+from ..data.partitioned import Partitioned
 from ..data.points import Block, Observations, Points
 from ..running.threads import Sums, one_thread_a_product, total
-from .assignments import Assignment, asks_parameters, softmax
+from .assignments import Assignment, asks_parameters, refuse_by_row, softmax
 from .background import Background
 from .choice import reducer_for
 from .kernels import Centred
@@ -61,6 +63,9 @@ def reduce(observations: Observations, theta: Theta, assign: Assignment = softma
     Returns:
         Statistics in float64; log_norm is in nats.
     """
+    if isinstance(observations, Partitioned):
+        refuse_by_row(assign)
+        return observations.fold(partial(reduce, theta=theta, assign=assign), Statistics.plus)
     reducer = reducer_for(theta, observations, assign)
     blocks = reducer.blocks()
     if len(blocks) == 1:  # as small data are, whose time is that of calls
@@ -236,6 +241,8 @@ def information(observations: Observations, theta: Theta) -> Float[Tensor, "e e"
 
     Source: Louis (1982).
     """
+    if isinstance(observations, Partitioned):
+        return observations.fold(partial(information, theta=theta), torch.add)
     family, d = theta.family, observations.d
     quadratic = family.n_own_features(d)
     k, width = theta.parameters.log_weights.shape[1], 1 + d + quadratic

@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -93,7 +93,7 @@ def map_in_threads(
     """
     if len(items) == 1 and _available.get():  # nothing to share, as often where data are small
         return [make_worker()(items[0])]
-    threads = min(_available.get() or torch.get_num_threads(), len(items))
+    threads = min(n_threads(), len(items))
     todo = deque(enumerate(items))
     with one_thread_a_product():
         if threads == 1:
@@ -125,14 +125,67 @@ def total(
         make_worker: as `map_in_threads` takes it.
         items: one or more.
     """
-    parts = map_in_threads(make_worker, items)
+    return in_pairs(map_in_threads(make_worker, items), added)
+
+
+def added(one: Sums, other: Sums) -> Sums:
+    """Sums tensor by tensor."""
+    return tuple(map(torch.add, one, other))
+
+
+def in_pairs(parts: Sequence[Result], join: Callable[[Result, Result], Result]) -> Result:
+    """All parts joined: neighbours in pairs, then these in pairs, in an order of numbers alone.
+
+    Those of 2, 4, 8, … neighbours, from the first on, may be joined beforehand: it is the same.
+    """
     while len(parts) > 1:
-        pairs = [
-            tuple(map(torch.add, one, other))
-            for one, other in zip(parts[::2], parts[1::2], strict=False)
-        ]
-        parts = pairs + parts[2 * len(pairs) :]
+        pairs = [join(one, other) for one, other in zip(parts[::2], parts[1::2], strict=False)]
+        parts = [*pairs, *parts[2 * len(pairs) :]]
     return parts[0]
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Work on this thread alone, as a task does that has others beside it.
+
+    A thread of a scheduler keeps torch's single thread: what restored it would change the products
+    of tasks beside.
+    """
+    if current_thread() is main_thread():
+        with one_thread_a_product(), _with_available(1):
+            yield
+        return
+    if torch.get_num_threads() > 1:
+        torch.set_num_threads(1)
+    with _with_available(1):
+        yield
+
+
+def n_threads() -> int:
+    """How many threads torch was allowed, which work side by side."""
+    return _available.get() or torch.get_num_threads()
+
+
+def own_threads() -> ThreadPoolExecutor:
+    """So many threads, each for itself, for who shares out work otherwise."""
+    return _singles(n_threads(), os.getpid())
+
+
+@functools.lru_cache(maxsize=1)
+def _singles(threads: int, process: int) -> ThreadPoolExecutor:
+    del process  # threads do not survive a fork
+    return ThreadPoolExecutor(
+        threads, "gmm_pyro single", initializer=torch.set_num_threads, initargs=(1,)
+    )
+
+
+@contextmanager
+def _with_available(threads: int) -> Iterator[None]:
+    token = _available.set(threads)
+    try:
+        yield
+    finally:
+        _available.reset(token)
 
 
 def _work_off(

@@ -150,7 +150,7 @@ def _cell(
         mixture = GaussianMixture.from_parameters(
             family,
             rung.parameters,
-            dtype=observations.x.dtype,
+            dtype=observations.dtype,
             feature_names=observations.feature_names,
         )
         criteria = mixture.criteria(observations, observations.sample_weight)

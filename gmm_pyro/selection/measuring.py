@@ -78,7 +78,7 @@ def folds(observations: Observations, n_folds: int, seed: int) -> Int[Tensor, "n
     order = order[kind[order].long().argsort(stable=True)]
     part = torch.empty_like(order)
     part[order] = torch.arange(observations.n) % n_folds
-    return part.to(observations.x.device)
+    return part.to(observations.device)
 
 
 def in_own_units(part: Observations) -> Observations:

@@ -78,11 +78,12 @@ class Shuffle:
         device, s = self.generator.device, len(p.means)
         sets = torch.arange(s, device=device)
         point = torch.randint(observations.n, (s,), generator=self.generator, device=device)
-        own = family.of_component(labels(observations, theta_of(family, p, observations)))
+        some = observations.subset(point)
+        own = family.of_component(labels(some, theta_of(family, p, some)))
         uniform = torch.rand(s, generator=self.generator, device=device, dtype=torch.float64)
         width = NARROWEST * (WIDEST / NARROWEST) ** uniform.to(p.means)
-        factor = times(width, p.factor[sets, own[sets, point]])[:, None]
-        means = observations.filled[point].to(p.means)[:, None]
+        factor = times(width, p.factor[sets, own[sets, sets]])[:, None]
+        means = some.filled.to(p.means)[:, None]
         counts, origin = torch.zeros_like(p.log_weights), observations.origin
         sums = counts[:, 0], counts, torch.zeros_like(p.means), torch.zeros_like(p.factor)
         drawn = self.sampler.prior.components.draw_given(

@@ -100,7 +100,7 @@ def batch(
     observations: Observations, wanted: int | None, generator: torch.Generator
 ) -> Observations:
     """The data, or so many random points of them."""
-    size, device = batch_size(observations, wanted), observations.x.device
+    size, device = batch_size(observations, wanted), observations.device
     if size is None:
         return observations
     rows = torch.randint(observations.n, (size,), generator=generator, device=device)

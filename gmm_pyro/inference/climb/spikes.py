@@ -7,6 +7,8 @@ the way to a tight cluster; but there the points have a spread, however small.
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
@@ -14,10 +16,12 @@ from torch import Tensor
 from ...covariance import CovarianceFamily, Parameters, Statistics
 from ...covariance.fixed import Fixed
 from ...covariance.records import TINY
+from ...data.partitioned import Partitioned
 from ...data.points import Observations
 from ...data.spread import ROWS, chunks
 from ...reduction.pointwise import responsibilities
 from ...reduction.theta import theta_of
+from ...running.threads import Sums, added
 
 THIN = 1e-12  # share of the data's variance from which on a climb is asked where it leads
 THIN_AT_A_HALT = 1.01e-6  # and where it goes no further: at the floor of the starts
@@ -78,6 +82,23 @@ def _spread(
 
     Points are whitened one by one: moments would not tell a spread from rounding.
     """
+    means = parameters.means[0]
+    count, first, second = _whitened_sums(observations, family, parameters)
+    sums = Statistics(count[None], count[None], first[None], family.pooled(second[None]), means)
+    own = family.empirical(sums, sums.first / sums.counts.clamp_min(TINY)[..., None])[0]
+    least = family.fit(own.nan_to_num(posinf=1.0), means.new_full(means.shape[1:], FLAT))
+    seen = wanted & family.pooled(count[None])[0].gt(0)
+    return torch.where(seen, family.smallest_ratio(least, torch.ones_like(means[0])), torch.inf)
+
+
+@torch.no_grad()
+def _whitened_sums(
+    observations: Observations, family: CovarianceFamily, parameters: Parameters
+) -> Sums:
+    """Counts, first and second moments of each component's points, about its mean in its units."""
+    if isinstance(observations, Partitioned):
+        own = partial(_whitened_sums, family=family, parameters=parameters)
+        return observations.fold(own, added)
     means, factor = parameters.means[0], parameters.factor[0]
     k, d = means.shape
     theta = theta_of(family, parameters, observations)
@@ -94,8 +115,4 @@ def _spread(
         second = second + family.weighted_square(z, weight)
         first += (weight[:, None] @ z)[:, 0]
         count += weight.sum(1)
-    sums = Statistics(count[None], count[None], first[None], family.pooled(second[None]), means)
-    own = family.empirical(sums, sums.first / sums.counts.clamp_min(TINY)[..., None])[0]
-    least = family.fit(own.nan_to_num(posinf=1.0), means.new_full((d,), FLAT))
-    seen = wanted & family.pooled(count[None])[0].gt(0)
-    return torch.where(seen, family.smallest_ratio(least, means.new_ones(d)), torch.inf)
+    return count, first, second

@@ -9,7 +9,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...data.points import Observations
-from ...reduction.assignments import uniforms
+from ...running.counting import uniforms
 
 FLAT = 1e-10  # share of the largest variance that a direction has at least, to be one
 

@@ -27,15 +27,17 @@ from ...covariance.records import TINY
 from ...data.arrays import array_of, classes
 from ...data.checks import check_choice
 from ...data.features import places
+from ...data.partitioned import Partitioned
 from ...data.points import Observations
 from ...data.spread import passes
 from ...mixture.checks import mixture_within
 from ...mixture.value import GaussianMixture
-from ...reduction.assignments import Assignment, Given, GivenLabels, uniforms
+from ...reduction.assignments import Assignment, Given, GivenLabels
 from ...reduction.background import NOISE
 from ...reduction.naming import fitting_numbers
 from ...reduction.sums import maximise, reduce
 from ...reduction.theta import anywhere, theta_of
+from ...running.counting import uniforms
 from .agglomerated import agglomeration
 from .known import as_known
 from .noisy import as_noisy, assigned
@@ -207,7 +209,7 @@ def from_labels(
     floor: Float[Tensor, "d"],
 ) -> Parameters:
     """A batch of one parameter set: the M-step from labels 0 to k - 1, which may miss some."""
-    assign = GivenLabels(labels.to(observations.x.device)[None])
+    assign = GivenLabels(labels.to(observations.device)[None])
     return _from_assignment(assign, observations, family, (1, k), floor)
 
 
@@ -246,6 +248,8 @@ def starting_parameters(
         found = as_noisy(_from_mixture(start, observations, family, n_components), observations)
         return found if fixed is None else fixed.imposed(found)
     if isinstance(start, str):
+        if isinstance(observations, Partitioned):  # a part of them, which comes here
+            observations = sample_of(observations, n_components, generator)
         kinds = {SEVERAL: labelled_first, **STARTS}
         make = kinds[check_choice("start", start, kinds)]
         unit = family.pool(observations.bulk.log()).exp().expand_as(observations.bulk)
@@ -313,7 +317,7 @@ def brought_into(family: CovarianceFamily, mixture: GaussianMixture) -> Paramete
 
 
 def _on(observations: Observations, p: Parameters) -> Parameters:
-    device = observations.x.device
+    device = observations.device
     return Parameters(*(value.to(device) for value in p.values))
 
 
@@ -329,7 +333,7 @@ def _labels(start: Any, observations: Observations, k: int) -> Int[Tensor, "1 n"
         names, codes = names[1:], codes - 1
     if len(names) != k:
         raise ValueError(f"start names {len(names)} clusters, the model has {k} components")
-    return torch.as_tensor(codes, dtype=torch.int64, device=observations.x.device)[None]
+    return torch.as_tensor(codes, dtype=torch.int64, device=observations.device)[None]
 
 
 def _nearest(x: Float[Tensor, "n d"], centres: Float[Tensor, "s k d"]) -> Int[Tensor, "s n"]:

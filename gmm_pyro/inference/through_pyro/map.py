@@ -53,7 +53,7 @@ def _auto_delta(
     """MAP by AutoDelta and TraceEnum_ELBO, from a vector to a vector."""
     from pyro.infer.autoguide import AutoDelta, init_to_value
 
-    with isolated(task.options.seed, task.observations.x.device):
+    with isolated(task.options.seed, task.observations.device):
         program = Program.standardised(task.model, density)
         init = init_to_value(values=program.values(start.state))
         guide = AutoDelta(program.continuous(), init_loc_fn=init)

@@ -56,7 +56,7 @@ def _by_pyro(
     starts = density.unconstrain(outset.walk.values)
     chains: list[list[Draw]] = []
     interrupted = False
-    with isolated(task.options.seed, task.observations.x.device):
+    with isolated(task.options.seed, task.observations.device):
         program = Program.standardised(task.model, density)
         for start in starts:
             chains.append([])

@@ -61,7 +61,7 @@ def _trained(
 ) -> Outcome:
     """SVI with one of Pyro's guides, or the user's, and draws from the trained guide."""
     options = task.options
-    with isolated(options.seed, task.observations.x.device):
+    with isolated(options.seed, task.observations.device):
         program, guide = _program_and_guide(task, density, start.state)
         steps = Steps(
             noisy=True,

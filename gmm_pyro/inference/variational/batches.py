@@ -70,7 +70,7 @@ class Batches:
         """Parts of so many random points."""
         observations = ascent.observations
         order = torch.randperm(observations.n, generator=generator, device=generator.device)
-        parts = (part.sort().values for part in order.to(observations.x.device).split(size))
+        parts = (part.sort().values for part in order.to(observations.device).split(size))
         return cls(ascent, tuple(parts))
 
     def begun(self, factors: Factors) -> Memory:

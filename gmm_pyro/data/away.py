@@ -1,0 +1,231 @@
+"""Data that are not in this process: what Dask has in partitions, and files of Parquet.
+
+Each is a list of parts that tasks read, and names of columns. What an object is, its class says, as
+in `tables.py`: no library is imported for the question.
+"""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from .features import default_names, lacks, listed, places, refuse_repeated
+from .parquet import RowGroup, files_of, footer, names_files
+from .partitioned import Described, Partition, Partitioned, surveyed
+from .tables import ColumnWarning, Names, axis_names, is_a, to_numeric
+
+if TYPE_CHECKING:
+    pass
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """Parts of data that are elsewhere.
+
+    Attributes:
+        parts: one for each partition: what comes of it is an array, a frame or a `RowGroup`.
+        labels: what messages call them.
+        names: of the features.
+        columns: what these are called in the parts; None where they go by their position.
+    """
+
+    parts: tuple[Any, ...]
+    labels: tuple[str, ...]
+    names: tuple[str, ...]
+    columns: tuple[str, ...] | None = None
+
+    def reader(self, dtype: torch.dtype) -> Reader:
+        """What makes points of the parts."""
+        return Reader(len(self.names), self.columns, dtype)
+
+
+def is_away(x: Any) -> bool:
+    """Whether data are not in this process, so that work has to go to them."""
+    return (
+        isinstance(x, Partitioned)
+        or is_a(x, "dask.array", "Array")
+        or is_a(x, "dask.dataframe", "DataFrame")
+        or _is_lazy(x)
+        or names_files(x)
+    )
+
+
+def observed_away(x: Any, names: Sequence[str] | None, dtype: torch.dtype) -> Partitioned:
+    """Observations of data that are elsewhere, after a pass over them.
+
+    They are kept in the memory of the workers if they fit there, and read in every pass if not.
+
+    Args:
+        x: a Dask array or frame, an array of xarray with one inside, or files of Parquet: a folder,
+            a file, or a pattern of names.
+        names: of the features, if they are known.
+        dtype: floating-point type of the work.
+
+    Raises:
+        ValueError: if the data cannot be read, or no fit can take them.
+    """
+    from ..running.on_dask import in_lots, kept, lot_size
+
+    if isinstance(x, Partitioned):
+        return x
+    source = source_of(x, names)
+    read = source.reader(dtype)
+    found = surveyed(in_lots(source.parts, read.named_parts, source.labels))
+    found.refuse_flawed(source.names)
+    described = Described(source.names, *found.location_and_scale(source.names))
+    filled = [i for i, rows in enumerate(found.rows) if rows]
+    sizes = tuple(found.rows[i] for i in filled)
+    firsts = torch.tensor((0, *sizes)).cumsum(0).tolist()
+    n_bytes = sum(sizes) * len(source.names) * dtype.itemsize
+    told = [(firsts[place], source.labels[i]) for place, i in enumerate(filled)]
+    parts = [source.parts[i] for i in filled]
+    lots = in_lots(parts, read.partitions, told, lot_size(len(parts), n_bytes))
+    return Partitioned(kept(lots, n_bytes), sizes, described, dtype)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """How parts become points.
+
+    Attributes:
+        d: number of features.
+        columns: what these are called in the parts; None where they go by their position.
+        dtype: floating-point type of the points.
+    """
+
+    d: int
+    columns: tuple[str, ...] | None
+    dtype: torch.dtype
+
+    def named_parts(self, parts: list[Any], told: list[str]) -> list[tuple[Tensor, str]]:
+        """Points of parts, with what messages call these."""
+        return [(self.points(part, name), name) for part, name in zip(parts, told, strict=True)]
+
+    def partitions(self, parts: list[Any], told: list[tuple[int, str]]) -> list[Partition]:
+        """Points of parts, with the number of the first row of each."""
+        both = zip(parts, told, strict=True)
+        return [Partition(first, self.points(part, name)) for part, (first, name) in both]
+
+    def points(self, part: Any, name: str) -> Float[Tensor, "m d"]:
+        """Points of one part.
+
+        Raises:
+            ValueError: if it has other columns, or does not hold numbers.
+        """
+        found = part.frame(self.columns) if isinstance(part, RowGroup) else part
+        if self.columns is not None:
+            there = [str(column) for column in found.columns]
+            missing = [column for column in self.columns if column not in there]
+            if missing:
+                raise ValueError(lacks(name, missing, there))
+        points = torch.as_tensor(to_numeric(found, name, self.columns)[0])
+        points = points[:, None] if points.ndim == 1 else points
+        if points.ndim != 2 or points.shape[1] != self.d:
+            raise ValueError(f"{name} must have {self.d} columns, got shape {tuple(points.shape)}")
+        return points.to(self.dtype)
+
+
+def source_of(x: Any, names: Sequence[str] | None = None) -> Source:
+    """The parts of data that are elsewhere.
+
+    Raises:
+        ValueError: if they are none that can be read.
+    """
+    _refuse_without_dask()
+    if isinstance(x, str | Path):
+        return _of_files(str(x), names)
+    if is_a(x, "dask.dataframe", "DataFrame"):
+        return _of_frame(x, names)
+    own = axis_names(x) if _is_lazy(x) else None
+    return _of_array(x.data if _is_lazy(x) else x, own, names)
+
+
+def _of_array(x: Any, own: tuple[str, ...] | None, names: Sequence[str] | None) -> Source:
+    """Of a Dask array, whose rows are cut up and whose columns are not."""
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or x.shape[1] == 0 or x.shape[1] != x.shape[1]:  # noqa: PLR0124 - NaN
+        raise ValueError(
+            f"x must have shape (n, d), or (n,) for univariate data; got {tuple(x.shape)}"
+        )
+    chosen = None if names is None or own is None else places(names, own)
+    if chosen is not None:
+        x = x[:, chosen]
+    d = x.shape[1]
+    if names is not None and len(names) != d:
+        raise ValueError(f"x must have {len(names)} features, got {d}: shape {tuple(x.shape)}")
+    parts = tuple(x.rechunk({1: -1}).to_delayed()[:, 0])
+    return Source(parts, _numbered(parts), tuple(names or own or default_names(d)))
+
+
+def _of_frame(x: Any, names: Sequence[str] | None) -> Source:
+    parts = tuple(x.to_delayed())
+    return Source(parts, _numbered(parts), *_columns(x.dtypes, names))
+
+
+def _of_files(pattern: str, names: Sequence[str] | None) -> Source:
+    """Of files of Parquet, a row group a part: workers read the footers, too."""
+    from dask.delayed import delayed
+
+    from ..running.on_dask import computed
+
+    files = files_of(pattern)
+    footers = computed([delayed(footer, pure=False)(file) for file in files])
+    groups = [
+        RowGroup(file, i) for file, (n, _) in zip(files, footers, strict=True) for i in range(n)
+    ]
+    return Source(tuple(groups), tuple(map(str, groups)), *_columns(footers[0][1], names))
+
+
+def _columns(types: Any, names: Sequence[str] | None) -> tuple[Names, Names]:
+    """Names of the features, and of their columns in a frame of these types.
+
+    Where features have no names yet, they are the columns of numbers.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    there = tuple(map(str, types.index))
+    if names is not None:
+        chosen = places(names, there)
+        return tuple(names), there if chosen is None else tuple(there[i] for i in chosen)
+    refuse_repeated(there)
+    numbers = tuple(n for n, kind in zip(there, types, strict=True) if is_numeric_dtype(kind))
+    others = [name for name in there if name not in numbers]
+    if not numbers:
+        raise ValueError(f"x must have columns of numbers, got {listed(others)}")
+    if others:
+        warnings.warn(
+            f"columns that hold no numbers are left out: {listed(others)}; nothing is said of data "
+            "without them",
+            ColumnWarning,
+            stacklevel=5,
+        )
+    return numbers, numbers
+
+
+def _numbered(parts: Sequence[Any]) -> tuple[str, ...]:
+    return tuple(f"partition {i}" for i in range(len(parts)))
+
+
+def _is_lazy(x: Any) -> bool:
+    """Whether x is an array of xarray with one of Dask's inside."""
+    if not is_a(x, "xarray", "DataArray") or "dask.array" not in sys.modules:
+        return False
+    return is_a(x.variable._data, "dask.array", "Array")  # `data` would read a file
+
+
+def _refuse_without_dask() -> None:
+    try:
+        import dask  # noqa: F401, PLC0415
+        import distributed  # noqa: F401, PLC0415
+    except ImportError as error:
+        raise ValueError(
+            f"data in partitions need Dask ({error}): pip install 'gmm-pyro[cluster]'"
+        ) from None

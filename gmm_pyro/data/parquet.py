@@ -1,0 +1,80 @@
+"""Files of Parquet that are read where work is done, a row group at a time."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+PATTERN = "*?["  # characters of a name that stands for several files
+ENDINGS = (".parquet", ".pq")
+
+
+@dataclass(frozen=True)
+class RowGroup:
+    """Rows of a file of Parquet that are read together.
+
+    Attributes:
+        path: the file.
+        number: of the group in it.
+    """
+
+    path: str
+    number: int
+
+    def __str__(self) -> str:
+        return f"row group {self.number} of {self.path}"
+
+    def frame(self, columns: Sequence[str] | None = None) -> Any:
+        """Those of the columns that there are, as a frame; the file is closed again.
+
+        Raises:
+            ValueError: if it cannot be read.
+        """
+        import pyarrow.parquet
+
+        try:
+            with pyarrow.parquet.ParquetFile(self.path) as file:
+                there = file.schema_arrow.names
+                wanted = [name for name in columns or there if name in there]
+                table = file.read_row_group(self.number, columns=wanted, use_threads=False)
+        except (OSError, ValueError) as error:
+            raise ValueError(f"{self} cannot be read: {error}") from None
+        return table.to_pandas()
+
+
+def names_files(x: Any) -> bool:
+    """Whether x is the name of a folder, or a name or pattern of files of Parquet."""
+    if not isinstance(x, str | Path):
+        return False
+    return str(x).endswith(ENDINGS) or Path(x).is_dir()
+
+
+def files_of(pattern: str) -> list[str]:
+    """The files that a folder or a pattern stands for, in the order of their names."""
+    path = Path(pattern)
+    if path.is_dir():
+        found = sorted(map(str, path.glob("**/*.parquet")))
+    elif any(character in pattern for character in PATTERN):
+        found = sorted(glob.glob(pattern, recursive=True))
+    else:
+        found = [pattern] if path.is_file() else []
+    if not found:
+        raise ValueError(
+            f"x must be data, or a folder, a name or a pattern of files of Parquet; there are none "
+            f"at {pattern!r}"
+        )
+    return found
+
+
+def footer(path: str) -> tuple[int, Any]:
+    """The number of row groups in a file, and the types of its columns."""
+    import pyarrow.parquet
+
+    try:
+        with pyarrow.parquet.ParquetFile(path) as file:
+            return file.num_row_groups, file.schema_arrow.empty_table().to_pandas().dtypes
+    except (OSError, ValueError) as error:
+        raise ValueError(f"{path} cannot be read as Parquet: {error}") from None

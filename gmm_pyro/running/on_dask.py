@@ -1,0 +1,240 @@
+"""Partitions that Dask knows of: a pass over them is one graph, and its result one small sum.
+
+The graph of a pass has the work as one key, whose value goes to the scheduler once and from worker
+to worker where it is asked for; a task for each lot of partitions, which works on one thread; and
+tasks that join what comes of them, in pairs and pairs of pairs. The client gets the last one.
+
+Without a client of `distributed`, Dask's threads do the same on this machine.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+from uuid import uuid4
+
+from dask import threaded
+from dask.base import compute, get_scheduler, persist
+from dask.delayed import Delayed
+from dask.highlevelgraph import HighLevelGraph
+
+from .places import Join, Result, Work
+from .threads import alone, in_pairs, n_threads, own_threads
+
+FAN_IN = 16  # results that a task joins: a power of two, so that pairs stay pairs
+LOT_BYTES = 2**25  # of the partitions of one task, unless one alone has more
+LOTS_A_THREAD = 4  # tasks, so that none waits for long at the end of a pass
+FITS = 0.3  # share of memory up to which partitions are kept there
+
+Graph = dict[Any, Any]
+Load = Callable[[list[Any]], Sequence[Any]]
+
+
+@dataclass(frozen=True, eq=False)
+class Lot:
+    """Consecutive partitions that one task works on.
+
+    Attributes:
+        parts: what they are made from: values of Dask's, or small things that say where to read.
+        load: makes them from these, in the task.
+    """
+
+    parts: Sequence[Any]
+    load: Load
+
+    @property
+    def needed(self) -> list[Delayed]:
+        """The parts that Dask works out."""
+        return [part for part in self.parts if isinstance(part, Delayed)]
+
+    @property
+    def argument(self) -> list[Any]:
+        """The parts as a task has them: by their keys, or as they are."""
+        return [part.key if isinstance(part, Delayed) else part for part in self.parts]
+
+    def kept(self, name: str) -> Delayed:
+        """The partitions as one value."""
+        return delayed_of(name, name, {name: (self.load, self.argument)}, self.needed)
+
+
+@dataclass(frozen=True, eq=False)
+class OnDask:
+    """Partitions behind a scheduler.
+
+    Attributes:
+        lots: consecutive partitions, a task for each list.
+        size: partitions in a lot, a power of two; the last may have fewer.
+    """
+
+    lots: Sequence[Lot]
+    size: int
+
+    def fold(self, work: Work[Result], join: Join[Result]) -> Result:
+        """See `Places`."""
+        name = _unique("pass")
+        graph: Graph = {f"{name}-work": work}
+        keys: list[Any] = [(name, i) for i in range(len(self.lots))]
+        for key, lot in zip(keys, self.lots, strict=True):
+            task = partial(_folded, load=lot.load, join=join)
+            graph[key] = (task, f"{name}-work", lot.argument)
+        level, joined = 0, partial(_joined, join=join)
+        while len(keys) > 1:
+            level += 1
+            chunks = [keys[i : i + FAN_IN] for i in range(0, len(keys), FAN_IN)]
+            keys = [(f"{name}-joined-{level}", i) for i in range(len(chunks))]
+            graph.update({key: (joined, some) for key, some in zip(keys, chunks, strict=True)})
+        needed = [part for lot in self.lots for part in lot.needed]
+        (result,) = computed([delayed_of(keys[0], name, graph, needed)])
+        return result
+
+    def each(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
+        """See `Places`."""
+        name = _unique("some")
+        by_lot: dict[int, dict[int, Work[Result]]] = {}
+        for number, work in works.items():
+            by_lot.setdefault(number // self.size, {})[number % self.size] = work
+        wanted = []
+        for number, own in by_lot.items():
+            lot, key = self.lots[number], f"{name}-{number}"
+            graph: Graph = {key: (partial(_each, own, load=lot.load), lot.argument)}
+            wanted.append(delayed_of(key, key, graph, lot.needed))
+        found = computed(wanted)
+        return {
+            lot * self.size + i: value
+            for lot, some in zip(by_lot, found, strict=True)
+            for i, value in some.items()
+        }
+
+    def partitions(self, count: int) -> Iterator[Delayed]:
+        """So many partitions one by one, as they come out of their lots."""
+        name = _unique("partition")
+        for number in range(count):
+            lot, key = self.lots[number // self.size], f"{name}-{number}"
+            pick = partial(_picked, number % self.size, load=lot.load)
+            yield delayed_of(key, key, {key: (pick, lot.argument)}, lot.needed)
+
+
+def in_lots(
+    parts: Sequence[Any],
+    load: Callable[..., Sequence[Any]],
+    told: Sequence[Any],
+    size: int = 1,
+) -> OnDask:
+    """Partitions in lots of so many.
+
+    Args:
+        parts: what partitions are made from.
+        load: makes those of a lot from their parts, and from what is told of each.
+        told: of each part.
+        size: of a lot, a power of two.
+    """
+    lots = []
+    for i in range(0, len(parts), size):
+        own = partial(load, told=told[i : i + size])
+        lots.append(Lot(parts[i : i + size], own))
+    return OnDask(lots, size)
+
+
+def lot_size(count: int, n_bytes: int) -> int:
+    """Partitions of a lot: small ones share a task, whose scheduling takes milliseconds.
+
+    Args:
+        count: how many partitions there are.
+        n_bytes: of all of them.
+    """
+    most = min(LOT_BYTES * count / max(1, n_bytes), count / (LOTS_A_THREAD * _n_threads()))
+    return 1 << int(math.log2(most)) if most >= 2 else 1
+
+
+def kept(places: OnDask, n_bytes: int) -> OnDask:
+    """The same partitions, kept in memory from now on if they fit there."""
+    if n_bytes > FITS * _memory():
+        return places
+    name = _unique("kept")
+    values = [lot.kept(f"{name}-{i}") for i, lot in enumerate(places.lots)]
+    found = persist(*values, **_options())
+    return OnDask([Lot([value], _only) for value in found], places.size)
+
+
+def computed(values: Sequence[Delayed]) -> tuple[Any, ...]:
+    """What some values come to."""
+    found: tuple[Any, ...] = compute(*values, **_options())
+    return found
+
+
+def delayed_of(key: Any, name: str, graph: Graph, needed: Sequence[Delayed]) -> Delayed:
+    """A value of a graph that goes on from others."""
+    on: list[Any] = list(needed)
+    whole = HighLevelGraph.from_collections(name, graph, dependencies=on)
+    return Delayed(key, whole, layer=name)
+
+
+def _options() -> dict[str, Any]:
+    """How to run: Dask's threads are our own, which have no threads of torch's beside them."""
+    scheduler = get_scheduler()
+    return {"pool": own_threads()} if scheduler in (None, threaded.get) else {}
+
+
+def _client() -> Any:
+    """The client that Dask computes with, or None."""
+    from distributed import default_client
+
+    try:
+        return default_client()
+    except ValueError:
+        return None
+
+
+def _n_threads() -> int:
+    client = _client()
+    if client is None:
+        return n_threads()
+    return max(1, sum(client.nthreads().values()))
+
+
+def _memory() -> float:
+    """Bytes that partitions may be kept in: of all workers, or of this machine."""
+    client = _client()
+    if client is None:
+        from distributed.system import MEMORY_LIMIT
+
+        return float(MEMORY_LIMIT)
+    workers = client.scheduler_info(n_workers=-1)["workers"].values()
+    return float(sum(worker["memory_limit"] or 0 for worker in workers))
+
+
+def _unique(what: str) -> str:
+    """A name that no other graph has, by which nothing is taken for what was worked out before."""
+    return f"gmm-pyro-{what}-{uuid4().hex}"
+
+
+# ---------------------------------------------------------------------- what tasks run
+
+
+def _folded(work: Work[Result], parts: list[Any], load: Load, join: Join[Result]) -> Result:
+    with alone():
+        return in_pairs([work(partition) for partition in load(parts)], join)
+
+
+def _joined(results: Sequence[Result], join: Join[Result]) -> Result:
+    with alone():
+        return in_pairs(results, join)
+
+
+def _each(works: Mapping[int, Work[Result]], parts: list[Any], load: Load) -> dict[int, Result]:
+    with alone():
+        lot = load(parts)
+        return {i: work(lot[i]) for i, work in works.items()}
+
+
+def _picked(number: int, parts: list[Any], load: Load) -> Any:
+    return load(parts)[number]
+
+
+def _only(parts: list[Any]) -> Sequence[Any]:
+    """What is kept of a lot."""
+    lot: Sequence[Any] = parts[0]
+    return lot

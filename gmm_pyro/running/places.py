@@ -1,0 +1,53 @@
+"""Where the partitions of a data set are, and how work gets to them: here, or behind a scheduler.
+
+Work goes to the data, and what comes back is joined in pairs on its way, in an order that the
+number of partitions alone decides: it is the same to the last bit whoever has done which part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+from .threads import alone, in_pairs, map_in_threads
+
+Result = TypeVar("Result")
+Work = Callable[[Any], Result]  # of one partition; it can be pickled
+Join = Callable[[Result, Result], Result]
+
+
+class Places(Protocol):
+    """Partitions, wherever they are."""
+
+    def fold(self, work: Work[Result], join: Join[Result]) -> Result:
+        """What comes of all partitions, joined."""
+        ...
+
+    def each(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
+        """What comes of some partitions, by their numbers: each has work of its own."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Here:
+    """Partitions in this process.
+
+    Attributes:
+        partitions: one or more.
+    """
+
+    partitions: Sequence[Any]
+
+    def fold(self, work: Work[Result], join: Join[Result]) -> Result:
+        """See `Places`."""
+
+        def done(partition: Any) -> Result:
+            with alone():
+                return work(partition)
+
+        return in_pairs(map_in_threads(lambda: done, list(self.partitions)), join)
+
+    def each(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
+        """See `Places`."""
+        return {number: work(self.partitions[number]) for number, work in works.items()}
