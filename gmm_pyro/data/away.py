@@ -6,21 +6,25 @@ in `tables.py`: no library is imported for the question.
 
 from __future__ import annotations
 
+import math
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..running.threads import alone
 from .features import default_names, lacks, listed, places, refuse_repeated
 from .parquet import RowGroup, files_of, footer, names_files
 from .partitioned import Described, Partition, Partitioned, surveyed
-from .tables import ColumnWarning, Names, axis_names, is_a, to_numeric
+from .tables import ColumnWarning, Names, axis_names, is_a, outside, to_numeric
 
 if TYPE_CHECKING:
     pass
@@ -35,12 +39,19 @@ class Source:
         labels: what messages call them.
         names: of the features.
         columns: what these are called in the parts; None where they go by their position.
+        sizes: rows of the parts, where they are known.
     """
 
     parts: tuple[Any, ...]
     labels: tuple[str, ...]
     names: tuple[str, ...]
     columns: tuple[str, ...] | None = None
+    sizes: tuple[float, ...] | None = None
+
+    @property
+    def rows(self) -> tuple[float, ...]:
+        """Rows of the parts, NaN where they are not known."""
+        return self.sizes or (math.nan,) * len(self.parts)
 
     def reader(self, dtype: torch.dtype) -> Reader:
         """What makes points of the parts."""
@@ -89,6 +100,56 @@ def observed_away(x: Any, names: Sequence[str] | None, dtype: torch.dtype) -> Pa
     parts = [source.parts[i] for i in filled]
     lots = in_lots(parts, read.partitions, told, lot_size(len(parts), n_bytes))
     return Partitioned(kept(lots, n_bytes), sizes, described, dtype)
+
+
+def mapped(
+    x: Any,
+    function: Callable[[Float[Tensor, "m d"]], np.ndarray],
+    names: Sequence[str] | None,
+    like: np.ndarray,
+) -> Any:
+    """A lazy Dask array of a value for each point, in the partitions of the points.
+
+    Args:
+        x: data as `observed_away` takes them, or such observations.
+        function: values of some points, which can be pickled.
+        names: of the features.
+        like: the value of a point, by its shape and type.
+    """
+    from dask import array
+    from dask.delayed import delayed
+
+    shared = delayed(function, pure=False, traverse=False)
+    answers = [
+        array.from_delayed(delayed(_answer)(shared, part, read), (rows, *like.shape), like.dtype)
+        for part, read, rows in _read_parts(x, names)
+    ]
+    return array.concatenate(answers, allow_unknown_chunksizes=True)
+
+
+def _read_parts(x: Any, names: Sequence[str] | None) -> Iterator[tuple[Any, Any, float]]:
+    """Parts, what makes points of each, and how many rows it has: NaN where that is not known."""
+    if isinstance(x, Partitioned):
+        if names is not None and tuple(names) != x.feature_names:
+            raise ValueError(f"x has the features {listed(x.feature_names)}, not {listed(names)}")
+        for part, n in zip(x.places.partitions(len(x.sizes)), x.sizes, strict=True):
+            yield part, _rows, n
+        return
+    source = source_of(x, names)
+    read = source.reader(torch.float64)
+    for part, label, rows in zip(source.parts, source.labels, source.rows, strict=True):
+        yield part, partial(read.points, name=label), rows
+
+
+def _rows(partition: Partition) -> Float[Tensor, "m d"]:
+    return partition.x
+
+
+def _answer(
+    function: Callable[[Tensor], np.ndarray], part: Any, read: Callable[[Any], Tensor]
+) -> np.ndarray:
+    with alone():
+        return function(read(part))
 
 
 @dataclass(frozen=True)
@@ -162,7 +223,8 @@ def _of_array(x: Any, own: tuple[str, ...] | None, names: Sequence[str] | None) 
     if names is not None and len(names) != d:
         raise ValueError(f"x must have {len(names)} features, got {d}: shape {tuple(x.shape)}")
     parts = tuple(x.rechunk({1: -1}).to_delayed()[:, 0])
-    return Source(parts, _numbered(parts), tuple(names or own or default_names(d)))
+    called = tuple(names or own or default_names(d))
+    return Source(parts, _numbered(parts), called, sizes=x.chunks[0])
 
 
 def _of_frame(x: Any, names: Sequence[str] | None) -> Source:
@@ -205,7 +267,7 @@ def _columns(types: Any, names: Sequence[str] | None) -> tuple[Names, Names]:
             f"columns that hold no numbers are left out: {listed(others)}; nothing is said of data "
             "without them",
             ColumnWarning,
-            stacklevel=5,
+            stacklevel=outside(),
         )
     return numbers, numbers
 

@@ -131,7 +131,7 @@ def _features(x: Any, columns: Sequence[tuple[int, Any, str]]) -> list[int]:
         f"columns that hold no numbers are left out: {', '.join(left_out)}; nothing is said of "
         "data without them",
         ColumnWarning,
-        stacklevel=_depth(),
+        stacklevel=outside(),
     )
     return [place for place, kind in kinds.items() if not kind]
 
@@ -181,7 +181,7 @@ def _is_number(word: str) -> bool:
     return True
 
 
-def _depth() -> int:
+def outside() -> int:
     """How far above the caller of this function the first one is that is not of this package."""
     frame, depth = sys._getframe(1), 1
     while frame.f_back is not None and frame.f_globals["__name__"].partition(".")[0] == PACKAGE:

@@ -93,9 +93,20 @@ class Result:
 
     @property
     def labels(self) -> torch.Tensor:
-        """The component of every point: k-means' own clusters, else the most probable component."""
+        """The component of every point: k-means' own clusters, else the most probable component.
+
+        Of data in partitions, a lazy Dask array.
+        """
         own = self.own_labels
         return self.mixture.predict(self.observations) if own is None else own
+
+    @property
+    def responsibilities(self) -> torch.Tensor:
+        """Posterior probability of each component at each point, shape (n, k).
+
+        Of data in partitions, a lazy Dask array.
+        """
+        return self.mixture.responsibilities(self.observations)
 
     @property
     def number_of_components(self) -> pd.DataFrame:

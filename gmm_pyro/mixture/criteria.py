@@ -22,6 +22,15 @@ class Criteria:
     total_weight: float
     n_parameters: int
 
+    def plus(self, other: Criteria) -> Criteria:
+        """Those of the points of both."""
+        return Criteria(
+            self.log_likelihood + other.log_likelihood,
+            self.log_sureness + other.log_sureness,
+            self.total_weight + other.total_weight,
+            self.n_parameters,
+        )
+
     @property
     def mean_log_density(self) -> float:
         """In nats a point; higher is better (Good 1952)."""

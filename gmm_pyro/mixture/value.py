@@ -13,6 +13,7 @@ from torch import Tensor
 
 from ..covariance import Parameters
 from ..data.arrays import whole_numbers
+from ..data.away import is_away
 from ..data.checks import MOST_HELD, check_count, check_path, check_seed, shown
 from ..data.features import check_names, columns_of
 from ..data.known import Known
@@ -25,6 +26,7 @@ from ..disk.untrusted import content_named
 from ..reduction import pointwise
 from ..reduction.imputation import given_the_rest, imputed
 from ..reduction.theta import Theta
+from .away import criteria_away, lazy_away
 from .conditionals import Conditionals
 from .criteria import Criteria
 from .file import read_mixture, write_mixture
@@ -65,12 +67,14 @@ class GaussianMixture(MixtureMoments):
 
     # ------------------------------------------------------------------ at points
 
+    @lazy_away
     def log_prob(
         self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
     ) -> Float[Tensor, "n"]:
         """Log density of each point in nats, shape (n,); -inf where it is out of range."""
         return pointwise.log_density(*self._at(x, noise, projection, labels))[0]
 
+    @lazy_away
     def responsibilities(
         self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
     ) -> Float[Tensor, "n k"]:
@@ -80,6 +84,7 @@ class GaussianMixture(MixtureMoments):
         """
         return pointwise.responsibilities(*self._at(x, noise, projection, labels))[0].T.contiguous()
 
+    @lazy_away
     def noise_probability(
         self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
     ) -> Float[Tensor, "n"]:
@@ -89,6 +94,7 @@ class GaussianMixture(MixtureMoments):
             return points.origin.new_zeros(points.n, dtype=kind)
         return pointwise.shares(points, theta, kind)[0, -1]
 
+    @lazy_away
     def predict(
         self, x: Any, noise: Any = None, *, projection: Any = None, labels: Any = None
     ) -> Int[Tensor, "n"]:
@@ -174,6 +180,8 @@ class GaussianMixture(MixtureMoments):
                 then the sum of the weights.
             **known: `noise`, `projection` and `labels` of the points.
         """
+        if is_away(x) and sample_weight is None and not known:
+            return criteria_away(self, x)
         points, theta, _ = self._at(x, **known)
         log_p, sureness = pointwise.at_points(
             points,

@@ -109,7 +109,7 @@ class OnDask:
         }
 
     def partitions(self, count: int) -> Iterator[Delayed]:
-        """So many partitions one by one, as they come out of their lots."""
+        """See `Places`."""
         name = _unique("partition")
         for number in range(count):
             lot, key = self.lots[number // self.size], f"{name}-{number}"

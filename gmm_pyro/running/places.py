@@ -6,7 +6,7 @@ number of partitions alone decides: it is the same to the last bit whoever has d
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -28,16 +28,20 @@ class Places(Protocol):
         """What comes of some partitions, by their numbers: each has work of its own."""
         ...
 
+    def partitions(self, count: int) -> Iterator[Any]:
+        """So many partitions one by one: as values of Dask's, or themselves if they are here."""
+        ...
+
 
 @dataclass(frozen=True, eq=False)
 class Here:
     """Partitions in this process.
 
     Attributes:
-        partitions: one or more.
+        held: one or more.
     """
 
-    partitions: Sequence[Any]
+    held: Sequence[Any]
 
     def fold(self, work: Work[Result], join: Join[Result]) -> Result:
         """See `Places`."""
@@ -46,8 +50,12 @@ class Here:
             with alone():
                 return work(partition)
 
-        return in_pairs(map_in_threads(lambda: done, list(self.partitions)), join)
+        return in_pairs(map_in_threads(lambda: done, list(self.held)), join)
 
     def each(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
         """See `Places`."""
-        return {number: work(self.partitions[number]) for number, work in works.items()}
+        return {number: work(self.held[number]) for number, work in works.items()}
+
+    def partitions(self, count: int) -> Iterator[Any]:
+        """See `Places`."""
+        return iter(self.held[:count])

@@ -1,0 +1,301 @@
+"""Data in partitions: fits go to where they are, and are the same to the last bit anywhere."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from sklearn.mixture import GaussianMixture as Theirs
+
+import gmm_pyro as gp
+from gmm_pyro.data.observations import observe
+from gmm_pyro.data.partitioned import Described, Partition, Partitioned
+from gmm_pyro.reduction.assignments import Drawn, argmax, softmax
+from gmm_pyro.reduction.sums import reduce
+from gmm_pyro.reduction.theta import theta_of
+from gmm_pyro.running.places import Here
+
+pytest.importorskip("distributed")
+import dask.array as da
+from distributed import Client, LocalCluster
+
+from gmm_pyro.running import on_dask
+
+MIXTURE = gp.datasets.three_clusters().truth
+MODEL = gp.MixtureModel(3)
+SIZES = (7_000, 5_000, 1, 8_999, 2_000, 2_000)  # of partitions, unlike each other
+X = MIXTURE.sample(sum(SIZES), seed=3).numpy()
+SHORT = {
+    "em": {},
+    "map": {},
+    "svi": {"max_steps": 25},
+    "gibbs": {"n_draws": 3, "n_warmup": 4, "n_chains": 2},
+}
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::gmm_pyro.inference.task.FitWarning"),
+    pytest.mark.timeout(300),
+]
+
+
+def array() -> Any:
+    """The points as a Dask array."""
+    return da.from_array(X, chunks=(SIZES, X.shape[1]))
+
+
+def in_partitions(x: np.ndarray, sizes: tuple[int, ...]) -> Partitioned:
+    """Points in partitions of this process, with what plain observations know of them."""
+    whole = observe(x)
+    ends = np.cumsum(sizes).tolist()
+    parts = [
+        Partition(end - n, whole.x[end - n : end].clone())
+        for end, n in zip(ends, sizes, strict=True)
+    ]
+    described = Described(whole.feature_names, whole.origin, whole.scale)
+    return Partitioned(Here(parts), sizes, described, whole.dtype)
+
+
+def fitted(x: Any, method: str, **more: Any) -> gp.Fit:
+    """A fit from a start that is given."""
+    return gp.fit(MODEL, x, method, start=MIXTURE, **SHORT[method], **more)
+
+
+def equal(one: gp.Fit, other: gp.Fit) -> bool:
+    """Whether two fits are the same to the last bit."""
+    draws = [] if one.posterior is None else list(one.posterior.draws)
+    return all(
+        torch.equal(a, b)
+        for a, b in [
+            (one.history, other.history),
+            (one.mixture.weights, other.mixture.weights),
+            (one.mixture.means, other.mixture.means),
+            (one.mixture.covariances, other.mixture.covariances),
+            *((one.posterior.draws[n], other.posterior.draws[n]) for n in draws),
+        ]
+    )
+
+
+def alive(pids: list[int]) -> list[int]:
+    """Those of the processes that are running."""
+    return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[LocalCluster]:
+    """Two worker processes, of which none is left in the end."""
+    options: dict[str, Any] = {"dashboard_address": None, "host": "127.0.0.1"}
+    with LocalCluster(n_workers=2, threads_per_worker=1, **options) as running:
+        yield running
+        with Client(running) as client:
+            pids = list(client.run(os.getpid).values())
+    deadline = time.monotonic() + 20
+    while alive(pids) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert alive(pids) == []
+
+
+@pytest.fixture
+def client(cluster: LocalCluster) -> Iterator[Client]:
+    """A client of the two workers."""
+    cluster.scale(2)
+    with Client(cluster) as found:
+        found.wait_for_workers(2)
+        yield found
+
+
+# ---------------------------------------------------------------------- the same numbers anywhere
+
+
+@pytest.mark.parametrize("method", SHORT)
+def test_fits_are_the_same_in_memory_in_threads_and_on_workers(
+    method: str, cluster: LocalCluster
+) -> None:
+    in_threads = fitted(array(), method)
+    in_memory = fitted(in_threads.observations.held(), method)
+    with Client(cluster):
+        on_workers = fitted(array(), method)
+    assert equal(in_threads, in_memory)
+    assert equal(in_threads, on_workers)
+
+
+def test_a_search_is_the_same_on_any_number_of_workers(cluster: LocalCluster) -> None:
+    fits = [gp.fit(MODEL, array())]
+    for workers in (1, 2, 4):
+        cluster.scale(workers)
+        with Client(cluster) as client:
+            while len(client.nthreads()) != workers:
+                time.sleep(0.05)
+            fits.append(gp.fit(MODEL, array()))
+    assert all(equal(fits[0], fit) for fit in fits[1:])
+
+
+@pytest.mark.parametrize("assign", [softmax, argmax, Drawn(5)], ids=["softmax", "argmax", "drawn"])
+@pytest.mark.parametrize("covariance", ["full", "diag", "tied"])
+def test_a_reduction_is_that_of_the_points_in_one_piece(covariance: str, assign: Any) -> None:
+    mixture = gp.fit(gp.MixtureModel(3, covariance), X[:2000], max_steps=2).mixture
+    whole, parts = observe(X), in_partitions(X, SIZES)
+    theta = theta_of(mixture.family, mixture.parameters, whole)
+    one, other = reduce(whole, theta, assign), reduce(parts, theta, assign)
+    for a, b in zip((one.log_norm, *one.sums), (other.log_norm, *other.sums), strict=True):
+        assert float((a - b).abs().max()) <= 1e-12 * float(b.abs().max())
+
+
+@pytest.mark.parametrize("assign", [softmax, Drawn(5)], ids=["softmax", "drawn"])
+def test_a_reduction_in_the_kernels_own_blocks_is_the_same_to_the_bit(assign: Any) -> None:
+    x = MIXTURE.sample(150_000, seed=4).numpy()
+    whole = observe(x)
+    theta = theta_of(MIXTURE.family, MIXTURE.parameters, whole)
+    from gmm_pyro.reduction.choice import reducer_for
+
+    sizes = tuple(len(block.x) for block in reducer_for(theta, whole, assign).blocks())
+    assert len(sizes) > 2
+    one, other = reduce(whole, theta, assign), reduce(in_partitions(x, sizes), theta, assign)
+    for a, b in zip((one.log_norm, *one.sums), (other.log_norm, *other.sums), strict=True):
+        assert torch.equal(a, b)
+
+
+def test_em_goes_as_scikit_learns() -> None:
+    start = {"weights_init": MIXTURE.weights, "means_init": MIXTURE.means}
+    precisions = torch.linalg.inv(MIXTURE.covariances).numpy()
+    theirs = Theirs(3, reg_covar=0.0, tol=1e-10, max_iter=500, precisions_init=precisions, **start)
+    theirs.fit(X)
+    found = fitted(array(), "em", tolerance=1e-12, covariance_floor=0.0)
+    assert found.objective / len(X) == pytest.approx(theirs.score(X), abs=1e-9)
+    np.testing.assert_allclose(found.mixture.means, theirs.means_, atol=1e-4)
+
+
+def test_location_and_scale_are_numpys_far_from_zero() -> None:
+    far = X * np.array([1.0, 1e-3]) + np.array([1e6, -1e5])
+    found = observe(da.from_array(far, chunks=(SIZES, 2)))
+    np.testing.assert_allclose(found.origin, far.mean(0), rtol=1e-14)
+    np.testing.assert_allclose(found.scale, far.std(0), rtol=1e-9)
+
+
+def test_a_sample_is_the_same_in_any_partitions() -> None:
+    generator = torch.Generator()
+    plain = observe(X).part(3000, generator.manual_seed(7))
+    for sizes in (SIZES, (len(X) - 5, 5)):
+        found = in_partitions(X, sizes).part(3000, generator.manual_seed(7))
+        assert torch.equal(found.x, plain.x)
+
+
+@pytest.mark.parametrize("method", ["laplace", "gradient", "vb"])
+def test_other_methods_take_partitions_too(method: str) -> None:
+    own = {"max_steps": 25} if method == "gradient" else {}
+    one = gp.fit(MODEL, array(), method, start=MIXTURE, **own)
+    other = gp.fit(MODEL, X, method, start=MIXTURE, **own)
+    assert one.objective == pytest.approx(other.objective, abs=1e-4)
+
+
+# ---------------------------------------------------------------------- what goes wrong
+
+
+@pytest.mark.parametrize("method", ["em", "gibbs"])
+def test_a_worker_that_is_killed_changes_nothing(
+    method: str, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    passes = []
+    fold = on_dask.OnDask.fold
+
+    def killing(places: Any, work: Any, join: Any) -> Any:
+        passes.append(work)
+        if len(passes) == 4:
+            pid = next(iter(client.run(os.getpid).values()))
+            threading.Timer(0.02, os.kill, (pid, signal.SIGKILL)).start()
+        return fold(places, work, join)
+
+    undisturbed = fitted(array(), method)
+    monkeypatch.setattr(on_dask.OnDask, "fold", killing)
+    found = fitted(array(), method)
+    assert len(passes) > 5
+    assert equal(found, undisturbed)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_values_that_are_not_finite_are_refused_where_they_are(bad: float) -> None:
+    x = X.copy()
+    x[12_004, 1] = x[20_000, 0] = bad
+    kind = "NaN" if np.isnan(bad) else "infinite"
+    with pytest.raises(ValueError, match=f"2 {kind} values.*row 3 of partition 3, column 'x1'"):
+        gp.fit(MODEL, da.from_array(x, chunks=(SIZES, 2)))
+
+
+def test_a_constant_column_is_refused() -> None:
+    x = np.column_stack([X[:, 0], np.full(len(X), 4.0)])
+    with pytest.raises(ValueError, match="constant over its 25000 rows: 'x1' .always 4."):
+        gp.fit(MODEL, da.from_array(x, chunks=(SIZES, 2)))
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "words"),
+    [
+        ("kmeans", {}, "kmeans needs all points in memory"),
+        ("map:enumerated", {}, "map:enumerated needs all points in memory"),
+        ("gibbs", {"keep_allocations": 2}, "keep_allocations is for points in memory"),
+        ("svi", {"batch_size": 10}, "batch_size is for points in memory"),
+        ("em", {"start": np.arange(len(X)) % 3}, "no labels as a start"),
+        ("em", {"sample_weight": np.ones(len(X))}, "sample_weight is not known of data in part"),
+    ],
+)
+def test_what_needs_every_point_here_is_refused(
+    method: str, options: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(ValueError, match=words):
+        gp.fit(MODEL, array(), method, **options)
+
+
+def test_values_of_every_point_are_refused_by_name() -> None:
+    found = fitted(array(), "gibbs")
+    with pytest.raises(ValueError, match="stay there, and this needs them here: x"):
+        found.to_arviz()
+
+
+# ---------------------------------------------------------------------- what travels
+
+
+def test_what_comes_to_the_client_does_not_depend_on_the_number_of_points(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    sizes: list[int] = []
+    computed = on_dask.computed
+
+    def measured(values: Any) -> Any:
+        found = computed(values)
+        sizes.append(len(pickle.dumps(found)))
+        return found
+
+    monkeypatch.setattr(on_dask, "computed", measured)
+
+    def bytes_of(n: int) -> int:
+        sizes.clear()
+        x = da.from_array(X[:n], chunks=(n // 4, 2))
+        gp.fit(MODEL, x, start=MIXTURE, max_steps=2)
+        return max(sizes[1:])  # after the survey, which has the rows of each partition
+
+    small = bytes_of(6_000)
+    monkeypatch.setattr("gmm_pyro.data.points.SAMPLE", 100)
+    monkeypatch.setattr("gmm_pyro.data.points.ROWS", 200)
+    assert bytes_of(24_000) == bytes_of(12_000) < small
+
+
+# ---------------------------------------------------------------------- predictions
+
+
+def test_labels_and_responsibilities_are_lazy_in_the_same_partitions() -> None:
+    found = fitted(array(), "em")
+    labels, shares = found.labels, found.responsibilities
+    assert labels.chunks == (SIZES,)
+    assert shares.chunks == (SIZES, (3,))
+    np.testing.assert_array_equal(labels.compute(), found.mixture.predict(X))
+    np.testing.assert_allclose(shares.compute(), found.mixture.responsibilities(X), atol=1e-14)
+    lazily = found.mixture.log_prob(array())
+    np.testing.assert_allclose(lazily.compute(), found.mixture.log_prob(X), rtol=1e-14)
+    assert found.mixture.bic(array()) == pytest.approx(found.mixture.bic(X), rel=1e-14)
