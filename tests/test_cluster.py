@@ -7,7 +7,9 @@ import pickle
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +21,12 @@ from sklearn.mixture import GaussianMixture as Theirs
 import gmm_pyro as gp
 from gmm_pyro.data.observations import observe
 from gmm_pyro.data.partitioned import Described, Partition, Partitioned
+from gmm_pyro.inference.climb.spikes import whitened_sums
+from gmm_pyro.inference.task import FitWarning
 from gmm_pyro.reduction.assignments import Drawn, argmax, softmax
-from gmm_pyro.reduction.sums import reduce
+from gmm_pyro.reduction.choice import reducer_for
+from gmm_pyro.reduction.pointwise import ends_of_components
+from gmm_pyro.reduction.sums import information, reduce
 from gmm_pyro.reduction.theta import theta_of
 from gmm_pyro.running.places import Here
 
@@ -88,11 +94,17 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if Path(f"/proc/{pid}").exists()]
 
 
+@pytest.fixture(autouse=True)
+def small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A task for each partition, however small."""
+    monkeypatch.setattr(on_dask, "LEAST_BYTES", 0)
+
+
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
-    """Two worker processes, of which none is left in the end."""
+    """Worker processes, of which none is left in the end."""
     options: dict[str, Any] = {"dashboard_address": None, "host": "127.0.0.1"}
-    with LocalCluster(n_workers=2, threads_per_worker=1, **options) as running:
+    with LocalCluster(n_workers=1, threads_per_worker=1, **options) as running:
         yield running
         with Client(running) as client:
             pids = list(client.run(os.getpid).values())
@@ -102,39 +114,49 @@ def cluster() -> Iterator[LocalCluster]:
     assert alive(pids) == []
 
 
-@pytest.fixture
-def client(cluster: LocalCluster) -> Iterator[Client]:
-    """A client of the two workers."""
-    cluster.scale(2)
-    with Client(cluster) as found:
-        found.wait_for_workers(2)
-        yield found
+@contextmanager
+def workers(cluster: LocalCluster, count: int) -> Iterator[Client]:
+    """A client of so many workers."""
+    cluster.scale(count)
+    with Client(cluster) as client:
+        while len(client.nthreads()) != count:
+            time.sleep(0.05)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def in_threads() -> dict[str, gp.Fit]:
+    """A short fit by each method, by Dask's threads."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FitWarning)
+        return {method: fitted(array(), method) for method in SHORT}
 
 
 # ---------------------------------------------------------------------- the same numbers anywhere
 
 
 @pytest.mark.parametrize("method", SHORT)
-def test_fits_are_the_same_in_memory_in_threads_and_on_workers(
-    method: str, cluster: LocalCluster
+def test_a_fit_in_memory_is_the_same(method: str, in_threads: dict[str, gp.Fit]) -> None:
+    assert equal(fitted(in_threads[method].observations.held(), method), in_threads[method])
+
+
+@pytest.mark.parametrize("count", [1, 2, 4])
+def test_fits_are_the_same_on_any_number_of_workers(
+    count: int, cluster: LocalCluster, in_threads: dict[str, gp.Fit]
 ) -> None:
-    in_threads = fitted(array(), method)
-    in_memory = fitted(in_threads.observations.held(), method)
-    with Client(cluster):
-        on_workers = fitted(array(), method)
-    assert equal(in_threads, in_memory)
-    assert equal(in_threads, on_workers)
+    with workers(cluster, count):
+        found = {method: fitted(array(), method) for method in SHORT}
+    assert [method for method in SHORT if not equal(found[method], in_threads[method])] == []
 
 
-def test_a_search_is_the_same_on_any_number_of_workers(cluster: LocalCluster) -> None:
-    fits = [gp.fit(MODEL, array())]
-    for workers in (1, 2, 4):
-        cluster.scale(workers)
-        with Client(cluster) as client:
-            while len(client.nthreads()) != workers:
-                time.sleep(0.05)
-            fits.append(gp.fit(MODEL, array()))
-    assert all(equal(fits[0], fit) for fit in fits[1:])
+@pytest.mark.parametrize("least", [0, 2**20])
+def test_a_search_is_the_same_however_partitions_share_tasks(
+    least: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_dask, "LEAST_BYTES", least)
+    one = gp.fit(MODEL, array(), n_starts=2, search="starts")
+    assert len(one.observations.places.lots) == (len(SIZES) if least == 0 else 1)
+    assert equal(one, gp.fit(MODEL, one.observations.held(), n_starts=2, search="starts"))
 
 
 @pytest.mark.parametrize("assign", [softmax, argmax, Drawn(5)], ids=["softmax", "argmax", "drawn"])
@@ -153,8 +175,6 @@ def test_a_reduction_in_the_kernels_own_blocks_is_the_same_to_the_bit(assign: An
     x = MIXTURE.sample(150_000, seed=4).numpy()
     whole = observe(x)
     theta = theta_of(MIXTURE.family, MIXTURE.parameters, whole)
-    from gmm_pyro.reduction.choice import reducer_for
-
     sizes = tuple(len(block.x) for block in reducer_for(theta, whole, assign).blocks())
     assert len(sizes) > 2
     one, other = reduce(whole, theta, assign), reduce(in_partitions(x, sizes), theta, assign)
@@ -187,7 +207,23 @@ def test_a_sample_is_the_same_in_any_partitions() -> None:
         assert torch.equal(found.x, plain.x)
 
 
-@pytest.mark.parametrize("method", ["laplace", "gradient", "vb"])
+@pytest.mark.parametrize("covariance", ["full", "tied"])
+def test_sums_over_partitions_are_those_of_the_points_in_one_piece(covariance: str) -> None:
+    """Second derivatives, the spread of components, and their ends."""
+    mixture = gp.fit(gp.MixtureModel(3, covariance), X[:2000], max_steps=2).mixture
+    family, p = mixture.family, mixture.parameters
+    whole, parts = observe(X), in_partitions(X, SIZES)
+    theta = theta_of(family, p, whole)
+    one, other = information(whole, theta), information(parts, theta)
+    # its entries are differences of sums some thousand times as large
+    assert float((one - other).abs().max()) <= 1e-9 * float(one.abs().max())
+    assert torch.equal(ends_of_components(whole, theta), ends_of_components(parts, theta))
+    pairs = zip(whitened_sums(whole, family, p), whitened_sums(parts, family, p), strict=True)
+    for a, b in pairs:
+        torch.testing.assert_close(a, b, rtol=1e-11, atol=1e-9)
+
+
+@pytest.mark.parametrize("method", ["gradient", "vb"])
 def test_other_methods_take_partitions_too(method: str) -> None:
     own = {"max_steps": 25} if method == "gradient" else {}
     one = gp.fit(MODEL, array(), method, start=MIXTURE, **own)
@@ -200,9 +236,12 @@ def test_other_methods_take_partitions_too(method: str) -> None:
 
 @pytest.mark.parametrize("method", ["em", "gibbs"])
 def test_a_worker_that_is_killed_changes_nothing(
-    method: str, client: Client, monkeypatch: pytest.MonkeyPatch
+    method: str,
+    cluster: LocalCluster,
+    in_threads: dict[str, gp.Fit],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    passes = []
+    passes: list[Any] = []
     fold = on_dask.OnDask.fold
 
     def killing(places: Any, work: Any, join: Any) -> Any:
@@ -212,11 +251,11 @@ def test_a_worker_that_is_killed_changes_nothing(
             threading.Timer(0.02, os.kill, (pid, signal.SIGKILL)).start()
         return fold(places, work, join)
 
-    undisturbed = fitted(array(), method)
     monkeypatch.setattr(on_dask.OnDask, "fold", killing)
-    found = fitted(array(), method)
+    with workers(cluster, 4) as client:
+        found = fitted(array(), method)
     assert len(passes) > 5
-    assert equal(found, undisturbed)
+    assert equal(found, in_threads[method])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -252,8 +291,8 @@ def test_what_needs_every_point_here_is_refused(
         gp.fit(MODEL, array(), method, **options)
 
 
-def test_values_of_every_point_are_refused_by_name() -> None:
-    found = fitted(array(), "gibbs")
+def test_values_of_every_point_are_refused_by_name(in_threads: dict[str, gp.Fit]) -> None:
+    found = in_threads["gibbs"]
     with pytest.raises(ValueError, match="stay there, and this needs them here: x"):
         found.to_arviz()
 

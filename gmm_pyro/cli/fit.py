@@ -25,6 +25,16 @@ from .arguments import (
     Priors,
     Source,
     TableFormat,
+    command_line,
+)
+from .away import (
+    OF_CLUSTERS,
+    headline_of,
+    is_away,
+    observed_there,
+    refuse_of_files,
+    scheduled,
+    sizes_of,
 )
 from .data import (
     checked,
@@ -74,6 +84,23 @@ class FitArguments(MethodArguments, DataArguments):
     table_format: TableFormat = "csv"
     json: Json = False
     force: Force = False
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Read files of Parquet, a folder or a pattern of names in partitions, in so many "
+            "processes of this machine.",
+            rich_help_panel=OF_CLUSTERS,
+            show_default="none: threads",
+        ),
+    ] = None
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="The same on the workers of a Dask scheduler, by its address: tcp://HOST:PORT.",
+            rich_help_panel=OF_CLUSTERS,
+            show_default="none",
+        ),
+    ] = None
 
 
 def fit(told: FitArguments) -> None:
@@ -81,12 +108,15 @@ def fit(told: FitArguments) -> None:
 
     The folder has mixture.json, posterior.nc for ArviZ (of methods with draws), tables of labels
     and responsibilities by row, pictures, and fit.json with the settings and the outcome.
+    Data in partitions, of which '*.parquet' and a folder are some, have mixture.json and fit.json.
     An interrupt (Ctrl-C) saves the best so far.
     """
     from ..inference.fit import fit as run
     from ..inference.methods import choice
     from ..model.program import MixtureModel
 
+    if is_away(told):
+        return _fit_away(told)
     refuse_no_source(told.data)  # before mistakes in words, and these before those in data
     known = None if told.components == UNKNOWN else told.components
     refuse_several(told.data, known, told.covariance)
@@ -109,7 +139,36 @@ def fit(told: FitArguments) -> None:
         )
     facts = _facts(content, told, priors)
     out, files = _save(result, content, told, facts)
-    _print(result, content, files, out, as_json=told.json)
+    head = headline(content.dataset, result.mixture)
+    _print(result, head, files, out, as_json=told.json)
+    if result.status.name == "INTERRUPTED":
+        raise typer.Exit(INTERRUPTED)
+    return None
+
+
+def _fit_away(told: FitArguments) -> None:
+    """The same of data in partitions."""
+    from ..inference.fit import fit as run
+    from ..model.program import MixtureModel
+    from ..saved_fit import save_fit
+
+    refuse_of_files(told)
+    options, priors = told.options(), read_priors(told.priors)
+    refuse_without_priors([told.method], priors)
+    model = MixtureModel(int(told.components or 0), told.covariance)
+    place = {name: options.pop(name, None) for name in ("dtype", "device")}
+    with scheduled(told.workers, told.scheduler), fit_warnings_said(), progress_said():
+        observations = observed_there(told.data, model, **place)
+        model = with_priors(model, priors, observations)
+        result = run(model, observations, told.method, progress=True, **options)
+        given = {} if priors is None else {"priors_given": priors.facts()}
+        facts = {**given, "data": {"source": told.data}, "command": command_line()}
+
+        def write(out: Path) -> list[Path]:
+            return save_fit(result, out, force=told.force, facts=facts)
+
+        out, files = written(write, told.out, FOLDER, force=told.force)
+        _print(result, headline_of(told.data, result), files, out, as_json=told.json)
     if result.status.name == "INTERRUPTED":
         raise typer.Exit(INTERRUPTED)
 
@@ -159,9 +218,7 @@ def _facts(content: FileContent, told: FitArguments, priors: PriorFile | None) -
     return {**given, **facts_of(told.data, content, told)}
 
 
-def _print(
-    result: Fit, content: FileContent, files: list[Path], out: Path, *, as_json: bool
-) -> None:
+def _print(result: Fit, head: str, files: list[Path], out: Path, *, as_json: bool) -> None:
     from ..saved_fit import load_fit
 
     facts = load_fit(out).facts
@@ -174,13 +231,12 @@ def _print(
     from .terminal import components_that_fit
 
     console = plain_console()
-    console.print(headline(content.dataset, result.mixture), soft_wrap=True)
+    console.print(head, soft_wrap=True)
     console.print(_outcome(facts), soft_wrap=True)
     for line in _numbers(facts):
         console.print(line, soft_wrap=True)
     console.print()
-    weight = result.observations.sample_weight
-    noise, *sizes = (result.labels + 1).bincount(weight, 1 + result.mixture.n_components).tolist()
+    noise, *sizes = sizes_of(result)
     for cells in components_that_fit(result.mixture, sizes, console.width):
         console.print(ruled(cells))
         console.print()

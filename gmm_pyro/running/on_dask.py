@@ -26,6 +26,7 @@ from .threads import alone, in_pairs, n_threads, own_threads
 
 FAN_IN = 16  # results that a task joins: a power of two, so that pairs stay pairs
 LOT_BYTES = 2**25  # of the partitions of one task, unless one alone has more
+LEAST_BYTES = 2**20  # of the partitions of one task: less is done before it is scheduled
 LOTS_A_THREAD = 4  # tasks, so that none waits for long at the end of a pass
 FITS = 0.3  # share of memory up to which partitions are kept there
 
@@ -145,7 +146,9 @@ def lot_size(count: int, n_bytes: int) -> int:
         count: how many partitions there are.
         n_bytes: of all of them.
     """
-    most = min(LOT_BYTES * count / max(1, n_bytes), count / (LOTS_A_THREAD * _n_threads()))
+    of_one = max(1.0, n_bytes / count)
+    most = min(LOT_BYTES / of_one, count / (LOTS_A_THREAD * _n_threads()))
+    most = max(most, LEAST_BYTES / of_one)
     return 1 << int(math.log2(most)) if most >= 2 else 1
 
 

@@ -14,6 +14,7 @@ import torch
 
 from .. import metrics
 from ..data.checks import check_choice, check_flag, check_mapping, check_path
+from ..data.partitioned import Partitioned
 from ..data.points import Observations
 from ..datasets import OUTLIER
 from ..disk.placing import refuse_existing, whole_folder, write_bytes
@@ -64,6 +65,8 @@ def save_fit(
       `number_of_components.png` where that is unknown.
     - `fit.json`: what `fit_facts` says.
 
+    Of data in partitions there are `mixture.json` and `fit.json` alone.
+
     Args:
         fit: the fit.
         folder: where to; folders above it are made.
@@ -91,8 +94,10 @@ def save_fit(
     refuse_existing(folder, force=force)
     content = fit_facts(fit, labels) | dict(facts)
     with whole_folder(folder, stale=OURS, force=force) as partial:
-        _write_arrays(fit, partial, table_format, beside)
-        _write_figures(fit, partial, labels)
+        fit.mixture.save(partial / "mixture.json")
+        if not isinstance(fit.observations, Partitioned):
+            _write_arrays(fit, partial, table_format, beside)
+            _write_figures(fit, partial, labels)
         names = [path.relative_to(partial) for path in sorted(partial.rglob("*.*"))]
         content["files"] = [name.as_posix() for name in names]
         text = json.dumps(plain(content), indent=1, ensure_ascii=False, allow_nan=False)
@@ -104,7 +109,6 @@ def save_fit(
 def _write_arrays(fit: Fit, folder: Path, table_format: str, kept: pd.DataFrame | None) -> None:
     import pandas as pd
 
-    fit.mixture.save(folder / "mixture.json")
     rows = pd.RangeIndex(fit.observations.n, name="row")
     mixture, points = fit.mixture, fit.observations
     noise = None if mixture.noise_component is None else mixture.noise_probability(points)

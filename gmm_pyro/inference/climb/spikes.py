@@ -83,7 +83,7 @@ def _spread(
     Points are whitened one by one: moments would not tell a spread from rounding.
     """
     means = parameters.means[0]
-    count, first, second = _whitened_sums(observations, family, parameters)
+    count, first, second = whitened_sums(observations, family, parameters)
     sums = Statistics(count[None], count[None], first[None], family.pooled(second[None]), means)
     own = family.empirical(sums, sums.first / sums.counts.clamp_min(TINY)[..., None])[0]
     least = family.fit(own.nan_to_num(posinf=1.0), means.new_full(means.shape[1:], FLAT))
@@ -92,12 +92,12 @@ def _spread(
 
 
 @torch.no_grad()
-def _whitened_sums(
+def whitened_sums(
     observations: Observations, family: CovarianceFamily, parameters: Parameters
 ) -> Sums:
     """Counts, first and second moments of each component's points, about its mean in its units."""
     if isinstance(observations, Partitioned):
-        own = partial(_whitened_sums, family=family, parameters=parameters)
+        own = partial(whitened_sums, family=family, parameters=parameters)
         return observations.fold(own, added)
     means, factor = parameters.means[0], parameters.factor[0]
     k, d = means.shape

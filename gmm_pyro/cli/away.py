@@ -1,0 +1,109 @@
+"""Data in partitions on the command line: files of Parquet that workers read."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..data.words import counted
+
+if TYPE_CHECKING:
+    from ..data.partitioned import Partitioned
+    from ..inference.fit import Fit
+    from ..model.program import MixtureModel
+
+OF_CLUSTERS = "Data in partitions"
+SEVERAL = "*?["  # characters of a pattern of names
+OF_FILES = (  # options for a file that is read here
+    *("components_prior", "most_components", "noise_component", "keep", "columns", "exclude"),
+    *("label_column", "weights_column", "missing", "na", "encoding", "decimal", "thousands"),
+    *("currency", "comment"),
+)
+
+
+def is_away(told: Any) -> bool:
+    """Whether data stay in partitions: those of a folder or a pattern, or where workers are."""
+    several = any(mark in told.data for mark in SEVERAL) or Path(told.data).is_dir()
+    return several or told.workers is not None or told.scheduler is not None
+
+
+def refuse_of_files(told: Any) -> None:
+    """Refuse what is for files that are read whole.
+
+    Raises:
+        ValueError: if anything of that is told, or the number of components is not.
+    """
+    if told.workers is not None and told.scheduler is not None:
+        raise ValueError("--workers starts processes here, and --scheduler has its own: take one")
+    if told.workers is not None and told.workers < 1:
+        raise ValueError(f"--workers must be 1 or more, got {told.workers}")
+    for name in OF_FILES:
+        if getattr(told, name):
+            option = name.replace("_", "-")
+            raise ValueError(f"--{option} is for a file that is read whole, not in partitions")
+    if not (told.components or "").isdecimal() or int(told.components) < 1:
+        raise ValueError("--components is needed of data in partitions: a number of 1 or more")
+
+
+@contextmanager
+def scheduled(workers: int | None, scheduler: str | None) -> Iterator[None]:
+    """Work on processes that are started here, or of a scheduler; on threads, if neither is told.
+
+    Args:
+        workers: how many processes are started.
+        scheduler: the address of a scheduler that runs.
+
+    Raises:
+        OSError: if there is no scheduler there.
+    """
+    with ExitStack() as running:
+        if workers is not None or scheduler is not None:
+            from distributed import Client, LocalCluster
+
+            if scheduler is None:
+                own: dict[str, Any] = {"dashboard_address": None, "host": "127.0.0.1"}
+                cluster = LocalCluster(n_workers=workers, threads_per_worker=1, **own)
+                running.enter_context(cluster)
+            running.enter_context(Client(scheduler or cluster))
+        yield
+
+
+def observed_there(source: str, model: MixtureModel, dtype: Any, device: Any) -> Partitioned:
+    """Observations of files; what the model cannot be fitted to is refused.
+
+    Raises:
+        ValueError: as `gmm_pyro.fit` would.
+    """
+    from ..data.observations import observe
+    from ..data.partitioned import Partitioned
+    from ..running.threads import one_thread_a_product
+
+    with one_thread_a_product():
+        found = observe(source, n_components=model.n_components, dtype=dtype, device=device)
+    if not isinstance(found, Partitioned):
+        raise ValueError(f"partitions are of files of Parquet; got {source}")  # noqa: TRY004 - input
+    return found
+
+
+def headline_of(source: str, fit: Fit) -> str:
+    """What is fitted by what: points, features, partitions and components."""
+    points = fit.observations
+    parts = f"{counted(points.n, 'point')}, {counted(points.d, 'feature')}"
+    where = counted(len(getattr(points, "sizes", ())), "partition")
+    shape = f"{counted(fit.mixture.n_components, 'component')}, {fit.mixture.family.name}"
+    return f"{source}: {parts} in {where}; {shape} covariances"
+
+
+def sizes_of(fit: Fit) -> list[float]:
+    """How many points are noise, and of each component, by their labels and weights."""
+    from ..data.partitioned import Partitioned
+
+    most = 1 + fit.mixture.n_components
+    if not isinstance(fit.observations, Partitioned):
+        return (fit.labels + 1).bincount(fit.observations.sample_weight, most).tolist()
+    from dask import array
+
+    labels: Any = fit.labels
+    return array.bincount(labels + 1, minlength=most).compute().tolist()

@@ -1,0 +1,135 @@
+"""Data in partitions of several kinds: frames, arrays with names, and files of Parquet."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+import gmm_pyro as gp
+from gmm_pyro.data.observations import observe
+from gmm_pyro.data.tables import ColumnWarning
+
+pytest.importorskip("distributed")
+pytest.importorskip("pyarrow")
+import dask.array as da
+import dask.dataframe as dd
+import xarray
+from dask.delayed import delayed
+
+MIXTURE = gp.datasets.three_clusters().truth
+X = MIXTURE.sample(3000, seed=3).numpy()
+FRAME = pd.DataFrame(X, columns=["width", "height"])
+NAMED = gp.GaussianMixture(
+    MIXTURE.weights, MIXTURE.means, MIXTURE.covariances, feature_names=["width", "height"]
+)
+MODEL = gp.MixtureModel(3)
+
+
+def fitted(x: Any) -> gp.Fit:
+    """Some steps of EM."""
+    return gp.fit(MODEL, x, start=NAMED, tolerance=1e-5)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Three files of two row groups each."""
+    for i in range(3):
+        rows = FRAME.iloc[1000 * i : 1000 * (i + 1)]
+        rows.to_parquet(tmp_path / f"{i}.parquet", row_group_size=600, index=False)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def from_array() -> gp.Fit:
+    """A fit of the partitions that are in the files."""
+    chunks = (600, 400) * 3, 2
+    return fitted(
+        xarray.DataArray(
+            da.from_array(X, chunks=chunks),
+            dims=("row", "feature"),
+            coords={"feature": ["width", "height"]},
+        )
+    )
+
+
+@pytest.mark.parametrize("name", ["", "*.parquet"])
+def test_row_groups_of_files_are_partitions(folder: Path, name: str, from_array: gp.Fit) -> None:
+    found = fitted(str(folder / name))
+    assert found.observations.sizes == (600, 400) * 3
+    assert found.mixture.feature_names == ("width", "height")
+    assert torch.equal(found.mixture.means, from_array.mixture.means)
+    assert found.labels.chunks == ((600, 400) * 3,)
+
+
+def test_a_path_is_taken_as_its_name(folder: Path) -> None:
+    assert observe(folder / "1.parquet").n == 1000
+
+
+def test_a_frame_of_partitions_of_unknown_lengths(from_array: gp.Fit) -> None:
+    parts = [delayed(FRAME.iloc[a:b]) for a, b in [(0, 600), (600, 1000), (1000, 1000)]]
+    parts += [delayed(FRAME.iloc[a : a + n]) for a, n in [(1000, 600), (1600, 400)]]
+    parts += [delayed(FRAME.iloc[a : a + n]) for a, n in [(2000, 600), (2600, 400)]]
+    found = fitted(dd.from_delayed(parts, meta=FRAME.iloc[:0]))
+    assert found.observations.sizes == (600, 400) * 3  # one has no row
+    assert torch.equal(found.mixture.means, from_array.mixture.means)
+    labels = found.mixture.predict(dd.from_pandas(FRAME, npartitions=3))
+    np.testing.assert_array_equal(labels.compute(), found.mixture.predict(FRAME))
+
+
+def test_columns_go_by_their_names(folder: Path) -> None:
+    found = fitted(str(folder))
+    turned = dd.from_pandas(FRAME[["height", "width"]].assign(more=1.0), npartitions=2)
+    np.testing.assert_array_equal(
+        found.mixture.predict(turned).compute(), found.mixture.predict(FRAME)
+    )
+
+
+def test_columns_of_words_are_left_out_and_said() -> None:
+    words = dd.from_pandas(FRAME.assign(colour="red"), npartitions=2)
+    with pytest.warns(ColumnWarning, match="left out: colour") as caught:
+        assert observe(words).feature_names == ("width", "height")
+    assert caught[0].filename == __file__
+
+
+def test_one_dimension_and_single_precision() -> None:
+    found = observe(da.from_array(X[:, 0], chunks=1000), dtype="float32")
+    assert (found.n, found.d, found.dtype) == (3000, 1, torch.float32)
+    assert torch.equal(found.subset(slice(None)).x[:, 0], torch.tensor(X[:, 0]).float())
+
+
+def test_a_file_that_is_not_parquet_is_named(folder: Path) -> None:
+    (folder / "1.parquet").write_bytes(b"PAR1 and nothing else")
+    with pytest.raises(ValueError, match=r"1\.parquet cannot be read as Parquet"):
+        fitted(str(folder))
+
+
+def test_a_row_group_that_cannot_be_read_is_named(folder: Path) -> None:
+    path = folder / "1.parquet"
+    content = bytearray(path.read_bytes())
+    content[4:3000] = bytes(2996)  # the footer stays
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"row group 0 of .*1\.parquet cannot be read"):
+        fitted(str(folder))
+
+
+def test_a_file_with_other_columns_is_named(folder: Path) -> None:
+    FRAME.rename(columns={"height": "high"}).to_parquet(folder / "2.parquet", index=False)
+    with pytest.raises(ValueError, match=r"2\.parquet has no column 'height': it has width"):
+        fitted(str(folder))
+
+
+def test_missing_values_are_refused_by_their_file(folder: Path) -> None:
+    holes = FRAME.assign(width=FRAME["width"].where(FRAME.index != 700))
+    holes.to_parquet(folder / "2.parquet", row_group_size=500)
+    with pytest.raises(ValueError, match=r"row 200 of row group 1 of .*2\.parquet, column 'width'"):
+        fitted(str(folder))
+
+
+def test_no_file_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="there are none at"):
+        fitted(str(tmp_path / "*.parquet"))
