@@ -291,6 +291,11 @@ def test_what_needs_every_point_here_is_refused(
         gp.fit(MODEL, array(), method, **options)
 
 
+def test_a_component_of_noise_is_refused() -> None:
+    with pytest.raises(ValueError, match="noise is for points in memory"):
+        gp.fit(gp.MixtureModel(3, noise_component="uniform"), array())
+
+
 def test_values_of_every_point_are_refused_by_name(in_threads: dict[str, gp.Fit]) -> None:
     found = in_threads["gibbs"]
     with pytest.raises(ValueError, match="stay there, and this needs them here: x"):

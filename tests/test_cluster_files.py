@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -133,3 +134,37 @@ def test_missing_values_are_refused_by_their_file(folder: Path) -> None:
 def test_no_file_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="there are none at"):
         fitted(str(tmp_path / "*.parquet"))
+
+
+class TestCommandLine:
+    def test_a_pattern_of_files_is_fitted_in_partitions(self, run, folder: Path) -> None:
+        done = run("fit", "*.parquet", "-k", 3, "--starts", 2, "--tolerance", "1e-5")
+        assert done.code == 0
+        lines = done.out.splitlines()
+        assert lines[0].startswith("*.parquet: 3000 points, 2 features in 6 partitions; 3 comp")
+        assert sum(int(line.split()[2]) for line in lines[5:8]) == 3000
+        assert lines[-1] == "wrote mixture.json, fit.json to fit"
+        facts = json.loads((folder / "fit" / "fit.json").read_text())
+        mixture = gp.GaussianMixture.load(folder / "fit" / "mixture.json")
+        assert facts["bic"] == pytest.approx(mixture.bic(FRAME), rel=1e-12)
+        assert facts["data"] == {"source": "*.parquet"}
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ([], "--components is needed"),
+            (["-k", 3, "--columns", "width"], "--columns is for a file that is read whole"),
+            (["-k", 3, "--workers", 0], "--workers must be 1 or more, got 0"),
+            (["-k", 3, "--workers", 1, "--scheduler", "tcp://127.0.0.1:9"], "take one"),
+            (["-k", 3, "--method", "kmeans"], "kmeans needs all points in memory"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(self, run, folder: Path, options: Any, words: str) -> None:
+        done = run("fit", "*.parquet", *options)
+        assert done.code == 2
+        assert words in done.err
+
+    def test_data_of_another_kind_have_no_partitions(self, run) -> None:
+        done = run("fit", "three-clusters", "-k", 3, "--scheduler", "tcp://127.0.0.1:9")
+        assert done.code == 2
+        assert "got three-clusters" in done.err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -33,8 +34,16 @@ def refuse_of_files(told: Any) -> None:
     """Refuse what is for files that are read whole.
 
     Raises:
-        ValueError: if anything of that is told, or the number of components is not.
+        ValueError: if anything of that is told, the number of components is not, or data are of
+            another kind.
     """
+    from ..data.parquet import ENDINGS, names_files
+
+    if not names_files(told.data):
+        raise ValueError(
+            f"data in partitions are a folder, a name or a pattern of files that end in "
+            f"{' or '.join(ENDINGS)}; got {told.data}"
+        )
     if told.workers is not None and told.scheduler is not None:
         raise ValueError("--workers starts processes here, and --scheduler has its own: take one")
     if told.workers is not None and told.workers < 1:
@@ -63,7 +72,9 @@ def scheduled(workers: int | None, scheduler: str | None) -> Iterator[None]:
             from distributed import Client, LocalCluster
 
             if scheduler is None:
-                own: dict[str, Any] = {"dashboard_address": None, "host": "127.0.0.1"}
+                # processes with torch take longer to end than is allowed without a warning
+                own: dict[str, Any] = {"silence_logs": logging.ERROR, "host": "127.0.0.1"}
+                own["dashboard_address"] = None
                 cluster = LocalCluster(n_workers=workers, threads_per_worker=1, **own)
                 running.enter_context(cluster)
             running.enter_context(Client(scheduler or cluster))
@@ -71,20 +82,19 @@ def scheduled(workers: int | None, scheduler: str | None) -> Iterator[None]:
 
 
 def observed_there(source: str, model: MixtureModel, dtype: Any, device: Any) -> Partitioned:
-    """Observations of files; what the model cannot be fitted to is refused.
+    """Observations of files, which workers read.
 
     Raises:
-        ValueError: as `gmm_pyro.fit` would.
+        ValueError: if they cannot be read, or no fit can take them.
     """
-    from ..data.observations import observe
-    from ..data.partitioned import Partitioned
+    from ..data.away import observed_away
+    from ..data.devices import precision_of
     from ..running.threads import one_thread_a_product
 
+    if device is not None:
+        raise ValueError("--option device is for a file that is read whole, not in partitions")
     with one_thread_a_product():
-        found = observe(source, n_components=model.n_components, dtype=dtype, device=device)
-    if not isinstance(found, Partitioned):
-        raise ValueError(f"partitions are of files of Parquet; got {source}")  # noqa: TRY004 - input
-    return found
+        return observed_away(source, model.feature_names, precision_of(dtype))
 
 
 def headline_of(source: str, fit: Fit) -> str:

@@ -239,7 +239,8 @@ def fit(
         model: the model. Parameters of its priors that require gradients are held as they are,
             which warns; the model's program and its `log_density` are for learning them.
         x: data of shape (n, d): anything that `numpy.asarray` takes, a torch tensor, a pandas or
-            polars frame, an array of xarray; a one-dimensional array is univariate data.
+            polars frame, an array of xarray; a one-dimensional array is univariate data. A Dask
+            array or frame, or a folder or pattern of files of Parquet, is fitted where it is.
         method: a name in `METHODS`.
         sample_weight: how often each point counts, shape (n,), or None where all count once.
         missing: what to do where values of x are missing (NaN): "integrate" them out, exactly,
@@ -324,7 +325,7 @@ def fit_observations(
     """
     started = time.perf_counter() if started is None else started
     chosen.refuse_unfit(model)
-    chosen.refuse_away(observations)
+    chosen.refuse_away(model, observations)
     method = chosen.method
     if not method.by_m_steps:
         require_sites(model.family, f"fits by {chosen.name}")

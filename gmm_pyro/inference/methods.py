@@ -144,14 +144,16 @@ class Choice:
                 "an unknown one"
             )
 
-    def refuse_away(self, observations: Observations) -> None:
+    def refuse_away(self, model: MixtureModel, observations: Observations) -> None:
         """Refuse data in partitions to what needs every point here.
 
         Raises:
-            ValueError: if the method does, or an option.
+            ValueError: if the method does, or an option, or a component of noise.
         """
         if not isinstance(observations, Partitioned):
             return
+        if model.noise is not None:
+            raise ValueError("a component of noise is for points in memory, not in partitions")
         if not self.method.in_partitions:
             able = ", ".join(name for name, row in METHODS.items() if row.in_partitions)
             raise ValueError(
