@@ -140,13 +140,15 @@ def test_a_fit_in_memory_is_the_same(method: str, in_threads: dict[str, gp.Fit])
     assert equal(fitted(in_threads[method].observations.held(), method), in_threads[method])
 
 
-@pytest.mark.parametrize("count", [1, 2, 4])
+@pytest.mark.parametrize(
+    ("count", "methods"), [(1, ("em", "gibbs")), (2, tuple(SHORT)), (4, ("em", "gibbs"))]
+)
 def test_fits_are_the_same_on_any_number_of_workers(
-    count: int, cluster: LocalCluster, in_threads: dict[str, gp.Fit]
+    count: int, methods: tuple[str, ...], cluster: LocalCluster, in_threads: dict[str, gp.Fit]
 ) -> None:
     with workers(cluster, count):
-        found = {method: fitted(array(), method) for method in SHORT}
-    assert [method for method in SHORT if not equal(found[method], in_threads[method])] == []
+        found = {method: fitted(array(), method) for method in methods}
+    assert [method for method in methods if not equal(found[method], in_threads[method])] == []
 
 
 @pytest.mark.parametrize("least", [0, 2**20])
@@ -231,6 +233,15 @@ def test_other_methods_take_partitions_too(method: str) -> None:
     assert one.objective == pytest.approx(other.objective, abs=1e-4)
 
 
+def test_a_selection_by_bic_is_that_in_memory() -> None:
+    some = MIXTURE.sample(6_000, seed=5).numpy()  # more than the sample that it begins with
+    wanted: dict[str, Any] = {"covariance": ["diag"]}
+    one = gp.select(da.from_array(some, chunks=(2_500, 2)), [2, 3], **wanted).table
+    other = gp.select(some, [2, 3], **wanted).table
+    assert list(one["n_components"]) == list(other["n_components"]) == [3, 2]
+    np.testing.assert_allclose(one["bic"], other["bic"], atol=1e-3)
+
+
 # ---------------------------------------------------------------------- what goes wrong
 
 
@@ -291,15 +302,26 @@ def test_what_needs_every_point_here_is_refused(
         gp.fit(MODEL, array(), method, **options)
 
 
-def test_a_component_of_noise_is_refused() -> None:
-    with pytest.raises(ValueError, match="noise is for points in memory"):
-        gp.fit(gp.MixtureModel(3, noise_component="uniform"), array())
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        (gp.MixtureModel(3, noise_component="uniform"), "a component of noise is for points in me"),
+        (gp.MixtureModel(gp.Unknown(most=3)), "an unknown number of components is for points in m"),
+    ],
+)
+def test_models_that_need_every_point_are_refused(model: gp.MixtureModel, words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        gp.fit(model, array(), "gibbs")
 
 
 def test_values_of_every_point_are_refused_by_name(in_threads: dict[str, gp.Fit]) -> None:
     found = in_threads["gibbs"]
-    with pytest.raises(ValueError, match="stay there, and this needs them here: x"):
+    with pytest.raises(ValueError, match="to_arviz, with .* is for points in memory"):
         found.to_arviz()
+    with pytest.raises(ValueError, match="combine is for points in memory"):
+        found.combine()
+    with pytest.raises(ValueError, match="stay there, and this needs them here: x"):
+        print(found.observations.x)
 
 
 # ---------------------------------------------------------------------- what travels

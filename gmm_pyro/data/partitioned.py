@@ -133,7 +133,7 @@ class Partitioned(Observations):
 
     def subset(self, index: Int[Tensor, "m"] | slice) -> Observations:
         """The points at `index`, which come here, with the whole data's origin and scale."""
-        rows = torch.arange(self.n)[index] if isinstance(index, slice) else index
+        rows = torch.arange(*index.indices(self.n)) if isinstance(index, slice) else index
         ends = torch.tensor(self.sizes).cumsum(0)
         number = torch.searchsorted(ends, rows, right=True)
         starts = ends - torch.tensor(self.sizes)
@@ -162,6 +162,17 @@ class Partitioned(Observations):
         found = copy.copy(self)
         found.__dict__.update(places=places, cache={})
         return found
+
+
+def refuse_partitioned(points: Observations, what: str) -> None:
+    """Refuse data in partitions to what needs every point by itself.
+
+    Raises:
+        ValueError: with the name of what it is that does.
+    """
+    if isinstance(points, Partitioned):
+        message = f"{what} is for points in memory, and these are in partitions"
+        raise ValueError(message)  # noqa: TRY004 - it is what was given
 
 
 def surveyed(places: Places) -> Survey:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from ..data.observations import observe
+from ..data.partitioned import refuse_partitioned
 from ..data.points import Observations
 from ..model.declaration import require_sites
 from ..model.program import MixtureModel
@@ -197,6 +198,7 @@ class Fit(Result):
         """
         from ..combining import combine
 
+        refuse_partitioned(self.observations, "combine")
         weight = self.observations.sample_weight
         return combine(
             self.mixture, self.observations, by, sample_weight=weight, threshold=threshold
@@ -213,6 +215,7 @@ class Fit(Result):
         Raises:
             ValueError: if the method has no draws.
         """
+        refuse_partitioned(self.observations, "to_arviz, with log-likelihoods of every point,")
         from ..inference_data import to_arviz  # arviz takes seconds to import
 
         return to_arviz(self, **options)

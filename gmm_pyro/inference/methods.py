@@ -10,7 +10,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from ..data.checks import check_choice, meant, shown
-from ..data.partitioned import Partitioned
+from ..data.partitioned import Partitioned, refuse_partitioned
 from ..data.points import Observations
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
@@ -152,19 +152,21 @@ class Choice:
         """
         if not isinstance(observations, Partitioned):
             return
-        if model.noise is not None:
-            raise ValueError("a component of noise is for points in memory, not in partitions")
         if not self.method.in_partitions:
             able = ", ".join(name for name, row in METHODS.items() if row.in_partitions)
             raise ValueError(
                 f"{self.name} needs all points in memory, and these are in partitions, "
                 f"which {able} take"
             )
-        for option in ("batch_size", "keep_allocations"):
-            if getattr(self.options, option, None):
-                raise ValueError(
-                    f"{option} is for points in memory, and these are in partitions: leave it away"
-                )
+        asked = {
+            "a component of noise": model.noise is not None,
+            "an unknown number of components": model.hierarchical,
+            "batch_size": getattr(self.options, "batch_size", None),
+            "keep_allocations": getattr(self.options, "keep_allocations", 0),
+        }
+        for what, wanted in asked.items():
+            if wanted:
+                refuse_partitioned(observations, what)
 
 
 def method_named(name: str) -> Method:
