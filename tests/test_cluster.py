@@ -103,7 +103,7 @@ def small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="module")
 def cluster() -> Iterator[LocalCluster]:
     """Worker processes, of which none is left in the end."""
-    options: dict[str, Any] = {"dashboard_address": None, "host": "127.0.0.1"}
+    options: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
     with LocalCluster(n_workers=1, threads_per_worker=1, **options) as running:
         yield running
         with Client(running) as client:

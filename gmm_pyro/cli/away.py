@@ -74,7 +74,7 @@ def scheduled(workers: int | None, scheduler: str | None) -> Iterator[None]:
             if scheduler is None:
                 # processes with torch take longer to end than is allowed without a warning
                 own: dict[str, Any] = {"silence_logs": logging.ERROR, "host": "127.0.0.1"}
-                own["dashboard_address"] = None
+                own["dashboard_address"] = "127.0.0.1:0"  # any that is free
                 cluster = LocalCluster(n_workers=workers, threads_per_worker=1, **own)
                 running.enter_context(cluster)
             running.enter_context(Client(scheduler or cluster))
