@@ -211,20 +211,24 @@ def source_of(x: Any, names: Sequence[str] | None = None) -> Source:
 
 def _of_array(x: Any, own: tuple[str, ...] | None, names: Sequence[str] | None) -> Source:
     """Of a Dask array, whose rows are cut up and whose columns are not."""
-    x = x[:, None] if x.ndim == 1 else x
-    if x.ndim != 2 or x.shape[1] == 0 or x.shape[1] != x.shape[1]:  # noqa: PLR0124 - NaN
-        raise ValueError(
-            f"x must have shape (n, d), or (n,) for univariate data; got {tuple(x.shape)}"
-        )
+    x = _two_dimensional(x)
     chosen = None if names is None or own is None else places(names, own)
-    if chosen is not None:
-        x = x[:, chosen]
+    x = x if chosen is None else x[:, chosen]
     d = x.shape[1]
     if names is not None and len(names) != d:
         raise ValueError(f"x must have {len(names)} features, got {d}: shape {tuple(x.shape)}")
     parts = tuple(x.rechunk({1: -1}).to_delayed()[:, 0])
     called = tuple(names or own or default_names(d))
     return Source(parts, _numbered(parts), called, sizes=x.chunks[0])
+
+
+def _two_dimensional(x: Any) -> Any:
+    x = x[:, None] if x.ndim == 1 else x
+    if x.ndim != 2 or not x.shape[1] > 0:  # NaN, too: where it is not known
+        raise ValueError(
+            f"x must have shape (n, d), or (n,) for univariate data; got {tuple(x.shape)}"
+        )
+    return x
 
 
 def _of_frame(x: Any, names: Sequence[str] | None) -> Source:

@@ -8,7 +8,7 @@ cache-sized chunk at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 from typing import Any
 
@@ -87,8 +87,8 @@ def observe(
         (3, 2, [2.0, 2.5])
     """
     if is_away(x):
-        refused = {"sample_weight": sample_weight, "noise": noise, "projection": projection}
-        _refuse_away({**refused, "labels": labels, "device": device})
+        _refuse_away(sample_weight=sample_weight, noise=noise, projection=projection)
+        _refuse_away(labels=labels, device=device)
         found = observed_away(x, feature_names, precision_of(dtype))
         _refuse_too_few(found.n, n_components, weighted=False)
         return found
@@ -319,7 +319,7 @@ def _constant(used: Tensor, names: tuple[str, ...]) -> Bool[Tensor, "d"]:
     return lowest == highest
 
 
-def _refuse_away(given: Mapping[str, Any]) -> None:
+def _refuse_away(**given: Any) -> None:
     for name, value in given.items():
         if value is not None:
             raise ValueError(f"{name} is not known of data in partitions: leave it away")
