@@ -159,7 +159,7 @@ def test_a_cluster_gives_the_same_frame_and_ends_what_hangs(
     asked = gp.Study(data, methods, studied.SOME, timeout=3.0)
     told = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1"}
     with (
-        distributed.LocalCluster(**told, dashboard_address=None) as cluster,
+        distributed.LocalCluster(**told, dashboard_address="127.0.0.1:0") as cluster,
         distributed.Client(cluster) as client,
     ):
         frame = asked.run(tmp_path / "results", client=client, n_jobs=2).frame
