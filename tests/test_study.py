@@ -285,6 +285,24 @@ def test_a_factor_must_not_have_the_name_of_another_column() -> None:
         made("em", data=Odd())
 
 
+def spiked(x: np.ndarray) -> gp.GaussianMixture:
+    """A component on one point beside one of all: the likelihood is as high as one likes."""
+    means, wide = np.stack([x[0], x.mean(0)]), np.cov(x.T)
+    return gp.GaussianMixture([1 / len(x), 1 - 1 / len(x)], means, np.stack([1e-9 * wide, wide]))
+
+
+def test_spikes_of_others_are_no_optimum() -> None:
+    """Their likelihood is not what others are held against, be they of functions or estimators."""
+    x = torch.cat([DATA.x, DATA.x[:3] * 1e-6 + 50.0])
+    data = replace(DATA, x=x, labels=None, truth=None)
+    for method in (spiked, {"method": GaussianMixture(4, reg_covar=1e-9), "n_components": "own"}):
+        answer = method_from(method).run(Task(data, 0))
+        assert answer.status == "degenerate"
+        assert "degenerate: " in answer.reason
+    plain = method_from(GaussianMixture()).run(Task(DATA, 0))
+    assert (plain.status, plain.reason) == ("converged", "")
+
+
 def test_data_that_fail_are_rows() -> None:
     class Failing:
         kind, name, replicates = "failing", "failing", 1

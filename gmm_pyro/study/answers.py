@@ -13,12 +13,19 @@ from torch import Tensor
 from ..comparison.columns import heart
 from ..comparison.run import status_of
 from ..data.arrays import array_of, classes
+from ..data.observations import observe
 from ..datasets import Dataset
+from ..inference.diagnosis import diagnose
+from ..inference.em import EMOptions
 from ..inference.fit import Fit
+from ..inference.soundness import Soundness
+from ..inference.task import Task
 from ..inference.warned import complaints
 from ..mixture.value import GaussianMixture
+from ..model.program import MixtureModel
 
 DONE = "done"  # the status of a method that does not say how it ended
+UNSOUND = "degenerate"  # a status whose likelihood no other is held against
 
 
 class WrongOutput(ValueError):
@@ -95,7 +102,25 @@ def of_mixture(mixture: GaussianMixture, data: Dataset) -> Answer:
     """
     _check(mixture, data)
     responsibilities = mixture.responsibilities(data.points)
-    return Answer(mixture.predict(data.points).cpu().numpy(), mixture, responsibilities)
+    labels, spikes = mixture.predict(data.points).cpu().numpy(), spikes_of(mixture, data)
+    status = UNSOUND if spikes else DONE
+    return Answer(labels, mixture, responsibilities, status=status, reason="; ".join(spikes))
+
+
+def spikes_of(mixture: GaussianMixture, data: Dataset) -> tuple[str, ...]:
+    """What makes a likelihood higher than it deserves, by the rule that `em` has for itself.
+
+    Components without points are none of that, and mixtures with noise are not judged.
+    """
+    if mixture.noise_component is not None:
+        return ()
+    weight = data.sample_weight
+    observations = observe(data.points, sample_weight=weight, constant_columns=True)
+    k, family = mixture.n_components, mixture.family
+    task = Task("em", MixtureModel(k, family.name), observations, EMOptions())
+    rule = Soundness.for_task(task)
+    found = diagnose(observations, family, mixture.parameters, task.floor, range(k), rule)
+    return tuple(f"degenerate: {problem}" for problem in found.problems)
 
 
 def _check(mixture: GaussianMixture, data: Dataset) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -97,16 +97,15 @@ def _answer(estimator: Any, labels: Any, data: Dataset, said: str) -> Answer:
     converged = getattr(estimator, "converged_", None)
     status = DONE if converged is None else ("converged" if converged else "step limit")
     steps = plain(getattr(estimator, "n_iter_", None))
-    mixture = _mixture_of(estimator, data)
-    probabilities = None if mixture is None else of_mixture(mixture, data).probabilities
-    return Answer(
-        labels_of(labels, data),
-        mixture,
-        _probabilities(estimator, data) if probabilities is None else probabilities,
-        steps=steps if isinstance(steps, int) else None,
-        status=status,
-        reason=said,
-    )
+    steps = steps if isinstance(steps, int) else None
+    mixture, labels = _mixture_of(estimator, data), labels_of(labels, data)
+    if mixture is None:
+        probabilities = _probabilities(estimator, data)
+        return Answer(labels, None, probabilities, steps=steps, status=status, reason=said)
+    found = of_mixture(mixture, data)
+    status = status if found.status == DONE else found.status
+    reason = "; ".join(filter(None, (said, found.reason)))
+    return replace(found, labels=labels, steps=steps, status=status, reason=reason)
 
 
 def _mixture_of(estimator: Any, data: Dataset) -> GaussianMixture | None:

@@ -10,11 +10,11 @@ import numpy as np
 import pandas as pd
 from jaxtyping import Float
 
+from .answers import UNSOUND
 from .cell import Row
 from .measures.registry import REGRET
 from .plan import Cell, Plan
 
-UNSOUND = "degenerate"  # a status whose likelihood no other is held against
 BEFORE = ("design",)  # columns before the factors, and after them
 AFTER = ("replicate", "method", "status", "reason")
 LAST = ("seconds", "memory", "data_seed", "method_seed", "versions")

@@ -66,10 +66,11 @@ class StudyResults:
         """A row a cell, in the order of the study, however it was run.
 
         Columns: `design`; its factors; `replicate`, from 0; `method`; `status`, the word of
-        `Fit.status` or "degenerate" for our methods, "done" for those that say nothing, "failed",
-        "wrong output", "timed out" or "process ended"; `reason`; the measures, NaN where there is
-        none; `seconds` of the method; `memory`, by how many MiB the process grew at most
-        meanwhile; `data_seed`, which with the design's kind and factors gives the data again;
+        `Fit.status`, "degenerate" for mixtures with spikes, whose likelihood says nothing, "done"
+        for methods that say nothing, "failed", "wrong output", "timed out" or "process ended";
+        `reason`; the measures, NaN where there is none; `seconds` of the method; `memory`, by how
+        many MiB the process grew at most meanwhile; `data_seed`, which with the design's kind and
+        factors gives the data again;
         `method_seed`; `versions`.
         """
         return frame_of(self.plan, self.rows)
