@@ -183,12 +183,13 @@ class ConjugatePriors(DefaultPrior):
         log_sizes = log_sizes if unknown is None else unknown.log_prior
         return Hierarchy(components, given, log_sizes.to(components.dof.device), scale)
 
-    def of_known(self, unknown: Unknown, concentration: float) -> ConjugatePriors:
-        """The same of a known number in place of an unknown one, given the concentration."""
-        scale = self.scale
-        if scale is None:
-            spread = self._known_spread()
-            scale = spread.square() / unknown.typical ** (2 / len(spread))
+    def of_known(
+        self, family: CovarianceFamily, concentration: float, scale: Float[Tensor, "*event"]
+    ) -> ConjugatePriors:
+        """The same given the concentration and the scale, which is in the family's compact form."""
+        if not family.is_matrix:
+            d = len(self._known_spread())
+            scale = (scale / family.compress(torch.eye(d).to(scale))).expand(d)
         return replace(self, concentration=concentration, scale=scale)
 
     def _components(

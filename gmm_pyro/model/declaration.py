@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Self, cast
 
 import torch
+from jaxtyping import Float
 from torch import Tensor
 from torch.distributions import Distribution
 
@@ -205,11 +206,13 @@ class Declaration:
         """Whether components may be surplus, so that those with points are what is counted."""
         return self.unknown is not None or not self.prior.has_dirichlet_weights
 
-    def of_size(self, k: int, concentration: float) -> Self:
-        """The model of k components in place of an unknown number, given the concentration."""
-        assert self.unknown is not None
+    def of_size(self, k: int, concentration: float, scale: Float[Tensor, "*event"]) -> Self:
+        """The model of k components, given the concentration and the scale of their precisions.
+
+        Its prior is conjugate: these are in place of what is unknown. The scale is in compact form.
+        """
         assert isinstance(self.prior, ConjugatePriors)
-        priors = self.prior.of_known(self.unknown, concentration)
+        priors = self.prior.of_known(self.family, concentration, scale)
         return replace(self, n_components=k, unknown=None, priors=priors)
 
     def hierarchy(self, like: Tensor | None = None) -> Hierarchy | None:

@@ -20,10 +20,11 @@ from functools import cached_property
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ..covariance import ConjugateFamily
+from ..covariance.records import times
 from ..data.checks import check_number, shown
 from .concentration import Concentration, DirichletProcess, Dynamic
 from .normal_wishart import IndependentMeans, NormalWishart
@@ -64,13 +65,13 @@ class ScalePrior:
 
     Attributes:
         family: covariance family.
-        dof: degrees of freedom, shape (1, 1).
-        rate: the matrix H of the density ∝ |Ψ|^(…) exp(-tr(H Ψ) / 2), shape (1, 1, *event).
+        dof: degrees of freedom, shape (s, 1); s is 1 but where precisions are given.
+        rate: the matrix H of the density ∝ |Ψ|^(…) exp(-tr(H Ψ) / 2), shape (s, 1, *event).
     """
 
     family: ConjugateFamily
-    dof: Float[Tensor, "1 1"]
-    rate: Float[Tensor, "1 1 *event"]
+    dof: Float[Tensor, "s 1"]
+    rate: Float[Tensor, "s 1 *event"]
 
     @classmethod
     def of(
@@ -94,32 +95,34 @@ class ScalePrior:
 
     def draw(self, count: int, generator: torch.Generator) -> Float[Tensor, "s 1 *event"]:
         """Draws from the prior."""
-        shape = count, 1, *self.rate.shape[2:]
-        return self._drawn(self.dof.expand(count, 1), self.rate.expand(shape), generator)
+        rate = self.rate.expand(count, *self.rate.shape[1:])
+        return replace(self, dof=self.dof.expand(count, 1), rate=rate).draw_each(generator)
 
-    def draw_given(
+    def given(
         self,
-        precision: Float[Tensor, "s k1 *event"],
+        total: Float[Tensor, "s 1 *event"],
         count: Float[Tensor, "s"],
         dof: Float[Tensor, "1 1"],
-        generator: torch.Generator,
-    ) -> Float[Tensor, "s 1 *event"]:
-        """Draws given precisions of components, those that do not count being zero.
+    ) -> ScalePrior:
+        """The distributions given precisions of components.
 
         Args:
-            precision: in compact form.
-            count: how many precisions there are in each set.
+            total: sums of the precisions of each set, in compact form.
+            count: how many there are in each.
             dof: of their distribution.
-            generator: source of randomness.
         """
-        total = self.rate + precision.sum(1, keepdim=True)
-        return self._drawn(self.dof + count[:, None] * dof, total, generator)
+        return replace(self, dof=self.dof + count[:, None] * dof, rate=self.rate + total)
 
-    def _drawn(
-        self, dof: Float[Tensor, "s 1"], rate: Float[Tensor, "s 1 *event"], generator: Any
-    ) -> Float[Tensor, "s 1 *event"]:
-        """As the precisions whose scale is the rate."""
-        return self.family.precision(self.family.draw_factor(dof, rate, generator))
+    def draw_each(self, generator: torch.Generator) -> Float[Tensor, "s 1 *event"]:
+        """A draw of each set: as of precisions whose scale is the rate."""
+        return self.family.precision(self.family.draw_factor(self.dof, self.rate, generator))
+
+    def log_density(self, scale: Float[Tensor, "*event"]) -> Float[Tensor, "s"]:
+        """Of one scale under each set, in nats."""
+        matrix, dof = self.family.is_matrix, self.dof[:, 0]
+        dof = dof if matrix else dof[:, None]
+        found: Tensor = self.family.precision_prior(dof, self.rate[:, 0]).log_prob(scale)
+        return found if matrix else found.sum(-1)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +172,35 @@ class Hierarchy:
     def given(self, scale: Float[Tensor, "s 1 *event"] | None) -> NormalWishart | IndependentMeans:
         """The distribution of the components, given scales."""
         return self.components if scale is None else replace(self.components, scale=scale)
+
+    def scale_given(
+        self, factor: Float[Tensor, "s k1 *event"], there: Bool[Tensor, "s k"]
+    ) -> ScalePrior | None:
+        """The distributions of scales given the covariances of some components; None of a known one.
+
+        Args:
+            factor: of the covariances.
+            there: which components these are.
+        """
+        if self.scale is None:
+            return None
+        family = self.components.family
+        count = (there.any(1, keepdim=True) if family.tied else there).to(factor)
+        total = times(count, family.precision(factor)).sum(1, keepdim=True)
+        return self.scale.given(total, count.sum(1), self.components.dof)
+
+    def log_over(
+        self, factor: Float[Tensor, "s k1 *event"], scale: Float[Tensor, "*event"]
+    ) -> Float[Tensor, "s"]:
+        """Log density in nats of precisions with the scale integrated out, over that given one.
+
+        By Bayes' rule it is p(Ψ) / p(Ψ | precisions); 0 where the scale is known.
+        """
+        there = torch.ones(factor.shape[:2], dtype=torch.bool, device=factor.device)
+        given = self.scale_given(factor, there)
+        if self.scale is None or given is None:
+            return torch.zeros_like(factor.flatten(1)[:, 0])
+        return self.scale.log_density(scale) - given.log_density(scale)
 
     def log_partitions(
         self, counts: Float[Tensor, "s m"], concentration: Float[Tensor, "s"]

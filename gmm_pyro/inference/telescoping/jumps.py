@@ -1,9 +1,10 @@
-"""Jumps between mixtures of any sizes: independent proposals, by the rule of Metropolis & Hastings.
+"""Jumps between mixtures of any sizes, or of one: independent proposals, by the rule of Metropolis & Hastings.
 
 For every number of components that is worth it there is a proposal, the average over assignments
 that chains have visited, each known up to no constant: so that one of all numbers is, too, in which
 each has the share that it weighs. The assignment of a chain is integrated out. A concentration that
-is random is proposed with the number: many components have points only where it is large.
+is random is proposed with the number: many components have points only where it is large. A scale
+that is random is integrated out, too, and drawn anew given the covariances.
 
 A chain with more components than there are proposals for does not jump before sweeps have led it to
 fewer, as they do where components have no points.
@@ -37,15 +38,17 @@ class Sized:
     """The proposal of a number of components.
 
     Attributes:
-        proposal: of the parameters, given a typical concentration.
+        proposal: of the parameters, given a typical concentration and scale.
         typical: that concentration.
         width: scale of Student's t distribution of the logarithm of concentrations about it; 0
             where the concentration is known.
+        scale: the typical one of the precisions, in compact form.
     """
 
     proposal: Proposal
     typical: float
     width: float
+    scale: Float[Tensor, "*event"]
 
     def draw(self, count: int, generator: torch.Generator) -> State:
         """So many mixtures."""
@@ -71,6 +74,7 @@ class SizeJumps:
         hierarchy: the prior.
         sized: proposals of each number of components.
         log_shares: how often each number is proposed, by the number less one; -inf if never.
+        settled: whether the search for modes that they were learnt by has come to an end.
         waiting: proposals that no chain has had yet, and what they weigh.
         tried: how many jumps there have been.
         taken: how many of them were accepted.
@@ -79,6 +83,7 @@ class SizeJumps:
     hierarchy: Hierarchy
     sized: Mapping[int, Sized]
     log_shares: Float[Tensor, "most"]
+    settled: bool = True
     waiting: tuple[State, Float[Tensor, "s"]] | None = None
     tried: int = 0
     taken: int = 0
@@ -99,7 +104,7 @@ class SizeJumps:
         """Where each of s chains has come to."""
         family, s = self.hierarchy.components.family, len(state)
         k = max(state.parameters.means.shape[1], *self.sized)
-        here, log_here = joined(family, [state], k), self.log_weights(state)
+        here, log_here = joined(family, [replace(state, scale=None)], k), self.log_weights(state)
         for _ in range(TRIES):
             there, log_there = self._next(s, generator)
             uniform = torch.rand(
@@ -110,7 +115,14 @@ class SizeJumps:
             rows = torch.arange(s, device=taken.device) + s * taken
             here = joined(family, [here, there], k)[rows]
             log_here = torch.where(taken, log_there, log_here)
-        return joined(family, [here], int(here.size.max()))
+        return self._scaled(joined(family, [here], int(here.size.max())), generator)
+
+    def _scaled(self, state: State, generator: torch.Generator) -> State:
+        """The same with scales drawn given all covariances, where they are random."""
+        p = state.parameters
+        there = torch.arange(p.means.shape[1], device=state.size.device) < state.size[:, None]
+        given = self.hierarchy.scale_given(p.factor, there)
+        return state if given is None else replace(state, scale=given.draw_each(generator))
 
     def log_weights(self, state: State) -> Float[Tensor, "s"]:
         """log p(x, θ, α, k) - log q(θ, α, k) in nats.
@@ -135,8 +147,9 @@ class SizeJumps:
         )
         log_share = self.hierarchy.log_sizes[k - 1] - self.log_shares[k - 1]
         of_alpha = concentration.log_prior(alpha) - sized.log_density(alpha)
+        of_scale = self.hierarchy.log_over(state.parameters.factor, sized.scale)
         found = sized.proposal.log_weight(state.parameters) + own - known
-        return found + of_alpha + log_share.to(found)
+        return found + of_alpha + of_scale + log_share.to(found)
 
     def _next(self, count: int, generator: torch.Generator) -> tuple[State, Float[Tensor, "s"]]:
         """So many proposals, and what they weigh."""

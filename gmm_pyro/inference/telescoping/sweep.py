@@ -22,7 +22,6 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ...covariance import Parameters, Statistics
-from ...covariance.records import times
 from ...data.points import Observations
 from ...model.draws import draw_noise
 from ...model.hierarchy import Hierarchy
@@ -131,14 +130,9 @@ class Telescope:
 
         What moved points to other components may have left the old ones behind.
         """
-        prior = self.hierarchy.scale
-        if prior is None:
+        if self.hierarchy.scale is None:
             return None
-        components, filled = self.hierarchy.components, found.filled
-        statistics, current = found.statistics, found.state.parameters
         now = self.hierarchy.given(found.state.scale)
-        factor = now.draw_given(statistics, current, generator).factor
-        precision = components.family.precision(factor)
-        count = filled.any(1, keepdim=True) if components.family.tied else filled
-        total = times(count.to(precision), precision)
-        return prior.draw_given(total, count.sum(1).to(precision), components.dof, generator)
+        drawn = now.draw_given(found.statistics, found.state.parameters, generator)
+        given = self.hierarchy.scale_given(drawn.factor, found.filled)
+        return None if given is None else given.draw_each(generator)

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -23,7 +23,7 @@ from ...model.declaration import require_conjugate
 from ...model.hierarchy import Hierarchy
 from ...model.log_density import LogDensity
 from ...model.normal_wishart import NormalWishart
-from ..chains.population import ACCEPTED, Growth, Numbers, Round
+from ..chains.population import ACCEPTED, Growth, Numbers, Round, populated
 from ..chains.sweep import Sampler
 from .jumps import Sized, SizeJumps
 from .state import Assigned, resized
@@ -42,7 +42,7 @@ def learnt(
 ) -> SizeJumps | None:
     """Jumps by what chains have visited; None where there are none that are of use.
 
-    So it is of sticks, of random scales and of means that do not depend on the covariances.
+    So it is of sticks and of means that do not depend on the covariances.
 
     Args:
         density: of a model of an unknown number of components, and the data.
@@ -52,7 +52,32 @@ def learnt(
     """
     if not visited or not leads_anywhere(hierarchy, density.observations.d):
         return None
-    seen = Visited.of(hierarchy, visited)
+    find = _of_known if hierarchy.is_known else _of_unknown
+    jumps = find(density, Visited.of(hierarchy, visited), generator)
+    if jumps is None:
+        return None
+    jumps = jumps.balanced(generator)
+    return jumps if jumps.acceptance(generator) >= ACCEPTED else None
+
+
+def _of_known(density: LogDensity, seen: Visited, generator: torch.Generator) -> SizeJumps | None:
+    """Jumps between modes of one number of components, by a population that has searched for them.
+
+    Chains have begun with that number, and may be where none of them leaves.
+    """
+    k = seen.hierarchy.most
+    growth, chosen = _growth(density, seen, k, generator), seen.of_size(k, generator)
+    if k == 1 or growth is None or chosen is None:
+        return None
+    start = growth.proposal(chosen).draw(growth.numbers.started, generator)
+    found = populated(growth, start)
+    sized = {k: Sized(found.proposal, *seen.concentration(k), seen.typical_scale(k))}
+    return replace(SizeJumps.evenly(seen.hierarchy, sized), settled=found.settled)
+
+
+def _of_unknown(density: LogDensity, seen: Visited, generator: torch.Generator) -> SizeJumps | None:
+    """Jumps between numbers of components."""
+    hierarchy = seen.hierarchy
     if _growth(density, seen, 2, generator) is None:
         return None
     sized, log_masses = {}, torch.full_like(hierarchy.log_sizes, -math.inf)
@@ -64,21 +89,21 @@ def learnt(
         if chosen is None:  # there were more of them always
             continue
         found = _grown(growth, chosen)
-        sized[k] = Sized(found.proposal, *seen.concentration(k))
-        log_masses[k - 1] = hierarchy.log_sizes[k - 1] + found.evidence
+        sized[k] = Sized(found.proposal, *seen.concentration(k), seen.typical_scale(k))
+        over = hierarchy.log_over(found.parameters.factor, sized[k].scale)
+        evidence = found.evidence + float(over.logsumexp(0)) - math.log(len(over))
+        log_masses[k - 1] = hierarchy.log_sizes[k - 1] + evidence
         if log_masses[k - 1] < log_masses.max() - LIKELY:
             break
-    if len(sized) < 2:
-        return None
-    jumps = SizeJumps.evenly(hierarchy, sized).balanced(generator)
-    return jumps if jumps.acceptance(generator) >= ACCEPTED else None
+    return SizeJumps.evenly(hierarchy, sized) if len(sized) > 1 else None
 
 
 def leads_anywhere(hierarchy: Hierarchy, d: int) -> bool:
     """Whether components integrate out, have not too many features, and are of several numbers."""
-    closed = isinstance(hierarchy.components, NormalWishart) and hierarchy.scale is None
+    closed = isinstance(hierarchy.components, NormalWishart) and not hierarchy.sticks
     features = 1 + d + math.prod(hierarchy.components.family.event_shape(d))
-    return closed and not hierarchy.is_known and features <= MOST_FEATURES
+    few = not hierarchy.is_known or hierarchy.most <= MOST
+    return closed and few and features <= MOST_FEATURES
 
 
 def _growth(
@@ -87,7 +112,8 @@ def _growth(
     """How assignments to k components become a proposal; None of very many points."""
     typical = torch.tensor(seen.concentration(k)[0], dtype=torch.float64)
     each = float(seen.hierarchy.concentration.of_each(typical, k))
-    model, observations = unknown.model.of_size(k, each), unknown.observations
+    model = unknown.model.of_size(k, each, seen.typical_scale(k))
+    observations = unknown.observations
     density = LogDensity(model, observations)
     numbers = Numbers.of(density) if k > 1 else Numbers()
     if numbers is None:
@@ -113,10 +139,12 @@ class Seen:
     Attributes:
         statistics: of the assignments, filled components first.
         concentration: of each.
+        scale: Ψ of each in compact form; one of all where it is known.
     """
 
     statistics: Statistics
     concentration: Float[Tensor, "s"]
+    scale: Float[Tensor, "s *event"]
 
     @classmethod
     def of(cls, hierarchy: Hierarchy, found: Assigned) -> Seen:
@@ -125,7 +153,9 @@ class Seen:
         few = (filled <= MOST).nonzero()[:, 0]
         k = max([1, *filled[few].tolist()])
         statistics = resized(hierarchy.components.family, found.statistics, k)[few]
-        return cls(statistics, found.state.concentration[few])
+        scale = hierarchy.given(found.state.scale).scale[:, 0]
+        scale = scale.expand(len(filled), *scale.shape[1:])
+        return cls(statistics, found.state.concentration[few], scale[few])
 
 
 @dataclass(frozen=True, eq=False)
@@ -137,12 +167,14 @@ class Visited:
         statistics: of the assignments, filled components first.
         shares: the probability of 1, 2, … components, given each assignment.
         log_concentration: of each.
+        scale: Ψ of each in compact form.
     """
 
     hierarchy: Hierarchy
     statistics: Statistics
     shares: Float[Tensor, "s most"]
     log_concentration: Float[Tensor, "s"]
+    scale: Float[Tensor, "s *event"]
 
     @classmethod
     def of(cls, hierarchy: Hierarchy, visited: Sequence[Seen]) -> Visited:
@@ -151,11 +183,21 @@ class Visited:
         together = Statistics.joined([resized(family, seen.statistics, k) for seen in visited])
         alpha = torch.cat([seen.concentration for seen in visited])
         shares = hierarchy.log_partitions(together.counts, alpha).softmax(1)
-        return cls(hierarchy, together, shares, alpha.log())
+        scale = torch.cat([seen.scale for seen in visited])
+        return cls(hierarchy, together, shares, alpha.log(), scale)
+
+    def _share(self, k: int) -> Float[Tensor, "s"]:
+        """Of each assignment among those of k components."""
+        share = self.shares[:, k - 1] + TINY
+        return share / share.sum()
+
+    def typical_scale(self, k: int) -> Float[Tensor, "*event"]:
+        """The mean scale where there are k components."""
+        return torch.tensordot(self._share(k), self.scale, 1)
 
     def concentration(self, k: int) -> tuple[float, float]:
         """A typical one where there are k components, and how widely they differ."""
-        share = (self.shares[:, k - 1] + TINY) / (self.shares[:, k - 1] + TINY).sum()
+        share = self._share(k)
         mean = share @ self.log_concentration
         if not self.hierarchy.concentration.is_random:
             return float(mean.exp()), 0.0

@@ -28,9 +28,8 @@ from ...covariance import Parameters
 from ...covariance.records import times
 from ...data.points import Observations
 from ...data.words import counted
-from ...model.conjugate import ConjugatePriors
 from ...model.hierarchical_sites import CONCENTRATION, SCALE
-from ...model.hierarchy import Hierarchy, ScalePrior
+from ...model.hierarchy import Hierarchy
 from ...model.program import MixtureModel
 from ...posterior import Posterior
 from ...posterior.convergence import FEWEST, ess_mean
@@ -64,7 +63,7 @@ class Place:
         found = found + hierarchy.log_sizes[self.k - 1]
         if hierarchy.scale is None:
             return found
-        return found + _log_density(hierarchy.scale, self.scale)
+        return found + hierarchy.scale.log_density(self.scale)
 
 
 @torch.no_grad()
@@ -108,15 +107,8 @@ def unknown_evidence(
 
 def at(model: MixtureModel, hierarchy: Hierarchy, place: Place) -> MixtureModel:
     """The model with these values in place of what is unknown: its prior is conjugate."""
-    priors, family = model.prior, model.family
-    assert isinstance(priors, ConjugatePriors)
-    d = hierarchy.components.mean.shape[-1]
-    scale = place.scale
-    if not family.is_matrix:
-        scale = (scale / family.compress(torch.eye(d).to(scale))).expand(d)
     each = hierarchy.concentration.of_each(place.concentration, place.k)
-    priors = replace(priors, concentration=float(each), scale=scale)
-    return replace(model, n_components=place.k, unknown=None, priors=priors)
+    return model.of_size(place.k, float(each), place.scale)
 
 
 def mean_of(log_values: Float[Tensor, "chain draw"]) -> tuple[float, float]:
@@ -178,12 +170,8 @@ class Partitions:
         found = found + hierarchy.concentration.log_prior(place.concentration)
         if hierarchy.scale is None:
             return found
-        given = replace(
-            hierarchy.scale,
-            dof=hierarchy.scale.dof + self.filled[:, None] * hierarchy.components.dof,
-            rate=hierarchy.scale.rate + self.precision,
-        )
-        return found + _log_density(given, place.scale)
+        given = hierarchy.scale.given(self.precision, self.filled, hierarchy.components.dof)
+        return found + given.log_density(place.scale)
 
     def _log_all(self, hierarchy: Hierarchy, given: Float[Tensor, "s most"]) -> Float[Tensor, "s"]:
         """Log probability of each partition, whatever the number and the concentration are."""
@@ -211,11 +199,3 @@ def _counts(
         seed = int(torch.randint(2**31, (), generator=generator, device=generator.device))
         parts.append(telescope.allocate(p[rows], Drawn(seed)).counts)
     return torch.cat(parts)
-
-
-def _log_density(prior: ScalePrior, scale: Float[Tensor, "*event"]) -> Float[Tensor, "s"]:
-    """Of a scale, which is drawn as precisions are."""
-    matrix, dof = prior.family.is_matrix, prior.dof[:, 0]
-    dof = dof if matrix else dof[:, None]
-    found: Tensor = prior.family.precision_prior(dof, prior.rate[:, 0]).log_prob(scale)
-    return found if matrix else found.sum(-1)
