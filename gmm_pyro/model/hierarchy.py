@@ -176,7 +176,7 @@ class Hierarchy:
     def scale_given(
         self, factor: Float[Tensor, "s k1 *event"], there: Bool[Tensor, "s k"]
     ) -> ScalePrior | None:
-        """The distributions of scales given the covariances of some components; None of a known one.
+        """The distributions of scales given covariances of some components; None of a known one.
 
         Args:
             factor: of the covariances.

@@ -100,6 +100,11 @@ def concluded(
         return replace(outcome, status=Status.INTERRUPTED, message="")
     jumped = {} if jumps is None else {"jumps": jumps.rate}
     outcome = replace(outcome, diagnostics={**outcome.diagnostics, **jumped, **known})
-    if found is None or found.settled or outcome.status is not Status.CONVERGED:
+    return outcome if found is None or found.settled else unsettled(outcome)
+
+
+def unsettled(outcome: Outcome) -> Outcome:
+    """The outcome of chains that have mixed, but may not know of all modes."""
+    if outcome.status is not Status.CONVERGED:
         return outcome
     return replace(outcome, status=Status.UNMIXED, message=UNSETTLED)

@@ -1,4 +1,4 @@
-"""Jumps between mixtures of any sizes, or of one: independent proposals, by the rule of Metropolis & Hastings.
+"""Jumps between mixtures of any sizes, or of one: by the rule of Metropolis & Hastings.
 
 For every number of components that is worth it there is a proposal, the average over assignments
 that chains have visited, each known up to no constant: so that one of all numbers is, too, in which
@@ -28,7 +28,7 @@ from ..weighing.proposal import Proposal
 from .halves import log_student, student
 from .state import State, joined
 
-TRIES = 2  # of a chain to jump in a step
+TRIES = 2  # of a chain to jump in a step, at least
 FREEDOM = 4.0  # of Student's t distribution of log concentrations
 EVENLY = 0.05  # share of the proposals in which each number is as frequent as any other
 
@@ -75,6 +75,7 @@ class SizeJumps:
         sized: proposals of each number of components.
         log_shares: how often each number is proposed, by the number less one; -inf if never.
         settled: whether the search for modes that they were learnt by has come to an end.
+        tries: of a chain to jump in a step.
         waiting: proposals that no chain has had yet, and what they weigh.
         tried: how many jumps there have been.
         taken: how many of them were accepted.
@@ -84,6 +85,7 @@ class SizeJumps:
     sized: Mapping[int, Sized]
     log_shares: Float[Tensor, "most"]
     settled: bool = True
+    tries: int = TRIES
     waiting: tuple[State, Float[Tensor, "s"]] | None = None
     tried: int = 0
     taken: int = 0
@@ -105,7 +107,7 @@ class SizeJumps:
         family, s = self.hierarchy.components.family, len(state)
         k = max(state.parameters.means.shape[1], *self.sized)
         here, log_here = joined(family, [replace(state, scale=None)], k), self.log_weights(state)
-        for _ in range(TRIES):
+        for _ in range(self.tries):
             there, log_there = self._next(s, generator)
             uniform = torch.rand(
                 s, generator=generator, dtype=log_here.dtype, device=log_here.device

@@ -22,6 +22,7 @@ from ...posterior import Posterior
 from ...posterior.relabelling import permuted
 from ...running.seeds import Stream
 from ..chains.sampling import drawn, of_others, to_next
+from ..chains.setting_out import unsettled
 from ..chains.sweeping import GibbsOptions
 from ..starts.starting import is_given, starting_parameters
 from ..task import Outcome, Task, progress_bar
@@ -64,8 +65,11 @@ def fit_telescoping(task: Task[GibbsOptions], hierarchy: Hierarchy) -> Outcome:
         chains.lengthen(task.options, bar, task.options.thin, 0)
         sample = TelescopedSample(density, task.options, chains, task.options.thin, bar)
         outcome = drawn(density, sample, task.options)
-    jumped = {} if chains.jumps is None else {"jumps": chains.jumps.rate}
-    return replace(outcome, diagnostics={**outcome.diagnostics, **jumped})
+    if chains.jumps is None:
+        return outcome
+    jumped = {**outcome.diagnostics, "jumps": chains.jumps.rate}
+    outcome = replace(outcome, diagnostics=jumped)
+    return outcome if chains.jumps.settled else unsettled(outcome)
 
 
 def _check(task: Task[GibbsOptions]) -> None:

@@ -23,9 +23,11 @@ from ...model.declaration import require_conjugate
 from ...model.hierarchy import Hierarchy
 from ...model.log_density import LogDensity
 from ...model.normal_wishart import NormalWishart
+from ...reduction.sums import about
+from ..chains.jumps import tries_for
 from ..chains.population import ACCEPTED, Growth, Numbers, Round, populated
 from ..chains.sweep import Sampler
-from .jumps import Sized, SizeJumps
+from .jumps import TRIES, Sized, SizeJumps
 from .state import Assigned, resized
 
 MOST_FEATURES = 150  # of a component: with more of them jumps are seldom taken, and learnt slowly
@@ -71,8 +73,11 @@ def _of_known(density: LogDensity, seen: Visited, generator: torch.Generator) ->
         return None
     start = growth.proposal(chosen).draw(growth.numbers.started, generator)
     found = populated(growth, start)
-    sized = {k: Sized(found.proposal, *seen.concentration(k), seen.typical_scale(k))}
-    return replace(SizeJumps.evenly(seen.hierarchy, sized), settled=found.settled)
+    assigned = Statistics.joined([found.proposal.assigned.statistics, _about(growth, chosen)])
+    proposal = growth.proposal(assigned)
+    sized = {k: Sized(proposal, *seen.concentration(k), seen.typical_scale(k))}
+    jumps = replace(SizeJumps.evenly(seen.hierarchy, sized), settled=found.settled)
+    return replace(jumps, tries=max(TRIES, tries_for(jumps.acceptance(generator))))
 
 
 def _of_unknown(density: LogDensity, seen: Visited, generator: torch.Generator) -> SizeJumps | None:
@@ -121,6 +126,11 @@ def _growth(
     prior = require_conjugate(model, "a jump", observations.origin)
     sampler = Sampler.of(prior, observations, exchange=False)
     return Growth(density, sampler, numbers, generator)
+
+
+def _about(growth: Growth, statistics: Statistics) -> Statistics:
+    """The same about the data's centre."""
+    return about(growth.density.model.family, statistics, growth.density.observations.origin)
 
 
 def _grown(growth: Growth, chosen: Statistics) -> Round:
