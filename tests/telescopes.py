@@ -37,11 +37,13 @@ class Walked:
         filled: number of components with points.
         size: number of components.
         together: which pairs of points share one.
+        log_scale: logarithm of the first number of the scale; NaN where the scale is known.
     """
 
     filled: Tensor
     size: Tensor
     together: Tensor
+    log_scale: Tensor
 
 
 @one_thread_a_product()
@@ -65,7 +67,7 @@ def walked(
     telescope, mover = Telescope.of(hierarchy, data), moves_of(hierarchy, data)
     reversible = Reversible(hierarchy, telescope.log_likelihood)
     generator, state = task.generator(), begun(task, hierarchy)
-    filled, size, together, visited, leap = [], [], [], [], None
+    filled, size, together, scale, visited, leap = [], [], [], [], [], None
     for step in range(steps):
         state = reversible.moved(state, generator, splits) if splits else state
         if jumps and step == steps // 5:
@@ -81,12 +83,14 @@ def walked(
             assert labels is not None
             filled.append(found.filled.sum(1))
             size.append(found.state.size)
+            own = found.state.scale
+            scale.append(size[-1] * torch.nan if own is None else own.flatten(1)[:, 0].log())
             together.append(labels[:, :, None] == labels[:, None])
         for _ in range(moves):
             assert mover is not None
             found = mover.moved(found, generator)
         state = telescope.drawn(found, generator)
-    return Walked(*(torch.stack(part, 1).double() for part in (filled, size, together)))
+    return Walked(*(torch.stack(part, 1).double() for part in (filled, size, together, scale)))
 
 
 def scores(seen: Walked, filled: Tensor, size: Tensor, together: Tensor) -> Tensor:

@@ -51,6 +51,11 @@ class TestExactPosteriors:
         priors = gp.ConjugatePriors(concentration, mean_strength=0.3, scale=0.5)
         self.check(gp.MixtureModel(size, priors=priors), X, "sweeps")
 
+    def test_jumps_of_a_known_number(self) -> None:
+        size, concentration = KINDS["sparse finite"]
+        priors = gp.ConjugatePriors(concentration, mean_strength=0.3, scale=0.5)
+        self.check(gp.MixtureModel(size, priors=priors), X, "jumps")
+
     @pytest.mark.parametrize("family", ["full", "tied", "diag", "spherical"])
     @pytest.mark.parametrize("way", list(WAYS)[1:])
     def test_splits_and_merges_of_families(self, way: str, family: str) -> None:
