@@ -300,7 +300,7 @@ BAD_INPUT = {
     "select bimodal --out .": "the folder is not empty, and is replaced with --force only: .",
     "fit bimodal --table-format xls": "table_format must be one of csv, tsv, parquet; got 'xls'",
     "fit plain.csv -k 2 --weights-column w": "plain.csv has no column 'w': it has a, b",
-    "fit . --components 2": "data must be one of ",
+    "fit . --components 2": "fake.parquet cannot be read as Parquet",
     "fit bimodal --out .": "the folder is not empty, and is replaced with --force only: .",
     "predict none plain.csv": "No such file or directory: none",
     "predict . plain.csv": "not the folder of a fit, which has: mixture.json",
@@ -325,6 +325,13 @@ def test_bad_input_is_one_line_on_standard_error_and_exit_code_2(run, arguments,
     assert BAD_INPUT[arguments] in done.err.splitlines()[-1]
     assert done.err.count("\n") == 1 + done.err.count("words.csv: fields") + done.err.count("left")
     assert {path.name for path in tmp_path.iterdir()} == BAD_FILES.keys()
+
+
+def test_a_folder_without_files_of_parquet_is_no_data(run, tmp_path) -> None:
+    (tmp_path / "empty").mkdir()
+    done = run("fit", "empty", "--components", "2")
+    assert (done.code, done.out) == (2, "")
+    assert "data must be one of " in done.err.splitlines()[-1]
 
 
 def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch) -> None:

@@ -26,8 +26,11 @@ OF_FILES = (  # options for a file that is read here
 
 def is_away(told: Any) -> bool:
     """Whether data stay in partitions: those of a folder or a pattern, or where workers are."""
-    several = any(mark in told.data for mark in SEVERAL) or Path(told.data).is_dir()
-    return several or told.workers is not None or told.scheduler is not None
+    if told.workers is not None or told.scheduler is not None:
+        return True
+    path = Path(told.data)
+    pattern = any(mark in told.data for mark in SEVERAL) and not path.is_file()
+    return pattern or next(path.glob("**/*.parquet"), None) is not None
 
 
 def refuse_of_files(told: Any) -> None:
