@@ -279,6 +279,8 @@ def of_fits() -> dict[str, Asked]:
             projection=EYE,
             labels=KNOWN,
             fixed={"weights": [0.5, 0.5]},
+            checkpoint=None,
+            checkpoint_seconds=60.0,
             **WEIGHTS,
             **PLACE,
         ),

@@ -20,7 +20,7 @@ from pandas.testing import assert_frame_equal
 
 import gmm_pyro as gp
 import studied
-from gmm_pyro.study.folder import alone_in
+from gmm_pyro.disk.alone import alone_in
 from gmm_pyro.study.frame import frame_of
 from study_files import BESIDE, CHEAP, DATA, HEAD, STUDY, frame_in, rows_in
 

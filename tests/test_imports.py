@@ -22,6 +22,7 @@ LAYERS = [
     ["running"],
     ["data"],
     ["disk"],
+    ["keeping"],
     ["covariance"],
     ["reduction"],
     ["mixture"],

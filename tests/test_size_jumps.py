@@ -13,9 +13,10 @@ from gmm_pyro.covariance import FAMILIES, conjugate
 from gmm_pyro.data.observations import observe
 from gmm_pyro.inference.methods import METHODS
 from gmm_pyro.inference.task import Task
+from gmm_pyro.inference.telescoping.chains import Chains
 from gmm_pyro.inference.telescoping.halves import Component, Difference, Halves
 from gmm_pyro.inference.telescoping.jumps import SizeJumps
-from gmm_pyro.inference.telescoping.sampling import Chains, begun
+from gmm_pyro.inference.telescoping.sampling import begun
 from gmm_pyro.inference.telescoping.sweep import Telescope
 from gmm_pyro.inference.telescoping.visited import Seen, Visited
 from runs import quietly

@@ -25,13 +25,14 @@ from sklearn.pipeline import make_pipeline
 import gmm_pyro as gp
 import studied
 from gmm_pyro.designs import Design
+from gmm_pyro.disk.alone import alone_in
 from gmm_pyro.estimator import PyroGaussianMixture
 from gmm_pyro.study import MEASURES, method_from
 from gmm_pyro.study.answers import Answer
 from gmm_pyro.study.blocks import Blocks
 from gmm_pyro.study.cell import Bench, Row
 from gmm_pyro.study.entries import Task
-from gmm_pyro.study.folder import Writer, alone_in, read_rows, write_plan
+from gmm_pyro.study.folder import Writer, read_rows, write_plan
 from gmm_pyro.study.measures import Outcome, measured
 from gmm_pyro.study.measures.of_probabilities import calibration_error
 from gmm_pyro.study.measures.outcome import Others

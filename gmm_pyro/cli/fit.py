@@ -81,6 +81,13 @@ class FitArguments(MethodArguments, DataArguments):
             help="Folder for the fit.", show_default="a new one: fit, fit-2, …",
         ),
     ] = None  # fmt: skip
+    checkpoint: Annotated[
+        Path | None,
+        typer.Option(
+            help="A folder that keeps a long fit as it goes: the same command goes on from there.",
+            show_default="none",
+        ),
+    ] = None
     table_format: TableFormat = "csv"
     json: Json = False
     force: Force = False
@@ -135,7 +142,11 @@ def fit(told: FitArguments) -> None:
     model = with_priors(model, priors, observations)
     with fit_warnings_said(), progress_said():
         result = run(
-            model, observations, told.method, missing=told.missing, progress=True, **options
+            *(model, observations, told.method),
+            missing=told.missing,
+            progress=True,
+            checkpoint=told.checkpoint,
+            **options,
         )
     facts = _facts(content, told, priors)
     out, files = _save(result, content, told, facts)
@@ -160,7 +171,8 @@ def _fit_away(told: FitArguments) -> None:
     with scheduled(told.workers, told.scheduler), fit_warnings_said(), progress_said():
         observations = observed_there(told.data, model, **place)
         model = with_priors(model, priors, observations)
-        result = run(model, observations, told.method, progress=True, **options)
+        task = model, observations, told.method
+        result = run(*task, progress=True, checkpoint=told.checkpoint, **options)
         given = {} if priors is None else {"priors_given": priors.facts()}
         facts = {**given, "data": {"source": told.data}, "command": command_line()}
 

@@ -6,13 +6,10 @@ import errno
 import os
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # on Windows
-    fcntl = None  # type: ignore[assignment]
+from .alone import alone_in
 
 PREFIX = ".partial-"  # of the names of temporary folders
 
@@ -120,7 +117,7 @@ def whole_folder(
             partial.mkdir()  # a temporary folder itself is for its owner's eyes only
             yield partial
             if home == path or not _renamed(partial, path):
-                with _alone_in(path):
+                with alone_in(path, waits=True):
                     refuse_existing(path, force=force)
                     _merge(partial, path, stale)
 
@@ -148,21 +145,6 @@ def _renamed(source: Path, target: Path) -> bool:
             raise OSError(error.errno, error.strerror, str(target)) from error
         return False  # another writer has made it in the meantime
     return True
-
-
-@contextmanager
-def _alone_in(folder: Path) -> Iterator[None]:
-    """Wait for other writers to this folder; where it cannot be locked, do not."""
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        with suppress(OSError):  # some network file systems have no locks
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(handle)
 
 
 def _merge(source: Path, target: Path, stale: tuple[str, ...]) -> None:

@@ -126,6 +126,14 @@ def run_em(
     return Run(run.state, history + run.history, run.status)
 
 
+@dataclass(frozen=True, eq=False)
+class Leap:
+    """Where a leap has led, and the log-likelihoods on the way there from the start."""
+
+    state: Expectation
+    path: tuple[float, ...]
+
+
 def _leaps(
     task: Task[Options], state: Expectation, bar: tqdm[Any], tolerance: float, max_steps: int
 ) -> Run[Expectation]:
@@ -136,10 +144,9 @@ def _leaps(
     observations, family = task.observations, task.model.family
     shape = tuple(state.theta.parameters.means.shape[1:])
     coordinates = Coordinates(family, observations, shape, task.model.fixed)
-    history = [float(state.log_likelihood[0])]
 
-    def leap(state: Expectation) -> Expectation:
-        path = [state]
+    def leap(last: Leap) -> Leap:
+        path = [last.state]
         for _ in range(2):
             path.append(step(task, path[-1], observations))
         origin, first, second = (coordinates.vector(p.theta.parameters) for p in path)
@@ -150,17 +157,17 @@ def _leaps(
             landed = expect(theta_of(family, there, observations), observations)
             path.append(step(task, landed, observations))
         best = path[-1] if path[-1].log_likelihood >= path[2].log_likelihood else path[2]
-        history.extend(float(p.log_likelihood[0]) for p in [*path[1:3], best])
-        return best
+        reached = (float(p.log_likelihood[0]) for p in [*path[1:3], best])
+        return Leap(best, (*last.path, *reached))
 
     run = iterate(
         leap,
-        state,
-        lambda state: float(state.log_likelihood[0]),
+        Leap(state, (float(state.log_likelihood[0]),)),
+        lambda leap: float(leap.state.log_likelihood[0]),
         converged=stalled(tolerance * observations.total_weight),
         max_steps=max_steps,
         bar=bar,
         stride=3,
     )
-    sound = [value for value in history if math.isfinite(value)]
-    return Run(run.state, sound, run.status)
+    sound = [value for value in run.state.path if math.isfinite(value)]
+    return Run(run.state.state, sound, run.status)

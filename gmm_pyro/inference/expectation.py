@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ..covariance import Parameters, Statistics
 from ..data.points import Observations
+from ..keeping.loops import resumed
 from ..reduction.sums import maximise, reduce
 from ..reduction.theta import Theta, theta_of
 from .task import Options, Task
@@ -124,14 +125,15 @@ def climbed(
     task: Task[Options], climb: Climb, observations: Observations, steps: int, small: float
 ) -> Climb:
     """After so many more steps of all sets, or until none gains more than `small` nats by one."""
-    state, values = climb.state, [climb.history]
-    for _ in range(steps):
+    loop = resumed(climb, steps, small)
+    state, done = loop.state or (climb.state, False)
+    values = [climb.history, *loop.items]
+    while not done and len(values) <= steps:
         following = step(task, state, observations)
         gains = following.log_likelihood - state.log_likelihood
         if not following.log_likelihood.isfinite().any():
             break  # the run that follows says that it diverged
-        state = following
+        state, done = following, bool(gains.abs().max() <= small)
         values.append(state.log_likelihood[:, None])
-        if gains.abs().max() <= small:
-            break
+        loop.keep((state, done), values[-1])
     return Climb(state, torch.cat(values, 1))

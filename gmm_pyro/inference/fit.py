@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -22,6 +23,7 @@ from ..running.threads import one_thread_a_product
 from .chains.sampling import log_ratios
 from .ended import result_of
 from .fixing import conditioned, holding_all
+from .kept import SECONDS, place_of, run_kept
 from .methods import Choice, choice
 from .ordering import in_stable_order
 from .result import Result
@@ -54,8 +56,7 @@ class Fit(Result):
         from ..inference_data import psis_k_hat
 
         with one_thread_a_product():
-            density = self.model.log_density(self.observations)
-            ratios = log_ratios(density, self.posterior.raw())
+            ratios = log_ratios(self.model.log_density(self.observations), self.posterior.raw())
         return psis_k_hat(ratios.cpu().numpy())
 
     @property
@@ -113,9 +114,8 @@ class Fit(Result):
         if told.get("evidence_by") != WAITING:
             return None
         task = Task(self.method, self.model, self.observations, self.options)
-        generator = task.generator(Stream.PARTICLES)
         density = self.model.log_density(self.observations)
-        return by_particles(density, posterior, told, generator)
+        return by_particles(density, posterior, told, task.generator(Stream.PARTICLES))
 
     def _evidence_of(self, model: MixtureModel) -> Evidence | None:
         """That of another model of the same data, by Gibbs sampling."""
@@ -234,6 +234,8 @@ def fit(
     fixed: Mapping[str, Any] | None = None,
     dtype: torch.dtype | str | None = None,
     device: torch.device | str | None = None,
+    checkpoint: str | Path | None = None,
+    checkpoint_seconds: float = SECONDS,
     **options: Any,
 ) -> Fit:
     """Fit a mixture model to data.
@@ -246,25 +248,23 @@ def fit(
             array or frame, or a folder or pattern of files of Parquet, is fitted where it is.
         method: a name in `METHODS`.
         sample_weight: how often each point counts, shape (n,), or None where all count once.
-        missing: what to do where values of x are missing (NaN): "integrate" them out, exactly,
-            which supposes that it does not depend on a value whether it is missing (missing at
-            random), or "refuse" them. None integrates, and warns of how many there are.
-        noise: by how much values of x may be off, of which the mixture is to be free (extreme
-            deconvolution): standard deviations of shape (n, d), covariances (n, d, d), or those of
-            all points, (d,) or (d, d); None where x is exact.
-        projection: what x shows of the features of the mixture, where it is not these themselves:
-            matrices of shape (n, m, d), or (m, d) for all points alike, so that row n of x has the
-            m numbers R v + noise of a point v of d features.
+        missing: what to do where values of x are missing (NaN): "integrate" them out, exactly, if
+            it does not depend on a value whether it is missing (missing at random), or "refuse"
+            them. None integrates, and warns of how many there are.
+        noise: of x, of which the mixture is to be free (extreme deconvolution): standard deviations
+            (n, d), covariances (n, d, d), or those of all, (d,) or (d, d); None where x is exact.
+        projection: what x shows of the mixture's features, where it is not these: matrices R of
+            shape (n, m, d), or (m, d) for all, so that a row of x is R v + noise of a point v.
         labels: the components that points are known to come from: numbers from 0 to k - 1, shape
             (n,), with -1, NaN or None where it is not known, or which components are possible,
             shape (n, k). They number the components; the likelihood is that of points and labels.
         fixed: what stays as it is, by name: weights, means and covariances in the shapes of a
             mixture's, NaN where they are free (a covariance is held as a whole), or sites of the
-            model. Free weights share what the others leave. `pyro.condition(model, ...)` as the
-            model means the same.
-        dtype: floating-point type of the work on points, by torch's object or its name; float64 if
-            None.
+            model. Free weights share what the others leave. `pyro.condition` means the same.
+        dtype: type of number of the work on points, by torch's object or name; float64 if None.
         device: torch device, one that is there and holds float64; where the data are, if None.
+        checkpoint: folder that keeps a long fit: the same call goes on there, to the same bits.
+        checkpoint_seconds: how many seconds of it may be lost.
         **options: the method's options; `METHODS[method].options` documents them.
 
     Returns:
@@ -274,6 +274,7 @@ def fit(
         TypeError: if the model is not one.
         ValueError: if the data, the method or an option's value is not valid.
         OptionError: if the method has no such option.
+        OSError: if the checkpoint cannot be written, is another fit's, or has a run at work there.
 
     Example:
         >>> from gmm_pyro.datasets import bimodal
@@ -283,7 +284,8 @@ def fit(
     """
     model, conditions = conditioned(model)
     model = held_fixed(model)
-    chosen = choice(method, options)  # mistakes in words come before those in data
+    place = place_of(checkpoint, checkpoint_seconds, x)
+    chosen = choice(method, options).kept_in(place)  # mistakes in words come before those in data
     started = time.perf_counter()
     with one_thread_a_product():
         observations = observe(
@@ -343,4 +345,5 @@ def fit_observations(
     task = Task(chosen.name, model, observations, chosen.options)
     surplus = model.surplus if method.priors is not None else None
     rule = Soundness.for_task(task) if method.likeliest else None
-    return Fit(**vars(result_of(task, method.run(task), surplus, rule, started)))
+    outcome = run_kept(method.run, task, chosen.place)
+    return Fit(**vars(result_of(task, outcome, surplus, rule, started)))

@@ -75,6 +75,7 @@ def fit_gradient(task: Task[GradientOptions]) -> Outcome:
             max_steps=task.options.max_steps,
             bar=bar,
             leads_nowhere=leads_nowhere,
+            generator=generator,
         )
     parameters, status = coordinates.parameters(run.state.vector), run.status
     if status is Status.CONVERGED and leads_nowhere(run.state.vector, THIN_AT_A_HALT):

@@ -6,7 +6,7 @@ Whoever needs to know whether a method has draws, takes weights, and so on asks 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..data.checks import check_choice, meant, shown
@@ -20,6 +20,7 @@ from .chains.walk import NUTSOptions
 from .em import EMOptions, fit_em
 from .gibbs import fit_gibbs
 from .gradient import GradientOptions, fit_gradient
+from .kept import Place
 from .kmeans import KMeansOptions, fit_kmeans
 from .laplace import LaplaceOptions, fit_laplace
 from .map import MAPOptions, fit_map
@@ -53,6 +54,7 @@ class Method:
         by_m_steps: whether covariances come from M-steps alone, so that it takes every family.
         sizes: whether it draws the number of components, where that is unknown.
         by_sums: whether sums over points are all that it asks for, so that they may be elsewhere.
+        steps_of: whose its steps are, where they are not ours, so that no checkpoint can keep them.
     """
 
     run: Callable[[Task[Any]], Outcome]
@@ -69,6 +71,7 @@ class Method:
     by_m_steps: bool = False
     sizes: bool = False
     by_sums: bool = True
+    steps_of: str = ""
 
     @property
     def conjugate(self) -> bool:
@@ -83,7 +86,12 @@ class Method:
 
 METHODS: dict[str, Method] = {
     "kmeans": Method(
-        *(fit_kmeans, KMeansOptions), floored=True, own_labels=True, by_m_steps=True, by_sums=False
+        *(fit_kmeans, KMeansOptions),
+        floored=True,
+        own_labels=True,
+        by_m_steps=True,
+        steps_of="scikit-learn",
+        by_sums=False,
     ),
     "em": Method(fit_em, EMOptions, floored=True, likeliest=True, by_m_steps=True),
     "gradient": Method(fit_gradient, GradientOptions, minibatches=True, likeliest=True),
@@ -100,19 +108,24 @@ METHODS: dict[str, Method] = {
         sizes=True,
     ),
     "map:enumerated": Method(
-        fit_enumerated_map, EnumeratedMAPOptions, Priors, through_pyro=True, by_sums=False
+        *(fit_enumerated_map, EnumeratedMAPOptions, Priors),
+        through_pyro=True,
+        steps_of="Pyro",
+        by_sums=False,
     ),
     "svi:enumerated": Method(
         *(fit_enumerated_svi, EnumeratedSVIOptions, Priors),
         draws=True,
         minibatches=True,
         through_pyro=True,
+        steps_of="Pyro",
     ),
     "nuts:enumerated": Method(
         *(fit_enumerated_nuts, EnumeratedNUTSOptions, Priors),
         draws=True,
         exact=True,
         through_pyro=True,
+        steps_of="Pyro",
     ),
 }
 
@@ -123,11 +136,26 @@ class OptionError(TypeError, ValueError):
 
 @dataclass(frozen=True)
 class Choice:
-    """A method by its name, and the options that it is to run with."""
+    """A method by its name, the options that it is to run with, and where it is kept, if it is."""
 
     name: str
     method: Method
     options: Options
+    place: Place | None = None
+
+    def kept_in(self, place: Place | None) -> Choice:
+        """The same, kept in a place.
+
+        Raises:
+            ValueError: if the method's steps are another library's.
+        """
+        whose = self.method.steps_of
+        if place is not None and whose:
+            raise ValueError(
+                f"{self.name} takes no checkpoint: its steps are those of {whose}, which does not "
+                "go on in the middle"
+            )
+        return replace(self, place=place)
 
     def refuse_unfit(self, model: MixtureModel) -> None:
         """Refuse a model that the method cannot fit, whatever the data are.

@@ -16,6 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ..keeping.loops import resumed
 from ..model.log_density import LogDensity
 from ..posterior import Posterior
 from ..posterior.convergence import Convergence
@@ -135,18 +136,41 @@ class NUTSSample:
         Args:
             to_first: transitions before that of the first draw.
         """
+        loop = resumed(self._kept, len(self.values), self.thin, to_first)
+        if loop.state is not None:
+            left = self._go_on_from(*loop.state)
+            self.bar.update(to_first + self.thin * len(loop.items) - left)
+            to_first = left
+            for draw in loop.items:
+                self._add(*draw)
         try:
             while len(self.values) < self.options.n_draws and not self.interrupted:
-                for _ in range(to_first):
-                    self._advance()
-                    self.bar.update()
-                self._keep(self._advance())
+                transition = self._advance()
                 self.bar.update()
+                if to_first:
+                    to_first -= 1
+                    loop.keep((self._kept, to_first))
+                    continue
+                draw = self._draw(transition)
+                self._add(*draw)
                 to_first = self.thin - 1
+                loop.keep((self._kept, to_first), draw)
         except KeyboardInterrupt:
             self.interrupted = True
         if not self.values:
-            self._keep(self._advance())
+            self._add(*self._draw(self._advance()))
+
+    @property
+    def _kept(self) -> tuple[Any, ...]:
+        """What changes as the chains go on, for a loop to keep."""
+        return self.last.kept, None if self.jumps is None else self.jumps.kept
+
+    def _go_on_from(self, kept: tuple[Any, ...], to_first: int) -> int:
+        """Go on as from where this was kept; transitions before that of the next draw."""
+        self.last = self.last.gone_on_from(kept[0])
+        if self.jumps is not None:
+            self.jumps.go_on_from(kept[1])
+        return to_first
 
     def _advance(self) -> Transition:
         """A transition of all chains, and jumps, which are not kept."""
@@ -155,9 +179,8 @@ class NUTSSample:
             self.last = self.last.jumped(self.jumps)
         return transition
 
-    def _keep(self, transition: Transition) -> None:
-        """Keep where the chains are, and what it took to get there."""
-        self.values.append(self.last.values)
+    def _draw(self, transition: Transition) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Where the chains are, and what it took to get there."""
         found = {
             "energy": transition.energy,
             "acceptance_rate": transition.acceptance,
@@ -166,7 +189,12 @@ class NUTSSample:
             "diverging": transition.diverging,
             "step_size": torch.full_like(transition.energy, self.last.sampler.step),
         }
-        for name, value in found.items():
+        return self.last.values, found
+
+    def _add(self, values: dict[str, Tensor], statistics: dict[str, Tensor]) -> None:
+        """Keep a draw."""
+        self.values.append(values)
+        for name, value in statistics.items():
             self.statistics.setdefault(name, []).append(value)
 
 

@@ -267,5 +267,6 @@ def _ascend_fresh_draws(
         tolerance=task.options.tolerance * task.observations.total_weight,
         max_steps=max_steps,
         bar=bar,
+        generator=generator,
     )
     return Run(run.state.vector, run.history, run.status, run.stride)

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from ..covariance import Parameters
 from ..data.checks import check_choice, check_count, check_flag, check_number
 from ..data.points import Observations
+from ..keeping.loops import resumed
 from ..model.program import MixtureModel
 from ..posterior import Posterior
 from ..running.seeds import Stream
@@ -275,18 +276,23 @@ def iterate(
     max_steps: int,
     bar: tqdm[Any],
     stride: int = 1,
-    leads_nowhere: Callable[[State], bool] | None = None,
+    leads_nowhere: Callable[[State], bool] = lambda _: False,
 ) -> Run[State]:
     """Repeat a step until it has converged, diverged, reached the limit, or is interrupted.
 
     A step may stand for a block of `stride` steps that the bar counts and the limit limits. It has
     collapsed if it is found to lead nowhere.
     """
-    history = [objective(state)]
+    loop = resumed(state, max_steps, stride)
+    history = [objective(state), *loop.items]
     status = Status.STEP_LIMIT if math.isfinite(history[0]) else Status.DIVERGED
-    left = max_steps // stride if status is Status.STEP_LIMIT else 0
+    state, status = loop.state or (state, status)
+    left = max_steps // stride - len(loop.items)
     try:
-        for _ in range(left):
+        if loop.items:
+            bar.update(stride * len(loop.items))
+        while left > 0 and status is Status.STEP_LIMIT:
+            left -= 1
             following = step(state)
             value = objective(following)
             if not math.isfinite(value):
@@ -295,12 +301,11 @@ def iterate(
             state = following
             history.append(value)
             bar.update(stride)
-            if leads_nowhere is not None and leads_nowhere(state):
+            if leads_nowhere(state):
                 status = Status.COLLAPSED
-                break
-            if converged(history):
+            elif converged(history):
                 status = Status.CONVERGED
-                break
+            loop.keep((state, status), value)
     except KeyboardInterrupt:
         status = Status.INTERRUPTED
     return Run(state, history, status, stride)

@@ -8,17 +8,12 @@ import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TextIO
 
-try:
-    import fcntl
-except ImportError:  # on Windows
-    fcntl = None  # type: ignore[assignment]
-
 from ..data.words import listed
+from ..disk.alone import alone_in
 from ..disk.placing import whole_file, write_bytes
 from ..disk.untrusted import content_named
 from .cell import Row
@@ -175,29 +170,3 @@ class Writer:
         self._synced = time.monotonic()
         for file in self._files.values():
             os.fsync(file.fileno())
-
-
-@contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
-    """Be the only run in a folder; where it cannot be locked, hope so.
-
-    Raises:
-        BlockingIOError: if there is another.
-    """
-    folder.mkdir(parents=True, exist_ok=True)
-    if fcntl is None:
-        yield
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise BlockingIOError(
-                error.errno, "another run is at work here", str(folder)
-            ) from error
-        except OSError:  # some network file systems have no locks
-            pass
-        yield
-    finally:
-        os.close(handle)

@@ -21,12 +21,13 @@ from ..data.checks import (
     check_seed,
 )
 from ..data.words import counted
+from ..disk.alone import alone_in
 from .cell import Job, Row
 from .client import check_client, rows_by
 from .data_files import HERE
 from .designs import Draws, designs_of, planned
 from .entries import Entry
-from .folder import Writer, alone_in, read_rows, refuse_another, write_plan
+from .folder import Writer, read_rows, refuse_another, write_plan
 from .frame import factors_of
 from .measures import measures_named
 from .methods import entries_of

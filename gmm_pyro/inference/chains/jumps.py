@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -83,6 +84,15 @@ class Jumps:
     waiting: Places | None = None
 
     @property
+    def kept(self) -> tuple[Any, ...]:
+        """What changes as they go on, for a loop to keep."""
+        return self.tried, self.taken, self.waiting
+
+    def go_on_from(self, kept: tuple[Any, ...]) -> None:
+        """Go on as from where this was kept."""
+        self.tried, self.taken, self.waiting = kept
+
+    @property
     def rate(self) -> float:
         """Share of jumps that were accepted."""
         return self.taken / max(1, self.tried)
@@ -129,6 +139,16 @@ class SweptJumps(Jumps):
     sweeps: int = 1
     count: int = 0
     here: Places | None = None
+
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """See `Jumps`."""
+        return super().kept, self.count, self.here
+
+    def go_on_from(self, kept: tuple[Any, ...]) -> None:
+        """See `Jumps`."""
+        of_all, self.count, self.here = kept
+        super().go_on_from(of_all)
 
     @classmethod
     def by(cls, proposal: Proposal, acceptance: float, sampler: Sampler) -> SweptJumps:

@@ -12,6 +12,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from ...covariance import Parameters, Statistics
+from ...keeping.loops import resumed
 from ...model.program import MixtureModel
 from ...reduction.assignments import softmax
 from .jumps import SweptJumps
@@ -85,13 +86,13 @@ class GibbsChains:
         """Number of draws so far."""
         return len(self.parameters)
 
-    def add(self, p: Parameters, statistics: Statistics, labels: Tensor | None) -> None:
+    def add(self, p: Parameters, log_likelihood: Float[Tensor, "s"], labels: Tensor | None) -> None:
         """Keep a draw, with the log-likelihood and the assignments that a sweep found at it."""
         if labels is not None:
             self.kept.append(self.n_draws)
             self.allocations.append(labels)
         self.parameters.append(p)
-        self.log_likelihood.append(statistics.log_norm)
+        self.log_likelihood.append(log_likelihood)
 
     def halved(self, options: GibbsOptions) -> GibbsChains:
         """The same with every second draw only."""
@@ -121,6 +122,17 @@ class Step:
     generator: torch.Generator
     bar: tqdm[Any]
     jumps: SweptJumps | None = None
+
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """What changes as chains go on, beside where they are, for a loop to keep."""
+        return self.generator.get_state(), None if self.jumps is None else self.jumps.kept
+
+    def go_on_from(self, kept: tuple[Any, ...]) -> None:
+        """Go on as from where this was kept."""
+        self.generator.set_state(kept[0])
+        if self.jumps is not None:
+            self.jumps.go_on_from(kept[1])
 
     def __call__(
         self, p: Parameters, labels: Int[Tensor, "s n"] | None = None
@@ -172,19 +184,33 @@ def lengthen(
         thin: steps from one draw to the next.
         to_first: steps before the first one.
     """
+    loop = resumed(chains.last, step.kept, chains.n_draws, options.n_draws, thin, to_first)
+    if loop.state is not None:
+        chains.last, left, kept = loop.state
+        step.go_on_from(kept)
+        step.bar.update(to_first + thin * len(loop.items) - left)
+        to_first = left
+        for draw in loop.items:
+            chains.add(*draw)
     try:
         while chains.n_draws < options.n_draws and not chains.interrupted:
-            for _ in range(to_first):
+            if to_first:
                 _, _, chains.last = step(chains.last)
+                to_first -= 1
+                loop.keep((chains.last, to_first, step.kept))
+                continue
             keeps = options.allocates(chains.n_draws)
             labels = _no_labels(chains.last, n_points) if keeps else None
             here, statistics, chains.last = step(chains.last, labels)
-            chains.add(here, statistics, labels)
+            draw = here, statistics.log_norm, labels
+            chains.add(*draw)
             to_first = thin - 1
+            loop.keep((chains.last, to_first, step.kept), draw)
     except KeyboardInterrupt:
         chains.interrupted = True
     if not chains.parameters:
-        chains.add(chains.last, step.sampler.allocate(chains.last, softmax), None)
+        found = step.sampler.allocate(chains.last, softmax)
+        chains.add(chains.last, found.log_norm, None)
 
 
 def _no_labels(p: Parameters, n_points: int) -> Int[Tensor, "s n"]:

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ...keeping.loops import resumed
 from ...model.log_density import LogDensity
 from ...running.seeds import Stream
 from ..climb.optimise import away_from_edges
@@ -109,6 +110,16 @@ class Walk:
     def vector(self) -> Float[Tensor, "c m"]:
         """Where the chains are, as vectors."""
         return self.metric.vector(self.point.position)
+
+    @property
+    def kept(self) -> tuple[Point, Tensor]:
+        """What changes as the chains go on, for a loop to keep."""
+        return self.point, self.sampler.generator.get_state()
+
+    def gone_on_from(self, kept: tuple[Point, Tensor]) -> Walk:
+        """The same as it was where this was kept."""
+        self.sampler.generator.set_state(kept[1])
+        return replace(self, point=kept[0])
 
     @property
     def values(self) -> dict[str, Tensor]:
@@ -215,11 +226,18 @@ def warm_up(walk: Walk, steps: int, target: float) -> Iterator[Walk]:
         (steps - 2 * (steps // 4), False),
     ):
         rate = StepSize.started(walk.vector.shape[1], target)
-        seen = []
-        for _ in range(length):
+        loop = resumed(walk.kept, length)
+        if loop.state is not None:
+            kept, rate = loop.state
+            walk = walk.gone_on_from(kept)
+        seen = list(loop.items)
+        for _ in seen:
+            yield walk
+        while len(seen) < length:
             walk, transition = walk.with_step(rate.step).advanced()
             rate = rate.learned(float(transition.acceptance.mean()))
             seen.append(walk.vector)
+            loop.keep((walk.kept, rate), walk.vector)
             yield walk
         if renew and seen:
             walk = walk.in_metric(walk.metric.learned(about_one_mean(torch.stack(seen))))

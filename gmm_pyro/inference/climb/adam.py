@@ -11,7 +11,7 @@ Source of the update: Kingma & Ba (2015), algorithm 1.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -38,6 +38,7 @@ class Ascent:
         rate: step size of the next block.
         moments: Adam's running first and second moments of the gradient.
         count: steps taken.
+        randomness: state of the generator before the next block, if there is one.
     """
 
     vector: Float[Tensor, "m"]
@@ -45,6 +46,7 @@ class Ascent:
     rate: float
     moments: tuple[Tensor, Tensor]
     count: int
+    randomness: Tensor | None = None
 
 
 def ascend(
@@ -56,7 +58,8 @@ def ascend(
     tolerance: float,
     max_steps: int,
     bar: tqdm[Any],
-    leads_nowhere: Callable[[Float[Tensor, "m"]], bool] | None = None,
+    leads_nowhere: Callable[[Float[Tensor, "m"]], bool] = lambda _: False,
+    generator: torch.Generator | None = None,
 ) -> Run[Ascent]:
     """Climb from a starting vector until the rate has been halved `HALVINGS` times.
 
@@ -69,25 +72,31 @@ def ascend(
         max_steps: most steps.
         bar: counts the steps.
         leads_nowhere: asked after every block whether to give up.
+        generator: that estimates of the gradient draw from.
     """
     zero = torch.zeros_like(start)
     lowest = rate / 2**HALVINGS
     rates = [rate]
 
+    def randomness() -> Tensor | None:
+        return None if generator is None else generator.get_state()
+
     def block(state: Ascent) -> Ascent:
+        if generator is not None and state.randomness is not None:
+            generator.set_state(state.randomness)
         following = _block(gradient, objective, state, tolerance)
         rates.append(following.rate)
-        return following
+        return replace(following, randomness=randomness())
 
     return iterate(
         block,
-        Ascent(start, objective(start), rate, (zero, zero), 0),
+        Ascent(start, objective(start), rate, (zero, zero), 0, randomness()),
         lambda state: state.objective,
         converged=lambda _: rates[-1] <= lowest,
         max_steps=max_steps,
         bar=bar,
         stride=BLOCK,
-        leads_nowhere=leads_nowhere and (lambda state: leads_nowhere(state.vector)),
+        leads_nowhere=lambda state: leads_nowhere(state.vector),
     )
 
 

@@ -13,6 +13,7 @@ from jaxtyping import Float
 from torch import Tensor
 from tqdm import tqdm
 
+from ...keeping.loops import Loop, resumed
 from ..task import Run, Status
 
 MEMORY = 20  # past gradients that L-BFGS keeps
@@ -43,7 +44,8 @@ def climb(
         bar: counts the steps.
         leads_nowhere: asked after every so many steps whether to give up.
     """
-    path = _Climb(function, start, basis, bar, leads_nowhere)
+    loop = resumed(start, basis, tolerance, max_steps)
+    path = _Climb(function, start, basis, bar, leads_nowhere, loop)
     first, _ = path(np.zeros(start.numel()))
     path.history.append(path.value)
     if max_steps == 0 or not math.isfinite(first):
@@ -67,13 +69,18 @@ def value_and_gradient(
 
 @dataclass(eq=False)
 class _Climb:
-    """The function as SciPy wants it, and the best array so far, kept for interrupts."""
+    """The function as SciPy wants it, and the best array so far, kept for interrupts.
+
+    SciPy does not stop in the middle. A climb that goes on begins anew, and is told the values that
+    its loop has kept: so SciPy comes to be where it was.
+    """
 
     function: Callable[[Tensor], Tensor]
     start: Tensor
     basis: Tensor | None
     bar: tqdm[Any]
     leads_nowhere: Callable[[Tensor], bool] | None
+    loop: Loop
     has_given_up: bool = False
 
     def __post_init__(self) -> None:
@@ -84,7 +91,7 @@ class _Climb:
         """Minus the function and its gradient, in the basis."""
         shift = self._times_basis(torch.as_tensor(u).to(self.start))
         vector = self.start + shift.view_as(self.start)
-        value, gradient = value_and_gradient(self.function, vector)
+        value, gradient = self.loop.told(lambda: value_and_gradient(self.function, vector))
         gradient = self._times_basis(gradient.flatten(), transposed=True)
         number = float(value)
         if not math.isfinite(number):

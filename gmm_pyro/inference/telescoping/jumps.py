@@ -17,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -96,6 +97,15 @@ class SizeJumps:
         log_shares = torch.full_like(hierarchy.log_sizes, -math.inf)
         log_shares[[k - 1 for k in sized]] = -math.log(len(sized))
         return cls(hierarchy, sized, log_shares)
+
+    @property
+    def kept(self) -> tuple[Any, ...]:
+        """What changes as they go on, for a loop to keep."""
+        return self.tried, self.taken, self.waiting
+
+    def go_on_from(self, kept: tuple[Any, ...]) -> None:
+        """Go on as from where this was kept."""
+        self.tried, self.taken, self.waiting = kept
 
     @property
     def rate(self) -> float:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from ...covariance import Parameters, Statistics
 from ...data.points import Observations
+from ...keeping.loops import resumed
 from ...reduction.sums import reduce
 from ...reduction.theta import Theta, theta_of
 from ..expectation import heading
@@ -152,12 +153,13 @@ class Climb:
 
 def climbed(ascent: Ascent, climb: Climb, steps: int, small: float) -> Climb:
     """After so many more steps of all sets, or until none gains more than `small` nats by one."""
-    state, values = climb.state, [climb.history]
-    for _ in range(steps):
+    loop = resumed(climb, steps, small)
+    state, done = loop.state or (climb.state, False)
+    values = [climb.history, *loop.items]
+    while not done and len(values) <= steps:
         following = ascent.step(state)
         gains = following.bound - state.bound
-        state = following
+        state, done = following, not bool((gains.abs() > small).any())  # nor if none is a number
         values.append(state.bound[:, None])
-        if not bool((gains.abs() > small).any()):  # nor if all are no numbers
-            break
+        loop.keep((state, done), values[-1])
     return Climb(state, torch.cat(values, 1))
