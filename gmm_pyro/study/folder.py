@@ -7,7 +7,7 @@ import gzip
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any, TextIO
@@ -77,17 +77,23 @@ def refuse_another(folder: Path, plan: Plan) -> None:
         if others:
             raise _refusal(folder, f"the folder holds {others[0]!r}, and no study")
         return
-    before, _ = read_plan(folder)
+    reason = _difference(read_plan(folder)[0], plan, read_rows(folder).keys())
+    if reason:
+        raise _refusal(folder, f"{ANOTHER}{reason}")
+
+
+def _difference(before: Plan, plan: Plan, run: Set[str]) -> str:
+    """What makes a study another one than the one before, of which some cells have been run."""
     if _facts(before) != _facts(plan):
-        raise _refusal(folder, f"{ANOTHER}: {_facts(before)}, and this one {_facts(plan)}")
+        return f": {_facts(before)}, and this one {_facts(plan)}"
     kinds = {design.name: design.kind for design in before.designs}
     changed = [d.name for d in plan.designs if kinds.get(d.name, d.kind) != d.kind]
     if changed:
-        raise _refusal(folder, f"{ANOTHER}, whose data called {listed(changed)} are others")
-    rows = read_rows(folder)
-    strange = rows.keys() - {cell.key for cell in plan.cells()}
-    if strange or (before != plan and not rows):
-        raise _refusal(folder, f"{ANOTHER}, whose cells are others: {len(strange)} have been run")
+        return f", whose data called {listed(changed)} are others"
+    strange = run - {cell.key for cell in plan.cells()}
+    if strange or (before != plan and not run):
+        return f", whose cells are others: {len(strange)} have been run"
+    return ""
 
 
 def _refusal(folder: Path, reason: str) -> FileExistsError:
