@@ -234,7 +234,7 @@ def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points
     names = points.feature_names
     order = None if names == default_names(points.d) else places(feature_names, names, what)
     if order is None:
-        _check_features(what, (points.n, points.d), len(feature_names))
+        _check_features(what, points.d, len(feature_names), (points.n, points.d))
         order = list(range(points.d))
     if order == list(range(points.d)) and names == tuple(feature_names):
         return points
@@ -264,12 +264,12 @@ def _check_shape(what: str, x: Any, points: Tensor, n_features: int | None) -> N
         raise ValueError(f"{what} must have shape (n, d), or (n,) for univariate data; got {given}")
     if len(points) == 0:
         raise ValueError(f"{what} must have at least one row; got shape {given}")
-    _check_features(what, given if len(given) == 2 else tuple(points.shape), n_features)
+    _check_features(what, points.shape[1], n_features, given)
 
 
-def _check_features(what: str, shape: tuple[int, ...], n_features: int | None) -> None:
-    if n_features is not None and shape[1] != n_features:
-        raise ValueError(f"{what} must have {n_features} features, got {shape[1]}: shape {shape}")
+def _check_features(what: str, d: int, n_features: int | None, shape: tuple[int, ...]) -> None:
+    if n_features is not None and d != n_features:
+        raise ValueError(f"{what} must have {n_features} features, got {d}: shape {shape}")
 
 
 def _refuse_non_finite(
