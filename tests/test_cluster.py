@@ -19,6 +19,7 @@ import torch
 from sklearn.mixture import GaussianMixture as Theirs
 
 import gmm_pyro as gp
+from gmm_pyro.cli.away import environment_as_it_was
 from gmm_pyro.data.observations import observe
 from gmm_pyro.data.partitioned import Described, Partition, Partitioned
 from gmm_pyro.inference.climb.spikes import whitened_sums
@@ -104,10 +105,15 @@ def small_lots(monkeypatch: pytest.MonkeyPatch) -> None:
 def cluster() -> Iterator[LocalCluster]:
     """Worker processes, of which none is left in the end."""
     options: dict[str, Any] = {"dashboard_address": "127.0.0.1:0", "host": "127.0.0.1"}
-    with LocalCluster(n_workers=1, threads_per_worker=1, **options) as running:
+    before = dict(os.environ)
+    with (
+        environment_as_it_was(),
+        LocalCluster(n_workers=1, threads_per_worker=1, **options) as running,
+    ):
         yield running
         with Client(running) as client:
             pids = list(client.run(os.getpid).values())
+    assert os.environ == before
     deadline = time.monotonic() + 20
     while alive(pids) and time.monotonic() < deadline:
         time.sleep(0.1)

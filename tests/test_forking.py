@@ -160,7 +160,7 @@ print(in_child(alone), torch.get_num_threads())
 @pytest.fixture(scope="module")
 def printed() -> dict[str, str]:
     """What the cases print, one after the other in a process of their own with two threads."""
-    env = {**os.environ, "OMP_NUM_THREADS": "2", "PYTHONWARNINGS": "ignore"}
+    env = {**os.environ, "OMP_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "PYTHONWARNINGS": "ignore"}
     code = PRELUDE + "".join(code for code, _ in CASES.values())
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=200

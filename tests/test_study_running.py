@@ -21,6 +21,7 @@ from sklearn.mixture import GaussianMixture
 
 import gmm_pyro as gp
 import studied
+from gmm_pyro.cli.away import environment_as_it_was
 from gmm_pyro.study.frame import frame_of
 
 linux = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="asks Linux")
@@ -159,6 +160,7 @@ def test_a_cluster_gives_the_same_frame_and_ends_what_hangs(
     asked = gp.Study(data, methods, studied.SOME, timeout=3.0)
     told = {"n_workers": 2, "threads_per_worker": 1, "host": "127.0.0.1"}
     with (
+        environment_as_it_was(),
         distributed.LocalCluster(**told, dashboard_address="127.0.0.1:0") as cluster,
         distributed.Client(cluster) as client,
     ):

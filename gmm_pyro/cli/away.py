@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -72,6 +73,7 @@ def scheduled(workers: int | None, scheduler: str | None) -> Iterator[None]:
     """
     with ExitStack() as running:
         if workers is not None or scheduler is not None:
+            running.enter_context(environment_as_it_was())
             from distributed import Client, LocalCluster
 
             if scheduler is None:
@@ -82,6 +84,17 @@ def scheduled(workers: int | None, scheduler: str | None) -> Iterator[None]:
                 running.enter_context(cluster)
             running.enter_context(Client(scheduler or cluster))
         yield
+
+
+@contextmanager
+def environment_as_it_was() -> Iterator[None]:
+    """Restore the environment, in which Dask leaves what it sets for the processes it starts."""
+    before = dict(os.environ)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)
 
 
 def observed_there(source: str, model: MixtureModel, dtype: Any, device: Any) -> Partitioned:
