@@ -90,11 +90,11 @@ def read_dataset(
     label_column = label_column or _class_column(table, named)
     kept = columns_kept(table, keep) if keep else None
     table, doubts = in_numbers(table)
-    set_aside: set[str | None] = {label_column, weights_column, *exclude}
-    left_out, chosen = dict.fromkeys(() if columns else exclude, "excluded"), list(columns or ())
+    left_out, chosen = {}, list(columns or ())
     if not chosen:
+        set_aside = {label_column, weights_column, *exclude}
         _refuse_doubts(table, [d for d in doubts if d.column not in set_aside])
-        left_out |= _left_out(table, set_aside)
+        left_out = dict.fromkeys(exclude, "excluded") | _left_out(table, set_aside)
         chosen = _features(table, set_aside, left_out)
     _refuse_doubts(table, [d for d in doubts if d.column in (*chosen, weights_column)])
     dataset = _dataset(table, chosen, label_column, weights_column)

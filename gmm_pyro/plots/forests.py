@@ -107,29 +107,33 @@ def _rows_of(differences: Compared, wide: float) -> _Rows:
     With several baselines names are pairs, or, where these are too long, methods below the head of
     their baseline.
     """
-    frame, by = differences.frame, list(differences.by)
-    names = frame["method"].tolist()
-    pairs = [f"{name} − {base}" for name, base in zip(names, frame["baseline"], strict=True)]
-    several = frame["baseline"].nunique() > 1
     room = journal.MOST_NAME * wide
-    long = several and max(map(journal.breadth, pairs)) > room
-    groups = [
-        [f"{n} = {level_text(v)}" for n, v in zip(by, levels, strict=True)]
-        for levels in frame[by].astype(object).to_numpy().tolist()
-    ]
-    if long:
-        bases = frame["baseline"].tolist()
-        groups = [[*group, f"less {base}"] for group, base in zip(groups, bases, strict=True)]
     rows = _Rows({}, {})
     last = ""
-    for name, group in zip(pairs if several and not long else names, groups, strict=True):
-        head = ", ".join(group)
+    for name, head in zip(*_words_of(differences, room), strict=True):
         if head != last:
             last = head
             row = len(rows.names) + len(rows.heads)
             rows.heads[row] = journal.wrapped(head, MOST_HEAD * wide, bold=True)
         rows.names[len(rows.names) + len(rows.heads)] = journal.wrapped(name, room)
     return rows
+
+
+def _words_of(differences: Compared, room: float) -> tuple[list[str], list[str]]:
+    """Names of comparisons and heads of their groups; a name has so much room, in inches."""
+    frame, by = differences.frame, list(differences.by)
+    names, bases = frame["method"].tolist(), frame["baseline"].tolist()
+    pairs = [f"{name} − {base}" for name, base in zip(names, bases, strict=True)]
+    groups = [
+        [f"{n} = {level_text(v)}" for n, v in zip(by, levels, strict=True)]
+        for levels in frame[by].astype(object).to_numpy().tolist()
+    ]
+    if len(set(bases)) > 1:
+        if max(map(journal.breadth, pairs)) > room:
+            groups = [[*group, f"less {base}"] for group, base in zip(groups, bases, strict=True)]
+        else:
+            names = pairs
+    return names, [", ".join(group) for group in groups]
 
 
 def _name_rows(ax: Axes, rows: _Rows) -> None:
