@@ -222,12 +222,14 @@ def test_what_cannot_be_a_page_is_one_line(run, here: Path) -> None:
         "--measure arri": "got 'arri'; did you mean 'ari'?",
         "--baseline kmean": "got 'kmean'; did you mean 'kmeans'?",
         "--out page.md": "--out must end in .html beside --report, got 'page.md'",
+        "--measure arri --out new/page.html": "got 'arri'; did you mean 'ari'?",
     }
     for words, says in asked.items():
         done = run("study", "--report", "results", *words.split())
         assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
         assert says in done.err
     assert not Path("results/report.html").exists()
+    assert not Path("new").exists()
 
 
 # ---------------------------------------------------------------------- what is refused

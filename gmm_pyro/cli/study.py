@@ -16,7 +16,7 @@ from .names import AVERAGES, TABLE_FORMATS, completing, listed
 from .output import say
 from .study_page import PAGE
 from .study_run import Way, going_on, remove_frames, run_study
-from .tables import ENDINGS
+from .tables import ENDINGS, Asked
 
 if TYPE_CHECKING:
     from ..study import Study
@@ -189,32 +189,22 @@ def _show(told: StudyArguments, folder: Path) -> None:
     from .data import names_in
     from .tables import show_table
 
-    _refuse_no_study(folder)
-    show_table(
-        folder,
-        names_in(told.by),
-        names_in(told.measure),
-        told.of or AVERAGES[0],
-        out=told.out,
-        as_json=told.json,
-        force=told.force,
-    )
+    show_table(_asked(told, folder), names_in(told.by), told.of or AVERAGES[0])
 
 
 def _write_page(told: StudyArguments, folder: Path) -> None:
     """Write the page of a study."""
-    from .data import names_in
     from .study_page import write_page
 
+    write_page(_asked(told, folder), told.baseline)
+
+
+def _asked(told: StudyArguments, folder: Path) -> Asked:
+    """What is asked of the study in a folder."""
+    from .data import names_in
+
     _refuse_no_study(folder)
-    write_page(
-        folder,
-        names_in(told.measure),
-        told.baseline,
-        out=told.out,
-        as_json=told.json,
-        force=told.force,
-    )
+    return Asked(folder, names_in(told.measure), told.out, told.json, told.force)
 
 
 def _refuse_no_study(folder: Path) -> None:

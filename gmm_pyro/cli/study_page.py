@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from .output import print_json
+from .tables import Asked
 
 if TYPE_CHECKING:
     from ..study import StudyResults
@@ -17,45 +18,34 @@ PAGE = "report.html"
 ENDING = ".html"
 
 
-def write_page(
-    folder: Path,
-    measures: Sequence[str],
-    baseline: str | None,
-    *,
-    out: Path | None,
-    as_json: bool,
-    force: bool,
-) -> None:
+def write_page(asked: Asked, baseline: str | None) -> None:
     """Write the page of a study, and say where it is.
 
     Args:
-        folder: where the study is.
-        measures: names of measures with pictures; some that have numbers if empty.
+        asked: for what; without a file, it is in the folder, where an earlier page is replaced.
         baseline: the method that paired differences are from, or None.
-        out: where to write it; None is the folder, where an earlier page is replaced.
-        as_json: whether what is said is JSON.
-        force: whether another file may be replaced.
 
     Raises:
         ValueError: if there is no such measure or method, or the file has another ending.
         OSError: if the file exists, or cannot be written.
     """
-    from ..disk.placing import refuse_existing
+    from ..disk.placing import whole_file, write_bytes
     from ..study import StudyResults
 
-    if out is not None:
-        if out.suffix.lower() != ENDING:
-            raise ValueError(f"--out must end in {ENDING} beside --report, got {str(out)!r}")
-        refuse_existing(out, force=force)
-        out.parent.mkdir(parents=True, exist_ok=True)
-    results = StudyResults.load(folder)
-    path = results.report(
-        folder / PAGE if out is None else out,
-        measures=measures or None,
-        baseline=baseline,
-        command=_command(results),
-    )
-    if as_json:
+    asked.refuse_out([ENDING], "--report")
+    results = StudyResults.load(asked.folder)
+    path = asked.out or asked.folder / PAGE
+    # made elsewhere, so that no new folder is there without it
+    with tempfile.TemporaryDirectory() as elsewhere:
+        page = results.report(
+            Path(elsewhere) / PAGE,
+            measures=asked.measures or None,
+            baseline=baseline,
+            command=_command(results),
+        )
+        with whole_file(path) as partial:
+            write_bytes(partial, page.read_bytes())
+    if asked.as_json:
         print_json({"out": path, "cells": results.n_cells, "left": results.n_left})
     else:
         typer.echo(f"wrote the page to {path}")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,42 +26,67 @@ WRITERS: Mapping[str, Callable[[Summary, Path], Any]] = {
 ENDINGS = listed(tuple(WRITERS))
 
 
-def show_table(
-    folder: Path,
-    by: Sequence[str],
-    measures: Sequence[str],
-    of: str,
-    *,
-    out: Path | None,
-    as_json: bool,
-    force: bool,
-) -> None:
+@dataclass(frozen=True)
+class Asked:
+    """What is asked of a study: a table or a page.
+
+    Attributes:
+        folder: where the study is.
+        measures: names of measures; empty if nobody says which.
+        out: a file to write, or None.
+        as_json: whether what is said is JSON.
+        force: whether the file may be replaced.
+    """
+
+    folder: Path
+    measures: Sequence[str]
+    out: Path | None
+    as_json: bool
+    force: bool
+
+    def refuse_out(self, endings: Iterable[str], option: str) -> None:
+        """Refuse a file of another kind, one that is there, and one that cannot be written.
+
+        Args:
+            endings: of names that there may be.
+            option: what asks for the file.
+
+        Raises:
+            ValueError: if its name has another ending.
+            OSError: if it exists, or cannot be written.
+        """
+        from ..disk.placing import refuse_existing, refuse_unwritable
+
+        if self.out is None:
+            return
+        known = tuple(endings)
+        if self.out.suffix.lower() not in known:
+            words = listed(known) if len(known) > 1 else known[0]
+            raise ValueError(f"--out must end in {words} beside {option}, got {str(self.out)!r}")
+        refuse_existing(self.out, force=self.force)
+        refuse_unwritable(self.out.parent)
+
+
+def show_table(asked: Asked, by: Sequence[str], of: str) -> None:
     """Print a table of a study, or write it.
 
     Args:
-        folder: where the study is.
+        asked: for which; all measures that have numbers if it names none.
         by: names of what makes groups.
-        measures: names of measures; all that have numbers if empty.
         of: "mean" or "median".
-        out: a file to write it to, or None.
-        as_json: whether to print JSON.
-        force: whether the file may be replaced.
 
     Raises:
         ValueError: if there is no such study, factor or measure, or the file has another ending.
         OSError: if the file exists, or cannot be written.
     """
-    from ..disk.placing import refuse_existing
     from ..study import StudyResults
 
-    if out is not None:
-        if out.suffix.lower() not in WRITERS:
-            raise ValueError(f"--out must end in {ENDINGS} beside --table, got {str(out)!r}")
-        refuse_existing(out, force=force)
-    table = StudyResults.load(folder).table(by or BY, measures or None, of=of)
+    asked.refuse_out(WRITERS, "--table")
+    out = asked.out
+    table = StudyResults.load(asked.folder).table(by or BY, asked.measures or None, of=of)
     if out is not None:
         _write(table, out)
-    if as_json:
+    if asked.as_json:
         print_json(_document(table, out))
     else:
         typer.echo(str(table) if out is None else f"wrote the table to {out}")
