@@ -106,10 +106,11 @@ def observed_there(source: str, model: MixtureModel, dtype: Any, device: Any) ->
     from ..data.away import observed_away
     from ..data.devices import precision_of
     from ..running.threads import one_thread_a_product
+    from ..running.watching import shown_alone
 
     if device is not None:
         raise ValueError("--option device is for a file that is read whole, not in partitions")
-    with one_thread_a_product():
+    with one_thread_a_product(), shown_alone("data"):
         return observed_away(source, model.feature_names, precision_of(dtype))
 
 

@@ -14,7 +14,8 @@ EVERY = 30.0  # seconds from one line to the next, where there is no terminal
 BAR = re.compile(
     r"(?P<name>.+?): +(?:\d+%\|.*\| )?(?P<done>\d+)(?:/(?P<most>\d+)|step)(?P<rest>.*)"
 )
-UNIT = re.compile(r"([^\W\d_]+)/s\]|s/([^\W\d_]+)\]")  # of what there are so many, in the rate
+UNIT = re.compile(r"([^\W\d_]+)/s[],]|s/([^\W\d_]+)[],]")  # of what there are so many, in the rate
+WITHIN = re.compile(r", (partition \d+ of \d+)\]")  # of a step
 
 
 def is_terminal() -> bool:
@@ -53,9 +54,11 @@ class Lines:
 
     def write(self, text: str) -> int:
         """Pass on what is no part of a bar."""
-        if text.startswith("\r"):
+        if text.startswith("\r") and text.strip():
             self._begun = self._begun if self._bar else time.monotonic()
-            self._bar = text.strip() or self._bar
+            self._bar = text.strip()
+        elif text.startswith("\r"):  # blanks, with which a bar goes that is not left standing
+            self._bar = self._bar if text == "\r" else ""
         elif self._bar and text == "\n":  # with which a bar ends
             self._bar = ""
         else:
@@ -90,4 +93,6 @@ def in_words(bar: str, seconds: float) -> str:
     if unit != "step":
         return f"{found['name']}: {unit} {found['done']} of {found['most']} after {seconds:.0f} s"
     most = f" of at most {found['most']}" if found["most"] else ""
-    return f"{found['name']}: step {found['done']}{most} after {seconds:.0f} s"
+    within = WITHIN.search(bar)
+    part = f", {within[1]}," if within else ""
+    return f"{found['name']}: step {found['done']}{most}{part} after {seconds:.0f} s"

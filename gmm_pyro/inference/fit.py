@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from ..data.away import is_away
 from ..data.observations import observe
 from ..data.partitioned import refuse_partitioned
 from ..data.points import Observations
@@ -20,6 +21,7 @@ from ..model.program import MixtureModel
 from ..reduction.decision import decided
 from ..running.seeds import Stream
 from ..running.threads import one_thread_a_product
+from ..running.watching import shown_alone
 from .chains.sampling import log_ratios
 from .ended import result_of
 from .fixing import conditioned, holding_all
@@ -287,7 +289,8 @@ def fit(
     place = place_of(checkpoint, checkpoint_seconds, x)
     chosen = choice(method, options).kept_in(place)  # mistakes in words come before those in data
     started = time.perf_counter()
-    with one_thread_a_product():
+    silent = not (chosen.options.progress and is_away(x))
+    with one_thread_a_product(), shown_alone("data", silent=silent):
         observations = observe(
             x,
             n_components=model.fewest_points,

@@ -22,6 +22,7 @@ from ..keeping.loops import resumed
 from ..model.program import MixtureModel
 from ..posterior import Posterior
 from ..running.seeds import Stream
+from ..running.watching import shown_beside
 from .modes.found import FoundModes
 from .searched import Searched
 from .variational.record import Variational
@@ -340,10 +341,12 @@ def stalled(tolerance: float) -> Callable[[list[float]], bool]:
 def progress_bar(task: Task[Options]) -> Iterator[tqdm[Any]]:
     """A bar on standard error that counts steps, silent unless asked for.
 
-    Its length is the step limit until the fit ends, and the steps taken from then on.
+    Its length is the step limit until the fit ends, and the steps taken from then on. Where data
+    are in partitions, it says how many of them a step that takes long has been through.
     """
     silent = not task.options.progress
-    with tqdm(total=task.options.max_steps, desc=task.name, unit="step", disable=silent) as bar:
+    steps = tqdm(total=task.options.max_steps, desc=task.name, unit="step", disable=silent)
+    with steps as bar, shown_beside(bar):
         yield bar
         bar.total = bar.n
         bar.refresh()

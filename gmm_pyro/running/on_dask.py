@@ -11,24 +11,29 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
 from dask import threaded
 from dask.base import compute, get_scheduler, persist
+from dask.callbacks import Callback
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
 from .places import Join, Result, Work
 from .threads import alone, in_pairs, n_threads, own_threads
+from .watching import EVERY, Watch
 
 FAN_IN = 16  # results that a task joins: a power of two, so that pairs stay pairs
 LOT_BYTES = 2**25  # of the partitions of one task, unless one alone has more
 LEAST_BYTES = 2**20  # of the partitions of one task: less is done before it is scheduled
 LOTS_A_THREAD = 4  # tasks, so that none waits for long at the end of a pass
 FITS = 0.3  # share of memory up to which partitions are kept there
+DONE = ("memory", "released", "forgotten")  # states of a task that has been done
 
 Graph = dict[Any, Any]
 Load = Callable[[list[Any]], Sequence[Any]]
@@ -41,10 +46,12 @@ class Lot:
     Attributes:
         parts: what they are made from: values of Dask's, or small things that say where to read.
         load: makes them from these, in the task.
+        count: how many they are.
     """
 
     parts: Sequence[Any]
     load: Load
+    count: int
 
     @property
     def needed(self) -> list[Delayed]:
@@ -88,7 +95,9 @@ class OnDask:
             keys = [(f"{name}-joined-{level}", i) for i in range(len(chunks))]
             graph.update({key: (joined, some) for key, some in zip(keys, chunks, strict=True)})
         needed = [part for lot in self.lots for part in lot.needed]
-        (result,) = computed([delayed_of(keys[0], name, graph, needed)])
+        whole = delayed_of(keys[0], name, graph, needed)
+        with _watching(name, sum(lot.count for lot in self.lots), self.size) as how:
+            (result,) = computed([whole], **how)
         return result
 
     def each(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
@@ -134,8 +143,8 @@ def in_lots(
     """
     lots = []
     for i in range(0, len(parts), size):
-        own = partial(load, told=told[i : i + size])
-        lots.append(Lot(parts[i : i + size], own))
+        some = parts[i : i + size]
+        lots.append(Lot(some, partial(load, told=told[i : i + size]), len(some)))
     return OnDask(lots, size)
 
 
@@ -159,12 +168,13 @@ def kept(places: OnDask, n_bytes: int) -> OnDask:
     name = _unique("kept")
     values = [lot.kept(f"{name}-{i}") for i, lot in enumerate(places.lots)]
     found = persist(*values, **_options())
-    return OnDask([Lot([value], _only) for value in found], places.size)
+    both = zip(found, places.lots, strict=True)
+    return OnDask([Lot([value], _only, lot.count) for value, lot in both], places.size)
 
 
-def computed(values: Sequence[Delayed]) -> tuple[Any, ...]:
-    """What some values come to."""
-    found: tuple[Any, ...] = compute(*values, **_options())
+def computed(values: Sequence[Delayed], **how: Any) -> tuple[Any, ...]:
+    """What some values come to; more is told to the scheduler."""
+    found: tuple[Any, ...] = compute(*values, **_options(), **how)
     return found
 
 
@@ -212,6 +222,68 @@ def _memory() -> float:
 def _unique(what: str) -> str:
     """A name that no other graph has, by which nothing is taken for what was worked out before."""
     return f"gmm-pyro-{what}-{uuid4().hex}"
+
+
+# ---------------------------------------------------------------------- how far a pass is
+
+
+@contextmanager
+def _watching(name: str, count: int, size: int) -> Iterator[dict[str, Any]]:
+    """Watch a pass, if anybody wants to see how far it is.
+
+    Args:
+        name: of the tasks of its lots, (name, 0), (name, 1), ….
+        count: its partitions.
+        size: partitions of a lot.
+
+    Yields:
+        What to tell the scheduler.
+    """
+    watch = Watch.of(count)
+    if watch is None:
+        yield {}
+        return
+    client = getattr(get_scheduler(), "__self__", None)
+    if client is None:
+        yield {"callbacks": {*Callback.active, _counting(watch, name, size)}}
+    else:
+        over = Event()
+        asking = Thread(target=_ask, args=(client, watch, name, size, over), daemon=True)
+        asking.start()
+        try:
+            yield {}
+        finally:
+            over.set()
+            asking.join(EVERY)
+    watch.ended()
+
+
+def _counting(watch: Watch, name: str, size: int) -> tuple[Any, ...]:
+    """What a scheduler of this process calls: after each task, of those for each."""
+    done = 0
+
+    def posttask(key: Any, *_: Any) -> None:
+        nonlocal done
+        if isinstance(key, tuple) and key[0] == name:
+            done += size
+            watch.at(done)
+
+    return None, None, None, posttask, None
+
+
+def _ask(client: Any, watch: Watch, name: str, size: int, over: Event) -> None:
+    """Ask the scheduler now and then how far a pass is: a message, whatever the number of tasks."""
+    while not over.wait(EVERY):
+        try:
+            watch.at(size * client.run_on_scheduler(_lots_done, name=name))
+        except Exception:  # noqa: BLE001 - the pass itself says what is wrong
+            return
+
+
+def _lots_done(name: str, dask_scheduler: Any) -> int:
+    """Tasks of a name that have been done, of those that a scheduler knows."""
+    group = dask_scheduler.task_groups.get(name)
+    return 0 if group is None else sum(group.states[state] for state in DONE)
 
 
 # ---------------------------------------------------------------------- what tasks run
