@@ -25,9 +25,10 @@ from .features import default_names, lacks, listed, places, refuse_repeated
 from .parquet import RowGroup, files_of, footer, names_files
 from .partitioned import Described, Partition, Partitioned, surveyed
 from .tables import ColumnWarning, Names, axis_names, is_a, outside, to_numeric
+from .workers import say_unlike
 
 if TYPE_CHECKING:
-    pass
+    from ..running.on_dask import OnDask
 
 
 @dataclass(frozen=True, eq=False)
@@ -47,6 +48,12 @@ class Source:
     names: tuple[str, ...]
     columns: tuple[str, ...] | None = None
     sizes: tuple[float, ...] | None = None
+
+    @property
+    def counted(self) -> tuple[int, ...] | None:
+        """Rows of the parts, where all are known and none is empty."""
+        rows = self.rows
+        return tuple(map(int, rows)) if all(n > 0 for n in rows) else None
 
     @property
     def rows(self) -> tuple[float, ...]:
@@ -73,6 +80,7 @@ def observed_away(x: Any, names: Sequence[str] | None, dtype: torch.dtype) -> Pa
     """Observations of data that are elsewhere, after a pass over them.
 
     They are kept in the memory of the workers if they fit there, and read in every pass if not.
+    Where it is known beforehand how many rows they have, they are read once in all, then.
 
     Args:
         x: a Dask array or frame, an array of xarray with one inside, or files of Parquet: a folder,
@@ -83,23 +91,36 @@ def observed_away(x: Any, names: Sequence[str] | None, dtype: torch.dtype) -> Pa
     Raises:
         ValueError: if the data cannot be read, or no fit can take them.
     """
-    from ..running.on_dask import in_lots, kept, lot_size
+    from ..running.on_dask import in_lots
 
     if isinstance(x, Partitioned):
         return x
+    say_unlike()
     source = source_of(x, names)
-    read = source.reader(dtype)
-    found = surveyed(in_lots(source.parts, read.named_parts, source.labels))
+    read, places = source.reader(dtype), None
+    if source.counted is None:
+        found = surveyed(in_lots(source.parts, read.named_parts, source.labels))
+    else:
+        places = _placed(source, read, source.counted)
+        found = surveyed(places.then(_named, source.labels))
     found.refuse_flawed(source.names)
     described = Described(source.names, *found.location_and_scale(source.names))
-    filled = [i for i, rows in enumerate(found.rows) if rows]
-    sizes = tuple(found.rows[i] for i in filled)
-    firsts = torch.tensor((0, *sizes)).cumsum(0).tolist()
-    n_bytes = sum(sizes) * len(source.names) * dtype.itemsize
-    told = [(firsts[place], source.labels[i]) for place, i in enumerate(filled)]
+    if places is None or found.rows != source.counted:
+        places = _placed(source, read, found.rows)
+    return Partitioned(places, tuple(filter(None, found.rows)), described, dtype)
+
+
+def _placed(source: Source, read: Reader, rows: Sequence[int]) -> OnDask:
+    """The parts that have rows as partitions, kept in memory from now on if they fit there."""
+    from ..running.on_dask import in_lots, kept, lot_size
+
+    filled = [i for i, n in enumerate(rows) if n]
+    firsts = torch.tensor((0, *rows)).cumsum(0).tolist()
+    n_bytes = sum(rows) * len(source.names) * read.dtype.itemsize
+    told = [(firsts[i], source.labels[i]) for i in filled]
     parts = [source.parts[i] for i in filled]
     lots = in_lots(parts, read.partitions, told, lot_size(len(parts), n_bytes))
-    return Partitioned(kept(lots, n_bytes), sizes, described, dtype)
+    return kept(lots, n_bytes)
 
 
 def mapped(
@@ -139,6 +160,10 @@ def _read_parts(x: Any, names: Sequence[str] | None) -> Iterator[tuple[Any, Any,
     read = source.reader(torch.float64)
     for part, label, rows in zip(source.parts, source.labels, source.rows, strict=True):
         yield part, partial(read.points, name=label), rows
+
+
+def _named(partitions: Sequence[Partition], names: Sequence[str]) -> list[tuple[Tensor, str]]:
+    return [(part.x, name) for part, name in zip(partitions, names, strict=True)]
 
 
 def _rows(partition: Partition) -> Float[Tensor, "m d"]:
@@ -244,10 +269,10 @@ def _of_files(pattern: str, names: Sequence[str] | None) -> Source:
 
     files = files_of(pattern)
     footers = computed([delayed(footer, pure=False)(file) for file in files])
-    groups = [
-        RowGroup(file, i) for file, (n, _) in zip(files, footers, strict=True) for i in range(n)
-    ]
-    return Source(tuple(groups), tuple(map(str, groups)), *_columns(footers[0][1], names))
+    both = [(file, rows) for file, (rows, _) in zip(files, footers, strict=True)]
+    groups = tuple(RowGroup(file, i) for file, rows in both for i in range(len(rows)))
+    sizes = tuple(n for _, rows in both for n in rows)
+    return Source(groups, tuple(map(str, groups)), *_columns(footers[0][1], names), sizes)
 
 
 def _columns(types: Any, names: Sequence[str] | None) -> tuple[Names, Names]:

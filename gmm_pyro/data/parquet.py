@@ -69,12 +69,14 @@ def files_of(pattern: str) -> list[str]:
     return found
 
 
-def footer(path: str) -> tuple[int, Any]:
-    """The number of row groups in a file, and the types of its columns."""
+def footer(path: str) -> tuple[tuple[int, ...], Any]:
+    """The rows of each row group in a file, and the types of its columns."""
     import pyarrow.parquet
 
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            return file.num_row_groups, file.schema_arrow.empty_table().to_pandas().dtypes
+            groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
+            rows = tuple(group.num_rows for group in groups)
+            return rows, file.schema_arrow.empty_table().to_pandas().dtypes
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from None

@@ -27,6 +27,17 @@ def listed(parts: Sequence[str]) -> str:
     return f"{', '.join(most)} and {last}" if most else last
 
 
+def enumerated(names: Sequence[str], most: int = 20) -> str:
+    """Names with commas between them, as many as a line or two have room for.
+
+    Example:
+        >>> enumerated(("a", "b", "c"), most=2)
+        'a, b and 1 more'
+    """
+    left = len(names) - most
+    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
+
+
 def level_text(level: Any) -> str:
     """A level of a factor in words; a dash where there is none.
 

@@ -11,6 +11,7 @@ import functools
 import importlib
 import importlib.util
 import os
+import platform
 import warnings
 from collections.abc import Callable
 from types import ModuleType
@@ -21,6 +22,9 @@ from ..covariance import CovarianceFamily
 from ..data.checks import check_choice
 from ..data.partitioned import Partitioned
 from ..data.points import Observations
+from ..data.tables import outside
+from ..data.words import counted, enumerated
+from ..data.workers import MOST_NAMED, WorkerWarning
 from ..running.threads import beside
 
 WIDE = 100  # features, from which the centred kernel takes over
@@ -68,8 +72,8 @@ def decided(
     )
     spared = passes * (SAVED_A_PASS + SAVED_AN_OPERATION * work)
     wanted = setting == "always" or (setting == "auto" and spared > WORTH)
-    compiled = wanted and _can_be(observations, family) and is_ready(observations.dtype)
-    return observations.compiling(compiled)
+    possible = wanted and _can_be(observations, family) and is_ready(observations.dtype)
+    return observations.compiling(possible and _by_all(observations, setting))
 
 
 def _can_be(observations: Observations, family: CovarianceFamily) -> bool:
@@ -82,6 +86,43 @@ def _can_be(observations: Observations, family: CovarianceFamily) -> bool:
     if isinstance(observations, Partitioned):
         return True
     return observations.device.type == "cpu" and not observations.x.is_neg()  # no view of NumPy's
+
+
+def _by_all(observations: Observations, setting: str) -> bool:
+    """Whether all processes that work on the data can compile: sums differ if only some do.
+
+    Raises:
+        ValueError: if they cannot, and the setting asks for it.
+    """
+    if not isinstance(observations, Partitioned):
+        return True
+    answers = observations.places.asked(is_installed)
+    lacking = [name for name, able in answers.items() if not able]
+    if not lacking:
+        return True
+    where = f"numba is not there or does not work on {enumerated(lacking, MOST_NAMED)}"
+    if setting == "always":
+        raise ValueError(f"the environment variable {SETTING} is 'always', and {where}")
+    warnings.warn(
+        f"{where}: torch works in its place on all {counted(len(answers), 'worker')}, which takes "
+        "longer",
+        WorkerWarning,
+        stacklevel=outside(),
+    )
+    return False
+
+
+def refuse_unready(observations: Observations) -> None:
+    """Refuse to work on a partition in another way than those that were asked before.
+
+    Raises:
+        ImportError: if reductions are to be compiled, and cannot be in this process.
+    """
+    if observations.compiled and not is_ready(observations.dtype):
+        raise ImportError(
+            f"process {os.getpid()} on {platform.node()} has no numba that works, and the fit has "
+            "been begun with compiled loops: workers that join must have the libraries of others"
+        )
 
 
 @functools.cache

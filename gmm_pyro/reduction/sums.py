@@ -35,12 +35,20 @@ from ..covariance.fixed import Fixed
 from ..covariance.records import TINY, times
 from ..data.partitioned import Partitioned
 from ..data.points import Block, Observations, Points
-from ..running.threads import Sums, one_thread_a_product, total
+from ..running.threads import Sums, added, one_thread_a_product, total
 from .assignments import Assignment, asks_parameters, refuse_by_row, softmax
 from .background import Background
 from .choice import reducer_for
+from .decision import refuse_unready
 from .kernels import Centred
 from .pointwise import shares
+from .shared import (
+    is_shared,
+    know_second_moment,
+    knows_second_moment,
+    second_moment,
+    shared_term,
+)
 from .small import filled
 from .small import m_step as small_m_step
 from .theta import Theta, theta_of
@@ -65,7 +73,7 @@ def reduce(observations: Observations, theta: Theta, assign: Assignment = softma
     """
     if isinstance(observations, Partitioned):
         refuse_by_row(assign)
-        return observations.fold(partial(reduce, theta=theta, assign=assign), Statistics.plus)
+        return _reduce_apart(observations, theta, assign)
     reducer = reducer_for(theta, observations, assign)
     blocks = reducer.blocks()
     if len(blocks) == 1:  # as small data are, whose time is that of calls
@@ -76,6 +84,40 @@ def reduce(observations: Observations, theta: Theta, assign: Assignment = softma
         return lambda block: own.sums(block, assign)
 
     return reducer.summed(total(make_worker, blocks))
+
+
+def _reduce_apart(observations: Partitioned, theta: Theta, assign: Assignment) -> Statistics:
+    """The reduction of partitions; the first one of a tied family finds what all others share."""
+    if not is_shared(theta, observations):
+        return observations.fold(partial(_there, theta=theta, assign=assign), Statistics.plus)
+    known = knows_second_moment(theta.family, observations)
+    own = partial(_there_but_shared, theta=theta, assign=assign, known=known)
+    found, *second = observations.fold(own, _both)
+    if second:
+        know_second_moment(theta.family, observations, second[0])
+    moment, shared = shared_term(theta, observations)
+    return replace(found, log_norm=found.log_norm + shared, second=moment)
+
+
+def _there(observations: Observations, theta: Theta, assign: Assignment) -> Statistics:
+    """The reduction of one partition, where it is."""
+    refuse_unready(observations)
+    return reduce(observations, theta, assign)
+
+
+def _there_but_shared(
+    observations: Observations, theta: Theta, assign: Assignment, *, known: bool
+) -> tuple[Statistics, *tuple[Tensor, ...]]:
+    """The same without what components share; and the second moment, unless it is known."""
+    own = () if known else (second_moment(theta.family, observations),)
+    know_second_moment(theta.family, observations, torch.zeros_like(theta.natural.quadratic[0, 0]))
+    return _there(observations, theta, assign), *own
+
+
+def _both(
+    one: tuple[Statistics, *tuple[Tensor, ...]], other: tuple[Statistics, *tuple[Tensor, ...]]
+) -> tuple[Statistics, *tuple[Tensor, ...]]:
+    return one[0].plus(other[0]), *added(one[1:], other[1:])
 
 
 @one_thread_a_product()

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..comparison.columns import OF_FITS, OF_POSTERIORS
 from ..comparison.record import Record
-from ..data.words import counted
+from ..data.words import counted, enumerated
 from ..datasets.identity import fingerprint
 from ..inference_data import posterior_summary
 from ..plots.report_figures import MOST_NUMBERED
@@ -23,7 +23,6 @@ from .searches import OF_SOLUTIONS, search_sections
 from .settings import (
     Fact,
     components_of,
-    enumerated,
     priors_of,
     python_call,
     settings_of,

@@ -32,17 +32,6 @@ class Fact:
     long: bool = False
 
 
-def enumerated(names: tuple[str, ...], most: int = 20) -> str:
-    """Names with commas between them, as many as a line or two have room for.
-
-    Example:
-        >>> enumerated(("a", "b", "c"), most=2)
-        'a, b and 1 more'
-    """
-    left = len(names) - most
-    return ", ".join(names[:most]) + (f" and {left} more" if left > 0 else "")
-
-
 @dataclass(frozen=True)
 class Setting:
     """An option of a method.

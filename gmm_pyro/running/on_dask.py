@@ -11,32 +11,30 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from threading import Event, Thread
 from typing import Any
 from uuid import uuid4
 
 from dask import threaded
 from dask.base import compute, get_scheduler, persist
-from dask.callbacks import Callback
 from dask.delayed import Delayed
 from dask.highlevelgraph import HighLevelGraph
 
+from .dask_watching import watching
+from .libraries import libraries_of, refuse_strange
 from .places import Join, Result, Work
 from .threads import alone, in_pairs, n_threads, own_threads
-from .watching import EVERY, Watch
 
 FAN_IN = 16  # results that a task joins: a power of two, so that pairs stay pairs
 LOT_BYTES = 2**25  # of the partitions of one task, unless one alone has more
 LEAST_BYTES = 2**20  # of the partitions of one task: less is done before it is scheduled
 LOTS_A_THREAD = 4  # tasks, so that none waits for long at the end of a pass
 FITS = 0.3  # share of memory up to which partitions are kept there
-DONE = ("memory", "released", "forgotten")  # states of a task that has been done
 
 Graph = dict[Any, Any]
 Load = Callable[[list[Any]], Sequence[Any]]
+Make = Callable[[Sequence[Any], Sequence[Any]], Sequence[Any]]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +94,7 @@ class OnDask:
             graph.update({key: (joined, some) for key, some in zip(keys, chunks, strict=True)})
         needed = [part for lot in self.lots for part in lot.needed]
         whole = delayed_of(keys[0], name, graph, needed)
-        with _watching(name, sum(lot.count for lot in self.lots), self.size) as how:
+        with watching(name, sum(lot.count for lot in self.lots), self.size) as how:
             (result,) = computed([whole], **how)
         return result
 
@@ -125,6 +123,25 @@ class OnDask:
             lot, key = self.lots[number // self.size], f"{name}-{number}"
             pick = partial(_picked, number % self.size, load=lot.load)
             yield delayed_of(key, key, {key: (pick, lot.argument)}, lot.needed)
+
+    def asked(self, question: Callable[[], Any]) -> dict[str, Any]:
+        """See `Places`."""
+        client = _client()
+        return {} if client is None else dict(client.run(question))
+
+    def then(self, make: Make, told: Sequence[Any]) -> OnDask:
+        """The same partitions, of which tasks make something else before they work on it.
+
+        Args:
+            make: makes it of some partitions, and of what is told of each.
+            told: of each partition.
+        """
+        lots = []
+        for i, lot in enumerate(self.lots):
+            some = told[i * self.size : (i + 1) * self.size]
+            own = partial(_made, load=lot.load, make=make, told=some)
+            lots.append(Lot(lot.parts, own, lot.count))
+        return OnDask(lots, self.size)
 
 
 def in_lots(
@@ -191,6 +208,16 @@ def _options() -> dict[str, Any]:
     return {"pool": own_threads()} if scheduler in (None, threaded.get) else {}
 
 
+def unlike_here() -> list[str]:
+    """How workers differ from this process in their libraries, in words for each that does.
+
+    Raises:
+        ValueError: if one lacks what it needs, or has another version of this package.
+    """
+    client = _client()
+    return [] if client is None else refuse_strange(*libraries_of(client))
+
+
 def _client() -> Any:
     """The client that Dask computes with, or None."""
     from distributed import default_client
@@ -224,68 +251,6 @@ def _unique(what: str) -> str:
     return f"gmm-pyro-{what}-{uuid4().hex}"
 
 
-# ---------------------------------------------------------------------- how far a pass is
-
-
-@contextmanager
-def _watching(name: str, count: int, size: int) -> Iterator[dict[str, Any]]:
-    """Watch a pass, if anybody wants to see how far it is.
-
-    Args:
-        name: of the tasks of its lots, (name, 0), (name, 1), ….
-        count: its partitions.
-        size: partitions of a lot.
-
-    Yields:
-        What to tell the scheduler.
-    """
-    watch = Watch.of(count)
-    if watch is None:
-        yield {}
-        return
-    client = getattr(get_scheduler(), "__self__", None)
-    if client is None:
-        yield {"callbacks": {*Callback.active, _counting(watch, name, size)}}
-    else:
-        over = Event()
-        asking = Thread(target=_ask, args=(client, watch, name, size, over), daemon=True)
-        asking.start()
-        try:
-            yield {}
-        finally:
-            over.set()
-            asking.join(EVERY)
-    watch.ended()
-
-
-def _counting(watch: Watch, name: str, size: int) -> tuple[Any, ...]:
-    """What a scheduler of this process calls: after each task, of those for each."""
-    done = 0
-
-    def posttask(key: Any, *_: Any) -> None:
-        nonlocal done
-        if isinstance(key, tuple) and key[0] == name:
-            done += size
-            watch.at(done)
-
-    return None, None, None, posttask, None
-
-
-def _ask(client: Any, watch: Watch, name: str, size: int, over: Event) -> None:
-    """Ask the scheduler now and then how far a pass is: a message, whatever the number of tasks."""
-    while not over.wait(EVERY):
-        try:
-            watch.at(size * client.run_on_scheduler(_lots_done, name=name))
-        except Exception:  # noqa: BLE001 - the pass itself says what is wrong
-            return
-
-
-def _lots_done(name: str, dask_scheduler: Any) -> int:
-    """Tasks of a name that have been done, of those that a scheduler knows."""
-    group = dask_scheduler.task_groups.get(name)
-    return 0 if group is None else sum(group.states[state] for state in DONE)
-
-
 # ---------------------------------------------------------------------- what tasks run
 
 
@@ -307,6 +272,10 @@ def _each(works: Mapping[int, Work[Result]], parts: list[Any], load: Load) -> di
 
 def _picked(number: int, parts: list[Any], load: Load) -> Any:
     return load(parts)[number]
+
+
+def _made(parts: list[Any], load: Load, make: Make, told: Sequence[Any]) -> Sequence[Any]:
+    return make(load(parts), told)
 
 
 def _only(parts: list[Any]) -> Sequence[Any]:

@@ -6,13 +6,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ..covariance import FAMILIES
-from ..data.words import listed
+from ..data.words import enumerated, listed
 from ..datasets import Dataset
 from ..datasets.identity import fingerprint
 from ..inference.fit import Fit
 from ..plots.report_figures import drawn_by
 from ..report.pictures import Picture, picture, pictures_of_fit
-from ..report.settings import Fact, enumerated, short
+from ..report.settings import Fact, short
 from ..report.sheet import rendered, write_page
 from ..report.tables import number
 from ..running.threads import one_thread_a_product

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from ..data.checks import check_choice, check_list, shown
-from ..data.words import counted, level_text, listed
-from ..report.settings import Fact, enumerated
+from ..data.words import counted, enumerated, level_text, listed
+from ..report.settings import Fact
 from ..report.sheet import rendered, write_page
 from ..report.tables import number
 from ..running.threads import one_thread_a_product
