@@ -14,6 +14,7 @@ import torch
 import gmm_pyro as gp
 from gmm_pyro.data.observations import observe
 from gmm_pyro.data.tables import ColumnWarning
+from gmm_pyro.saved_fit import away, predict_files
 
 pytest.importorskip("distributed")
 pytest.importorskip("pyarrow")
@@ -149,11 +150,16 @@ class TestCommandLine:
         assert facts["bic"] == pytest.approx(mixture.bic(FRAME), rel=1e-12)
         assert facts["data"] == {"source": "*.parquet"}
 
+    def test_columns_that_are_asked_for_are_the_features(self, run, folder: Path) -> None:
+        done = run("fit", ".", "-k", 2, "--columns", "height", "--starts", 1, "--max-steps", 3)
+        assert done.out.startswith(".: 3000 points, 1 feature in 6 partitions")
+        assert gp.GaussianMixture.load(folder / "fit/mixture.json").feature_names == ("height",)
+
     @pytest.mark.parametrize(
         ("options", "words"),
         [
             ([], "--components is needed"),
-            (["-k", 3, "--columns", "width"], "--columns is for a file that is read whole"),
+            (["-k", 3, "--keep", "width"], "--keep is for a file that is read whole"),
             (["-k", 3, "--workers", 0], "--workers must be 1 or more, got 0"),
             (["-k", 3, "--workers", 1, "--scheduler", "tcp://127.0.0.1:9"], "take one"),
             (["-k", 3, "--method", "kmeans"], "kmeans needs all points in memory"),
@@ -168,3 +174,86 @@ class TestCommandLine:
         done = run("fit", "three-clusters", "-k", 3, "--scheduler", "tcp://127.0.0.1:9")
         assert done.code == 2
         assert "got three-clusters" in done.err
+
+
+class TestPredictions:
+    """`gmm-pyro predict` of files, a row group at a time."""
+
+    @pytest.fixture
+    def named(self, folder: Path) -> Path:
+        """The files, which name their rows, and a mixture in m.json."""
+        for i in range(3):
+            rows = FRAME.assign(name=[f"r{row}" for row in FRAME.index])
+            rows = rows.iloc[1000 * i : 1000 * (i + 1)]
+            rows.to_parquet(folder / f"{i}.parquet", row_group_size=600, index=False)
+        NAMED.save(folder / "m.json")
+        return folder
+
+    def test_they_are_those_of_the_table_in_memory(self, run, named: Path) -> None:
+        pd.concat(pd.read_parquet(f"{i}.parquet") for i in range(3)).to_csv("all.csv", index=False)
+        asked = ("--keep", "name", "--out")
+        assert run("predict", "m.json", "all.csv", *asked, "whole.feather").code == 0
+        done = run("predict", "m.json", "*.parquet", *asked, "told")
+        assert (done.code, done.out) == (0, "wrote 3000 rows in 6 files to told\n")
+        files = sorted(Path("told").iterdir())
+        assert [file.name for file in files] == [f"part-{i:05d}.parquet" for i in range(6)]
+        parts = [pd.read_parquet(file) for file in files]
+        assert [len(part) for part in parts] == [600, 400] * 3
+        whole = pd.read_feather("whole.feather")
+        pd.testing.assert_frame_equal(pd.concat(parts, ignore_index=True), whole, rtol=1e-12)
+        np.testing.assert_array_equal(whole["label"], NAMED.predict(FRAME))
+
+    def test_draws_are_averaged_over(self, run, named: Path) -> None:
+        told = ("-k", 3, "--method", "gibbs", "--draws", 4, "--warmup", 4, "--chains", 1)
+        FRAME.iloc[:600].to_csv("some.csv", index=False)
+        assert run("fit", "some.csv", *told).code == 0
+        assert run("predict", "fit", "0.parquet", "--posterior", "--out", "one.csv").code == 0
+        assert run("predict", "fit", "[0].parquet", "--posterior", "--out", "told").code == 0
+        found, whole = pd.read_parquet("told"), pd.read_csv("one.csv")
+        pd.testing.assert_frame_equal(found, whole, rtol=1e-9)
+
+    def test_a_part_that_fails_leaves_nothing(self, run, named: Path) -> None:
+        FRAME.rename(columns={"height": "high"}).to_parquet("2.parquet", index=False)
+        done = run("predict", "m.json", "*.parquet", "--out", "told")
+        assert (done.code, done.out) == (2, "")
+        assert "row group 0 of 2.parquet has no column 'height'" in done.err
+        assert list(Path().rglob("*part*")) == []
+        assert not Path("told").exists()
+
+    def test_what_a_writer_that_died_has_left_is_removed(
+        self, named: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        written = away._written
+
+        def died(part: Any, teller: Any) -> int:
+            (teller.folder / ".partial-1").mkdir(exist_ok=True)
+            (teller.folder / ".partial-1" / part[1]).touch()
+            return written(part, teller)
+
+        monkeypatch.setattr(away, "_written", died)
+        told = named / "told"
+        n, files = predict_files(NAMED, str(named), told, names=["width", "height"])
+        assert n == 3000
+        assert sorted(told.rglob("*")) == files
+
+    @pytest.mark.parametrize(
+        ("options", "words"),
+        [
+            ([], "--out is needed of data in partitions"),
+            (["--out", "taken"], "replaced with --force only: taken"),
+            (["--out", "told", "--keep", "label"], "cannot stand beside predictions"),
+            (["--out", "told", "--keep", "nam"], "did you mean 'name'?"),
+            (["--out", "told", "--columns", "width"], "must have"),
+            (["--out", "told", "--na", "x"], "--na is for a file that is read whole"),
+            (["--out", "told", "--posterior"], "a point estimate only"),
+        ],
+    )
+    def test_what_cannot_be_is_refused(
+        self, run, named: Path, options: list[str], words: str
+    ) -> None:
+        (named / "taken").mkdir()
+        (named / "taken" / "file").touch()
+        done = run("predict", "m.json", "*.parquet", *options)
+        assert (done.code, done.out, len(done.err.splitlines())) == (2, "", 1)
+        assert words in done.err
+        assert not (named / "told").exists()

@@ -32,6 +32,7 @@ FILES = (
 )
 OF_READING = "Reading files"
 OF_METHODS = "Options of methods"
+OF_CLUSTERS = "Data in partitions"
 
 Source = Annotated[
     str,
@@ -195,6 +196,23 @@ TableFormat = Annotated[
     typer.Option(
         help=f"Format of the tables: {listed(TABLE_FORMATS)}.",
         autocompletion=completing(*TABLE_FORMATS),
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        help="Read files of Parquet, a folder or a pattern of names in partitions, in so many "
+        "processes of this machine.",
+        rich_help_panel=OF_CLUSTERS,
+        show_default="none: threads",
+    ),
+]
+Scheduler = Annotated[
+    str | None,
+    typer.Option(
+        help="The same on the workers of a Dask scheduler, by its address: tcp://HOST:PORT.",
+        rich_help_panel=OF_CLUSTERS,
+        show_default="none",
     ),
 ]
 OutFile = Annotated[

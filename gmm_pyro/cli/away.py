@@ -14,12 +14,10 @@ from ..data.words import counted
 if TYPE_CHECKING:
     from ..data.partitioned import Partitioned
     from ..inference.fit import Fit
-    from ..model.program import MixtureModel
 
-OF_CLUSTERS = "Data in partitions"
 SEVERAL = "*?["  # characters of a pattern of names
 OF_FILES = (  # options for a file that is read here
-    *("components_prior", "most_components", "noise_component", "keep", "columns", "exclude"),
+    *("components_prior", "most_components", "noise_component", "exclude"),
     *("label_column", "weights_column", "missing", "na", "encoding", "decimal", "thousands"),
     *("currency", "comment"),
 )
@@ -34,12 +32,15 @@ def is_away(told: Any) -> bool:
     return pattern or next(path.glob("**/*.parquet"), None) is not None
 
 
-def refuse_of_files(told: Any) -> None:
+def refuse_of_files(told: Any, *others: str) -> None:
     """Refuse what is for files that are read whole.
 
+    Args:
+        told: what a command is told.
+        *others: names of what else is for such files.
+
     Raises:
-        ValueError: if anything of that is told, the number of components is not, or data are of
-            another kind.
+        ValueError: if anything of that is told, or data are of another kind.
     """
     from ..data.parquet import ENDINGS, names_files
 
@@ -52,11 +53,19 @@ def refuse_of_files(told: Any) -> None:
         raise ValueError("--workers starts processes here, and --scheduler has its own: take one")
     if told.workers is not None and told.workers < 1:
         raise ValueError(f"--workers must be 1 or more, got {told.workers}")
-    for name in OF_FILES:
-        if getattr(told, name):
+    for name in (*OF_FILES, *others):
+        if getattr(told, name, None):
             option = name.replace("_", "-")
             raise ValueError(f"--{option} is for a file that is read whole, not in partitions")
-    if not (told.components or "").isdecimal() or int(told.components) < 1:
+
+
+def refuse_no_number(components: str | None) -> None:
+    """Refuse to fit data in partitions without a number of components.
+
+    Raises:
+        ValueError: if there is none.
+    """
+    if not (components or "").isdecimal() or int(components or 0) < 1:
         raise ValueError("--components is needed of data in partitions: a number of 1 or more")
 
 
@@ -97,8 +106,8 @@ def environment_as_it_was() -> Iterator[None]:
         os.environ.update(before)
 
 
-def observed_there(source: str, model: MixtureModel, dtype: Any, device: Any) -> Partitioned:
-    """Observations of files, which workers read.
+def observed_there(source: str, columns: list[str], dtype: Any, device: Any) -> Partitioned:
+    """Observations of files, which workers read: of some columns, or of all that hold numbers.
 
     Raises:
         ValueError: if they cannot be read, or no fit can take them.
@@ -111,7 +120,7 @@ def observed_there(source: str, model: MixtureModel, dtype: Any, device: Any) ->
     if device is not None:
         raise ValueError("--option device is for a file that is read whole, not in partitions")
     with one_thread_a_product(), shown_alone("data"):
-        return observed_away(source, model.feature_names, precision_of(dtype))
+        return observed_away(source, columns or None, precision_of(dtype))
 
 
 def headline_of(source: str, fit: Fit) -> str:

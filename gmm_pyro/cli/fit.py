@@ -23,15 +23,17 @@ from .arguments import (
     MostComponents,
     Noise,
     Priors,
+    Scheduler,
     Source,
     TableFormat,
+    Workers,
     command_line,
 )
 from .away import (
-    OF_CLUSTERS,
     headline_of,
     is_away,
     observed_there,
+    refuse_no_number,
     refuse_of_files,
     scheduled,
     sizes_of,
@@ -91,23 +93,8 @@ class FitArguments(MethodArguments, DataArguments):
     table_format: TableFormat = "csv"
     json: Json = False
     force: Force = False
-    workers: Annotated[
-        int | None,
-        typer.Option(
-            help="Read files of Parquet, a folder or a pattern of names in partitions, in so many "
-            "processes of this machine.",
-            rich_help_panel=OF_CLUSTERS,
-            show_default="none: threads",
-        ),
-    ] = None
-    scheduler: Annotated[
-        str | None,
-        typer.Option(
-            help="The same on the workers of a Dask scheduler, by its address: tcp://HOST:PORT.",
-            rich_help_panel=OF_CLUSTERS,
-            show_default="none",
-        ),
-    ] = None
+    workers: Workers = None
+    scheduler: Scheduler = None
 
 
 def fit(told: FitArguments) -> None:
@@ -163,13 +150,14 @@ def _fit_away(told: FitArguments) -> None:
     from ..model.program import MixtureModel
     from ..saved_fit import save_fit
 
-    refuse_of_files(told)
+    refuse_of_files(told, "keep")
+    refuse_no_number(told.components)
     options, priors = told.options(), read_priors(told.priors)
     refuse_without_priors([told.method], priors)
     model = MixtureModel(int(told.components or 0), told.covariance)
     place = {name: options.pop(name, None) for name in ("dtype", "device")}
     with scheduled(told.workers, told.scheduler), fit_warnings_said(), progress_said():
-        observations = observed_there(told.data, model, **place)
+        observations = observed_there(told.data, names_in(told.columns), **place)
         model = with_priors(model, priors, observations)
         task = model, observations, told.method
         result = run(*task, progress=True, checkpoint=told.checkpoint, **options)

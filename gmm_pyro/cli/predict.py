@@ -10,15 +10,19 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..data.words import counted
-from .arguments import Exclude, Force, Json, Keep, OutFile, ReadingArguments
+from .arguments import Exclude, Force, Json, Keep, OutFile, ReadingArguments, Scheduler, Workers
+from .away import is_away, refuse_of_files, scheduled
 from .data import names_in, read, reading_of, refuse_no_source
 from .names import DATASETS, completing
 from .output import STDOUT, deliver, print_json, say
+from .progress import progress_said
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ..files import Reading
+    from ..mixture.value import GaussianMixture
+    from ..posterior import Posterior
     from ..saved_fit import SavedFit
 
 
@@ -65,13 +69,16 @@ class PredictArguments(ReadingArguments):
     ] = False
     json: Json = False
     force: Force = False
+    workers: Workers = None
+    scheduler: Scheduler = None
 
 
 def predict(told: PredictArguments) -> None:
     """Label other points by a saved fit: row, label, log density (nats), responsibilities.
 
     The columns of the fit are taken by their names, in any order, and other columns are ignored;
-    without names, there must be as many features as the fit has.
+    without names, there must be as many features as the fit has. Of data in partitions, of which
+    '*.parquet' and a folder are some, --out is a folder, with a file of Parquet for each.
     """
     from ..data.observations import as_points
     from ..disk.placing import refuse_existing
@@ -80,28 +87,64 @@ def predict(told: PredictArguments) -> None:
     from ..saved_fit import predict as run
 
     saved = load_fit(told.fit)
+    if is_away(told):
+        return _predict_away(told, saved)
     refuse_no_source(told.data)
     refuse_clashes(names_in(told.keep), noise=saved.mixture.noise_component is not None)
     if told.out != STDOUT:
         refuse_existing(told.out, force=told.force)
-    source = saved.posterior() if told.posterior else saved.mixture
-    every = saved.every_draw() if told.posterior else None
+    source, every = _source(told, saved)
     points, kept = _points(told, saved)
     with content_named(told.data, ValueError):
         as_points(points, feature_names=saved.mixture.feature_names, missing="integrate")
-    if not told.posterior:
-        _remark(saved)
-    elif "n_components" in saved.facts.get("number_of_components", {}):
-        k = counted(saved.mixture.n_components, "component")
-        say(f"labels are from the draws with {k} that have points, densities from all draws")
+    _remark(told, saved)
     table = beside(run(source, points, every_draw=every).frame(), kept)
     deliver(table, told.out, as_json=told.json)
     if told.out == STDOUT:
-        return
+        return None
     if told.json:
         print_json({"out": told.out, "n": len(table), "columns": list(table)})
     else:
         typer.echo(f"wrote {counted(len(table), 'row')} to {told.out}")
+    return None
+
+
+def _predict_away(told: PredictArguments, saved: SavedFit) -> None:
+    """The same of data in partitions, into a folder."""
+    from ..disk.placing import refuse_existing, refuse_unwritable
+    from ..running.watching import shown_alone
+    from ..saved_fit import predict_files
+
+    refuse_of_files(told)
+    if told.out == STDOUT:
+        raise ValueError("--out is needed of data in partitions: a folder for files of Parquet")
+    refuse_existing(told.out, force=told.force)
+    refuse_unwritable(told.out)
+    source, every = _source(told, saved)
+    _remark(told, saved)
+    running = scheduled(told.workers, told.scheduler)
+    with running, progress_said(), shown_alone("predict"):
+        n, files = predict_files(
+            *(source, told.data, told.out),
+            names=names_in(told.columns) or saved.mixture.feature_names,
+            keep=names_in(told.keep),
+            every_draw=every,
+            force=told.force,
+        )
+    if told.json:
+        print_json({"out": told.out, "n": n, "files": [path.name for path in files]})
+    else:
+        size = f"{counted(n, 'row')} in {counted(len(files), 'file')}"
+        typer.echo(f"wrote {size} to {told.out}")
+
+
+def _source(
+    told: PredictArguments, saved: SavedFit
+) -> tuple[GaussianMixture | Posterior, Posterior | None]:
+    """What predictions are by, and draws that densities are averaged over, if these are others."""
+    if not told.posterior:
+        return saved.mixture, None
+    return saved.posterior(), saved.every_draw()
 
 
 def _points(told: PredictArguments, saved: SavedFit) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -142,10 +185,15 @@ def _called(points: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
     return points.set_axis(list(names), axis=1) if points.shape[1] == len(names) else points
 
 
-def _remark(saved: SavedFit) -> None:
+def _remark(told: PredictArguments, saved: SavedFit) -> None:
     """Which labels these are, where there could be others."""
     from ..inference.methods import METHODS
 
+    if told.posterior:
+        if "n_components" in saved.facts.get("number_of_components", {}):
+            k = counted(saved.mixture.n_components, "component")
+            say(f"labels are from the draws with {k} that have points, densities from all draws")
+        return
     if saved.draws is not None:
         say("labels are those of the point estimate; --posterior averages over the draws")
     method = METHODS.get(str(saved.facts.get("method")))

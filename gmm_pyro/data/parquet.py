@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from .features import lacks
+
 PATTERN = "*?["  # characters of a name that stands for several files
 ENDINGS = (".parquet", ".pq")
 
@@ -43,6 +45,24 @@ class RowGroup:
         except (OSError, ValueError) as error:
             raise ValueError(f"{self} cannot be read: {error}") from None
         return table.to_pandas()
+
+    def table(self, columns: Sequence[str]) -> Any:
+        """Columns as they are, as a table of Arrow's; the file is closed again.
+
+        Raises:
+            ValueError: if there is no such column, or it cannot be read.
+        """
+        import pyarrow.parquet
+
+        try:
+            with pyarrow.parquet.ParquetFile(self.path) as file:
+                there = file.schema_arrow.names
+                missing = [name for name in columns if name not in there]
+                if missing:
+                    raise ValueError(lacks(str(self), missing, there))
+                return file.read_row_group(self.number, columns=list(columns), use_threads=False)
+        except OSError as error:
+            raise ValueError(f"{self} cannot be read: {error}") from None
 
 
 def names_files(x: Any) -> bool:
