@@ -61,9 +61,10 @@ class Lot:
         """The parts as a task has them: by their keys, or as they are."""
         return [part.key if isinstance(part, Delayed) else part for part in self.parts]
 
-    def kept(self, name: str) -> Delayed:
+    def kept(self, key: tuple[str, int]) -> Delayed:
         """The partitions as one value."""
-        return delayed_of(name, name, {name: (self.load, self.argument)}, self.needed)
+        name = f"{key[0]}-{key[1]}"
+        return delayed_of(key, name, {key: (self.load, self.argument)}, self.needed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -77,6 +78,11 @@ class OnDask:
 
     lots: Sequence[Lot]
     size: int
+
+    @property
+    def count(self) -> int:
+        """How many partitions there are."""
+        return sum(lot.count for lot in self.lots)
 
     def fold(self, work: Work[Result], join: Join[Result]) -> Result:
         """See `Places`."""
@@ -94,7 +100,7 @@ class OnDask:
             graph.update({key: (joined, some) for key, some in zip(keys, chunks, strict=True)})
         needed = [part for lot in self.lots for part in lot.needed]
         whole = delayed_of(keys[0], name, graph, needed)
-        with watching(name, sum(lot.count for lot in self.lots), self.size) as how:
+        with watching(name, self.count, self.size) as how:
             (result,) = computed([whole], **how)
         return result
 
@@ -183,8 +189,9 @@ def kept(places: OnDask, n_bytes: int) -> OnDask:
     if n_bytes > FITS * _memory():
         return places
     name = _unique("kept")
-    values = [lot.kept(f"{name}-{i}") for i, lot in enumerate(places.lots)]
-    found = persist(*values, **_options())
+    values = [lot.kept((name, i)) for i, lot in enumerate(places.lots)]
+    with watching(name, places.count, places.size) as how:
+        found = persist(*values, **_options(), **how)
     both = zip(found, places.lots, strict=True)
     return OnDask([Lot([value], _only, lot.count) for value, lot in both], places.size)
 
