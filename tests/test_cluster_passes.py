@@ -271,7 +271,11 @@ def test_a_pass_that_nobody_watches_counts_nothing(monkeypatch: pytest.MonkeyPat
 
 def test_a_scheduler_is_asked_how_far_a_pass_is(monkeypatch: pytest.MonkeyPatch) -> None:
     often(monkeypatch, 0.02)
-    own: dict[str, Any] = {"processes": False, "dashboard_address": None, "protocol": "inproc://"}
+    own: dict[str, Any] = {
+        "processes": False,
+        "dashboard_address": "127.0.0.1:0",
+        "protocol": "inproc://",
+    }
     with (
         environment_as_it_was(),
         LocalCluster(n_workers=1, threads_per_worker=1, **own) as cluster,

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from ..data.away import is_away
 from ..data.observations import observe
 from ..data.partitioned import refuse_partitioned
 from ..data.points import Observations
@@ -289,8 +288,7 @@ def fit(
     place = place_of(checkpoint, checkpoint_seconds, x)
     chosen = choice(method, options).kept_in(place)  # mistakes in words come before those in data
     started = time.perf_counter()
-    silent = not (chosen.options.progress and is_away(x))
-    with one_thread_a_product(), shown_alone("data", silent=silent):
+    with one_thread_a_product(), shown_alone("data", silent=not chosen.options.progress):
         observations = observe(
             x,
             n_components=model.fewest_points,

@@ -339,14 +339,12 @@ def stalled(tolerance: float) -> Callable[[list[float]], bool]:
 
 @contextmanager
 def progress_bar(task: Task[Options]) -> Iterator[tqdm[Any]]:
-    """A bar on standard error that counts steps, silent unless asked for.
+    """A bar on standard error that counts steps, and partitions of a long one; silent if not asked.
 
-    Its length is the step limit until the fit ends, and the steps taken from then on. Where data
-    are in partitions, it says how many of them a step that takes long has been through.
+    Its length is the step limit until the fit ends, and the steps taken from then on.
     """
-    silent = not task.options.progress
-    steps = tqdm(total=task.options.max_steps, desc=task.name, unit="step", disable=silent)
-    with steps as bar, shown_beside(bar):
+    told: dict[str, Any] = {"unit": "step", "disable": not task.options.progress}
+    with tqdm(desc=task.name, total=task.options.max_steps, **told) as bar, shown_beside(bar):
         yield bar
         bar.total = bar.n
         bar.refresh()

@@ -48,7 +48,7 @@ def shown_beside(bar: tqdm[Any]) -> Iterator[None]:
 
 @contextmanager
 def shown_alone(name: str, *, silent: bool = False) -> Iterator[None]:
-    """A bar on standard error for one pass, which counts its partitions.
+    """A bar on standard error for one pass over partitions, which counts them; none without.
 
     Args:
         name: what it says.
