@@ -26,6 +26,8 @@ PACKAGES = [
     "numpyro",
     "jax",
     "gx2",
+    "dask",
+    "distributed",
 ]
 
 # Some machines pin OpenBLAS to an old kernel; NumPy's users would not, so neither do we.
