@@ -144,6 +144,10 @@ class Statistics:
     reference: Float[Tensor, "*sk d"]
     noise: Float[Tensor, "s"] | None = None
 
+    def __getstate__(self) -> dict[str, Tensor | None]:
+        """What is pickled: a view would take along all that it is a view of."""
+        return {name: None if v is None else v.clone() for name, v in vars(self).items()}
+
     @property
     def means(self) -> Float[Tensor, "s k d"]:
         """Where the components' points are on average."""
