@@ -13,7 +13,7 @@ ARVIZ1_VENV := .venv-arviz1
 LONG_VENV := .venv-long
 LONG_RESULTS := tests/long/results
 # Tests of numbers, which must not rest on how a processor or a library rounds
-NUMERICAL := agglomeration agreement assignments auto bayesian_estimator bootstrap calibration checkpoint classifier cluster collapse \
+NUMERICAL := agglomeration agreement assignments auto bayesian_estimator bootstrap calibration checkpoint classifier cluster cluster_far collapse \
   combining compiled compiled_algebra compiled_choice compiled_numbers conjugate convergence coupled covariance \
   designs diagnosis em endings equivariance estimator evidence evidence_unknown far filled fit fit_data fixed \
   gibbs gradient held_components jumps known_labels labels laplace learned_priors likelihood_ratio map mclust \

@@ -31,6 +31,7 @@ from sklearn.mixture import BayesianGaussianMixture
 from sklearn.mixture import GaussianMixture as SklearnMixture
 
 import gmm_pyro as gp
+from gmm_pyro.cli.away import environment_as_it_was
 from gmm_pyro.inference import METHODS
 from oracles import STANDARD_ERRORS
 
@@ -42,6 +43,7 @@ SLOW = {
     "hierarchy",
     "how_many_components",
     "iris_species",
+    "larger_than_memory",
     "mixture_layer",
     "posterior",
     "prior_sensitivity",
@@ -78,7 +80,12 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Ran]:
         shutil.copy(FOLDER / script.name, script)
         printed, threads = io.StringIO(), torch.get_num_threads()
         try:
-            with redirect_stdout(printed), torch.random.fork_rng(), plt.rc_context():
+            with (
+                redirect_stdout(printed),
+                torch.random.fork_rng(),
+                plt.rc_context(),
+                environment_as_it_was(),
+            ):
                 names = runpy.run_path(str(script), run_name="__main__")
         finally:
             torch.set_num_threads(threads)
@@ -498,6 +505,22 @@ class TestHierarchy:
     def test_leaves_no_parameter_in_the_store(self, ran) -> None:
         ran("hierarchy")
         assert not any(name.startswith("AutoMultivariateNormal") for name in pyro.get_param_store())
+
+
+@pytest.mark.slow
+class TestLargerThanMemory:
+    def test_the_fit_in_partitions_is_the_one_in_memory(self, ran) -> None:
+        example = ran("larger_than_memory")
+        assert example.there.objective == pytest.approx(
+            example.here.objective, abs=0.1
+        )  # tolerance
+        true = example.truth.log_prob(example.x).sum()
+        assert example.there.objective > float(true)  # the likeliest mixture is likelier
+
+    def test_lazy_labels_are_those_of_the_points_in_memory(self, ran) -> None:
+        example = ran("larger_than_memory")
+        labels = example.there.mixture.predict(example.x).numpy()
+        np.testing.assert_array_equal(example.counts, np.bincount(labels, minlength=4))
 
 
 class TestOutliers:
