@@ -37,6 +37,7 @@ from distributed import Client, LocalCluster
 from schedule import HOPS, Costs, Pass, Simulation, closed
 
 import gmm_pyro as gp
+import gmm_pyro.running.on_dask as on_dask
 from gmm_pyro.covariance import Parameters, Statistics
 from gmm_pyro.data.away import source_of
 from gmm_pyro.data.observations import observe
@@ -47,7 +48,6 @@ from gmm_pyro.inference.task import Task
 from gmm_pyro.reduction.decision import decided
 from gmm_pyro.reduction.sums import reduce
 from gmm_pyro.reduction.theta import Theta, theta_of
-from gmm_pyro.running import on_dask
 from gmm_pyro.running.threads import alone
 
 GIGABITS = 10  # a second, of the network of a cluster that is not here

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import pickle
 import weakref
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -662,3 +663,20 @@ def test_parameters_out_of_range_are_no_error() -> None:
     )
     observations = observe(x)
     assert not reduce(observations, theta_of(family, huge, observations)).log_norm.isnan().any()
+
+
+@pytest.mark.parametrize("kernel", ["torch", "compiled"])
+def test_sums_are_pickled_alone(kernel: str) -> None:
+    """As they travel from a worker: views would take along all that they are views of."""
+    family = FAMILIES["full"]
+    whole = replace(observe(normal(200, 30)), compiled=kernel == "compiled")
+    p = Parameters(
+        torch.zeros(1, 4).double() - math.log(4),
+        normal(1, 4, 30),
+        torch.eye(30).double().expand(1, 4, 30, 30),
+    )
+    statistics = reduce(whole, theta_of(family, p, whole))
+    numbers = sum(part.numel() for part in astuple_of(statistics))
+    assert len(pickle.dumps(statistics)) < 8 * numbers + 500 * len(astuple_of(statistics))
+    again = pickle.loads(pickle.dumps(statistics))
+    assert all(map(torch.equal, astuple_of(again), astuple_of(statistics)))
