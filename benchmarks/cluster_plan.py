@@ -12,6 +12,7 @@ the network is assumed: `GIGABITS`.
 
 from __future__ import annotations
 
+import functools
 import os
 import pickle
 import statistics
@@ -34,7 +35,7 @@ import pandas as pd
 import torch
 from dask import array
 from distributed import Client, LocalCluster
-from schedule import HOPS, Costs, Pass, Simulation, closed
+from schedule import HOPS, Costs, Pass, Simulation, closed, processors
 
 import gmm_pyro as gp
 import gmm_pyro.running.on_dask as on_dask
@@ -269,11 +270,12 @@ def here(costs: Costs, rounds: int) -> list[dict[str, Any]]:
     sent, sums = sent_and_summed(SMALL)
     local, found = replace(costs, end=0.0), []
     for count in HERE:
-        with workers(count):
+        with workers(count) as client:
             for rows, tasks in LOTS:
                 points = in_tasks(rows, tasks, SMALL[0])
                 run = partial(reduce, points, theta(points, *SMALL[1:]))
                 seconds = common.interleaved({"pass": run}, rounds=rounds)["pass"]
+                busy = least(run, rounds, lambda: time.process_time() + _used(client))
                 del points, run
                 work = Pass(rows, tasks, count, sent, sums, os.cpu_count())
                 said = Simulation(local, work).seconds()
@@ -282,6 +284,8 @@ def here(costs: Costs, rounds: int) -> list[dict[str, Any]]:
                 line["simulated, ms"] = 1e3 * said
                 line["closed form, ms"] = 1e3 * closed(local, work)["total"]
                 line["measured / simulated"] = statistics.median(seconds) / said
+                line["of processors, measured"] = 1e3 * busy
+                line["of processors, said"] = 1e3 * processors(local, work)
                 found.append(line)
     return found
 
@@ -331,13 +335,19 @@ def predicted(costs: Costs, size: tuple[int, int, int], work: Pass, read: float)
         "workers": work.workers,
         "tasks": work.tasks,
         "GB a worker": work.rows * size[0] * 8 / used / 1e9,
-        "simulated, s": Simulation(costs, work).seconds(),
+        "simulated, s": simulated(costs, work),
         "closed form, s": total,
         "most of it": noted if most == "working" else most,
         "share that points take": work.rows * costs.point / work.workers / total,
         "read anew in each pass, s": closed(reread, work)["total"],
         "MB between processes": (used * work.sent + work.tasks * work.sums) / 1e6,
     }
+
+
+@functools.cache
+def simulated(costs: Costs, work: Pass) -> float:
+    """Seconds of a step by the simulation, which takes ten for a hundred thousand tasks."""
+    return Simulation(costs, work).seconds()
 
 
 def plan(small: Costs, large: Costs, read: float, rows: tuple[int, ...]) -> list[dict[str, Any]]:

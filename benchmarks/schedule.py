@@ -100,9 +100,7 @@ def closed(costs: Costs, work: Pass) -> dict[str, float]:
     used = min(work.workers, work.tasks)
     rounds = -(-work.tasks // used)
     lot = costs.task + work.rows / work.tasks * costs.point
-    values = min(FAN_IN, work.tasks)
-    others = min(values, used) - 1
-    moved = costs.serving(values // (others + 1), work.sums)  # by a request
+    others, moved = asked(costs, work)
     joins = 2 * costs.hop + others * moved + costs.task
     if others:
         joins += 2 * costs.hop + moved
@@ -116,10 +114,23 @@ def closed(costs: Costs, work: Pass) -> dict[str, float]:
     }
     total = sum(parts.values())
     if work.cores is not None:  # nothing is faster than all processors together
-        busy = work.keys * (costs.after + costs.task) + work.rows * costs.point
-        busy += 2 * sum(work.levels) * others * moved
-        total = max(total, parts["before"] + parts["messages"] + busy / work.cores + costs.end)
+        shared = (processors(costs, work) - parts["before"]) / work.cores
+        total = max(total, parts["before"] + parts["messages"] + shared + costs.end)
     return {**parts, "total": total}
+
+
+def asked(costs: Costs, work: Pass) -> tuple[int, float]:
+    """How many others a join asks for their sums, and the seconds of each, at either end."""
+    values = min(FAN_IN, work.tasks)
+    others = min(values, work.workers) - 1
+    return others, costs.serving(values // (others + 1), work.sums)
+
+
+def processors(costs: Costs, work: Pass) -> float:
+    """Seconds that all processors work for a pass."""
+    others, moved = asked(costs, work)
+    keys = work.keys * (costs.before + costs.after + costs.task)
+    return keys + work.rows * costs.point + 2 * sum(work.levels) * others * moved
 
 
 def spread(costs: Costs, work: Pass, used: int) -> float:
