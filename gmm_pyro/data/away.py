@@ -20,6 +20,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from ..running.places import OneByOne
 from ..running.threads import alone
 from .features import default_names, lacks, listed, places, refuse_repeated
 from .parquet import RowGroup, files_of, footer, names_files
@@ -195,10 +196,13 @@ class Reader:
         """Points of parts, with what messages call these."""
         return [(self.points(part, name), name) for part, name in zip(parts, told, strict=True)]
 
-    def partitions(self, parts: list[Any], told: list[tuple[int, str]]) -> list[Partition]:
-        """Points of parts, with the number of the first row of each."""
-        both = zip(parts, told, strict=True)
-        return [Partition(first, self.points(part, name)) for part, (first, name) in both]
+    def partitions(self, parts: list[Any], told: list[tuple[int, str]]) -> Sequence[Partition]:
+        """Points of parts, with the number of the first row of each: read when they are needed."""
+
+        def read(i: int) -> Partition:
+            return Partition(told[i][0], self.points(parts[i], told[i][1]))
+
+        return OneByOne(len(parts), read)
 
     def points(self, part: Any, name: str) -> Float[Tensor, "m d"]:
         """Points of one part.
@@ -206,8 +210,11 @@ class Reader:
         Raises:
             ValueError: if it has other columns, or does not hold numbers.
         """
-        found = part.frame(self.columns) if isinstance(part, RowGroup) else part
-        if self.columns is not None:
+        found = part
+        if isinstance(part, RowGroup):
+            kind = torch.empty(0, dtype=self.dtype).numpy().dtype
+            found = part.content(self.columns or (), kind)
+        if self.columns is not None and not isinstance(found, np.ndarray):
             there = [str(column) for column in found.columns]
             missing = [column for column in self.columns if column not in there]
             if missing:

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import glob
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from .features import lacks
 
 PATTERN = "*?["  # characters of a name that stands for several files
 ENDINGS = (".parquet", ".pq")
+AT_ONCE = 65_536  # rows that are decoded before they are put beside each other
+FOOTERS = 4  # files whose footers a process keeps: that of many row groups takes long to parse
 
 
 @dataclass(frozen=True)
@@ -29,18 +35,22 @@ class RowGroup:
     def __str__(self) -> str:
         return f"row group {self.number} of {self.path}"
 
-    def frame(self, columns: Sequence[str] | None = None) -> Any:
-        """Those of the columns that there are, as a frame; the file is closed again.
+    def content(self, columns: Sequence[str], dtype: np.dtype[Any]) -> Any:
+        """Those of the columns that there are, after which the file is closed again.
+
+        Returns:
+            An array of the type if all are there and hold floating-point numbers, with NaN where
+            a value is missing; else a frame.
 
         Raises:
             ValueError: if it cannot be read.
         """
-        import pyarrow.parquet
-
         try:
-            with pyarrow.parquet.ParquetFile(self.path) as file:
-                there = file.schema_arrow.names
-                wanted = [name for name in columns or there if name in there]
+            with _opened(self.path) as file:
+                kinds = {field.name: field.type for field in file.schema_arrow}
+                if all(_is_floating(kinds.get(name)) for name in columns):
+                    return _array(file, self.number, columns, dtype)
+                wanted = [name for name in columns if name in kinds]
                 table = file.read_row_group(self.number, columns=wanted, use_threads=False)
         except (OSError, ValueError) as error:
             raise ValueError(f"{self} cannot be read: {error}") from None
@@ -63,6 +73,49 @@ class RowGroup:
                 return file.read_row_group(self.number, columns=list(columns), use_threads=False)
         except OSError as error:
             raise ValueError(f"{self} cannot be read: {error}") from None
+
+
+def _opened(path: str) -> Any:
+    import pyarrow.parquet
+
+    told = os.stat(path)
+    known = _footer(path, told.st_size, told.st_mtime_ns)
+    return pyarrow.parquet.ParquetFile(path, metadata=known)
+
+
+@functools.lru_cache(maxsize=FOOTERS)
+def _footer(path: str, size: int, changed: int) -> Any:
+    """What the file of this size, changed at this time, says of its row groups."""
+    import pyarrow.parquet
+
+    del size, changed
+    return pyarrow.parquet.read_metadata(path)
+
+
+def _is_floating(kind: Any) -> bool:
+    import pyarrow
+
+    return kind is not None and bool(pyarrow.types.is_floating(kind))
+
+
+def _array(file: Any, number: int, columns: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray:
+    """Columns of a row group as an array (m, d), row by row, from a few of its rows at a time."""
+    import pyarrow
+
+    shape = file.metadata.row_group(number).num_rows, len(columns)
+    # Arrow's memory goes from one row group to the next: the system's would be made anew each time
+    room = pyarrow.allocate_buffer(shape[0] * shape[1] * dtype.itemsize)
+    found, first = np.ndarray(shape, dtype, room), 0
+    asked = {"row_groups": [number], "columns": list(columns), "use_threads": False}
+    with np.errstate(over="ignore"):  # what is infinite in this type is found by who checks it
+        for batch in file.iter_batches(AT_ONCE, **asked):
+            last = first + len(batch)
+            for i, name in enumerate(columns):
+                found[first:last, i] = batch.column(name).to_numpy(zero_copy_only=False)
+            first = last
+    if first != shape[0]:
+        raise ValueError(f"it has {first} rows, and its file says {shape[0]}")
+    return found
 
 
 def names_files(x: Any) -> bool:

@@ -18,6 +18,7 @@ from .formats import (
 )
 from .netcdf import read_netcdf, write_netcdf
 from .reading import Reading
+from .sampling import Draw, is_folder, write_draw
 from .table import DataTable
 from .writing import write_dataset, write_table
 
@@ -25,17 +26,20 @@ __all__ = [
     "FORMATS",
     "STDIN",
     "DataTable",
+    "Draw",
     "FileContent",
     "Reading",
     "columns_kept",
     "features_named",
     "is_data_file",
+    "is_folder",
     "known_endings",
     "read_dataset",
     "read_netcdf",
     "read_table",
     "refuse_missing",
     "write_dataset",
+    "write_draw",
     "write_netcdf",
     "write_table",
 ]

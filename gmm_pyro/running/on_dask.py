@@ -63,8 +63,8 @@ class Lot:
 
     def kept(self, key: tuple[str, int]) -> Delayed:
         """The partitions as one value."""
-        name = f"{key[0]}-{key[1]}"
-        return delayed_of(key, name, {key: (self.load, self.argument)}, self.needed)
+        task, name = partial(_whole, load=self.load), f"{key[0]}-{key[1]}"
+        return delayed_of(key, name, {key: (task, self.argument)}, self.needed)
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,6 +283,11 @@ def _picked(number: int, parts: list[Any], load: Load) -> Any:
 
 def _made(parts: list[Any], load: Load, make: Make, told: Sequence[Any]) -> Sequence[Any]:
     return make(load(parts), told)
+
+
+def _whole(parts: list[Any], load: Load) -> list[Any]:
+    """All of a lot, to be kept."""
+    return list(load(parts))
 
 
 def _only(parts: list[Any]) -> Sequence[Any]:

@@ -38,6 +38,26 @@ class Places(Protocol):
 
 
 @dataclass(frozen=True, eq=False)
+class OneByOne(Sequence[Result]):
+    """Values that are made when they are asked for, so that none waits in memory for the others.
+
+    Attributes:
+        length: how many there are.
+        make: one, by its number.
+    """
+
+    length: int
+    make: Callable[[int], Result]
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, number: Any) -> Any:
+        """The value of this number, made anew."""
+        return self.make(range(self.length)[number])
+
+
+@dataclass(frozen=True, eq=False)
 class Here:
     """Partitions in this process.
 
