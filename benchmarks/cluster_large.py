@@ -8,7 +8,7 @@ one that they were drawn from, on a local cluster of two processes that may have
 Beside this stand what the same pass takes in memory, with two threads over a part that fits there,
 and what pyarrow takes to decode the same row groups, with two threads; each before and after.
 
-Where other programs are at work, seconds of the processor say more: those of all processes together.
+Where other programs are at work, the seconds of the processor say more: those of all processes.
 
 Memory is the proportional set size of all processes together, a few times a second. What the client
 gets is what comes out of the sockets of a process that is a client and nothing else.
@@ -280,13 +280,15 @@ def row(n: int, folder: Path) -> dict[str, Any]:
             with memory.watched(), passes.watched():
                 fit = fitted(folder)
             whole = time.perf_counter() - begun
+            n, sizes = fit.observations.n, fit.observations.sizes
+            del fit  # and what workers keep of its data
         there, gained = apart(as_client, cluster.scheduler_address, folder)
     beside = {name: before.middle(sides[name](folder)) for name, before in beside.items()}
     least = beside["in memory"] + beside["decoding"]
     a_pass = Cost(statistics.median(passes.seconds), statistics.median(passes.processor))
     return {
-        "n": fit.observations.n,
-        "row groups": len(fit.observations.sizes),
+        "n": n,
+        "row groups": len(sizes),
         "simulate, s": made,
         f"{STEPS} steps, s": whole,
         "a pass, s": a_pass.seconds,

@@ -33,6 +33,7 @@ from gmm_pyro.running.places import Here
 
 pytest.importorskip("distributed")
 import dask.array as da
+from dask.sizeof import sizeof
 from distributed import Client, LocalCluster
 
 from gmm_pyro.running import on_dask
@@ -356,6 +357,11 @@ def test_what_comes_to_the_client_does_not_depend_on_the_number_of_points(
     monkeypatch.setattr("gmm_pyro.data.points.SAMPLE", 100)
     monkeypatch.setattr("gmm_pyro.data.points.ROWS", 200)
     assert bytes_of(24_000) == bytes_of(12_000) < small
+
+
+def test_a_scheduler_knows_how_large_partitions_are() -> None:
+    lot = [Partition(0, torch.zeros(1000, 8)), Partition(1000, torch.zeros(500, 8))]
+    assert 48_000 <= sizeof(lot) < 50_000
 
 
 # ---------------------------------------------------------------------- predictions

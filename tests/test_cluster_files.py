@@ -12,7 +12,9 @@ import pytest
 import torch
 
 import gmm_pyro as gp
+from gmm_pyro.data import parquet
 from gmm_pyro.data.observations import observe
+from gmm_pyro.data.parquet import RowGroup
 from gmm_pyro.data.tables import ColumnWarning
 from gmm_pyro.saved_fit import away, predict_files
 
@@ -22,6 +24,8 @@ import dask.array as da
 import dask.dataframe as dd
 import xarray
 from dask.delayed import delayed
+
+from gmm_pyro.running import on_dask
 
 MIXTURE = gp.datasets.three_clusters().truth
 X = MIXTURE.sample(3000, seed=3).numpy()
@@ -66,6 +70,61 @@ def test_row_groups_of_files_are_partitions(folder: Path, name: str, from_array:
     assert found.mixture.feature_names == ("width", "height")
     assert torch.equal(found.mixture.means, from_array.mixture.means)
     assert found.labels.chunks == ((600, 400) * 3,)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_floats_are_read_to_the_last_bit_however_few_rows_at_a_time(
+    dtype: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parquet, "AT_ONCE", 7)
+    frame = FRAME.assign(width=FRAME["width"].astype("float32")).where(FRAME["height"] < 3)
+    path = tmp_path / "p.parquet"
+    frame.to_parquet(path, row_group_size=600)  # pandas writes NaN as missing
+    names = ["height", "width"]
+    found = RowGroup(str(path), 1).content(names, np.dtype(dtype))
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, frame[names].iloc[600:1200].to_numpy().astype(dtype))
+
+
+def test_numbers_of_other_kinds_are_read_too(tmp_path: Path) -> None:
+    whole = pd.DataFrame({"count": np.arange(50), "width": np.arange(50) / 4})
+    whole.to_parquet(tmp_path / "p.parquet", row_group_size=20)
+    found = observe(tmp_path).subset(slice(None))
+    np.testing.assert_array_equal(found.x, whole.to_numpy())
+
+
+def test_what_no_float32_can_hold_is_refused(tmp_path: Path) -> None:
+    FRAME.assign(width=FRAME["width"] * 1e50).to_parquet(tmp_path / "p.parquet")
+    with pytest.raises(ValueError, match="infinite value.*row group 0 of .*column 'width'"):
+        observe(tmp_path, dtype="float32")
+
+
+def test_a_file_that_was_written_anew_is_read_anew(folder: Path) -> None:
+    group = RowGroup(str(folder / "0.parquet"), 0)
+    names = list(FRAME)
+    group.content(names, np.dtype("float64"))
+    FRAME.iloc[2000:2300].to_parquet(folder / "0.parquet")
+    found = group.content(names, np.dtype("float64"))
+    np.testing.assert_array_equal(found, FRAME.iloc[2000:2300])
+
+
+def test_a_few_rows_take_no_more_than_their_row_groups(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_dask, "FITS", 0.0)
+    observations = observe(folder)
+    read: list[str] = []
+    content = RowGroup.content
+
+    def told(group: RowGroup, *arguments: Any) -> Any:
+        read.append(str(group))
+        return content(group, *arguments)
+
+    monkeypatch.setattr(RowGroup, "content", told)
+    found = observations.subset(torch.tensor([5, 601, 2999]))
+    np.testing.assert_array_equal(found.x, FRAME.iloc[[5, 601, 2999]])
+    assert sorted(name.split()[2] for name in read) == ["0", "1", "1"]
+    assert {name.rpartition("/")[2] for name in read} == {"0.parquet", "2.parquet"}
 
 
 def test_a_path_is_taken_as_its_name(folder: Path) -> None:
