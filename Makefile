@@ -25,7 +25,7 @@ NUMERICAL := agglomeration agreement assignments auto bayesian_estimator bootstr
 ARGS :=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup compare report test coverage test-arviz1 check-long check-rounding lint format benchmark docs docs-figures wheel clean
+.PHONY: help setup compare report test coverage test-arviz1 check-long check-rounding lint format benchmark benchmark-large docs docs-figures wheel clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -91,6 +91,9 @@ lint: setup ## Check style, format and types
 
 benchmark: $(VENV)/.benchmarks ## Measure against the peers, which takes ten minutes; tables go to benchmarks/results/
 	$(BIN)/python benchmarks/run.py
+
+benchmark-large: setup ## Fit 1e8 points in files on two workers, with 4 GB of disk, in some minutes
+	$(BIN)/python benchmarks/cluster_large.py
 
 $(VENV)/.benchmarks: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[bench]'

@@ -10,8 +10,9 @@ and what pyarrow takes to decode the same row groups, with two threads; each bef
 
 Where other programs are at work, the seconds of the processor say more: those of all processes.
 
-Memory is the proportional set size of all processes together, a few times a second. What the client
-gets is what comes out of the sockets of a process that is a client and nothing else.
+Memory is the proportional set size of all processes together, a few times a second, in a second
+fit, as looking takes time. What the client gets is what comes out of the sockets of a process that
+is a client and nothing else.
 """
 
 from __future__ import annotations
@@ -76,14 +77,15 @@ class Passes:
     def watched(self) -> Iterator[None]:
         """Watch those of this block that are reductions: of a mixture over all points."""
         fold, from_socket = OnDask.fold, IOStream.read_from_fd
+        here = processes()
 
         def timed(places: Any, work: Any, join: Any) -> Any:
             inner = getattr(work, "keywords", {}).get("work")
-            begun, used, before = time.perf_counter(), processor(), self.read
+            begun, used, before = time.perf_counter(), processor(here), self.read
             found = fold(places, work, join)
             if getattr(inner, "func", None) is reduce:
                 self.seconds.append(time.perf_counter() - begun)
-                self.processor.append(processor() - used)
+                self.processor.append(processor(here) - used)
                 self.gained.append(self.read - before)
             return found
 
@@ -129,9 +131,9 @@ def processes() -> list[psutil.Process]:
     return [here, *here.children(recursive=True)]
 
 
-def processor() -> float:
-    """Seconds of the processor of this process and of all below it."""
-    times = [process.cpu_times() for process in processes()]
+def processor(of: list[psutil.Process]) -> float:
+    """Seconds of the processor of some processes."""
+    times = [process.cpu_times() for process in of]
     return sum(used.user + used.system for used in times)
 
 
@@ -277,11 +279,13 @@ def row(n: int, folder: Path) -> dict[str, Any]:
             client.run(lambda: __import__("torch"))
             idle = proportional()
             begun = time.perf_counter()
-            with memory.watched(), passes.watched():
+            with passes.watched():
                 fit = fitted(folder)
             whole = time.perf_counter() - begun
             n, sizes = fit.observations.n, fit.observations.sizes
             del fit  # and what workers keep of its data
+            with memory.watched():
+                fitted(folder)
         there, gained = apart(as_client, cluster.scheduler_address, folder)
     beside = {name: before.middle(sides[name](folder)) for name, before in beside.items()}
     least = beside["in memory"] + beside["decoding"]

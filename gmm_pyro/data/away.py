@@ -163,8 +163,8 @@ def _read_parts(x: Any, names: Sequence[str] | None) -> Iterator[tuple[Any, Any,
         yield part, partial(read.points, name=label), rows
 
 
-def _named(partitions: Sequence[Partition], names: Sequence[str]) -> list[tuple[Tensor, str]]:
-    return [(part.x, name) for part, name in zip(partitions, names, strict=True)]
+def _named(partitions: Sequence[Partition], names: Sequence[str]) -> Sequence[tuple[Tensor, str]]:
+    return OneByOne(len(names), lambda i: (partitions[i].x, names[i]))
 
 
 def _rows(partition: Partition) -> Float[Tensor, "m d"]:

@@ -16,7 +16,7 @@ from .features import lacks
 
 PATTERN = "*?["  # characters of a name that stands for several files
 ENDINGS = (".parquet", ".pq")
-AT_ONCE = 65_536  # rows that are decoded before they are put beside each other
+AT_ONCE = 65_536  # rows that are decoded before they are copied to where they stay
 FOOTERS = 4  # files whose footers a process keeps: that of many row groups takes long to parse
 
 
@@ -99,10 +99,10 @@ def _is_floating(kind: Any) -> bool:
 
 
 def _array(file: Any, number: int, columns: Sequence[str], dtype: np.dtype[Any]) -> np.ndarray:
-    """Columns of a row group as an array (m, d), row by row, from a few of its rows at a time."""
+    """Columns of a row group as an array (m, d), each in one piece of memory, as they are read."""
     import pyarrow
 
-    shape = file.metadata.row_group(number).num_rows, len(columns)
+    shape = len(columns), file.metadata.row_group(number).num_rows
     # Arrow's memory goes from one row group to the next: the system's would be made anew each time
     room = pyarrow.allocate_buffer(shape[0] * shape[1] * dtype.itemsize)
     found, first = np.ndarray(shape, dtype, room), 0
@@ -110,12 +110,12 @@ def _array(file: Any, number: int, columns: Sequence[str], dtype: np.dtype[Any])
     with np.errstate(over="ignore"):  # what is infinite in this type is found by who checks it
         for batch in file.iter_batches(AT_ONCE, **asked):
             last = first + len(batch)
-            for i, name in enumerate(columns):
-                found[first:last, i] = batch.column(name).to_numpy(zero_copy_only=False)
+            for own, name in zip(found, columns, strict=True):
+                own[first:last] = batch.column(name).to_numpy(zero_copy_only=False)
             first = last
-    if first != shape[0]:
-        raise ValueError(f"it has {first} rows, and its file says {shape[0]}")
-    return found
+    if first != shape[1]:
+        raise ValueError(f"it has {first} rows, and its file says {shape[1]}")
+    return found.T
 
 
 def names_files(x: Any) -> bool:

@@ -21,8 +21,8 @@ from .formats import library_named
 if TYPE_CHECKING:
     import pyarrow
 
-NUMBERS = 2**20  # in a row group, which is what a task reads and a cache holds
-GROUPS = 64  # in a file of a folder
+NUMBERS = 2**21  # in a row group, which is what a task reads at a time
+GROUPS = 32  # in a file of a folder
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +112,7 @@ def write_draw(draw: Draw, path: str | Path, *, force: bool = False) -> Path:
 
     Args:
         draw: what is drawn.
-        path: a file of Parquet, or a folder for files of 64 row groups each, whose names are in
+        path: a file of Parquet, or a folder for files of 32 row groups each, whose names are in
             the order of their rows. Either appears when it is whole.
         force: whether files of Parquet in a folder are replaced.
 

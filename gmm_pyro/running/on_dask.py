@@ -27,7 +27,7 @@ from .places import Join, Result, Work
 from .threads import alone, in_pairs, n_threads, own_threads
 
 FAN_IN = 16  # results that a task joins: a power of two, so that pairs stay pairs
-LOT_BYTES = 2**25  # of the partitions of one task, unless one alone has more
+LOT_BYTES = 2**26  # of the partitions of one task, unless one alone has more
 LEAST_BYTES = 2**20  # of the partitions of one task: less is done before it is scheduled
 LOTS_A_THREAD = 4  # tasks, so that none waits for long at the end of a pass
 FITS = 0.3  # share of memory up to which partitions are kept there
