@@ -78,13 +78,13 @@ def folder(tmp_path: Path) -> Path:
 def reads(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
     """How often each row group has been read, from now on."""
     found: Counter[str] = Counter()
-    frame = RowGroup.frame
+    content = RowGroup.content
 
-    def counting(group: RowGroup, columns: Any = None) -> Any:
+    def counting(group: RowGroup, columns: Any, dtype: Any) -> Any:
         found[str(group)] += 1
-        return frame(group, columns)
+        return content(group, columns, dtype)
 
-    monkeypatch.setattr(RowGroup, "frame", counting)
+    monkeypatch.setattr(RowGroup, "content", counting)
     return found
 
 
