@@ -79,6 +79,16 @@ class Allowed:
         nothing = torch.zeros(possible.shape, dtype=like.dtype, device=like.device)
         return nothing.masked_fill(~possible, -torch.inf)
 
+    def among(self, table: Bool[Tensor, "h k"]) -> Allowed:
+        """The same by the kinds of a table that has all of these."""
+        same = (self.table[:, None] == table).all(2)
+        return Allowed(same.to(torch.uint8).argmax(1)[self.kind], table)
+
+    @property
+    def n_known(self) -> int:
+        """How many rows there are of which something is known."""
+        return int(self.known.sum())
+
     def subset(self, index: Int[Tensor, "m"] | slice) -> Allowed:
         """Some of the rows."""
         return replace(self, kind=self.kind[index])

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import math
 import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +21,12 @@ from torch import Tensor
 
 from ..running.places import OneByOne
 from ..running.threads import alone
-from .features import default_names, lacks, listed, places, refuse_repeated
+from .beside import Beside, allowed_by, beside, columns_beside
+from .features import default_names, lacks, listed, places
 from .parquet import RowGroup, files_of, footer, names_files
-from .partitioned import Described, Partition, Partitioned, surveyed
-from .tables import ColumnWarning, Names, axis_names, is_a, outside, to_numeric
+from .partition import Partition, named_partitions
+from .partitioned import Partitioned, surveyed
+from .tables import Names, axis_names, feature_columns, is_a, to_numeric
 from .workers import say_unlike
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Source:
         names: of the features.
         columns: what these are called in the parts; None where they go by their position.
         sizes: rows of the parts, where they are known.
+        beside: what there is of points beside their values.
     """
 
     parts: tuple[Any, ...]
@@ -49,6 +51,13 @@ class Source:
     names: tuple[str, ...]
     columns: tuple[str, ...] | None = None
     sizes: tuple[float, ...] | None = None
+    beside: tuple[Beside, ...] = ()
+
+    @property
+    def all_parts(self) -> tuple[Any, ...]:
+        """The parts, each with those of what is beside it."""
+        others = [some.parts for some in self.beside if some.column is None]
+        return tuple(zip(self.parts, *others, strict=True)) if others else self.parts
 
     @property
     def counted(self) -> tuple[int, ...] | None:
@@ -61,9 +70,9 @@ class Source:
         """Rows of the parts, NaN where they are not known."""
         return self.sizes or (math.nan,) * len(self.parts)
 
-    def reader(self, dtype: torch.dtype) -> Reader:
-        """What makes points of the parts."""
-        return Reader(len(self.names), self.columns, dtype)
+    def reader(self, dtype: torch.dtype, k: int = 1) -> Reader:
+        """What makes points of the parts, where there are k components."""
+        return Reader(len(self.names), self.columns, dtype, self.beside, k)
 
 
 def is_away(x: Any) -> bool:
@@ -77,7 +86,9 @@ def is_away(x: Any) -> bool:
     )
 
 
-def observed_away(x: Any, names: Sequence[str] | None, dtype: torch.dtype) -> Partitioned:
+def observed_away(
+    x: Any, names: Sequence[str] | None, dtype: torch.dtype, k: int = 1, **given: Any
+) -> Partitioned:
     """Observations of data that are elsewhere, after a pass over them.
 
     They are kept in the memory of the workers if they fit there, and read in every pass if not.
@@ -88,27 +99,31 @@ def observed_away(x: Any, names: Sequence[str] | None, dtype: torch.dtype) -> Pa
             a file, or a pattern of names.
         names: of the features, if they are known.
         dtype: floating-point type of the work.
+        k: number of components, which labels are of.
+        **given: `sample_weight` and `labels` of points: each a Dask array or series in the
+            partitions of the data, or the name of a column of a frame or of files; None without.
 
     Raises:
-        ValueError: if the data cannot be read, or no fit can take them.
+        ValueError: if any of it cannot be read, or no fit can take it.
     """
     from ..running.on_dask import in_lots
 
     if isinstance(x, Partitioned):
+        x.refuse_others(given)
         return x
     say_unlike()
-    source = source_of(x, names)
-    read, places = source.reader(dtype), None
+    source = source_of(x, names, **given)
+    read, places = source.reader(dtype, k), None
     if source.counted is None:
-        found = surveyed(in_lots(source.parts, read.named_parts, source.labels))
+        found = surveyed(in_lots(source.all_parts, read.named_parts, source.labels))
     else:
         places = _placed(source, read, source.counted)
-        found = surveyed(places.then(_named, source.labels))
+        found = surveyed(places.then(named_partitions, source.labels))
     found.refuse_flawed(source.names)
-    described = Described(source.names, *found.location_and_scale(source.names))
+    described = found.described(source.names)
     if places is None or found.rows != source.counted:
         places = _placed(source, read, found.rows)
-    return Partitioned(places, tuple(filter(None, found.rows)), described, dtype)
+    return Partitioned(places, tuple(filter(None, found.rows)), described, dtype, found)
 
 
 def _placed(source: Source, read: Reader, rows: Sequence[int]) -> OnDask:
@@ -119,7 +134,7 @@ def _placed(source: Source, read: Reader, rows: Sequence[int]) -> OnDask:
     firsts = torch.tensor((0, *rows)).cumsum(0).tolist()
     n_bytes = sum(rows) * len(source.names) * read.dtype.itemsize
     told = [(firsts[i], source.labels[i]) for i in filled]
-    parts = [source.parts[i] for i in filled]
+    parts = [source.all_parts[i] for i in filled]
     lots = in_lots(parts, read.partitions, told, lot_size(len(parts), n_bytes))
     return kept(lots, n_bytes)
 
@@ -154,17 +169,14 @@ def _read_parts(x: Any, names: Sequence[str] | None) -> Iterator[tuple[Any, Any,
     if isinstance(x, Partitioned):
         if names is not None and tuple(names) != x.feature_names:
             raise ValueError(f"x has the features {listed(x.feature_names)}, not {listed(names)}")
+        here: Any = _rows if x.allowed is None else x.described.observations
         for part, n in zip(x.places.partitions(len(x.sizes)), x.sizes, strict=True):
-            yield part, _rows, n
+            yield part, here, n
         return
     source = source_of(x, names)
     read = source.reader(torch.float64)
     for part, label, rows in zip(source.parts, source.labels, source.rows, strict=True):
         yield part, partial(read.points, name=label), rows
-
-
-def _named(partitions: Sequence[Partition], names: Sequence[str]) -> Sequence[tuple[Tensor, str]]:
-    return OneByOne(len(names), lambda i: (partitions[i].x, names[i]))
 
 
 def _rows(partition: Partition) -> Float[Tensor, "m d"]:
@@ -186,23 +198,45 @@ class Reader:
         d: number of features.
         columns: what these are called in the parts; None where they go by their position.
         dtype: floating-point type of the points.
+        beside: what there is of points beside their values.
+        k: number of components, which labels are of.
     """
 
     d: int
     columns: tuple[str, ...] | None
     dtype: torch.dtype
+    beside: tuple[Beside, ...] = ()
+    k: int = 1
 
-    def named_parts(self, parts: list[Any], told: list[str]) -> list[tuple[Tensor, str]]:
-        """Points of parts, with what messages call these."""
-        return [(self.points(part, name), name) for part, name in zip(parts, told, strict=True)]
+    def named_parts(self, parts: list[Any], told: list[str]) -> Sequence[tuple[Any, ...]]:
+        """Points of parts, with what messages call these, and what is beside them."""
+        return named_partitions(self.partitions(parts, [(0, name) for name in told]), told)
 
     def partitions(self, parts: list[Any], told: list[tuple[int, str]]) -> Sequence[Partition]:
         """Points of parts, with the number of the first row of each: read when they are needed."""
+        return OneByOne(len(parts), lambda i: self.partition(parts[i], *told[i]))
 
-        def read(i: int) -> Partition:
-            return Partition(told[i][0], self.points(parts[i], told[i][1]))
+    def partition(self, part: Any, first: int, name: str) -> Partition:
+        """Points of one part, with what is beside them.
 
-        return OneByOne(len(parts), read)
+        Raises:
+            ValueError: as `points`, or if there are weights or labels of other points.
+        """
+        part, *others = part if isinstance(part, list) else [part]
+        numbers = self._numbers(part, name, [some.column for some in self.beside if some.column])
+        n, columns = len(numbers), list(numbers[:, self.d :].double().T)
+        features = numbers if not columns else numbers[:, : self.d].contiguous()
+        found = {
+            some.what: columns.pop(0) if some.column else some.numbers(others.pop(0), n, name)
+            for some in self.beside
+        }
+        weight, labels = found.get("sample_weight"), found.get("labels")
+        return Partition(
+            first,
+            features.to(self.dtype),
+            None if weight is None else weight.to(self.dtype),
+            None if labels is None else allowed_by(labels, self.k, name),
+        )
 
     def points(self, part: Any, name: str) -> Float[Tensor, "m d"]:
         """Points of one part.
@@ -210,35 +244,42 @@ class Reader:
         Raises:
             ValueError: if it has other columns, or does not hold numbers.
         """
-        found = part
+        return self._numbers(part, name, ()).to(self.dtype)
+
+    def _numbers(self, part: Any, name: str, more: Sequence[str]) -> Float[Tensor, "m e"]:
+        """The features of one part, and more of its columns."""
+        wanted, found = None if self.columns is None else (*self.columns, *more), part
         if isinstance(part, RowGroup):
-            kind = torch.empty(0, dtype=self.dtype).numpy().dtype
-            found = part.content(self.columns or (), kind)
-        if self.columns is not None and not isinstance(found, np.ndarray):
+            found = part.content(wanted or (), torch.empty(0, dtype=self.dtype).numpy().dtype)
+        if wanted is not None and not isinstance(found, np.ndarray):
             there = [str(column) for column in found.columns]
-            missing = [column for column in self.columns if column not in there]
+            missing = [column for column in wanted if column not in there]
             if missing:
                 raise ValueError(lacks(name, missing, there))
-        points = torch.as_tensor(to_numeric(found, name, self.columns)[0])
+        points = torch.as_tensor(to_numeric(found, name, wanted)[0])
         points = points[:, None] if points.ndim == 1 else points
-        if points.ndim != 2 or points.shape[1] != self.d:
+        if points.ndim != 2 or points.shape[1] != self.d + len(more):
             raise ValueError(f"{name} must have {self.d} columns, got shape {tuple(points.shape)}")
-        return points.to(self.dtype)
+        return points
 
 
-def source_of(x: Any, names: Sequence[str] | None = None) -> Source:
-    """The parts of data that are elsewhere.
+def source_of(x: Any, names: Sequence[str] | None = None, **given: Any) -> Source:
+    """The parts of data that are elsewhere, and what is given as `observed_away` has it.
 
     Raises:
         ValueError: if they are none that can be read.
     """
     _refuse_without_dask()
+    apart = columns_beside(given)
     if isinstance(x, str | Path):
-        return _of_files(str(x), names)
-    if is_a(x, "dask.dataframe", "DataFrame"):
-        return _of_frame(x, names)
-    own = axis_names(x) if _is_lazy(x) else None
-    return _of_array(x.data if _is_lazy(x) else x, own, names)
+        found = _of_files(str(x), names, apart)
+    elif is_a(x, "dask.dataframe", "DataFrame"):
+        found = _of_frame(x, names, apart)
+    else:
+        own = axis_names(x) if _is_lazy(x) else None
+        found = _of_array(x.data if _is_lazy(x) else x, own, names)
+    named, count = found.columns is not None, len(found.parts)
+    return replace(found, beside=beside(given, count, found.sizes, in_columns=named))
 
 
 def _of_array(x: Any, own: tuple[str, ...] | None, names: Sequence[str] | None) -> Source:
@@ -263,12 +304,12 @@ def _two_dimensional(x: Any) -> Any:
     return x
 
 
-def _of_frame(x: Any, names: Sequence[str] | None) -> Source:
+def _of_frame(x: Any, names: Sequence[str] | None, apart: Names) -> Source:
     parts = tuple(x.to_delayed())
-    return Source(parts, _numbered(parts), *_columns(x.dtypes, names))
+    return Source(parts, _numbered(parts), *feature_columns(x.dtypes, names, apart))
 
 
-def _of_files(pattern: str, names: Sequence[str] | None) -> Source:
+def _of_files(pattern: str, names: Sequence[str] | None, apart: Names) -> Source:
     """Of files of Parquet, a row group a part: workers read the footers, too."""
     from dask.delayed import delayed
 
@@ -279,33 +320,9 @@ def _of_files(pattern: str, names: Sequence[str] | None) -> Source:
     both = [(file, rows) for file, (rows, _) in zip(files, footers, strict=True)]
     groups = tuple(RowGroup(file, i) for file, rows in both for i in range(len(rows)))
     sizes = tuple(n for _, rows in both for n in rows)
-    return Source(groups, tuple(map(str, groups)), *_columns(footers[0][1], names), sizes)
-
-
-def _columns(types: Any, names: Sequence[str] | None) -> tuple[Names, Names]:
-    """Names of the features, and of their columns in a frame of these types.
-
-    Where features have no names yet, they are the columns of numbers.
-    """
-    from pandas.api.types import is_numeric_dtype
-
-    there = tuple(map(str, types.index))
-    if names is not None:
-        chosen = places(names, there)
-        return tuple(names), there if chosen is None else tuple(there[i] for i in chosen)
-    refuse_repeated(there)
-    numbers = tuple(n for n, kind in zip(there, types, strict=True) if is_numeric_dtype(kind))
-    others = [name for name in there if name not in numbers]
-    if not numbers:
-        raise ValueError(f"x must have columns of numbers, got {listed(others)}")
-    if others:
-        warnings.warn(
-            f"columns that hold no numbers are left out: {listed(others)}; nothing is said of data "
-            "without them",
-            ColumnWarning,
-            stacklevel=outside(),
-        )
-    return numbers, numbers
+    return Source(
+        groups, tuple(map(str, groups)), *feature_columns(footers[0][1], names, apart), sizes
+    )
 
 
 def _numbered(parts: Sequence[Any]) -> tuple[str, ...]:

@@ -60,7 +60,8 @@ def observe(
             (n, d); a one-dimensional array of n values is univariate data. Observations keep
             their weights, unless there are others.
         n_components: the number of components to be fitted, which n must not fall short of.
-        sample_weight: n non-negative weights, or None.
+        sample_weight: n non-negative weights, or None; of data in partitions, as `observed_away`
+            has them.
         feature_names: names of the features that a model is for, as in `as_points`.
         dtype: floating-point type of the work on points, or its name; that of Points, else float64,
             where None.
@@ -87,10 +88,10 @@ def observe(
         (3, 2, [2.0, 2.5])
     """
     if is_away(x):
-        _refuse_away(sample_weight=sample_weight, noise=noise, projection=projection)
-        _refuse_away(labels=labels, device=device)
-        found = observed_away(x, feature_names, precision_of(dtype))
-        _refuse_too_few(found.n, n_components, weighted=False)
+        _refuse_away(noise=noise, projection=projection, device=device)
+        beside = {"sample_weight": sample_weight, "labels": labels}
+        found = observed_away(x, feature_names, precision_of(dtype), n_components, **beside)
+        _refuse_too_few(found.n_weighted, n_components, weighted=found.sample_weight is not None)
         return found
     points = as_points(
         x,

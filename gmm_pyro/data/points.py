@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, NoReturn, Self
 
 import numpy as np
@@ -12,10 +13,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from ..running.counting import shuffled
+from ..running.counting import random_seed, shuffled
 from .allowed import Allowed
 from .measured import Measured
-from .spread import ROWS, chunks, middle_range
+from .spread import ROWS, chunks, middle_range, reach
 from .weighting import total_of
 from .words import counted
 
@@ -150,6 +151,16 @@ class Points:
         allowed = Allowed.of(labels, self.n, n_components, self.device)
         return replace(self, allowed=allowed)
 
+    def beside_noise(self, noise: Callable[[Points], Tensor] | None) -> Self:
+        """The points, which know their log density under a component of noise, or know of none.
+
+        Args:
+            noise: log density of points, shape (n,) in nats.
+        """
+        if noise is None:
+            return self if self.log_noise is None else replace(self, log_noise=None)
+        return replace(self, log_noise=noise(self))
+
     @property
     def unlabelled(self) -> Self:
         """The points, as if nothing were known of their components."""
@@ -188,6 +199,23 @@ class Observations(Points):
     def n_weighted(self) -> int:
         """Number of points whose weight is not zero."""
         return self.n if self.sample_weight is None else int((self.sample_weight > 0).sum())
+
+    def weighted_rows(self, places: Int[Tensor, "m"]) -> Int[Tensor, "m"]:
+        """Numbers of rows, by their places among those of positive weight."""
+        if self.sample_weight is None:
+            return places
+        return self.sample_weight.cpu().nonzero()[:, 0][places]
+
+    @property
+    def ends(self) -> Float[Tensor, "2 d"]:
+        """The lowest and highest values of the points of positive weight, as `reach` has them."""
+        weight = self.sample_weight
+        return torch.stack(reach(self.x if weight is None else self.x[weight > 0]))
+
+    @cached_property
+    def reached_by_noise(self) -> bool:
+        """Whether a component of noise has a density at any point, or there is none."""
+        return self.log_noise is None or not bool(self.log_noise.isneginf().all())
 
     @cached_property
     def bulk(self) -> Float[Tensor, "d"]:
@@ -232,21 +260,39 @@ class Observations(Points):
         """
         if self.n <= most:
             return self
-        seed = int(torch.randint(2**62, (), generator=generator, device=generator.device))
+        seed = random_seed(generator)
         if self.allowed is None:
             return self.subset(shuffled(self.n, most, seed).sort().values.to(self.device))
-        order = shuffled(self.n, self.n, seed)
-        known = self.allowed.known.cpu()[order]
-        kinds = order[known], order[~known]
-        held = min(len(kinds[0]), max(most // 2, most - len(kinds[1])))
-        parts = [kinds[0][:held], kinds[1][: most - held]]
-        weights = [
-            self.weights.cpu()[part] * (len(kind) / max(1, len(part)) * most / self.n)
-            for kind, part in zip(kinds, parts, strict=True)
-        ]
+        counts = self.allowed.n_known, self.n - self.allowed.n_known
+        held = min(counts[0], max(most // 2, most - counts[1]))
+        kinds = self.in_order(most, seed)
+        parts = kinds[0][:held], kinds[1][: most - held]
         chosen, place = torch.cat(parts).sort()
         some = self.subset(chosen.to(self.device))
-        return replace(some, sample_weight=torch.cat(weights)[place].to(self.x))
+        shares = [
+            some.weights.new_full((len(part),), count / max(1, len(part)) * most / self.n)
+            for count, part in zip(counts, parts, strict=True)
+        ]
+        weight = some.weights * torch.cat(shares)[place.to(some.device)]
+        return replace(some, sample_weight=weight.to(some.x))
+
+    def in_order(self, most: int, seed: int) -> tuple[Int[Tensor, "m"], Int[Tensor, "l"]]:
+        """So many rows of which something is known, and others, in the order of `shuffled`."""
+        assert self.allowed is not None
+        order = shuffled(self.n, self.n, seed)
+        known = self.allowed.known.cpu()[order]
+        return order[known][:most], order[~known][:most]
+
+    def drawn(self, size: int, generator: torch.Generator) -> Observations:
+        """So many random points, of which any may be there more than once: a minibatch."""
+        rows = torch.randint(self.n, (size,), generator=generator, device=self.device)
+        return self.subset(rows)
+
+    def shared_out(self, size: int, generator: torch.Generator) -> list[Callable[[], Observations]]:
+        """All points in random parts of at most so many: each is made when it is called for."""
+        seed = random_seed(generator)
+        parts = shuffled(self.n, self.n, seed).split(size)
+        return [partial(self.subset, part.sort().values.to(self.device)) for part in parts]
 
     def compiling(self, compiled: bool) -> Observations:  # noqa: FBT001 - it is what is asked
         """The observations, which know whether their reductions are to be compiled."""

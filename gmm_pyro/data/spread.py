@@ -46,6 +46,11 @@ def _end(points: Float[Tensor, "n d"], of: Callable[..., Tensor]) -> Float[Tenso
     return of(torch.cat([of_rows, points[last:]]), 0)
 
 
+def joined_ends(one: Float[Tensor, "2 *d"], other: Float[Tensor, "2 *d"]) -> Float[Tensor, "2 *d"]:
+    """The lowest and highest values of two parts."""
+    return torch.stack([one[0].minimum(other[0]), one[1].maximum(other[1])])
+
+
 def location_and_scale(points: Tensor, weight: Tensor | None) -> tuple[Tensor, Tensor]:
     """Weighted means and standard deviations of the columns, in float64, in two passes."""
     mean, deviation = mean_and_deviation(points, weight)

@@ -8,10 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
-from .spread import mean_and_deviation, origin_at, passes, reach, refuse_extreme
+from .allowed import Allowed
+from .measured import distinct
+from .partition import AllowedThere, Described, There
+from .spread import joined_ends, mean_and_deviation, origin_at, passes, reach, refuse_extreme
 from .words import counted
 
 
@@ -33,6 +36,13 @@ class Flaw:
     row: int
     column: int
 
+    def joined(self, other: Flaw | None) -> Flaw:
+        """Of these values and those that follow them."""
+        if other is None:
+            return self
+        missing, infinite = self.missing + other.missing, self.infinite + other.infinite
+        return replace(self, missing=missing, infinite=infinite)
+
 
 @dataclass(frozen=True, eq=False)
 class Survey:
@@ -40,57 +50,114 @@ class Survey:
 
     Attributes:
         rows: in each of them.
-        mean: of the columns, in float64, shape (d,).
-        square: Σ (x - mean)² of the columns, shape (d,).
-        lowest: values of the columns, shape (d,).
-        highest: likewise.
-        flaw: what is wrong, if anything is.
+        weight: sum of the sample weights: the number of rows, where there are none.
+        positive: rows of positive weight in each of them.
+        mean: of the columns, weighted, in float64, shape (d,).
+        square: Σ weight (x - mean)² of the columns, shape (d,).
+        reached: lowest and highest values of the columns, shape (2, d).
+        ends: the same of rows of positive weight.
+        weighted: whether there are sample weights.
+        table: components that are possible for points, each set once, if something is known of it.
+        known: of how many points.
+        flaw: what is wrong with values, if anything is.
+        odd: what is wrong with a weight, the first of them, if anything is.
     """
 
     rows: tuple[int, ...]
+    weight: float
+    positive: tuple[int, ...]
     mean: Float[Tensor, "d"]
     square: Float[Tensor, "d"]
-    lowest: Float[Tensor, "d"]
-    highest: Float[Tensor, "d"]
+    reached: Float[Tensor, "2 d"]
+    ends: Float[Tensor, "2 d"]
+    weighted: bool = False
+    table: Bool[Tensor, "g k"] | None = None
+    known: int = 0
     flaw: Flaw | None = None
+    odd: str | None = None
 
     @classmethod
-    def of(cls, x: Float[Tensor, "n d"], partition: str) -> Survey:
+    def of(
+        cls,
+        x: Float[Tensor, "n d"],
+        partition: str,
+        weight: Float[Tensor, "n"] | None = None,
+        allowed: Allowed | None = None,
+    ) -> Survey:
         """Of one partition, of this name."""
+        found = cls._of_points(x, partition, weight)
+        if allowed is None:
+            return found
+        return replace(found, table=allowed.table, known=allowed.n_known)
+
+    @classmethod
+    def _of_points(
+        cls, x: Float[Tensor, "n d"], partition: str, weight: Float[Tensor, "n"] | None
+    ) -> Survey:
         nothing = torch.zeros(x.shape[1], dtype=torch.float64)
-        far = torch.full_like(nothing, torch.inf).to(x)
-        empty = cls((len(x),), nothing, nothing, far, -far)
+        none = torch.full_like(nothing, torch.inf).to(x)
+        nowhere = torch.stack([none, -none])
+        weighted = weight is not None
+        empty = cls((len(x),), 0.0, (0,), nothing, nothing, nowhere, nowhere, weighted)
         if len(x) == 0:
             return empty
-        if flaw := _flaw(x, partition):
-            return replace(empty, flaw=flaw)
-        mean, deviation = mean_and_deviation(x, None)
-        return cls((len(x),), mean, len(x) * deviation.square(), *reach(x))
+        flaw, odd = _flaw(x, partition), _odd(weight, partition)
+        if flaw or odd:
+            return replace(empty, flaw=flaw, odd=odd)
+        ends = reached = torch.stack(reach(x))
+        total, positive = float(len(x)), len(x)
+        if weight is not None:
+            there = weight > 0
+            total, positive = float(weight.double().sum()), int(there.sum())
+            if not positive:
+                return replace(empty, reached=reached)
+            ends = torch.stack(reach(x[there]))
+        mean, deviation = mean_and_deviation(x, weight)
+        square = total * deviation.square()
+        return cls((len(x),), total, (positive,), mean, square, reached, ends, weighted)
 
     def joined(self, other: Survey) -> Survey:
         """Of these partitions and those that follow them.
 
-        Source: Chan, Golub & LeVeque (1983), equation 2.1.
+        Source: Chan, Golub & LeVeque (1983), equation 2.1, with sums of weights for counts.
         """
-        n, m = sum(self.rows), sum(other.rows)
+        n, m = self.weight, other.weight
+        share = m / (n + m) if n + m else 0.0
         shift = other.mean - self.mean
-        mean = self.mean + shift * (m / max(1, n + m))
-        square = self.square + other.square + shift.square() * (n * m / max(1, n + m))
-        ends = self.lowest.minimum(other.lowest), self.highest.maximum(other.highest)
-        flaw = self.flaw or other.flaw
-        if self.flaw and other.flaw:
-            flaw = replace(
-                self.flaw,
-                missing=self.flaw.missing + other.flaw.missing,
-                infinite=self.flaw.infinite + other.flaw.infinite,
-            )
-        return Survey(self.rows + other.rows, mean, square, *ends, flaw)
+        return Survey(
+            self.rows + other.rows,
+            n + m,
+            self.positive + other.positive,
+            self.mean + shift * share,
+            self.square + other.square + shift.square() * (n * share),
+            joined_ends(self.reached, other.reached),
+            joined_ends(self.ends, other.ends),
+            self.weighted,
+            _either(self.table, other.table),
+            self.known + other.known,
+            self.flaw.joined(other.flaw) if self.flaw else other.flaw,
+            self.odd or other.odd,
+        )
+
+    @property
+    def weights(self) -> There | None:
+        """In the place of sample weights, if there are any."""
+        positive = tuple(n for n, rows in zip(self.positive, self.rows, strict=True) if rows)
+        return There("weights", self.weight, positive) if self.weighted else None
+
+    @property
+    def allowed(self) -> AllowedThere | None:
+        """In the place of what is known of components, if anything is."""
+        if self.table is None or bool(self.table.all()):
+            return None
+        return AllowedThere(self.table, self.known)
 
     def refuse_flawed(self, names: tuple[str, ...]) -> None:
         """Refuse what no fit can take.
 
         Raises:
-            ValueError: if there is no row, a value is not finite, or a column does not vary.
+            ValueError: if there is no row, a value is not finite, a weight is negative or not
+                finite, all are zero, or a column does not vary.
         """
         if sum(self.rows) == 0:
             raise ValueError("x must have at least one row; its partitions have none")
@@ -101,23 +168,54 @@ class Survey:
                 f"x has {found}, the first at row {flaw.row} of {flaw.partition}, column "
                 f"{names[flaw.column]!r}; data in partitions must be complete: leave such rows out"
             )
-        constant = (self.lowest == self.highest).nonzero()[:, 0].tolist()
+        if self.odd:
+            raise ValueError(f"sample_weight must be finite and not negative, got {self.odd}")
+        if not any(self.positive):
+            raise ValueError("sample_weight must have a positive entry, got zeros only")
+        constant = (self.ends[0] == self.ends[1]).nonzero()[:, 0].tolist()
         if constant:
-            values = ", ".join(f"{names[i]!r} (always {float(self.lowest[i]):g})" for i in constant)
+            always = self.ends[0].tolist()
+            values = ", ".join(f"{names[i]!r} (always {always[i]:g})" for i in constant)
             raise ValueError(
-                f"x must vary in every column; constant over its {sum(self.rows)} rows: {values}"
+                f"x must vary in every column; constant over its {sum(self.positive)} rows: "
+                f"{values}"
             )
 
+    def described(self, names: tuple[str, ...]) -> Described:
+        """What partitions are told of all points, whose features have these names.
+
+        Raises:
+            ValueError: as `location_and_scale`.
+        """
+        table = None if self.allowed is None else self.table
+        return Described(names, *self.location_and_scale(names), table=table)
+
     def location_and_scale(self, names: tuple[str, ...]) -> tuple[Tensor, Tensor]:
-        """Means and standard deviations of the columns, in float64.
+        """Weighted means and standard deviations of the columns, in float64.
 
         Raises:
             ValueError: if they are so far out that they cannot be worked with.
         """
-        origin = origin_at(self.mean, self.lowest.dtype)
-        scale = (self.square / sum(self.rows)).sqrt()
-        refuse_extreme((self.lowest, self.highest), origin, scale, names)
+        origin = origin_at(self.mean, self.ends.dtype)
+        scale = (self.square / self.weight).sqrt()
+        lowest, highest = self.reached
+        refuse_extreme((lowest, highest), origin, scale, names)
         return origin, scale
+
+
+def _either(
+    one: Bool[Tensor, "g k"] | None, other: Bool[Tensor, "h k"] | None
+) -> Bool[Tensor, "i k"] | None:
+    """The rows of two tables, each once."""
+    return None if one is None or other is None else distinct(torch.cat([one, other]))[0]
+
+
+def _odd(weight: Float[Tensor, "n"] | None, partition: str) -> str | None:
+    """The first weight that is negative or not finite, and where it is."""
+    if weight is None:
+        return None
+    bad = (~weight.isfinite() | (weight < 0)).nonzero()[:, 0]
+    return f"{float(weight[bad[0]]):g} at row {int(bad[0])} of {partition}" if len(bad) else None
 
 
 def _flaw(x: Float[Tensor, "n d"], partition: str) -> Flaw | None:

@@ -17,7 +17,7 @@ import numpy as np
 from torch import Tensor
 
 from .arrays import KINDS, array_of, dense_tensor, real
-from .features import OURS, places, refuse_repeated
+from .features import OURS, lacks, listed, places, refuse_repeated
 
 Names = tuple[str, ...]
 DATA = "x"  # what messages call the data themselves
@@ -229,3 +229,33 @@ def axis_names(x: Any) -> Names | None:
     if not coordinates:
         return None
     return tuple(str(name) for name in coordinates[0].to_numpy().tolist())
+
+
+def feature_columns(types: Any, names: Sequence[str] | None, apart: Names) -> tuple[Names, Names]:
+    """Names of the features, and of their columns in a frame of these types.
+
+    Where features have no names yet, they are the columns of numbers that are not left out.
+    """
+    from pandas.api.types import is_numeric_dtype
+
+    there = tuple(map(str, types.index))
+    if missing := [name for name in apart if name not in there]:
+        raise ValueError(lacks("x", missing, there))
+    types = types[[name not in apart for name in there]]
+    there = tuple(name for name in there if name not in apart)
+    if names is not None:
+        chosen = places(names, there)
+        return tuple(names), there if chosen is None else tuple(there[i] for i in chosen)
+    refuse_repeated(there)
+    numbers = tuple(n for n, kind in zip(there, types, strict=True) if is_numeric_dtype(kind))
+    others = [name for name in there if name not in numbers]
+    if not numbers:
+        raise ValueError(f"x must have columns of numbers, got {listed(others)}")
+    if others:
+        warnings.warn(
+            f"columns that hold no numbers are left out: {listed(others)}; nothing is said of data "
+            "without them",
+            ColumnWarning,
+            stacklevel=outside(),
+        )
+    return numbers, numbers

@@ -63,7 +63,7 @@ def diagnose(
         return Diagnosis(0, tuple(odd))
     statistics = reduce(observations, theta_of(family, parameters, observations), argmax)
     filled, problems = _filled(statistics, surplus)
-    if observations.log_noise is not None and observations.log_noise.isneginf().all():
+    if not observations.reached_by_noise:
         problems.append("the noise component reaches no point")
     given = [] if fixed is None else fixed.held_covariances
     fitted = [i for i in filled if i not in given]

@@ -248,7 +248,8 @@ def fit(
             polars frame, an array of xarray; a one-dimensional array is univariate data. A Dask
             array or frame, or a folder or pattern of files of Parquet, is fitted where it is.
         method: a name in `METHODS`.
-        sample_weight: how often each point counts, shape (n,), or None where all count once.
+        sample_weight: how often each point counts, shape (n,), or None. Of data in partitions this
+            and labels are Dask's, in the same ones, or names of columns, which hold no feature.
         missing: what to do where values of x are missing (NaN): "integrate" them out, exactly, if
             it does not depend on a value whether it is missing (missing at random), or "refuse"
             them. None integrates, and warns of how many there are.
@@ -331,7 +332,7 @@ def fit_observations(
     """
     started = time.perf_counter() if started is None else started
     chosen.refuse_unfit(model)
-    chosen.refuse_away(model, observations)
+    chosen.refuse_away(observations)
     method = chosen.method
     if not method.by_m_steps:
         require_sites(model.family, f"fits by {chosen.name}")

@@ -172,11 +172,11 @@ class Choice:
                 "an unknown one"
             )
 
-    def refuse_away(self, model: MixtureModel, observations: Observations) -> None:
+    def refuse_away(self, observations: Observations) -> None:
         """Refuse data in partitions to what needs every point here.
 
         Raises:
-            ValueError: if the method does, or an option, or a component of noise.
+            ValueError: if the method does, or an option.
         """
         if not isinstance(observations, Partitioned):
             return
@@ -186,15 +186,8 @@ class Choice:
                 f"{self.name} needs all points in memory, and these are in partitions, "
                 f"which {able} take"
             )
-        asked = {
-            "a component of noise": model.noise is not None,
-            "an unknown number of components": model.hierarchical,
-            "batch_size": getattr(self.options, "batch_size", None),
-            "keep_allocations": getattr(self.options, "keep_allocations", 0),
-        }
-        for what, wanted in asked.items():
-            if wanted:
-                refuse_partitioned(observations, what)
+        if getattr(self.options, "keep_allocations", 0):
+            refuse_partitioned(observations, "keep_allocations")
 
 
 def method_named(name: str) -> Method:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from ..data.away import is_away, mapped, observed_away
+from ..data.points import Observations
 from .criteria import Criteria
 from .moments import MixtureMoments
 
@@ -48,10 +49,11 @@ def lazy_away(
     return found
 
 
-def criteria_away(mixture: Any, x: Any) -> Criteria:
-    """The criteria of points elsewhere, in one pass over them."""
-    found = observed_away(x, mixture.feature_names, torch.float64)
-    return found.fold(functools.partial(_criteria, mixture=mixture), Criteria.plus)
+def criteria_away(mixture: Any, x: Any, sample_weight: Any = None) -> Criteria:
+    """The criteria of points elsewhere, in one pass over them: weighted, if there are weights."""
+    found = observed_away(x, mixture.feature_names, torch.float64, sample_weight=sample_weight)
+    own = functools.partial(_criteria, mixture=mixture, weighted=sample_weight is not None)
+    return found.fold(own, Criteria.plus)
 
 
 def _values(x: Tensor, mixture: Any, method: str) -> np.ndarray:
@@ -59,6 +61,9 @@ def _values(x: Tensor, mixture: Any, method: str) -> np.ndarray:
     return values
 
 
-def _criteria(points: Any, mixture: Any) -> Criteria:
-    found: Criteria = mixture.criteria(points)
+def _criteria(points: Observations, mixture: Any, *, weighted: bool) -> Criteria:
+    weight = points.sample_weight if weighted else None
+    if weight is not None and not points.n_weighted:
+        points, weight = points.subset(slice(0)), None
+    found: Criteria = mixture.criteria(points, weight)
     return found

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import ClassVar, Self, TypeVar
 
 import torch
@@ -122,9 +121,7 @@ class NoiseComponent(ABC):
 
 def beside_noise(points: SomePoints, noise: NoiseComponent | None) -> SomePoints:
     """Points that know their log density under a component of noise, or know of none."""
-    if noise is None:
-        return points if points.log_noise is None else replace(points, log_noise=None)
-    return replace(points, log_noise=noise.log_density(points))
+    return points.beside_noise(None if noise is None else noise.log_density)
 
 
 def with_noise(

@@ -16,7 +16,6 @@ from ..data.arrays import finite
 from ..data.checks import check_flag, shown
 from ..data.features import check_names
 from ..data.points import Observations, Points
-from ..data.spread import reach
 from ..reduction.pointwise import log_density
 from ..reduction.theta import Theta
 from .noise_component import NoiseComponent
@@ -90,8 +89,7 @@ class UniformBox(NoiseComponent):
         if self.low is not None and self.high is not None:
             return self
         self._refuse_projected(observations)
-        weight, x = observations.sample_weight, observations.x
-        low, high = (end.double() for end in reach(x if weight is None else x[weight > 0]))
+        low, high = observations.ends.double()
         half = torch.where(low < high, 0.0, 0.5 * observations.scale)  # where all are equal
         low = low - half if self.low is None else self.low
         high = high + half if self.high is None else self.high

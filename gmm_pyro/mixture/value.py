@@ -180,8 +180,8 @@ class GaussianMixture(MixtureMoments):
                 then the sum of the weights.
             **known: `noise`, `projection` and `labels` of the points.
         """
-        if is_away(x) and sample_weight is None and not known:
-            return criteria_away(self, x)
+        if is_away(x) and not known:
+            return criteria_away(self, x, sample_weight)
         points, theta, _ = self._at(x, **known)
         log_p, sureness = pointwise.at_points(
             points,

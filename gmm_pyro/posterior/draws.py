@@ -34,13 +34,12 @@ def evenly_spaced(n: int, count: int) -> Int[Tensor, "m"]:
 
 def sampled_rows(observations: Observations, count: int) -> Int[Tensor, "m"]:
     """At most `count` rows of positive weight: one at random from each of as many equal parts."""
-    weight = observations.sample_weight
-    rows = torch.arange(observations.n) if weight is None else weight.cpu().nonzero()[:, 0]
-    if len(rows) <= count:
-        return rows
+    n = observations.n_weighted
+    if n <= count:
+        return observations.weighted_rows(torch.arange(n))
     generator = torch.Generator().manual_seed(SEED)
     place = torch.arange(count) + torch.rand(count, generator=generator, dtype=torch.float64)
-    return rows[(place * (len(rows) / count)).long().clamp_max(len(rows) - 1)]
+    return observations.weighted_rows((place * (n / count)).long().clamp_max(n - 1))
 
 
 @one_thread_a_product()

@@ -15,7 +15,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..data.points import Points
-from ..running.counting import Rows
+from ..running.counting import Rows, counted_from
 from .assignments import Assignment
 from .theta import Theta
 
@@ -30,10 +30,12 @@ class Background:
         log_weight: shape (s,).
         log_density: at every point, -inf where its component is known; shape (n,), or (s, n) where
             sets have points of their own.
+        first: number of the first point, by which others go.
     """
 
     log_weight: Float[Tensor, "s"]
     log_density: Float[Tensor, "*s n"]
+    first: int = 0
 
     @classmethod
     def of(cls, points: Points, theta: Theta, like: Tensor) -> Background | None:
@@ -44,11 +46,12 @@ class Background:
         assert log_density is not None, "the points do not know of the noise component"
         if points.allowed is not None:
             log_density = log_density.masked_fill(points.allowed.known, -torch.inf)
-        return cls(log_weight.detach().to(like), log_density.to(like))
+        return cls(log_weight.detach().to(like), log_density.to(like), points.first)
 
     def logits(self, rows: Rows) -> Float[Tensor, "s 1 n"]:
         """Log weight plus log density at some rows, in nats."""
-        return (self.log_weight[:, None] + self.log_density[..., rows])[:, None]
+        own = self.log_density[..., counted_from(self.first, rows)]
+        return (self.log_weight[:, None] + own)[:, None]
 
     def assigned(
         self, assign: Assignment, logits: Float[Tensor, "s k n"], rows: Rows

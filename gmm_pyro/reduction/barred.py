@@ -8,7 +8,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from ..data.points import Points
-from ..running.counting import Rows
+from ..running.counting import Rows, counted_from
 
 
 @dataclass(frozen=True, eq=False)
@@ -18,10 +18,12 @@ class Barred:
     Attributes:
         kind: of every point, from 0 to g - 1.
         log_allowed: 0 where a component is possible for points of a kind, and else -inf.
+        first: number of the first point, by which others go.
     """
 
     kind: Int[Tensor, "n"]
     log_allowed: Float[Tensor, "k g"]
+    first: int = 0
 
     @classmethod
     def of(cls, points: Points, k: int, like: Tensor) -> Barred | None:
@@ -38,8 +40,8 @@ class Barred:
                 f"the points have labels of {allowed.n_components} components, and the mixture has "
                 f"{k}: give it their x, or labels of its own"
             )
-        return cls(allowed.kind, allowed.log_allowed(like))
+        return cls(allowed.kind, allowed.log_allowed(like), points.first)
 
     def bar(self, logits: Float[Tensor, "s k n"], rows: Rows) -> None:
         """Take the impossible from logits of some rows, in place."""
-        logits.add_(self.log_allowed[:, self.kind[rows]])
+        logits.add_(self.log_allowed[:, self.kind[counted_from(self.first, rows)]])

@@ -186,7 +186,8 @@ class Compiled:
         """Sums of a block of rows under the assignment that the recipe is of."""
         totals = np.zeros(self.sets + self.features * self.plan.width)
         for some in chunks(len(block.x), self.plan.call):
-            data = block.x[some].numpy(), block.first + some.start, *self.data
+            first = block.first - self.points.first + some.start
+            data = block.x[some].numpy(), first, *self.data
             self.run(data, *self.told, self.work, totals)
         return (torch.from_numpy(totals),)
 
@@ -240,7 +241,7 @@ class Compiled:
             labels = _array(recipe.labels.expand(self.sets, -1), labels)
         if recipe.shares is not None:
             shares = _array(recipe.shares.expand(self.sets, -1, -1), shares)
-        return recipe.mode, recipe.seed, labels, shares
+        return recipe.mode, recipe.seed, self.points.first, labels, shares
 
     def _coefficients(self) -> np.ndarray:
         """Natural parameters of all rows of Θ, by the features of the loops."""

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import torch
@@ -21,6 +22,7 @@ from torch import Tensor
 
 from ..covariance.fixed import Fixed
 from ..data.allowed import Allowed
+from ..data.partitioned import Partitioned
 from ..data.points import Observations
 from .pointwise import log_density
 from .theta import Theta
@@ -57,6 +59,8 @@ def log_shares(
 
     It is the difference of log p(x_n, S) and log p(x_n), which loses nothing where r_nj is tiny.
     """
+    if isinstance(observations, Partitioned):
+        return observations.fold(partial(log_shares, theta=theta, sets=sets), _added)
     allowed, k = observations.allowed, theta.parameters.log_weights.shape[1]
     assert allowed is not None
     tables: list[Tensor] = []
@@ -73,6 +77,8 @@ def log_shares(
     index, which, table = torch.cat(rows), torch.cat(pairs).to(allowed.kind), torch.cat(tables)
     total = theta.reference.new_zeros(len(theta.parameters.means), len(table))
     for part in torch.arange(len(index)).split(max(1, NUMBERS // len(total))):
+        if not len(part):
+            break
         points = replace(observations.subset(index[part]), allowed=Allowed(which[part], table))
         value = log_density(points, theta, torch.float64)
         weight = points.sample_weight
@@ -86,9 +92,15 @@ def log_shares(
     return found
 
 
+def _added(
+    one: dict[int, Float[Tensor, "s t"]], other: dict[int, Float[Tensor, "s t"]]
+) -> dict[int, Float[Tensor, "s t"]]:
+    return {kind: value + other[kind] for kind, value in one.items()}
+
+
 def _kinds(allowed: Allowed) -> list[int]:
     """The kinds of rows of which something is known."""
-    return [kind for kind in allowed.kind.unique().tolist() if not allowed.table[kind].all()]
+    return (~allowed.table.all(1)).nonzero()[:, 0].tolist()
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ..data.partitioned import Partitioned
 from ..data.points import Observations, Points
+from ..data.spread import joined_ends
 from ..running.threads import Sums, map_in_threads, one_thread_a_product, total
 from .assignments import softmax
 from .background import NOISE
@@ -63,7 +64,7 @@ def ends_of_components(points: Observations, theta: Theta) -> Float[Tensor, "2 k
     Of one set of components; points of weight zero are not there, and missing values at the origin.
     """
     if isinstance(points, Partitioned):
-        return points.fold(partial(ends_of_components, theta=theta), _wider)
+        return points.fold(partial(ends_of_components, theta=theta), joined_ends)
     label, x = labels(points, theta)[0], points.filled
     if points.sample_weight is not None:
         label = label.masked_fill(points.sample_weight == 0, NOISE)
@@ -71,10 +72,6 @@ def ends_of_components(points: Observations, theta: Theta) -> Float[Tensor, "2 k
     own = [x[label == i] for i in range(theta.parameters.means.shape[1])]
     lowest = torch.stack([torch.cat([rows, far]).amin(0) for rows in own])
     return torch.stack([lowest, torch.stack([torch.cat([rows, -far]).amax(0) for rows in own])])
-
-
-def _wider(one: Float[Tensor, "2 k d"], other: Float[Tensor, "2 k d"]) -> Float[Tensor, "2 k d"]:
-    return torch.stack([one[0].minimum(other[0]), one[1].maximum(other[1])])
 
 
 def log_density_and_labels(

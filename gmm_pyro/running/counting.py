@@ -9,6 +9,8 @@ Black & Rogaway (2002), "Ciphers with arbitrary finite domains": networks of Fei
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
@@ -44,25 +46,60 @@ def uniforms(seed: int, chains: range, rows: Rows, like: Tensor) -> Float[Tensor
     return mixed.to(like.dtype).mul_(2.0**-bits)
 
 
-def shuffled(n: int, most: int, seed: int) -> Int[Tensor, "m"]:
-    """The first so many of the numbers from 0 to n - 1 in an order that n and the seed decide.
+def counted_from(first: int, rows: Rows) -> Rows:
+    """Numbers of the same rows, where the first of all has another one."""
+    if isinstance(rows, slice):
+        return slice(rows.start - first, rows.stop - first)
+    return rows - first
+
+
+def shuffled(n: int, most: int, seed: int, first: int = 0) -> Int[Tensor, "m"]:
+    """Some of the numbers from 0 to n - 1 in an order that n and the seed decide.
 
     None is there twice, and no more are worked out than are asked for.
 
     Args:
         n: how many numbers there are.
-        most: how many are wanted, at most n.
+        most: how many are wanted, at most n - first.
         seed: of the order.
+        first: the place in it of the first that is wanted.
 
     Example:
         >>> sorted(shuffled(5, 5, seed=1).tolist())
         [0, 1, 2, 3, 4]
+        >>> shuffled(5, 5, seed=1)[2:4].equal(shuffled(5, 2, seed=1, first=2))
+        True
     """
+    return at_places(torch.arange(first, first + most), n, seed)
+
+
+def at_places(places: Int[Tensor, "m"], n: int, seed: int) -> Int[Tensor, "m"]:
+    """The numbers at some places of the order of `shuffled`."""
+    return _walked(places, n, seed, _turned)
+
+
+def places_of(numbers: Int[Tensor, "m"], n: int, seed: int) -> Int[Tensor, "m"]:
+    """The places of some numbers in the order of `shuffled`.
+
+    Example:
+        >>> places_of(shuffled(7, 7, seed=1), 7, seed=1).tolist()
+        [0, 1, 2, 3, 4, 5, 6]
+    """
+    return _walked(numbers, n, seed, _turned_back)
+
+
+def _walked(
+    numbers: Int[Tensor, "m"],
+    n: int,
+    seed: int,
+    turned: Callable[[Tensor, int, list[int]], Tensor],
+) -> Int[Tensor, "m"]:
+    """A permutation of n numbers by one of more: walk on until none is outside."""
     half = max(1, ((n - 1).bit_length() + 1) // 2)  # bits of each half of a number
     keys = split_mix(torch.arange(1, TURNS + 1).mul_(GAMMA).add_(seed)).tolist()
-    found = _turned(torch.arange(most), half, keys)
-    while (outside := found >= n).any():  # it permutes more numbers: walk on until one is within
-        found[outside] = _turned(found[outside], half, keys)
+    found = turned(numbers, half, keys)
+    while (outside := found >= n).any():
+        found[outside] = turned(found[outside], half, keys)
     return found
 
 
@@ -71,8 +108,26 @@ def _turned(numbers: Int[Tensor, "m"], half: int, keys: list[int]) -> Int[Tensor
     mask = 2**half - 1
     left, right = numbers >> half, numbers & mask
     for key in keys:
-        left, right = right, left ^ (split_mix(right.add(1).mul_(GAMMA).add_(key)) & mask)
+        left, right = right, left ^ _mixed(right, key, mask)
     return (left << half) | right
+
+
+def _turned_back(numbers: Int[Tensor, "m"], half: int, keys: list[int]) -> Int[Tensor, "m"]:
+    """What `_turned` makes these numbers of."""
+    mask = 2**half - 1
+    left, right = numbers >> half, numbers & mask
+    for key in reversed(keys):
+        left, right = right ^ _mixed(left, key, mask), left
+    return (left << half) | right
+
+
+def _mixed(half: Int[Tensor, "m"], key: int, mask: int) -> Int[Tensor, "m"]:
+    return split_mix(half.add(1).mul_(GAMMA).add_(key)) & mask
+
+
+def random_seed(generator: torch.Generator) -> int:
+    """A seed for what goes by numbers of rows."""
+    return int(torch.randint(2**62, (), generator=generator, device=generator.device))
 
 
 def split_mix(state: Int[Tensor, "*n"]) -> Int[Tensor, "*n"]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,8 +24,8 @@ from dask.highlevelgraph import HighLevelGraph
 
 from .dask_watching import watching
 from .libraries import libraries_of, refuse_strange
-from .places import Join, Result, Work
-from .threads import alone, in_pairs, n_threads, own_threads
+from .places import Join, Result, ToldWork, Work
+from .threads import alone, in_pairs, in_pairs_at, n_threads, own_threads
 
 FAN_IN = 16  # results that a task joins: a power of two, so that pairs stay pairs
 LOT_BYTES = 2**26  # of the partitions of one task, unless one alone has more
@@ -42,7 +43,8 @@ class Lot:
     """Consecutive partitions that one task works on.
 
     Attributes:
-        parts: what they are made from: values of Dask's, or small things that say where to read.
+        parts: what they are made from: values of Dask's, tuples of these, or small things that say
+            where to read.
         load: makes them from these, in the task.
         count: how many they are.
     """
@@ -54,12 +56,13 @@ class Lot:
     @property
     def needed(self) -> list[Delayed]:
         """The parts that Dask works out."""
-        return [part for part in self.parts if isinstance(part, Delayed)]
+        each = [part if isinstance(part, tuple) else (part,) for part in self.parts]
+        return [one for some in each for one in some if isinstance(one, Delayed)]
 
     @property
     def argument(self) -> list[Any]:
         """The parts as a task has them: by their keys, or as they are."""
-        return [part.key if isinstance(part, Delayed) else part for part in self.parts]
+        return [_by_key(part) for part in self.parts]
 
     def kept(self, key: tuple[str, int]) -> Delayed:
         """The partitions as one value."""
@@ -86,21 +89,51 @@ class OnDask:
 
     def fold(self, work: Work[Result], join: Join[Result]) -> Result:
         """See `Places`."""
+        task = partial(_folded, join=join)
+        return self._pass(work, dict.fromkeys(range(len(self.lots)), task), join)
+
+    def fold_some(
+        self, work: ToldWork[Result], told: Mapping[int, Any], join: Join[Result]
+    ) -> Result:
+        """See `Places`."""
+        by_lot: dict[int, dict[int, Any]] = {}
+        for number, own in sorted(told.items()):
+            by_lot.setdefault(number // self.size, {})[number % self.size] = own
+        tasks = {lot: partial(_folded_some, told=own, join=join) for lot, own in by_lot.items()}
+        return self._pass(work, tasks, join)
+
+    def _pass(
+        self, work: Callable[..., Result], tasks: Mapping[int, Any], join: Join[Result]
+    ) -> Result:
+        """What tasks for some lots make of work on these, joined.
+
+        Args:
+            work: goes to the scheduler once.
+            tasks: of work and the parts of a lot, by the numbers of lots.
+            join: makes one of the results of neighbours.
+        """
         name = _unique("pass")
         graph: Graph = {f"{name}-work": work}
-        keys: list[Any] = [(name, i) for i in range(len(self.lots))]
-        for key, lot in zip(keys, self.lots, strict=True):
-            task = partial(_folded, load=lot.load, join=join)
-            graph[key] = (task, f"{name}-work", lot.argument)
-        level, joined = 0, partial(_joined, join=join)
+        keys: dict[int, Any] = {i: (name, i) for i in tasks}
+        for i, task in tasks.items():
+            lot = self.lots[i]
+            graph[keys[i]] = (partial(task, load=lot.load), f"{name}-work", lot.argument)
+        level = 0
         while len(keys) > 1:
             level += 1
-            chunks = [keys[i : i + FAN_IN] for i in range(0, len(keys), FAN_IN)]
-            keys = [(f"{name}-joined-{level}", i) for i in range(len(chunks))]
-            graph.update({key: (joined, some) for key, some in zip(keys, chunks, strict=True)})
-        needed = [part for lot in self.lots for part in lot.needed]
-        whole = delayed_of(keys[0], name, graph, needed)
-        with watching(name, self.count, self.size) as how:
+            groups: dict[int, dict[int, Any]] = {}
+            for place, key in keys.items():
+                groups.setdefault(place // FAN_IN, {})[place % FAN_IN] = key
+            keys = {place: (f"{name}-joined-{level}", place) for place in groups}
+            for place, group in groups.items():
+                joined = partial(_joined, places=tuple(group), join=join)
+                graph[keys[place]] = (joined, [*group.values()])
+        needed = [part for i in tasks for part in self.lots[i].needed]
+        (last,) = keys.values()
+        whole = delayed_of(last, name, graph, needed)
+        of_all = len(tasks) == len(self.lots)
+        watched: AbstractContextManager[dict[str, Any]] = nullcontext({})
+        with watching(name, self.count, self.size) if of_all else watched as how:
             (result,) = computed([whole], **how)
         return result
 
@@ -253,6 +286,13 @@ def _memory() -> float:
     return float(sum(worker["memory_limit"] or 0 for worker in workers))
 
 
+def _by_key(part: Any) -> Any:
+    """A value of Dask's by its key, several as a list, and what is none as it is."""
+    if isinstance(part, tuple):
+        return [_by_key(one) for one in part]
+    return part.key if isinstance(part, Delayed) else part
+
+
 def _unique(what: str) -> str:
     """A name that no other graph has, by which nothing is taken for what was worked out before."""
     return f"gmm-pyro-{what}-{uuid4().hex}"
@@ -266,9 +306,21 @@ def _folded(work: Work[Result], parts: list[Any], load: Load, join: Join[Result]
         return in_pairs([work(partition) for partition in load(parts)], join)
 
 
-def _joined(results: Sequence[Result], join: Join[Result]) -> Result:
+def _folded_some(
+    work: ToldWork[Result],
+    parts: list[Any],
+    told: Mapping[int, Any],
+    load: Load,
+    join: Join[Result],
+) -> Result:
     with alone():
-        return in_pairs(results, join)
+        lot = load(parts)
+        return in_pairs_at({i: work(lot[i], own) for i, own in told.items()}, join)
+
+
+def _joined(results: Sequence[Result], places: Sequence[int], join: Join[Result]) -> Result:
+    with alone():
+        return in_pairs_at(dict(zip(places, results, strict=True)), join)
 
 
 def _each(works: Mapping[int, Work[Result]], parts: list[Any], load: Load) -> dict[int, Result]:

@@ -10,10 +10,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-from .threads import alone, in_pairs, map_in_threads
+from .threads import alone, in_pairs, in_pairs_at, map_in_threads
 
 Result = TypeVar("Result")
 Work = Callable[[Any], Result]  # of one partition; it can be pickled
+ToldWork = Callable[[Any, Any], Result]  # of one partition, and of what it is told beside it
 Join = Callable[[Result, Result], Result]
 
 
@@ -22,6 +23,18 @@ class Places(Protocol):
 
     def fold(self, work: Work[Result], join: Join[Result]) -> Result:
         """What comes of all partitions, joined."""
+        ...
+
+    def fold_some(
+        self, work: ToldWork[Result], told: Mapping[int, Any], join: Join[Result]
+    ) -> Result:
+        """What comes of some partitions, joined as if others gave nothing.
+
+        Args:
+            work: of a partition and what it is told.
+            told: by the numbers of those that are meant, one or more.
+            join: makes one of the results of neighbours.
+        """
         ...
 
     def each(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
@@ -75,6 +88,18 @@ class Here:
                 return work(partition)
 
         return in_pairs(map_in_threads(lambda: done, list(self.held)), join)
+
+    def fold_some(
+        self, work: ToldWork[Result], told: Mapping[int, Any], join: Join[Result]
+    ) -> Result:
+        """See `Places`."""
+
+        def done(number: int) -> Result:
+            with alone():
+                return work(self.held[number], told[number])
+
+        found = map_in_threads(lambda: done, list(told))
+        return in_pairs_at(dict(zip(told, found, strict=True)), join)
 
     def each(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
         """See `Places`."""

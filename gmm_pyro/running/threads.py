@@ -9,7 +9,7 @@ from __future__ import annotations
 import functools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -210,3 +210,21 @@ def _pool(threads: int, process: int) -> ThreadPoolExecutor:
     """Worker threads; a forked process gets its own, since threads do not survive a fork."""
     del process
     return ThreadPoolExecutor(threads, thread_name_prefix="gmm_pyro")
+
+
+def in_pairs_at(parts: Mapping[int, Result], join: Callable[[Result, Result], Result]) -> Result:
+    """As `in_pairs`, of parts at some places of a longer list: a pair of one is that one.
+
+    Args:
+        parts: one or more, by their places.
+        join: makes one of two neighbours.
+    """
+    found = dict(sorted(parts.items()))
+    while len(found) > 1:
+        above: dict[int, Result] = {}
+        for place, part in found.items():
+            pair = place // 2
+            above[pair] = join(above[pair], part) if pair in above else part
+        found = above
+    (whole,) = found.values()
+    return whole

@@ -219,7 +219,7 @@ def _known(observations: Observations) -> dict[str, Any]:
         "missing_values": 0 if measured is None else int(measured.values.isnan().sum()),
         "noise": measured is not None and measured.noise is not None,
         "projection": measured is not None and measured.projection is not None,
-        "labelled": 0 if allowed is None else int(allowed.known.sum()),
+        "labelled": 0 if allowed is None else allowed.n_known,
     }
 
 

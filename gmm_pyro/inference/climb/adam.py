@@ -109,11 +109,8 @@ def batch(
     observations: Observations, wanted: int | None, generator: torch.Generator
 ) -> Observations:
     """The data, or so many random points of them."""
-    size, device = batch_size(observations, wanted), observations.device
-    if size is None:
-        return observations
-    rows = torch.randint(observations.n, (size,), generator=generator, device=device)
-    return observations.subset(rows)
+    size = batch_size(observations, wanted)
+    return observations if size is None else observations.drawn(size, generator)
 
 
 def _block(

@@ -27,7 +27,6 @@ from ...covariance.records import TINY
 from ...data.arrays import array_of, classes
 from ...data.checks import check_choice
 from ...data.features import places
-from ...data.partitioned import Partitioned
 from ...data.points import Observations
 from ...data.spread import passes
 from ...mixture.checks import mixture_within
@@ -231,7 +230,7 @@ def starting_parameters(
 
     Args:
         start: the name of a way to start (`STARTS`), n labels, or a mixture.
-        observations: the data, or the sample of them that starts are made from.
+        observations: the data; a start that is not given is made of a sample of very many points.
         family: covariance family.
         n_components: number of components k.
         n_starts: number of sets s.
@@ -248,8 +247,7 @@ def starting_parameters(
         found = as_noisy(_from_mixture(start, observations, family, n_components), observations)
         return found if fixed is None else fixed.imposed(found)
     if isinstance(start, str):
-        if isinstance(observations, Partitioned):  # a part of them, which comes here
-            observations = sample_of(observations, n_components, generator)
+        observations = sample_of(observations, n_components, generator)
         kinds = {SEVERAL: labelled_first, **STARTS}
         make = kinds[check_choice("start", start, kinds)]
         unit = family.pool(observations.bulk.log()).exp().expand_as(observations.bulk)

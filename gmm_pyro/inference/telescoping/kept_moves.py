@@ -9,6 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from ...covariance import Parameters
+from ...data.partitioned import Partitioned
 from ...data.points import Observations
 from ...model.hierarchy import Hierarchy
 from ...model.normal_wishart import Components, IndependentMeans
@@ -23,14 +24,14 @@ MOST_POINTS = 20_000  # of which all chains have the labels at once
 def moves_of(hierarchy: Hierarchy, observations: Observations) -> Moves | None:
     """Splits and merges of some data; None where there are none.
 
-    So it is of sticks, with two points or very many, holes, noise, and with means that do not
-    depend on covariances which components share.
+    So it is of sticks, with two points or very many, points that are elsewhere, holes, noise, and
+    with means that do not depend on covariances which components share.
     """
     independent = isinstance(hierarchy.components, IndependentMeans)
     shared = hierarchy.components.family.tied and independent
     partly = observations.measured is not None or observations.log_noise is not None
-    few = not 3 <= observations.n <= MOST_POINTS
-    if shared or partly or few or hierarchy.sticks:
+    here = 3 <= observations.n <= MOST_POINTS and not isinstance(observations, Partitioned)
+    if shared or partly or hierarchy.sticks or not here:
         return None
     z = observations.x.double() - observations.origin
     around = Surroundings.of(z / observations.scale.double())

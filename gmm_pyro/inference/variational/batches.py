@@ -14,13 +14,15 @@ mixture models".
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Float
 from torch import Tensor
 
 from ...covariance import NaturalParameters, Statistics
+from ...data.points import Observations
 from ...reduction.sums import about, reduce
 from ...reduction.theta import Theta, theta_of
 from .approximation import Expected, Factors, renumbered
@@ -59,26 +61,23 @@ class Batches:
 
     Attributes:
         ascent: of all points.
-        rows: numbers of the points in each part.
+        parts: the points of each, when it is called for.
     """
 
     ascent: Ascent
-    rows: tuple[Int[Tensor, "m"], ...]
+    parts: Sequence[Callable[[], Observations]]
 
     @classmethod
     def of(cls, ascent: Ascent, size: int, generator: torch.Generator) -> Batches:
         """Parts of so many random points."""
-        observations = ascent.observations
-        order = torch.randperm(observations.n, generator=generator, device=generator.device)
-        parts = (part.sort().values for part in order.to(observations.device).split(size))
-        return cls(ascent, tuple(parts))
+        return cls(ascent, ascent.observations.shared_out(size, generator))
 
     def begun(self, factors: Factors) -> Memory:
         """What all parts say beside the same factors; a full step's q(z)."""
         expected = self.ascent.prior.expected(factors)
         theta = self._theta(expected)
         reference = theta.parameters.means if theta.centred else self.ascent.observations.origin
-        found = [self._part(rows, theta, reference) for rows in self.rows]
+        found = [self._part(part(), theta, reference) for part in self.parts]
         parts, entropies = (tuple(some) for some in zip(*found, strict=True))
         total = _sum(parts)
         bound = self._bound(expected, total, entropies)
@@ -89,12 +88,12 @@ class Batches:
         prior, memory = self.ascent.prior, self._in_order(memory)
         factors, total = memory.factors, memory.total
         parts, entropies = list(memory.parts), list(memory.entropies)
-        for i, rows in enumerate(self.rows):
+        for i, part in enumerate(self.parts):
             factors = prior.given(total, factors)
             theta = self._theta(prior.expected(factors))
             if theta.centred and not memory.tight:  # moments about the centre would lose digits
                 return self.begun(factors)
-            parts[i], entropies[i] = self._part(rows, theta, total.reference)
+            parts[i], entropies[i] = self._part(part(), theta, total.reference)
             total = _sum(parts)
         factors = prior.given(total, factors)
         bound = self._bound(prior.expected(factors), total, tuple(entropies))
@@ -115,10 +114,10 @@ class Batches:
         return theta_of(ascent.prior.family, expected.parameters, ascent.observations)
 
     def _part(
-        self, rows: Int[Tensor, "m"], theta: Theta, reference: Float[Tensor, "*sk d"]
+        self, some: Observations, theta: Theta, reference: Float[Tensor, "*sk d"]
     ) -> tuple[Statistics, Float[Tensor, "1"]]:
         """Statistics of a part about these points, and the entropy of its q(z)."""
-        family, some = self.ascent.prior.family, self.ascent.observations.subset(rows)
+        family = self.ascent.prior.family
         if reference.ndim > 1:
             theta = Theta.about_means(family, theta.parameters, reference)
         found = reduce(some, theta)

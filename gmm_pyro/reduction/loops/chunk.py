@@ -117,7 +117,7 @@ def assign(
         if mode == ARGMAX:
             argmax(work, at, k, cells)
         elif mode == DRAWN:
-            write_uniforms(asked.seed, here, shape.sets, cells, work, at.chosen)
+            write_uniforms(asked, here, shape.sets, cells, work, at.chosen)
             draw(work, at, k, cells)
             keep_labels(asked.labels, here, cells, work, at.chosen)
         else:

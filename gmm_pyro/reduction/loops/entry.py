@@ -38,10 +38,10 @@ def pass_over(
     """`chunk.work_on`, of tuples in the place of records, whose arrays may be of any order."""
     x, first, origin, theta = data
     weight, each, kind, allowed, noise = known
-    mode, seed, labels, shares = asked
+    mode, seed, before, labels, shares = asked
     of_rows = Known(weight, each, kind, allowed, noise)
     sets, k, form, group = shape
-    sizes, assignment = Shape(sets, k, form, group), Asked(mode, seed, labels, shares)
+    sizes, assignment = Shape(sets, k, form, group), Asked(mode, seed, before, labels, shares)
     chunk.work_on(x, first, origin, theta, sizes, of_rows, assignment, work, totals)
 
 
@@ -53,7 +53,7 @@ def entry(dtype: torch.dtype) -> Callable[..., None]:
     of_one, of_two, of_three = (anyhow(number, ndim) for ndim in (1, 2, 3))
     data = types.Tuple([of_two, index, flat, flat])
     known = types.Tuple([of_one, of_two, anyhow(index, 1), of_two, of_two])
-    asked = types.Tuple([index, index, anyhow(index, 2), of_three])
+    asked = types.Tuple([index, index, index, anyhow(index, 2), of_three])
     signature = types.void(data, types.UniTuple(index, 4), known, asked, flat, totals)
     return kept(pass_over, signature)
 

@@ -59,12 +59,14 @@ class Asked(NamedTuple):
     Attributes:
         mode: the assignment.
         seed: of draws.
+        first: number of the first row among all, by which these go.
         labels: components (s, n), to be taken or to be written; (1, 0) if they are not wanted.
         shares: responsibilities (s, k, n), if these are to be taken.
     """
 
     mode: int
     seed: int
+    first: int
     labels: Array
     shares: Array
 

@@ -60,15 +60,15 @@ def add_offsets(
 
 @compiled
 def write_uniforms(
-    seed: int, here: tuple[int, int], sets: int, cells: int, work: Array, at: int
+    asked: Asked, here: tuple[int, int], sets: int, cells: int, work: Array, at: int
 ) -> None:
     """A number from (0, 1) for each point and set: see `assignments.uniforms`."""
     (row, _), points = here, points_of(work)
     bits = np.uint64(53 if lanes_of(work) == BITS // 64 else 24)
     unit = 2.0 ** -np.float64(bits)
     for cell in range(cells):
-        chain = split_mix(np.uint64(cell % sets + 1) * GAMMA + np.uint64(seed))
-        first = row + cell // sets * points + 1
+        chain = split_mix(np.uint64(cell % sets + 1) * GAMMA + np.uint64(asked.seed))
+        first = asked.first + row + cell // sets * points + 1
         for p in range(points):
             mixed = split_mix(chain + np.uint64(first + p) * GAMMA)
             number = (mixed >> (np.uint64(64) - bits)) * unit
