@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from .combining import Combination, combine
     from .comparison import Comparison, compare
     from .covariance import FAMILIES
+    from .data.ranks import across_ranks
     from .data.tables import ColumnWarning
     from .datasets import Dataset
     from .inference.fit import Fit, fit
@@ -83,8 +84,9 @@ _HOME = {
     "Unknown": "model.unknown",
     "UniformBox": "mixture.noise_kinds",
     "WideGaussian": "mixture.noise_kinds",
-    "combine": "combining",
+    "across_ranks": "data.ranks",
     "agglomerate": "agglomeration",
+    "combine": "combining",
     "bootstrap": "selection",
     "bootstrap_lrt": "selection",
     "compare": "comparison",
@@ -124,6 +126,7 @@ __all__ = [
     "UniformBox",
     "Unknown",
     "WideGaussian",
+    "across_ranks",
     "agglomerate",
     "bootstrap",
     "bootstrap_lrt",

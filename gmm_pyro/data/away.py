@@ -106,11 +106,11 @@ def observed_away(
     Raises:
         ValueError: if any of it cannot be read, or no fit can take it.
     """
-    from ..running.on_dask import in_lots
-
     if isinstance(x, Partitioned):
         x.refuse_others(given)
         return x
+    from ..running.on_dask import in_lots
+
     say_unlike()
     source = source_of(x, names, **given)
     read, places = source.reader(dtype, k), None
@@ -153,13 +153,14 @@ def mapped(
         names: of the features.
         like: the value of a point, by its shape and type.
     """
+    parts = list(_read_parts(x, names))
     from dask import array
     from dask.delayed import delayed
 
     shared = delayed(function, pure=False, traverse=False)
     answers = [
         array.from_delayed(delayed(_answer)(shared, part, read), (rows, *like.shape), like.dtype)
-        for part, read, rows in _read_parts(x, names)
+        for part, read, rows in parts
     ]
     return array.concatenate(answers, allow_unknown_chunksizes=True)
 

@@ -15,6 +15,7 @@ from ..data.points import Observations
 from ..model.conjugate import ConjugatePriors
 from ..model.priors import Priors
 from ..model.program import MixtureModel
+from ..running.on_ranks import OnRanks
 from .chains.sweeping import GibbsOptions
 from .chains.walk import NUTSOptions
 from .em import EMOptions, fit_em
@@ -176,10 +177,16 @@ class Choice:
         """Refuse data in partitions to what needs every point here.
 
         Raises:
-            ValueError: if the method does, or an option.
+            ValueError: if the method does, or an option; or if there is a checkpoint, of ranks that
+                would go on from different steps.
         """
         if not isinstance(observations, Partitioned):
             return
+        if self.place is not None and isinstance(observations.places, OnRanks):
+            raise ValueError(
+                "checkpoint is for fits by one process, and these data are on several ranks, which "
+                "would go on from different steps"
+            )
         if not self.method.in_partitions:
             able = ", ".join(name for name, row in METHODS.items() if row.in_partitions)
             raise ValueError(

@@ -82,12 +82,16 @@ class Here:
 
     def fold(self, work: Work[Result], join: Join[Result]) -> Result:
         """See `Places`."""
+        return in_pairs(self.results(work), join)
+
+    def results(self, work: Work[Result]) -> list[Result]:
+        """What comes of each partition, in their order."""
 
         def done(partition: Any) -> Result:
             with alone():
                 return work(partition)
 
-        return in_pairs(map_in_threads(lambda: done, list(self.held)), join)
+        return map_in_threads(lambda: done, list(self.held))
 
     def fold_some(
         self, work: ToldWork[Result], told: Mapping[int, Any], join: Join[Result]
