@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import torch
 from matplotlib.figure import Figure
+from torch import distributed
 
 import gmm_pyro as gp
 from arguments import X
@@ -381,10 +382,20 @@ def of_selections() -> dict[str, Asked]:
     }
 
 
+def of_one_rank(x: Any, dtype: Any) -> Any:
+    """The points of a process group of one rank, which is there as long as this takes."""
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        return gp.across_ranks(x, dtype=dtype)
+    finally:
+        distributed.destroy_process_group()
+
+
 def of_trees() -> dict[str, Asked]:
-    """Trees of merges."""
+    """Trees of merges, and points on ranks."""
     tree = gp.agglomerate(X)
     return {
+        "across_ranks": asked(of_one_rank, x=X, dtype="float64"),
         "agglomerate": asked(
             gp.agglomerate,
             x=X,

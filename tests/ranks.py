@@ -1,6 +1,6 @@
 """What each of two ranks of torch.distributed does; as a script, one of them.
 
-    python tests/ranks.py RANK FOLDER
+python tests/ranks.py RANK FOLDER
 """
 
 from __future__ import annotations

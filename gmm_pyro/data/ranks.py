@@ -17,7 +17,6 @@ from .partitioned import Described, Partition, Partitioned, surveyed
 from .points import Points
 
 
-
 def across_ranks(*x: Any, dtype: torch.dtype | str | None = None) -> Partitioned:
     """Observations of the rows of all ranks, those of one rank after those of the rank before.
 

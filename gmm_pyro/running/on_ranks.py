@@ -27,8 +27,8 @@ LOST = (
     "all ranks again"
 )
 APART = (
-    "ranks of torch.distributed do not work on the same: all must make the same calls with the same "
-    "model and options, on processors of one kind; after an interrupt, start all ranks again"
+    "ranks of torch.distributed do not work on the same: all must make the same calls, with the "
+    "same model and options, on processors of one kind; after an interrupt, start all ranks again"
 )
 
 
@@ -51,8 +51,8 @@ class OnRanks:
 
     def fold(self, work: Work[Result], join: Join[Result]) -> Result:
         """See `Places`."""
-        told = gathered(partial(self._joined, work, join), work)
-        result: Result = in_pairs(list(chain(*told)), partial(_of_two, join=join))
+        told: list[list[Any]] = gathered(partial(self._joined, work, join), work)
+        result: Result = in_pairs([*chain(*told)], partial(_of_two, join=join))
         return result
 
     def each(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
