@@ -5,12 +5,15 @@ from __future__ import annotations
 import os
 import pickle
 import signal
+import subprocess
+import sys
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -34,9 +37,10 @@ from gmm_pyro.running.places import Here
 pytest.importorskip("distributed")
 import dask.array as da
 from dask.sizeof import sizeof
-from distributed import Client, LocalCluster
+from distributed import Client, KilledWorker, LocalCluster, get_worker
 
 from gmm_pyro.running import on_dask
+from killed import Killed, killed_after
 
 MIXTURE = gp.datasets.three_clusters().truth
 MODEL = gp.MixtureModel(3)
@@ -148,6 +152,18 @@ def test_a_fit_in_memory_is_the_same(method: str, in_threads: dict[str, gp.Fit])
 
 
 @pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        ("nuts", {"n_draws": 3, "n_warmup": 4, "n_chains": 2, "max_tree_depth": 3}),
+        ("laplace", {"n_draws": 5}),
+    ],
+)
+def test_methods_of_many_passes_are_the_same_too(method: str, options: dict[str, Any]) -> None:
+    one = gp.fit(MODEL, array(), method, start=MIXTURE, **options)
+    assert equal(one, gp.fit(MODEL, one.observations.held(), method, start=MIXTURE, **options))
+
+
+@pytest.mark.parametrize(
     ("count", "methods"), [(1, ("em", "gibbs")), (2, tuple(SHORT)), (4, ("em", "gibbs"))]
 )
 def test_fits_are_the_same_on_any_number_of_workers(
@@ -252,28 +268,115 @@ def test_a_selection_by_bic_is_that_in_memory() -> None:
 # ---------------------------------------------------------------------- what goes wrong
 
 
-@pytest.mark.parametrize("method", ["em", "gibbs"])
+def at_pass(number: int, act: Callable[[], Any], monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Have something done as a pass begins, the n-th; the list has what all passes work."""
+    passes: list[Any] = []
+    fold = on_dask.OnDask.fold
+
+    def folded(places: Any, work: Any, join: Any) -> Any:
+        passes.append(work)
+        if len(passes) == number:
+            act()
+        return fold(places, work, join)
+
+    monkeypatch.setattr(on_dask.OnDask, "fold", folded)
+    return passes
+
+
+@pytest.mark.parametrize("method", ["em", "svi", "gibbs"])
 def test_a_worker_that_is_killed_changes_nothing(
     method: str,
     cluster: LocalCluster,
     in_threads: dict[str, gp.Fit],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    passes: list[Any] = []
-    fold = on_dask.OnDask.fold
-
-    def killing(places: Any, work: Any, join: Any) -> Any:
-        passes.append(work)
-        if len(passes) == 4:
-            pid = next(iter(client.run(os.getpid).values()))
-            threading.Timer(0.02, os.kill, (pid, signal.SIGKILL)).start()
-        return fold(places, work, join)
-
-    monkeypatch.setattr(on_dask.OnDask, "fold", killing)
-    with workers(cluster, 4) as client:
+    with workers(cluster, 2) as client:
+        pid = next(iter(client.run(os.getpid).values()))
+        kill = threading.Timer(0.02, os.kill, (pid, signal.SIGKILL)).start
+        passes = at_pass(4, kill, monkeypatch)
         found = fitted(array(), method)
     assert len(passes) > 5
     assert equal(found, in_threads[method])
+
+
+def test_a_worker_that_is_slow_changes_nothing(
+    cluster: LocalCluster, in_threads: dict[str, gp.Fit], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold = on_dask.OnDask.fold
+
+    def folded(places: Any, work: Any, join: Any) -> Any:
+        def done(partition: Any) -> Any:  # goes to the workers as it is
+            time.sleep(0.05 if get_worker().name == slow else 0)
+            return work(partition)
+
+        return fold(places, done, join)
+
+    with workers(cluster, 2) as client:
+        slow = next(iter(client.scheduler_info()["workers"].values()))["name"]
+        monkeypatch.setattr(on_dask.OnDask, "fold", folded)
+        assert equal(fitted(array(), "em"), in_threads["em"])
+
+
+@pytest.mark.parametrize("method", ["em", "gibbs"])
+def test_a_fit_that_is_killed_goes_on_from_its_checkpoint_on_the_cluster(
+    method: str,
+    cluster: LocalCluster,
+    in_threads: dict[str, gp.Fit],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    passes = at_pass(0, list, monkeypatch)
+    with workers(cluster, 2):
+        with killed_after(7, monkeypatch), pytest.raises(Killed):
+            fitted(array(), method, checkpoint=tmp_path, checkpoint_seconds=0.0)
+        passes.clear()
+        found = fitted(array(), method, checkpoint=tmp_path)
+    again = len(passes)
+    passes.clear()
+    assert equal(fitted(array(), method), found)
+    assert again < len(passes)
+    assert equal(found, in_threads[method])
+
+
+SCHEDULER = """
+import time
+from distributed import LocalCluster
+own = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0", "protocol": "tcp://"}
+cluster = LocalCluster(n_workers=1, threads_per_worker=1, processes=False, **own)
+print(cluster.scheduler_address, flush=True)
+time.sleep(200)
+"""
+
+
+def test_a_client_that_loses_the_scheduler_says_so_and_the_checkpoint_is_whole(
+    in_threads: dict[str, gp.Fit], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = [sys.executable, "-c", SCHEDULER]
+    with subprocess.Popen(text, stdout=subprocess.PIPE, text=True) as process:
+        at_pass(9, process.kill, monkeypatch)
+        with Client(process.stdout.readline().strip()):
+            with pytest.raises(ConnectionError, match="scheduler of Dask is gone.*same call again"):
+                fitted(array(), "gibbs", checkpoint=tmp_path, checkpoint_seconds=0.0)
+    assert list(tmp_path.glob("part-*.npz"))
+    assert equal(fitted(array(), "gibbs", checkpoint=tmp_path), in_threads["gibbs"])
+
+
+def test_partitions_that_a_closed_client_has_kept_are_lost(cluster: LocalCluster) -> None:
+    with workers(cluster, 1):
+        found = fitted(array(), "em")
+    with pytest.raises(ConnectionError, match="or the client was closed"):
+        found.mixture.bic(found.observations)
+
+
+def test_partitions_over_which_workers_die_are_said_to_be_too_large(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def dying(*values: Any, **_: Any) -> Any:
+        raise KilledWorker("a task", SimpleNamespace(address="tcp://host:1"), 3)
+
+    monkeypatch.setattr(on_dask, "compute", dying)
+    with pytest.raises(RuntimeError, match=r"take smaller partitions.*4 different workers"):
+        fitted(array(), "em")
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -184,6 +184,29 @@ def test_a_file_with_other_columns_is_named(folder: Path) -> None:
         fitted(str(folder))
 
 
+def test_a_file_that_goes_away_in_the_middle_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(on_dask, "FITS", 0)  # it is read in every pass
+    points = observe(str(folder))
+    (folder / "1.parquet").unlink()
+    with pytest.raises(ValueError, match=r"row group 0 of .*1\.parquet cannot be read"):
+        fitted(points)
+
+
+def test_a_partition_of_a_frame_with_other_columns_is_named() -> None:
+    parts = [FRAME[:2000], FRAME[2000:].rename(columns={"height": "high"})]
+    other = dd.from_delayed([delayed(part) for part in parts], meta=FRAME[:0], verify_meta=False)
+    with pytest.raises(ValueError, match="partition 1 has no column 'height': it has width"):
+        fitted(other)
+
+
+def test_a_partition_of_an_array_with_other_columns_is_named() -> None:
+    parts = [da.from_delayed(delayed(x), (1000, 2), float) for x in (X[:1000], X[:1000, :1])]
+    with pytest.raises(ValueError, match=r"partition 1 must have 2 columns, got shape \(1000, 1\)"):
+        fitted(da.concatenate(parts))
+
+
 def test_missing_values_are_refused_by_their_file(folder: Path) -> None:
     holes = FRAME.assign(width=FRAME["width"].where(FRAME.index != 700))
     holes.to_parquet(folder / "2.parquet", row_group_size=500)

@@ -24,6 +24,7 @@ from dask.highlevelgraph import HighLevelGraph
 
 from .dask_watching import watching
 from .libraries import libraries_of, refuse_strange
+from .lost import losses_told
 from .places import Join, Result, ToldWork, Work
 from .threads import alone, in_pairs, in_pairs_at, n_threads, own_threads
 
@@ -204,6 +205,7 @@ def in_lots(
     return OnDask(lots, size)
 
 
+@losses_told()
 def lot_size(count: int, n_bytes: int) -> int:
     """Partitions of a lot: small ones share a task, whose scheduling takes milliseconds.
 
@@ -217,6 +219,7 @@ def lot_size(count: int, n_bytes: int) -> int:
     return 1 << int(math.log2(most)) if most >= 2 else 1
 
 
+@losses_told()
 def kept(places: OnDask, n_bytes: int) -> OnDask:
     """The same partitions, kept in memory from now on if they fit there."""
     if n_bytes > FITS * _memory():
@@ -229,6 +232,7 @@ def kept(places: OnDask, n_bytes: int) -> OnDask:
     return OnDask([Lot([value], _only, lot.count) for value, lot in both], places.size)
 
 
+@losses_told()
 def computed(values: Sequence[Delayed], **how: Any) -> tuple[Any, ...]:
     """What some values come to; more is told to the scheduler."""
     found: tuple[Any, ...] = compute(*values, **_options(), **how)
