@@ -354,9 +354,11 @@ def test_a_client_that_loses_the_scheduler_says_so_and_the_checkpoint_is_whole(
     text = [sys.executable, "-c", SCHEDULER]
     with subprocess.Popen(text, stdout=subprocess.PIPE, text=True) as process:
         at_pass(9, process.kill, monkeypatch)
-        with Client(process.stdout.readline().strip()):
-            with pytest.raises(ConnectionError, match="scheduler of Dask is gone.*same call again"):
-                fitted(array(), "gibbs", checkpoint=tmp_path, checkpoint_seconds=0.0)
+        with (
+            Client(process.stdout.readline().strip()),
+            pytest.raises(ConnectionError, match="scheduler of Dask is gone.*same call again"),
+        ):
+            fitted(array(), "gibbs", checkpoint=tmp_path, checkpoint_seconds=0.0)
     assert list(tmp_path.glob("part-*.npz"))
     assert equal(fitted(array(), "gibbs", checkpoint=tmp_path), in_threads["gibbs"])
 

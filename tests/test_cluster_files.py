@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -212,6 +213,29 @@ def test_missing_values_are_refused_by_their_file(folder: Path) -> None:
     holes.to_parquet(folder / "2.parquet", row_group_size=500)
     with pytest.raises(ValueError, match=r"row 200 of row group 1 of .*2\.parquet, column 'width'"):
         fitted(str(folder))
+
+
+OTHER_FILES: dict[str, Callable[[Path], Any]] = {
+    "a name": lambda file: file.rename(file.with_name("2b.parquet")),
+    "a size": lambda file: FRAME[2000:].to_parquet(file, row_group_size=600, compression=None),
+}
+
+
+@pytest.mark.parametrize("what", OTHER_FILES)
+def test_a_checkpoint_of_other_files_is_refused(what: str, run, folder: Path) -> None:
+    """The same points in a file of another name or size are other data, wherever it is asked."""
+    kept, more = folder / "kept", {"n_starts": 1, "search": "starts", "tolerance": 1e-5}
+    one = gp.fit(MODEL, str(folder / "*.parquet"), checkpoint=kept, **more)
+    words = ["fit", folder / "*.parquet", "-k", 3, "--starts", 1, "--search", "starts"]
+    words += ["--tolerance", "1e-5", "--checkpoint", kept]
+    assert run(*words).code == 0
+    assert gp.GaussianMixture.load(folder / "fit" / "mixture.json").means.equal(one.mixture.means)
+    OTHER_FILES[what](folder / "2.parquet")
+    done = run(*words)
+    assert done.code == 2
+    assert "the checkpoint is of another fit: files differs" in done.err
+    with pytest.raises(FileExistsError, match="of another fit: files differs"):
+        gp.fit(MODEL, str(folder / "*.parquet"), checkpoint=kept, **more)
 
 
 def test_no_file_is_refused(tmp_path: Path) -> None:

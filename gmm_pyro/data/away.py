@@ -70,6 +70,12 @@ class Source:
         """Rows of the parts, NaN where they are not known."""
         return self.sizes or (math.nan,) * len(self.parts)
 
+    @property
+    def files(self) -> tuple[str, ...]:
+        """Names of the files that the parts are of, if they are."""
+        paths = (part.path for part in self.parts if isinstance(part, RowGroup))
+        return tuple(dict.fromkeys(paths))
+
     def reader(self, dtype: torch.dtype, k: int = 1) -> Reader:
         """What makes points of the parts, where there are k components."""
         return Reader(len(self.names), self.columns, dtype, self.beside, k)
@@ -123,7 +129,8 @@ def observed_away(
     described = found.described(source.names)
     if places is None or found.rows != source.counted:
         places = _placed(source, read, found.rows)
-    return Partitioned(places, tuple(filter(None, found.rows)), described, dtype, found)
+    sizes = tuple(filter(None, found.rows))
+    return Partitioned(places, sizes, described, dtype, found, files=source.files)
 
 
 def _placed(source: Source, read: Reader, rows: Sequence[int]) -> OnDask:

@@ -50,12 +50,14 @@ class Partitioned(Observations):
         described: what is known of all.
         dtype: type of number of the points.
         survey: of them, where they have been surveyed; they have no weights or labels if not.
+        files: names of those that they are read from, if they are.
     """
 
     places: Places
     sizes: tuple[int, ...]
     described: Described
     weighing: There | None
+    files: tuple[str, ...]
 
     def __init__(
         self,
@@ -64,12 +66,15 @@ class Partitioned(Observations):
         described: Described,
         dtype: torch.dtype,
         survey: Survey | None = None,
+        *,
+        files: tuple[str, ...] = (),
     ) -> None:
         weights = None if survey is None else survey.weights
         self.__dict__.update(  # what is a frozen class's, or a cached property
             places=places,
             sizes=sizes,
             described=described,
+            files=files,
             n=sum(sizes),
             d=len(described.feature_names),
             dtype=dtype,

@@ -8,7 +8,7 @@ function.
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -88,8 +88,10 @@ def place_of(folder: str | Path | None, seconds: float, x: Any) -> Place | None:
 
 def files_of(x: Any) -> tuple[tuple[str, int], ...]:
     """Names and sizes of the files that data stay in: memory-mapped ones, and those of Parquet."""
-    names: list[str] = parquet_files(str(x)) if names_files(x) else []
-    if isinstance(x, np.memmap) and x.filename is not None:
+    names: Sequence[str] = parquet_files(str(x)) if names_files(x) else ()
+    if isinstance(x, Partitioned):
+        names = x.files
+    elif isinstance(x, np.memmap) and x.filename is not None:
         names = [str(x.filename)]
     return tuple((name, Path(name).stat().st_size) for name in names)
 
