@@ -14,9 +14,9 @@ import torch
 from torch import distributed
 
 import gmm_pyro as gp
-from gmm_pyro.running.on_ranks import OnRanks
+from gmm_pyro.running.on_ranks import OnRanks, within
 from gmm_pyro.running.places import Here
-from gmm_pyro.running.threads import in_pairs
+from gmm_pyro.running.threads import in_pairs, in_pairs_at
 from ranks import FITS, PARTS, SIZES, X, fitted, told
 
 SCRIPT = Path(__file__).with_name("ranks.py")
@@ -99,16 +99,26 @@ def test_without_a_process_group_there_are_no_ranks() -> None:
 
 
 @pytest.mark.parametrize("counts", [(1, 1), (3, 3), (1, 6, 2), (5, 1, 4, 1), (13,), (7, 8, 9)])
-def test_ranks_join_as_the_tree_of_all_does(
-    counts: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.mark.parametrize("every", [1, 3])
+def test_ranks_join_as_the_tree_of_all_does(counts: tuple[int, ...], every: int) -> None:
     """The word that joining makes shows every pair."""
-    numbers, parts = list(range(sum(counts))), []
-    for rank, count in enumerate(counts):
-        monkeypatch.setattr(distributed, "get_rank", lambda rank=rank: rank)
-        own = numbers[sum(counts[:rank]) :][:count]
-        parts += OnRanks(Here(own), counts)._joined(str, lambda a, b: f"({a} {b})")
-    left = [part for part in parts if part is not None]
-    joined = in_pairs(parts, lambda a, b: a if b is None else f"({a} {b})")
-    assert joined == in_pairs(list(map(str, numbers)), lambda a, b: f"({a} {b})")
-    assert len(left) <= sum(2 * count.bit_length() for count in counts)
+    word, parts, begin = "({} {})".format, dict[int, str](), 0
+    for count in counts:
+        own = range(begin, begin + count)
+        left = within(own, {i: str(i) for i in own if i % every == 0}, word)
+        assert len(left) <= 2 * count.bit_length()
+        parts, begin = parts | left, begin + count
+    whole = {i: str(i) for i in range(begin) if i % every == 0}
+    assert in_pairs_at(parts, word) == in_pairs_at(whole, word)
+    assert every > 1 or in_pairs_at(whole, word) == in_pairs(list(whole.values()), word)
+
+
+def test_one_rank_works_on_some_partitions_as_one_process_does() -> None:
+    distributed.init_process_group("gloo", store=distributed.HashStore(), rank=0, world_size=1)
+    try:
+        places = OnRanks(Here([10, 20, 30, 40, 50]), (5,))
+        found = places.fold_some("{} of {}".format, {4: "c", 0: "a", 1: "b"}, "({} {})".format)
+        assert found == "((10 of a 20 of b) 50 of c)"
+        assert places.each({3: str, 1: float}) == {3: "40", 1: 20.0}
+    finally:
+        distributed.destroy_process_group()

@@ -28,7 +28,7 @@ def losses_told() -> Iterator[None]:
     """
     from distributed import KilledWorker
     from distributed.client import ClosedClientError
-    from distributed.comm import CommClosedError
+    from distributed.comm.core import CommClosedError
 
     try:
         yield

@@ -6,13 +6,13 @@ as far as the tree of all does; what is left goes to all ranks, which join it to
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import io
 import pickle
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain
 from types import FunctionType
 from typing import Any, NoReturn
 
@@ -20,7 +20,7 @@ from torch import Tensor
 from torch import distributed as ranks
 
 from .places import Here, Join, Result, Work
-from .threads import in_pairs
+from .threads import alone, in_pairs_at
 
 LOST = (
     "a rank of torch.distributed is gone, or was not there in time, and its points with it: start "
@@ -45,22 +45,33 @@ class OnRanks:
     counts: tuple[int, ...]
 
     @property
-    def first(self) -> int:
-        """The number of this rank's first one among all."""
-        return sum(self.counts[: ranks.get_rank()])
+    def own(self) -> range:
+        """The numbers of this rank's partitions among all."""
+        first = sum(self.counts[: ranks.get_rank()])
+        return range(first, first + len(self.here.held))
 
     def fold(self, work: Work[Result], join: Join[Result]) -> Result:
         """See `Places`."""
-        told: list[list[Any]] = gathered(partial(self._joined, work, join), work)
-        result: Result = in_pairs([*chain(*told)], partial(_of_two, join=join))
-        return result
+
+        def joined() -> dict[int, Result]:
+            return within(self.own, dict(zip(self.own, self.here.results(work), strict=True)), join)
+
+        return in_pairs_at(_merged(gathered(joined, work)), join)
+
+    def fold_some(
+        self, work: Callable[[Any, Any], Result], told: Mapping[int, Any], join: Join[Result]
+    ) -> Result:
+        """See `Places`."""
+
+        def joined() -> dict[int, Result]:
+            works = {number: partial(_alone, work, own) for number, own in told.items()}
+            return within(self.own, self._own(works), join)
+
+        return in_pairs_at(_merged(gathered(joined, (work, told))), join)
 
     def each(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
         """See `Places`; all ranks have all results."""
-        first, held = self.first, self.here.held
-        own = {i: work for i, work in works.items() if 0 <= i - first < len(held)}
-        found = gathered(lambda: {i: work(held[i - first]) for i, work in own.items()}, works)
-        return {i: result for some in found for i, result in some.items()}
+        return _merged(gathered(partial(self._own, works), works))
 
     def partitions(self, count: int) -> NoReturn:
         """Refused: values of all points would go to all ranks."""
@@ -69,19 +80,34 @@ class OnRanks:
             "rank's own points, as mixture.predict(x) does"
         )
 
-    def _joined(self, work: Work[Result], join: Join[Result]) -> list[Result | None]:
-        """What comes of this rank's partitions; of neighbours that are joined here, at the first.
+    def _own(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
+        """What comes of work on some partitions, as far as they are this rank's."""
+        first = self.own.start
+        found = self.here.each({i - first: works[i] for i in works if i in self.own})
+        return {first + i: result for i, result in found.items()}
 
-        The places of the others have None, so that all the rest is joined as if they were there.
-        """
-        found: list[Result | None] = [*self.here.results(work)]
-        width = 1
-        while 2 * width <= len(found):
-            for i in range(-self.first % (2 * width), len(found) - 2 * width + 1, 2 * width):
-                found[i] = _of_two(found[i], found[i + width], join)
-                found[i + width] = None
-            width *= 2
-        return found
+
+def within(own: range, found: dict[int, Result], join: Join[Result]) -> dict[int, Result]:
+    """What comes of consecutive partitions, joined as far as the tree of all does it among them.
+
+    Args:
+        own: numbers of the partitions.
+        found: what comes of them, or of some; it changes.
+        join: makes one of the results of neighbours.
+
+    Returns:
+        What is left, each at the place of its first partition.
+    """
+    width = 1
+    while 2 * width <= len(own):
+        for left in range(
+            own.start + -own.start % (2 * width), own.stop - 2 * width + 1, 2 * width
+        ):
+            pair = [found.pop(place) for place in (left, left + width) if place in found]
+            if pair:
+                found[left] = functools.reduce(join, pair)
+        width *= 2
+    return found
 
 
 def gathered(compute: Callable[[], Result], told: Any = None) -> list[Result]:
@@ -113,8 +139,13 @@ def gathered(compute: Callable[[], Result], told: Any = None) -> list[Result]:
     return [result for result, _ in found]
 
 
-def _of_two(one: Any, other: Any, join: Join[Any]) -> Any:
-    return one if other is None else join(one, other)
+def _merged(found: Sequence[Mapping[int, Result]]) -> dict[int, Result]:
+    return {number: result for own in found for number, result in own.items()}
+
+
+def _alone(work: Callable[[Any, Any], Result], told: Any, partition: Any) -> Result:
+    with alone():
+        return work(partition, told)
 
 
 class _Fingerprint(pickle.Pickler):
