@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..data.words import counted
+from ..running import interrupts
 
 if TYPE_CHECKING:
     from ..data.partitioned import Partitioned
@@ -89,8 +90,10 @@ def scheduled(workers: int | None, scheduler: str | None) -> Iterator[None]:
                 # processes with torch take longer to end than is allowed without a warning
                 own: dict[str, Any] = {"silence_logs": logging.ERROR, "host": "127.0.0.1"}
                 own["dashboard_address"] = "127.0.0.1:0"  # any that is free
-                cluster = LocalCluster(n_workers=workers, threads_per_worker=1, **own)
-                running.enter_context(cluster)
+                own["preload"] = interrupts.__name__
+                with interrupts.held_back():
+                    cluster = LocalCluster(n_workers=workers, threads_per_worker=1, **own)
+                    running.enter_context(cluster)
             running.enter_context(Client(scheduler or cluster))
         yield
 

@@ -13,6 +13,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import Any
 
 EXIT_CODES = {signal.SIGINT: 130, signal.SIGTERM: 143}  # as shells have them
@@ -73,6 +74,29 @@ def _send(number: signal.Signals) -> None:
         signal.pthread_kill(main, number)
     else:  # Windows
         _thread.interrupt_main(number)
+
+
+@contextmanager
+def held_back() -> Iterator[None]:
+    """Have Ctrl-C come after this block only; threads and processes that it starts never see it."""
+    if not hasattr(signal, "pthread_sigmask"):  # Windows
+        yield
+        return
+    resource_tracker.ensure_running()  # its own start would let Ctrl-C through from then on
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def dask_setup(worker: Any) -> None:
+    """Have a process that works for Dask leave Ctrl-C to the one that has started it.
+
+    It is called by this name in workers that are told to load this module.
+    """
+    del worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -26,7 +27,7 @@ from .dask_watching import watching
 from .libraries import libraries_of, refuse_strange
 from .lost import losses_told
 from .places import Join, Result, ToldWork, Work
-from .threads import alone, in_pairs, in_pairs_at, n_threads, own_threads
+from .threads import alone, beside, in_pairs, in_pairs_at, n_threads, own_threads
 
 FAN_IN = 16  # results that a task joins: a power of two, so that pairs stay pairs
 LOT_BYTES = 2**26  # of the partitions of one task, unless one alone has more
@@ -234,8 +235,14 @@ def kept(places: OnDask, n_bytes: int) -> OnDask:
 
 @losses_told()
 def computed(values: Sequence[Delayed], **how: Any) -> tuple[Any, ...]:
-    """What some values come to; more is told to the scheduler."""
-    found: tuple[Any, ...] = compute(*values, **_options(), **how)
+    """What some values come to; more is told to the scheduler.
+
+    An interrupt may come while they are worked out, but does not reach a client, which would not
+    work from then on.
+    """
+    options = _options()
+    run = partial(copy_context().run, compute, *values, **options, **how)
+    found: tuple[Any, ...] = run() if options else beside(run)
     return found
 
 
