@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -280,6 +285,29 @@ class TestCommandLine:
         done = run("fit", "three-clusters", "-k", 3, "--scheduler", "tcp://127.0.0.1:9")
         assert done.code == 2
         assert "got three-clusters" in done.err
+
+    @pytest.mark.skipif(not hasattr(os, "killpg"), reason="there are no groups of processes")
+    @pytest.mark.timeout(120)
+    def test_ctrl_c_is_the_commands_alone(self, folder: Path) -> None:
+        """A terminal sends it to workers, too: they say nothing of it, and none is left."""
+        words = ["fit", "*.parquet", "-k", "3", "--method", "gibbs", "--starts", "1"]
+        words += ["--option", "n_draws=100000", "--workers", "1", "--checkpoint", "kept"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "gmm_pyro", *words],
+            **{"cwd": folder, "start_new_session": True, "text": True},
+            **{"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT},
+        )
+        while not (folder / "kept" / "checkpoint.json").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        os.killpg(process.pid, signal.SIGINT)
+        printed, _ = process.communicate(timeout=100)
+        assert process.returncode == 130
+        assert "nterrupted" in printed
+        assert "Traceback" not in printed
+        assert "distributed" not in printed
+        with pytest.raises(ProcessLookupError):
+            os.killpg(process.pid, 0)
 
 
 class TestPredictions:

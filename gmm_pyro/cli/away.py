@@ -86,9 +86,12 @@ def scheduled(workers: int | None, scheduler: str | None) -> Iterator[None]:
             running.enter_context(environment_as_it_was())
             from distributed import Client, LocalCluster
 
+            # what fails is raised here, too; that a process with torch ends slowly is no news
+            log = logging.getLogger("distributed.client")
+            running.callback(log.setLevel, log.level)
+            log.setLevel(logging.CRITICAL)
             if scheduler is None:
-                # processes with torch take longer to end than is allowed without a warning
-                own: dict[str, Any] = {"silence_logs": logging.ERROR, "host": "127.0.0.1"}
+                own: dict[str, Any] = {"silence_logs": logging.CRITICAL, "host": "127.0.0.1"}
                 own["dashboard_address"] = "127.0.0.1:0"  # any that is free
                 own["preload"] = interrupts.__name__
                 with interrupts.held_back():
