@@ -80,6 +80,10 @@ class OnRanks:
             "rank's own points, as mixture.predict(x) does"
         )
 
+    def asked(self, question: Callable[[], Any]) -> dict[str, Any]:
+        """See `Places`."""
+        return {f"rank {rank}": answer for rank, answer in enumerate(gathered(question))}
+
     def _own(self, works: Mapping[int, Work[Result]]) -> dict[int, Result]:
         """What comes of work on some partitions, as far as they are this rank's."""
         first = self.own.start
