@@ -131,8 +131,8 @@ def run_python(block: Block, page: str, names: dict[str, object]) -> str:
 
 
 def run_shell(block: Block, programs: Path) -> str:
-    """What a shell block prints, in 80 columns, with commands of a folder before all others."""
-    path = os.pathsep.join([str(programs), os.environ["PATH"]])
+    """What a shell block prints, in 80 columns; a folder's commands first, then this Python's."""
+    path = os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]])
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.code],
         env={**os.environ, "PATH": path, "COLUMNS": "80", "NO_COLOR": "1", "OMP_NUM_THREADS": "1"},
