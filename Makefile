@@ -19,7 +19,7 @@ NUMERICAL := agglomeration agreement assignments auto bayesian_estimator bootstr
   gibbs gradient held_components jumps known_labels labels laplace learned_priors likelihood_ratio map mclust \
   mclust_in_python methods metrics missing mixing mixing_of_weights mixsim mixture mixture_file model modes noise \
   noise_component normal_wishart numbering numbers nuts nuts_jumps observations one_prior optimise overlap \
-  partition partitions points posterior priors projection reduction regressor relabelling scale_jumps search select select_criteria \
+  partition partitions points posterior priors projection ranks reduction regressor relabelling scale_jumps search select select_criteria \
   select_models sequential sites size_jumps spikes start study study_running study_statistics svi telescoping unknown unknown_results vb vb_fits weighting
 # More arguments for pytest: make test ARGS="-k em -m 'not slow'"
 ARGS :=

@@ -13,7 +13,8 @@ from ..running.places import Here
 from .devices import precision_of
 from .features import listed
 from .observations import as_points
-from .partitioned import Described, Partition, Partitioned, surveyed
+from .partition import Partition
+from .partitioned import Partitioned, surveyed
 from .points import Points
 
 
@@ -61,9 +62,9 @@ def across_ranks(*x: Any, dtype: torch.dtype | str | None = None) -> Partitioned
     named = [(points.x, f"partition {begin + i}") for i, points in enumerate(own)]
     found = surveyed(OnRanks(Here(named), counts))
     found.refuse_flawed(names)
-    described = Described(names, *found.location_and_scale(names))
+    described = found.described(names)
     parts = [Partition(sum(sizes[: begin + i]), points.x) for i, points in enumerate(own)]
-    return Partitioned(OnRanks(Here(parts), counts), tuple(sizes), described, kind)
+    return Partitioned(OnRanks(Here(parts), counts), tuple(sizes), described, kind, found)
 
 
 def _points(parts: Sequence[Any], rank: int, dtype: torch.dtype) -> list[Points]:
