@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
-from ..data.away import Reader, source_of
 from ..data.parquet import RowGroup
+from ..data.reader import Reader
+from ..data.sources import source_of
 from ..disk.placing import whole_file, whole_folder
 from ..disk.untrusted import content_named
 from .prediction import predict, refuse_clashes
