@@ -83,7 +83,7 @@ class Passes:
             inner = getattr(work, "keywords", {}).get("work")
             begun, used, before = time.perf_counter(), processor(here), self.read
             found = fold(places, work, join)
-            if getattr(inner, "func", None) is reduce:
+            if "assign" in getattr(inner, "keywords", {}):
                 self.seconds.append(time.perf_counter() - begun)
                 self.processor.append(processor(here) - used)
                 self.gained.append(self.read - before)

@@ -278,10 +278,51 @@ class TestCommandLine:
         assert done.out.startswith(".: 3000 points, 1 feature in 6 partitions")
         assert gp.GaussianMixture.load(folder / "fit/mixture.json").feature_names == ("height",)
 
+    def test_columns_mean_what_they_mean_in_a_file_that_is_read_whole(
+        self, run, folder: Path
+    ) -> None:
+        """Weights, classes, names of rows and words."""
+        weight = 1.0 + np.arange(len(FRAME)) % 3
+        beside = {"label": np.arange(len(FRAME)) % 2, "id": np.arange(len(FRAME)), "word": "a"}
+        frame = FRAME.assign(w=weight, more=FRAME["width"], **beside)
+        frame.to_parquet("whole.pq", row_group_size=700, index=False)
+        for name in ("parts", "1"):
+            (folder / name).mkdir()
+        frame.to_parquet("parts/0.parquet", row_group_size=700, index=False)
+        words = ["-k", 3, "--starts", 2, "--weights-column", "w", "--exclude", "more"]
+        words += ["--noise-component", "uniform"]
+        there = run("fit", "parts", *words, "--out", "there")
+        here = run("fit", "whole.pq", *words, "--out", "here")
+        assert (there.code, here.code) == (0, 0)
+        for told in (here.err, there.err):
+            assert "left out: id (only identifies rows), word (not numeric)" in told
+            assert "column 'label' is taken for the true classes" in told
+        mixtures = [gp.GaussianMixture.load(f"{out}/mixture.json") for out in ("here", "there")]
+        assert mixtures[1].feature_names == ("width", "height")
+        torch.testing.assert_close(mixtures[0].means, mixtures[1].means, rtol=1e-6, atol=1e-6)
+        assert mixtures[0].noise_weight == pytest.approx(mixtures[1].noise_weight, abs=1e-6)
+        tables = [
+            done.out[done.out.index("component") :].splitlines()[:8] for done in (here, there)
+        ]
+        assert tables[0] == tables[1]
+
+    def test_an_unknown_number_of_components(self, run, folder: Path) -> None:
+        words = ["-k", "unknown", "--most-components", 4, "--method", "gibbs", "--draws", 20]
+        done = run("fit", "0.parquet", *words, "--option", "n_warmup=20", "--workers", 0)
+        assert "--workers must be 1 or more" in done.err
+        Path("one").mkdir()
+        FRAME.iloc[::30].to_parquet("one/0.parquet", row_group_size=40, index=False)
+        done = run("fit", "one", *words, "--option", "n_warmup=20")
+        assert done.code == 0
+        assert json.loads(Path("fit/fit.json").read_text())["method"] == "gibbs"
+
     @pytest.mark.parametrize(
         ("options", "words"),
         [
             ([], "--components is needed"),
+            (["-k", "2..4"], "--components is needed"),
+            (["-k", 3, "--exclude", "depth"], "depth"),
+            (["-k", 3, "--missing", "refuse"], "--missing is for a file that is read whole"),
             (["-k", 3, "--keep", "width"], "--keep is for a file that is read whole"),
             (["-k", 3, "--workers", 0], "--workers must be 1 or more, got 0"),
             (["-k", 3, "--workers", 1, "--scheduler", "tcp://127.0.0.1:9"], "take one"),

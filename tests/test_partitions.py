@@ -339,6 +339,9 @@ def test_gibbs_takes_no_weights_there_either() -> None:
 def test_observations_keep_what_they_have() -> None:
     away = observed(sample_weight=True)[0]
     assert observe(away, sample_weight=away.sample_weight) is away
+    assert observe(away, dtype="float64") is away
+    with pytest.raises(ValueError, match="are of torch.float64: for float32 give the data anew"):
+        observe(away, dtype="float32")
     with pytest.raises(ValueError, match="keep their sample_weight: give the data anew"):
         observe(away, sample_weight=in_parts(WEIGHTS))
     for ask in (

@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..data.words import counted
 from ..running import interrupts
+from .data import names_in
+from .output import say
+from .sizes import UNKNOWN
 
 if TYPE_CHECKING:
     from ..data.partitioned import Partitioned
@@ -18,9 +21,7 @@ if TYPE_CHECKING:
 
 SEVERAL = "*?["  # characters of a pattern of names
 OF_FILES = (  # options for a file that is read here
-    *("components_prior", "most_components", "noise_component", "exclude"),
-    *("label_column", "weights_column", "missing", "na", "encoding", "decimal", "thousands"),
-    *("currency", "comment"),
+    *("missing", "na", "encoding", "decimal", "thousands", "currency", "comment"),
 )
 
 
@@ -61,13 +62,15 @@ def refuse_of_files(told: Any, *others: str) -> None:
 
 
 def refuse_no_number(components: str | None) -> None:
-    """Refuse to fit data in partitions without a number of components.
+    """Refuse to fit data in partitions without one number of components, or unknown.
 
     Raises:
         ValueError: if there is none.
     """
-    if not (components or "").isdecimal() or int(components or 0) < 1:
-        raise ValueError("--components is needed of data in partitions: a number of 1 or more")
+    if components != UNKNOWN and (not (components or "").isdecimal() or int(components or 0) < 1):
+        raise ValueError(
+            f"--components is needed of data in partitions: a number of 1 or more, or {UNKNOWN}"
+        )
 
 
 @contextmanager
@@ -112,21 +115,52 @@ def environment_as_it_was() -> Iterator[None]:
         os.environ.update(before)
 
 
-def observed_there(source: str, columns: list[str], dtype: Any, device: Any) -> Partitioned:
-    """Observations of files, which workers read: of some columns, or of all that hold numbers.
+def observed_there(told: Any, dtype: Any, device: Any) -> Partitioned:
+    """Observations of files, which workers read.
+
+    Args:
+        told: what a command is told.
+        dtype: floating-point type of the work.
+        device: refused: it is the workers' own.
 
     Raises:
         ValueError: if they cannot be read, or no fit can take them.
     """
     from ..data.away import observed_away
-    from ..data.devices import precision_of
     from ..running.threads import one_thread_a_product
     from ..running.watching import shown_alone
 
     if device is not None:
         raise ValueError("--option device is for a file that is read whole, not in partitions")
     with one_thread_a_product(), shown_alone("data"):
-        return observed_away(source, columns or None, precision_of(dtype))
+        features = names_in(told.columns) or _features_there(told)
+        weights = {"sample_weight": told.weights_column}
+        return observed_away(told.data, features, dtype, **weights)
+
+
+def _features_there(told: Any) -> list[str]:
+    """The columns that are features where nobody says which: as of a table, but for their values.
+
+    Raises:
+        ValueError: if a column is not there, or none is a feature.
+    """
+    from ..data.features import lacks
+    from ..data.sources import types_there
+    from ..files.columns import LABELS, features_by_type
+
+    types, named = types_there(told.data), [told.label_column, told.weights_column]
+    named = [*filter(None, named), *names_in(told.exclude)]
+    if missing := [name for name in named if name not in types.index]:
+        raise ValueError(lacks(told.data, missing, types.index))
+    features, left_out = features_by_type(types, [*named, LABELS])
+    if left_out:
+        listed = ", ".join(f"{name} ({why})" for name, why in left_out.items())
+        say(f"left out: {listed}; --columns chooses others")
+    if LABELS in types.index and LABELS not in named:
+        say(f"column {LABELS!r} is taken for the true classes, which are no feature")
+    if not features:
+        raise ValueError(f"{told.data} has no column that is a feature")
+    return features
 
 
 def headline_of(source: str, fit: Fit) -> str:
@@ -141,11 +175,13 @@ def headline_of(source: str, fit: Fit) -> str:
 def sizes_of(fit: Fit) -> list[float]:
     """How many points are noise, and of each component, by their labels and weights."""
     from ..data.partitioned import Partitioned
+    from ..reduction.assignments import argmax
+    from ..reduction.sums import reduce
+    from ..reduction.theta import theta_of
 
-    most = 1 + fit.mixture.n_components
-    if not isinstance(fit.observations, Partitioned):
-        return (fit.labels + 1).bincount(fit.observations.sample_weight, most).tolist()
-    from dask import array
-
-    labels: Any = fit.labels
-    return array.bincount(labels + 1, minlength=most).compute().tolist()
+    mixture, points = fit.mixture, fit.observations
+    if not isinstance(points, Partitioned):
+        return (fit.labels + 1).bincount(points.sample_weight, 1 + mixture.n_components).tolist()
+    theta = theta_of(mixture.family, mixture.parameters, points)
+    counts = reduce(points, theta, argmax).counts[0].tolist()
+    return [points.total_weight - sum(counts), *counts]

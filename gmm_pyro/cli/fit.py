@@ -147,6 +147,7 @@ def fit(told: FitArguments) -> None:
 def _fit_away(told: FitArguments) -> None:
     """The same of data in partitions."""
     from ..inference.fit import fit as run
+    from ..inference.methods import choice
     from ..model.program import MixtureModel
     from ..saved_fit import save_fit
 
@@ -154,10 +155,13 @@ def _fit_away(told: FitArguments) -> None:
     refuse_no_number(told.components)
     options, priors = told.options(), read_priors(told.priors)
     refuse_without_priors([told.method], priors)
-    model = MixtureModel(int(told.components or 0), told.covariance)
+    unknown = unknown_of(told.components, told.components_prior, told.most_components)
+    k = int(told.components or 0) if unknown is None else unknown
+    model = MixtureModel(k, told.covariance, noise_component=told.noise_component)
+    choice(told.method, options).refuse_unfit(model)
     place = {name: options.pop(name, None) for name in ("dtype", "device")}
     with scheduled(told.workers, told.scheduler), fit_warnings_said(), progress_said():
-        observations = observed_there(told.data, names_in(told.columns), **place)
+        observations = observed_there(told, **place)
         model = with_priors(model, priors, observations)
         task = model, observations, told.method
         result = run(*task, progress=True, checkpoint=told.checkpoint, **options)

@@ -115,7 +115,7 @@ def _predict_away(told: PredictArguments, saved: SavedFit) -> None:
     from ..running.watching import shown_alone
     from ..saved_fit import predict_files
 
-    refuse_of_files(told)
+    refuse_of_files(told, "exclude")
     if told.out == STDOUT:
         raise ValueError("--out is needed of data in partitions: a folder for files of Parquet")
     refuse_existing(told.out, force=told.force)

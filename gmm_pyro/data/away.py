@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..running.threads import alone
+from .devices import precision_of
 from .features import listed
 from .parquet import names_files
 from .partition import Partition, named_partitions
@@ -37,7 +38,11 @@ def is_away(x: Any) -> bool:
 
 
 def observed_away(
-    x: Any, names: Sequence[str] | None, dtype: torch.dtype, k: int = 1, **given: Any
+    x: Any,
+    names: Sequence[str] | None,
+    dtype: torch.dtype | str | None = None,
+    k: int = 1,
+    **given: Any,
 ) -> Partitioned:
     """Observations of data that are elsewhere, after a pass over them.
 
@@ -48,7 +53,8 @@ def observed_away(
         x: a Dask array or frame, an array of xarray with one inside, or files of Parquet: a folder,
             a file, or a pattern of names.
         names: of the features, if they are known.
-        dtype: floating-point type of the work.
+        dtype: floating-point type of the work, or its name; that of observations, else float64,
+            where None.
         k: number of components, which labels are of.
         **given: `sample_weight` and `labels` of points: each a Dask array or series in the
             partitions of the data, or the name of a column of a frame or of files; None without.
@@ -58,12 +64,15 @@ def observed_away(
     """
     if isinstance(x, Partitioned):
         x.refuse_others(given)
+        if dtype is not None and precision_of(dtype) != x.dtype:
+            raise ValueError(f"these observations are of {x.dtype}: for {dtype} give the data anew")
         return x
+    kind = precision_of(dtype)
     from ..running.on_dask import in_lots
 
     say_unlike()
     source = source_of(x, names, **given)
-    read, places = source.reader(dtype, k), None
+    read, places = source.reader(kind, k), None
     if source.counted is None:
         found = surveyed(in_lots(source.all_parts, read.named_parts, source.labels))
     else:
@@ -74,7 +83,7 @@ def observed_away(
     if places is None or found.rows != source.counted:
         places = _placed(source, read, found.rows)
     sizes = tuple(filter(None, found.rows))
-    return Partitioned(places, sizes, described, dtype, found, files=source.files)
+    return Partitioned(places, sizes, described, kind, found, files=source.files)
 
 
 def _placed(source: Source, read: Reader, rows: Sequence[int]) -> OnDask:

@@ -90,7 +90,7 @@ def observe(
     if is_away(x):
         _refuse_away(noise=noise, projection=projection, device=device)
         beside = {"sample_weight": sample_weight, "labels": labels}
-        found = observed_away(x, feature_names, precision_of(dtype), n_components, **beside)
+        found = observed_away(x, feature_names, dtype, n_components, **beside)
         _refuse_too_few(found.n_weighted, n_components, weighted=found.sample_weight is not None)
         return found
     points = as_points(

@@ -16,7 +16,7 @@ from .features import lacks
 
 PATTERN = "*?["  # characters of a name that stands for several files
 ENDINGS = (".parquet", ".pq")
-AT_ONCE = 65_536  # rows that are decoded before they are copied to where they stay
+AT_ONCE = 2**18  # rows, at most, that are decoded before they are copied to where they stay
 FOOTERS = 4  # files whose footers a process keeps: that of many row groups takes long to parse
 
 

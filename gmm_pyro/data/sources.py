@@ -132,6 +132,17 @@ def _of_files(pattern: str, names: Sequence[str] | None, apart: Names) -> Source
     )
 
 
+def types_there(pattern: str) -> Any:
+    """The types of the columns of files of Parquet by name, as the footer of the first says."""
+    from dask.delayed import delayed
+
+    from ..running.on_dask import computed
+
+    _refuse_without_dask()
+    (found,) = computed([delayed(footer, pure=False)(files_of(pattern)[0])])
+    return found[1]
+
+
 def _numbered(parts: Sequence[Any]) -> tuple[str, ...]:
     return tuple(f"partition {i}" for i in range(len(parts)))
 

@@ -149,6 +149,24 @@ def features_named(
     return table.frame[features]
 
 
+def features_by_type(
+    types: pd.Series[Any], set_aside: Sequence[str | None]
+) -> tuple[list[str], dict[str, str]]:
+    """Which columns of these types are features, and why others are not, of values elsewhere.
+
+    Args:
+        types: of the columns, by name.
+        set_aside: columns that are neither.
+    """
+    reasons = {
+        str(name): _no_feature(name, pd.Series([0]).astype(kind))
+        for name, kind in types.items()
+        if name not in set_aside
+    }
+    left_out = {name: reason for name, reason in reasons.items() if reason}
+    return [name for name in reasons if name not in left_out], left_out
+
+
 def columns_kept(table: DataTable, names: Sequence[str]) -> pd.DataFrame:
     """Columns of a table as they are, to stand beside what is predicted.
 

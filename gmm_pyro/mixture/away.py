@@ -51,7 +51,7 @@ def lazy_away(
 
 def criteria_away(mixture: Any, x: Any, sample_weight: Any = None) -> Criteria:
     """The criteria of points elsewhere, in one pass over them: weighted, if there are weights."""
-    found = observed_away(x, mixture.feature_names, torch.float64, sample_weight=sample_weight)
+    found = observed_away(x, mixture.feature_names, sample_weight=sample_weight)
     own = functools.partial(_criteria, mixture=mixture, weighted=sample_weight is not None)
     return found.fold(own, Criteria.plus)
 
