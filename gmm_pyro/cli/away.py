@@ -19,7 +19,6 @@ if TYPE_CHECKING:
     from ..data.partitioned import Partitioned
     from ..inference.fit import Fit
 
-SEVERAL = "*?["  # characters of a pattern of names
 OF_FILES = (  # options for a file that is read here
     *("missing", "na", "encoding", "decimal", "thousands", "currency", "comment"),
 )
@@ -29,8 +28,10 @@ def is_away(told: Any) -> bool:
     """Whether data stay in partitions: those of a folder or a pattern, or where workers are."""
     if told.workers is not None or told.scheduler is not None:
         return True
+    from ..data.parquet import PATTERN
+
     path = Path(told.data)
-    pattern = any(mark in told.data for mark in SEVERAL) and not path.is_file()
+    pattern = any(mark in told.data for mark in PATTERN) and not path.is_file()
     return pattern or next(path.glob("**/*.parquet"), None) is not None
 
 
@@ -133,25 +134,30 @@ def observed_there(told: Any, dtype: Any, device: Any) -> Partitioned:
     if device is not None:
         raise ValueError("--option device is for a file that is read whole, not in partitions")
     with one_thread_a_product(), shown_alone("data"):
-        features = names_in(told.columns) or _features_there(told)
+        features = _features_there(told)
         weights = {"sample_weight": told.weights_column}
         return observed_away(told.data, features, dtype, **weights)
 
 
 def _features_there(told: Any) -> list[str]:
-    """The columns that are features where nobody says which: as of a table, but for their values.
+    """The columns that are features: where nobody says which, as of a table, but for their values.
 
     Raises:
-        ValueError: if a column is not there, or none is a feature.
+        ValueError: if a column is not there or is named for two purposes, or none is a feature.
     """
     from ..data.features import lacks
     from ..data.sources import types_there
     from ..files.columns import LABELS, features_by_type
 
-    types, named = types_there(told.data), [told.label_column, told.weights_column]
-    named = [*filter(None, named), *names_in(told.exclude)]
+    types, chosen = types_there(told.data), names_in(told.columns)
+    named = [told.label_column, told.weights_column, *names_in(told.exclude), *chosen]
+    named = [name for name in named if name]
     if missing := [name for name in named if name not in types.index]:
         raise ValueError(lacks(told.data, missing, types.index))
+    if twice := [name for name in named if named.count(name) > 1]:
+        raise ValueError(f"column {twice[0]!r} is named more than once")
+    if chosen:
+        return chosen
     features, left_out = features_by_type(types, [*named, LABELS])
     if left_out:
         listed = ", ".join(f"{name} ({why})" for name, why in left_out.items())

@@ -153,6 +153,7 @@ def _fit_away(told: FitArguments) -> None:
 
     refuse_of_files(told, "keep")
     refuse_no_number(told.components)
+    _refuse_no_room(told)
     options, priors = told.options(), read_priors(told.priors)
     refuse_without_priors([told.method], priors)
     unknown = unknown_of(told.components, told.components_prior, told.most_components)
@@ -180,7 +181,6 @@ def _fit_away(told: FitArguments) -> None:
 def _check_words(told: FitArguments, priors: PriorFile | None, keep: list[str]) -> None:
     """Refuse what cannot be, before data are read."""
     from ..data.checks import check_choice
-    from ..disk.placing import refuse_existing, refuse_unwritable
     from ..saved_fit import refuse_clashes
 
     check_choice("table_format", told.table_format, TABLE_FORMATS)
@@ -189,6 +189,13 @@ def _check_words(told: FitArguments, priors: PriorFile | None, keep: list[str]) 
     refuse_without_priors([told.method], priors)
     refuse_clashes(keep, noise=told.noise_component is not None)
     reading_of(told)
+    _refuse_no_room(told)
+
+
+def _refuse_no_room(told: FitArguments) -> None:
+    """Refuse a folder that has something in it, or cannot be written."""
+    from ..disk.placing import refuse_existing, refuse_unwritable
+
     out = folder_of(told.out, FOLDER, force=told.force)
     refuse_existing(out, force=told.force)
     refuse_unwritable(out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from numbers import Real
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -190,3 +191,18 @@ def _of_one_kind(array: np.ndarray) -> np.ndarray:
 def _is_finite(item: Any) -> bool:
     real = isinstance(item, Real)
     return real and bool(abs(item) <= sys.float_info.max)
+
+
+def aliased(array: np.ndarray) -> Tensor:
+    """A tensor on the array's own memory where torch can share it, a copy where it cannot."""
+    if array.dtype.kind in "iub" or array.dtype.itemsize not in (4, 8):
+        array = array.astype(np.float64)
+    odd = any(stride < 0 or stride % array.itemsize for stride in array.strides)
+    if odd or not array.dtype.isnative:
+        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
+    if array.size and not array.flags.writeable:
+        # Without the mark, at which torch would warn: nothing here writes to the data.
+        pointer, _ = array.__array_interface__["data"]
+        interface = {**array.__array_interface__, "data": (pointer, False)}
+        array = np.asarray(SimpleNamespace(__array_interface__=interface, keeps_alive=array))
+    return torch.from_numpy(array)

@@ -9,14 +9,13 @@ cache-sized chunk at a time.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Bool
 from torch import Tensor
 
+from .arrays import aliased
 from .away import is_away, observed_away
 from .checks import check_choice
 from .devices import device_of, precision_of
@@ -194,7 +193,7 @@ def _coerced(
 ) -> Points:
     """Points of anything else, checked."""
     array, names = to_numeric(x, what, feature_names)
-    points = array if isinstance(array, Tensor) else _alias(array)
+    points = array if isinstance(array, Tensor) else aliased(array)
     given = points.detach()[:, None] if points.ndim == 1 else points.detach()
     points = given.to(device=device, dtype=dtype)
     _check_shape(what, x, points, n_features)
@@ -242,21 +241,6 @@ def _in_order(points: Points, feature_names: Sequence[str], what: str) -> Points
     x, origin = points.x[:, order], points.origin[order]
     measured = None if points.measured is None else points.measured.taken(x, order)
     return Points(x, tuple(feature_names), origin, measured=measured, allowed=points.allowed)
-
-
-def _alias(array: np.ndarray) -> Tensor:
-    """A tensor on the array's own memory where torch can share it, a copy where it cannot."""
-    if array.dtype.kind in "iub" or array.dtype.itemsize not in (4, 8):
-        array = array.astype(np.float64)
-    odd = any(stride < 0 or stride % array.itemsize for stride in array.strides)
-    if odd or not array.dtype.isnative:
-        array = np.ascontiguousarray(array, dtype=array.dtype.newbyteorder("="))
-    if array.size and not array.flags.writeable:
-        # Without the mark, at which torch would warn: nothing here writes to the data.
-        pointer, _ = array.__array_interface__["data"]
-        interface = {**array.__array_interface__, "data": (pointer, False)}
-        array = np.asarray(SimpleNamespace(__array_interface__=interface, keeps_alive=array))
-    return torch.from_numpy(array)
 
 
 def _check_shape(what: str, x: Any, points: Tensor, n_features: int | None) -> None:

@@ -27,10 +27,12 @@ class RowGroup:
     Attributes:
         path: the file.
         number: of the group in it.
+        stamp: size of the file and the time of its last change, when it was found.
     """
 
     path: str
     number: int
+    stamp: tuple[int, int] | None = None
 
     def __str__(self) -> str:
         return f"row group {self.number} of {self.path}"
@@ -46,7 +48,7 @@ class RowGroup:
             ValueError: if it cannot be read.
         """
         try:
-            with _opened(self.path) as file:
+            with _opened(self.path, self.stamp) as file:
                 kinds = {field.name: field.type for field in file.schema_arrow}
                 if all(_is_floating(kinds.get(name)) for name in columns):
                     return _array(file, self.number, columns, dtype)
@@ -62,10 +64,8 @@ class RowGroup:
         Raises:
             ValueError: if there is no such column, or it cannot be read.
         """
-        import pyarrow.parquet
-
         try:
-            with pyarrow.parquet.ParquetFile(self.path) as file:
+            with _opened(self.path, self.stamp) as file:
                 there = file.schema_arrow.names
                 missing = [name for name in columns if name not in there]
                 if missing:
@@ -75,11 +75,19 @@ class RowGroup:
             raise ValueError(f"{self} cannot be read: {error}") from None
 
 
-def _opened(path: str) -> Any:
+def stamp_of(path: str) -> tuple[int, int]:
+    """The size of a file, and the time of its last change."""
+    told = os.stat(path)
+    return told.st_size, told.st_mtime_ns
+
+
+def _opened(path: str, stamp: tuple[int, int] | None = None) -> Any:
     import pyarrow.parquet
 
-    told = os.stat(path)
-    known = _footer(path, told.st_size, told.st_mtime_ns)
+    found = stamp_of(path)
+    if stamp not in (None, found):
+        raise ValueError("the file has changed since it was read first")
+    known = _footer(path, *found)
     return pyarrow.parquet.ParquetFile(path, metadata=known)
 
 
@@ -129,11 +137,13 @@ def files_of(pattern: str) -> list[str]:
     """The files that a folder or a pattern stands for, in the order of their names."""
     path = Path(pattern)
     if path.is_dir():
-        found = sorted(map(str, path.glob("**/*.parquet")))
+        found = sorted(str(file) for end in ENDINGS for file in path.glob(f"**/*{end}"))
+    elif path.is_file():
+        found = [pattern]
     elif any(character in pattern for character in PATTERN):
         found = sorted(glob.glob(pattern, recursive=True))
     else:
-        found = [pattern] if path.is_file() else []
+        found = []
     if not found:
         raise ValueError(
             f"x must be data, or a folder, a name or a pattern of files of Parquet; there are none "
@@ -142,14 +152,15 @@ def files_of(pattern: str) -> list[str]:
     return found
 
 
-def footer(path: str) -> tuple[tuple[int, ...], Any]:
-    """The rows of each row group in a file, and the types of its columns."""
+def footer(path: str) -> tuple[tuple[int, ...], Any, tuple[int, int]]:
+    """The rows of each row group in a file, the types of its columns, and its stamp."""
     import pyarrow.parquet
 
     try:
+        stamp = stamp_of(path)
         with pyarrow.parquet.ParquetFile(path) as file:
             groups = (file.metadata.row_group(i) for i in range(file.num_row_groups))
             rows = tuple(group.num_rows for group in groups)
-            return rows, file.schema_arrow.empty_table().to_pandas().dtypes
+            return rows, file.schema_arrow.empty_table().to_pandas().dtypes, stamp
     except (OSError, ValueError) as error:
         raise ValueError(f"{path} cannot be read as Parquet: {error}") from None

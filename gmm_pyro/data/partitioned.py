@@ -58,6 +58,7 @@ class Partitioned(Observations):
     described: Described
     weighing: There | None
     files: tuple[str, ...]
+    bits: str
 
     def __init__(
         self,
@@ -91,6 +92,7 @@ class Partitioned(Observations):
             measured=None,
             log_noise=None,
             allowed=None if survey is None else survey.allowed,
+            bits="" if survey is None else survey.bits.hex(),
         )
         if survey is not None:
             self.__dict__["ends"] = survey.ends

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from ..running.places import OneByOne
+from .arrays import aliased
 from .beside import Beside, allowed_by
 from .features import lacks
 from .parquet import RowGroup
@@ -85,7 +86,12 @@ class Reader:
             missing = [column for column in wanted if column not in there]
             if missing:
                 raise ValueError(lacks(name, missing, there))
-        points = torch.as_tensor(to_numeric(found, name, wanted)[0])
+        try:
+            array = to_numeric(found, name, wanted)[0]
+        except ValueError as error:
+            said = str(error)
+            raise ValueError(said if name in said else f"{name}: {said}") from None
+        points = array if isinstance(array, Tensor) else aliased(array)
         points = points[:, None] if points.ndim == 1 else points
         if points.ndim != 2 or points.shape[1] != self.d + len(more):
             raise ValueError(f"{name} must have {self.d} columns, got shape {tuple(points.shape)}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,7 +20,7 @@ from .beside import Beside, beside, columns_beside
 from .features import default_names, places
 from .parquet import RowGroup, files_of, footer
 from .reader import Reader
-from .tables import Names, axis_names, feature_columns, is_a
+from .tables import ColumnWarning, Names, axis_names, feature_columns, is_a, outside
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,10 +84,17 @@ def source_of(x: Any, names: Sequence[str] | None = None, **given: Any) -> Sourc
     elif is_a(x, "dask.dataframe", "DataFrame"):
         found = _of_frame(x, names, apart)
     else:
-        own = axis_names(x) if is_lazy(x) else None
+        own = _own_names(x) if is_lazy(x) else None
         found = _of_array(x.data if is_lazy(x) else x, own, names)
     named, count = found.columns is not None, len(found.parts)
     return replace(found, beside=beside(given, count, found.sizes, in_columns=named))
+
+
+def _own_names(x: Any) -> Names | None:
+    """What the columns of an array of xarray are called: of a single one, as the array is."""
+    if x.ndim == 1:
+        return None if x.name is None else (str(x.name),)
+    return axis_names(x)
 
 
 def _of_array(x: Any, own: tuple[str, ...] | None, names: Sequence[str] | None) -> Source:
@@ -124,9 +132,19 @@ def _of_files(pattern: str, names: Sequence[str] | None, apart: Names) -> Source
 
     files = files_of(pattern)
     footers = computed([delayed(footer, pure=False)(file) for file in files])
-    both = [(file, rows) for file, (rows, _) in zip(files, footers, strict=True)]
-    groups = tuple(RowGroup(file, i) for file, rows in both for i in range(len(rows)))
-    sizes = tuple(n for _, rows in both for n in rows)
+    both = [(file, *found) for file, found in zip(files, footers, strict=True)]
+    groups = tuple(
+        RowGroup(file, i, stamp) for file, rows, _, stamp in both for i in range(len(rows))
+    )
+    if any("=" in str(Path(file).parent)[len(pattern) :] for file in files):
+        warnings.warn(
+            f"what names of folders say, as in {files[0]}, is no column: files alone are read",
+            ColumnWarning,
+            stacklevel=outside(),
+        )
+    if not groups:
+        raise ValueError(f"x must have at least one row; there are none at {pattern!r}")
+    sizes = tuple(n for _, rows, _, _ in both for n in rows)
     return Source(
         groups, tuple(map(str, groups)), *feature_columns(footers[0][1], names, apart), sizes
     )

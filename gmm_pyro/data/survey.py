@@ -6,6 +6,7 @@ The survey of two partitions joins those of both, so that a pass needs no other 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from hashlib import blake2b
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +17,9 @@ from .measured import distinct
 from .partition import AllowedThere, Described, There
 from .spread import joined_ends, mean_and_deviation, origin_at, passes, reach, refuse_extreme
 from .words import counted
+
+WIDER = ", or take float64 or other units if they are beyond the range of float32"
+ROWS = 100  # of a partition that tell its points from others
 
 
 @dataclass(frozen=True)
@@ -61,6 +65,7 @@ class Survey:
         known: of how many points.
         flaw: what is wrong with values, if anything is.
         odd: what is wrong with a weight, the first of them, if anything is.
+        bits: a fingerprint of some rows of each partition, with their weights and labels.
     """
 
     rows: tuple[int, ...]
@@ -75,6 +80,7 @@ class Survey:
     known: int = 0
     flaw: Flaw | None = None
     odd: str | None = None
+    bits: bytes = b""
 
     @classmethod
     def of(
@@ -86,6 +92,8 @@ class Survey:
     ) -> Survey:
         """Of one partition, of this name."""
         found = cls._of_points(x, partition, weight)
+        kinds = None if allowed is None else allowed.table[allowed.kind]
+        found = replace(found, bits=_bits(x, weight, kinds))
         if allowed is None:
             return found
         return replace(found, table=allowed.table, known=allowed.n_known)
@@ -137,6 +145,7 @@ class Survey:
             self.known + other.known,
             self.flaw.joined(other.flaw) if self.flaw else other.flaw,
             self.odd or other.odd,
+            _digest(self.bits + other.bits),
         )
 
     @property
@@ -167,6 +176,7 @@ class Survey:
             raise ValueError(
                 f"x has {found}, the first at row {flaw.row} of {flaw.partition}, column "
                 f"{names[flaw.column]!r}; data in partitions must be complete: leave such rows out"
+                f"{WIDER if flaw.infinite and self.reached.dtype is torch.float32 else ''}"
             )
         if self.odd:
             raise ValueError(f"sample_weight must be finite and not negative, got {self.odd}")
@@ -216,6 +226,17 @@ def _odd(weight: Float[Tensor, "n"] | None, partition: str) -> str | None:
         return None
     bad = (~weight.isfinite() | (weight < 0)).nonzero()[:, 0]
     return f"{float(weight[bad[0]]):g} at row {int(bad[0])} of {partition}" if len(bad) else None
+
+
+def _bits(*of_rows: Tensor | None) -> bytes:
+    """A fingerprint of some rows, as far as there is anything of them."""
+    there = [one for one in of_rows if one is not None]
+    step = slice(None, None, max(1, len(there[0]) // ROWS))
+    return _digest(b"".join(one[step].contiguous().numpy().tobytes() for one in there))
+
+
+def _digest(data: bytes) -> bytes:
+    return blake2b(data, digest_size=8).digest()
 
 
 def _flaw(x: Float[Tensor, "n d"], partition: str) -> Flaw | None:

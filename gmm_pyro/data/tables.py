@@ -253,8 +253,8 @@ def feature_columns(types: Any, names: Sequence[str] | None, apart: Names) -> tu
         raise ValueError(f"x must have columns of numbers, got {listed(others)}")
     if others:
         warnings.warn(
-            f"columns that hold no numbers are left out: {listed(others)}; nothing is said of data "
-            "without them",
+            f"columns whose type is not one of numbers are left out: {listed(others)}; nothing is "
+            "said of data without them, and a cast makes features of numbers in other types",
             ColumnWarning,
             stacklevel=outside(),
         )

@@ -154,6 +154,7 @@ def _of_data(x: Observations) -> Iterator[tuple[str, Any]]:
     yield from (("location", x.origin.tolist()), ("scale", x.scale.tolist()))
     if isinstance(x, Partitioned):  # rows of all of them would take another pass
         yield "partitions", fingerprint(x.sizes)
+        yield "some rows", x.bits
     else:
         rows = torch.arange(0, x.n, max(1, x.n // ROWS), device=x.device)
         yield "some rows", fingerprint(x.subset(rows).x)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from ..data.features import check_names
 from ..data.parquet import RowGroup
 from ..data.reader import Reader
 from ..data.sources import source_of
@@ -99,7 +100,7 @@ def predict_files(
     from ..running.on_dask import in_lots, lot_size
 
     refuse_clashes(keep, noise=source.noise_component is not None)
-    found = source_of(pattern, names)
+    found = source_of(pattern, check_names(names))
     rows = [int(n) for n in found.rows]
     filled = [i for i, n in enumerate(rows) if n]
     if not filled:
@@ -140,7 +141,7 @@ def _clear(folder: Path, files: Sequence[str]) -> None:
     """Remove what workers have left that died, and refuse a folder that lacks a file."""
     for path in folder.iterdir():
         if path.name not in files:
-            shutil.rmtree(path)
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
     for path in (folder / file for file in files):
         if not path.is_file():
             raise FileNotFoundError(errno.ENOENT, "workers write to another disk", str(path))

@@ -10,6 +10,7 @@ Source of the update: Kingma & Ba (2015), algorithm 1.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
@@ -76,7 +77,7 @@ def ascend(
     """
     zero = torch.zeros_like(start)
     lowest = rate / 2**HALVINGS
-    rates = [rate]
+    rates, is_lost = [rate], False  # whether the last block led to no number
 
     def randomness() -> Tensor | None:
         return None if generator is None else generator.get_state()
@@ -84,7 +85,8 @@ def ascend(
     def block(state: Ascent) -> Ascent:
         if generator is not None and state.randomness is not None:
             generator.set_state(state.randomness)
-        following = _block(gradient, objective, state, tolerance)
+        nonlocal is_lost
+        following, is_lost = _block(gradient, objective, state, tolerance)
         rates.append(following.rate)
         return replace(following, randomness=randomness())
 
@@ -96,7 +98,9 @@ def ascend(
         max_steps=max_steps,
         bar=bar,
         stride=BLOCK,
-        leads_nowhere=lambda state: leads_nowhere(state.vector),
+        leads_nowhere=lambda state: (
+            (is_lost and rates[-1] <= lowest) or leads_nowhere(state.vector)
+        ),
     )
 
 
@@ -118,20 +122,23 @@ def _block(
     objective: Callable[[Tensor], float],
     state: Ascent,
     tolerance: float,
-) -> Ascent:
-    """One block of steps, kept only if its end or its average is better."""
+) -> tuple[Ascent, bool]:
+    """One block of steps, kept only if its end or its average is better; whether neither is any."""
     vector, moments, total = state.vector, state.moments, torch.zeros_like(state.vector)
     for i in range(1, BLOCK + 1):
         step, moments = _adam(gradient(vector), moments, state.count + i)
         vector = vector + state.rate * step
         total += vector
-    value, best = max(
-        ((objective(v), v) for v in (total / BLOCK, vector)), key=lambda pair: pair[0]
-    )
-    rate = state.rate if value > state.objective + tolerance else state.rate / 2
-    if not value > state.objective:
+    ends = [(objective(v), v) for v in (total / BLOCK, vector)]
+    value, best = max(ends, key=lambda end: end[0] if math.isfinite(end[0]) else -math.inf)
+    is_lost = not math.isfinite(value)
+    rate = state.rate if not is_lost and value > state.objective + tolerance else state.rate / 2
+    if is_lost or not value > state.objective:
         value, best = state.objective, state.vector
-    return Ascent(best, value, rate, moments, state.count + BLOCK)
+    count = state.count + BLOCK
+    if not all(bool(moment.isfinite().all()) for moment in moments):  # they would be so for ever
+        moments, count = state.moments, state.count
+    return Ascent(best, value, rate, moments, count), is_lost
 
 
 def _adam(

@@ -44,8 +44,9 @@ def climb(
         bar: counts the steps.
         leads_nowhere: asked after every so many steps whether to give up.
     """
-    loop = resumed(start, basis, tolerance, max_steps)
-    path = _Climb(function, start, basis, bar, leads_nowhere, loop)
+    beginning = value_and_gradient(function, start)  # which tells the function, too
+    loop = resumed(start, *beginning, basis, tolerance, max_steps)
+    path = _Climb(function, start, beginning, basis, bar, leads_nowhere, loop)
     first, _ = path(np.zeros(start.numel()))
     path.history.append(path.value)
     if max_steps == 0 or not math.isfinite(first):
@@ -77,6 +78,7 @@ class _Climb:
 
     function: Callable[[Tensor], Tensor]
     start: Tensor
+    beginning: tuple[Tensor, Tensor]  # value and gradient at the start
     basis: Tensor | None
     bar: tqdm[Any]
     leads_nowhere: Callable[[Tensor], bool] | None
@@ -91,7 +93,9 @@ class _Climb:
         """Minus the function and its gradient, in the basis."""
         shift = self._times_basis(torch.as_tensor(u).to(self.start))
         vector = self.start + shift.view_as(self.start)
-        value, gradient = self.loop.told(lambda: value_and_gradient(self.function, vector))
+        value, gradient = self.loop.told(
+            lambda: value_and_gradient(self.function, vector) if u.any() else self.beginning
+        )
         gradient = self._times_basis(gradient.flatten(), transposed=True)
         number = float(value)
         if not math.isfinite(number):
