@@ -215,16 +215,3 @@ def test_columns_are_named_once(command: list[Any], words: str, run, tmp_path: P
     done = run(*command)
     assert done.code == 2
     assert words in done.err
-
-
-# ---------------------------------------------------------------------- steps that are too long
-
-
-def test_an_ascent_goes_on_after_a_step_too_far() -> None:
-    few = torch.as_tensor(X[:30])
-    plain = gp.fit(gp.MixtureModel(2), few, "svi", n_starts=1, batch_size=10)
-    wild = gp.fit(gp.MixtureModel(2), few, "svi", n_starts=1, batch_size=10, rate=5.0)
-    assert wild.objective > plain.objective - 5
-    with pytest.warns(gp.FitWarning):
-        lost = gp.fit(gp.MixtureModel(2), few, "svi", n_starts=1, batch_size=10, rate=1e3)
-    assert lost.status is not gp.Status.CONVERGED

@@ -607,3 +607,14 @@ def test_a_cluster_far_tighter_than_the_data_is_kept(guide: str, width: float) -
     highest = -50 * sum(np.log(2 * part.std()) + 0.5 * np.log(2 * np.pi) + 0.5 for part in parts)
     assert found.converged
     assert highest - 5 < float(found.mixture.log_prob(np.concatenate(parts)).sum()) < highest + 2
+
+
+@pytest.mark.parametrize("rate", [5.0, 50.0, 1e3])
+def test_an_ascent_goes_on_after_steps_too_far(rate: float) -> None:
+    """Blocks that lead to no number say nothing of how near the top is."""
+    x = torch.cat([normal(12, 2, seed=5) + 2, normal(18, 2, seed=6)])
+    plain = gp.fit(gp.MixtureModel(2), x, "svi", n_starts=1)
+    wild = gp.fit(gp.MixtureModel(2), x, "svi", n_starts=1, rate=rate)
+    gained = plain.objective - wild.history[0]
+    assert gained > 0.3
+    assert wild.objective > plain.objective - 0.5 * gained

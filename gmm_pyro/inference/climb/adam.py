@@ -39,6 +39,7 @@ class Ascent:
         rate: step size of the next block.
         moments: Adam's running first and second moments of the gradient.
         count: steps taken.
+        lost: blocks that ended where the objective is no number, which have halved the rate, too.
         randomness: state of the generator before the next block, if there is one.
     """
 
@@ -47,6 +48,7 @@ class Ascent:
     rate: float
     moments: tuple[Tensor, Tensor]
     count: int
+    lost: int = 0
     randomness: Tensor | None = None
 
 
@@ -62,7 +64,10 @@ def ascend(
     leads_nowhere: Callable[[Float[Tensor, "m"]], bool] = lambda _: False,
     generator: torch.Generator | None = None,
 ) -> Run[Ascent]:
-    """Climb from a starting vector until the rate has been halved `HALVINGS` times.
+    """Climb from a starting vector until `HALVINGS` blocks have brought too little.
+
+    Blocks that lead to where the objective is no number halve the rate as well, but say nothing of
+    what is left to gain.
 
     Args:
         gradient: an unbiased estimate of the objective's gradient.
@@ -76,8 +81,7 @@ def ascend(
         generator: that estimates of the gradient draw from.
     """
     zero = torch.zeros_like(start)
-    lowest = rate / 2**HALVINGS
-    rates, is_lost = [rate], False  # whether the last block led to no number
+    last: list[Ascent] = []
 
     def randomness() -> Tensor | None:
         return None if generator is None else generator.get_state()
@@ -85,22 +89,19 @@ def ascend(
     def block(state: Ascent) -> Ascent:
         if generator is not None and state.randomness is not None:
             generator.set_state(state.randomness)
-        nonlocal is_lost
-        following, is_lost = _block(gradient, objective, state, tolerance)
-        rates.append(following.rate)
-        return replace(following, randomness=randomness())
+        following = _block(gradient, objective, state, tolerance)
+        last[:] = [replace(following, randomness=randomness())]
+        return last[0]
 
     return iterate(
         block,
-        Ascent(start, objective(start), rate, (zero, zero), 0, randomness()),
+        Ascent(start, objective(start), rate, (zero, zero), 0, randomness=randomness()),
         lambda state: state.objective,
-        converged=lambda _: rates[-1] <= lowest,
+        converged=lambda _: last[0].rate <= rate / 2 ** (HALVINGS + last[0].lost),
         max_steps=max_steps,
         bar=bar,
         stride=BLOCK,
-        leads_nowhere=lambda state: (
-            (is_lost and rates[-1] <= lowest) or leads_nowhere(state.vector)
-        ),
+        leads_nowhere=lambda state: leads_nowhere(state.vector),
     )
 
 
@@ -122,8 +123,8 @@ def _block(
     objective: Callable[[Tensor], float],
     state: Ascent,
     tolerance: float,
-) -> tuple[Ascent, bool]:
-    """One block of steps, kept only if its end or its average is better; whether neither is any."""
+) -> Ascent:
+    """One block of steps, kept only if its end or its average is better."""
     vector, moments, total = state.vector, state.moments, torch.zeros_like(state.vector)
     for i in range(1, BLOCK + 1):
         step, moments = _adam(gradient(vector), moments, state.count + i)
@@ -138,7 +139,7 @@ def _block(
     count = state.count + BLOCK
     if not all(bool(moment.isfinite().all()) for moment in moments):  # they would be so for ever
         moments, count = state.moments, state.count
-    return Ascent(best, value, rate, moments, count), is_lost
+    return Ascent(best, value, rate, moments, count, state.lost + is_lost)
 
 
 def _adam(
